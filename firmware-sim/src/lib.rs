@@ -1,1 +1,24 @@
-//! Placeholder until its first slice lands.
+//! The Talkspurt node: a participant on a microcontroller, and what stands in for its hardware on a host.
+//!
+//! * `node`: the firmware's main loop. `no_std`, no allocation, generic over `embedded-io` and over where samples come
+//!   from and go to; the simulator on the host and an image on a Cortex-M run the same code.
+//!
+//! The rest needs an operating system and the Cargo feature `host` (on by default):
+//!
+//! * [`uart`]: a simulated UART, paced at the byte rate of its baud rate, with a bounded FIFO that overruns.
+//! * [`host`]: what drives it there: pseudo-terminal, WAV files in the place of microphone and speaker, events as JSON.
+//! * [`bridge`]: a blind byte pump between a serial port and a TCP connection.
+//!
+//! ```text
+//! cargo build -p talkspurt-node --lib --no-default-features --target thumbv7em-none-eabihf
+//! ```
+
+#![cfg_attr(not(feature = "host"), no_std)]
+#![deny(missing_docs)]
+
+#[cfg(feature = "host")]
+pub mod bridge;
+#[cfg(feature = "host")]
+pub mod host;
+#[cfg(feature = "host")]
+pub mod uart;

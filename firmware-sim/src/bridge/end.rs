@@ -1,0 +1,129 @@
+//! One end of the bridge: two threads, one that reads it and one that writes it, so that no direction waits for the other.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::queue::ByteQueue;
+
+/// How long a thread may sit in one call before it looks whether its end is closed.
+pub const POLL: Duration = Duration::from_millis(50);
+/// Bytes moved by one read or write. Small, since a port that does not drain may hold a write of this size back.
+const CHUNK: usize = 256;
+/// How long a closing end waits for its threads; a thread stuck in a write of a stalled port is left behind.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// The running threads of one open port or connection.
+#[derive(Debug)]
+pub struct End {
+    state: Arc<OnceLock<io::Error>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl End {
+    /// Starts pumping: what `reader` yields goes into `incoming`, what `outgoing` holds goes to `writer`.
+    /// Both must return within about [`POLL`], with `TimedOut` or `WouldBlock` when they had nothing to do.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(
+        name: &str,
+        mut reader: impl Read + Send + 'static,
+        mut writer: impl Write + Send + 'static,
+        incoming: Arc<ByteQueue>,
+        outgoing: Arc<ByteQueue>,
+    ) -> io::Result<Self> {
+        let mut end = Self {
+            state: Arc::default(),
+            threads: Vec::new(),
+        };
+        let state = Arc::clone(&end.state);
+        let read = move || end_with(&state, |state| read_loop(state, &mut reader, &incoming));
+        end.threads.push(
+            thread::Builder::new()
+                .name(format!("{name} in"))
+                .spawn(read)?,
+        );
+        let state = Arc::clone(&end.state);
+        let write = move || end_with(&state, |state| write_loop(state, &mut writer, &outgoing));
+        end.threads.push(
+            thread::Builder::new()
+                .name(format!("{name} out"))
+                .spawn(write)?,
+        );
+        Ok(end)
+    }
+
+    /// Why this end stopped working, once it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&io::Error> {
+        self.state.get()
+    }
+
+    /// Ends the threads and waits a moment for them, so that the port is free to be opened again.
+    pub fn close(self) {
+        let _ = self.state.set(ErrorKind::ConnectionAborted.into());
+        let deadline = Instant::now() + CLOSE_GRACE;
+        while Instant::now() < deadline && self.threads.iter().any(|thread| !thread.is_finished()) {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn end_with(state: &OnceLock<io::Error>, run: impl FnOnce(&OnceLock<io::Error>) -> io::Result<()>) {
+    if let Err(error) = run(state) {
+        // The first of the two threads says why; the other follows.
+        let _ = state.set(error);
+    }
+}
+
+fn read_loop(
+    state: &OnceLock<io::Error>,
+    reader: &mut impl Read,
+    incoming: &ByteQueue,
+) -> io::Result<()> {
+    let mut chunk = [0; CHUNK];
+    while state.get().is_none() {
+        match reader.read(&mut chunk) {
+            Ok(0) => {
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    "the other side closed it",
+                ));
+            }
+            Ok(count) => incoming.push(&chunk[..count]),
+            Err(error) if is_only_waiting(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn write_loop(
+    state: &OnceLock<io::Error>,
+    writer: &mut impl Write,
+    outgoing: &ByteQueue,
+) -> io::Result<()> {
+    let mut chunk = [0; CHUNK];
+    while state.get().is_none() {
+        let count = outgoing.pop(&mut chunk, POLL);
+        let mut rest = &chunk[..count];
+        while !rest.is_empty() && state.get().is_none() {
+            match writer.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if is_only_waiting(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_only_waiting(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted
+    )
+}

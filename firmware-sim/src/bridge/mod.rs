@@ -1,0 +1,212 @@
+//! A blind byte pump between a serial port and a TCP connection.
+//!
+//! It never parses: packets, their checks and the recovery from noise are the business of node and server, so `socat` can
+//! take its place. What it does beyond `socat`:
+//!
+//! * A port that vanishes or a server that is lost is opened again, with a back-off. The connection is closed while the
+//!   port is gone, so that the room learns at once that the node left.
+//! * No direction waits for the other: each end has a thread to read it and one to write it, with a bounded queue between.
+//!   A full queue drops its oldest bytes and says so.
+//! * A new connection starts with bytes from now: what the node said to nobody, or to an earlier connection, is discarded.
+//!   What an earlier connection said last to the node (a Bye, say) still reaches it.
+
+mod backoff;
+mod end;
+mod open;
+mod queue;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::host::shutdown::Shutdown;
+use backoff::Backoff;
+use open::{SerialEnd, ServerEnd, connect};
+use queue::ByteQueue;
+
+/// How often the ends are looked after; a lost one is noticed within this time.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often losses are reported, at most.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// A queue holds this much of the line's time: voice that is older is better dropped.
+const QUEUE_TIME_MS: u32 = 250;
+/// A queue is never smaller than this, so that a slow line can hold some whole packets.
+const QUEUE_MIN_BYTES: usize = 4096;
+/// One start bit, eight data bits, one stop bit.
+const BITS_PER_BYTE: u32 = 10;
+
+/// What to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Path of the serial port, such as `/dev/ttyUSB0`.
+    pub serial: String,
+    /// Baud rate of the port.
+    pub baud: u32,
+    /// `HOST:PORT` of the server; the name is looked up anew at each connection.
+    pub server: String,
+}
+
+/// A direction through the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the serial port to the server.
+    ToServer,
+    /// From the server to the serial port.
+    ToSerial,
+}
+
+/// What happened on the bridge.
+#[derive(Debug)]
+pub enum Event {
+    /// Both ends are open and bytes flow.
+    Bridging,
+    /// The port could not be opened; another attempt follows.
+    PortUnavailable(io::Error, Duration),
+    /// The server could not be reached; another attempt follows.
+    ServerUnavailable(io::Error, Duration),
+    /// The open port stopped working.
+    PortLost(io::Error),
+    /// The connection ended.
+    ServerLost(io::Error),
+    /// Bytes were dropped because the end they were for did not take them fast enough.
+    Dropped(Direction, u64),
+    /// Bytes came from the port while there was no connection, and were discarded.
+    Unconnected(u64),
+}
+
+/// Runs the bridge until `shutdown`; every event goes to `report`.
+pub fn run(config: &Config, shutdown: &Shutdown, mut report: impl FnMut(Event)) {
+    let mut backoff = Backoff::new();
+    while !shutdown.is_requested() {
+        let queues = Queues::for_baud(config.baud);
+        let (incoming, outgoing) = (Arc::clone(&queues.to_server), Arc::clone(&queues.to_serial));
+        match SerialEnd::open(&config.serial, config.baud, incoming, outgoing) {
+            Ok(port) => {
+                let opened = Instant::now();
+                serve_port(config, &port, &queues, shutdown, &mut report);
+                if let Some(error) = port.end.failure() {
+                    report(Event::PortLost(copy(error)));
+                }
+                port.close();
+                backoff.was_open(opened.elapsed());
+                shutdown.sleep_unless(backoff.wait(), || false);
+            }
+            Err(error) => {
+                let wait = backoff.wait();
+                report(Event::PortUnavailable(error, wait));
+                shutdown.sleep_unless(wait, || false);
+            }
+        }
+    }
+}
+
+/// Connects the open port to the server, again and again, until the port fails.
+fn serve_port(
+    config: &Config,
+    port: &SerialEnd,
+    queues: &Queues,
+    shutdown: &Shutdown,
+    report: &mut impl FnMut(Event),
+) {
+    let mut backoff = Backoff::new();
+    while port.end.failure().is_none() && !shutdown.is_requested() {
+        let attempt = connect(&config.server).and_then(|stream| {
+            // Order matters: first forget the past, then let bytes flow.
+            port.discard_received();
+            queues.to_server.connect();
+            ServerEnd::start(
+                stream,
+                Arc::clone(&queues.to_serial),
+                Arc::clone(&queues.to_server),
+            )
+        });
+        match attempt {
+            Ok(server) => {
+                let opened = Instant::now();
+                queues.report_unconnected(report);
+                report(Event::Bridging);
+                watch(port, &server, queues, shutdown, report);
+                queues.to_server.disconnect();
+                if let Some(error) = server.end.failure() {
+                    report(Event::ServerLost(copy(error)));
+                }
+                server.close();
+                backoff.was_open(opened.elapsed());
+                shutdown.sleep_unless(backoff.wait(), || port.end.failure().is_some());
+            }
+            Err(error) => {
+                queues.to_server.disconnect();
+                let wait = backoff.wait();
+                report(Event::ServerUnavailable(error, wait));
+                shutdown.sleep_unless(wait, || port.end.failure().is_some());
+            }
+        }
+    }
+}
+
+/// Returns when either end has failed or the bridge shall stop.
+fn watch(
+    port: &SerialEnd,
+    server: &ServerEnd,
+    queues: &Queues,
+    shutdown: &Shutdown,
+    report: &mut impl FnMut(Event),
+) {
+    let mut reported = Instant::now();
+    while port.end.failure().is_none() && server.end.failure().is_none() && !shutdown.is_requested()
+    {
+        shutdown.sleep_unless(LOOK, || false);
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            queues.report_dropped(report);
+        }
+    }
+    queues.report_dropped(report);
+}
+
+/// The two queues of one open port.
+struct Queues {
+    to_server: Arc<ByteQueue>,
+    to_serial: Arc<ByteQueue>,
+}
+
+impl Queues {
+    fn for_baud(baud: u32) -> Self {
+        let line_bytes = (baud / BITS_PER_BYTE) as usize * QUEUE_TIME_MS as usize / 1000;
+        let capacity = line_bytes.max(QUEUE_MIN_BYTES);
+        let queues = Self {
+            to_server: Arc::new(ByteQueue::new(capacity)),
+            to_serial: Arc::new(ByteQueue::new(capacity)),
+        };
+        // Open as long as the port is: the last words of a lost server still reach the node.
+        queues.to_serial.connect();
+        queues
+    }
+
+    fn report_dropped(&self, report: &mut impl FnMut(Event)) {
+        for (direction, queue) in [
+            (Direction::ToServer, &self.to_server),
+            (Direction::ToSerial, &self.to_serial),
+        ] {
+            let lost = queue.take_lost().overflow_bytes;
+            if lost > 0 {
+                report(Event::Dropped(direction, lost));
+            }
+        }
+    }
+
+    fn report_unconnected(&self, report: &mut impl FnMut(Event)) {
+        let lost = self.to_server.take_lost().unconnected_bytes;
+        if lost > 0 {
+            report(Event::Unconnected(lost));
+        }
+    }
+}
+
+/// `io::Error` is no `Clone`; kind and text are what a reader needs.
+fn copy(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The bounded buffer between one end's reader and the other end's writer.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes on their way in one direction. A full queue drops its oldest bytes: late voice is worth less than new voice,
+/// and the deframer at the far side finds the next packet by itself.
+#[derive(Debug)]
+pub struct ByteQueue {
+    state: Mutex<State>,
+    filled: Condvar,
+    capacity: usize,
+}
+
+/// What a queue lost, counted since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Bytes dropped because the writer did not keep up.
+    pub overflow_bytes: u64,
+    /// Bytes thrown away because there was nobody to write them to.
+    pub unconnected_bytes: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    bytes: VecDeque<u8>,
+    connected: bool,
+    lost: Lost,
+}
+
+impl ByteQueue {
+    /// An empty queue of `capacity` bytes that takes nothing before [`Self::connect`].
+    ///
+    /// # Panics
+    /// When `capacity` is zero, which is a bug of the caller.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        assert!(capacity > 0, "a byte queue needs room");
+        let state = State {
+            bytes: VecDeque::with_capacity(capacity),
+            connected: false,
+            lost: Lost::default(),
+        };
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            capacity,
+        }
+    }
+
+    /// Takes bytes from now on, and starts empty: what lay here belonged to an earlier connection.
+    pub fn connect(&self) {
+        let mut state = self.lock();
+        state.lost.unconnected_bytes += state.bytes.len() as u64;
+        state.bytes.clear();
+        state.connected = true;
+    }
+
+    /// Throws away what is here and what still comes, and counts it.
+    pub fn disconnect(&self) {
+        let mut state = self.lock();
+        state.lost.unconnected_bytes += state.bytes.len() as u64;
+        state.bytes.clear();
+        state.connected = false;
+    }
+
+    /// Appends `bytes`, at the price of the oldest ones when there is no room. Never waits.
+    pub fn push(&self, bytes: &[u8]) {
+        let mut state = self.lock();
+        if !state.connected {
+            state.lost.unconnected_bytes += bytes.len() as u64;
+            return;
+        }
+        let kept = &bytes[bytes.len().saturating_sub(self.capacity)..];
+        let excess = (state.bytes.len() + kept.len()).saturating_sub(self.capacity);
+        state.bytes.drain(..excess);
+        state.bytes.extend(kept);
+        state.lost.overflow_bytes += (excess + bytes.len() - kept.len()) as u64;
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Takes up to `out.len()` bytes; waits at most `timeout` for the first one. 0 means that none came.
+    pub fn pop(&self, out: &mut [u8], timeout: Duration) -> usize {
+        let state = self.lock();
+        let waited = self
+            .filled
+            .wait_timeout_while(state, timeout, |state| state.bytes.is_empty());
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let count = out.len().min(state.bytes.len());
+        for (slot, byte) in out.iter_mut().zip(state.bytes.drain(..count)) {
+            *slot = byte;
+        }
+        count
+    }
+
+    /// What was lost since the last call.
+    pub fn take_lost(&self) -> Lost {
+        std::mem::take(&mut self.lock().lost)
+    }
+
+    /// A panicking holder cannot leave the state half changed, so a poisoned lock is still good.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pop_all(queue: &ByteQueue) -> Vec<u8> {
+        let mut out = [0; 64];
+        let count = queue.pop(&mut out, Duration::ZERO);
+        out[..count].to_vec()
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_oldest_bytes_and_counts_them() {
+        let queue = ByteQueue::new(4);
+        queue.connect();
+        queue.push(&[1, 2, 3]);
+        queue.push(&[4, 5, 6]);
+        assert_eq!(
+            queue.take_lost(),
+            Lost {
+                overflow_bytes: 2,
+                unconnected_bytes: 0
+            }
+        );
+        assert_eq!(pop_all(&queue), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_chunk_larger_than_the_queue_keeps_its_end() {
+        let queue = ByteQueue::new(4);
+        queue.connect();
+        queue.push(&[9]);
+        queue.push(&[1, 2, 3, 4, 5, 6]);
+        assert_eq!(pop_all(&queue), [3, 4, 5, 6]);
+        assert_eq!(queue.take_lost().overflow_bytes, 3);
+    }
+
+    #[test]
+    fn nothing_survives_from_before_the_connection() {
+        let queue = ByteQueue::new(8);
+        queue.push(&[1, 2]);
+        queue.connect();
+        queue.push(&[3]);
+        queue.disconnect();
+        queue.push(&[4]);
+        queue.connect();
+        queue.push(&[5]);
+        assert_eq!(pop_all(&queue), [5]);
+        assert_eq!(
+            queue.take_lost(),
+            Lost {
+                overflow_bytes: 0,
+                unconnected_bytes: 4
+            }
+        );
+    }
+
+    #[test]
+    fn a_waiting_writer_is_woken_by_the_first_byte() {
+        let queue = ByteQueue::new(8);
+        queue.connect();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut out = [0; 8];
+                let count = queue.pop(&mut out, Duration::from_secs(3600));
+                out[..count].to_vec()
+            });
+            queue.push(&[7]);
+            assert_eq!(writer.join().unwrap(), [7]);
+        });
+    }
+}

@@ -1,0 +1,3 @@
+//! What a host puts in the place of a microcontroller's hardware, and what both programs share.
+
+pub mod shutdown;

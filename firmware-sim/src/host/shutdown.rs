@@ -1,0 +1,81 @@
+//! One flag that ends a program cleanly: set by SIGINT or SIGTERM, by a test, or by the program itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a sleeper may take to notice the flag.
+const NOTICE: Duration = Duration::from_millis(20);
+
+/// A flag that is set once and shared by everyone who has to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown(Arc<AtomicBool>);
+
+impl Shutdown {
+    /// A flag that is not set yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A flag that SIGINT and SIGTERM set. Call it once in a process.
+    ///
+    /// # Errors
+    /// When the process has a handler already, or the system refuses one.
+    pub fn on_signals() -> Result<Self, ctrlc::Error> {
+        let shutdown = Self::new();
+        let handler = shutdown.clone();
+        ctrlc::set_handler(move || handler.request())?;
+        Ok(shutdown)
+    }
+
+    /// Asks everyone to stop.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Sleeps for `duration`, or less when the flag is set or `wake` answers true.
+    pub fn sleep_unless(&self, duration: Duration, mut wake: impl FnMut() -> bool) {
+        let end = Instant::now() + duration;
+        while !self.is_requested() && !wake() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(NOTICE));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_ends_a_long_sleep() {
+        let shutdown = Shutdown::new();
+        let sleeper = shutdown.clone();
+        let thread =
+            thread::spawn(move || sleeper.sleep_unless(Duration::from_secs(3600), || false));
+        shutdown.request();
+        thread.join().unwrap();
+        assert!(shutdown.is_requested());
+    }
+
+    #[test]
+    fn the_wake_condition_ends_it_too() {
+        let mut asked = 0;
+        Shutdown::new().sleep_unless(Duration::from_secs(3600), || {
+            asked += 1;
+            asked == 2
+        });
+        assert_eq!(asked, 2);
+    }
+}
