@@ -1,0 +1,257 @@
+//! Layer 3: packets out of a byte stream in any chunking.
+
+use heapless::Vec;
+
+use crate::wire::{CRC_BYTES, ENCODED_MAX, crc32};
+
+/// Collects bytes until a zero ends a packet, and checks it. `N` is the longest encoded packet that it takes, in bytes.
+///
+/// After any damage it is in step again at the next zero: at worst the packet around the damage and the one after it are lost.
+#[derive(Clone, Debug)]
+pub struct Deframer<const N: usize = ENCODED_MAX> {
+    buffer: Vec<u8, N>,
+    /// Bytes since the last zero that did not fit the buffer.
+    overflow_bytes: u32,
+    /// The buffer holds a packet that was given out; it goes when the next byte comes.
+    given_out: bool,
+    dropped_bytes: u64,
+}
+
+/// What a chunk of bytes led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Feed<'a> {
+    /// No packet is complete yet.
+    NeedMore,
+    /// A packet, without COBS and CRC.
+    Packet(&'a [u8]),
+    /// Bytes that were no packet, and how many they were.
+    Bad {
+        /// How many bytes were dropped, without the zero that ended them.
+        dropped_bytes: u32,
+        /// What was wrong with them.
+        reason: BadReason,
+    },
+}
+
+/// Why bytes are no packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum BadReason {
+    /// More bytes than the longest packet has.
+    TooLong,
+    /// Not COBS, or too short for a CRC.
+    Encoding,
+    /// The CRC does not match.
+    Crc,
+}
+
+impl<const N: usize> Default for Deframer<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Deframer<N> {
+    /// One that has seen nothing.
+    pub const fn new() -> Self {
+        Self {
+            buffer: Vec::new(),
+            overflow_bytes: 0,
+            given_out: false,
+            dropped_bytes: 0,
+        }
+    }
+
+    /// Takes bytes up to the end of one packet; gives what came of them, and the bytes that it has not looked at.
+    /// Feed those next, until none are left.
+    pub fn feed<'a, 'b>(&'a mut self, chunk: &'b [u8]) -> (Feed<'a>, &'b [u8]) {
+        let mut chunk = chunk;
+        loop {
+            self.forget_given_out();
+            let Some(end) = chunk.iter().position(|&b| b == 0) else {
+                self.collect(chunk);
+                return (Feed::NeedMore, &[]);
+            };
+            let (head, rest) = (&chunk[..end], &chunk[end + 1..]);
+            self.collect(head);
+            if self.buffer.is_empty() && self.overflow_bytes == 0 {
+                // Zeros between packets mean nothing: a sender may begin with one to flush a line.
+                chunk = rest;
+                continue;
+            }
+            return (self.finish(), rest);
+        }
+    }
+
+    /// All bytes dropped so far.
+    pub const fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
+    }
+
+    /// Forgets what it has collected of a packet, as when the line was cut; those bytes count as dropped.
+    pub fn reset(&mut self) {
+        self.forget_given_out();
+        self.dropped_bytes += self.buffer.len() as u64 + u64::from(self.overflow_bytes);
+        self.buffer.clear();
+        self.overflow_bytes = 0;
+    }
+
+    fn forget_given_out(&mut self) {
+        if self.given_out {
+            self.buffer.clear();
+            self.overflow_bytes = 0;
+            self.given_out = false;
+        }
+    }
+
+    fn collect(&mut self, bytes: &[u8]) {
+        let fitting = bytes.len().min(N - self.buffer.len());
+        // It fits: its length was just taken from the room that is left.
+        let _ = self.buffer.extend_from_slice(&bytes[..fitting]);
+        self.overflow_bytes = self
+            .overflow_bytes
+            .saturating_add((bytes.len() - fitting) as u32);
+    }
+
+    fn finish(&mut self) -> Feed<'_> {
+        self.given_out = true;
+        let encoded_bytes = (self.buffer.len() as u32).saturating_add(self.overflow_bytes);
+        let result = if self.overflow_bytes > 0 {
+            Err(BadReason::TooLong)
+        } else {
+            check(&mut self.buffer)
+        };
+        match result {
+            Ok(len) => Feed::Packet(&self.buffer[..len]),
+            Err(reason) => {
+                self.dropped_bytes += u64::from(encoded_bytes);
+                Feed::Bad {
+                    dropped_bytes: encoded_bytes,
+                    reason,
+                }
+            }
+        }
+    }
+}
+
+/// Decodes in place and checks the CRC; gives the packet's length.
+fn check(buffer: &mut [u8]) -> Result<usize, BadReason> {
+    let decoded_len = cobs::decode_in_place(buffer).map_err(|_| BadReason::Encoding)?;
+    let decoded = buffer.get(..decoded_len).ok_or(BadReason::Encoding)?;
+    let (packet, crc) = decoded
+        .split_last_chunk::<CRC_BYTES>()
+        .ok_or(BadReason::Encoding)?;
+    if crc32(packet) == u32::from_le_bytes(*crc) {
+        Ok(packet.len())
+    } else {
+        Err(BadReason::Crc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ClientPacket, emit};
+
+    fn encoded(packets: &[ClientPacket<'_>]) -> std::vec::Vec<u8> {
+        let mut stream = std::vec::Vec::new();
+        for packet in packets {
+            let mut out = [0; ENCODED_MAX];
+            let len = emit(packet, &mut out).unwrap();
+            stream.extend_from_slice(&out[..len]);
+        }
+        stream
+    }
+
+    fn drain(
+        deframer: &mut Deframer,
+        mut chunk: &[u8],
+    ) -> std::vec::Vec<Result<std::vec::Vec<u8>, BadReason>> {
+        let mut found = std::vec::Vec::new();
+        loop {
+            let (feed, rest) = deframer.feed(chunk);
+            match feed {
+                Feed::NeedMore => return found,
+                Feed::Packet(packet) => found.push(Ok(packet.to_vec())),
+                Feed::Bad { reason, .. } => found.push(Err(reason)),
+            }
+            chunk = rest;
+        }
+    }
+
+    #[test]
+    fn one_byte_at_a_time_is_as_good_as_all_at_once() {
+        let stream = encoded(&[
+            ClientPacket::Ping(1),
+            ClientPacket::SetMuted(true),
+            ClientPacket::Ping(3),
+        ]);
+        let mut whole = Deframer::new();
+        let mut bytewise = Deframer::new();
+        let found: std::vec::Vec<_> = stream
+            .iter()
+            .flat_map(|b| drain(&mut bytewise, &[*b]))
+            .collect();
+        assert_eq!(found, drain(&mut whole, &stream));
+        assert_eq!(
+            found,
+            [
+                Ok(std::vec![3, 1]),
+                Ok(std::vec![2, 1]),
+                Ok(std::vec![3, 3])
+            ]
+        );
+    }
+
+    #[test]
+    fn every_single_byte_error_is_found_and_the_next_packet_survives() {
+        let first = encoded(&[ClientPacket::Ping(0x1234_5678)]);
+        for at in 0..first.len() - 1 {
+            for flip in 1..=u8::MAX {
+                let mut stream = encoded(&[ClientPacket::Ping(0x1234_5678), ClientPacket::Ping(2)]);
+                stream[at] ^= flip;
+                let found = drain(&mut Deframer::new(), &stream);
+                assert!(found[0].is_err(), "byte {at} ^ {flip:#x}");
+                assert_eq!(found.last(), Some(&Ok(std::vec![3, 2])));
+            }
+        }
+    }
+
+    #[test]
+    fn too_long_is_dropped_counted_and_over_at_the_zero() {
+        let mut deframer = Deframer::<8>::new();
+        assert_eq!(deframer.feed(&[1; 20]), (Feed::NeedMore, &[][..]));
+        assert_eq!(
+            deframer.feed(&[1, 0, 7]),
+            (
+                Feed::Bad {
+                    dropped_bytes: 21,
+                    reason: BadReason::TooLong
+                },
+                &[7][..]
+            )
+        );
+        assert_eq!(deframer.dropped_bytes(), 21);
+    }
+
+    #[test]
+    fn zeros_between_packets_mean_nothing() {
+        let mut stream = std::vec![0, 0, 0];
+        stream.extend(encoded(&[ClientPacket::Ping(1)]));
+        stream.extend([0, 0]);
+        assert_eq!(drain(&mut Deframer::new(), &stream), [Ok(std::vec![3, 1])]);
+    }
+
+    #[test]
+    fn reset_forgets_a_half_packet() {
+        let mut deframer = Deframer::<ENCODED_MAX>::new();
+        deframer.feed(&[5, 5, 5]);
+        deframer.reset();
+        assert_eq!(deframer.dropped_bytes(), 3);
+        assert_eq!(
+            drain(&mut deframer, &encoded(&[ClientPacket::Ping(1)])),
+            [Ok(std::vec![3, 1])]
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! Layer 4: voice packets to frames for a speaker (or a mixer): jitter buffer, decoder, concealment.
+//!
+//! [`Downlink::push`] takes packets as they come; [`Downlink::pop`] gives a frame each frame period, always: what was said, what
+//! stands in for it, or silence.
+
+use heapless::Vec;
+
+use crate::codec::{Codec, CodecError, PAYLOAD_MAX};
+use crate::frame::{FRAME_SAMPLES_MAX, Frame, FrameDuration};
+use crate::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
+use crate::level::rms;
+use crate::session::session_frame_samples;
+use crate::wire::Voice;
+
+/// What [`Downlink::pop`] wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Playout {
+    /// A frame that was received, bit for bit as it was decoded (or two, blended, to shorten the delay).
+    Frame {
+        /// It was the last of its talkspurt.
+        terminator: bool,
+    },
+    /// What stands in for a frame that is not there.
+    Concealed,
+    /// Silence: nobody talks.
+    Silence,
+}
+
+/// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most.
+#[derive(Clone, Debug)]
+pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
+    codec: Codec,
+    frame_samples: usize,
+    jitter: JitterBuffer<Vec<u8, PAYLOAD>, SLOTS>,
+    /// The last frame played, which concealment repeats.
+    last: Frame,
+    concealed_in_a_row: u8,
+    /// The loudest of the latest frames, falling by an eighth a frame: what "quiet" is relative to.
+    recent_rms: u16,
+    frames_received: u32,
+    frames_played: u32,
+}
+
+impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
+    /// A stream that has brought nothing yet.
+    pub const fn new(codec: Codec, frame: FrameDuration, jitter: JitterConfig) -> Self {
+        let frame_samples = session_frame_samples(frame);
+        Self {
+            codec,
+            frame_samples,
+            jitter: JitterBuffer::new(jitter),
+            last: Frame::silence(frame_samples),
+            concealed_in_a_row: 0,
+            recent_rms: 0,
+            frames_received: 0,
+            frames_played: 0,
+        }
+    }
+
+    /// Takes a voice packet.
+    ///
+    /// # Errors
+    /// A payload that is no frame of this session; it is dropped.
+    pub fn push(&mut self, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
+        let ends_without_frame = voice.terminator && voice.payload.is_empty();
+        if !ends_without_frame {
+            self.codec.check(voice.payload, self.frame_samples)?;
+            self.frames_received = self.frames_received.wrapping_add(1);
+        }
+        let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
+        Ok(self
+            .jitter
+            .push(voice.seq, voice.timestamp_frames, voice.terminator, payload))
+    }
+
+    /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
+    pub fn pop(&mut self, out: &mut Frame) -> Playout {
+        out.set_len(self.frame_samples);
+        match self.jitter.pop() {
+            Pop::Item(payload, terminator) if self.decode(&payload, out) => {
+                self.shorten_delay(out);
+                self.played(out);
+                Playout::Frame { terminator }
+            }
+            // The empty packet that ends a talkspurt takes no time of its own.
+            Pop::Item(..) | Pop::Silence => {
+                self.concealed_in_a_row = 0;
+                self.recent_rms = 0;
+                self.last.silence_all();
+                out.silence_all();
+                Playout::Silence
+            }
+            Pop::Missing | Pop::Underrun => {
+                self.conceal(out);
+                Playout::Concealed
+            }
+        }
+    }
+
+    /// Whether a talkspurt is in progress.
+    pub fn is_active(&self) -> bool {
+        self.jitter.is_active()
+    }
+
+    /// Frames waiting now.
+    pub const fn depth_frames(&self) -> u16 {
+        self.jitter.depth_frames()
+    }
+
+    /// The margin now aimed at, in frames.
+    pub const fn target_frames(&self) -> u16 {
+        self.jitter.target_frames()
+    }
+
+    /// What the jitter buffer has seen.
+    pub const fn stats(&self) -> &JitterStats {
+        self.jitter.stats()
+    }
+
+    /// Frames that came, and frames that were played as they came. Both wrap.
+    pub const fn frames_received_and_played(&self) -> (u32, u32) {
+        (self.frames_received, self.frames_played)
+    }
+
+    /// Samples in a frame.
+    pub const fn frame_samples(&self) -> usize {
+        self.frame_samples
+    }
+
+    /// Drops all that waits, as when the talker is muted or leaves.
+    pub fn clear(&mut self) {
+        self.jitter.clear();
+    }
+
+    fn decode(&self, payload: &[u8], out: &mut Frame) -> bool {
+        !payload.is_empty() && self.codec.decode(payload, out).is_ok()
+    }
+
+    fn played(&mut self, out: &Frame) {
+        self.frames_played = self.frames_played.wrapping_add(1);
+        self.concealed_in_a_row = 0;
+        self.last.set_len(self.frame_samples);
+        self.last.copy_from_slice(out);
+    }
+
+    /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather than in a vowel.
+    fn shorten_delay(&mut self, out: &mut Frame) {
+        let level = rms(out);
+        self.recent_rms = level.max(self.recent_rms - self.recent_rms / 8);
+        let quiet = level <= self.recent_rms / 4;
+        let due = match self.jitter.shrink_due() {
+            Shrink::No => false,
+            Shrink::WhenQuiet => quiet,
+            Shrink::Now => true,
+        };
+        if !due {
+            return;
+        }
+        let mut next: Frame = Frame::silence(self.frame_samples);
+        if self
+            .jitter
+            .skip_into()
+            .is_some_and(|payload| self.decode(&payload, &mut next))
+        {
+            cross_fade(out, &next);
+        }
+    }
+
+    /// Plays the last frame backwards, half as loud each time: it begins where the last sample was, so there is no click, and a
+    /// sound that goes on for long would be a lie.
+    fn conceal(&mut self, out: &mut Frame) {
+        self.concealed_in_a_row = self.concealed_in_a_row.saturating_add(1);
+        let len = self.frame_samples as i32;
+        for (i, (out, &last)) in out.iter_mut().zip(self.last.iter().rev()).enumerate() {
+            let gain_q15 = (1 << 15) - (i as i32 + 1) * (1 << 14) / len;
+            *out = ((i32::from(last) * gain_q15) >> 15) as i16;
+        }
+        self.last.copy_from_slice(out);
+    }
+}
+
+/// From `out` to `next`, in a straight line over the frame.
+fn cross_fade(out: &mut [i16], next: &[i16]) {
+    let len = out.len() as i32;
+    for (i, (out, &next)) in out.iter_mut().zip(next).enumerate() {
+        let weight = i as i32 + 1;
+        *out = ((i32::from(*out) * (len - weight) + i32::from(next) * weight) / len) as i16;
+    }
+}
+
+const _: () = assert!(
+    FRAME_SAMPLES_MAX <= 1 << 15,
+    "a cross-fade's products fit 32 bits"
+);

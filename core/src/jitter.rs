@@ -1,0 +1,455 @@
+//! Layer 2: the jitter buffer: puts items in order and says what is due at each pop.
+//!
+//! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The caller pops once a frame
+//! period; that is its only clock.
+//!
+//! # How the delay follows the network
+//! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
+//! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses nothing, and so moves the
+//!   playout one frame later; the margin for the next talkspurt grows by one frame.
+//! - When more items lie waiting than the margin asks for, through a whole window, one is to be dropped
+//!   ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay never only grows.
+//! - A long time without underruns takes the margin back, frame by frame.
+
+use crate::frame::FrameDuration;
+use crate::seq::Seq;
+
+/// How a jitter buffer adapts. All counts are in frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct JitterConfig {
+    /// The margin to start with, and to come back to: frames that wait behind the one being popped.
+    pub target_frames: u16,
+    /// The margin that underruns can drive it to.
+    pub target_max_frames: u16,
+    /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an n-th of this.
+    pub shrink_window_frames: u16,
+    /// For how long there must be no underrun before the margin goes down by one.
+    pub decay_window_frames: u16,
+    /// Underruns in a row after which a talkspurt without a terminator counts as ended.
+    pub conceal_max_frames: u16,
+}
+
+impl JitterConfig {
+    /// Sensible times at this frame duration, with a starting margin of `target_frames`.
+    ///
+    /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of concealment is about a syllable, after
+    /// which repeating what was heard misleads more than silence; 200 ms of margin is where talking over each other begins
+    /// (ITU-T G.114 advises at most 150 ms one way for all of a path).
+    pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
+        Self {
+            target_frames,
+            target_max_frames: frame.frames_in_ms(200) as u16,
+            shrink_window_frames: frame.frames_in_ms(2_000) as u16,
+            decay_window_frames: frame.frames_in_ms(10_000) as u16,
+            conceal_max_frames: frame.frames_in_ms(100) as u16,
+        }
+    }
+}
+
+/// What became of a pushed item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PushOutcome {
+    /// It waits for its turn.
+    Queued,
+    /// It waits for its turn, and older items were dropped to make room.
+    QueuedAfterDropping(u16),
+    /// Its turn is over: dropped.
+    Late,
+    /// It is there already: dropped.
+    Duplicate,
+}
+
+/// What is due now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Pop<T> {
+    /// An item, and whether it was the talkspurt's last.
+    Item(T, bool),
+    /// It is lost, later ones are there: conceal it.
+    Missing,
+    /// Nothing is there, though the talkspurt goes on: conceal; what comes late is still played.
+    Underrun,
+    /// Nobody talks, or the margin is still filling.
+    Silence,
+}
+
+/// What has happened so far. All counts wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct JitterStats {
+    /// Items that came after their turn.
+    pub late: u32,
+    /// Items that never came.
+    pub lost: u32,
+    /// Items that came twice.
+    pub duplicate: u32,
+    /// Items dropped because the buffer was full.
+    pub overflowed: u32,
+    /// Pops that had to be concealed, for loss or underrun.
+    pub concealed: u32,
+    /// Items dropped to shorten the delay.
+    pub skipped: u32,
+}
+
+/// Whether to drop an item now, to shorten the delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Shrink {
+    /// The delay is right.
+    No,
+    /// At the next quiet moment.
+    WhenQuiet,
+    /// Now: no quiet moment came for three windows.
+    Now,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Between talkspurts.
+    Idle,
+    /// The first items are there; pops so far in which they waited.
+    Filling(u16),
+    /// Pops give items.
+    Playing,
+}
+
+#[derive(Clone, Debug)]
+struct Slot<T> {
+    seq: Seq,
+    timestamp_frames: u32,
+    terminator: bool,
+    item: T,
+}
+
+/// Up to `SLOTS` items (a power of two) of one stream. `T` is the item: an encoded payload, say.
+#[derive(Clone, Debug)]
+pub struct JitterBuffer<T, const SLOTS: usize> {
+    config: JitterConfig,
+    slots: [Option<Slot<T>>; SLOTS],
+    queued: u16,
+    phase: Phase,
+    /// The item that is due next.
+    next: Seq,
+    /// The timestamp of the last item that was popped; tells, between talkspurts, what is late. `None` before the first.
+    played_timestamp: Option<u32>,
+    target_frames: u16,
+    underruns_in_a_row: u16,
+    pops_since_underrun: u16,
+    window_pops: u16,
+    window_least_waiting: u16,
+    windows_overdue: u8,
+    stats: JitterStats,
+}
+
+/// Lost items in a row that are concealed one by one; a longer gap is jumped. 5 frames of 20 ms are what concealment covers.
+const GAP_CONCEALED_MAX: u16 = 5;
+/// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
+const OVERDUE_WINDOWS: u8 = 3;
+
+impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
+    const POWER_OF_TWO: () = assert!(
+        SLOTS.is_power_of_two() && SLOTS <= 1 << 14,
+        "a slot is found by its sequence number, which wraps at 2^16"
+    );
+
+    /// An empty buffer.
+    pub const fn new(config: JitterConfig) -> Self {
+        let () = Self::POWER_OF_TWO;
+        Self {
+            config,
+            slots: [const { None }; SLOTS],
+            queued: 0,
+            phase: Phase::Idle,
+            next: Seq(0),
+            played_timestamp: None,
+            target_frames: config.target_frames,
+            underruns_in_a_row: 0,
+            pops_since_underrun: 0,
+            window_pops: 0,
+            window_least_waiting: u16::MAX,
+            windows_overdue: 0,
+            stats: JitterStats {
+                late: 0,
+                lost: 0,
+                duplicate: 0,
+                overflowed: 0,
+                concealed: 0,
+                skipped: 0,
+            },
+        }
+    }
+
+    /// Takes an item: its sequence number, the frame period that it belongs to, and whether it is the talkspurt's last.
+    pub fn push(
+        &mut self,
+        seq: Seq,
+        timestamp_frames: u32,
+        terminator: bool,
+        item: T,
+    ) -> PushOutcome {
+        if self.phase == Phase::Idle {
+            if self.is_from_the_past(timestamp_frames) {
+                self.stats.late = self.stats.late.wrapping_add(1);
+                return PushOutcome::Late;
+            }
+            self.start_talkspurt(seq);
+        }
+        if matches!(self.phase, Phase::Filling(_))
+            && seq.distance(self.next) < 0
+            && self.fits_before_first(seq)
+        {
+            // Reordered at the very start: nothing has been played yet, so it is not late.
+            self.next = seq;
+        }
+        if seq.distance(self.next) < 0 {
+            self.stats.late = self.stats.late.wrapping_add(1);
+            return PushOutcome::Late;
+        }
+        let dropped = self.make_room_for(seq);
+        let slot = &mut self.slots[Self::index(seq)];
+        if slot.is_some() {
+            self.stats.duplicate = self.stats.duplicate.wrapping_add(1);
+            return PushOutcome::Duplicate;
+        }
+        *slot = Some(Slot {
+            seq,
+            timestamp_frames,
+            terminator,
+            item,
+        });
+        self.queued += 1;
+        if dropped == 0 {
+            PushOutcome::Queued
+        } else {
+            PushOutcome::QueuedAfterDropping(dropped)
+        }
+    }
+
+    /// Gives what is due. Call it once a frame period.
+    pub fn pop(&mut self) -> Pop<T> {
+        match self.phase {
+            Phase::Idle => return Pop::Silence,
+            Phase::Filling(waited) => {
+                if self.queued <= self.target_frames
+                    && waited < self.target_frames
+                    && !self.terminator_is_queued()
+                {
+                    self.phase = Phase::Filling(waited + 1);
+                    return Pop::Silence;
+                }
+                self.phase = Phase::Playing;
+            }
+            Phase::Playing => {}
+        }
+        if self.queued == 0 {
+            return self.underrun();
+        }
+        self.jump_long_gap();
+        match self.take_next() {
+            Some(slot) => {
+                self.count_waiting();
+                self.played(slot)
+            }
+            None => {
+                self.stats.lost = self.stats.lost.wrapping_add(1);
+                self.stats.concealed = self.stats.concealed.wrapping_add(1);
+                Pop::Missing
+            }
+        }
+    }
+
+    /// Whether the caller should now [`JitterBuffer::skip_into`] the next item to shorten the delay.
+    pub fn shrink_due(&self) -> Shrink {
+        let next_is_droppable =
+            matches!(&self.slots[Self::index(self.next)], Some(slot) if !slot.terminator);
+        match self.windows_overdue {
+            0 => Shrink::No,
+            _ if self.phase != Phase::Playing || !next_is_droppable => Shrink::No,
+            n if n < OVERDUE_WINDOWS => Shrink::WhenQuiet,
+            _ => Shrink::Now,
+        }
+    }
+
+    /// Takes one item more within the same frame period, to be blended with the one just popped: the delay gets one frame shorter.
+    /// `None` unless [`JitterBuffer::shrink_due`].
+    pub fn skip_into(&mut self) -> Option<T> {
+        if self.shrink_due() == Shrink::No {
+            return None;
+        }
+        let slot = self.take_next()?;
+        self.stats.skipped = self.stats.skipped.wrapping_add(1);
+        self.restart_window();
+        match self.played(slot) {
+            Pop::Item(item, _) => Some(item),
+            _ => None,
+        }
+    }
+
+    /// Whether a talkspurt is in progress (or its first items are waiting).
+    pub fn is_active(&self) -> bool {
+        self.phase != Phase::Idle
+    }
+
+    /// Items waiting now, in frames.
+    pub const fn depth_frames(&self) -> u16 {
+        self.queued
+    }
+
+    /// The margin now aimed at, in frames.
+    pub const fn target_frames(&self) -> u16 {
+        self.target_frames
+    }
+
+    /// What has happened so far.
+    pub const fn stats(&self) -> &JitterStats {
+        &self.stats
+    }
+
+    /// Drops all that waits and ends the talkspurt, as when a talker is muted or leaves.
+    pub fn clear(&mut self) {
+        self.slots.fill_with(|| None);
+        self.queued = 0;
+        self.end_talkspurt();
+    }
+
+    const fn index(seq: Seq) -> usize {
+        seq.0 as usize & (SLOTS - 1)
+    }
+
+    fn is_from_the_past(&self, timestamp_frames: u32) -> bool {
+        self.played_timestamp
+            .is_some_and(|played| timestamp_frames.wrapping_sub(played).cast_signed() <= 0)
+    }
+
+    fn start_talkspurt(&mut self, seq: Seq) {
+        self.phase = Phase::Filling(0);
+        self.next = seq;
+        self.underruns_in_a_row = 0;
+        self.restart_window();
+    }
+
+    fn end_talkspurt(&mut self) {
+        self.phase = Phase::Idle;
+        self.restart_window();
+    }
+
+    /// While filling: whether the span from `seq` to the newest item still fits the buffer.
+    fn fits_before_first(&self, seq: Seq) -> bool {
+        let furthest = self
+            .slots
+            .iter()
+            .flatten()
+            .map(|slot| slot.seq.distance(seq))
+            .max()
+            .unwrap_or(0);
+        (0..SLOTS as i32).contains(&i32::from(furthest))
+    }
+
+    /// Advances past the oldest items until `seq` has a slot; gives how many were dropped.
+    fn make_room_for(&mut self, seq: Seq) -> u16 {
+        let mut dropped = 0;
+        while seq.distance(self.next) >= SLOTS as i16 {
+            if self.queued == 0 {
+                self.next = seq;
+                break;
+            }
+            if self.slots[Self::index(self.next)].take().is_some() {
+                self.queued -= 1;
+                dropped += 1;
+            }
+            self.next = self.next.next();
+        }
+        self.stats.overflowed = self.stats.overflowed.wrapping_add(u32::from(dropped));
+        dropped
+    }
+
+    fn terminator_is_queued(&self) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.terminator)
+    }
+
+    /// Moves on to the earliest item if more are missing before it than are worth concealing.
+    fn jump_long_gap(&mut self) {
+        let gap = (0..SLOTS as u16)
+            .find(|&n| self.slots[Self::index(self.next.plus(n))].is_some())
+            .unwrap_or(0);
+        if gap > GAP_CONCEALED_MAX {
+            self.stats.lost = self.stats.lost.wrapping_add(u32::from(gap));
+            self.next = self.next.plus(gap);
+        }
+    }
+
+    fn take_next(&mut self) -> Option<Slot<T>> {
+        let slot = self.slots[Self::index(self.next)].take();
+        self.next = self.next.next();
+        self.queued -= u16::from(slot.is_some());
+        slot
+    }
+
+    fn played(&mut self, slot: Slot<T>) -> Pop<T> {
+        self.played_timestamp = Some(slot.timestamp_frames);
+        self.underruns_in_a_row = 0;
+        if slot.terminator {
+            self.end_after_terminator();
+        }
+        Pop::Item(slot.item, slot.terminator)
+    }
+
+    /// The next talkspurt may be waiting already: it begins at the earliest item that is left.
+    fn end_after_terminator(&mut self) {
+        self.end_talkspurt();
+        let from = self.next;
+        let waiting = self.slots.iter().flatten().map(|slot| slot.seq);
+        if let Some(first) = waiting.min_by_key(|seq| seq.distance(from)) {
+            self.start_talkspurt(first);
+        }
+    }
+
+    fn underrun(&mut self) -> Pop<T> {
+        self.underruns_in_a_row += 1;
+        if self.underruns_in_a_row > self.config.conceal_max_frames {
+            self.end_talkspurt();
+            return Pop::Silence;
+        }
+        if self.underruns_in_a_row == 1 {
+            let most = self.config.target_max_frames.min(SLOTS as u16 / 2);
+            self.target_frames = (self.target_frames + 1).min(most.max(self.config.target_frames));
+        }
+        self.pops_since_underrun = 0;
+        self.restart_window();
+        self.stats.concealed = self.stats.concealed.wrapping_add(1);
+        Pop::Underrun
+    }
+
+    /// After an item was taken: notes how many wait behind it, and judges full windows.
+    fn count_waiting(&mut self) {
+        self.pops_since_underrun = self.pops_since_underrun.saturating_add(1);
+        if self.pops_since_underrun >= self.config.decay_window_frames {
+            self.pops_since_underrun = 0;
+            self.target_frames = self
+                .target_frames
+                .saturating_sub(1)
+                .max(self.config.target_frames);
+        }
+        self.window_pops += 1;
+        self.window_least_waiting = self.window_least_waiting.min(self.queued);
+        let surplus = self.window_least_waiting.saturating_sub(self.target_frames);
+        let window = self.config.shrink_window_frames / surplus.max(1);
+        if self.window_pops >= window {
+            self.windows_overdue = if surplus == 0 {
+                0
+            } else {
+                self.windows_overdue.saturating_add(1)
+            };
+            self.window_pops = 0;
+            self.window_least_waiting = u16::MAX;
+        }
+    }
+
+    fn restart_window(&mut self) {
+        self.window_pops = 0;
+        self.window_least_waiting = u16::MAX;
+        self.windows_overdue = 0;
+    }
+}

@@ -1,0 +1,144 @@
+//! Layer 1: how loud samples are, in integers.
+
+/// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every sample -32768).
+pub fn mean_square(samples: &[i16]) -> u32 {
+    if samples.is_empty() {
+        return 0;
+    }
+    let sum: u64 = samples
+        .iter()
+        .map(|&s| u64::from((i32::from(s) * i32::from(s)).unsigned_abs()))
+        .sum();
+    (sum / samples.len() as u64) as u32
+}
+
+/// The root of the mean square, rounded down: 0 to 32768.
+pub fn rms(samples: &[i16]) -> u16 {
+    mean_square(samples).isqrt() as u16
+}
+
+/// The largest magnitude among `samples`: 0 to 32768.
+pub fn peak(samples: &[i16]) -> u16 {
+    samples.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0)
+}
+
+/// A level relative to full scale, in 1/256 dB (Q8).
+///
+/// 0 dBFS is an RMS of 32768, a full-scale square wave, so a full-scale sine reads -3.01 dBFS. (AES17 puts its zero at the
+/// sine, 3.01 dB lower; thresholds of the gate are RMS values of 32767, which this scale maps to 0.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Dbfs(pub i16);
+
+impl Dbfs {
+    /// What a level of nothing reads: -96 dBFS, below the -90.3 dBFS of an RMS of 1.
+    pub const SILENCE: Self = Self(-96 * 256);
+
+    /// 1/256 dB in one octave of the mean square: 10 * log10(2) * 256 = 770.637, times 2^8.
+    const PER_OCTAVE_Q8: i64 = 197_283;
+
+    /// The level of a root mean square (0..=32768).
+    pub fn from_rms(rms: u16) -> Self {
+        Self::from_mean_square(u32::from(rms) * u32::from(rms))
+    }
+
+    /// The level of a mean square (0..=2^30), within 1/256 dB.
+    pub fn from_mean_square(mean_square: u32) -> Self {
+        match log2_q16(mean_square) {
+            Some(log2) => {
+                let below_full_scale = i64::from(log2) - (30 << 16);
+                Self(
+                    ((below_full_scale * Self::PER_OCTAVE_Q8 + (1 << 23)) >> 24)
+                        .clamp(i64::from(Self::SILENCE.0), 0) as i16,
+                )
+            }
+            None => Self::SILENCE,
+        }
+    }
+
+    /// The level of `db` whole decibels (negative below full scale), at least [`Dbfs::SILENCE`] and at most 0.
+    pub fn from_whole_db(db: i16) -> Self {
+        Self(db.clamp(-96, 0) * 256)
+    }
+
+    /// The smallest root mean square that reads at least this level: 0..=32768.
+    pub fn to_rms(self) -> u16 {
+        let (mut low, mut high) = (0u16, 32_768);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if Self::from_rms(middle) >= self {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+
+    /// 1/256 dB.
+    pub const fn as_q8(self) -> i16 {
+        self.0
+    }
+}
+
+/// The binary logarithm in Q16, rounded down; `None` for 0. One squaring a bit: no table, no float.
+fn log2_q16(value: u32) -> Option<u32> {
+    let exponent = value.checked_ilog2()?;
+    // The mantissa in [1, 2), Q31.
+    let mut mantissa = u64::from(value) << (31 - exponent);
+    let mut log2 = exponent;
+    for _ in 0..16 {
+        mantissa = (mantissa * mantissa) >> 31;
+        log2 <<= 1;
+        if mantissa >> 32 != 0 {
+            mantissa >>= 1;
+            log2 |= 1;
+        }
+    }
+    Some(log2)
+}
+
+#[cfg(test)]
+mod tests {
+    // The reference is computed in floating point, which the core itself never uses.
+    #![allow(clippy::float_arithmetic)]
+    use super::*;
+
+    #[test]
+    fn dbfs_is_right_for_every_rms() {
+        for rms in 1..=32_768u32 {
+            let exact = 20.0 * (f64::from(rms) / 32_768.0).log10() * 256.0;
+            let ours = f64::from(Dbfs::from_rms(rms as u16).0);
+            assert!(
+                (exact - ours).abs() <= 1.01,
+                "rms {rms}: {ours} for {exact}"
+            );
+        }
+        assert_eq!(Dbfs::from_rms(0), Dbfs::SILENCE);
+        assert_eq!(Dbfs::from_rms(32_768), Dbfs(0));
+    }
+
+    #[test]
+    fn dbfs_to_rms_inverts_for_every_level() {
+        for q8 in Dbfs::SILENCE.0..=0 {
+            let rms = Dbfs(q8).to_rms();
+            assert!(Dbfs::from_rms(rms) >= Dbfs(q8));
+            assert!(rms == 0 || Dbfs::from_rms(rms - 1) < Dbfs(q8));
+        }
+        assert_eq!(Dbfs::from_whole_db(-24).to_rms(), 2_068);
+    }
+
+    #[test]
+    fn constant_frames_have_their_own_value_as_rms() {
+        for value in i16::MIN..=i16::MAX {
+            assert_eq!(rms(&[value; 16]), value.unsigned_abs());
+            assert_eq!(peak(&[0, value, 0]), value.unsigned_abs());
+        }
+    }
+
+    #[test]
+    fn nothing_is_silent() {
+        assert_eq!((mean_square(&[]), rms(&[]), peak(&[])), (0, 0, 0));
+        assert_eq!(mean_square(&[i16::MIN; 320]), 1 << 30);
+    }
+}

@@ -1,0 +1,397 @@
+//! The server's end: one for each connection. It judges what a client sends and when; who may join is the caller's decision.
+
+use core::fmt::Write as _;
+
+use heapless::{Deque, String, Vec};
+
+use super::SESSION_RATE;
+use super::budget::Budget;
+use crate::codec::Codec;
+use crate::frame::FrameDuration;
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    ByeReason, CREDENTIALS_BYTES_MAX, ClientPacket, Hello, NameError, PROTOCOL_VERSION,
+    ParticipantName, REJECT_TEXT_BYTES_MAX, RejectReason, RoomName, ServerPacket, Voice, emit,
+    greeting_version, parse,
+};
+
+/// How patient a server is with one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ServerSessionConfig {
+    /// How long a connection may take for its Hello.
+    pub handshake_timeout: Duration,
+    /// How long a client may be silent.
+    pub idle_timeout: Duration,
+    /// The frame duration of the server's sessions: what a client may send follows from it.
+    pub frame: FrameDuration,
+}
+
+/// A Hello whose names and offers have been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct HelloRequest {
+    /// The room that he wants to join.
+    pub room: RoomName,
+    /// The name that he wants to have.
+    pub name: ParticipantName,
+    /// The codec of his that this build knows and he likes best.
+    pub codec: Codec,
+    /// Whether he joins muted.
+    pub muted: bool,
+    /// What proves that he may.
+    pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ServerEvent {
+    /// Someone wants to join: answer with [`ServerSession::accept`] or [`ServerSession::reject`].
+    /// If he had joined already on this connection, he leaves first ([`ServerEvent::Left`] with `Rejoined` precedes this).
+    Hello(HelloRequest),
+    /// He muted (or unmuted) himself.
+    Muted(bool),
+    /// He is no longer in the room. Unless the reason is `Rejoined`, the session is over.
+    Left(ByeReason),
+    /// He was refused before he was in; the session is over.
+    Refused(RejectReason),
+}
+
+/// The most events of one input: a Hello that ends one session and begins another.
+const EVENTS_MAX: usize = 2;
+
+/// Damaged bytes that a connection may bring at once, and in a second: a noisy serial line behind a bridge stays well below,
+/// as at 115,200 baud all of it makes 11,520 bytes a second, and voice that is damaged that often helps nobody.
+const GARBAGE_BURST_BYTES: u32 = 16_384;
+const GARBAGE_BYTES_PER_SECOND: u32 = 4_096;
+
+/// Packets at once: 5 s of frames of 20 ms, what a stalled TCP connection may bring when it recovers.
+const PACKET_BURST: u32 = 400;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    AwaitingHello {
+        deadline: Instant,
+    },
+    /// The Hello is with the caller.
+    Deciding,
+    Joined,
+    Closed,
+}
+
+/// One connection's session.
+#[derive(Clone, Debug)]
+pub struct ServerSession {
+    config: ServerSessionConfig,
+    state: State,
+    heard_at: Instant,
+    packets: Budget,
+    garbage: Budget,
+    events: Deque<ServerEvent, EVENTS_MAX>,
+    pong_due: Option<u32>,
+    reject_due: Option<RejectReason>,
+    reject_text: String<REJECT_TEXT_BYTES_MAX>,
+    bye_due: Option<ByeReason>,
+}
+
+impl ServerSession {
+    /// A connection that was just made.
+    pub fn new(config: ServerSessionConfig, now: Instant) -> Self {
+        // Twice as many packets as frames go by, and some for control.
+        let packets_per_second = 2 * 1_000 / u32::from(config.frame.ms()) + 20;
+        Self {
+            config,
+            state: State::AwaitingHello {
+                deadline: now + config.handshake_timeout,
+            },
+            heard_at: now,
+            packets: Budget::new(PACKET_BURST, packets_per_second, now),
+            garbage: Budget::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now),
+            events: Deque::new(),
+            pong_due: None,
+            reject_due: None,
+            reject_text: String::new(),
+            bye_due: None,
+        }
+    }
+
+    /// Takes a packet (from the deframer); gives the voice in it, if that is what it is and he may speak.
+    ///
+    /// Panics if the events of earlier inputs were not taken, or a Hello was not answered.
+    pub fn handle_input<'a>(&mut self, now: Instant, packet: &'a [u8]) -> Option<Voice<'a>> {
+        assert!(
+            self.state != State::Deciding,
+            "answer the Hello before the next input"
+        );
+        if self.state == State::Closed {
+            return None;
+        }
+        if !self.packets.take(1, now) {
+            self.end(ByeReason::Flood);
+            return None;
+        }
+        let parsed = match parse::<ClientPacket<'a>>(packet) {
+            Ok(parsed) => parsed,
+            Err(_) => {
+                self.refuse_unreadable(packet);
+                return None;
+            }
+        };
+        self.heard_at = now;
+        match (parsed, self.state) {
+            (ClientPacket::Hello(hello), _) => self.handle_hello(&hello),
+            (ClientPacket::Ping(number), _) => self.pong_due = Some(number),
+            (ClientPacket::Pong(_), _) => {}
+            (ClientPacket::Voice(voice), State::Joined) => return Some(voice),
+            (ClientPacket::SetMuted(muted), State::Joined) => self.event(ServerEvent::Muted(muted)),
+            (ClientPacket::Bye(_), State::Joined) => {
+                self.close(ServerEvent::Left(ByeReason::Leaving))
+            }
+            (ClientPacket::Bye(_), _) => self.close(ServerEvent::Refused(RejectReason::NotAHello)),
+            (ClientPacket::Voice(_) | ClientPacket::SetMuted(_), _) => self.reject(
+                RejectReason::NotAHello,
+                "this connection has not joined a room: send a Hello first",
+            ),
+        }
+        None
+    }
+
+    /// Says that the deframer dropped bytes: noise on a serial line is borne, a stream of garbage is not.
+    pub fn handle_garbage(&mut self, now: Instant, dropped_bytes: u32) {
+        if self.state != State::Closed && !self.garbage.take(dropped_bytes, now) {
+            self.refuse_or_end(
+                RejectReason::Malformed,
+                "what you send is not Talkspurt's protocol",
+                ByeReason::ProtocolError,
+            );
+        }
+    }
+
+    /// Says that time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::AwaitingHello { deadline } if now >= deadline => {
+                self.reject(RejectReason::HandshakeTimeout, "no Hello came in time");
+            }
+            State::Joined if now.since(self.heard_at) >= self.config.idle_timeout => {
+                self.end(ByeReason::IdleTimeout)
+            }
+            _ => {}
+        }
+    }
+
+    /// When to call [`ServerSession::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::AwaitingHello { deadline } => Some(deadline),
+            State::Joined => Some(self.heard_at + self.config.idle_timeout),
+            State::Deciding | State::Closed => None,
+        }
+    }
+
+    /// Writes the next packet of the session (Pong, Reject, Bye) as it stands in a stream; gives its bytes, or `None`.
+    /// Welcome, rosters and voice are the caller's.
+    pub fn poll_transmit(&mut self, out: &mut [u8]) -> Option<usize> {
+        if let Some(number) = self.pong_due.take() {
+            return emit(&ServerPacket::Pong(number), out).ok();
+        }
+        if let Some(reason) = self.reject_due.take() {
+            return emit(&ServerPacket::Reject(reason, &self.reject_text), out).ok();
+        }
+        let reason = self.bye_due.take()?;
+        emit(&ServerPacket::Bye(reason), out).ok()
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        self.events.pop_front()
+    }
+
+    /// Lets in the client whose [`ServerEvent::Hello`] was the last event. The caller sends the Welcome.
+    pub fn accept(&mut self) {
+        assert!(
+            self.state == State::Deciding,
+            "nobody is waiting to be let in"
+        );
+        self.state = State::Joined;
+    }
+
+    /// Refuses a client who is not in. `text` is a sentence that tells him what to do; what exceeds 160 bytes is cut.
+    pub fn reject(&mut self, reason: RejectReason, text: impl core::fmt::Display) {
+        let mut cut = CutText(&mut self.reject_text);
+        cut.0.clear();
+        // A text that is too long is cut; that is no error.
+        let _ = write!(cut, "{text}");
+        self.reject_due = Some(reason);
+        self.close(ServerEvent::Refused(reason));
+    }
+
+    /// Ends the session from this side, with a Bye.
+    pub fn end(&mut self, reason: ByeReason) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.bye_due = Some(reason);
+        let event = match self.state {
+            State::Joined => ServerEvent::Left(reason),
+            _ => ServerEvent::Refused(match reason {
+                ByeReason::Stopping => RejectReason::Stopping,
+                _ => RejectReason::Malformed,
+            }),
+        };
+        self.close(event);
+    }
+
+    /// The connection is gone: no more can be sent.
+    pub fn handle_disconnect(&mut self) {
+        match self.state {
+            State::Joined => self.close(ServerEvent::Left(ByeReason::ConnectionLost)),
+            State::AwaitingHello { .. } | State::Deciding => {
+                self.close(ServerEvent::Refused(RejectReason::NotAHello))
+            }
+            State::Closed => {}
+        }
+    }
+
+    /// Whether the client is in a room.
+    pub fn is_joined(&self) -> bool {
+        self.state == State::Joined
+    }
+
+    /// Whether the session is over: send what [`ServerSession::poll_transmit`] still gives, then close the connection.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    fn handle_hello(&mut self, hello: &Hello<'_>) {
+        if self.state == State::Joined {
+            self.event(ServerEvent::Left(ByeReason::Rejoined));
+            self.state = State::AwaitingHello {
+                deadline: self.heard_at,
+            };
+        }
+        match check_hello(hello) {
+            Ok(request) => {
+                self.state = State::Deciding;
+                self.event(ServerEvent::Hello(request));
+            }
+            Err(refusal) => self.reject(refusal.reason(), &refusal),
+        }
+    }
+
+    fn refuse_unreadable(&mut self, packet: &[u8]) {
+        match greeting_version(packet) {
+            Some(version) if version != PROTOCOL_VERSION && self.state != State::Joined => {
+                let refusal = Refusal::Version(version);
+                self.reject(refusal.reason(), &refusal);
+            }
+            _ => self.refuse_or_end(
+                RejectReason::Malformed,
+                "a packet could not be read",
+                ByeReason::ProtocolError,
+            ),
+        }
+    }
+
+    fn refuse_or_end(&mut self, refusal: RejectReason, text: &str, bye: ByeReason) {
+        if self.state == State::Joined {
+            self.end(bye);
+        } else {
+            self.reject(refusal, text);
+        }
+    }
+
+    fn close(&mut self, event: ServerEvent) {
+        if self.state != State::Closed {
+            self.state = State::Closed;
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: ServerEvent) {
+        assert!(
+            self.events.push_back(event).is_ok(),
+            "take the events after each input"
+        );
+    }
+}
+
+/// Writes as much as fits.
+struct CutText<'a>(&'a mut String<REJECT_TEXT_BYTES_MAX>);
+
+impl core::fmt::Write for CutText<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        text.chars()
+            .try_for_each(|character| self.0.push(character))
+            .map_err(|_| core::fmt::Error)
+    }
+}
+
+/// What to tell a client whose Hello cannot be granted, whatever the caller thinks of it.
+#[derive(Debug)]
+enum Refusal {
+    Version(u8),
+    Room(NameError),
+    Name(NameError),
+    Codecs,
+    Rates,
+    Credentials,
+}
+
+impl Refusal {
+    const fn reason(&self) -> RejectReason {
+        match self {
+            Self::Version(_) => RejectReason::Version,
+            Self::Room(_) => RejectReason::BadRoom,
+            Self::Name(_) => RejectReason::BadName,
+            Self::Codecs => RejectReason::NoCommonCodec,
+            Self::Rates => RejectReason::NoCommonRate,
+            Self::Credentials => RejectReason::BadCredentials,
+        }
+    }
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Version(theirs) => write!(
+                f,
+                "this server speaks protocol version {PROTOCOL_VERSION}, not {theirs}"
+            ),
+            Self::Room(error) => write!(f, "the room's name {error}: choose another"),
+            Self::Name(error) => write!(f, "the name {error}: choose another"),
+            Self::Codecs => f.write_str(
+                "this server knows the codecs pcm16 (0) and adpcm (1): offer one of them",
+            ),
+            Self::Rates => write!(
+                f,
+                "this server runs at {} Hz: offer that rate",
+                SESSION_RATE.hz()
+            ),
+            Self::Credentials => {
+                write!(f, "credentials have at most {CREDENTIALS_BYTES_MAX} bytes")
+            }
+        }
+    }
+}
+
+fn check_hello(hello: &Hello<'_>) -> Result<HelloRequest, Refusal> {
+    if hello.version != PROTOCOL_VERSION {
+        return Err(Refusal::Version(hello.version));
+    }
+    if !hello.rates_hz.contains(&SESSION_RATE.hz()) {
+        return Err(Refusal::Rates);
+    }
+    Ok(HelloRequest {
+        room: RoomName::new(hello.room).map_err(Refusal::Room)?,
+        name: ParticipantName::new(hello.name).map_err(Refusal::Name)?,
+        codec: hello
+            .codecs
+            .iter()
+            .find_map(|&id| Codec::from_id(id))
+            .ok_or(Refusal::Codecs)?,
+        muted: hello.muted,
+        credentials: Vec::from_slice(hello.credentials).map_err(|_| Refusal::Credentials)?,
+    })
+}

@@ -1,0 +1,147 @@
+//! Layer 0: time as the caller hands it in. Integer microseconds, no clock.
+
+use core::ops::{Add, AddAssign, Sub};
+
+/// A moment: microseconds since an epoch that the caller chooses (boot, the start of the process, 0 in a test).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Instant(u64);
+
+/// A span of time in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Duration(u64);
+
+impl Instant {
+    /// The epoch itself.
+    pub const ZERO: Self = Self(0);
+
+    /// The moment `micros` after the epoch.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Duration {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// `micros` microseconds.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// `ms` milliseconds.
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms.saturating_mul(1_000))
+    }
+
+    /// `secs` seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000))
+    }
+
+    /// Whole microseconds.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds, rounded down.
+    pub const fn as_ms(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// `factor` times as long, or the longest span there is.
+    pub const fn times(self, factor: u64) -> Self {
+        Self(self.0.saturating_mul(factor))
+    }
+
+    /// One `parts`-th of it. Panics on 0 parts.
+    pub const fn divided_by(self, parts: u64) -> Self {
+        Self(self.0 / parts)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, span: Duration) {
+        *self = *self + span;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Add for Duration {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl From<core::time::Duration> for Duration {
+    fn from(span: core::time::Duration) -> Self {
+        Self(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Duration> for core::time::Duration {
+    fn from(span: Duration) -> Self {
+        Self::from_micros(span.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        assert_eq!(Instant::ZERO - Duration::from_secs(1), Instant::ZERO);
+        assert_eq!(
+            Instant::from_micros(u64::MAX) + Duration::from_ms(1),
+            Instant::from_micros(u64::MAX)
+        );
+        assert_eq!(Instant::ZERO.since(Instant::from_micros(5)), Duration::ZERO);
+        assert_eq!(
+            Duration::from_secs(u64::MAX),
+            Duration::from_micros(u64::MAX)
+        );
+    }
+
+    #[test]
+    fn units_agree() {
+        assert_eq!(Duration::from_secs(2), Duration::from_ms(2_000));
+        assert_eq!(Duration::from_ms(20).as_micros(), 20_000);
+        assert_eq!(
+            (Instant::ZERO + Duration::from_ms(20))
+                .since(Instant::ZERO)
+                .as_ms(),
+            20
+        );
+        assert_eq!(
+            core::time::Duration::from(Duration::from_ms(7)),
+            core::time::Duration::from_millis(7)
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! Layer 4: frames from a microphone to voice packets: level, gate with pre-roll, encoder, packets.
+//!
+//! Call [`Uplink::push`] with each frame, then [`Uplink::poll_packet`] until it gives `None`.
+
+use crate::codec::{Codec, Encoder, PAYLOAD_MAX};
+use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::gate::{Gate, GateConfig, GateConfigError, GateDecision};
+use crate::level::rms;
+use crate::seq::Seq;
+use crate::session::session_frame_samples;
+use crate::wire::{ClientPacket, Voice, emit};
+
+/// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
+pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
+
+/// Samples that an uplink keeps for the default pre-roll and the frame being sent, at 16 kHz.
+pub const HISTORY_SAMPLES_DEFAULT: usize = 16 * (PRE_ROLL_DEFAULT_MS as usize + 20);
+
+/// How voice is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct UplinkConfig {
+    /// The session's codec.
+    pub codec: Codec,
+    /// The session's frame duration.
+    pub frame: FrameDuration,
+    /// When voice is sent.
+    pub gate: GateConfig,
+    /// Frames from before the gate opened that are sent first. What exceeds the history is not kept.
+    pub pre_roll_frames: u16,
+}
+
+impl UplinkConfig {
+    /// The default gate and pre-roll.
+    pub const fn default_for(codec: Codec, frame: FrameDuration) -> Self {
+        Self {
+            codec,
+            frame,
+            gate: GateConfig::default_for(frame),
+            pre_roll_frames: frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
+        }
+    }
+}
+
+/// What an uplink has done. All counts wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct UplinkStats {
+    /// Frames pushed.
+    pub frames_captured: u32,
+    /// Frames sent, pre-roll among them.
+    pub frames_sent: u32,
+    /// Talkspurts begun.
+    pub talkspurts: u32,
+    /// Frames that were to be sent but not polled in time.
+    pub frames_overrun: u32,
+}
+
+/// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one frame.
+#[derive(Clone, Debug)]
+pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
+    config: UplinkConfig,
+    gate: Gate,
+    encoder: Encoder,
+    history: History<HISTORY>,
+    /// Frames at the new end of the history that are to be sent.
+    unsent_frames: u16,
+    /// The newest of them ends the talkspurt.
+    closing: bool,
+    /// The talkspurt ends with an empty packet, once the unsent frames are gone.
+    empty_terminator_due: bool,
+    seq: Seq,
+    /// The timestamp of the next frame to be pushed.
+    timestamp_frames: u32,
+    muted: bool,
+    level_rms: u16,
+    stats: UplinkStats,
+}
+
+impl<const HISTORY: usize> Uplink<HISTORY> {
+    /// An uplink whose gate is closed.
+    ///
+    /// # Errors
+    /// As [`GateConfig::check`].
+    pub fn new(config: UplinkConfig) -> Result<Self, GateConfigError> {
+        Ok(Self {
+            config,
+            gate: Gate::new(config.gate)?,
+            encoder: Encoder::new(config.codec),
+            history: History::new(session_frame_samples(config.frame)),
+            unsent_frames: 0,
+            closing: false,
+            empty_terminator_due: false,
+            seq: Seq(0),
+            timestamp_frames: 0,
+            muted: false,
+            level_rms: 0,
+            stats: UplinkStats::default(),
+        })
+    }
+
+    /// Takes the next frame; it must have the session's length.
+    pub fn push(&mut self, frame: &[i16]) -> GateDecision {
+        self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
+        self.level_rms = rms(frame);
+        self.timestamp_frames = self.timestamp_frames.wrapping_add(1);
+        if self.muted {
+            return GateDecision::Closed;
+        }
+        if self.closing {
+            // The last talkspurt's end was not polled: its frames are no longer distinguishable from this one's.
+            self.lose_unsent(self.unsent_frames);
+            self.closing = false;
+            self.empty_terminator_due = true;
+        }
+        let decision = self.gate.push(self.level_rms);
+        let kept_before = self.history.frames;
+        self.history.push(frame);
+        match decision {
+            GateDecision::Closed => {}
+            GateDecision::Opened => {
+                self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
+                self.unsent_frames = 1 + kept_before
+                    .min(self.config.pre_roll_frames)
+                    .min(self.history.frames - 1);
+            }
+            GateDecision::Open => self.unsent_frames += 1,
+            GateDecision::Closing => {
+                self.unsent_frames += 1;
+                self.closing = true;
+            }
+        }
+        self.lose_unsent(self.unsent_frames.saturating_sub(self.history.frames));
+        decision
+    }
+
+    /// Writes the next voice packet as it stands in a stream; gives its bytes, or `None` when all is sent.
+    /// `out` must hold [`crate::wire::ENCODED_MAX`] bytes, or what the codec's longest payload and 12 bytes more encode to.
+    pub fn poll_packet(&mut self, out: &mut [u8]) -> Option<usize> {
+        if self.empty_terminator_due {
+            self.empty_terminator_due = false;
+            let timestamp = self
+                .timestamp_frames
+                .wrapping_sub(u32::from(self.unsent_frames));
+            return self.emit_voice(timestamp, true, &[], out);
+        }
+        let age_frames = self.unsent_frames.checked_sub(1)?;
+        self.unsent_frames = age_frames;
+        let terminator = self.closing && age_frames == 0;
+        if terminator {
+            self.closing = false;
+            self.history.clear_after_next_read();
+        }
+        let mut payload = [0; PAYLOAD_MAX];
+        let len = self
+            .encoder
+            .encode(self.history.frame(age_frames), &mut payload)
+            .unwrap_or(0);
+        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
+        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
+        self.emit_voice(timestamp, terminator, &payload[..len], out)
+    }
+
+    /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
+    pub fn finish(&mut self) {
+        self.empty_terminator_due |= self.gate.is_open() || self.closing || self.unsent_frames > 0;
+        self.gate.close();
+        self.closing = false;
+        self.unsent_frames = 0;
+        self.history.clear();
+    }
+
+    /// Mutes: nothing is sent, and nothing said while muted is sent later.
+    pub fn set_muted(&mut self, muted: bool) {
+        if muted && !self.muted {
+            self.finish();
+        }
+        self.muted = muted;
+    }
+
+    /// Changes the gate's thresholds.
+    ///
+    /// # Errors
+    /// As [`GateConfig::check`]; nothing is changed then.
+    pub fn set_gate(&mut self, gate: GateConfig) -> Result<(), GateConfigError> {
+        self.gate.set_config(gate)
+    }
+
+    /// The gate's thresholds as they are now.
+    pub const fn gate_config(&self) -> &GateConfig {
+        self.gate.config()
+    }
+
+    /// Whether a talkspurt is running.
+    pub const fn is_talking(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// The level of the last frame: RMS, 0..=32768.
+    pub const fn level_rms(&self) -> u16 {
+        self.level_rms
+    }
+
+    /// What it has done so far.
+    pub const fn stats(&self) -> &UplinkStats {
+        &self.stats
+    }
+
+    fn emit_voice(
+        &mut self,
+        timestamp_frames: u32,
+        terminator: bool,
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let voice = Voice {
+            seq: self.seq,
+            timestamp_frames,
+            terminator,
+            payload,
+        };
+        self.seq = self.seq.next();
+        emit(&ClientPacket::Voice(voice), out).ok()
+    }
+
+    fn lose_unsent(&mut self, frames: u16) {
+        self.unsent_frames -= frames;
+        self.stats.frames_overrun = self.stats.frames_overrun.wrapping_add(u32::from(frames));
+    }
+}
+
+/// The latest frames, in a ring of samples.
+#[derive(Clone, Debug)]
+struct History<const SAMPLES: usize> {
+    samples: [i16; SAMPLES],
+    frame_samples: usize,
+    /// Frames that the ring can hold.
+    capacity: usize,
+    /// Frames in it.
+    frames: u16,
+    /// The slot of the next frame.
+    write: usize,
+    clear_on_push: bool,
+}
+
+impl<const SAMPLES: usize> History<SAMPLES> {
+    const ONE_FRAME: () = assert!(
+        SAMPLES >= FRAME_SAMPLES_MAX,
+        "the history must hold the frame that is being sent"
+    );
+
+    fn new(frame_samples: usize) -> Self {
+        let () = Self::ONE_FRAME;
+        let capacity = SAMPLES / frame_samples;
+        Self {
+            samples: [0; SAMPLES],
+            frame_samples,
+            capacity,
+            frames: 0,
+            write: 0,
+            clear_on_push: false,
+        }
+    }
+
+    fn push(&mut self, frame: &[i16]) {
+        if core::mem::take(&mut self.clear_on_push) {
+            self.clear();
+        }
+        let start = self.write * self.frame_samples;
+        self.samples[start..start + self.frame_samples].copy_from_slice(frame);
+        self.write = (self.write + 1) % self.capacity;
+        self.frames = (self.frames + 1).min(self.capacity as u16);
+    }
+
+    /// The frame of `age` frames ago; 0 is the newest. There must be as many.
+    fn frame(&self, age: u16) -> &[i16] {
+        let slot = (self.write + self.capacity - 1 - usize::from(age)) % self.capacity;
+        &self.samples[slot * self.frame_samples..][..self.frame_samples]
+    }
+
+    fn clear(&mut self) {
+        self.frames = 0;
+        self.clear_on_push = false;
+    }
+
+    /// What was sent with a talkspurt must not be sent again as the pre-roll of the next.
+    fn clear_after_next_read(&mut self) {
+        self.clear_on_push = true;
+    }
+}

@@ -1,0 +1,343 @@
+//! Layer 2: the packets, and how they stand in a byte stream. `docs/PROTOCOL.md` is the specification; its examples are tests.
+//!
+//! A packet is a postcard-encoded enum. On a stream it is followed by its CRC-32, the two are COBS-encoded, and a zero byte ends
+//! them ([`emit`]). [`crate::deframer`] undoes that; [`parse`] turns the packet's bytes into a value that borrows from them.
+
+use crc::{CRC_32_ISO_HDLC, Crc};
+use heapless::Vec;
+use postcard::ser_flavors::{Cobs, Slice, crc::CrcModifier};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::PAYLOAD_MAX;
+use crate::seq::Seq;
+
+pub use crate::wire::names::{
+    NAME_BYTES_MAX, NameError, ParticipantName, ROOM_BYTES_MAX, RoomName,
+};
+pub use crate::wire::reasons::{ByeReason, REJECT_TEXT_BYTES_MAX, RejectReason};
+
+mod names;
+mod reasons;
+
+/// The version of this protocol, in the first packet of each side.
+pub const PROTOCOL_VERSION: u8 = 1;
+
+/// The longest packet in bytes, before CRC and COBS: voice in PCM16, 640 bytes of payload and at most 12 around it, rounded up.
+pub const PACKET_MAX: usize = 704;
+
+/// The longest packet as it stands in a stream, in bytes: with its CRC, COBS overhead and the zero that ends it.
+pub const ENCODED_MAX: usize = encoded_len_max(PACKET_MAX);
+
+/// Roster entries in one packet: keeps every packet that is not PCM16 voice below 352 bytes, so that a node needs no more buffer.
+pub const ROSTER_PAGE: usize = 8;
+
+/// Codecs and sample rates that a Hello can offer.
+pub const OFFERS_MAX: usize = 8;
+
+/// The longest credentials in bytes.
+pub const CREDENTIALS_BYTES_MAX: usize = 64;
+
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+pub(crate) const CRC_BYTES: usize = 4;
+
+const _: () = assert!(PAYLOAD_MAX + 12 <= PACKET_MAX);
+
+/// The most bytes that a packet of `packet_bytes` takes in a stream.
+pub const fn encoded_len_max(packet_bytes: usize) -> usize {
+    let checked = packet_bytes + CRC_BYTES;
+    checked + checked.div_ceil(254) + 1
+}
+
+/// A participant's number on his server, unique for as long as he is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ParticipantId(pub u16);
+
+/// What a participant is doing, as bits. Bits that this version does not know are kept and ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ParticipantFlags(pub u8);
+
+impl ParticipantFlags {
+    /// A talkspurt of his is running.
+    pub const TALKING: Self = Self(1);
+    /// He has muted his microphone.
+    pub const MUTED: Self = Self(2);
+
+    /// Whether all of `other`'s bits are set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The same with `other`'s bits set or cleared.
+    #[must_use]
+    pub const fn with(self, other: Self, on: bool) -> Self {
+        Self(if on {
+            self.0 | other.0
+        } else {
+            self.0 & !other.0
+        })
+    }
+}
+
+/// One line of a roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RosterEntry<'a> {
+    /// Who.
+    pub id: ParticipantId,
+    /// What he is doing.
+    pub flags: ParticipantFlags,
+    /// His name: 1..=32 bytes, unique in the room.
+    pub name: &'a str,
+}
+
+/// Up to [`ROSTER_PAGE`] lines of a roster.
+pub type RosterPage<'a> = Vec<RosterEntry<'a>, ROSTER_PAGE>;
+
+/// A request to join a room: the first packet of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Hello<'a> {
+    /// [`PROTOCOL_VERSION`] of the client. It is the first field in all versions.
+    pub version: u8,
+    /// The room: 1..=64 bytes.
+    pub room: &'a str,
+    /// The name: 1..=32 bytes.
+    pub name: &'a str,
+    /// Numbers of the codecs that the client can send and receive, the best liked first; unknown numbers are passed over.
+    pub codecs: &'a [u8],
+    /// Sample rates that the client can send and receive, in Hz, the best liked first; unknown ones are passed over.
+    pub rates_hz: Vec<u32, OFFERS_MAX>,
+    /// Whether he joins muted.
+    pub muted: bool,
+    /// What proves that he may join: up to 64 bytes; empty where the server asks for none.
+    pub credentials: &'a [u8],
+}
+
+/// A frame of voice, or the end of a talkspurt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Voice<'a> {
+    /// Counts the packets of this stream within a talkspurt, by one.
+    pub seq: Seq,
+    /// The frame period that it belongs to, counted by the sender since its session began; jumps between talkspurts.
+    pub timestamp_frames: u32,
+    /// Whether it is the last of its talkspurt.
+    pub terminator: bool,
+    /// The frame in the session's codec; empty only with a terminator: the talkspurt ended with the packet before.
+    pub payload: &'a [u8],
+}
+
+/// What a server tells a client who may join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Welcome<'a> {
+    /// [`PROTOCOL_VERSION`] of the server. It is the first field in all versions.
+    pub version: u8,
+    /// The newcomer's own number.
+    pub id: ParticipantId,
+    /// The number of the codec of both directions.
+    pub codec: u8,
+    /// Samples per second.
+    pub rate_hz: u32,
+    /// Milliseconds in a frame: 5, 10 or 20.
+    pub frame_ms: u8,
+    /// Either side drops the other after this long without a packet.
+    pub idle_timeout_ms: u32,
+    /// Participants in the room, the newcomer among them; what this packet does not hold follows in Roster packets.
+    pub roster_len: u16,
+    /// The first of them.
+    #[serde(borrow)]
+    pub roster: RosterPage<'a>,
+}
+
+/// What clients send. The numbers in the stream are the variants' places, from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ClientPacket<'a> {
+    /// 0: asks to join a room. A second one on the same stream leaves the room and joins anew (a node that was reset).
+    Hello(#[serde(borrow)] Hello<'a>),
+    /// 1: the client's own voice.
+    Voice(#[serde(borrow)] Voice<'a>),
+    /// 2: the microphone was muted or unmuted.
+    SetMuted(bool),
+    /// 3: asks for a Pong with the same number.
+    Ping(u32),
+    /// 4: answers a Ping.
+    Pong(u32),
+    /// 5: leaves.
+    Bye(ByeReason),
+}
+
+/// What servers send. The numbers in the stream are the variants' places, from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ServerPacket<'a> {
+    /// 0: the client has joined.
+    Welcome(#[serde(borrow)] Welcome<'a>),
+    /// 1: the client may not join, why, and what to do about it in a sentence (up to 160 bytes).
+    Reject(RejectReason, &'a str),
+    /// 2: the voices of the others, mixed.
+    Voice(#[serde(borrow)] Voice<'a>),
+    /// 3: more of the roster that a Welcome began.
+    Roster(#[serde(borrow)] RosterPage<'a>),
+    /// 4: someone has joined.
+    Joined(#[serde(borrow)] RosterEntry<'a>),
+    /// 5: someone has left.
+    Left(ParticipantId),
+    /// 6: someone began or ceased to talk, muted or unmuted himself.
+    State(ParticipantId, ParticipantFlags),
+    /// 7: asks for a Pong with the same number.
+    Ping(u32),
+    /// 8: answers a Ping.
+    Pong(u32),
+    /// 9: the server ends the session.
+    Bye(ByeReason),
+}
+
+/// Why bytes are not a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ParseError {
+    /// No packet of this version reads like that: unknown number, cut short, a text that is not UTF-8, a list too long.
+    Malformed,
+    /// A packet, and then more bytes.
+    TrailingBytes,
+}
+
+impl core::fmt::Display for ParseError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a packet of this protocol version",
+            Self::TrailingBytes => "more bytes follow the packet",
+        })
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+/// Why a packet cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EmitError;
+
+impl core::fmt::Display for EmitError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the buffer is too small for the packet")
+    }
+}
+
+impl core::error::Error for EmitError {}
+
+/// Reads a packet ([`ClientPacket`] or [`ServerPacket`]) from the bytes between CRC and COBS; texts and payloads borrow from them.
+///
+/// # Errors
+/// [`ParseError`], for any bytes that are not exactly one packet.
+pub fn parse<'a, P: Deserialize<'a>>(packet: &'a [u8]) -> Result<P, ParseError> {
+    match postcard::take_from_bytes(packet) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(ParseError::TrailingBytes),
+        Err(_) => Err(ParseError::Malformed),
+    }
+}
+
+/// The protocol version in a packet that begins like a Hello or Welcome, whatever else that version has put in it.
+pub fn greeting_version(packet: &[u8]) -> Option<u8> {
+    match packet {
+        [0, version, ..] => Some(*version),
+        _ => None,
+    }
+}
+
+/// Writes a packet as it stands in a stream: COBS(postcard, CRC-32 little-endian), zero. Gives the bytes written.
+///
+/// # Errors
+/// [`EmitError`] if `out` is too small; [`ENCODED_MAX`] bytes are enough for any packet within [`PACKET_MAX`].
+pub fn emit<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EmitError> {
+    let cobs = Cobs::try_new(Slice::new(out)).map_err(|_| EmitError)?;
+    let checked = CrcModifier::new(cobs, CRC.digest());
+    postcard::serialize_with_flavor(packet, checked)
+        .map(|written| written.len())
+        .map_err(|_| EmitError)
+}
+
+/// The CRC-32 (ISO-HDLC, as in Ethernet) of a packet.
+pub(crate) fn crc32(packet: &[u8]) -> u32 {
+    CRC.checksum(packet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voice_overhead_is_what_the_link_budget_assumes() {
+        let voice = Voice {
+            seq: Seq(u16::MAX),
+            timestamp_frames: 1 << 20,
+            terminator: false,
+            payload: &[1; 163],
+        };
+        let mut out = [0; ENCODED_MAX];
+        let len = emit(&ClientPacket::Voice(voice), &mut out).unwrap();
+        // 163 payload + 1 number + 3 seq + 3 timestamp + 1 terminator + 2 length + 4 CRC + 1 COBS + 1 end
+        assert_eq!(len, 179);
+        assert_eq!(out[..len].iter().position(|&b| b == 0), Some(len - 1));
+    }
+
+    #[test]
+    fn the_longest_packets_fit() {
+        let mut out = [0; ENCODED_MAX];
+        let voice = Voice {
+            seq: Seq(u16::MAX),
+            timestamp_frames: u32::MAX,
+            terminator: true,
+            payload: &[1; PAYLOAD_MAX],
+        };
+        assert!(emit(&ServerPacket::Voice(voice), &mut out).is_ok());
+        let name = "n".repeat(NAME_BYTES_MAX);
+        let entry = RosterEntry {
+            id: ParticipantId(u16::MAX),
+            flags: ParticipantFlags(3),
+            name: &name,
+        };
+        let welcome = Welcome {
+            version: PROTOCOL_VERSION,
+            id: ParticipantId(u16::MAX),
+            codec: 1,
+            rate_hz: u32::MAX,
+            frame_ms: 20,
+            idle_timeout_ms: u32::MAX,
+            roster_len: u16::MAX,
+            roster: RosterPage::from_slice(&[entry; ROSTER_PAGE]).unwrap(),
+        };
+        let mut small = [0; encoded_len_max(352)];
+        assert!(emit(&ServerPacket::Welcome(welcome), &mut small).is_ok());
+        assert_eq!(emit(&ServerPacket::Ping(7), &mut [0; 4]), Err(EmitError));
+    }
+
+    #[test]
+    fn trailing_bytes_are_an_error() {
+        assert_eq!(
+            parse::<ClientPacket<'_>>(&[3, 7]),
+            Ok(ClientPacket::Ping(7))
+        );
+        assert_eq!(
+            parse::<ClientPacket<'_>>(&[3, 7, 0]),
+            Err(ParseError::TrailingBytes)
+        );
+        assert_eq!(parse::<ClientPacket<'_>>(&[]), Err(ParseError::Malformed));
+        assert_eq!(parse::<ClientPacket<'_>>(&[99]), Err(ParseError::Malformed));
+    }
+
+    #[test]
+    fn flags_are_bits() {
+        let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);
+        assert!(both.has(ParticipantFlags::TALKING) && both.has(ParticipantFlags::MUTED));
+        assert_eq!(
+            both.with(ParticipantFlags::TALKING, false),
+            ParticipantFlags::MUTED
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! Names of rooms and participants: checked once, where they enter.
+
+use core::fmt;
+use core::ops::Deref;
+
+use heapless::String;
+
+/// The longest name of a participant, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 32;
+
+/// The longest name of a room, in bytes of UTF-8.
+pub const ROOM_BYTES_MAX: usize = 64;
+
+/// Why a text cannot be a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NameError {
+    /// It is empty, or nothing but white space.
+    Empty,
+    /// It is longer than this many bytes.
+    TooLong(u8),
+    /// It has a control character (a line end, an escape), which would upset a terminal.
+    ControlCharacter,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::TooLong(max) => write!(f, "is longer than {max} bytes"),
+            Self::ControlCharacter => f.write_str("has a control character"),
+        }
+    }
+}
+
+impl core::error::Error for NameError {}
+
+/// A text of 1 to `MAX` bytes, not blank, without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Name<const MAX: usize>(String<MAX>);
+
+/// A participant's name, unique in his room.
+pub type ParticipantName = Name<NAME_BYTES_MAX>;
+
+/// A room's name.
+pub type RoomName = Name<ROOM_BYTES_MAX>;
+
+impl<const MAX: usize> Name<MAX> {
+    const LEN_IN_A_BYTE: () = assert!(MAX <= u8::MAX as usize);
+
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        let () = Self::LEN_IN_A_BYTE;
+        if text.trim().is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(NameError::ControlCharacter);
+        }
+        String::try_from(text)
+            .map(Self)
+            .map_err(|_| NameError::TooLong(MAX as u8))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> Deref for Name<MAX> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Display for Name<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<const MAX: usize> core::str::FromStr for Name<MAX> {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_counted_in_bytes() {
+        assert!(ParticipantName::new(&"x".repeat(32)).is_ok());
+        assert_eq!(
+            ParticipantName::new(&"x".repeat(33)),
+            Err(NameError::TooLong(32))
+        );
+        assert!(ParticipantName::new(&"é".repeat(16)).is_ok());
+        assert_eq!(
+            ParticipantName::new(&"é".repeat(17)),
+            Err(NameError::TooLong(32))
+        );
+        assert!(RoomName::new(&"x".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn blank_and_control_are_refused() {
+        for blank in ["", " ", "\t\n"] {
+            assert_eq!(RoomName::new(blank), Err(NameError::Empty));
+        }
+        for text in ["a\nb", "\x1b[2J", "a\0"] {
+            assert_eq!(ParticipantName::new(text), Err(NameError::ControlCharacter));
+        }
+    }
+}
