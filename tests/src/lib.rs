@@ -1,1 +1,20 @@
-//! Placeholder until its first slice lands.
+//! What the end-to-end tests and `cargo xtask demo` share: starting Talkspurt's programs and reading what they say,
+//! making speech, giving every client a sound card of its own, and comparing what was heard with what was spoken.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`programs`] | the built binaries, and the command lines that start them |
+//! | [`process`] | a running program: its lines and JSON events as they come, its end |
+//! | [`speech`] | sentences as 16 kHz WAV files |
+//! | [`wav`] | 16 kHz mono 16-bit WAV files in and out |
+//! | [`analysis`] | who was heard, how late and how faithfully |
+//! | [`virtual_audio`] | sound cards without hardware |
+//! | [`docker`] | a Docker daemon, base images and the server's image |
+
+pub mod analysis;
+pub mod docker;
+pub mod process;
+pub mod programs;
+pub mod speech;
+pub mod virtual_audio;
+pub mod wav;
