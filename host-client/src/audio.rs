@@ -1,0 +1,100 @@
+//! Where frames come from and where they go.
+//!
+//! The session is clocked once per frame ([`crate::clock::FrameClock`]); each tick it takes one frame from a [`Source`] and
+//! gives one to a [`Sink`]. Neither ever blocks: a device that has nothing ready yields silence, a file that ended says so.
+//! All frames are 16-bit mono at [`ROOM_RATE_HZ`]; their length is the session's frame duration.
+
+use std::io;
+
+/// Samples per second in a room: 16 kHz, wide-band speech.
+pub const ROOM_RATE_HZ: u32 = 16_000;
+
+/// What a [`Source`] had for this tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Captured {
+    /// The frame was filled.
+    Frame,
+    /// Nothing was heard (yet): the frame is silence and was not captured.
+    Missing,
+    /// There is nothing more to come.
+    End,
+}
+
+/// The microphone's side: a device, a file, or nothing.
+pub trait Source: Send {
+    /// Fills `frame` with the sound of the next frame duration; silence where there is none.
+    fn read(&mut self, frame: &mut [i16]) -> Captured;
+
+    /// Called when frames were not read for a while (the session was away): what piled up is old and may be dropped.
+    fn skip_stale(&mut self) {}
+}
+
+/// The speaker's side: a device, a file, or nothing.
+pub trait Sink: Send {
+    /// Takes the sound of the next frame duration. An error means that this sink takes no more.
+    fn write(&mut self, frame: &[i16]) -> io::Result<()>;
+
+    /// How long the samples written now wait before they are heard, in milliseconds.
+    fn delay_ms(&self) -> u32 {
+        0
+    }
+
+    /// Nothing more will come: completes what is on its way.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A source that has nothing to say: the participant is a listener.
+#[derive(Debug)]
+pub struct NoSource;
+
+impl Source for NoSource {
+    fn read(&mut self, frame: &mut [i16]) -> Captured {
+        frame.fill(0);
+        Captured::Missing
+    }
+}
+
+/// A sink that hears nothing.
+#[derive(Debug)]
+pub struct NoSink;
+
+impl Sink for NoSink {
+    fn write(&mut self, _frame: &[i16]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A 16-bit sample as a float in -1.0..1.0.
+#[must_use]
+pub fn to_f32(sample: i16) -> f32 {
+    f32::from(sample) / 32_768.0
+}
+
+/// A float as a 16-bit sample: rounded, and clipped at full scale. NaN is silence.
+#[must_use]
+pub fn to_i16(sample: f32) -> i16 {
+    // `as` saturates, and turns NaN into 0.
+    (sample * 32_768.0).round() as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_survives_the_way_through_float() {
+        for sample in i16::MIN..=i16::MAX {
+            assert_eq!(to_i16(to_f32(sample)), sample);
+        }
+    }
+
+    #[test]
+    fn floats_out_of_range_clip() {
+        assert_eq!(
+            (to_i16(1.0), to_i16(-7.0), to_i16(f32::NAN)),
+            (i16::MAX, i16::MIN, 0)
+        );
+    }
+}

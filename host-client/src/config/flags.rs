@@ -1,0 +1,171 @@
+//! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  talkspurt join talk.example --room kitchen --name ann
+      microphone and speaker of this machine, live view in the terminal
+
+  talkspurt join localhost --room kitchen --name radio --input news.wav --output none
+      plays a file into the room in real time, and leaves one second after its end
+
+  talkspurt join localhost --room kitchen --name tape --input none --output heard.wav --for 60
+      listens for a minute; heard.wav is as long as the time in the room
+
+  talkspurt join localhost --room kitchen --name bot --input none --events json
+      one JSON object a line on stdout: joined, participant_joined, talking, silent, left ...
+
+Keys in the live view:
+  m mute   d deafen   space push-to-talk   up/down open threshold by 1 dB   q leave
+
+Exit codes: 0 after leaving, 1 when refused or when the server cannot be reached, 2 for a flag that cannot be used.";
+
+/// Talk with others in a room of a Talkspurt server.
+#[derive(Debug, Parser)]
+#[command(name = "talkspurt", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// Log to stderr: error, warn, info, debug, trace, or per module as in `talkspurt_client::net=debug`.
+    #[arg(long, global = true, value_name = "LEVEL", env = "TALKSPURT_LOG", default_value = "warn")]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs of the client.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Join a room and talk.
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join(Box<JoinFlags>),
+    /// List microphones and speakers, numbered for --input-device and --output-device.
+    Devices,
+    /// List the rooms of a server and who is in them.
+    #[command(after_help = "The port is the server's --http port. By default a server answers only to its own machine.")]
+    Rooms {
+        /// The server; the port is that of its --http address.
+        #[arg(value_name = "HOST[:PORT]")]
+        server: String,
+    },
+    /// Listen to the noise around the microphone and propose gate thresholds.
+    #[command(after_help = "Be silent while it listens, as you would be while others talk.")]
+    Calibrate(CalibrateFlags),
+}
+
+/// `talkspurt join`.
+#[derive(Debug, Args)]
+pub struct JoinFlags {
+    /// The server. Its voice port is 8255 unless it says otherwise.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: String,
+    /// The room: 1 to 64 bytes. It comes into being with its first participant.
+    #[arg(short, long)]
+    pub room: String,
+    /// Your name, unique in the room: 1 to 32 bytes.
+    #[arg(short, long)]
+    pub name: String,
+
+    /// A WAV file instead of the microphone, or `none` to only listen.
+    #[arg(long, value_name = "FILE.wav|none", help_heading = "Sound", conflicts_with = "input_device")]
+    pub input: Option<String>,
+    /// A WAV file instead of the speaker (16 kHz mono 16-bit), or `none`.
+    #[arg(long, value_name = "FILE.wav|none", help_heading = "Sound", conflicts_with = "output_device")]
+    pub output: Option<String>,
+    /// Microphone by name or by number from `talkspurt devices`.
+    #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
+    pub input_device: Option<String>,
+    /// Speaker by name or by number from `talkspurt devices`.
+    #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
+    pub output_device: Option<String>,
+    /// The codec to ask for. Without it both are offered and the server chooses.
+    #[arg(long, value_enum, help_heading = "Sound")]
+    pub codec: Option<CodecFlag>,
+
+    /// Stay this long after the end of --input FILE.
+    #[arg(long, value_name = "SECS", default_value_t = 1.0, help_heading = "Time")]
+    pub linger: f64,
+    /// Leave this long after joining.
+    #[arg(long = "for", value_name = "SECS", help_heading = "Time")]
+    pub leave_after: Option<f64>,
+
+    /// A frame louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.
+    #[arg(long, value_name = "LEVEL", default_value = "2000", allow_hyphen_values = true, help_heading = "Gate")]
+    pub gate_open: String,
+    /// The gate closes when the mean of the window falls below this.
+    #[arg(long, value_name = "LEVEL", default_value = "500", allow_hyphen_values = true, help_heading = "Gate")]
+    pub gate_close: String,
+    /// How many frames the mean that closes the gate is taken over.
+    #[arg(long, value_name = "FRAMES", default_value_t = 10, help_heading = "Gate")]
+    pub gate_window: u16,
+    /// How much from before the opening is sent first, so that no word loses its onset.
+    #[arg(long, value_name = "MS", default_value_t = 60, help_heading = "Gate")]
+    pub pre_roll: u16,
+    /// Send every frame, silent ones too.
+    #[arg(long, help_heading = "Gate")]
+    pub no_gate: bool,
+    /// Join muted: nothing is sent until you unmute.
+    #[arg(long, help_heading = "Gate")]
+    pub muted: bool,
+
+    /// Events on stdout, one JSON object a line.
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "What you see")]
+    pub events: Option<EventsFlag>,
+    /// Also a `level` event each second.
+    #[arg(long, requires = "events", help_heading = "What you see")]
+    pub levels: bool,
+    /// Plain lines even in a terminal.
+    #[arg(long, conflicts_with = "events", help_heading = "What you see")]
+    pub plain: bool,
+}
+
+/// `talkspurt calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateFlags {
+    /// A WAV file of the noise instead of the microphone.
+    #[arg(long, value_name = "FILE.wav", conflicts_with = "input_device")]
+    pub input: Option<String>,
+    /// Microphone by name or by number from `talkspurt devices`.
+    #[arg(long, value_name = "DEVICE")]
+    pub input_device: Option<String>,
+    /// How long to listen.
+    #[arg(long, value_name = "SECS", default_value_t = 5.0)]
+    pub seconds: f64,
+}
+
+/// Names of codecs as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CodecFlag {
+    /// 16-bit samples as they are: 256 kbit/s.
+    Pcm16,
+    /// IMA ADPCM: 4 bits a sample, 64 kbit/s.
+    Adpcm,
+}
+
+/// Formats of `--events`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventsFlag {
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_level_may_begin_with_a_minus() {
+        let cli = Cli::try_parse_from(
+            "talkspurt join h --room r --name n --gate-open -24dB --gate-close=-36dB --for 2".split(' '),
+        )
+        .unwrap();
+        let Command::Join(flags) = cli.command else { panic!("not join") };
+        assert_eq!((flags.gate_open.as_str(), flags.gate_close.as_str()), ("-24dB", "-36dB"));
+    }
+}

@@ -1,0 +1,211 @@
+//! What runs on the audio thread: copies between the device's buffer and a ring.
+//!
+//! Nothing here allocates, locks, logs or waits; the tests count allocations. Samples in the rings are mono `f32` at the
+//! device's rate.
+
+use super::shared::Shared;
+use cpal::{FromSample, Sample};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::{sync::Arc, time::Instant};
+
+/// How much a ring holds, in seconds. Far more than the session leaves in it: a stalled session loses sound only after this.
+const RING_SECS: u32 = 1;
+
+/// The microphone's callback: mixes the channels down into the ring.
+pub(super) struct CaptureCallback {
+    ring: Producer<f32>,
+    shared: Arc<Shared>,
+    channels: usize,
+}
+
+/// The speaker's callback: spreads the ring over the channels.
+pub(super) struct PlaybackCallback {
+    ring: Consumer<f32>,
+    shared: Arc<Shared>,
+    channels: usize,
+    /// The ring had samples at the last callback. Silence before the first sample is no shortfall.
+    playing: bool,
+}
+
+/// The session's end of one opened microphone.
+pub(super) struct CaptureLink {
+    pub(super) ring: Consumer<f32>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// The session's end of one opened speaker.
+pub(super) struct PlaybackLink {
+    pub(super) ring: Producer<f32>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// The two ends of a microphone's ring.
+pub(super) fn capture(rate_hz: u32, channels: u16, now: Instant) -> (CaptureCallback, CaptureLink) {
+    let (producer, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
+    let shared = Arc::new(Shared::new(rate_hz, now));
+    let callback = CaptureCallback {
+        ring: producer,
+        shared: shared.clone(),
+        channels: usize::from(channels.max(1)),
+    };
+    (
+        callback,
+        CaptureLink {
+            ring: consumer,
+            shared,
+        },
+    )
+}
+
+/// The two ends of a speaker's ring.
+pub(super) fn playback(
+    rate_hz: u32,
+    channels: u16,
+    now: Instant,
+) -> (PlaybackCallback, PlaybackLink) {
+    let (producer, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
+    let shared = Arc::new(Shared::new(rate_hz, now));
+    let channels = usize::from(channels.max(1));
+    let callback = PlaybackCallback {
+        ring: consumer,
+        shared: shared.clone(),
+        channels,
+        playing: false,
+    };
+    (
+        callback,
+        PlaybackLink {
+            ring: producer,
+            shared,
+        },
+    )
+}
+
+impl CaptureCallback {
+    /// Takes what the device recorded, interleaved.
+    pub(super) fn take<T: Sample>(&mut self, data: &[T], now: Instant)
+    where
+        f32: FromSample<T>,
+    {
+        let weight = 1.0 / self.channels as f32;
+        let mut lost = false;
+        for frame in data.chunks_exact(self.channels) {
+            let sum: f32 = frame.iter().map(|&sample| f32::from_sample(sample)).sum();
+            lost |= self.ring.push(sum * weight).is_err();
+        }
+        if lost {
+            self.shared.note_shortfall();
+        }
+        self.shared.note_callback(data.len() / self.channels, now);
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl PlaybackCallback {
+    /// Gives the device what it plays next, interleaved; silence where the ring has run out.
+    ///
+    /// The first two channels get the sound, the others (surround, subwoofer) silence.
+    pub(super) fn fill<T: Sample + FromSample<f32>>(&mut self, data: &mut [T], now: Instant) {
+        let mut short = false;
+        for frame in data.chunks_exact_mut(self.channels) {
+            let sample = self.ring.pop().unwrap_or_else(|_| {
+                short = true;
+                0.0
+            });
+            for (channel, out) in frame.iter_mut().enumerate() {
+                *out = if channel < 2 {
+                    T::from_sample(sample)
+                } else {
+                    T::EQUILIBRIUM
+                };
+            }
+        }
+        if short && self.playing {
+            self.shared.note_shortfall();
+        }
+        self.playing = !short;
+        self.shared.note_callback(data.len() / self.channels, now);
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::allocations;
+
+    fn round_trip<T: Sample + FromSample<f32>>(channels: u16, value: T) -> (f32, T)
+    where
+        f32: FromSample<T>,
+    {
+        let now = Instant::now();
+        let (mut capture, mut heard) = capture(48_000, channels, now);
+        let (mut playback, mut feed) = playback(48_000, channels, now);
+        let recorded = vec![value; 480 * usize::from(channels)];
+        let mut played = vec![T::EQUILIBRIUM; recorded.len()];
+        let before = allocations();
+        capture.take(&recorded, now);
+        while let Ok(sample) = heard.ring.pop() {
+            feed.ring.push(sample).expect("the rings are equally long");
+        }
+        playback.fill(&mut played, now);
+        assert_eq!(allocations(), before, "a callback allocated");
+        assert_eq!((heard.shared.callbacks(), feed.shared.callbacks()), (1, 1));
+        assert_eq!(feed.shared.last_frames(), 480);
+        (f32::from_sample(played[0]), played[played.len() - 1])
+    }
+
+    #[test]
+    fn every_format_and_channel_count_passes_without_allocating() {
+        assert_eq!(round_trip(1, 0.5f32).0, 0.5);
+        assert_eq!(round_trip(2, 8_192i16), (0.25, 8_192));
+        assert_eq!(round_trip(2, 1i32 << 30).0, 0.5);
+        assert_eq!(round_trip(2, 192u8).0, 0.5);
+        assert_eq!(round_trip(1, 49_152u16).0, 0.5);
+        assert_eq!(round_trip(1, 0.25f64).0, 0.25);
+        // Only the front pair of many channels is used.
+        assert_eq!(round_trip(6, 8_192i16), (0.25, 0));
+    }
+
+    #[test]
+    fn the_counting_allocator_counts() {
+        let before = allocations();
+        drop(std::hint::black_box(vec![0u8; 100]));
+        assert!(allocations() > before);
+    }
+
+    #[test]
+    fn running_dry_and_running_over_are_counted_and_not_fatal() {
+        let now = Instant::now();
+        let (mut callback, mut link) = playback(8_000, 1, now);
+        let mut out = [1i16; 80];
+        callback.fill(&mut out, now);
+        assert_eq!(
+            (out, link.shared.shortfalls()),
+            ([0; 80], 0),
+            "silence before the first sample is no shortfall"
+        );
+        (0..120).for_each(|_| link.ring.push(0.5).unwrap());
+        callback.fill(&mut out, now);
+        callback.fill(&mut out, now);
+        assert_eq!((out[39], out[40], link.shared.shortfalls()), (16_384, 0, 1));
+
+        let (mut callback, link) = capture(8_000, 1, now);
+        (0..101).for_each(|_| callback.take(&[0.0f32; 80], now));
+        assert_eq!((link.shared.shortfalls(), link.ring.slots()), (1, 8_000));
+    }
+
+    #[test]
+    fn a_buffer_that_is_no_whole_number_of_frames_is_no_panic() {
+        let now = Instant::now();
+        let (mut callback, link) = capture(8_000, 2, now);
+        callback.take(&[0.5f32; 7], now);
+        assert_eq!(link.ring.slots(), 3);
+    }
+}

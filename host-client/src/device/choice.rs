@@ -1,0 +1,192 @@
+//! Which device: the default one, or one by name or number.
+
+use super::{Direction, stream::quietly};
+use cpal::traits::{DeviceTrait as _, HostTrait as _};
+
+/// A device as the user names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The system's default.
+    Default,
+    /// The number in `talkspurt devices`, from 1.
+    Number(usize),
+    /// Its name or id, or a part of the name that only one device has. Case does not matter.
+    Name(String),
+}
+
+impl DeviceChoice {
+    /// From a flag that may be missing.
+    #[must_use]
+    pub fn parse(flag: Option<&str>) -> Self {
+        match flag.map(str::trim) {
+            None | Some("") => Self::Default,
+            Some(text) => text
+                .parse()
+                .map_or_else(|_| Self::Name(text.to_owned()), Self::Number),
+        }
+    }
+}
+
+/// One line of `talkspurt devices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// For `--input-device` or `--output-device`, from 1.
+    pub number: usize,
+    /// What the system calls it.
+    pub name: String,
+    /// How the sound system addresses it.
+    pub id: String,
+    /// It is the system's default.
+    pub is_default: bool,
+    /// Rate, channels and format; or why it cannot be opened.
+    pub format: Result<String, String>,
+}
+
+/// All devices of one direction, as they are numbered.
+pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
+    quietly(|| {
+        let host = cpal::default_host();
+        let default = default_device(&host, direction).and_then(|device| device.id().ok());
+        let devices = all(&host, direction)?;
+        let info = devices.into_iter().enumerate().map(|(index, device)| {
+            let (name, id) = names(&device);
+            let config = match direction {
+                Direction::Input => device.default_input_config(),
+                Direction::Output => device.default_output_config(),
+            };
+            let format = config
+                .map(|c| {
+                    format!(
+                        "{} Hz, {} channels, {}",
+                        c.sample_rate(),
+                        c.channels(),
+                        c.sample_format()
+                    )
+                })
+                .map_err(|error| error.to_string());
+            let is_default = default.is_some() && device.id().ok() == default;
+            DeviceInfo {
+                number: index + 1,
+                name,
+                id,
+                is_default,
+                format,
+            }
+        });
+        Ok(info.collect())
+    })
+}
+
+/// The chosen device. The error says what there is instead.
+pub(super) fn find(
+    host: &cpal::Host,
+    direction: Direction,
+    choice: &DeviceChoice,
+) -> Result<cpal::Device, String> {
+    if *choice == DeviceChoice::Default {
+        return default_device(host, direction)
+            .ok_or_else(|| format!("this machine has no {direction}"));
+    }
+    let mut devices = all(host, direction)?;
+    let names: Vec<_> = devices.iter().map(names).collect();
+    let index = pick(&names, choice)
+        .map_err(|problem| format!("{direction}: {problem}; see `talkspurt devices`"))?;
+    Ok(devices.swap_remove(index))
+}
+
+fn default_device(host: &cpal::Host, direction: Direction) -> Option<cpal::Device> {
+    match direction {
+        Direction::Input => host.default_input_device(),
+        Direction::Output => host.default_output_device(),
+    }
+}
+
+fn all(host: &cpal::Host, direction: Direction) -> Result<Vec<cpal::Device>, String> {
+    let devices = match direction {
+        Direction::Input => host.input_devices().map(Iterator::collect),
+        Direction::Output => host.output_devices().map(Iterator::collect),
+    };
+    devices.map_err(|error| format!("the sound system does not list its devices: {error}"))
+}
+
+/// The first line of a device's description, and its id.
+pub(super) fn names(device: &cpal::Device) -> (String, String) {
+    let id = device.id().map(|id| id.id().to_owned()).unwrap_or_default();
+    let name = device
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    (if name.is_empty() { id.clone() } else { name }, id)
+}
+
+/// The place of the chosen device among `(name, id)` pairs.
+fn pick(names: &[(String, String)], choice: &DeviceChoice) -> Result<usize, String> {
+    match choice {
+        DeviceChoice::Default => Ok(0),
+        DeviceChoice::Number(number) if (1..=names.len()).contains(number) => Ok(number - 1),
+        DeviceChoice::Number(number) => Err(format!(
+            "there is no device {number}, only 1 to {}",
+            names.len()
+        )),
+        DeviceChoice::Name(wanted) => {
+            let wanted = wanted.to_lowercase();
+            let same = |text: &String| text.to_lowercase() == wanted;
+            if let Some(index) = names.iter().position(|(name, id)| same(id) || same(name)) {
+                return Ok(index);
+            }
+            let mut like = names
+                .iter()
+                .enumerate()
+                .filter(|(_, (name, _))| name.to_lowercase().contains(&wanted))
+                .map(|(i, _)| i);
+            match (like.next(), like.next()) {
+                (Some(index), None) => Ok(index),
+                (Some(_), Some(_)) => Err(format!("`{wanted}` fits several devices")),
+                (None, _) => Err(format!("no device is called `{wanted}`")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_devices() {
+        assert_eq!(DeviceChoice::parse(None), DeviceChoice::Default);
+        assert_eq!(DeviceChoice::parse(Some(" 2 ")), DeviceChoice::Number(2));
+        assert_eq!(
+            DeviceChoice::parse(Some("USB")),
+            DeviceChoice::Name("USB".into())
+        );
+    }
+
+    #[test]
+    fn a_device_is_found_by_number_name_id_or_part_of_its_name() {
+        let names: Vec<_> = [
+            ("USB Headset", "hw:1"),
+            ("Built-in Audio", "hw:0"),
+            ("USB Camera", "hw:2"),
+        ]
+        .map(|(name, id)| (name.to_owned(), id.to_owned()))
+        .into();
+        let by = |text: &str| pick(&names, &DeviceChoice::parse(Some(text)));
+        assert_eq!(
+            (by("2"), by("hw:2"), by("usb headset"), by("camera")),
+            (Ok(1), Ok(2), Ok(0), Ok(2))
+        );
+        for (text, part) in [
+            ("4", "1 to 3"),
+            ("0", "no device 0"),
+            ("usb", "several"),
+            ("banjo", "no device is called"),
+        ] {
+            let problem = by(text).unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+}

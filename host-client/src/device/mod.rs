@@ -1,0 +1,164 @@
+//! Microphones and speakers: the only module that knows cpal.
+//!
+//! ```text
+//! audio thread            ring (lock-free)      session thread
+//! CaptureCallback  ──mono f32 at device rate──▶  Microphone: resample, follow the drift ──▶ frames at 16 kHz
+//! PlaybackCallback ◀─mono f32 at device rate───  Speaker:    resample, follow the drift ◀── frames at 16 kHz
+//!                  atomics (`shared`) ─────────▶ supervisor: storms, stalls, reopening
+//! ```
+//!
+//! The session is clocked by the room, the device by its own crystal. [`Microphone`] and [`Speaker`] watch how full their
+//! rings are and bend the conversion ratio by up to 0.5 %, so that neither runs dry nor piles up delay.
+
+mod callback;
+mod choice;
+mod health;
+mod microphone;
+mod pace;
+mod shared;
+mod speaker;
+mod stream;
+mod supervisor;
+
+pub use choice::{DeviceChoice, DeviceInfo, list};
+pub use microphone::Microphone;
+pub use speaker::Speaker;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::mpsc::{self, Sender},
+    thread::{self, JoinHandle},
+};
+use supervisor::Supervisor;
+
+/// Which way the sound goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the air: a microphone.
+    Input,
+    /// To the air: a speaker.
+    Output,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "microphone",
+            Self::Output => "speaker",
+        })
+    }
+}
+
+/// What became of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceNotice {
+    /// The microphone or the speaker.
+    pub direction: Direction,
+    /// What happened.
+    pub state: DeviceState,
+    /// The device's name and format, or why it is not there.
+    pub text: String,
+}
+
+/// The states a device goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceState {
+    /// It runs.
+    Opened,
+    /// It ran and does not any more; it is being reopened.
+    Lost,
+    /// It cannot be opened; it is tried again now and then.
+    Absent,
+}
+
+/// Keeps a device open in a thread of its own; dropping it closes the device.
+pub struct DeviceGuard {
+    stop: Option<Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for DeviceGuard {
+    fn drop(&mut self) {
+        self.stop = None;
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::error!("a device's thread panicked");
+        }
+    }
+}
+
+/// Opens a microphone and keeps it open. Returns at once; what becomes of it is told to `notices`.
+pub fn open_microphone(
+    choice: DeviceChoice,
+    frame_samples: usize,
+    notices: impl Fn(DeviceNotice) + Send + 'static,
+) -> (Microphone, DeviceGuard) {
+    let (links, receiver) = mpsc::channel();
+    let guard = spawn(
+        Direction::Input,
+        choice,
+        stream::open_capture,
+        links,
+        Box::new(notices),
+    );
+    (Microphone::new(receiver, frame_samples), guard)
+}
+
+/// Opens a speaker and keeps it open. Returns at once; what becomes of it is told to `notices`.
+pub fn open_speaker(
+    choice: DeviceChoice,
+    frame_samples: usize,
+    notices: impl Fn(DeviceNotice) + Send + 'static,
+) -> (Speaker, DeviceGuard) {
+    let (links, receiver) = mpsc::channel();
+    let guard = spawn(
+        Direction::Output,
+        choice,
+        stream::open_playback,
+        links,
+        Box::new(notices),
+    );
+    (Speaker::new(receiver, frame_samples), guard)
+}
+
+/// Checks that a device named by the user exists. The default device may be missing: it may still come.
+pub fn check(direction: Direction, choice: &DeviceChoice) -> Result<(), String> {
+    match choice {
+        DeviceChoice::Default => Ok(()),
+        named => {
+            stream::quietly(|| choice::find(&cpal::default_host(), direction, named)).map(drop)
+        }
+    }
+}
+
+fn spawn<L: Send + 'static>(
+    direction: Direction,
+    choice: DeviceChoice,
+    open: supervisor::Open<L>,
+    links: Sender<L>,
+    notices: Box<dyn Fn(DeviceNotice) + Send>,
+) -> DeviceGuard {
+    let (stop, stopped) = mpsc::channel();
+    let supervisor = Supervisor {
+        direction,
+        choice,
+        open,
+        links,
+        notices,
+        stop: stopped,
+    };
+    let thread = thread::Builder::new()
+        .name(direction.to_string())
+        .spawn(move || supervisor.run());
+    let thread = thread
+        .inspect_err(|error| tracing::error!(%error, "no thread for the {direction}"))
+        .ok();
+    DeviceGuard {
+        stop: Some(stop),
+        thread,
+    }
+}

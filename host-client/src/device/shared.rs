@@ -1,0 +1,115 @@
+//! What a callback and the session know of each other: atomics, nothing else.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// Counters of one opened stream, written by its callbacks and read by the session and the supervisor.
+///
+/// Everything is `Relaxed`: no value guards another one, and each is only a number to steer or to judge by.
+#[derive(Debug)]
+pub(super) struct Shared {
+    epoch: Instant,
+    rate_hz: u32,
+    callbacks: AtomicU32,
+    last_frames: AtomicU32,
+    last_at_us: AtomicU64,
+    largest_frames: AtomicU32,
+    shortfalls: AtomicU32,
+    errors: AtomicU32,
+    fatal: AtomicBool,
+    hardware_delay_us: AtomicU32,
+}
+
+impl Shared {
+    pub(super) fn new(rate_hz: u32, epoch: Instant) -> Self {
+        Self {
+            epoch,
+            rate_hz,
+            callbacks: AtomicU32::new(0),
+            last_frames: AtomicU32::new(0),
+            last_at_us: AtomicU64::new(0),
+            largest_frames: AtomicU32::new(0),
+            shortfalls: AtomicU32::new(0),
+            errors: AtomicU32::new(0),
+            fatal: AtomicBool::new(false),
+            hardware_delay_us: AtomicU32::new(0),
+        }
+    }
+
+    /// Samples a second, per channel.
+    pub(super) fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// A data callback ran for so many sample frames.
+    pub(super) fn note_callback(&self, frames: usize, now: Instant) {
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        self.callbacks.fetch_add(1, Relaxed);
+        self.last_frames.store(frames, Relaxed);
+        self.last_at_us
+            .store((now - self.epoch).as_micros() as u64, Relaxed);
+        self.largest_frames.fetch_max(frames, Relaxed);
+    }
+
+    /// The ring was too empty for a speaker, or too full for a microphone.
+    pub(super) fn note_shortfall(&self) {
+        self.shortfalls.fetch_add(1, Relaxed);
+    }
+
+    /// The error callback ran. `fatal`: the stream will not come back by itself.
+    pub(super) fn note_error(&self, fatal: bool) {
+        self.errors.fetch_add(1, Relaxed);
+        if fatal {
+            self.fatal.store(true, Relaxed);
+        }
+    }
+
+    /// How long a sample is on its way between this callback and the air.
+    pub(super) fn note_hardware_delay(&self, delay: Duration) {
+        self.hardware_delay_us.store(
+            u32::try_from(delay.as_micros()).unwrap_or(u32::MAX),
+            Relaxed,
+        );
+    }
+
+    pub(super) fn callbacks(&self) -> u32 {
+        self.callbacks.load(Relaxed)
+    }
+
+    pub(super) fn shortfalls(&self) -> u32 {
+        self.shortfalls.load(Relaxed)
+    }
+
+    pub(super) fn errors(&self) -> u32 {
+        self.errors.load(Relaxed)
+    }
+
+    pub(super) fn is_fatal(&self) -> bool {
+        self.fatal.load(Relaxed)
+    }
+
+    pub(super) fn hardware_delay_ms(&self) -> u32 {
+        self.hardware_delay_us.load(Relaxed) / 1_000
+    }
+
+    /// The largest callback since the last call, in sample frames.
+    pub(super) fn take_largest(&self) -> u32 {
+        self.largest_frames.swap(0, Relaxed)
+    }
+
+    /// Samples that the device went through since its last callback: between 0 and the size of that callback.
+    ///
+    /// Callbacks move the ring's fill in steps; with this added (or subtracted) it moves as evenly as time.
+    pub(super) fn since_callback(&self, now: Instant) -> f64 {
+        let now_us = (now - self.epoch).as_micros() as f64;
+        let elapsed_us = (now_us - self.last_at_us.load(Relaxed) as f64).max(0.0);
+        (elapsed_us * f64::from(self.rate_hz) / 1e6).min(f64::from(self.last_frames.load(Relaxed)))
+    }
+
+    /// Size of the last callback, in sample frames.
+    pub(super) fn last_frames(&self) -> u32 {
+        self.last_frames.load(Relaxed)
+    }
+}

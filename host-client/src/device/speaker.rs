@@ -1,0 +1,264 @@
+//! The session's side of a speaker: the room's frames at the device's rate, and at the device's pace.
+
+use super::{callback::PlaybackLink, pace::Pace};
+use crate::{
+    audio::{ROOM_RATE_HZ, Sink, to_f32},
+    resample::{DriftControl, ToDevice},
+};
+use std::{io, sync::mpsc::Receiver, time::Instant};
+
+/// More than this above the target is delay (the session caught up after a stall): frames are dropped. Seconds.
+const EXCESS_MAX_S: f64 = 0.060;
+
+/// A speaker as a [`Sink`]. It outlives its device: after a loss frames are discarded until the supervisor has reopened one.
+pub struct Speaker {
+    links: Receiver<PlaybackLink>,
+    open: Option<Open>,
+    frame_samples: usize,
+}
+
+/// One opened stream.
+struct Open {
+    link: PlaybackLink,
+    converter: ToDevice,
+    input: Vec<f32>,
+    control: DriftControl,
+    pace: Pace,
+    delay_ms: u32,
+}
+
+impl Speaker {
+    pub(super) fn new(links: Receiver<PlaybackLink>, frame_samples: usize) -> Self {
+        Self {
+            links,
+            open: None,
+            frame_samples,
+        }
+    }
+
+    fn write_at(&mut self, frame: &[i16], now: Instant) {
+        assert_eq!(
+            frame.len(),
+            self.frame_samples,
+            "frames of a session have one length"
+        );
+        while let Ok(link) = self.links.try_recv() {
+            self.open = Open::new(link, self.frame_samples);
+        }
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.link.ring.is_abandoned())
+        {
+            self.open = None;
+        }
+        if let Some(open) = &mut self.open {
+            open.write(frame, now);
+        }
+    }
+}
+
+impl Open {
+    fn new(link: PlaybackLink, frame_samples: usize) -> Option<Self> {
+        let converter = ToDevice::new(ROOM_RATE_HZ, link.shared.rate_hz(), frame_samples)
+            .inspect_err(|error| tracing::error!(%error, "the speaker's rate cannot be converted"))
+            .ok()?;
+        let (control, pace) = (DriftControl::default(), Pace::new());
+        Some(Self {
+            link,
+            converter,
+            input: Vec::new(),
+            control,
+            pace,
+            delay_ms: 0,
+        })
+    }
+
+    fn write(&mut self, frame: &[i16], now: Instant) {
+        let rate_hz = f64::from(self.link.shared.rate_hz());
+        let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
+        if self.pace.observe(&self.link.shared, frame_s) {
+            tracing::debug!("the speaker ran dry");
+        }
+        // Before a frame is added the device and the ring should hold a callback and the margin.
+        let target = self.pace.target(self.link.shared.rate_hz());
+        let callback = f64::from(self.link.shared.last_frames());
+        let fill = self.ring_fill();
+        let settled = fill as f64 + callback - self.link.shared.since_callback(now);
+        self.delay_ms = (settled * 1_000.0 / rate_hz) as u32 + self.link.shared.hardware_delay_ms();
+        if settled > target + EXCESS_MAX_S * rate_hz {
+            tracing::debug!("dropped a frame that the speaker was too late for");
+            self.control.forget_fill();
+            return;
+        }
+        if fill == 0 {
+            // The start, or it ran dry: begin again with the reserve that it should have.
+            self.push_silence((target - settled).max(0.0) as usize);
+            self.control.forget_fill();
+        } else {
+            let correction = self.control.update((settled - target) / rate_hz, frame_s);
+            self.converter.set_correction(correction);
+        }
+        self.input.clear();
+        self.input.extend(frame.iter().copied().map(to_f32));
+        for &sample in self.converter.convert(&self.input) {
+            // A full ring means that the device takes nothing: the supervisor will notice.
+            let _ = self.link.ring.push(sample);
+        }
+    }
+
+    fn ring_fill(&self) -> usize {
+        self.link.ring.buffer().capacity() - self.link.ring.slots()
+    }
+
+    fn push_silence(&mut self, samples: usize) {
+        let samples = samples.min(self.link.ring.slots());
+        for _ in 0..samples {
+            let _ = self.link.ring.push(0.0);
+        }
+    }
+}
+
+impl Sink for Speaker {
+    fn write(&mut self, frame: &[i16]) -> io::Result<()> {
+        self.write_at(frame, Instant::now());
+        Ok(())
+    }
+
+    fn delay_ms(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.delay_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::callback::{self, PlaybackCallback};
+    use std::{sync::mpsc, time::Duration};
+
+    /// A device on virtual time whose clock runs `ppm` fast.
+    struct Device {
+        callback: PlaybackCallback,
+        rate_hz: f64,
+        buffer: Vec<f32>,
+        callbacks: usize,
+        heard: Vec<f32>,
+        start: Instant,
+    }
+
+    impl Device {
+        fn run_until(&mut self, now: Instant) {
+            loop {
+                let at = (self.callbacks * self.buffer.len()) as f64 / self.rate_hz;
+                let at = self.start + Duration::from_secs_f64(at);
+                if at > now {
+                    return;
+                }
+                self.callback.fill(&mut self.buffer, at);
+                self.callbacks += 1;
+                self.heard.extend_from_slice(&self.buffer);
+            }
+        }
+    }
+
+    fn connect(
+        rate_hz: u32,
+        ppm: f64,
+        callback_frames: usize,
+    ) -> (Device, Speaker, mpsc::Sender<PlaybackLink>) {
+        let start = Instant::now();
+        let (callback, link) = callback::playback(rate_hz, 1, start);
+        let (sender, receiver) = mpsc::channel();
+        sender.send(link).unwrap();
+        let rate_hz = f64::from(rate_hz) * (1.0 + ppm * 1e-6);
+        let buffer = vec![0.0; callback_frames];
+        let device = Device {
+            callback,
+            rate_hz,
+            buffer,
+            callbacks: 0,
+            heard: Vec::new(),
+            start,
+        };
+        (device, Speaker::new(receiver, 320), sender)
+    }
+
+    fn tone_frame(number: u64) -> [i16; 320] {
+        std::array::from_fn(|n| {
+            let n = (number * 320 + n as u64) as f64;
+            (16_384.0 * (std::f64::consts::TAU * 440.0 * n / 16_000.0).sin()) as i16
+        })
+    }
+
+    #[test]
+    fn a_drifting_speaker_never_runs_dry_and_never_piles_up() {
+        for (rate_hz, callback_frames, ppm) in [
+            (48_000, 480, 300.0),
+            (48_000, 480, -300.0),
+            (44_100, 1_024, 80.0),
+            (16_000, 100, -80.0),
+            (96_000, 960, 0.0),
+        ] {
+            let (mut device, mut speaker, _sender) = connect(rate_hz, ppm, callback_frames);
+            for n in 0..6_000u64 {
+                let now = device.start + Duration::from_micros(n * 20_000 + n * 7_919 % 3_000);
+                device.run_until(now);
+                speaker.write_at(&tone_frame(n), now);
+            }
+            let shortfalls = device.callback.shared().shortfalls();
+            assert!(
+                shortfalls <= 2,
+                "{rate_hz} Hz {ppm} ppm: ran dry {shortfalls} times"
+            );
+            assert!(
+                speaker.delay_ms() < 60,
+                "{rate_hz} Hz {ppm} ppm: {} ms",
+                speaker.delay_ms()
+            );
+            let settled = &device.heard[rate_hz as usize * 2..];
+            let steepest = 0.5 * std::f64::consts::TAU * 440.0 / f64::from(rate_hz) * 1.02;
+            let step = settled
+                .windows(2)
+                .map(|w| f64::from((w[1] - w[0]).abs()))
+                .fold(0.0, f64::max);
+            assert!(
+                step < steepest,
+                "{rate_hz} Hz {ppm} ppm: a step of {step}, the tone has {steepest}"
+            );
+        }
+    }
+
+    #[test]
+    fn catching_up_after_a_stall_adds_no_lasting_delay() {
+        let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 480);
+        let at = |n: u64| Duration::from_millis(20 * n);
+        for n in 0..50 {
+            device.run_until(device.start + at(n));
+            speaker.write_at(&tone_frame(n), device.start + at(n));
+        }
+        // The session slept for 700 ms and now does 35 frames at once.
+        let now = device.start + at(85);
+        device.run_until(now);
+        (50..85).for_each(|n| speaker.write_at(&tone_frame(n), now));
+        assert!(speaker.delay_ms() < 110, "{} ms", speaker.delay_ms());
+    }
+
+    #[test]
+    fn a_lost_device_swallows_frames_until_the_next_one_comes() {
+        let (device, mut speaker, sender) = connect(48_000, 0.0, 480);
+        speaker.write_at(&tone_frame(0), device.start);
+        let start = device.start;
+        drop(device);
+        speaker.write_at(&tone_frame(1), start);
+        assert!(speaker.open.is_none());
+        let (mut callback, link) = callback::playback(8_000, 2, start);
+        sender.send(link).unwrap();
+        (2..4).for_each(|n| speaker.write_at(&tone_frame(n), start));
+        let mut out = [0i16; 640];
+        callback.fill(&mut out, start);
+        assert!(
+            out.iter().any(|&sample| sample > 8_000),
+            "the new device is heard"
+        );
+    }
+}

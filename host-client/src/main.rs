@@ -1,0 +1,5 @@
+//! The `talkspurt` program.
+
+fn main() {
+    println!("talkspurt: joining comes with the session loop");
+}

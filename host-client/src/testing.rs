@@ -1,0 +1,72 @@
+//! Helpers of this crate's unit tests.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// A directory that vanishes with its owner.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir =
+            std::env::temp_dir().join(format!("talkspurt-client-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the temporary directory takes files");
+        Self(dir)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let dir: &Path = &self.0;
+        // A directory left behind harms nobody, and a test that failed should say why it failed.
+        let _ = std::fs::remove_dir_all(dir);
+    }
+}
+
+/// How often this thread has asked the heap for memory.
+pub(crate) fn allocations() -> u64 {
+    counting::COUNT.with(std::cell::Cell::get)
+}
+
+/// The allocator of the unit tests counts per thread, so that "the audio callback allocates nothing" is a test.
+/// `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
+#[allow(unsafe_code)]
+mod counting {
+    use std::{
+        alloc::{GlobalAlloc, Layout, System},
+        cell::Cell,
+    };
+
+    thread_local! {
+        pub(super) static COUNT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    struct Counting;
+
+    // SAFETY: every call is handed to the system's allocator unchanged; the counter allocates nothing.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // A thread that is being torn down has no counter any more, and no callback either.
+            let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+            // SAFETY: the caller keeps the contract of `alloc`.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+            // SAFETY: the caller keeps the contract of `dealloc`.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+    }
+
+    #[global_allocator]
+    static HEAP: Counting = Counting;
+}
