@@ -1,6 +1,6 @@
 //! The Talkspurt node: a participant on a microcontroller, and what stands in for its hardware on a host.
 //!
-//! * `node`: the firmware's main loop. `no_std`, no allocation, generic over `embedded-io` and over where samples come
+//! * [`node`]: the firmware's main loop. `no_std`, no allocation, generic over `embedded-io` and over where samples come
 //!   from and go to; the simulator on the host and an image on a Cortex-M run the same code.
 //!
 //! The rest needs an operating system and the Cargo feature `host` (on by default):
@@ -20,5 +20,6 @@
 pub mod bridge;
 #[cfg(feature = "host")]
 pub mod host;
+pub mod node;
 #[cfg(feature = "host")]
 pub mod uart;

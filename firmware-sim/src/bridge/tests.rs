@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -141,8 +140,7 @@ fn a_lost_server_is_connected_again_without_stale_bytes() {
 #[test]
 fn a_vanished_port_is_opened_again_and_the_room_learns_of_it() {
     let (listener, address) = listen();
-    let folder = PathBuf::from(std::env::temp_dir())
-        .join(format!("talkspurt-bridge-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("talkspurt-bridge-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let link = folder.join("port");
     let (node, port, path) = pty();
@@ -217,8 +215,8 @@ fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way
     let stop = feeding.clone();
     let feeder = thread::spawn(move || {
         while !stop.is_requested() {
-            match writer.write(&[0x5A; 128]) {
-                Ok(_) => {}
+            match writer.write_all(&[0x5A; 128]) {
+                Ok(()) => {}
                 Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
             }
         }

@@ -1,0 +1,234 @@
+//! A microphone and a speaker that are paced by the time that the loop is called with, sample for sample.
+
+use talkspurt_core::time::{Duration, Instant};
+
+use crate::node::{AudioFormat, SampleSink, SampleSource};
+
+/// Samples in the microphone's place. It listens in real time: what it would have heard while nobody asked is still given,
+/// in order, and after the last sample it hears silence.
+#[derive(Clone, Debug)]
+pub struct PacedSource {
+    samples: Vec<i16>,
+    position: usize,
+    clock: Option<FrameClock>,
+    ended_at: Option<Instant>,
+}
+
+/// Takes the place of the speaker's wire: what is played goes there, frame by frame, without a gap.
+pub trait Recorder {
+    /// Takes a frame that is played.
+    fn record(&mut self, frame: &[i16]);
+}
+
+/// A speaker that is ready for a frame once in a frame period, from the moment of joining.
+#[derive(Clone, Debug)]
+pub struct PacedSink<R> {
+    recorder: R,
+    clock: Option<FrameClock>,
+}
+
+/// Counts frame periods from its origin; nothing that happens meanwhile moves them.
+#[derive(Clone, Copy, Debug)]
+struct FrameClock {
+    origin: Instant,
+    frame: Duration,
+    taken: u64,
+}
+
+impl PacedSource {
+    /// Will hear `samples` (at the session's rate) from the moment of joining.
+    #[must_use]
+    pub const fn new(samples: Vec<i16>) -> Self {
+        Self {
+            samples,
+            position: 0,
+            clock: None,
+            ended_at: None,
+        }
+    }
+
+    /// When the last of the samples was heard, once it was.
+    #[must_use]
+    pub const fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
+    }
+}
+
+impl SampleSource for PacedSource {
+    fn start(&mut self, now: Instant, format: AudioFormat) {
+        FrameClock::start(&mut self.clock, now, format);
+    }
+
+    fn capture(&mut self, now: Instant, frame: &mut [i16]) -> bool {
+        let Some(clock) = &mut self.clock else {
+            return false;
+        };
+        // A frame is there when its last sample has been heard.
+        let heard_at = clock.period(clock.taken + 1);
+        if now < heard_at {
+            return false;
+        }
+        clock.taken += 1;
+        let rest = &self.samples[self.position..];
+        let count = rest.len().min(frame.len());
+        frame[..count].copy_from_slice(&rest[..count]);
+        frame[count..].fill(0);
+        self.position += count;
+        if self.position == self.samples.len() && self.ended_at.is_none() {
+            self.ended_at = Some(heard_at);
+        }
+        true
+    }
+
+    fn next_frame_at(&self) -> Option<Instant> {
+        self.clock.map(|clock| clock.period(clock.taken + 1))
+    }
+}
+
+impl<R> PacedSink<R> {
+    /// A speaker whose sound goes to `recorder`.
+    pub const fn new(recorder: R) -> Self {
+        Self {
+            recorder,
+            clock: None,
+        }
+    }
+
+    /// Where the sound went.
+    pub const fn recorder(&self) -> &R {
+        &self.recorder
+    }
+
+    /// Ends the sound.
+    pub fn into_recorder(self) -> R {
+        self.recorder
+    }
+}
+
+impl<R: Recorder> SampleSink for PacedSink<R> {
+    fn start(&mut self, now: Instant, format: AudioFormat) {
+        FrameClock::start(&mut self.clock, now, format);
+    }
+
+    fn is_ready(&mut self, now: Instant) -> bool {
+        self.next_frame_at().is_some_and(|due| now >= due)
+    }
+
+    fn play(&mut self, frame: &[i16]) {
+        self.recorder.record(frame);
+        if let Some(clock) = &mut self.clock {
+            clock.taken += 1;
+        }
+    }
+
+    fn next_frame_at(&self) -> Option<Instant> {
+        self.clock.map(|clock| clock.period(clock.taken))
+    }
+}
+
+impl Recorder for Vec<i16> {
+    fn record(&mut self, frame: &[i16]) {
+        self.extend_from_slice(frame);
+    }
+}
+
+/// Nobody listens.
+impl Recorder for () {
+    fn record(&mut self, _frame: &[i16]) {}
+}
+
+impl<R: Recorder> Recorder for Option<R> {
+    fn record(&mut self, frame: &[i16]) {
+        if let Some(recorder) = self {
+            recorder.record(frame);
+        }
+    }
+}
+
+impl FrameClock {
+    /// Starts a clock, or leaves a running one as it is; another frame duration goes on where the last one was.
+    fn start(clock: &mut Option<Self>, now: Instant, format: AudioFormat) {
+        let frame = format.frame.duration();
+        match clock {
+            Some(running) if running.frame == frame => {}
+            Some(running) => {
+                *running = Self {
+                    origin: running.period(running.taken),
+                    frame,
+                    taken: 0,
+                }
+            }
+            None => {
+                *clock = Some(Self {
+                    origin: now,
+                    frame,
+                    taken: 0,
+                })
+            }
+        }
+    }
+
+    fn period(&self, number: u64) -> Instant {
+        self.origin + self.frame.times(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use talkspurt_core::frame::{FrameDuration, SampleRate};
+
+    use super::*;
+
+    const FORMAT: AudioFormat = AudioFormat {
+        rate: SampleRate::Hz16000,
+        frame: FrameDuration::Ms20,
+    };
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn a_source_gives_each_frame_once_it_was_heard_and_then_silence() {
+        let mut source = PacedSource::new((1..=400).collect());
+        let mut frame = [0; 320];
+        assert!(!source.capture(at_ms(0), &mut frame));
+        source.start(at_ms(100), FORMAT);
+        assert_eq!(source.next_frame_at(), Some(at_ms(120)));
+        assert!(!source.capture(at_ms(119), &mut frame));
+        assert!(source.capture(at_ms(170), &mut frame));
+        assert_eq!((frame[0], frame[319]), (1, 320));
+        assert_eq!(source.ended_at(), None);
+        assert!(source.capture(at_ms(170), &mut frame), "late, but not lost");
+        assert_eq!((frame[0], frame[79], frame[80]), (321, 400, 0));
+        assert_eq!(source.ended_at(), Some(at_ms(140)));
+        assert!(source.capture(at_ms(170), &mut frame));
+        assert_eq!(frame, [0; 320]);
+        assert!(!source.capture(at_ms(170), &mut frame));
+    }
+
+    #[test]
+    fn a_sink_takes_a_frame_a_period_through_a_change_of_the_frame_duration() {
+        let mut sink = PacedSink::new(Vec::new());
+        assert!(!sink.is_ready(at_ms(50)));
+        sink.start(at_ms(100), FORMAT);
+        for _ in 0..3 {
+            assert!(sink.is_ready(at_ms(140)));
+            sink.play(&[1; 320]);
+        }
+        assert!(!sink.is_ready(at_ms(159)));
+        sink.start(at_ms(159), FORMAT);
+        sink.start(
+            at_ms(159),
+            AudioFormat {
+                frame: FrameDuration::Ms5,
+                ..FORMAT
+            },
+        );
+        assert_eq!(sink.next_frame_at(), Some(at_ms(160)));
+        assert!(sink.is_ready(at_ms(160)));
+        sink.play(&[2; 80]);
+        assert_eq!(sink.next_frame_at(), Some(at_ms(165)));
+        assert_eq!(sink.into_recorder().len(), 3 * 320 + 80);
+    }
+}

@@ -1,0 +1,79 @@
+//! What a node tells its surroundings: events as they happen, and counts.
+
+use talkspurt_core::session::{Participant, SessionParams};
+use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
+
+/// What happened. A board may light a lamp for it; a host prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeEvent<'a> {
+    /// A Hello goes out; the first one after a loss is number 1.
+    Calling {
+        /// Counts the Hellos since the start or the loss.
+        attempt: u16,
+    },
+    /// The server let the node in; so many participants (the node among them) will be listed.
+    Joined {
+        /// What the server decided.
+        params: SessionParams,
+        /// Participants in the room.
+        roster_len: u16,
+    },
+    /// Someone who was in the room already.
+    Listed(&'a Participant),
+    /// All were listed.
+    RosterComplete,
+    /// Someone joined.
+    ParticipantJoined(&'a Participant),
+    /// Someone left.
+    ParticipantLeft(ParticipantId),
+    /// Someone began or ceased to talk, muted or unmuted himself (the node too).
+    State(ParticipantId, ParticipantFlags),
+    /// The server does not let the node in; it will ask again.
+    Rejected {
+        /// Why.
+        reason: RejectReason,
+        /// What the server says about it.
+        text: &'a str,
+    },
+    /// The session is over; the node will join again.
+    Lost(ByeReason),
+    /// The node has left, as it was told to.
+    Left,
+}
+
+/// Counts since the node started. All wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeStats {
+    /// Sessions that began.
+    pub joins: u32,
+    /// Bytes read from the serial port.
+    pub received_bytes: u64,
+    /// Bytes written to the serial port.
+    pub transmitted_bytes: u64,
+    /// Packets read.
+    pub packets_received: u32,
+    /// Packets written.
+    pub packets_transmitted: u32,
+    /// Bytes that belonged to no good packet.
+    pub dropped_bytes: u64,
+    /// Packets whose CRC did not match.
+    pub crc_errors: u32,
+    /// Other runs of bytes that were no packet.
+    pub malformed: u32,
+    /// Errors that the serial driver reported.
+    pub serial_errors: u32,
+    /// Voice packets dropped because the serial port did not take them in time.
+    pub voice_drops: u32,
+    /// Frames from the microphone while in a room.
+    pub frames_captured: u32,
+    /// Voice packets made, pre-roll among them.
+    pub frames_sent: u32,
+    /// Voice packets received.
+    pub frames_received: u32,
+    /// Frames played as they were received.
+    pub frames_played: u32,
+    /// Frames played in the place of missing ones.
+    pub frames_concealed: u32,
+    /// Frames of silence played.
+    pub frames_silent: u32,
+}

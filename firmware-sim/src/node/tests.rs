@@ -1,0 +1,683 @@
+//! The loop on virtual time, over a simulated UART, against a server session in memory.
+
+use std::collections::VecDeque;
+use std::string::String;
+use std::vec::Vec;
+
+use talkspurt_core::codec::{Codec, Encoder};
+use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
+use talkspurt_core::wire::{
+    ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
+    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
+};
+
+use super::*;
+use crate::host::pace::{PacedSink, PacedSource};
+use crate::uart::{Line, Uart};
+
+const FRAME: usize = 320;
+const NODE_ID: ParticipantId = ParticipantId(7);
+
+/// The cable between the node and its server; it can be cut, and it can be noisy.
+#[derive(Debug, Default)]
+struct Cable {
+    to_node: VecDeque<u8>,
+    from_node: VecDeque<u8>,
+    cut: bool,
+    /// One byte of so many is changed.
+    noise_one_in: Option<u64>,
+    random: u64,
+}
+
+impl Cable {
+    fn maybe_damage(&mut self, byte: u8) -> u8 {
+        // Xorshift64 (Marsaglia 2003): the same noise in every run.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        match self.noise_one_in {
+            Some(many) if self.random.is_multiple_of(many) => {
+                byte ^ ((self.random >> 32) as u8 | 1)
+            }
+            _ => byte,
+        }
+    }
+}
+
+impl Line for Cable {
+    fn receive(&mut self, buf: &mut [u8]) -> usize {
+        let count = buf.len().min(self.to_node.len());
+        for slot in &mut buf[..count] {
+            let byte = self.to_node.pop_front().unwrap();
+            *slot = self.maybe_damage(byte);
+        }
+        if self.cut { 0 } else { count }
+    }
+
+    fn transmit(&mut self, bytes: &[u8]) -> usize {
+        if self.cut {
+            return 0;
+        }
+        for &byte in bytes {
+            let byte = self.maybe_damage(byte);
+            self.from_node.push_back(byte);
+        }
+        bytes.len()
+    }
+}
+
+/// The server's end of one connection.
+struct Server {
+    session: ServerSession,
+    deframer: Deframer,
+    answer: Answer,
+    encoder: Encoder,
+    spoken: u16,
+    heard: Vec<Heard>,
+    left: Vec<ByeReason>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Accept,
+    Refuse,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Heard {
+    seq: u16,
+    terminator: bool,
+    samples: Vec<i16>,
+}
+
+impl Server {
+    fn new(now: Instant) -> Self {
+        let config = ServerSessionConfig {
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+            frame: FrameDuration::Ms20,
+        };
+        Self {
+            session: ServerSession::new(config, now),
+            deframer: Deframer::new(),
+            answer: Answer::Accept,
+            encoder: Encoder::new(Codec::ImaAdpcm),
+            spoken: 0,
+            heard: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, now: Instant, cable: &mut Cable) {
+        let bytes: Vec<u8> = cable.from_node.drain(..).collect();
+        let mut rest = &bytes[..];
+        loop {
+            let (feed, after) = self.deframer.feed(rest);
+            rest = after;
+            match feed {
+                Feed::NeedMore => break,
+                Feed::Bad { dropped_bytes, .. } => self.session.handle_garbage(now, dropped_bytes),
+                Feed::Packet(packet) => {
+                    if let Some(voice) = self.session.handle_input(now, packet) {
+                        self.heard.push(hear(&voice));
+                    }
+                }
+            }
+            self.answer_events(cable);
+        }
+        self.session.handle_timeout(now);
+        self.answer_events(cable);
+        let mut out = [0; ENCODED_MAX];
+        while let Some(length) = self.session.poll_transmit(&mut out) {
+            cable.to_node.extend(&out[..length]);
+        }
+    }
+
+    fn answer_events(&mut self, cable: &mut Cable) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                ServerEvent::Hello(hello) if self.answer == Answer::Accept => {
+                    assert_eq!(
+                        (hello.room.as_str(), hello.name.as_str()),
+                        ("kitchen", "kettle")
+                    );
+                    self.session.accept();
+                    self.welcome(cable);
+                }
+                ServerEvent::Hello(_) => self
+                    .session
+                    .reject(RejectReason::NameTaken, "choose another name"),
+                ServerEvent::Left(reason) => self.left.push(reason),
+                ServerEvent::Muted(_) | ServerEvent::Refused(_) => {}
+            }
+        }
+    }
+
+    fn welcome(&self, cable: &mut Cable) {
+        let flags = ParticipantFlags::default();
+        let entries = [
+            RosterEntry {
+                id: ParticipantId(3),
+                flags,
+                name: "ann",
+            },
+            RosterEntry {
+                id: NODE_ID,
+                flags,
+                name: "kettle",
+            },
+        ];
+        let welcome = Welcome {
+            version: 1,
+            id: NODE_ID,
+            codec: Codec::ImaAdpcm.id(),
+            rate_hz: 16_000,
+            frame_ms: 20,
+            idle_timeout_ms: 15_000,
+            roster_len: 2,
+            roster: RosterPage::from_slice(&entries).unwrap(),
+        };
+        send(cable, &ServerPacket::Welcome(welcome));
+    }
+
+    /// Says one frame to the node, and gives what the node must play.
+    fn say(&mut self, cable: &mut Cable, samples: &[i16], terminator: bool) -> Vec<i16> {
+        let mut payload = [0; ADPCM_PAYLOAD_MAX];
+        let length = self.encoder.encode(samples, &mut payload).unwrap();
+        let (seq, timestamp_frames) = (
+            talkspurt_core::seq::Seq(self.spoken),
+            u32::from(self.spoken),
+        );
+        let voice = Voice {
+            seq,
+            timestamp_frames,
+            terminator,
+            payload: &payload[..length],
+        };
+        self.spoken = self.spoken.wrapping_add(1);
+        send(cable, &ServerPacket::Voice(voice));
+        let mut decoded = Vec::from([0; FRAME]);
+        Codec::ImaAdpcm
+            .decode(&payload[..length], &mut decoded)
+            .unwrap();
+        decoded
+    }
+}
+
+fn send(cable: &mut Cable, packet: &ServerPacket<'_>) {
+    let mut out = [0; ENCODED_MAX];
+    let length = emit(packet, &mut out).unwrap();
+    cable.to_node.extend(&out[..length]);
+}
+
+fn hear(voice: &Voice<'_>) -> Heard {
+    let mut samples = Vec::from([0; FRAME]);
+    if voice.payload.is_empty() {
+        samples.clear();
+    } else {
+        Codec::ImaAdpcm.decode(voice.payload, &mut samples).unwrap();
+    }
+    Heard {
+        seq: voice.seq.0,
+        terminator: voice.terminator,
+        samples,
+    }
+}
+
+/// A node, its board, and (when it runs) its server.
+struct World {
+    now: Instant,
+    node: AdpcmNode,
+    board: Board<Uart<Cable>, PacedSource, PacedSink<Vec<i16>>>,
+    server: Option<Server>,
+    events: Vec<String>,
+    joined_at: Option<Instant>,
+}
+
+impl World {
+    fn new(baud: u32, samples: Vec<i16>, gated: bool) -> Self {
+        let now = Instant::ZERO;
+        let mut config = NodeConfig::new(
+            RoomName::new("kitchen").unwrap(),
+            ParticipantName::new("kettle").unwrap(),
+        );
+        config.gate.enabled = gated;
+        let cable = Cable {
+            random: 0x5EED,
+            ..Cable::default()
+        };
+        let port = Uart::new(cable, baud, now);
+        let board = Board {
+            port,
+            microphone: PacedSource::new(samples),
+            speaker: PacedSink::new(Vec::new()),
+        };
+        let node = AdpcmNode::new(config, now).unwrap();
+        Self {
+            now,
+            node,
+            board,
+            server: Some(Server::new(now)),
+            events: Vec::new(),
+            joined_at: None,
+        }
+    }
+
+    /// A millisecond goes by.
+    fn step(&mut self) {
+        self.now += Duration::from_ms(1);
+        let (now, events, joined_at) = (self.now, &mut self.events, &mut self.joined_at);
+        self.board.port.service(now);
+        self.node.poll(now, &mut self.board, &mut |event| {
+            if matches!(event, NodeEvent::Joined { .. }) {
+                joined_at.get_or_insert(now);
+            }
+            events.push(describe(&event));
+        });
+        let cable = self.board.port.line_mut();
+        match &mut self.server {
+            Some(server) => server.step(now, cable),
+            None => cable.from_node.clear(),
+        }
+    }
+
+    fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.step();
+        }
+    }
+
+    fn run_until(&mut self, limit_ms: u64, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        for _ in 0..limit_ms {
+            if done(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!(
+            "not within {limit_ms} ms: {what}; events: {:?}",
+            self.events
+        );
+    }
+
+    fn run_until_joined(&mut self, limit_ms: u64) {
+        self.run_until(limit_ms, "joined", |world| world.node.is_joined());
+    }
+
+    fn server(&mut self) -> &mut Server {
+        self.server.as_mut().unwrap()
+    }
+
+    fn say(&mut self, samples: &[i16], terminator: bool) -> Vec<i16> {
+        self.server
+            .as_mut()
+            .unwrap()
+            .say(self.board.port.line_mut(), samples, terminator)
+    }
+
+    fn count(&self, event: &str) -> usize {
+        self.events.iter().filter(|e| e.starts_with(event)).count()
+    }
+}
+
+fn describe(event: &NodeEvent<'_>) -> String {
+    match event {
+        NodeEvent::Calling { .. } => "calling".into(),
+        NodeEvent::Joined { params, roster_len } => {
+            std::format!("joined {} of {roster_len}", params.id.0)
+        }
+        NodeEvent::Listed(participant) => std::format!("listed {}", participant.name.as_str()),
+        NodeEvent::RosterComplete => "complete".into(),
+        NodeEvent::ParticipantJoined(participant) => {
+            std::format!("came {}", participant.name.as_str())
+        }
+        NodeEvent::ParticipantLeft(id) => std::format!("went {}", id.0),
+        NodeEvent::State(id, flags) => std::format!("state {} {}", id.0, flags.0),
+        NodeEvent::Rejected { reason, text } => std::format!("rejected {} {text}", reason.label()),
+        NodeEvent::Lost(reason) => std::format!("lost {}", reason.label()),
+        NodeEvent::Left => "left".into(),
+    }
+}
+
+/// A triangle wave: cheap, loud (RMS 0.58 of the peak), and no two neighbouring frames are alike.
+fn tone(frames: usize, peak: i32) -> Vec<i16> {
+    (0..(frames * FRAME) as i32)
+        .map(|n| {
+            let phase = (n * 37) % 4000;
+            ((phase - 2000).abs() * 2 * peak / 2000 - peak) as i16
+        })
+        .collect()
+}
+
+fn silence(frames: usize) -> Vec<i16> {
+    Vec::from_iter(core::iter::repeat_n(0, frames * FRAME))
+}
+
+#[test]
+fn it_speaks_first_and_joins() {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.run_until_joined(100);
+    assert_eq!(
+        world.events,
+        [
+            "calling",
+            "joined 7 of 2",
+            "listed ann",
+            "listed kettle",
+            "complete"
+        ]
+    );
+    assert_eq!(world.node.stats().joins, 1);
+}
+
+#[test]
+fn it_calls_again_with_back_off_until_somebody_answers() {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.server = None;
+    world.run_ms(20_000);
+    // At 0, 0.5, 1, 2, 4 s, then every 4 s.
+    assert_eq!(world.count("calling"), 8);
+    assert_eq!(world.count("lost"), 0, "what was never joined is not lost");
+    world.server = Some(Server::new(world.now));
+    world.run_until_joined(4_100);
+}
+
+#[test]
+fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
+    let word_at_frame = 50;
+    let mut samples = silence(word_at_frame);
+    // Too soft to open the gate, but part of the word.
+    samples.extend(tone(3, 900));
+    samples.extend(tone(25, 9_000));
+    samples.extend(silence(50));
+    let mut world = World::new(115_200, samples.clone(), true);
+    world.run_until_joined(100);
+    world.run_ms((word_at_frame as u64 - 1) * 20);
+    assert_eq!(world.node.stats().frames_sent, 0);
+    world.run_ms(2_000);
+    let heard = core::mem::take(&mut world.server().heard);
+    // 3 of pre-roll, 25 of the word, then the window of 10 empties and the hold of 5 ends.
+    assert!((28..=28 + 16).contains(&heard.len()), "{}", heard.len());
+    assert!(
+        heard.iter().zip(0..).all(|(frame, seq)| frame.seq == seq),
+        "each packet once, in order"
+    );
+    assert!(
+        heard.last().unwrap().terminator
+            && heard.iter().filter(|frame| frame.terminator).count() == 1
+    );
+    for (n, frame) in heard.iter().take(28).enumerate() {
+        // ADPCM needs some samples to find the step of a sound that begins.
+        let settled = if n == 0 { FRAME / 4 } else { 0 };
+        let said = &samples[(word_at_frame + n) * FRAME..][settled..FRAME];
+        let pairs = frame.samples[settled..].iter().zip(said);
+        let error: i64 = pairs
+            .map(|(&a, &b)| (i64::from(a) - i64::from(b)).pow(2))
+            .sum();
+        let power: i64 = said.iter().map(|&s| i64::from(s).pow(2)).sum();
+        assert!(
+            error * 16 < power,
+            "frame {n} is what was said, within 12 dB: {error} of {power}"
+        );
+    }
+}
+
+#[test]
+fn it_plays_what_the_server_says_bit_for_bit() {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.run_until_joined(100);
+    let mut expected = Vec::new();
+    let said = tone(100, 12_000);
+    for (n, frame) in said.chunks(FRAME).enumerate() {
+        expected.extend(world.say(frame, n == 99));
+        world.run_ms(20);
+    }
+    world.run_ms(500);
+    let played = world.board.speaker.recorder();
+    let start = played
+        .windows(FRAME)
+        .position(|window| window == &expected[..FRAME])
+        .expect("the first frame");
+    assert_eq!(played[start..start + expected.len()], expected[..]);
+    assert!(
+        played[..start]
+            .iter()
+            .chain(&played[start + expected.len()..])
+            .all(|&sample| sample == 0)
+    );
+    let stats = world.node.stats();
+    assert_eq!((stats.frames_played, stats.frames_concealed), (100, 0));
+}
+
+#[test]
+fn full_duplex_at_115200_baud_loses_nothing() {
+    const SECONDS: usize = 20;
+    let mut world = World::new(115_200, tone(SECONDS * 50 + 50, 12_000), false);
+    world.run_until_joined(100);
+    for frame in tone(SECONDS * 50, 8_000).chunks(FRAME) {
+        world.say(frame, false);
+        world.run_ms(20);
+    }
+    let stats = world.node.stats();
+    assert_eq!(stats.voice_drops, 0);
+    assert_eq!(world.board.port.counters().overrun_bytes, 0);
+    assert_eq!(
+        (stats.crc_errors, stats.malformed, stats.dropped_bytes),
+        (0, 0, 0)
+    );
+    assert!(
+        stats.frames_received as usize >= SECONDS * 50 - 2,
+        "{stats:?}"
+    );
+    assert_eq!(stats.frames_concealed, 0);
+    let heard = world.server().heard.len();
+    assert!(heard >= SECONDS * 50 - 2, "{heard} frames");
+    let per_second = stats.transmitted_bytes as usize / SECONDS;
+    assert!(
+        per_second <= 9_000,
+        "{per_second} bytes a second, of 11,520"
+    );
+}
+
+#[test]
+fn a_restarted_server_is_joined_again() {
+    let mut world = World::new(115_200, tone(500, 12_000), false);
+    world.run_until_joined(100);
+    world.run_ms(1_000);
+    // A new process knows nothing of the session, and says so at the first voice packet.
+    world.server = Some(Server::new(world.now));
+    world.run_until(200, "refused", |world| !world.node.is_joined());
+    assert_eq!(world.count("rejected not_a_hello"), 1);
+    // It closes the connection after that; the bridge makes another.
+    world.server = Some(Server::new(world.now));
+    world.run_until_joined(400);
+    world.run_ms(200);
+    assert!(!world.server().heard.is_empty());
+}
+
+#[test]
+fn a_server_that_says_it_stops_is_called_until_it_is_back() {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.run_until_joined(100);
+    world.server().session.end(ByeReason::Stopping);
+    world.run_until(100, "lost", |world| world.count("lost stopping") == 1);
+    world.server = None;
+    world.run_ms(10_000);
+    assert!(!world.node.is_joined());
+    world.server = Some(Server::new(world.now));
+    world.run_until_joined(4_100);
+}
+
+#[test]
+fn a_cut_line_is_noticed_and_rejoined_and_the_sound_has_no_gap() {
+    let mut world = World::new(115_200, tone(5_000, 12_000), false);
+    world.run_until_joined(100);
+    world.run_ms(1_000);
+    world.board.port.line_mut().cut = true;
+    world.run_until(15_100, "lost", |world| {
+        world.count("lost idle_timeout") == 1
+    });
+    world.run_ms(3_000);
+    world.board.port.line_mut().cut = false;
+    // The server has given up on the node too: its connection is a new one.
+    assert_eq!(world.server().left, [ByeReason::IdleTimeout]);
+    world.server = Some(Server::new(world.now));
+    world.run_until_joined(4_100);
+    world.run_ms(1_000);
+    assert!(!world.server().heard.is_empty());
+    let in_room = world.now.since(world.joined_at.unwrap());
+    let played = world.board.speaker.recorder().len();
+    assert_eq!(
+        played,
+        FRAME * (in_room.as_ms() as usize / 20 + 1),
+        "a frame each 20 ms, the loss included"
+    );
+}
+
+#[test]
+fn a_line_cut_for_ten_seconds_keeps_the_session() {
+    let mut world = World::new(115_200, tone(5_000, 12_000), false);
+    world.run_until_joined(100);
+    world.run_ms(1_000);
+    world.board.port.line_mut().cut = true;
+    world.run_ms(10_000);
+    world.board.port.line_mut().cut = false;
+    world.run_ms(6_000);
+    assert_eq!((world.count("joined"), world.count("lost")), (1, 0));
+    let heard = world.server().heard.len();
+    assert!(heard > 6_000 / 20, "{heard}");
+}
+
+#[test]
+fn byte_noise_costs_packets_and_never_the_session_for_good() {
+    for seed in 1..=20 {
+        let mut world = World::new(115_200, tone(3_000, 12_000), false);
+        world.board.port.line_mut().random = seed * 0x9E37_79B9;
+        world.run_until_joined(100);
+        world.board.port.line_mut().noise_one_in = Some(200);
+        for frame in tone(500, 8_000).chunks(FRAME) {
+            world.say(frame, false);
+            world.run_ms(20);
+            if world.server().session.is_closed() {
+                world.server = Some(Server::new(world.now));
+            }
+        }
+        let stats = world.node.stats();
+        assert!(
+            stats.crc_errors > 50 && stats.dropped_bytes > 50 * 100,
+            "seed {seed}: {stats:?}"
+        );
+        assert!(
+            stats.frames_received > 100,
+            "seed {seed}: a 179-byte packet survives this noise 2 times of 5: {stats:?}"
+        );
+        world.board.port.line_mut().noise_one_in = None;
+        world.run_until_joined(10_000);
+        world.server().heard.clear();
+        let before = world.node.stats();
+        for frame in tone(50, 8_000).chunks(FRAME) {
+            world.say(frame, false);
+            world.run_ms(20);
+        }
+        assert!(world.server().heard.len() >= 49, "seed {seed}");
+        assert!(
+            world.node.stats().frames_received - before.frames_received >= 49,
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_line_too_slow_for_voice_drops_old_voice_and_keeps_the_session() {
+    let mut world = World::new(19_200, tone(3_000, 12_000), false);
+    world.run_until_joined(1_000);
+    world.run_ms(40_000);
+    let stats = world.node.stats();
+    assert!(stats.voice_drops > 1_000, "{stats:?}");
+    assert_eq!((world.count("lost"), stats.joins), (0, 1));
+    // A fifth of the voice fits the line. What arrives has waited in the queue (8 frame periods) and in the port's ring,
+    // which takes 512 bytes / 1,920 bytes a second = 13 frame periods; a packet and a half were on their way.
+    let heard = &world.server().heard;
+    assert!(heard.len() > 300, "{}", heard.len());
+    let newest = heard.last().unwrap().seq;
+    assert!(
+        stats.frames_sent - u32::from(newest) <= 8 + 13 + 10,
+        "{newest} of {}",
+        stats.frames_sent
+    );
+}
+
+#[test]
+fn leaving_ends_the_talkspurt_and_says_bye() {
+    let mut world = World::new(115_200, tone(500, 12_000), false);
+    world.run_until_joined(100);
+    world.run_ms(1_005);
+    let now = world.now;
+    world.node.leave(now);
+    world.run_until(600, "stopped", |world| world.node.is_stopped());
+    world.run_ms(60);
+    assert!(world.server().heard.last().unwrap().terminator);
+    assert_eq!(world.server().left, [ByeReason::Leaving]);
+    assert_eq!(world.count("left"), 1);
+    world.run_ms(10_000);
+    assert_eq!(world.count("calling"), 1, "it stays away");
+}
+
+#[test]
+fn leaving_before_anybody_answered_stops_at_once() {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.server = None;
+    world.run_ms(100);
+    let now = world.now;
+    world.node.leave(now);
+    assert!(!world.node.is_stopped(), "its Bye is not out yet");
+    world.run_until(10, "stopped", |world| world.node.is_stopped());
+}
+
+#[test]
+fn a_refusal_is_told_with_the_servers_words_and_asked_again_later() {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.server().answer = Answer::Refuse;
+    world.run_until(100, "refused", |world| {
+        world.count("rejected name_taken choose another name") == 1
+    });
+    world.server = Some(Server::new(world.now));
+    world.run_until_joined(1_000);
+}
+
+#[test]
+fn muting_sends_nothing_and_is_remembered() {
+    let mut world = World::new(115_200, tone(2_000, 12_000), false);
+    world.run_until_joined(100);
+    world.run_ms(500);
+    world.node.set_muted(true);
+    world.run_ms(100);
+    assert!(world.server().heard.last().unwrap().terminator);
+    world.server().heard.clear();
+    world.run_ms(1_000);
+    assert!(world.server().heard.is_empty());
+    world.node.set_muted(false);
+    world.run_ms(1_000);
+    assert!(world.server().heard.len() >= 48);
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused() {
+    let names = (
+        RoomName::new("kitchen").unwrap(),
+        ParticipantName::new("kettle").unwrap(),
+    );
+    let mut config = NodeConfig::new(names.0, names.1);
+    config.gate.close_rms = config.gate.open_rms + 1;
+    assert!(matches!(
+        AdpcmNode::new(config.clone(), Instant::ZERO),
+        Err(ConfigError::Gate(_))
+    ));
+    config.gate = GateSettings::default();
+    config.request.codecs = [Codec::Pcm16].into_iter().collect();
+    assert_eq!(
+        AdpcmNode::new(config.clone(), Instant::ZERO).unwrap_err(),
+        ConfigError::NoCodecFits
+    );
+    assert!(Pcm16Node::new(config, Instant::ZERO).is_ok());
+}
