@@ -21,7 +21,7 @@ pub enum Playout {
         /// It was the last of its talkspurt.
         terminator: bool,
     },
-    /// What stands in for a frame that is not there.
+    /// What stands in for a frame that is not there; also the fading of a talkspurt that was cut off.
     Concealed,
     /// Silence: nobody talks.
     Silence,
@@ -35,7 +35,9 @@ pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
     jitter: JitterBuffer<Vec<u8, PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
     last: Frame,
-    concealed_in_a_row: u8,
+    concealed_in_a_row: u16,
+    /// After so many frames of concealment there is nothing left to hear.
+    conceal_max_frames: u16,
     /// The loudest of the latest frames, falling by an eighth a frame: what "quiet" is relative to.
     recent_rms: u16,
     frames_received: u32,
@@ -52,6 +54,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             jitter: JitterBuffer::new(jitter),
             last: Frame::silence(frame_samples),
             concealed_in_a_row: 0,
+            conceal_max_frames: jitter.conceal_max_frames,
             recent_rms: 0,
             frames_received: 0,
             frames_played: 0,
@@ -83,16 +86,25 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
                 self.played(out);
                 Playout::Frame { terminator }
             }
-            // The empty packet that ends a talkspurt takes no time of its own.
+            // A talkspurt that was cut off by an empty packet, as by the mute button, fades instead of clicking.
+            Pop::Item(..) if self.last.iter().any(|&sample| sample != 0) => {
+                self.conceal(Fade::ToNothing, out);
+                self.fall_silent();
+                Playout::Concealed
+            }
             Pop::Item(..) | Pop::Silence => {
-                self.concealed_in_a_row = 0;
-                self.recent_rms = 0;
-                self.last.silence_all();
+                self.fall_silent();
                 out.silence_all();
                 Playout::Silence
             }
             Pop::Missing | Pop::Underrun => {
-                self.conceal(out);
+                self.concealed_in_a_row = self.concealed_in_a_row.saturating_add(1);
+                let fade = if self.concealed_in_a_row < self.conceal_max_frames {
+                    Fade::ToHalf
+                } else {
+                    Fade::ToNothing
+                };
+                self.conceal(fade, out);
                 Playout::Concealed
             }
         }
@@ -167,17 +179,33 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         }
     }
 
-    /// Plays the last frame backwards, half as loud each time: it begins where the last sample was, so there is no click, and a
-    /// sound that goes on for long would be a lie.
-    fn conceal(&mut self, out: &mut Frame) {
-        self.concealed_in_a_row = self.concealed_in_a_row.saturating_add(1);
+    fn fall_silent(&mut self) {
+        self.concealed_in_a_row = 0;
+        self.recent_rms = 0;
+        self.last.silence_all();
+    }
+
+    /// Plays the last frame backwards and fading: it begins where the last sample was, so there is no click, and a sound that
+    /// goes on for long would be a lie.
+    fn conceal(&mut self, fade: Fade, out: &mut Frame) {
+        let fall_q15 = match fade {
+            Fade::ToHalf => 1 << 14,
+            Fade::ToNothing => 1 << 15,
+        };
         let len = self.frame_samples as i32;
         for (i, (out, &last)) in out.iter_mut().zip(self.last.iter().rev()).enumerate() {
-            let gain_q15 = (1 << 15) - (i as i32 + 1) * (1 << 14) / len;
-            *out = ((i32::from(last) * gain_q15) >> 15) as i16;
+            let gain_q15 = (1 << 15) - (i as i32 + 1) * fall_q15 / len;
+            *out = ((i32::from(last) * gain_q15) / (1 << 15)) as i16;
         }
         self.last.copy_from_slice(out);
     }
+}
+
+/// How loud concealment is at its frame's end, relative to the start.
+#[derive(Clone, Copy)]
+enum Fade {
+    ToHalf,
+    ToNothing,
 }
 
 /// From `out` to `next`, in a straight line over the frame.

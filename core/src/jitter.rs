@@ -6,104 +6,17 @@
 //! # How the delay follows the network
 //! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
 //! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses nothing, and so moves the
-//!   playout one frame later; the margin for the next talkspurt grows by one frame.
+//!   playout one frame later; the margin for the next talkspurt grows by one frame. If the item then proves to be lost, the
+//!   playout moves back: it was concealed already.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be dropped
 //!   ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay never only grows.
 //! - A long time without underruns takes the margin back, frame by frame.
 
-use crate::frame::FrameDuration;
 use crate::seq::Seq;
 
-/// How a jitter buffer adapts. All counts are in frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct JitterConfig {
-    /// The margin to start with, and to come back to: frames that wait behind the one being popped.
-    pub target_frames: u16,
-    /// The margin that underruns can drive it to.
-    pub target_max_frames: u16,
-    /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an n-th of this.
-    pub shrink_window_frames: u16,
-    /// For how long there must be no underrun before the margin goes down by one.
-    pub decay_window_frames: u16,
-    /// Underruns in a row after which a talkspurt without a terminator counts as ended.
-    pub conceal_max_frames: u16,
-}
+pub use crate::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 
-impl JitterConfig {
-    /// Sensible times at this frame duration, with a starting margin of `target_frames`.
-    ///
-    /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of concealment is about a syllable, after
-    /// which repeating what was heard misleads more than silence; 200 ms of margin is where talking over each other begins
-    /// (ITU-T G.114 advises at most 150 ms one way for all of a path).
-    pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
-        Self {
-            target_frames,
-            target_max_frames: frame.frames_in_ms(200) as u16,
-            shrink_window_frames: frame.frames_in_ms(2_000) as u16,
-            decay_window_frames: frame.frames_in_ms(10_000) as u16,
-            conceal_max_frames: frame.frames_in_ms(100) as u16,
-        }
-    }
-}
-
-/// What became of a pushed item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum PushOutcome {
-    /// It waits for its turn.
-    Queued,
-    /// It waits for its turn, and older items were dropped to make room.
-    QueuedAfterDropping(u16),
-    /// Its turn is over: dropped.
-    Late,
-    /// It is there already: dropped.
-    Duplicate,
-}
-
-/// What is due now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Pop<T> {
-    /// An item, and whether it was the talkspurt's last.
-    Item(T, bool),
-    /// It is lost, later ones are there: conceal it.
-    Missing,
-    /// Nothing is there, though the talkspurt goes on: conceal; what comes late is still played.
-    Underrun,
-    /// Nobody talks, or the margin is still filling.
-    Silence,
-}
-
-/// What has happened so far. All counts wrap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct JitterStats {
-    /// Items that came after their turn.
-    pub late: u32,
-    /// Items that never came.
-    pub lost: u32,
-    /// Items that came twice.
-    pub duplicate: u32,
-    /// Items dropped because the buffer was full.
-    pub overflowed: u32,
-    /// Pops that had to be concealed, for loss or underrun.
-    pub concealed: u32,
-    /// Items dropped to shorten the delay.
-    pub skipped: u32,
-}
-
-/// Whether to drop an item now, to shorten the delay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Shrink {
-    /// The delay is right.
-    No,
-    /// At the next quiet moment.
-    WhenQuiet,
-    /// Now: no quiet moment came for three windows.
-    Now,
-}
+mod report;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -143,8 +56,6 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     stats: JitterStats,
 }
 
-/// Lost items in a row that are concealed one by one; a longer gap is jumped. 5 frames of 20 ms are what concealment covers.
-const GAP_CONCEALED_MAX: u16 = 5;
 /// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
 const OVERDUE_WINDOWS: u8 = 3;
 
@@ -189,11 +100,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         terminator: bool,
         item: T,
     ) -> PushOutcome {
+        // Before an item is played, a straggler of the last talkspurt can be told by its timestamp only.
+        if self.phase != Phase::Playing && self.is_from_the_past(timestamp_frames) {
+            self.stats.late = self.stats.late.wrapping_add(1);
+            return PushOutcome::Late;
+        }
         if self.phase == Phase::Idle {
-            if self.is_from_the_past(timestamp_frames) {
-                self.stats.late = self.stats.late.wrapping_add(1);
-                return PushOutcome::Late;
-            }
             self.start_talkspurt(seq);
         }
         if matches!(self.phase, Phase::Filling(_))
@@ -246,6 +158,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         if self.queued == 0 {
             return self.underrun();
         }
+        self.jump_what_was_concealed();
         self.jump_long_gap();
         match self.take_next() {
             Some(slot) => {
@@ -253,7 +166,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
                 self.played(slot)
             }
             None => {
-                self.stats.lost = self.stats.lost.wrapping_add(1);
+                self.count_lost(1);
                 self.stats.concealed = self.stats.concealed.wrapping_add(1);
                 Pop::Missing
             }
@@ -352,14 +265,15 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         let mut dropped = 0;
         while seq.distance(self.next) >= SLOTS as i16 {
             if self.queued == 0 {
+                self.count_lost(seq.distance(self.next).unsigned_abs());
                 self.next = seq;
                 break;
             }
-            if self.slots[Self::index(self.next)].take().is_some() {
-                self.queued -= 1;
+            if self.take_next().is_some() {
                 dropped += 1;
+            } else {
+                self.count_lost(1);
             }
-            self.next = self.next.next();
         }
         self.stats.overflowed = self.stats.overflowed.wrapping_add(u32::from(dropped));
         dropped
@@ -369,13 +283,22 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.slots.iter().flatten().any(|slot| slot.terminator)
     }
 
+    /// Moves on over items that underruns have concealed and that prove to be lost, as later ones are there.
+    fn jump_what_was_concealed(&mut self) {
+        while self.underruns_in_a_row > 0 && self.slots[Self::index(self.next)].is_none() {
+            self.underruns_in_a_row -= 1;
+            self.count_lost(1);
+            self.next = self.next.next();
+        }
+    }
+
     /// Moves on to the earliest item if more are missing before it than are worth concealing.
     fn jump_long_gap(&mut self) {
         let gap = (0..SLOTS as u16)
             .find(|&n| self.slots[Self::index(self.next.plus(n))].is_some())
             .unwrap_or(0);
-        if gap > GAP_CONCEALED_MAX {
-            self.stats.lost = self.stats.lost.wrapping_add(u32::from(gap));
+        if gap > self.config.conceal_max_frames {
+            self.count_lost(gap);
             self.next = self.next.plus(gap);
         }
     }
@@ -407,7 +330,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     fn underrun(&mut self) -> Pop<T> {
-        self.underruns_in_a_row += 1;
+        self.underruns_in_a_row = self.underruns_in_a_row.saturating_add(1);
         if self.underruns_in_a_row > self.config.conceal_max_frames {
             self.end_talkspurt();
             return Pop::Silence;
@@ -445,6 +368,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             self.window_pops = 0;
             self.window_least_waiting = u16::MAX;
         }
+    }
+
+    fn count_lost(&mut self, items: u16) {
+        self.stats.lost = self.stats.lost.wrapping_add(u32::from(items));
     }
 
     fn restart_window(&mut self) {

@@ -131,7 +131,7 @@ impl Default for MixState {
 
 /// Makes what one listener hears: everyone in `talkers` less his `own` frame (the very samples that were added for him, if any).
 ///
-/// Gives `false`, and silence, when nobody else talks. `out` takes the accumulator's length.
+/// Gives `false`, and silence, when nobody else talks. `out` takes the accumulator's length. Panics if `own` has another length.
 /// - [`MixRule::Mean`]: the sum divided by the number of others, rounded towards zero. When that number changes, the divisor is
 ///   ramped across the frame, so that the voices that stay do not jump; then the result saturates. One other: his very bits.
 /// - [`MixRule::Sum`]: a limiter without look-ahead: 2 ms to duck, 0.5 s to recover, and saturation for what is left.
@@ -221,7 +221,7 @@ fn divide(sums: impl Iterator<Item = i32>, divisor: u16, out: &mut [i16]) {
 
 fn divide_ramped(sums: impl Iterator<Item = i32>, before: u16, after: u16, out: &mut [i16]) {
     let from = reciprocal(before).cast_signed();
-    let step = (reciprocal(after).cast_signed() - from) / out.len() as i64;
+    let step = (reciprocal(after).cast_signed() - from) / out.len().max(1) as i64;
     let mut factor = from;
     for (out, sum) in out.iter_mut().zip(sums) {
         factor += step;

@@ -9,13 +9,13 @@
 //!   Bye ────────────────────────────────────▶  or ◀── Bye
 //! ```
 
-pub use client::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, Participant, SessionParams,
-};
+pub use client::ClientSession;
+pub use join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
 pub use server::{HelloRequest, ServerEvent, ServerSession, ServerSessionConfig};
 
 mod budget;
 mod client;
+mod join;
 mod server;
 
 use crate::frame::{FrameDuration, SampleRate};

@@ -70,7 +70,7 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     /// The talkspurt ends with an empty packet, once the unsent frames are gone.
     empty_terminator_due: bool,
     seq: Seq,
-    /// The timestamp of the next frame to be pushed.
+    /// The timestamp of the frame that was pushed last; the first has 1.
     timestamp_frames: u32,
     muted: bool,
     level_rms: u16,
@@ -99,7 +99,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         })
     }
 
-    /// Takes the next frame; it must have the session's length.
+    /// Takes the next frame. Panics if it has not the session's length.
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
         self.level_rms = rms(frame);
@@ -112,6 +112,8 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             self.lose_unsent(self.unsent_frames);
             self.closing = false;
             self.empty_terminator_due = true;
+            // Most of what is kept has been sent: it must not be sent again as pre-roll.
+            self.history.clear();
         }
         let decision = self.gate.push(self.level_rms);
         let kept_before = self.history.frames;
@@ -134,7 +136,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         decision
     }
 
-    /// Writes the next voice packet as it stands in a stream; gives its bytes, or `None` when all is sent.
+    /// Writes the next voice packet as it stands in a stream; gives its bytes, or `None` when all is sent (or does not fit).
     /// `out` must hold [`crate::wire::ENCODED_MAX`] bytes, or what the codec's longest payload and 12 bytes more encode to.
     pub fn poll_packet(&mut self, out: &mut [u8]) -> Option<usize> {
         if self.empty_terminator_due {

@@ -45,7 +45,8 @@ const _: () = assert!(PAYLOAD_MAX + 12 <= PACKET_MAX);
 /// The most bytes that a packet of `packet_bytes` takes in a stream.
 pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     let checked = packet_bytes + CRC_BYTES;
-    checked + checked.div_ceil(254) + 1
+    // A code byte at the start and one after each 254 bytes without a zero, and the zero at the end.
+    checked + checked / 254 + 1 + 1
 }
 
 /// A participant's number on his server, unique for as long as he is there.

@@ -2,119 +2,16 @@
 
 use heapless::{Deque, String, Vec};
 
-use super::{PINGS_PER_TIMEOUT, SESSION_RATE, session_frame_samples};
+use super::join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
+use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
 use crate::codec::Codec;
 use crate::frame::{FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    ByeReason, CREDENTIALS_BYTES_MAX, ClientPacket, Hello, OFFERS_MAX, PROTOCOL_VERSION,
-    ParticipantFlags, ParticipantId, ParticipantName, REJECT_TEXT_BYTES_MAX, ROSTER_PAGE,
-    RejectReason, RoomName, RosterEntry, ServerPacket, Voice, Welcome, emit, greeting_version,
-    parse,
+    ByeReason, ClientPacket, Hello, OFFERS_MAX, PROTOCOL_VERSION, ParticipantName,
+    REJECT_TEXT_BYTES_MAX, ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome,
+    emit, greeting_version, parse,
 };
-
-/// Who wants to join which room, and what he can send and receive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct JoinRequest {
-    /// The room.
-    pub room: RoomName,
-    /// The name in it.
-    pub name: ParticipantName,
-    /// Codecs, the best liked first.
-    pub codecs: Vec<Codec, OFFERS_MAX>,
-    /// Whether to join muted.
-    pub muted: bool,
-    /// Proof that one may join; empty where none is asked for.
-    pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX>,
-}
-
-impl JoinRequest {
-    /// A request without credentials, unmuted.
-    pub fn new(room: RoomName, name: ParticipantName, codecs: &[Codec]) -> Self {
-        let codecs = codecs.iter().copied().take(OFFERS_MAX).collect();
-        Self {
-            room,
-            name,
-            codecs,
-            muted: false,
-            credentials: Vec::new(),
-        }
-    }
-}
-
-/// How patient a client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ClientConfig {
-    /// How long it waits for the answer to its Hello.
-    pub handshake_timeout: Duration,
-}
-
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: Duration::from_ms(super::HANDSHAKE_TIMEOUT_DEFAULT_MS.into()),
-        }
-    }
-}
-
-/// What the server decided for the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct SessionParams {
-    /// The client's own number.
-    pub id: ParticipantId,
-    /// The codec of both directions.
-    pub codec: Codec,
-    /// The rate of both directions.
-    pub rate: SampleRate,
-    /// How long a frame is.
-    pub frame: FrameDuration,
-    /// After how long a silent peer is dropped.
-    pub idle_timeout: Duration,
-}
-
-impl SessionParams {
-    /// Samples in a frame.
-    pub const fn frame_samples(&self) -> usize {
-        session_frame_samples(self.frame)
-    }
-}
-
-/// A line of the roster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Participant {
-    /// Who.
-    pub id: ParticipantId,
-    /// What he is doing.
-    pub flags: ParticipantFlags,
-    /// His name.
-    pub name: ParticipantName,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum ClientEvent {
-    /// The server let us in; so many [`ClientEvent::Listed`] follow, then [`ClientEvent::RosterComplete`].
-    Joined(SessionParams, u16),
-    /// Someone who was in the room when we joined (we ourselves among them).
-    Listed(Participant),
-    /// All of the roster was listed: from now on it is current.
-    RosterComplete,
-    /// Someone joined.
-    ParticipantJoined(Participant),
-    /// Someone left.
-    ParticipantLeft(ParticipantId),
-    /// Someone began or ceased to talk, muted or unmuted himself (we ourselves too).
-    State(ParticipantId, ParticipantFlags),
-    /// We may not join; [`ClientSession::reject_text`] says what to do. The session is over.
-    Rejected(RejectReason),
-    /// The session is over.
-    Closed(ByeReason),
-}
 
 /// The most events of one input: a Welcome with a full page.
 const EVENTS_MAX: usize = ROSTER_PAGE + 2;
@@ -344,9 +241,10 @@ impl ClientSession {
     }
 
     fn handle_welcome(&mut self, now: Instant, welcome: &Welcome<'_>) {
-        // A second Welcome (an answer to a Hello that was repeated on a noisy line) changes nothing.
-        if !matches!(self.state, State::AwaitingWelcome { .. }) {
-            return;
+        // A second Welcome (the first answered a Hello that an earlier session sent on this line) begins anew: the first number
+        // and its roster hold no longer.
+        if welcome.version != PROTOCOL_VERSION {
+            return self.reject(RejectReason::Version, "");
         }
         let Some(params) = self.check_welcome(welcome) else {
             return self.close(ByeReason::ProtocolError, true);
@@ -370,8 +268,7 @@ impl ClientSession {
             idle_timeout: Duration::from_ms(u64::from(welcome.idle_timeout_ms)),
         };
         let offered = self.request.codecs.contains(&params.codec) && params.rate == SESSION_RATE;
-        (offered && welcome.version == PROTOCOL_VERSION && welcome.idle_timeout_ms > 0)
-            .then_some(params)
+        (offered && welcome.idle_timeout_ms > 0 && welcome.roster_len > 0).then_some(params)
     }
 
     fn list(&mut self, page: &[RosterEntry<'_>]) {
@@ -430,7 +327,9 @@ impl ClientSession {
             return;
         }
         self.state = State::Closed;
-        self.bye_due = tell.then_some(reason);
+        // Who has not said Hello yet need not say Bye.
+        let greeted = !core::mem::take(&mut self.hello_due);
+        self.bye_due = (tell && greeted).then_some(reason);
         self.event(ClientEvent::Closed(reason));
     }
 

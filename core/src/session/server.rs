@@ -66,8 +66,8 @@ const EVENTS_MAX: usize = 2;
 const GARBAGE_BURST_BYTES: u32 = 16_384;
 const GARBAGE_BYTES_PER_SECOND: u32 = 4_096;
 
-/// Packets at once: 5 s of frames of 20 ms, what a stalled TCP connection may bring when it recovers.
-const PACKET_BURST: u32 = 400;
+/// Packets at once: 8 s of frames, what a TCP connection that had stalled may bring when it recovers.
+const PACKET_BURST_MS: u32 = 8_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -99,14 +99,15 @@ impl ServerSession {
     /// A connection that was just made.
     pub fn new(config: ServerSessionConfig, now: Instant) -> Self {
         // Twice as many packets as frames go by, and some for control.
-        let packets_per_second = 2 * 1_000 / u32::from(config.frame.ms()) + 20;
+        let packets_per_second = 2 * config.frame.frames_in_ms(1_000) + 20;
+        let packet_burst = config.frame.frames_in_ms(PACKET_BURST_MS);
         Self {
             config,
             state: State::AwaitingHello {
                 deadline: now + config.handshake_timeout,
             },
             heard_at: now,
-            packets: Budget::new(PACKET_BURST, packets_per_second, now),
+            packets: Budget::new(packet_burst, packets_per_second, now),
             garbage: Budget::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now),
             events: Deque::new(),
             pong_due: None,
@@ -218,7 +219,12 @@ impl ServerSession {
     }
 
     /// Refuses a client who is not in. `text` is a sentence that tells him what to do; what exceeds 160 bytes is cut.
+    /// Changes nothing once the session is over. Panics if he is in: that takes [`ServerSession::end`].
     pub fn reject(&mut self, reason: RejectReason, text: impl core::fmt::Display) {
+        assert!(self.state != State::Joined, "who is in cannot be refused");
+        if self.state == State::Closed {
+            return;
+        }
         let mut cut = CutText(&mut self.reject_text);
         cut.0.clear();
         // A text that is too long is cut; that is no error.

@@ -1,0 +1,95 @@
+//! What a jitter buffer is told, and what it tells.
+
+use crate::frame::FrameDuration;
+
+/// How a jitter buffer adapts. All counts are in frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct JitterConfig {
+    /// The margin to start with, and to come back to: frames that wait behind the one being popped.
+    pub target_frames: u16,
+    /// The margin that underruns can drive it to.
+    pub target_max_frames: u16,
+    /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an n-th of this.
+    pub shrink_window_frames: u16,
+    /// For how long there must be no underrun before the margin goes down by one.
+    pub decay_window_frames: u16,
+    /// Underruns in a row after which a talkspurt without a terminator counts as ended. Of items lost in a row as many are concealed
+    /// one by one; a longer gap is jumped.
+    pub conceal_max_frames: u16,
+}
+
+impl JitterConfig {
+    /// Sensible times at this frame duration, with a starting margin of `target_frames`.
+    ///
+    /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of concealment is about a syllable, after
+    /// which repeating what was heard misleads more than silence; 200 ms of margin is where talking over each other begins
+    /// (ITU-T G.114 advises at most 150 ms one way for all of a path).
+    pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
+        Self {
+            target_frames,
+            target_max_frames: frame.frames_in_ms(200) as u16,
+            shrink_window_frames: frame.frames_in_ms(2_000) as u16,
+            decay_window_frames: frame.frames_in_ms(10_000) as u16,
+            conceal_max_frames: frame.frames_in_ms(100) as u16,
+        }
+    }
+}
+
+/// What became of a pushed item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PushOutcome {
+    /// It waits for its turn.
+    Queued,
+    /// It waits for its turn, and older items were dropped to make room.
+    QueuedAfterDropping(u16),
+    /// Its turn is over: dropped.
+    Late,
+    /// It is there already: dropped.
+    Duplicate,
+}
+
+/// What is due now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Pop<T> {
+    /// An item, and whether it was the talkspurt's last.
+    Item(T, bool),
+    /// It is lost, later ones are there: conceal it.
+    Missing,
+    /// Nothing is there, though the talkspurt goes on: conceal; what comes late is still played.
+    Underrun,
+    /// Nobody talks, or the margin is still filling.
+    Silence,
+}
+
+/// What has happened so far. All counts wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct JitterStats {
+    /// Items that came after their turn.
+    pub late: u32,
+    /// Items that were not there in their turn; one that came afterwards is counted in `late` too.
+    pub lost: u32,
+    /// Items that came twice.
+    pub duplicate: u32,
+    /// Items dropped because the buffer was full.
+    pub overflowed: u32,
+    /// Pops that had to be concealed, for loss or underrun.
+    pub concealed: u32,
+    /// Items dropped to shorten the delay.
+    pub skipped: u32,
+}
+
+/// Whether to drop an item now, to shorten the delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Shrink {
+    /// The delay is right.
+    No,
+    /// At the next quiet moment.
+    WhenQuiet,
+    /// Now: no quiet moment came for three windows.
+    Now,
+}

@@ -1,0 +1,116 @@
+//! What a client asks for, what it is given, and what it is told.
+
+use heapless::Vec;
+
+use super::session_frame_samples;
+use crate::codec::Codec;
+use crate::frame::{FrameDuration, SampleRate};
+use crate::time::Duration;
+use crate::wire::{
+    ByeReason, CREDENTIALS_BYTES_MAX, OFFERS_MAX, ParticipantFlags, ParticipantId, ParticipantName,
+    RejectReason, RoomName,
+};
+
+/// Who wants to join which room, and what he can send and receive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct JoinRequest {
+    /// The room.
+    pub room: RoomName,
+    /// The name in it.
+    pub name: ParticipantName,
+    /// Codecs, the best liked first.
+    pub codecs: Vec<Codec, OFFERS_MAX>,
+    /// Whether to join muted.
+    pub muted: bool,
+    /// Proof that one may join; empty where none is asked for.
+    pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX>,
+}
+
+impl JoinRequest {
+    /// A request without credentials, unmuted.
+    pub fn new(room: RoomName, name: ParticipantName, codecs: &[Codec]) -> Self {
+        let codecs = codecs.iter().copied().take(OFFERS_MAX).collect();
+        Self {
+            room,
+            name,
+            codecs,
+            muted: false,
+            credentials: Vec::new(),
+        }
+    }
+}
+
+/// How patient a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ClientConfig {
+    /// How long it waits for the answer to its Hello.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_ms(super::HANDSHAKE_TIMEOUT_DEFAULT_MS.into()),
+        }
+    }
+}
+
+/// What the server decided for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SessionParams {
+    /// The client's own number.
+    pub id: ParticipantId,
+    /// The codec of both directions.
+    pub codec: Codec,
+    /// The rate of both directions.
+    pub rate: SampleRate,
+    /// How long a frame is.
+    pub frame: FrameDuration,
+    /// After how long a silent peer is dropped.
+    pub idle_timeout: Duration,
+}
+
+impl SessionParams {
+    /// Samples in a frame.
+    pub const fn frame_samples(&self) -> usize {
+        session_frame_samples(self.frame)
+    }
+}
+
+/// A line of the roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Participant {
+    /// Who.
+    pub id: ParticipantId,
+    /// What he is doing.
+    pub flags: ParticipantFlags,
+    /// His name.
+    pub name: ParticipantName,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ClientEvent {
+    /// The server let us in; so many [`ClientEvent::Listed`] follow, then [`ClientEvent::RosterComplete`]. A second one in a
+    /// session begins all of it anew: number, parameters and roster.
+    Joined(SessionParams, u16),
+    /// Someone who was in the room when we joined (we ourselves among them).
+    Listed(Participant),
+    /// All of the roster was listed: from now on it is current.
+    RosterComplete,
+    /// Someone joined.
+    ParticipantJoined(Participant),
+    /// Someone left.
+    ParticipantLeft(ParticipantId),
+    /// Someone began or ceased to talk, muted or unmuted himself (we ourselves too).
+    State(ParticipantId, ParticipantFlags),
+    /// We may not join; [`ClientSession::reject_text`] says what to do. The session is over.
+    Rejected(RejectReason),
+    /// The session is over.
+    Closed(ByeReason),
+}
