@@ -8,13 +8,19 @@
 //! | [`speech`] | sentences as 16 kHz WAV files |
 //! | [`wav`] | 16 kHz mono 16-bit WAV files in and out |
 //! | [`analysis`] | who was heard, how late and how faithfully |
+//! | [`exact`] | which stretches were heard bit for bit, or as the mean of two |
+//! | [`noise`] | sound that is nowhere like itself |
+//! | [`seeds`] | seeds of randomised tests, printed by a failure |
 //! | [`virtual_audio`] | sound cards without hardware |
 //! | [`docker`] | a Docker daemon, base images and the server's image |
 
 pub mod analysis;
 pub mod docker;
+pub mod exact;
+pub mod noise;
 pub mod process;
 pub mod programs;
+pub mod seeds;
 pub mod speech;
 pub mod virtual_audio;
 pub mod wav;
