@@ -1,4 +1,7 @@
 //! What a host puts in the place of a microcontroller's hardware, and what both programs share.
 
 pub mod pace;
+pub mod report;
 pub mod shutdown;
+pub mod simulator;
+pub mod wav;

@@ -1,0 +1,50 @@
+//! What differs between boards. The build's target chooses one of them (`build.rs`); its file has the register addresses, the
+//! clock and the vector table.
+
+#[cfg(board = "lm3s6965evb")]
+mod lm3s6965evb;
+#[cfg(board = "mps2-an386")]
+mod mps2_an386;
+
+use cortex_m::Peripherals;
+
+use crate::uart::{Hardware, Isr};
+
+#[cfg(board = "lm3s6965evb")]
+pub use lm3s6965evb::Lm3s6965Evb as ThisBoard;
+#[cfg(board = "mps2-an386")]
+pub use mps2_an386::Mps2An386 as ThisBoard;
+
+/// A microcontroller board with a serial port and a timer.
+pub trait Board {
+    /// What people call it.
+    const NAME: &'static str;
+
+    /// Cycles of the core, and steps of SysTick, in a microsecond.
+    const CYCLES_PER_US: u32;
+
+    /// Its UART.
+    type Uart: Hardware;
+
+    /// Sets clocks and pins up, starts the UART at `baud` with `isr` serving it, and begins to tick once a millisecond, so that a
+    /// sleeping core wakes at least that often.
+    fn start(core: &mut Peripherals, baud: u32, isr: Isr<Self::Uart>);
+
+    /// Calls the UART's interrupt handler soon, as its hardware would: there is something to send.
+    fn serve_uart();
+
+    /// The UART's hardware, for [`Isr::new`].
+    fn uart() -> Self::Uart;
+}
+
+/// One entry of a vector table.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub union Vector {
+    handler: unsafe extern "C" fn(),
+    reserved: usize,
+}
+
+impl Vector {
+    const RESERVED: Self = Self { reserved: 0 };
+}

@@ -1,0 +1,89 @@
+//! Arm's PL011 UART, with FIFOs of 16 bytes (Arm DDI 0183G, chapter 3).
+
+use volatile_register::{RO, RW, WO};
+
+use super::Hardware;
+
+/// Its registers, as they lie in memory.
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Registers {
+    pub data: RW<u32>,
+    pub receive_status: RW<u32>,
+    reserved_08: [u32; 4],
+    pub flags: RO<u32>,
+    reserved_1c: [u32; 2],
+    pub baud_whole: RW<u32>,
+    pub baud_64ths: RW<u32>,
+    pub line_control: RW<u32>,
+    pub control: RW<u32>,
+    pub fifo_levels: RW<u32>,
+    pub interrupt_mask: RW<u32>,
+    raw_interrupts: RO<u32>,
+    masked_interrupts: RO<u32>,
+    pub interrupt_clear: WO<u32>,
+}
+
+const FLAG_RECEIVE_EMPTY: u32 = 1 << 4;
+const FLAG_SEND_FULL: u32 = 1 << 5;
+const LINE_8_BITS: u32 = 0b11 << 5;
+const LINE_FIFO: u32 = 1 << 4;
+const CONTROL_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
+const INTERRUPT_RECEIVE: u32 = 1 << 4;
+const INTERRUPT_SEND: u32 = 1 << 5;
+/// Bytes lie in the FIFO, though fewer than its level, and the line was quiet for 32 bits.
+const INTERRUPT_RECEIVE_TIMEOUT: u32 = 1 << 6;
+const ALL_INTERRUPTS: u32 = 0x7ff;
+const RECEIVE_INTERRUPTS: u32 = INTERRUPT_RECEIVE | INTERRUPT_RECEIVE_TIMEOUT;
+/// Interrupt at half full, each way.
+const FIFO_LEVELS: u32 = 0b010_010;
+
+/// The UART at some registers.
+pub struct Pl011(pub &'static Registers);
+
+impl Hardware for Pl011 {
+    #[inline]
+    fn receive(&mut self) -> Option<u8> {
+        (self.0.flags.read() & FLAG_RECEIVE_EMPTY == 0).then(|| self.0.data.read() as u8)
+    }
+
+    #[inline]
+    #[allow(unsafe_code)]
+    fn send(&mut self, byte: u8) -> bool {
+        if self.0.flags.read() & FLAG_SEND_FULL != 0 {
+            return false;
+        }
+        // SAFETY: any byte may be sent; the register has no effect on memory.
+        unsafe { self.0.data.write(byte.into()) };
+        true
+    }
+
+    #[inline]
+    #[allow(unsafe_code)]
+    fn acknowledge(&mut self, more_to_send: bool) {
+        let send_interrupt = if more_to_send { INTERRUPT_SEND } else { 0 };
+        // SAFETY: only the interrupt handler touches these after the start; they have no effect on memory.
+        unsafe {
+            if !more_to_send {
+                self.0.interrupt_clear.write(ALL_INTERRUPTS);
+            }
+            self.0.interrupt_mask.write(RECEIVE_INTERRUPTS | send_interrupt);
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn start(&mut self, baud: u32, clock_hz: u32) {
+        // The divisor is clock / (16 * baud) in 64ths.
+        let divisor_64ths = (clock_hz * 4).div_ceil(baud).max(64);
+        // SAFETY: a divisor within the hardware's range, and words of known bits, in the order that the manual asks for.
+        unsafe {
+            self.0.control.write(0);
+            self.0.baud_whole.write(divisor_64ths / 64);
+            self.0.baud_64ths.write(divisor_64ths % 64);
+            self.0.line_control.write(LINE_8_BITS | LINE_FIFO);
+            self.0.fifo_levels.write(FIFO_LEVELS);
+            self.0.interrupt_mask.write(RECEIVE_INTERRUPTS);
+            self.0.control.write(CONTROL_ON);
+        }
+    }
+}

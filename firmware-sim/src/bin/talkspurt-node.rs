@@ -1,0 +1,350 @@
+//! `talkspurt-node`: a microcontroller's firmware, run on a host with a simulated UART.
+
+use std::io::stderr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, ValueEnum};
+use talkspurt_core::codec::Codec;
+use talkspurt_core::level::Dbfs;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{ParticipantName, RoomName};
+use talkspurt_node::host::pace::{PacedSink, PacedSource};
+use talkspurt_node::host::report::{Format, Reporter};
+use talkspurt_node::host::shutdown::Shutdown;
+use talkspurt_node::host::simulator::{Ending, RunError, Simulator};
+use talkspurt_node::host::wav::{self, WavError, WavOutput};
+use talkspurt_node::node::{
+    AdpcmNode, Board, ConfigError, GateSettings, Node, NodeConfig, Pcm16Node,
+};
+use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
+use tracing_subscriber::EnvFilter;
+
+/// The largest RMS that a threshold may have: full scale.
+const RMS_MAX: i64 = 32_767;
+
+/// A Talkspurt node: the firmware of a microcontroller, run on this machine.
+///
+/// It runs the same main loop as the image on a Cortex-M, on a simulated UART: bytes move at the rate of the baud rate, 10
+/// bits each, through a 16-byte FIFO and 512-byte rings, and what does not fit is lost and counted. A WAV file is the
+/// microphone and another one the speaker.
+///
+/// Try it with three terminals:
+///
+///   talkspurt-server
+///   talkspurt-node --serial pty --room kitchen --name kettle --input speech.wav --output heard.wav
+///   talkspurt-bridge --serial /dev/pts/N --server localhost:8255
+///
+/// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the server answers, and again
+/// when the line was cut or the server restarted.
+///
+/// Exit code: 0 after leaving (also by SIGINT and SIGTERM), 1 when refused or when a file or port cannot be used.
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Cli {
+    /// Serial line: `pty` makes a pseudo-terminal and prints where it is; else a port, such as /dev/ttyUSB0
+    #[arg(long, value_name = "pty|PATH")]
+    serial: String,
+
+    /// Bits per second of the line. ADPCM at 20 ms takes 90,000 each way while someone talks, PCM16 330,000
+    #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(1200..=3_000_000))]
+    baud: u32,
+
+    /// Room to join: 1 to 64 bytes
+    #[arg(long, value_parser = |text: &str| RoomName::new(text))]
+    room: RoomName,
+
+    /// Name to be known by, unique in the room: 1 to 32 bytes
+    #[arg(long, value_parser = |text: &str| ParticipantName::new(text))]
+    name: ParticipantName,
+
+    /// What the microphone hears from the moment of joining: a WAV file of any rate; `none` for silence
+    #[arg(long, value_name = "FILE.wav|none", default_value = "none")]
+    input: String,
+
+    /// Where the speaker's sound goes, from the moment of joining and without gaps: 16 kHz mono 16-bit; `none` for nowhere
+    #[arg(long, value_name = "FILE.wav|none", default_value = "none")]
+    output: String,
+
+    /// How long to stay after the end of --input
+    #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_seconds)]
+    linger: Duration,
+
+    /// Leave this long after joining, whatever --input has left
+    #[arg(long = "for", value_name = "SECS", value_parser = parse_seconds)]
+    leave_after: Option<Duration>,
+
+    /// Codec to ask for; pcm16 needs 460800 baud
+    #[arg(long, value_enum, default_value_t = CodecName::Adpcm)]
+    codec: CodecName,
+
+    /// How to tell what happens, on stdout
+    #[arg(long, value_enum, default_value_t = EventFormat::Text)]
+    events: EventFormat,
+
+    #[command(flatten)]
+    gate: GateFlags,
+}
+
+/// The gate sends voice and nothing else: it opens at a loud frame and closes after a quiet while.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Gate")]
+struct GateFlags {
+    /// A frame louder than this opens the gate: RMS 0..=32767, or dBFS as in -24dB
+    #[arg(long, value_name = "LEVEL", default_value = "2000", value_parser = parse_level, allow_hyphen_values = true)]
+    gate_open: u16,
+
+    /// The gate closes when the mean over the window falls below this: RMS or dBFS
+    #[arg(long, value_name = "LEVEL", default_value = "500", value_parser = parse_level, allow_hyphen_values = true)]
+    gate_close: u16,
+
+    /// Frames that are averaged for closing
+    #[arg(long, value_name = "FRAMES", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=64))]
+    gate_window: u8,
+
+    /// Sound from before the gate opened that is sent first, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(0..=60))]
+    pre_roll: u16,
+
+    /// Send every frame, silent or not
+    #[arg(long)]
+    no_gate: bool,
+
+    /// Join muted: nothing is sent
+    #[arg(long)]
+    muted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CodecName {
+    /// IMA ADPCM, 4 bits a sample
+    Adpcm,
+    /// 16 bits a sample, uncompressed
+    Pcm16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EventFormat {
+    /// A sentence each
+    Text,
+    /// One object a line, with `event` and `t_ms`
+    Json,
+}
+
+/// Everything that keeps the node from running, told in one line.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot listen for SIGINT and SIGTERM: {0}")]
+    Signals(#[from] ctrlc::Error),
+    #[error("cannot open {path}: {source}; give a serial port that is free, or `pty`")]
+    Serial {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Wav(#[from] WavError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_target(false)
+        .init();
+    match start(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("talkspurt-node: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> Result<(), Failure> {
+    let shutdown = Shutdown::on_signals()?;
+    let config = config(cli);
+    let input = file(&cli.input);
+    let samples = input.as_deref().map(wav::read).transpose()?;
+    let ending = Ending {
+        linger: input.is_some().then_some(cli.linger),
+        after_joining: cli.leave_after,
+    };
+    let output = file(&cli.output)
+        .as_deref()
+        .map(WavOutput::create)
+        .transpose()?;
+    let format = match cli.events {
+        EventFormat::Text => Format::Text,
+        EventFormat::Json => Format::Json,
+    };
+    let mut reporter = Reporter::on_stdout(format, cli.room.as_str(), cli.name.as_str());
+    let board = Board {
+        port: Uart::new(line(cli, &mut reporter)?, cli.baud, Instant::ZERO),
+        microphone: PacedSource::new(samples.unwrap_or_default()),
+        speaker: PacedSink::new(output),
+    };
+    match cli.codec {
+        CodecName::Adpcm => run(
+            Simulator {
+                node: AdpcmNode::new(config, Instant::ZERO)?,
+                board,
+                reporter,
+                ending,
+            },
+            cli,
+            &shutdown,
+        ),
+        CodecName::Pcm16 => run(
+            Simulator {
+                node: Pcm16Node::new(config, Instant::ZERO)?,
+                board,
+                reporter,
+                ending,
+            },
+            cli,
+            &shutdown,
+        ),
+    }
+}
+
+type OnStdout<N> = Simulator<N, Box<dyn Line>, Option<WavOutput>, std::io::Stdout>;
+
+fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>(
+    mut simulator: OnStdout<Node<PAYLOAD, ENCODED, SLOTS, QUEUE>>,
+    cli: &Cli,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let outcome = simulator.run(cli.baud, shutdown);
+    // The file is completed whatever the outcome.
+    let written = simulator
+        .board
+        .speaker
+        .into_recorder()
+        .map(WavOutput::finish)
+        .transpose();
+    outcome?;
+    written?;
+    Ok(())
+}
+
+fn line(cli: &Cli, reporter: &mut Reporter<std::io::Stdout>) -> Result<Box<dyn Line>, Failure> {
+    let failed = |source| Failure::Serial {
+        path: cli.serial.clone(),
+        source,
+    };
+    if cli.serial == "pty" {
+        let pty = PtyLine::open().map_err(failed)?;
+        reporter.serial(pty.path());
+        Ok(Box::new(pty))
+    } else {
+        Ok(Box::new(
+            PortLine::open(&cli.serial, cli.baud).map_err(failed)?,
+        ))
+    }
+}
+
+fn config(cli: &Cli) -> NodeConfig {
+    let mut config = NodeConfig::new(cli.room.clone(), cli.name.clone());
+    let codec = match cli.codec {
+        CodecName::Adpcm => Codec::ImaAdpcm,
+        CodecName::Pcm16 => Codec::Pcm16,
+    };
+    config.request.codecs = [codec].into_iter().collect();
+    config.request.muted = cli.gate.muted;
+    config.pre_roll_ms = cli.gate.pre_roll;
+    config.gate = GateSettings {
+        open_rms: cli.gate.gate_open,
+        close_rms: cli.gate.gate_close,
+        window_frames: cli.gate.gate_window,
+        enabled: !cli.gate.no_gate,
+        ..GateSettings::default()
+    };
+    config
+}
+
+fn file(argument: &str) -> Option<PathBuf> {
+    (argument != "none").then(|| PathBuf::from(argument))
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        // A year is longer than any test; more would only overflow something.
+        Ok(seconds) if (0.0..=31_536_000.0).contains(&seconds) => {
+            Ok(Duration::from_micros((seconds * 1e6) as u64))
+        }
+        _ => Err("give seconds, such as 2 or 0.5".to_owned()),
+    }
+}
+
+fn parse_level(text: &str) -> Result<u16, String> {
+    let help = || "give an RMS from 0 to 32767, or a level such as -24dB (-96dB to 0dB)".to_owned();
+    let lower = text.to_ascii_lowercase();
+    match lower
+        .strip_suffix("dbfs")
+        .or_else(|| lower.strip_suffix("db"))
+    {
+        Some(db) => match db.trim().parse::<f64>() {
+            Ok(db) if (-96.0..=0.0).contains(&db) => {
+                Ok(Dbfs((db * 256.0) as i16).to_rms().min(RMS_MAX as u16))
+            }
+            _ => Err(help()),
+        },
+        None => match lower.parse::<i64>() {
+            Ok(rms) if (0..=RMS_MAX).contains(&rms) => Ok(rms as u16),
+            _ => Err(help()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn levels_are_rms_or_dbfs() {
+        assert_eq!(parse_level("2000"), Ok(2000));
+        let from_db = parse_level("-24.3dB").unwrap();
+        assert!(from_db.abs_diff(2000) < 20, "{from_db}");
+        assert_eq!(parse_level("0dBFS"), Ok(32_767));
+        for wrong in ["", "loud", "-3", "32768", "3dB", "-200dB", "NaNdB"] {
+            assert!(parse_level(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_finite_and_not_negative() {
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_ms(500)));
+        for wrong in ["-1", "inf", "NaN", "1e300", "soon"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_negative_level_is_no_flag() {
+        let cli = Cli::try_parse_from([
+            "talkspurt-node",
+            "--serial",
+            "pty",
+            "--room",
+            "r",
+            "--name",
+            "n",
+            "--gate-open",
+            "-24dB",
+        ]);
+        assert!(cli.unwrap().gate.gate_open.abs_diff(2067) < 20);
+    }
+}

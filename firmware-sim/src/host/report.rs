@@ -1,0 +1,361 @@
+//! What the simulated node tells on stdout: plain lines for a person, or one JSON object a line.
+
+use std::collections::BTreeMap;
+use std::io::{Write, stdout};
+
+use serde_json::{Value, json};
+use talkspurt_core::session::{Participant, SessionParams};
+use talkspurt_core::time::Instant;
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
+
+use crate::node::{NodeEvent, NodeStats};
+use crate::uart::Counters;
+
+/// How events are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A sentence each.
+    Text,
+    /// One JSON object each, with `event` and `t_ms` (milliseconds since the start).
+    Json,
+}
+
+/// Follows the roster and tells what changes.
+#[derive(Debug)]
+pub struct Reporter<W> {
+    out: W,
+    format: Format,
+    room: String,
+    name: String,
+    roster: BTreeMap<u16, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    flags: ParticipantFlags,
+}
+
+impl Reporter<std::io::Stdout> {
+    /// Tells on stdout.
+    #[must_use]
+    pub fn on_stdout(format: Format, room: &str, name: &str) -> Self {
+        Self::new(stdout(), format, room, name)
+    }
+}
+
+impl<W: Write> Reporter<W> {
+    /// Tells on `out`.
+    pub fn new(out: W, format: Format, room: &str, name: &str) -> Self {
+        Self {
+            out,
+            format,
+            room: room.to_owned(),
+            name: name.to_owned(),
+            roster: BTreeMap::new(),
+        }
+    }
+
+    /// Tells where the pseudo-terminal is; the same line in both formats.
+    pub fn serial(&mut self, path: &str) {
+        self.line(&format!("serial on {path}"));
+    }
+
+    /// Tells a node's event.
+    pub fn event(&mut self, now: Instant, event: &NodeEvent<'_>) {
+        match event {
+            NodeEvent::Calling { .. } | NodeEvent::Rejected { .. } | NodeEvent::Left => {}
+            NodeEvent::Joined { params, roster_len } => self.joined(now, params, *roster_len),
+            NodeEvent::Listed(participant) => self.enter(participant),
+            NodeEvent::RosterComplete => self.roster_complete(now),
+            NodeEvent::ParticipantJoined(participant) => {
+                self.enter(participant);
+                let (id, name) = (participant.id.0, participant.name.as_str());
+                let text = format!("{name} joined");
+                self.tell(
+                    now,
+                    "participant_joined",
+                    json!({"id": id, "name": name}),
+                    &text,
+                );
+            }
+            NodeEvent::ParticipantLeft(id) => {
+                let name = self.name_of(*id);
+                self.roster.remove(&id.0);
+                let text = format!("{name} left");
+                self.tell(
+                    now,
+                    "participant_left",
+                    json!({"id": id.0, "name": name}),
+                    &text,
+                );
+            }
+            NodeEvent::State(id, flags) => self.state(now, *id, *flags),
+            NodeEvent::Lost(reason) => self.reconnecting(now, reason.label(), &reason.to_string()),
+        }
+    }
+
+    /// Tells that the session is over and the node calls again.
+    pub fn reconnecting(&mut self, now: Instant, reason: &str, text: &str) {
+        self.roster.clear();
+        let text = format!("lost the server: {text}; calling it again");
+        self.tell(now, "reconnecting", json!({"reason": reason}), &text);
+    }
+
+    /// Tells that the node has left, and what it did.
+    pub fn left(&mut self, now: Instant, reason: &str, stats: &NodeStats, line: &Counters) {
+        let fields = json!({
+            "reason": reason,
+            "joins": stats.joins,
+            "frames": {
+                "captured": stats.frames_captured,
+                "sent": stats.frames_sent,
+                "received": stats.frames_received,
+                "played": stats.frames_played,
+                "concealed": stats.frames_concealed,
+                "silent": stats.frames_silent,
+            },
+            "packets": {
+                "received": stats.packets_received,
+                "transmitted": stats.packets_transmitted,
+            },
+            "serial": {
+                "bytes_in": line.received_bytes,
+                "bytes_out": line.transmitted_bytes,
+                "unheard_bytes": line.unheard_bytes,
+                "dropped_bytes": stats.dropped_bytes,
+                "crc_errors": stats.crc_errors,
+                "malformed": stats.malformed,
+                "overruns": line.overrun_bytes,
+                "tx_voice_drops": stats.voice_drops,
+            },
+        });
+        let text = format!(
+            "left: {} of {} frames sent, {} played, {} concealed; {} bytes in, {} out, {} dropped, {} overruns, {} voice packets dropped",
+            stats.frames_sent,
+            stats.frames_captured,
+            stats.frames_played,
+            stats.frames_concealed,
+            line.received_bytes,
+            line.transmitted_bytes,
+            stats.dropped_bytes,
+            line.overrun_bytes,
+            stats.voice_drops,
+        );
+        self.tell(now, "left", fields, &text);
+    }
+
+    fn joined(&mut self, now: Instant, params: &SessionParams, roster_len: u16) {
+        self.roster.clear();
+        let (room, name, codec) = (self.room.clone(), self.name.clone(), params.codec.name());
+        let (rate_hz, frame_ms) = (params.rate.hz(), params.frame.ms());
+        let text = format!(
+            "joined {room} as {name}: {roster_len} in the room, {codec} at {rate_hz} Hz, {frame_ms} ms frames"
+        );
+        let fields = json!({
+            "id": params.id.0,
+            "roster_len": roster_len,
+            "room": room,
+            "name": name,
+            "codec": codec,
+            "rate_hz": rate_hz,
+            "frame_ms": frame_ms,
+        });
+        self.tell(now, "joined", fields, &text);
+    }
+
+    fn roster_complete(&mut self, now: Instant) {
+        let entries: Vec<Value> = self.roster.iter().map(entry_json).collect();
+        let names: Vec<&str> = self
+            .roster
+            .values()
+            .map(|entry| entry.name.as_str())
+            .collect();
+        let text = format!("in the room: {}", names.join(", "));
+        self.tell(now, "roster", json!({"roster": entries}), &text);
+    }
+
+    fn state(&mut self, now: Instant, id: ParticipantId, flags: ParticipantFlags) {
+        let name = self.name_of(id);
+        let before = self
+            .roster
+            .get(&id.0)
+            .map_or_else(ParticipantFlags::default, |entry| entry.flags);
+        if let Some(entry) = self.roster.get_mut(&id.0) {
+            entry.flags = flags;
+        }
+        let changed = |flag| (before.has(flag) != flags.has(flag)).then(|| flags.has(flag));
+        if let Some(talking) = changed(ParticipantFlags::TALKING) {
+            let event = if talking { "talking" } else { "silent" };
+            let text = format!("{name} is {event}");
+            self.tell(now, event, json!({"id": id.0, "name": name}), &text);
+        }
+        if let Some(muted) = changed(ParticipantFlags::MUTED) {
+            let text = format!("{name} is {}", if muted { "muted" } else { "unmuted" });
+            self.tell(
+                now,
+                "muted",
+                json!({"id": id.0, "name": name, "muted": muted}),
+                &text,
+            );
+        }
+    }
+
+    fn enter(&mut self, participant: &Participant) {
+        let entry = Entry {
+            name: participant.name.as_str().to_owned(),
+            flags: participant.flags,
+        };
+        self.roster.insert(participant.id.0, entry);
+    }
+
+    /// A packet that noise has swallowed may have named him: then his number must do.
+    fn name_of(&self, id: ParticipantId) -> String {
+        self.roster.get(&id.0).map_or_else(
+            || format!("participant {}", id.0),
+            |entry| entry.name.clone(),
+        )
+    }
+
+    fn tell(&mut self, now: Instant, event: &str, fields: Value, text: &str) {
+        match self.format {
+            Format::Text => self.line(text),
+            Format::Json => {
+                let mut object = json!({"event": event, "t_ms": now.as_micros() / 1000});
+                if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
+                    object.extend(fields);
+                }
+                self.line(&object.to_string());
+            }
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        // Nobody reading is no reason to leave the room.
+        let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+    }
+}
+
+fn entry_json((id, entry): (&u16, &Entry)) -> Value {
+    json!({
+        "id": id,
+        "name": entry.name,
+        "talking": entry.flags.has(ParticipantFlags::TALKING),
+        "muted": entry.flags.has(ParticipantFlags::MUTED),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use talkspurt_core::codec::Codec;
+    use talkspurt_core::frame::{FrameDuration, SampleRate};
+    use talkspurt_core::time::Duration;
+    use talkspurt_core::wire::{ByeReason, ParticipantName};
+
+    use super::*;
+
+    fn told(format: Format) -> Vec<String> {
+        let mut reporter = Reporter::new(Vec::new(), format, "kitchen", "kettle");
+        let participant = |id, name| Participant {
+            id: ParticipantId(id),
+            flags: ParticipantFlags::default(),
+            name: ParticipantName::new(name).unwrap(),
+        };
+        let params = SessionParams {
+            id: ParticipantId(7),
+            codec: Codec::ImaAdpcm,
+            rate: SampleRate::Hz16000,
+            frame: FrameDuration::Ms20,
+            idle_timeout: Duration::from_secs(15),
+        };
+        let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);
+        let at = Instant::from_micros(1_234_567);
+        reporter.serial("/dev/pts/9");
+        reporter.event(at, &NodeEvent::Calling { attempt: 1 });
+        reporter.event(
+            at,
+            &NodeEvent::Joined {
+                params,
+                roster_len: 1,
+            },
+        );
+        reporter.event(at, &NodeEvent::Listed(&participant(7, "kettle")));
+        reporter.event(at, &NodeEvent::RosterComplete);
+        reporter.event(at, &NodeEvent::ParticipantJoined(&participant(8, "ann")));
+        reporter.event(
+            at,
+            &NodeEvent::State(ParticipantId(8), ParticipantFlags::TALKING),
+        );
+        reporter.event(at, &NodeEvent::State(ParticipantId(8), both));
+        reporter.event(
+            at,
+            &NodeEvent::State(ParticipantId(8), ParticipantFlags::MUTED),
+        );
+        reporter.event(at, &NodeEvent::ParticipantLeft(ParticipantId(8)));
+        reporter.event(
+            at,
+            &NodeEvent::State(ParticipantId(99), ParticipantFlags::TALKING),
+        );
+        reporter.event(at, &NodeEvent::Lost(ByeReason::IdleTimeout));
+        reporter.left(at, "leaving", &NodeStats::default(), &Counters::default());
+        String::from_utf8(reporter.out)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn json_has_one_object_a_line_after_the_serial_path() {
+        let lines = told(Format::Json);
+        assert_eq!(lines[0], "serial on /dev/pts/9");
+        let objects: Vec<Value> = lines[1..]
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let events: Vec<&str> = objects
+            .iter()
+            .map(|object| object["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            events,
+            [
+                "joined",
+                "roster",
+                "participant_joined",
+                "talking",
+                "muted",
+                "silent",
+                "participant_left",
+                "talking",
+                "reconnecting",
+                "left"
+            ]
+        );
+        assert!(objects.iter().all(|object| object["t_ms"] == 1234));
+        let joined = json!({
+            "event": "joined", "t_ms": 1234, "id": 7, "roster_len": 1, "room": "kitchen", "name": "kettle",
+            "codec": objects[0]["codec"], "rate_hz": 16_000, "frame_ms": 20,
+        });
+        assert_eq!(objects[0], joined);
+        assert_eq!(
+            objects[1]["roster"][0],
+            json!({"id": 7, "name": "kettle", "talking": false, "muted": false})
+        );
+        assert_eq!(objects[3]["name"], "ann");
+        assert_eq!(objects[7]["name"], "participant 99");
+        assert_eq!(
+            objects[9].pointer("/serial/tx_voice_drops"),
+            Some(&json!(0))
+        );
+    }
+
+    #[test]
+    fn text_says_the_same_in_words() {
+        let lines = told(Format::Text);
+        assert_eq!(lines.len(), 11);
+        assert!(lines[1].starts_with("joined kitchen as kettle: 1 in the room"));
+        assert_eq!(lines[4], "ann is talking");
+        assert_eq!(lines[5], "ann is muted");
+    }
+}

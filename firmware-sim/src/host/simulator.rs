@@ -1,0 +1,188 @@
+//! Runs a node in real time: the only clock of the simulator.
+//!
+//! The simulated microcontroller lives on a time of its own, which follows the machine's in steps of at most a millisecond.
+//! A machine that was busy for a while finds the time that it owes and steps through it, so that neither the UART nor the
+//! node can tell.
+
+use std::thread;
+use std::time;
+
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::RejectReason;
+use thiserror::Error;
+use tracing::{debug, info, warn};
+
+use super::pace::{PacedSink, PacedSource, Recorder};
+use super::report::Reporter;
+use super::shutdown::Shutdown;
+use crate::node::{Board, Node, NodeEvent};
+use crate::uart::{BITS_PER_BYTE, Line, Uart};
+
+/// The longest step of the simulated time.
+const STEP: Duration = Duration::from_ms(1);
+/// Bytes that may come in one step: a few FIFOs, far less than the driver's ring.
+const STEP_BYTES: u64 = 64;
+/// How long what the node said last may take to leave, once it has stopped.
+const DRAIN: Duration = Duration::from_ms(500);
+
+/// When a run ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// So long after the end of the microphone's samples.
+    pub linger: Option<Duration>,
+    /// So long after joining.
+    pub after_joining: Option<Duration>,
+}
+
+/// Why a run ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// The server does not let the node in, and asking again will not help.
+    #[error("refused: {reason}{}{text}", if text.is_empty() { "" } else { ": " })]
+    Refused {
+        /// Why.
+        reason: RejectReason,
+        /// What the server says about it.
+        text: String,
+    },
+}
+
+/// A node, the board that it runs on, and what it tells.
+pub struct Simulator<N, L, R, W> {
+    /// The node.
+    pub node: N,
+    /// Its simulated hardware.
+    pub board: Board<Uart<L>, PacedSource, PacedSink<R>>,
+    /// Where its events go.
+    pub reporter: Reporter<W>,
+    /// When it ends by itself.
+    pub ending: Ending,
+}
+
+impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, L, R, W>
+    Simulator<Node<PAYLOAD, ENCODED, SLOTS, QUEUE>, L, R, W>
+where
+    L: Line,
+    R: Recorder,
+    W: std::io::Write,
+{
+    /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time starts at zero.
+    ///
+    /// # Errors
+    /// A refusal before the first joining that asking again will not change.
+    pub fn run(&mut self, baud: u32, shutdown: &Shutdown) -> Result<(), RunError> {
+        let start = time::Instant::now();
+        let step = STEP.min(Duration::from_micros(
+            STEP_BYTES * BITS_PER_BYTE * 1_000_000 / u64::from(baud.max(1)),
+        ));
+        let mut now = Instant::ZERO;
+        let mut progress = Progress::default();
+        loop {
+            let real = Instant::ZERO + Duration::from(start.elapsed());
+            while now < real {
+                now = (now + step).min(real);
+                self.step(now, shutdown, &mut progress);
+                if let Some(refusal) = progress.refusal.take() {
+                    return Err(refusal);
+                }
+                if self.is_over(now, &progress) {
+                    let reason = if progress.joined_at.is_some() {
+                        "leaving"
+                    } else {
+                        "never_joined"
+                    };
+                    self.reporter.left(
+                        now,
+                        reason,
+                        &self.node.stats(),
+                        &self.board.port.counters(),
+                    );
+                    return Ok(());
+                }
+            }
+            thread::sleep(step.into());
+        }
+    }
+
+    fn step(&mut self, now: Instant, shutdown: &Shutdown, progress: &mut Progress) {
+        let reporter = &mut self.reporter;
+        self.board.port.service(now);
+        self.node.poll(now, &mut self.board, &mut |event| {
+            progress.follow(now, &event, reporter);
+            reporter.event(now, &event);
+        });
+        if progress.stopping_since.is_none()
+            && (shutdown.is_requested() || self.is_time(now, progress))
+        {
+            progress.stopping_since = Some(now);
+            self.node.leave(now);
+        }
+    }
+
+    fn is_time(&self, now: Instant, progress: &Progress) -> bool {
+        let passed = |since: Option<Instant>, span: Option<Duration>| {
+            since
+                .zip(span)
+                .is_some_and(|(since, span)| now >= since + span)
+        };
+        passed(self.board.microphone.ended_at(), self.ending.linger)
+            || passed(progress.joined_at, self.ending.after_joining)
+    }
+
+    fn is_over(&self, now: Instant, progress: &Progress) -> bool {
+        let out = self.node.is_stopped() && self.board.port.is_drained();
+        progress
+            .stopping_since
+            .is_some_and(|since| out || now.since(since) >= DRAIN.times(2))
+    }
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Progress {
+    joined_at: Option<Instant>,
+    stopping_since: Option<Instant>,
+    refusal: Option<RunError>,
+}
+
+impl Progress {
+    fn follow<W: std::io::Write>(
+        &mut self,
+        now: Instant,
+        event: &NodeEvent<'_>,
+        reporter: &mut Reporter<W>,
+    ) {
+        match event {
+            NodeEvent::Calling { attempt: 1 } => info!("calling the server"),
+            NodeEvent::Calling { attempt } => debug!("no answer yet; call number {attempt}"),
+            NodeEvent::Joined { .. } => {
+                self.joined_at.get_or_insert(now);
+            }
+            NodeEvent::Rejected { reason, text }
+                if self.joined_at.is_none() && is_final(*reason) =>
+            {
+                let (reason, text) = (*reason, (*text).to_owned());
+                self.refusal = Some(RunError::Refused { reason, text });
+            }
+            NodeEvent::Rejected { reason, text } => {
+                warn!("the server refuses for now: {reason}: {text}");
+                if self.joined_at.is_some() {
+                    reporter.reconnecting(now, reason.label(), &reason.to_string());
+                }
+            }
+            NodeEvent::Lost(reason) => warn!("lost the server: {reason}"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether asking again with the same Hello is of no use.
+const fn is_final(reason: RejectReason) -> bool {
+    !matches!(
+        reason,
+        RejectReason::NotAHello
+            | RejectReason::Malformed
+            | RejectReason::HandshakeTimeout
+            | RejectReason::Stopping
+    )
+}
