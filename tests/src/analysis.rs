@@ -4,9 +4,11 @@
 //! Lengths and offsets are in samples at [`crate::wav::RATE_HZ`]. A *similarity* is the cosine between two pieces of
 //! sound after alignment: 1 for the same waveform at any loudness, near 0 for unrelated sound.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use realfft::RealFftPlanner;
+use realfft::num_complex::Complex;
 
 use crate::wav::samples;
 
@@ -24,6 +26,8 @@ pub struct Recording<'a> {
     heard: &'a [i16],
     /// Energy of the first `i` samples, so that any window's energy is one subtraction.
     energy: Vec<f64>,
+    /// Of the whole recording, computed when first needed.
+    spectrum: OnceCell<Spectrum>,
 }
 
 impl<'a> Recording<'a> {
@@ -36,7 +40,11 @@ impl<'a> Recording<'a> {
             sum += f64::from(sample).powi(2);
             energy.push(sum);
         }
-        Self { heard, energy }
+        Self {
+            heard,
+            energy,
+            spectrum: OnceCell::new(),
+        }
     }
 
     /// Where `template` is most similar to the recording, or `None` where the template is silent or longer than it.
@@ -51,7 +59,13 @@ impl<'a> Recording<'a> {
         if template_energy == 0.0 || range.len() < template.len() {
             return None;
         }
-        let correlation = cross_correlation(template, &self.heard[range.clone()]);
+        let correlation = if range.len() == self.heard.len() {
+            self.spectrum
+                .get_or_init(|| Spectrum::new(self.heard))
+                .correlate(template)
+        } else {
+            Spectrum::new(&self.heard[range.clone()]).correlate(template)
+        };
         // A window much softer than any real copy would be (40 dB down) cannot win by chance.
         let least_energy = template_energy * 1e-4;
         correlation
@@ -146,38 +160,58 @@ pub fn max_difference(a: &[i16], b: &[i16]) -> Option<u16> {
     })
 }
 
-/// `sum(template[i] * heard[lag + i])` for every lag at which the template fits.
-fn cross_correlation(template: &[i16], heard: &[i16]) -> Vec<f64> {
-    // Long enough that the circular correlation does not wrap at the lags that are kept.
-    let size = (heard.len() + template.len()).next_power_of_two();
-    let mut planner = RealFftPlanner::<f64>::new();
-    let forward = planner.plan_fft_forward(size);
-    let transform = |sound: &[i16]| {
-        let mut time: Vec<f64> = sound.iter().map(|&s| f64::from(s)).collect();
-        time.resize(size, 0.0);
-        let mut spectrum = forward.make_output_vec();
-        forward
-            .process(&mut time, &mut spectrum)
-            .expect("buffers made by the plan have its lengths");
-        spectrum
-    };
-    let mut product = transform(heard);
-    for (heard, template) in product.iter_mut().zip(transform(template)) {
-        *heard *= template.conj();
+/// The spectrum of a recording, from which its correlation with any shorter template is two transforms away.
+struct Spectrum {
+    size: usize,
+    length: usize,
+    bins: Vec<Complex<f64>>,
+}
+
+impl Spectrum {
+    fn new(heard: &[i16]) -> Self {
+        // At the lags that are kept a template ends within the recording, so the circular correlation never wraps.
+        let power = heard.len().next_power_of_two().max(4);
+        let size = if heard.len() <= power / 4 * 3 {
+            power / 4 * 3
+        } else {
+            power
+        };
+        Self {
+            size,
+            length: heard.len(),
+            bins: transform(heard, size),
+        }
     }
-    // Rounding may leave an imaginary part where a real signal has none, which the inverse refuses.
-    product[0].im = 0.0;
-    product[size / 2].im = 0.0;
-    let inverse = planner.plan_fft_inverse(size);
-    let mut correlation = inverse.make_output_vec();
-    inverse
-        .process(&mut product, &mut correlation)
-        .expect("buffers made by the plan have its lengths");
-    correlation.truncate(heard.len() - template.len() + 1);
-    for value in &mut correlation {
-        *value /= size as f64;
+
+    /// `sum(template[i] * heard[lag + i])` for every lag at which the template fits.
+    fn correlate(&self, template: &[i16]) -> Vec<f64> {
+        let mut product = transform(template, self.size);
+        for (template, heard) in product.iter_mut().zip(&self.bins) {
+            *template = template.conj() * heard;
+        }
+        // Rounding may leave an imaginary part where a real signal has none, which the inverse refuses.
+        product[0].im = 0.0;
+        product[self.size / 2].im = 0.0;
+        let inverse = RealFftPlanner::<f64>::new().plan_fft_inverse(self.size);
+        let mut correlation = inverse.make_output_vec();
+        inverse.process(&mut product, &mut correlation).expect(PLAN);
+        correlation.truncate(self.length - template.len() + 1);
+        for value in &mut correlation {
+            *value /= self.size as f64;
+        }
+        correlation
     }
-    correlation
+}
+
+const PLAN: &str = "buffers made by the plan have its lengths";
+
+fn transform(sound: &[i16], size: usize) -> Vec<Complex<f64>> {
+    let forward = RealFftPlanner::<f64>::new().plan_fft_forward(size);
+    let mut time: Vec<f64> = sound.iter().map(|&s| f64::from(s)).collect();
+    time.resize(size, 0.0);
+    let mut bins = forward.make_output_vec();
+    forward.process(&mut time, &mut bins).expect(PLAN);
+    bins
 }
 
 #[cfg(test)]
@@ -220,7 +254,11 @@ mod tests {
     #[test]
     fn fft_and_definition_agree() {
         let (template, heard) = (noise(1, 50), noise(2, 181));
-        for (lag, fast) in cross_correlation(&template, &heard).into_iter().enumerate() {
+        for (lag, fast) in Spectrum::new(&heard)
+            .correlate(&template)
+            .into_iter()
+            .enumerate()
+        {
             let slow: f64 = template
                 .iter()
                 .zip(&heard[lag..])

@@ -34,7 +34,14 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event in a line, where the line is a JSON object with an `event` member.
+    /// The event in a line that was read now, where the line is a JSON object with an `event` member.
+    pub fn parse_text(text: &str) -> Option<Self> {
+        Self::parse(&Line {
+            at: Instant::now(),
+            text: text.to_owned(),
+        })
+    }
+
     fn parse(line: &Line) -> Option<Self> {
         let json: Value = serde_json::from_str(&line.text).ok()?;
         let kind = json.get("event")?.as_str()?.to_owned();

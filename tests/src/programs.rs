@@ -31,10 +31,16 @@ pub fn workspace() -> &'static Path {
         .expect("tests/ is a folder of the workspace")
 }
 
+/// Uses the binaries in `directory` from now on. For programs that have built them on their own; the first choice counts.
+pub fn use_binaries_in(directory: PathBuf) {
+    let _ = DIRECTORY.set(Ok(directory));
+}
+
+static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
 /// A command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`, `talkspurt-bridge`,
-/// `talkspurt-load`). Logs are kept at `info` whatever this process was told.
+/// `talkspurt-load`), with the settings of this process's own environment left out and its log at `info`.
 pub fn command(program: &str) -> Result<Command> {
-    static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| directory().map_err(|error| format!("{error:#}")));
     let directory = directory
         .as_ref()

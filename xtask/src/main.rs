@@ -1,1 +1,80 @@
-fn main() {}
+//! `cargo xtask`: the demo, the tests and the checks of the workspace, on a machine where nothing is prepared.
+//!
+//! Each command first sees to the system packages and tools that it needs (`setup`), says what it does, and ends with a
+//! table. The exit code is 0 only where everything is as it must be.
+
+mod bench;
+mod check;
+mod demo;
+mod docker;
+mod fuzz;
+mod report;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Verdict;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Demo, tests and checks of Talkspurt"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Two rooms, five participants, real speech: who heard whom, how late and how faithfully
+    Demo(demo::Options),
+    /// Every test of the workspace, end to end ones included; ends with a table per suite
+    Test(test::Options),
+    /// Formatting, lints, documentation, licences and the microcontroller builds
+    Check,
+    /// Fuzzes the deframer and the sessions, starting from the kept corpus
+    Fuzz(fuzz::Options),
+    /// Instruction counts of one frame's way through the core
+    Bench,
+    /// Builds the server's image and checks its size
+    Docker,
+    /// Installs the system packages and tools that the other commands need
+    Setup(setup::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Check => check::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench => bench::run(),
+        Task::Docker => docker::run(),
+        Task::Setup(options) => setup::run(&options),
+    };
+    match outcome {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

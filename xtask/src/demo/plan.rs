@@ -1,0 +1,232 @@
+//! Who takes part in the demo, and who says what when.
+
+use anyhow::Result;
+use talkspurt_tests::wav::samples;
+
+/// Silence before the first word: everyone has joined by then.
+const LEAD: usize = samples(1_500);
+/// Silence between two sentences: longer than the gate's hold, and than the differences between the moments of joining.
+const PAUSE: usize = samples(900);
+/// Silence after the last word: it is heard everywhere by then.
+const TAIL: usize = samples(800);
+
+/// How a participant takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A desktop client with this codec.
+    Desktop(&'static str),
+    /// A node behind a serial line and a bridge.
+    Node,
+}
+
+/// Someone in a room.
+#[derive(Clone, Copy, Debug)]
+pub struct Participant {
+    pub name: &'static str,
+    pub room: &'static str,
+    pub kind: Kind,
+    /// Whose voice it is: an index into [`talkspurt_tests::speech::SPEAKERS`].
+    pub speaker: usize,
+}
+
+/// Two desktops and a node in one room, two desktops in another. The sixth voice is never heard.
+pub const PARTICIPANTS: [Participant; 5] = [
+    Participant {
+        name: "anna",
+        room: "kitchen",
+        kind: Kind::Desktop("pcm16"),
+        speaker: 0,
+    },
+    Participant {
+        name: "bea",
+        room: "kitchen",
+        kind: Kind::Desktop("adpcm"),
+        speaker: 1,
+    },
+    Participant {
+        name: "door",
+        room: "kitchen",
+        kind: Kind::Node,
+        speaker: 2,
+    },
+    Participant {
+        name: "cleo",
+        room: "garden",
+        kind: Kind::Desktop("pcm16"),
+        speaker: 3,
+    },
+    Participant {
+        name: "dan",
+        room: "garden",
+        kind: Kind::Desktop("adpcm"),
+        speaker: 4,
+    },
+];
+
+/// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of chance.
+pub const UNSPOKEN_BY: usize = 5;
+
+/// One sentence.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// An index into [`PARTICIPANTS`].
+    pub participant: usize,
+    /// The sample, from the beginning, at which it starts.
+    pub start: usize,
+    pub sound: Vec<i16>,
+}
+
+/// The whole conversation.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub turns: Vec<Turn>,
+    /// Samples from the beginning to the end: the length of every spoken file.
+    pub length: usize,
+}
+
+impl Plan {
+    /// Lets the participants of each room speak in turn, both rooms at the same time, for about `seconds`; everyone
+    /// speaks at least once. `sound` makes the `nth` sentence of a speaker.
+    pub fn new(
+        seconds: u32,
+        mut sound: impl FnMut(usize, usize) -> Result<Vec<i16>>,
+    ) -> Result<Self> {
+        let wanted = samples(u64::from(seconds) * 1000);
+        let mut turns = Vec::new();
+        for room in rooms() {
+            let members: Vec<usize> = (0..PARTICIPANTS.len())
+                .filter(|&i| PARTICIPANTS[i].room == room)
+                .collect();
+            let mut time = LEAD;
+            for (count, &participant) in members.iter().cycle().enumerate() {
+                let nth = count / members.len();
+                let sound = sound(PARTICIPANTS[participant].speaker, nth)?;
+                if nth > 0 && time + sound.len() + TAIL > wanted {
+                    break;
+                }
+                let start = time;
+                time += sound.len() + PAUSE;
+                turns.push(Turn {
+                    participant,
+                    start,
+                    sound,
+                });
+            }
+        }
+        let end = turns
+            .iter()
+            .map(|turn| turn.start + turn.sound.len())
+            .max()
+            .unwrap_or(0);
+        Ok(Self {
+            turns,
+            length: (end + TAIL).max(wanted),
+        })
+    }
+
+    /// What one participant's microphone hears, from joining on.
+    pub fn spoken_by(&self, participant: usize) -> Vec<i16> {
+        let mut spoken = vec![0; self.length];
+        for turn in self.turns_of(participant) {
+            spoken[turn.start..turn.start + turn.sound.len()].copy_from_slice(&turn.sound);
+        }
+        spoken
+    }
+
+    /// One participant's sentences.
+    pub fn turns_of(&self, participant: usize) -> impl Iterator<Item = &Turn> {
+        self.turns
+            .iter()
+            .filter(move |turn| turn.participant == participant)
+    }
+
+    /// Who speaks at a sample.
+    pub fn speaking_at(&self, sample: usize) -> impl Iterator<Item = &'static Participant> {
+        self.turns
+            .iter()
+            .filter(move |turn| (turn.start..turn.start + turn.sound.len()).contains(&sample))
+            .map(|turn| &PARTICIPANTS[turn.participant])
+    }
+}
+
+/// The rooms, in the order of their first participant.
+pub fn rooms() -> Vec<&'static str> {
+    let mut rooms: Vec<&str> = PARTICIPANTS
+        .iter()
+        .map(|participant| participant.room)
+        .collect();
+    rooms.dedup();
+    rooms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(seconds: u32) -> Plan {
+        Plan::new(seconds, |speaker, nth| {
+            Ok(vec![(1 + speaker + 10 * nth) as i16; samples(2_000)])
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn everyone_speaks_however_short_the_demo() {
+        let plan = plan(1);
+        for participant in 0..PARTICIPANTS.len() {
+            assert_eq!(plan.turns_of(participant).count(), 1);
+        }
+        assert!(
+            plan.turns
+                .iter()
+                .all(|turn| turn.start + turn.sound.len() < plan.length)
+        );
+    }
+
+    #[test]
+    fn nobody_is_interrupted_in_his_room() {
+        let plan = plan(30);
+        assert_eq!(plan.length, samples(30_000));
+        for sample in (0..plan.length).step_by(160) {
+            let speaking: Vec<_> = plan.speaking_at(sample).collect();
+            for room in rooms() {
+                assert!(
+                    speaking
+                        .iter()
+                        .filter(|participant| participant.room == room)
+                        .count()
+                        <= 1
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_spoken_file_holds_the_turns_and_silence() {
+        let plan = plan(30);
+        let spoken = plan.spoken_by(1);
+        let turns: Vec<_> = plan.turns_of(1).collect();
+        assert!(turns.len() >= 2);
+        for turn in &turns {
+            assert_eq!(
+                spoken[turn.start..turn.start + turn.sound.len()],
+                turn.sound
+            );
+        }
+        let said: usize = turns.iter().map(|turn| turn.sound.len()).sum();
+        assert_eq!(spoken.iter().filter(|&&sample| sample != 0).count(), said);
+    }
+
+    #[test]
+    fn voices_differ_and_one_is_left_out() {
+        let mut speakers: Vec<usize> = PARTICIPANTS
+            .iter()
+            .map(|participant| participant.speaker)
+            .collect();
+        speakers.push(UNSPOKEN_BY);
+        speakers.sort_unstable();
+        speakers.dedup();
+        assert_eq!(speakers.len(), PARTICIPANTS.len() + 1);
+        assert_eq!(rooms(), ["kitchen", "garden"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask docker`: the server's image, from base images that are pulled or made here, and its size.
+
+use anyhow::Result;
+use talkspurt_tests::docker::{Docker, IMAGE, IMAGE_LIMIT_BYTES, Progress};
+
+use crate::report::{Outcome, Steps, Verdict};
+use crate::setup::{Purpose, ensure_for};
+
+/// `cargo xtask docker`.
+pub fn run() -> Result<Verdict> {
+    ensure_for(&[Purpose::Docker])?;
+    let docker = Docker::ready()?;
+    let mut steps = Steps::default();
+    steps.run("base images", || {
+        docker
+            .ensure_base_images(Progress::Shown)
+            .map(|()| Outcome::Passed)
+    });
+    steps.run("image", || {
+        docker
+            .build_image(Progress::Shown)
+            .map(|()| Outcome::Passed)
+    });
+    steps.run("size", || {
+        let bytes = docker.image_bytes(IMAGE)?;
+        let size = format!(
+            "{:.1} MB of {:.0} MB",
+            bytes as f64 / 1e6,
+            IMAGE_LIMIT_BYTES as f64 / 1e6
+        );
+        println!("{IMAGE}: {size}");
+        Ok(if bytes < IMAGE_LIMIT_BYTES {
+            Outcome::Passed
+        } else {
+            Outcome::Failed(size)
+        })
+    });
+    let verdict = steps.finish();
+    if verdict == Verdict::Good {
+        println!("Run it:  docker run --rm --read-only --cap-drop=ALL -p 8255:8255 {IMAGE}");
+    }
+    Ok(verdict)
+}

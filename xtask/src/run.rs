@@ -1,0 +1,127 @@
+//! Running other programs: shown as they are started, in the workspace's directory, without standard input.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use talkspurt_tests::programs::workspace;
+
+/// A command in the workspace's directory.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(workspace()).stdin(Stdio::null());
+    command
+}
+
+/// The cargo that runs this program.
+pub fn cargo() -> Command {
+    let mut cargo = command("cargo");
+    if let Some(own) = env::var_os("CARGO") {
+        // `cargo xtask` runs with the pinned toolchain's cargo; its subcommands must, too.
+        cargo = command(&own.to_string_lossy());
+    }
+    // These describe xtask itself; a build script that sees them would rebuild for nothing.
+    for (name, _) in
+        env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_"))
+    {
+        cargo.env_remove(name);
+    }
+    cargo
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_MANIFEST_PATH");
+    cargo
+}
+
+/// Shows the command, runs it with its output going where ours goes, and fails where it fails.
+pub fn shown(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    eprintln!("  $ {line}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    ensure!(status.success(), "`{line}` failed ({status})");
+    Ok(())
+}
+
+/// Runs the command quietly and returns its standard output; an error quotes its standard error.
+pub fn output(command: &mut Command) -> Result<String> {
+    let line = line(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "`{line}` failed ({}): {}",
+        output.status,
+        errors.trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The command as one would type it.
+pub fn line(command: &Command) -> String {
+    let program = PathBuf::from(command.get_program());
+    let program = program
+        .file_name()
+        .map_or_else(|| program.clone().into_os_string(), OsString::from);
+    let words = std::iter::once(program.as_os_str()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Where a program is found on the PATH, or beside cargo's own installed programs.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Administrators' programs (dockerd, debootstrap) are not on everyone's PATH.
+    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(cargo_home.map(|home| home.join("bin")))
+        .chain(more)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// The directory of what is built.
+pub fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_typed() {
+        assert_eq!(
+            line(Command::new("/usr/bin/cargo").args(["test", "--workspace"])),
+            "cargo test --workspace"
+        );
+    }
+
+    #[test]
+    fn errors_name_the_command_and_quote_it() {
+        let error = output(command("sh").args(["-c", "echo no such thing >&2; exit 4"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("sh -c") && error.contains("no such thing"),
+            "{error}"
+        );
+        assert!(shown(&mut command("false")).is_err());
+        assert_eq!(output(command("echo").arg("hello")).unwrap(), "hello");
+    }
+
+    #[test]
+    fn programs_are_found_or_not() {
+        assert!(find_program("sh").is_some());
+        assert!(find_program("no-such-program-here").is_none());
+    }
+}

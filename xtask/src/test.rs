@@ -1,0 +1,358 @@
+//! `cargo xtask test`: every test of the workspace, with cargo's own output passed through and a table at the end.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use talkspurt_tests::docker::{Docker, Progress, SWITCH};
+
+use crate::report::{Verdict, duration, table};
+use crate::run::{cargo, line, shown, target_dir};
+use crate::setup::{Purpose, ensure_for};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Fail where Docker cannot run, instead of skipping the image's test
+    #[arg(long, conflicts_with = "no_docker")]
+    docker: bool,
+    /// Leave the image's test out
+    #[arg(long)]
+    no_docker: bool,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// `cargo xtask test`.
+pub fn run(options: &Options) -> Result<Verdict> {
+    let mut purposes = vec![Purpose::Build, Purpose::Speech, Purpose::Test];
+    if !options.no_docker {
+        purposes.push(Purpose::Docker);
+    }
+    ensure_for(&purposes)?;
+    let no_docker = prepare_docker(options)?;
+
+    eprintln!("==> building");
+    shown(cargo().args(["build", "--workspace", "--bins"]))?;
+    let started = Instant::now();
+    let (suites, cargo_succeeded) = run_cargo_test(options, no_docker.is_some())?;
+    let counts = Counts::of(&suites);
+    print_report(&suites, started.elapsed(), no_docker.as_deref());
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    // For scripts that print more after the tests.
+    fs::write(
+        target_dir().join("test-counts.txt"),
+        format!("{} passed, {} failed\n", counts.passed, counts.failed),
+    )?;
+    if counts.passed + counts.failed == 0 {
+        eprintln!("error: no test was run");
+    }
+    Ok(Verdict::from(
+        cargo_succeeded
+            && counts.failed == 0
+            && counts.passed > 0
+            && suites.iter().all(Suite::passed),
+    ))
+}
+
+/// Gets the image's test what it needs. The reason where it will be left out.
+fn prepare_docker(options: &Options) -> Result<Option<String>> {
+    if options.no_docker {
+        return Ok(Some("--no-docker".to_owned()));
+    }
+    if options.filter.is_some() && !options.docker {
+        return Ok(None);
+    }
+    eprintln!("==> Docker: a daemon and the base images");
+    match Docker::ready() {
+        Ok(docker) => docker.ensure_base_images(Progress::Shown).map(|()| None),
+        Err(unavailable) if options.docker => Err(unavailable.into()),
+        Err(unavailable) => {
+            eprintln!("\n!!! {unavailable}\n!!! The test of the server's image will be SKIPPED.\n");
+            Ok(Some(unavailable.0))
+        }
+    }
+}
+
+/// Runs `cargo test`, passing its output through, and returns what became of each suite.
+fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>, bool)> {
+    // One pipe for both of its outputs: which suite runs is said on one, its result on the other.
+    let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+    let mut cargo = cargo();
+    cargo
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(&options.filter);
+    cargo
+        .env("TALKSPURT_BIN_DIR", target_dir().join("debug"))
+        .env("CARGO_TERM_COLOR", "never");
+    if without_docker {
+        cargo.env(SWITCH, "off");
+    }
+    cargo
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    eprintln!("  $ {}", line(&cargo));
+    let mut child = cargo.spawn().context("cannot start cargo")?;
+    // The command holds the writing ends: without them the pipe ends when cargo does.
+    drop(cargo);
+    let mut parser = Parser::default();
+    let mut output = io::stdout().lock();
+    let mut raw = Vec::new();
+    let mut reader = BufReader::new(reader);
+    while reader.read_until(b'\n', &mut raw)? > 0 {
+        output.write_all(&raw)?;
+        output.flush()?;
+        parser.line(String::from_utf8_lossy(&raw).trim_end(), Instant::now());
+        raw.clear();
+    }
+    Ok((parser.finish(), child.wait()?.success()))
+}
+
+fn print_report(suites: &[Suite], took: Duration, no_docker: Option<&str>) {
+    let mut table = table(["suite", "passed", "failed", "ignored", "time"]);
+    for suite in suites.iter().filter(|suite| !suite.is_empty()) {
+        let failed = if suite.result.is_some() {
+            suite.failed().to_string()
+        } else {
+            "ended early".to_owned()
+        };
+        let [passed, ignored] =
+            [suite.passed_count(), suite.ignored()].map(|count| count.to_string());
+        table.add_row([
+            suite.name.clone(),
+            passed,
+            failed,
+            ignored,
+            duration(suite.took),
+        ]);
+    }
+    let counts = Counts::of(suites);
+    let [passed, failed, ignored] =
+        [counts.passed, counts.failed, counts.ignored].map(|count| count.to_string());
+    table.add_row(["all".to_owned(), passed, failed, ignored, duration(took)]);
+    println!("\n{table}");
+    for suite in suites {
+        for name in &suite.failures {
+            println!("FAILED  {}: {name}", suite.name);
+        }
+        if suite.result.is_none() {
+            println!(
+                "FAILED  {}: its program ended before its result",
+                suite.name
+            );
+        }
+    }
+    if let Some(why) = no_docker {
+        println!("SKIPPED the server's Docker image: {why}");
+    }
+}
+
+/// What one test program did.
+#[derive(Debug)]
+struct Suite {
+    name: String,
+    /// passed, failed, ignored; `None` where the program ended before it said so.
+    result: Option<[u32; 3]>,
+    failures: BTreeSet<String>,
+    began: Instant,
+    took: Duration,
+}
+
+impl Suite {
+    fn passed_count(&self) -> u32 {
+        self.result.map_or(0, |[passed, _, _]| passed)
+    }
+
+    fn failed(&self) -> u32 {
+        self.result.map_or(1, |[_, failed, _]| failed)
+    }
+
+    fn ignored(&self) -> u32 {
+        self.result.map_or(0, |[_, _, ignored]| ignored)
+    }
+
+    fn passed(&self) -> bool {
+        self.failed() == 0
+    }
+
+    fn is_empty(&self) -> bool {
+        self.result == Some([0, 0, 0])
+    }
+}
+
+/// Totals over all suites. A program that ended early counts as one failed test.
+struct Counts {
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+impl Counts {
+    fn of(suites: &[Suite]) -> Self {
+        Self {
+            passed: suites.iter().map(Suite::passed_count).sum(),
+            failed: suites.iter().map(Suite::failed).sum(),
+            ignored: suites.iter().map(Suite::ignored).sum(),
+        }
+    }
+}
+
+/// Reads cargo test's output line by line.
+#[derive(Default)]
+struct Parser {
+    suites: Vec<Suite>,
+}
+
+impl Parser {
+    fn line(&mut self, line: &str, now: Instant) {
+        if let Some(name) = suite_name(line) {
+            self.close_last(now);
+            self.suites.push(Suite {
+                name,
+                result: None,
+                failures: BTreeSet::new(),
+                began: now,
+                took: Duration::ZERO,
+            });
+            return;
+        }
+        let Some(suite) = self.suites.last_mut() else {
+            return;
+        };
+        if let Some(result) = line.strip_prefix("test result: ") {
+            // A doc test program may print two results, one for each edition; they add up.
+            let [passed, failed, ignored] = counts(result);
+            let before = suite.result.unwrap_or_default();
+            suite.result = Some([before[0] + passed, before[1] + failed, before[2] + ignored]);
+            suite.took = now - suite.began;
+        } else if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            suite.failures.insert(name.to_owned());
+        }
+    }
+
+    fn close_last(&mut self, now: Instant) {
+        if let Some(last) = self
+            .suites
+            .last_mut()
+            .filter(|suite| suite.result.is_none())
+        {
+            last.took = now - last.began;
+        }
+    }
+
+    fn finish(mut self) -> Vec<Suite> {
+        self.close_last(Instant::now());
+        self.suites
+    }
+}
+
+/// The suite that a line of cargo announces: `talkspurt_core unit`, `tests/rooms.rs`, `talkspurt_core docs`.
+fn suite_name(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    if let Some(package) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("{package} docs"));
+    }
+    let (source, program) = line
+        .strip_prefix("Running ")?
+        .strip_suffix(')')?
+        .split_once(" (")?;
+    let program = program.rsplit('/').next()?;
+    let name = program
+        .rsplit_once('-')
+        .map_or(program, |(name, _hash)| name);
+    match source.strip_prefix("unittests ") {
+        Some("src/lib.rs") => Some(format!("{name} unit")),
+        Some(file) => Some(format!("{name} {file}")),
+        None => Some(source.to_owned()),
+    }
+}
+
+/// passed, failed, ignored in `ok. 3 passed; 0 failed; 1 ignored; ...`.
+fn counts(result: &str) -> [u32; 3] {
+    let words: Vec<&str> = result
+        .split([' ', ';'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    ["passed", "failed", "ignored"].map(|kind| {
+        let place = words.iter().position(|word| *word == kind);
+        place
+            .and_then(|place| words[place.checked_sub(1)?].parse().ok())
+            .unwrap_or(0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(output: &str) -> Vec<Suite> {
+        let mut parser = Parser::default();
+        output
+            .lines()
+            .for_each(|line| parser.line(line, Instant::now()));
+        parser.finish()
+    }
+
+    #[test]
+    fn suites_are_counted_and_failures_named() {
+        let suites = parse(
+            "     Running unittests src/lib.rs (target/debug/deps/talkspurt_core-0a1b)\n\
+             running 2 tests\n\
+             test gate::opens ... ok\n\
+             test gate::closes ... FAILED\n\
+             test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             \x20    Running tests/rooms.rs (target/debug/deps/rooms-77)\n\
+             test result: ok. 12 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 9.10s\n",
+        );
+        assert_eq!(
+            suites.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+            ["talkspurt_core unit", "tests/rooms.rs"]
+        );
+        assert_eq!(
+            suites[0].failures,
+            BTreeSet::from(["gate::closes".to_owned()])
+        );
+        let counts = Counts::of(&suites);
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (13, 1, 2));
+        assert!(!suites[0].passed() && suites[1].passed());
+    }
+
+    #[test]
+    fn a_program_that_dies_is_a_failure() {
+        let suites = parse(
+            "     Running unittests src/main.rs (target/debug/deps/talkspurt-0a1b)\n\
+             running 2 tests\n\
+             error: test failed, to rerun pass `-p talkspurt-client --bin talkspurt`\n\
+             \x20  Doc-tests talkspurt_core\n\
+             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n",
+        );
+        assert_eq!(suites[0].name, "talkspurt src/main.rs");
+        assert_eq!(suites[1].name, "talkspurt_core docs");
+        let counts = Counts::of(&suites);
+        assert_eq!((counts.passed, counts.failed), (1, 1));
+    }
+
+    #[test]
+    fn two_results_of_one_program_add_up() {
+        let suites = parse(
+            "   Doc-tests talkspurt_core\n\
+             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n",
+        );
+        assert_eq!(suites[0].result, Some([3, 0, 0]));
+    }
+
+    #[test]
+    fn what_cargo_says_while_building_is_no_suite() {
+        assert!(
+            parse("   Compiling talkspurt-core v0.1.0 (/x/core)\nrunning 3 tests\n").is_empty()
+        );
+        assert_eq!(suite_name("     Running `target/debug/xtask`"), None);
+    }
+}
