@@ -6,8 +6,6 @@ mod lm3s6965evb;
 #[cfg(board = "mps2-an386")]
 mod mps2_an386;
 
-use cortex_m::Peripherals;
-
 use crate::uart::{Hardware, Isr};
 
 #[cfg(board = "lm3s6965evb")]
@@ -28,7 +26,7 @@ pub trait Board {
 
     /// Sets clocks and pins up, starts the UART at `baud` with `isr` serving it, and begins to tick once a millisecond, so that a
     /// sleeping core wakes at least that often.
-    fn start(core: &mut Peripherals, baud: u32, isr: Isr<Self::Uart>);
+    fn start(baud: u32, isr: Isr<Self::Uart>);
 
     /// Calls the UART's interrupt handler soon, as its hardware would: there is something to send.
     fn serve_uart();

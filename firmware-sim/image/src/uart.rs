@@ -65,6 +65,11 @@ impl QueuedUart {
         self.received.len()
     }
 
+    /// Whether all that was written has gone to the hardware.
+    pub fn is_drained(&self) -> bool {
+        self.to_send.is_empty()
+    }
+
     /// Sleeps until the next interrupt while `wait` holds. The question is asked with interrupts off, so that the one that
     /// answers it cannot slip by between question and sleep; a pending interrupt wakes the core all the same.
     fn sleep_while(&mut self, wait: impl Fn(&Self) -> bool) {

@@ -1,7 +1,6 @@
 //! Texas Instruments (Luminary) LM3S6965 evaluation board: Cortex-M3 at 50 MHz, PL011 UART (data sheet DS-LM3S6965).
 #![allow(unsafe_code)] // Addresses of registers, and the vector table.
 
-use cortex_m::Peripherals;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 use volatile_register::{RO, RW};
@@ -51,7 +50,7 @@ impl Board for Lm3s6965Evb {
     const CYCLES_PER_US: u32 = CLOCK_HZ / 1_000_000;
     type Uart = Pl011;
 
-    fn start(_core: &mut Peripherals, baud: u32, mut isr: Isr<Pl011>) {
+    fn start(baud: u32, mut isr: Isr<Pl011>) {
         start_clocks();
         isr.start(baud, CLOCK_HZ);
         // SAFETY: the UART's interrupt is still masked.

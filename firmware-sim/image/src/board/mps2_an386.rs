@@ -1,7 +1,6 @@
 //! Arm MPS2 with the AN386 image: Cortex-M4F at 25 MHz, CMSDK peripherals (Arm DAI 0386C, tables 3-1 and 3-2).
 #![allow(unsafe_code)] // Addresses of registers, and the vector table.
 
-use cortex_m::Peripherals;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 use volatile_register::{RW, WO};
@@ -37,7 +36,7 @@ impl Board for Mps2An386 {
     const CYCLES_PER_US: u32 = CLOCK_HZ / 1_000_000;
     type Uart = Cmsdk;
 
-    fn start(_core: &mut Peripherals, baud: u32, mut isr: Isr<Cmsdk>) {
+    fn start(baud: u32, mut isr: Isr<Cmsdk>) {
         isr.start(baud, CLOCK_HZ);
         // SAFETY: the UART's interrupts are still masked.
         unsafe { ISR.put(isr) };
