@@ -1,0 +1,55 @@
+//! A jitter buffer whose items tell who they are.
+
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome};
+use talkspurt_core::seq::Seq;
+
+pub const SLOTS: usize = 64;
+
+/// A buffer whose items are the numbers of the packets; each packet's timestamp is its number too.
+pub struct Line {
+    pub buffer: JitterBuffer<u32, SLOTS>,
+}
+
+impl Line {
+    pub fn new(target_frames: u16) -> Self {
+        Self::with(JitterConfig::default_for(
+            FrameDuration::Ms20,
+            target_frames,
+        ))
+    }
+
+    pub fn with(config: JitterConfig) -> Self {
+        Self {
+            buffer: JitterBuffer::new(config),
+        }
+    }
+
+    pub fn push(&mut self, number: u32) -> PushOutcome {
+        self.buffer.push(Seq(number as u16), number, false, number)
+    }
+
+    pub fn push_last(&mut self, number: u32) -> PushOutcome {
+        self.buffer.push(Seq(number as u16), number, true, number)
+    }
+
+    pub fn pop(&mut self) -> Pop<u32> {
+        self.buffer.pop()
+    }
+
+    /// Pushes and pops in step, as on a network without jitter.
+    pub fn run(&mut self, numbers: std::ops::Range<u32>) {
+        for number in numbers {
+            assert_eq!(self.push(number), PushOutcome::Queued);
+            assert!(matches!(self.pop(), Pop::Item(..)), "{number}");
+        }
+    }
+}
+
+pub fn item(number: u32) -> Pop<u32> {
+    Pop::Item(number, false)
+}
+
+pub fn last(number: u32) -> Pop<u32> {
+    Pop::Item(number, true)
+}

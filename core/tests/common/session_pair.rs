@@ -1,0 +1,201 @@
+//! A client's and a server's session joined by a perfect line, on virtual time.
+
+use talkspurt_core::codec::Codec;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::{
+    ClientConfig, ClientEvent, ClientSession, HelloRequest, JoinRequest, ServerEvent,
+    ServerSession, ServerSessionConfig,
+};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{
+    ClientPacket, ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ROSTER_PAGE,
+    RosterEntry, ServerPacket, Voice, Welcome, emit,
+};
+
+pub struct Pair {
+    pub client: ClientSession,
+    pub server: ServerSession,
+    pub now: Instant,
+    frame_ms: u8,
+    /// Events of the client that were taken after each input, as the contract asks, and not yet shown to the test.
+    client_events: Vec<ClientEvent>,
+    server_events: Vec<ServerEvent>,
+}
+
+/// Number and payload length of a voice packet that a session let through.
+pub type Heard = Option<(Seq, usize)>;
+
+impl Pair {
+    /// A connection that was just made, with the defaults and frames of 20 ms.
+    pub fn new() -> Self {
+        Self::new_at(20)
+    }
+
+    fn new_at(frame_ms: u8) -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let config = ServerSessionConfig {
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+            frame: FrameDuration::from_ms(frame_ms).unwrap(),
+        };
+        Self {
+            client: new_client(now),
+            server: ServerSession::new(config, now),
+            now,
+            frame_ms,
+            client_events: Vec::new(),
+            server_events: Vec::new(),
+        }
+    }
+
+    /// A client that is in a room, alone.
+    pub fn joined() -> Self {
+        Self::joined_at(20)
+    }
+
+    pub fn joined_at(frame_ms: u8) -> Self {
+        let mut pair = Self::new_at(frame_ms);
+        pair.hello();
+        pair.server.accept();
+        pair.welcome(&["ada"]);
+        assert_eq!(
+            pair.client_events().last(),
+            Some(&ClientEvent::RosterComplete)
+        );
+        pair
+    }
+
+    /// Lets the Hello through and gives what the server made of it.
+    pub fn hello(&mut self) -> HelloRequest {
+        self.pump();
+        match self.server_events().pop() {
+            Some(ServerEvent::Hello(hello)) => hello,
+            other => panic!("{other:?} instead of a Hello"),
+        }
+    }
+
+    /// What a server sends to the first of `names`, whose roster fits one page.
+    pub fn welcome_packet<'a>(names: &[&'a str]) -> Welcome<'a> {
+        let entries = room_of(names);
+        Welcome {
+            version: PROTOCOL_VERSION,
+            id: entries[0].id,
+            codec: Codec::Pcm16.id(),
+            rate_hz: 16_000,
+            frame_ms: 20,
+            idle_timeout_ms: 15_000,
+            roster_len: entries.len() as u16,
+            roster: entries.iter().take(ROSTER_PAGE).copied().collect(),
+        }
+    }
+
+    /// Welcomes the first of `names` to a room of all of them.
+    pub fn welcome(&mut self, names: &[&str]) {
+        let mut welcome = Self::welcome_packet(names);
+        welcome.frame_ms = self.frame_ms;
+        self.send_to_client(&ServerPacket::Welcome(welcome));
+        for page in room_of(names).chunks(ROSTER_PAGE).skip(1) {
+            self.send_to_client(&ServerPacket::Roster(page.iter().copied().collect()));
+        }
+    }
+
+    /// The client's process begins anew on the same line.
+    pub fn restart_client(&mut self) {
+        self.client = new_client(self.now);
+    }
+
+    /// Carries packets both ways until neither side has any.
+    pub fn pump(&mut self) {
+        let mut buffer = [0; ENCODED_MAX];
+        loop {
+            if let Some(len) = self.client.poll_transmit(&mut buffer) {
+                self.bytes_to_server(&buffer[..len]);
+            } else if let Some(len) = self.server.poll_transmit(&mut buffer) {
+                self.bytes_to_client(&buffer[..len]);
+            } else {
+                return;
+            }
+        }
+    }
+
+    pub fn send_to_server(&mut self, packet: &ClientPacket<'_>) -> Heard {
+        let mut buffer = [0; ENCODED_MAX];
+        let len = emit(packet, &mut buffer).unwrap();
+        self.bytes_to_server(&buffer[..len])
+    }
+
+    pub fn send_to_client(&mut self, packet: &ServerPacket<'_>) -> Heard {
+        let mut buffer = [0; ENCODED_MAX];
+        let len = emit(packet, &mut buffer).unwrap();
+        self.bytes_to_client(&buffer[..len])
+    }
+
+    pub fn bytes_to_server(&mut self, bytes: &[u8]) -> Heard {
+        let mut deframer = Deframer::<ENCODED_MAX>::new();
+        let (Feed::Packet(packet), []) = deframer.feed(bytes) else {
+            panic!("not one packet")
+        };
+        let voice = self.server.handle_input(self.now, packet);
+        let heard = voice.map(|voice| (voice.seq, voice.payload.len()));
+        self.server_events
+            .extend(std::iter::from_fn(|| self.server.poll_event()));
+        heard
+    }
+
+    fn bytes_to_client(&mut self, bytes: &[u8]) -> Heard {
+        let mut deframer = Deframer::<ENCODED_MAX>::new();
+        let (Feed::Packet(packet), []) = deframer.feed(bytes) else {
+            panic!("not one packet")
+        };
+        let voice = self.client.handle_input(self.now, packet);
+        let heard = voice.map(|voice| (voice.seq, voice.payload.len()));
+        self.client_events
+            .extend(std::iter::from_fn(|| self.client.poll_event()));
+        heard
+    }
+
+    pub fn client_events(&mut self) -> Vec<ClientEvent> {
+        self.client_events
+            .extend(std::iter::from_fn(|| self.client.poll_event()));
+        std::mem::take(&mut self.client_events)
+    }
+
+    pub fn server_events(&mut self) -> Vec<ServerEvent> {
+        self.server_events
+            .extend(std::iter::from_fn(|| self.server.poll_event()));
+        std::mem::take(&mut self.server_events)
+    }
+}
+
+fn new_client(now: Instant) -> ClientSession {
+    let request = JoinRequest::new(
+        "kitchen".parse().unwrap(),
+        "ada".parse().unwrap(),
+        &[Codec::Pcm16],
+    );
+    ClientSession::new(request, ClientConfig::default(), now)
+}
+
+/// A roster in which nobody talks, numbered from 1.
+pub fn room_of<'a>(names: &[&'a str]) -> Vec<RosterEntry<'a>> {
+    (1..)
+        .zip(names)
+        .map(|(id, name)| RosterEntry {
+            id: ParticipantId(id),
+            flags: ParticipantFlags::default(),
+            name,
+        })
+        .collect()
+}
+
+/// A voice packet in the midst of a talkspurt.
+pub fn say(number: u16, payload: &[u8]) -> Voice<'_> {
+    Voice {
+        seq: Seq(number),
+        timestamp_frames: u32::from(number),
+        terminator: false,
+        payload,
+    }
+}
