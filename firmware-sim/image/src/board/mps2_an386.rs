@@ -46,7 +46,11 @@ impl Board for Mps2An386 {
             (*TIMER0).value.write(CLOCK_HZ / 1_000 - 1);
             (*TIMER0).control.write(TIMER_ON | TIMER_INTERRUPT);
         }
-        for interrupt in [Interrupt::Uart0Receive, Interrupt::Uart0Send, Interrupt::Timer0] {
+        for interrupt in [
+            Interrupt::Uart0Receive,
+            Interrupt::Uart0Send,
+            Interrupt::Timer0,
+        ] {
             // SAFETY: all that the handlers use is in place.
             unsafe { NVIC::unmask(interrupt) };
         }

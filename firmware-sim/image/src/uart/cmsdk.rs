@@ -51,7 +51,11 @@ impl Hardware for Cmsdk {
     #[inline]
     #[allow(unsafe_code)]
     fn acknowledge(&mut self, more_to_send: bool) {
-        let send_interrupt = if more_to_send { CONTROL_SEND_INTERRUPT } else { 0 };
+        let send_interrupt = if more_to_send {
+            CONTROL_SEND_INTERRUPT
+        } else {
+            0
+        };
         // SAFETY: only the interrupt handler touches these after the start; they have no effect on memory.
         unsafe {
             if !more_to_send {
@@ -65,7 +69,9 @@ impl Hardware for Cmsdk {
     fn start(&mut self, baud: u32, clock_hz: u32) {
         // SAFETY: a divisor within the hardware's range, and a control word of known bits.
         unsafe {
-            self.0.baud_divisor.write((clock_hz / baud).max(DIVISOR_MIN));
+            self.0
+                .baud_divisor
+                .write((clock_hz / baud).max(DIVISOR_MIN));
             self.0.control.write(CONTROL_ON);
         }
     }

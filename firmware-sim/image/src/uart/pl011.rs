@@ -67,7 +67,9 @@ impl Hardware for Pl011 {
             if !more_to_send {
                 self.0.interrupt_clear.write(ALL_INTERRUPTS);
             }
-            self.0.interrupt_mask.write(RECEIVE_INTERRUPTS | send_interrupt);
+            self.0
+                .interrupt_mask
+                .write(RECEIVE_INTERRUPTS | send_interrupt);
         }
     }
 

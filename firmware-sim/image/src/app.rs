@@ -1,0 +1,161 @@
+//! The firmware around the loop of `talkspurt-node`: wires a board to it, and sleeps when it has nothing to do.
+
+use cortex_m::Peripherals;
+use cortex_m::asm::wfi;
+use cortex_m::interrupt::free;
+use cortex_m::singleton;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_node::node::{self, AdpcmNode, NodeEvent};
+
+use crate::arguments::Setup;
+use crate::board::{Board, ThisBoard};
+use crate::clock::Clock;
+use crate::files::{FileMicrophone, FileSpeaker};
+use crate::uart::{ByteQueue, Isr, QUEUE_BYTES, QueuedUart, overrun_bytes};
+use crate::{deadline, log, stack};
+
+/// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
+const READ_AFTER: Duration = Duration::from_ms(10);
+/// More bytes than that are looked at at once, before the queue overflows.
+const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
+
+type Wired = node::Board<QueuedUart, FileMicrophone, FileSpeaker>;
+
+/// The time when to leave.
+#[derive(Clone, Copy, Debug, Default)]
+struct Leaving {
+    linger: Option<Duration>,
+    after: Option<Duration>,
+    joined_at: Option<Instant>,
+}
+
+/// Runs the node until it has left its room. `false`: it cannot run like that.
+pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
+    let mut clock = Clock::start(peripherals.SYST);
+    let mut wired = Wired {
+        port: start_uart(setup.baud),
+        microphone: setup.microphone,
+        speaker: setup.speaker,
+    };
+    peripherals.SCB.clear_sleepdeep();
+    let mut leaving = Leaving {
+        linger: setup.linger,
+        after: setup.leave_after,
+        joined_at: None,
+    };
+    let Ok(mut node) = AdpcmNode::new(setup.node, clock.now()) else {
+        return false;
+    };
+    log!(info, "{=str}: up", ThisBoard::NAME);
+    run_loop(&mut node, &mut wired, &mut clock, &mut leaving);
+    deadline::stop_watch();
+    report(&node, &wired);
+    true
+}
+
+fn run_loop(node: &mut AdpcmNode, wired: &mut Wired, clock: &mut Clock, leaving: &mut Leaving) {
+    loop {
+        let now = clock.now();
+        if leaving.is_due(now, &wired.microphone) {
+            *leaving = Leaving::default();
+            node.leave(now);
+        }
+        let call_at = node.poll(now, wired, &mut |event| {
+            if matches!(event, NodeEvent::Joined { .. }) && leaving.joined_at.is_none() {
+                leaving.joined_at = Some(now);
+            }
+            log_event(&event);
+        });
+        if node.is_stopped() && wired.port.is_drained() {
+            return;
+        }
+        sleep(wired, clock, now, call_at);
+    }
+}
+
+/// Sleeps until the loop is to be called. The board's timer wakes the core each millisecond, so nothing that an interrupt brings
+/// between a look and the sleep waits for longer.
+fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<Instant>) {
+    loop {
+        let now = clock.now();
+        let waiting = wired.port.received_bytes();
+        let to_read =
+            waiting >= READ_AT_BYTES || (waiting > 0 && now.since(polled_at) >= READ_AFTER);
+        if to_read || call_at.is_some_and(|at| now >= at) {
+            return;
+        }
+        free(|_| wfi());
+    }
+}
+
+fn start_uart(baud: u32) -> QueuedUart {
+    let (Some(received), Some(to_send)) = (
+        singleton!(: ByteQueue = ByteQueue::new()),
+        singleton!(: ByteQueue = ByteQueue::new()),
+    ) else {
+        unreachable!("the UART is started once");
+    };
+    let (received_in, received_out) = received.split_const();
+    let (to_send_in, to_send_out) = to_send.split_const();
+    ThisBoard::start(baud, Isr::new(ThisBoard::uart(), received_in, to_send_out));
+    QueuedUart::new(received_out, to_send_in, ThisBoard::serve_uart)
+}
+
+impl Leaving {
+    fn is_due(&self, now: Instant, microphone: &FileMicrophone) -> bool {
+        let over = |since: Option<Instant>, span: Option<Duration>| matches!((since, span), (Some(since), Some(span)) if now >= since + span);
+        over(self.joined_at, self.after) || over(microphone.ended_at(), self.linger)
+    }
+}
+
+fn log_event(event: &NodeEvent<'_>) {
+    match event {
+        NodeEvent::Calling { attempt } => log!(info, "calling, attempt {=u16}", *attempt),
+        NodeEvent::Joined { params, roster_len } => {
+            log!(info, "joined: {}, {=u16} in the room", *params, *roster_len)
+        }
+        NodeEvent::Listed(participant) => log!(info, "here: {=str}", participant.name.as_str()),
+        NodeEvent::RosterComplete => log!(debug, "roster complete"),
+        NodeEvent::ParticipantJoined(participant) => {
+            log!(info, "came: {=str}", participant.name.as_str())
+        }
+        NodeEvent::ParticipantLeft(id) => log!(info, "went: {}", *id),
+        NodeEvent::State(id, flags) => log!(debug, "{} is {}", *id, *flags),
+        NodeEvent::Rejected { reason, text } => log!(warn, "rejected: {}, {=str}", *reason, text),
+        NodeEvent::Lost(reason) => log!(warn, "lost the room: {}", *reason),
+        NodeEvent::Left => log!(info, "left"),
+    }
+}
+
+fn report(node: &AdpcmNode, wired: &Wired) {
+    let (stats, deadline) = (node.stats(), wired.speaker.deadline());
+    log!(
+        info,
+        "frames: captured={=u32} sent={=u32} received={=u32} played={=u32} concealed={=u32} silent={=u32} missed_deadlines={=u32}",
+        stats.frames_captured,
+        stats.frames_sent,
+        stats.frames_received,
+        stats.frames_played,
+        stats.frames_concealed,
+        stats.frames_silent,
+        deadline.missed()
+    );
+    log!(
+        info,
+        "line: in={=u64} out={=u64} dropped={=u64} crc_errors={=u32} overruns={=u32} joins={=u32}",
+        stats.received_bytes,
+        stats.transmitted_bytes,
+        stats.dropped_bytes,
+        stats.crc_errors,
+        overrun_bytes(),
+        stats.joins
+    );
+    log!(
+        info,
+        "stack: deepest={=usize} of={=usize}; latest frame {=u64} us late",
+        stack::deepest_bytes(),
+        stack::size_bytes(),
+        deadline.worst().as_micros()
+    );
+    let _ = (stats, deadline, overrun_bytes(), stack::deepest_bytes());
+}

@@ -1,0 +1,105 @@
+//! What the node is told at its start, by the semihosting command line: `room=kitchen name=node-1 microphone=in.raw speaker=out.raw`.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `room`, `name` | where to join, and as whom (needed) |
+//! | `microphone`, `speaker` | files of raw samples (16 kHz, 16-bit little-endian, mono); without them: silence, thrown away |
+//! | `baud` | of the line, 115200 by default; QEMU does not care |
+//! | `gate` | `off` sends always |
+//! | `linger_ms` | leave so long after the microphone's file has ended |
+//! | `for_ms` | leave so long after joining |
+//!
+//! A word with a space in it is quoted: `'room=the kitchen'`.
+
+use heapless::CString;
+use semihosting::experimental::env::args;
+use talkspurt_core::time::Duration;
+use talkspurt_core::wire::{ParticipantName, RoomName};
+use talkspurt_node::node::NodeConfig;
+
+use crate::files::{FileMicrophone, FileSpeaker};
+
+/// The longest command line, in bytes, and the longest path.
+const COMMAND_LINE_BYTES: usize = 640;
+const PATH_BYTES: usize = 256;
+/// 115,200 baud carry 16 kHz ADPCM both ways (docs/FIRMWARE.md).
+const BAUD_DEFAULT: u32 = 115_200;
+
+/// All that the command line says, with its files open.
+pub struct Setup {
+    /// Room, name and gate.
+    pub node: NodeConfig,
+    /// Where the voice comes from.
+    pub microphone: FileMicrophone,
+    /// Where the others' voices go.
+    pub speaker: FileSpeaker,
+    /// Of the serial line.
+    pub baud: u32,
+    /// Leave so long after the microphone's file has ended.
+    pub linger: Option<Duration>,
+    /// Leave so long after joining.
+    pub leave_after: Option<Duration>,
+}
+
+/// Reads the command line and opens the files.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+// On its own, so that the line and the paths leave the stack again.
+#[inline(never)]
+pub fn read() -> Result<Setup, &'static str> {
+    let args =
+        args::<COMMAND_LINE_BYTES>().map_err(|_| "there is no command line, or it is too long")?;
+    let (mut room, mut name) = (None, None);
+    let (mut microphone, mut speaker) = (None, None);
+    let (mut baud, mut gate) = (BAUD_DEFAULT, true);
+    let (mut linger, mut leave_after) = (None, None);
+    for word in &args {
+        let word = word.map_err(|_| "the command line is not UTF-8")?;
+        // The first word is the image's own path.
+        let Some((key, value)) = word.split_once('=') else {
+            continue;
+        };
+        match key {
+            "room" => room = Some(RoomName::new(value).map_err(|_| "room= is no name")?),
+            "name" => name = Some(ParticipantName::new(value).map_err(|_| "name= is no name")?),
+            "microphone" => microphone = Some(path(value)?),
+            "speaker" => speaker = Some(path(value)?),
+            "baud" => baud = number(value)?.max(1),
+            "gate" => gate = value != "off",
+            "linger_ms" => linger = Some(Duration::from_ms(number(value)?.into())),
+            "for_ms" => leave_after = Some(Duration::from_ms(number(value)?.into())),
+            _ => {
+                return Err(
+                    "an unknown word: room, name, microphone, speaker, baud, gate, linger_ms, for_ms are known",
+                );
+            }
+        }
+    }
+    let mut node = NodeConfig::new(
+        room.ok_or("room= is missing")?,
+        name.ok_or("name= is missing")?,
+    );
+    node.gate.enabled = gate;
+    Ok(Setup {
+        node,
+        microphone: FileMicrophone::open(microphone.as_deref())
+            .map_err(|_| "the microphone's file cannot be opened")?,
+        speaker: FileSpeaker::create(speaker.as_deref())
+            .map_err(|_| "the speaker's file cannot be made")?,
+        baud,
+        linger,
+        leave_after,
+    })
+}
+
+fn path(text: &str) -> Result<CString<PATH_BYTES>, &'static str> {
+    let mut path = CString::new();
+    path.extend_from_bytes(text.as_bytes())
+        .map_err(|_| "a path is too long")?;
+    Ok(path)
+}
+
+fn number(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "not a number where one is needed")
+}

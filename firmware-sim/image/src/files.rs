@@ -1,0 +1,162 @@
+//! A microphone and a speaker that are files on the debugging host: raw samples, 16-bit little-endian mono, read and written
+//! through semihosting at the pace of the session's frames.
+
+use core::ffi::CStr;
+
+use semihosting::fs::File;
+use semihosting::io::{self, Read, Write};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_node::node::{AudioFormat, SampleSink, SampleSource};
+
+use crate::deadline::Deadline;
+
+/// When frames are due: one each period since the node first joined.
+#[derive(Clone, Copy, Debug, Default)]
+struct Schedule {
+    due: Option<Instant>,
+    period: Duration,
+    deadline: Deadline,
+}
+
+impl Schedule {
+    /// Begins, or goes on at another period.
+    fn start(&mut self, now: Instant, period: Duration) {
+        if self.due.is_none() || self.period != period {
+            self.due = Some(now + period);
+            self.period = period;
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now >= due)
+    }
+
+    /// A due frame was served.
+    fn advance(&mut self, now: Instant) {
+        if let Some(due) = &mut self.due {
+            self.deadline.serve(now, *due, self.period);
+            *due += self.period;
+        }
+    }
+}
+
+/// Plays a file as if it were spoken now; silence follows its end.
+pub struct FileMicrophone {
+    file: Option<File>,
+    schedule: Schedule,
+    ended_at: Option<Instant>,
+}
+
+impl FileMicrophone {
+    /// Opens the file, or is silent from the start where there is none.
+    ///
+    /// # Errors
+    /// When the host cannot open it.
+    pub fn open(path: Option<&CStr>) -> io::Result<Self> {
+        Ok(Self {
+            file: path.map(File::open).transpose()?,
+            schedule: Schedule::default(),
+            ended_at: None,
+        })
+    }
+
+    /// When the file's last sample was given, if it was.
+    pub const fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
+    }
+
+    /// How punctually its frames were fetched.
+    pub const fn deadline(&self) -> Deadline {
+        self.schedule.deadline
+    }
+
+    /// Fills `frame` from the file, and with silence from its end on.
+    fn read(&mut self, now: Instant, frame: &mut [i16]) {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(frame);
+        let mut filled = 0;
+        while let Some(file) = self.file.as_mut().filter(|_| filled < bytes.len()) {
+            match file.read(&mut bytes[filled..]) {
+                Ok(count @ 1..) => filled += count,
+                _ => {
+                    self.file = None;
+                    self.ended_at = Some(now);
+                }
+            }
+        }
+        bytes[filled..].fill(0);
+    }
+}
+
+impl SampleSource for FileMicrophone {
+    fn start(&mut self, now: Instant, format: AudioFormat) {
+        self.schedule.start(now, format.frame.duration());
+    }
+
+    fn capture(&mut self, now: Instant, frame: &mut [i16]) -> bool {
+        let due = self.schedule.is_due(now);
+        if due {
+            self.schedule.advance(now);
+            self.read(now, frame);
+        }
+        due
+    }
+
+    fn next_frame_at(&self) -> Option<Instant> {
+        self.schedule.due
+    }
+}
+
+/// Writes what it is given to a file, without a gap from the first joining on.
+pub struct FileSpeaker {
+    file: Option<File>,
+    schedule: Schedule,
+    asked_at: Instant,
+}
+
+impl FileSpeaker {
+    /// Makes the file, or throws the sound away where there is none.
+    ///
+    /// # Errors
+    /// When the host cannot make it.
+    pub fn create(path: Option<&CStr>) -> io::Result<Self> {
+        Ok(Self {
+            file: path.map(File::create).transpose()?,
+            schedule: Schedule::default(),
+            asked_at: Instant::ZERO,
+        })
+    }
+
+    /// How punctually it was given its frames.
+    pub const fn deadline(&self) -> Deadline {
+        self.schedule.deadline
+    }
+}
+
+impl SampleSink for FileSpeaker {
+    fn start(&mut self, now: Instant, format: AudioFormat) {
+        self.schedule.start(now, format.frame.duration());
+    }
+
+    fn is_ready(&mut self, now: Instant) -> bool {
+        self.asked_at = now;
+        self.schedule.is_due(now)
+    }
+
+    fn play(&mut self, frame: &[i16]) {
+        self.schedule.advance(self.asked_at);
+        let Some(file) = &mut self.file else { return };
+        if file.write_all(bytemuck::cast_slice(frame)).is_err() {
+            crate::log!(error, "the speaker's file cannot be written any more");
+            self.file = None;
+        }
+    }
+
+    fn next_frame_at(&self) -> Option<Instant> {
+        self.schedule.due
+    }
+}
+
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "samples lie in the files as they lie in memory"
+);

@@ -1,0 +1,39 @@
+//! The log: defmt over semihosting when the feature `log` is on, and nothing at all when it is not.
+
+use talkspurt_core::time::Instant;
+
+#[cfg(feature = "log")]
+mod enabled {
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    use defmt_semihosting as _;
+
+    /// What the log's timestamps say: the time of the loop's latest question. Wraps after 49 days.
+    pub(super) static NOW_MS: AtomicU32 = AtomicU32::new(0);
+
+    defmt::timestamp!("{=u32:tms}", NOW_MS.load(Ordering::Relaxed));
+}
+
+/// Sets what the timestamps of the next lines say.
+#[inline]
+pub fn set_time(now: Instant) {
+    #[cfg(feature = "log")]
+    enabled::NOW_MS.store(
+        (now.as_micros() / 1_000) as u32,
+        core::sync::atomic::Ordering::Relaxed,
+    );
+    let _ = now;
+}
+
+/// Logs a line at `error`, `warn`, `info` or `debug`.
+#[macro_export]
+macro_rules! log {
+    ($level:ident, $($arguments:tt)*) => {{
+        #[cfg(feature = "log")]
+        $crate::log::defmt::$level!($($arguments)*);
+    }};
+}
+
+#[cfg(feature = "log")]
+#[doc(hidden)]
+pub use defmt;
