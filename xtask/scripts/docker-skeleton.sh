@@ -6,21 +6,22 @@ set -eu
 for manifest in */Cargo.toml; do
   package=${manifest%/Cargo.toml}
   mkdir -p "$package/src"
+  # Every package needs one target, and this one is found without being named.
   : >"$package/src/lib.rs"
-  echo 'fn main() {}' >"$package/src/main.rs"
-  # Targets with a table of their own: `[[bench]]` with a name, and any `path`.
+  # Targets with a table of their own: at their `path`, or where cargo looks for their `name`.
   awk -F'"' '
-    /^\[/ { kind = "" }
-    /^\[\[(bench|bin|test|example)\]\]/ { kind = $0; gsub(/[][]/, "", kind) }
-    kind != "" && /^name *=/ {
-      if (kind == "bin") print "src/bin/" $2 ".rs"
-      if (kind == "bench") print "benches/" $2 ".rs"
-      if (kind == "test") print "tests/" $2 ".rs"
-      if (kind == "example") print "examples/" $2 ".rs"
+    function target() {
+      if (path != "") print path
+      else if (name != "") print folder[kind] "/" name ".rs"
+      kind = name = path = ""
     }
-    /^path *= *"[^"]*\.rs"/ { print $2 }
+    BEGIN { folder["bin"] = "src/bin"; folder["bench"] = "benches"; folder["test"] = "tests"; folder["example"] = "examples" }
+    /^\[/ { target() }
+    /^\[\[(bin|bench|test|example)\]\]/ { kind = $0; gsub(/[^a-z]/, "", kind) }
+    kind != "" && /^name *=/ { name = $2 }
+    kind != "" && /^path *=/ { path = $2 }
+    END { target() }
   ' "$manifest" | while read -r target; do
-    [ -e "$package/$target" ] && continue
     mkdir -p "$package/$(dirname "$target")"
     echo 'fn main() {}' >"$package/$target"
   done
