@@ -1,1 +1,37 @@
-//! Placeholder until its first slice lands.
+//! The Talkspurt server: rooms in which everyone hears the mean of the others.
+//!
+//! [`run`] serves on bound listeners until it is told to stop. All that decides anything is in [`hub`] and below it, without
+//! sockets and without a clock, so that tests drive the very same server in virtual time.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`config`] | flags and environment |
+//! | [`hub`] | who is connected, which rooms there are, limits |
+//! | [`connection`] | one connection: deframer, session, [`outbox`] |
+//! | [`room`], [`participant`] | who hears whom, rosters, ticks |
+//! | [`mixdown`] | one tick's mixing and encoding, shared where it can be |
+//! | [`net`] | the only sockets of the voice side |
+//! | [`ticker`] | the only clock |
+//! | [`http`], [`metrics`], [`report`] | the pages |
+#![deny(missing_docs)]
+
+pub mod config;
+pub mod connection;
+pub mod counters;
+pub mod deadlines;
+pub mod health;
+pub mod http;
+pub mod hub;
+pub mod journal;
+pub mod metrics;
+pub mod mixdown;
+pub mod net;
+pub mod outbox;
+pub mod participant;
+pub mod report;
+pub mod room;
+mod server;
+pub mod shutdown;
+pub mod ticker;
+
+pub use server::run;

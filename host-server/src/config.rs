@@ -1,0 +1,290 @@
+//! The command line and the environment, turned into checked types.
+//!
+//! [`Args`] is what was typed (strings and numbers); [`Config`] is what the server runs with. Nothing else reads flags or
+//! `TALKSPURT_*` variables.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::mixer::MixRule;
+
+/// T-A-L-K on a phone keypad.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:8255";
+/// Next to it; on the loopback only, because the page tells who is in which room.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:8256";
+
+/// What the server runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where participants connect.
+    pub listen: SocketAddr,
+    /// Where `/healthz`, `/metrics` and `/rooms` answer.
+    pub http: SocketAddr,
+    /// The frame duration of every session, announced in Welcome.
+    pub frame_duration: FrameDuration,
+    /// How the voices of a room become one.
+    pub mix_rule: MixRule,
+    /// Participants in all rooms together.
+    pub max_participants: usize,
+    /// Participants in one room.
+    pub room_capacity: usize,
+    /// From connecting to a complete Hello.
+    pub handshake_timeout: Duration,
+    /// A peer from whom nothing comes for so long, or who takes nothing for so long, is dropped.
+    pub idle_timeout: Duration,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// The shape of a log line on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The raw command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "talkspurt-server",
+    version,
+    about = "The Talkspurt voice-room server"
+)]
+pub struct Args {
+    /// What to do; without it, serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of serving.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the program can do besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask a running server whether it is well: exit code 0 if it is, 1 if not
+    Health(HealthArgs),
+}
+
+/// The flags of `health`.
+#[derive(Debug, ClapArgs)]
+pub struct HealthArgs {
+    /// Where the server's HTTP answers
+    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP, value_parser = address)]
+    pub http: SocketAddr,
+}
+
+/// The flags of serving, each also in the environment.
+#[derive(Debug, ClapArgs)]
+pub struct ServeArgs {
+    /// Where participants connect (port 0: any free one, printed on stdout)
+    #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN, value_parser = address)]
+    listen: SocketAddr,
+    /// Where /healthz, /metrics and /rooms answer
+    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP, value_parser = address)]
+    http: SocketAddr,
+    /// Milliseconds of audio in a frame: 5, 10 or 20
+    #[arg(long, env = "TALKSPURT_FRAME_MS", value_name = "MS", default_value = "20", value_parser = frame_duration)]
+    frame_ms: FrameDuration,
+    /// How the voices of a room become one: their mean, or their sum with a limiter
+    #[arg(
+        long,
+        env = "TALKSPURT_MIX",
+        value_name = "RULE",
+        default_value = "mean"
+    )]
+    mix: MixArg,
+    /// Participants in all rooms together (1 to 50000)
+    #[arg(long, env = "TALKSPURT_MAX_PARTICIPANTS", value_name = "COUNT", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    max_participants: u32,
+    /// Participants in one room (1 to 1000)
+    #[arg(long, env = "TALKSPURT_ROOM_CAPACITY", value_name = "COUNT", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    room_capacity: u32,
+    /// Time from connecting to a complete Hello (as "5", "5s" or "500ms"; up to 60 s)
+    #[arg(long, env = "TALKSPURT_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = handshake_timeout)]
+    handshake_timeout: Duration,
+    /// A peer silent for so long, without a packet or keepalive, is dropped (up to 1 h)
+    #[arg(long, env = "TALKSPURT_IDLE_TIMEOUT", value_name = "TIME", default_value = "15s", value_parser = idle_timeout)]
+    idle_timeout: Duration,
+    /// How log lines look (RUST_LOG chooses which)
+    #[arg(
+        long,
+        env = "TALKSPURT_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+}
+
+impl From<ServeArgs> for Config {
+    fn from(args: ServeArgs) -> Self {
+        Self {
+            listen: args.listen,
+            http: args.http,
+            frame_duration: args.frame_ms,
+            mix_rule: args.mix.into(),
+            max_participants: args.max_participants as usize,
+            room_capacity: args.room_capacity as usize,
+            handshake_timeout: args.handshake_timeout,
+            idle_timeout: args.idle_timeout,
+            log_format: args.log_format,
+        }
+    }
+}
+
+impl Default for Config {
+    /// The defaults of the command line, with port 0 on the loopback for both addresses: what a test wants.
+    fn default() -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: any_port,
+            http: any_port,
+            frame_duration: FrameDuration::Ms20,
+            mix_rule: MixRule::Mean,
+            max_participants: 1_000,
+            room_capacity: 64,
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MixArg {
+    Mean,
+    Sum,
+}
+
+impl From<MixArg> for MixRule {
+    fn from(arg: MixArg) -> Self {
+        match arg {
+            MixArg::Mean => Self::Mean,
+            MixArg::Sum => Self::Sum,
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("expected ADDR:PORT with a numeric address, such as {DEFAULT_LISTEN} or [::]:8255")
+    })
+}
+
+fn frame_duration(text: &str) -> Result<FrameDuration, String> {
+    text.parse()
+        .ok()
+        .and_then(FrameDuration::from_ms)
+        .ok_or_else(|| "expected 5, 10 or 20".to_owned())
+}
+
+fn handshake_timeout(text: &str) -> Result<Duration, String> {
+    duration_within(text, Duration::from_millis(100), Duration::from_secs(60))
+}
+
+fn idle_timeout(text: &str) -> Result<Duration, String> {
+    duration_within(text, Duration::from_millis(500), Duration::from_secs(3_600))
+}
+
+/// Reads "5", "2.5", "5s" or "500ms"; a bare number is seconds.
+fn duration_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let (number, unit_secs) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    number
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .and_then(|value| Duration::try_from_secs_f64(value * unit_secs).ok())
+        .filter(|span| (least..=most).contains(span))
+        .ok_or_else(|| {
+            format!("expected {least:?} to {most:?}, as in \"5\", \"2.5s\" or \"500ms\"")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(["talkspurt-server"].iter().chain(line))
+    }
+
+    #[test]
+    fn defaults_are_those_promised() {
+        let config = Config::from(parse(&[]).unwrap().serve);
+        assert_eq!(config.listen.to_string(), "0.0.0.0:8255");
+        assert_eq!(config.http.to_string(), "127.0.0.1:8256");
+        assert_eq!(config.frame_duration, FrameDuration::Ms20);
+        assert_eq!(config.mix_rule, MixRule::Mean);
+        assert_eq!((config.max_participants, config.room_capacity), (1_000, 64));
+        assert_eq!(config.handshake_timeout, Duration::from_secs(5));
+        assert_eq!(config.idle_timeout, Duration::from_secs(15));
+        assert_eq!(config.log_format, LogFormat::Text);
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        let line = "--listen [::1]:1 --http 127.0.0.1:2 --frame-ms 5 --mix sum --max-participants 3 --room-capacity 2 \
+                    --handshake-timeout 250ms --idle-timeout 2.5 --log-format json";
+        let config = Config::from(
+            parse(&line.split_whitespace().collect::<Vec<_>>())
+                .unwrap()
+                .serve,
+        );
+        assert_eq!(config.listen.to_string(), "[::1]:1");
+        assert_eq!(config.http.port(), 2);
+        assert_eq!(config.frame_duration, FrameDuration::Ms5);
+        assert_eq!(config.mix_rule, MixRule::Sum);
+        assert_eq!((config.max_participants, config.room_capacity), (3, 2));
+        assert_eq!(config.handshake_timeout, Duration::from_millis(250));
+        assert_eq!(config.idle_timeout, Duration::from_millis(2_500));
+        assert_eq!(config.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn every_flag_is_also_in_the_environment() {
+        let command = <Args as clap::CommandFactory>::command();
+        for arg in command.get_arguments().filter(|arg| {
+            arg.get_long()
+                .is_some_and(|name| !["help", "version"].contains(&name))
+        }) {
+            let name = arg.get_long().unwrap().to_uppercase().replace('-', "_");
+            assert_eq!(
+                arg.get_env().unwrap().to_str().unwrap(),
+                format!("TALKSPURT_{name}")
+            );
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_what_was_expected() {
+        for (flag, value, hint) in [
+            ("--listen", "8255", "ADDR:PORT"),
+            ("--frame-ms", "15", "5, 10 or 20"),
+            ("--mix", "loudest", "mean, sum"),
+            ("--max-participants", "0", "1..=50000"),
+            ("--idle-timeout", "-1", "500ms"),
+            ("--idle-timeout", "NaN", "500ms"),
+            ("--handshake-timeout", "1h", "60s"),
+        ] {
+            let message = parse(&[&format!("{flag}={value}")])
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains(hint), "{flag} {value}: {message}");
+        }
+    }
+
+    #[test]
+    fn health_is_a_subcommand() {
+        let args = parse(&["health", "--http", "127.0.0.1:9"]).unwrap();
+        assert!(matches!(args.command, Some(Command::Health(health)) if health.http.port() == 9));
+    }
+}

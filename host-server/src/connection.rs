@@ -1,0 +1,220 @@
+//! One connection: bytes in, packets of its session, bytes out. Pure. Rooms are the hub's.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use slotmap::SlotMap;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::session::{ServerSession, ServerSessionConfig};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{ByeReason, ENCODED_MAX, Voice};
+
+use crate::hub::{ConnId, RoomId};
+use crate::outbox::{Encoded, Outbox};
+use crate::room::{MemberId, Outlet};
+
+/// A connection that is over has so long to take its last packet (Reject or Bye).
+const CLOSING_GRACE: Duration = Duration::from_ms(1_000);
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Judges what the client sends.
+    pub session: ServerSession,
+    /// What waits for the client.
+    pub outbox: Outbox,
+    /// Where its participant is.
+    pub place: Option<(RoomId, MemberId)>,
+    /// The deadline by which the hub will look at it.
+    pub armed: Option<Instant>,
+    deframer: Deframer,
+    /// Bytes since the last packet, and how many of them have been counted as garbage.
+    unframed_bytes: u32,
+    charged_bytes: u32,
+    /// It waits in the queue of those with output.
+    ready: bool,
+    closing: Option<Instant>,
+}
+
+impl Connection {
+    /// A connection that was just made.
+    pub fn new(session: ServerSessionConfig, outbox: Outbox, now: Instant) -> Self {
+        Self {
+            session: ServerSession::new(session, now),
+            outbox,
+            place: None,
+            armed: None,
+            deframer: Deframer::new(),
+            unframed_bytes: 0,
+            charged_bytes: 0,
+            ready: false,
+            closing: None,
+        }
+    }
+
+    /// Takes bytes up to the end of a packet. Gives whether it was one, the voice in it, and the bytes that are left.
+    pub fn feed<'a, 'b>(
+        &'a mut self,
+        bytes: &'b [u8],
+        now: Instant,
+    ) -> (bool, Option<Voice<'a>>, &'b [u8]) {
+        let (feed, rest) = self.deframer.feed(bytes);
+        match feed {
+            Feed::Packet(packet) => {
+                (self.unframed_bytes, self.charged_bytes) = (0, 0);
+                (true, self.session.handle_input(now, packet), rest)
+            }
+            Feed::Bad { dropped_bytes, .. } => {
+                self.session
+                    .handle_garbage(now, dropped_bytes.saturating_sub(self.charged_bytes));
+                (self.unframed_bytes, self.charged_bytes) = (0, 0);
+                (false, None, rest)
+            }
+            Feed::NeedMore => {
+                // Bytes that never become a packet (no zero among them, or nothing else) are garbage before they end.
+                self.unframed_bytes = self.unframed_bytes.saturating_add(bytes.len() as u32);
+                if self.unframed_bytes as usize > ENCODED_MAX {
+                    self.session
+                        .handle_garbage(now, self.unframed_bytes - self.charged_bytes);
+                    self.charged_bytes = self.unframed_bytes;
+                }
+                (false, None, rest)
+            }
+        }
+    }
+
+    /// Moves what the session has to say into the outbox, and begins to close if that is the end. True if that ended the session, so
+    /// that it has an event to tell and more to say.
+    pub fn settle(&mut self, now: Instant) -> bool {
+        let mut packet = [0; ENCODED_MAX];
+        while let Some(len) = self.session.poll_transmit(&mut packet) {
+            if self.outbox.push_control(Rc::from(&packet[..len])).is_err() {
+                // He sends pings but takes no pongs.
+                self.outbox.clear_unsent();
+                self.session.end(ByeReason::SlowConsumer);
+                return true;
+            }
+        }
+        if self.session.is_closed() && self.closing.is_none() {
+            self.outbox.drop_voice();
+            self.closing = Some(now + CLOSING_GRACE);
+        }
+        false
+    }
+
+    /// The session is over.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// It has sent all that it had to, or has had its time for that.
+    pub fn is_done(&self, now: Instant) -> bool {
+        self.closing
+            .is_some_and(|deadline| self.outbox.is_empty() || now >= deadline)
+    }
+
+    /// When the hub must look at it: for its Hello, for silence, for a stalled outbox, for its end.
+    pub fn poll_timeout(&self, idle_timeout: Duration) -> Option<Instant> {
+        let stalled = self
+            .outbox
+            .stalled_since()
+            .map(|since| since + idle_timeout);
+        [self.closing, self.session.poll_timeout(), stalled]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// All connections, and which of them have output.
+#[derive(Debug, Default)]
+pub struct Connections {
+    map: SlotMap<ConnId, Connection>,
+    ready: VecDeque<ConnId>,
+    /// Those whose control packets have piled up.
+    overflowed: Vec<ConnId>,
+    /// Voice packets dropped because they waited too long.
+    voice_drops: u64,
+}
+
+impl Connections {
+    /// Adds one.
+    pub fn insert(&mut self, connection: Connection) -> ConnId {
+        self.map.insert(connection)
+    }
+
+    /// Forgets one.
+    pub fn remove(&mut self, id: ConnId) -> Option<Connection> {
+        self.map.remove(id)
+    }
+
+    /// One of them, if it is still there.
+    pub fn get(&self, id: ConnId) -> Option<&Connection> {
+        self.map.get(id)
+    }
+
+    /// One of them, if it is still there.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.map.get_mut(id)
+    }
+
+    /// All of them.
+    pub fn ids(&self) -> Vec<ConnId> {
+        self.map.keys().collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Voice packets dropped because they waited too long.
+    pub fn voice_drops(&self) -> u64 {
+        self.voice_drops
+    }
+
+    /// The next connection that has output or is to be closed.
+    pub fn poll_ready(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(connection) = self.map.get_mut(id) {
+                connection.ready = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Has the shell look at a connection.
+    pub fn mark_ready(&mut self, id: ConnId) {
+        if let Some(connection) = self.map.get_mut(id)
+            && !std::mem::replace(&mut connection.ready, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// The next of those whose control packets have piled up.
+    pub fn poll_overflowed(&mut self) -> Option<ConnId> {
+        self.overflowed.pop()
+    }
+}
+
+impl Outlet for Connections {
+    fn control(&mut self, to: ConnId, packet: &Encoded) {
+        let Some(connection) = self.map.get_mut(to) else {
+            return;
+        };
+        if connection.outbox.push_control(Rc::clone(packet)).is_err() {
+            self.overflowed.push(to);
+        }
+        self.mark_ready(to);
+    }
+
+    fn voice(&mut self, to: ConnId, packet: Encoded) {
+        let Some(connection) = self.map.get_mut(to) else {
+            return;
+        };
+        self.voice_drops += connection.outbox.push_voice(packet);
+        self.mark_ready(to);
+    }
+}

@@ -1,0 +1,112 @@
+//! `talkspurt-server health`: the probe that a container's HEALTHCHECK runs, so that the image needs no shell and no curl.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Connecting, sending and each read may take so long. Container runtimes give a probe 30 s by default.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+/// The start of an answer is all that is read; a status line is far shorter.
+const ANSWER_BYTES_MAX: usize = 512;
+
+/// Asks the server whose HTTP is at `http` for `/healthz`. `Err` says in one line why it is not well.
+pub fn probe(http: SocketAddr) -> Result<(), String> {
+    let target = reachable(http);
+    let status = status_line(target)
+        .map_err(|error| format!("no healthy server at http://{target}/healthz: {error}"))?;
+    if status.split(' ').nth(1) == Some("200") {
+        Ok(())
+    } else {
+        Err(format!(
+            "the server at http://{target}/healthz is not well: it answered {status:?}"
+        ))
+    }
+}
+
+/// A server bound to "any address" is reached at the loopback.
+fn reachable(http: SocketAddr) -> SocketAddr {
+    let ip = match http.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, http.port())
+}
+
+fn status_line(target: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&target, STEP_TIMEOUT)?;
+    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
+    // One write, so that the request goes out in one piece.
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = [0; ANSWER_BYTES_MAX];
+    let mut filled = 0;
+    while filled < answer.len() && !answer[..filled].contains(&b'\n') {
+        match stream.read(&mut answer[filled..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
+        }
+    }
+    let line = answer[..filled]
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn serve_once(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 256]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        address
+    }
+
+    #[test]
+    fn a_200_is_well() {
+        assert_eq!(
+            probe(serve_once("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn anything_else_is_not_and_says_why() {
+        assert!(
+            probe(serve_once("HTTP/1.1 503 Service Unavailable\r\n\r\n"))
+                .unwrap_err()
+                .contains("503")
+        );
+        assert!(
+            probe(serve_once(""))
+                .unwrap_err()
+                .contains("no healthy server")
+        );
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        assert!(probe(closed).unwrap_err().contains("refused"));
+    }
+
+    #[test]
+    fn any_address_is_probed_on_the_loopback() {
+        assert_eq!(
+            reachable("0.0.0.0:8256".parse().unwrap()).to_string(),
+            "127.0.0.1:8256"
+        );
+        assert_eq!(
+            reachable("[::]:8256".parse().unwrap()).to_string(),
+            "[::1]:8256"
+        );
+    }
+}

@@ -1,0 +1,636 @@
+//! The whole server without its sockets and its clock: connections, rooms, limits. Pure, so that tests drive it in virtual time.
+//!
+//! # Contract
+//! - [`Hub::connect`], [`Hub::handle_bytes`], [`Hub::handle_closed`], [`Hub::handle_timeout`] and [`Hub::shut_down`] tell it what happened.
+//! - After each of them ask [`Hub::poll_output`] until it gives `None`; for each connection it names, write what
+//!   [`Hub::next_output`] gives and report it with [`Hub::sent`], or with [`Hub::blocked`] when the peer takes no more for now.
+//!   Once it takes more again, go on with [`Hub::next_output`]. [`Hub::poll_event`] gives what is worth a log line.
+//! - Sleep until [`Hub::poll_timeout`], then call [`Hub::handle_timeout`] while that lies in the past: each call does one piece of work.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use slotmap::SlotMap;
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::mixer::MixRule;
+use talkspurt_core::session::{
+    HelloRequest, SESSION_RATE, ServerEvent, ServerSessionConfig, session_frame_samples,
+};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{
+    ByeReason, PROTOCOL_VERSION, ParticipantId, ParticipantName, RejectReason, RoomName,
+    ServerPacket, Welcome,
+};
+
+use crate::connection::{Connection, Connections};
+use crate::counters::{Counters, FrameCounters, Gauges};
+use crate::deadlines::{Deadlines, Due};
+use crate::mixdown::{Mixdown, encode};
+use crate::outbox::Outbox;
+use crate::participant::Participant;
+use crate::room::{Outlet, Room};
+
+slotmap::new_key_type! {
+    /// A connection.
+    pub struct ConnId;
+    /// A room.
+    pub struct RoomId;
+}
+
+/// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
+const HANDSHAKES_SPARE: usize = 256;
+/// Control packets that may wait for one consumer, in bytes: a thousand roster changes.
+const CONTROL_BYTES: usize = 32 * 1024;
+/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
+const ROSTER_ENTRY_BYTES: usize = 48;
+
+/// What the hub needs to know of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct HubConfig {
+    /// The frame duration of every session.
+    pub frame: FrameDuration,
+    /// How voices become one.
+    pub mix_rule: MixRule,
+    /// Participants in all rooms.
+    pub max_participants: usize,
+    /// Participants in one room.
+    pub room_capacity: usize,
+    /// From connecting to a valid Hello.
+    pub handshake_timeout: Duration,
+    /// Silence after which a peer is dropped.
+    pub idle_timeout: Duration,
+}
+
+impl From<&crate::config::Config> for HubConfig {
+    fn from(config: &crate::config::Config) -> Self {
+        Self {
+            frame: config.frame_duration,
+            mix_rule: config.mix_rule,
+            max_participants: config.max_participants,
+            room_capacity: config.room_capacity,
+            handshake_timeout: config.handshake_timeout.into(),
+            idle_timeout: config.idle_timeout.into(),
+        }
+    }
+}
+
+/// What is to be done with a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output<'a> {
+    /// Write these.
+    Bytes(&'a [u8]),
+    /// Nothing for now.
+    Nothing,
+    /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.
+    Close {
+        /// Some output was never taken.
+        unsent: bool,
+    },
+}
+
+/// What [`Hub::handle_timeout`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It mixed one frame of one room.
+    Tick,
+    /// Something else, or nothing.
+    Other,
+}
+
+/// Something worth a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Someone joined a room (and made it, if he is its first).
+    Joined {
+        /// His connection.
+        conn: ConnId,
+        /// His number.
+        id: ParticipantId,
+        /// His name.
+        name: ParticipantName,
+        /// The room.
+        room: RoomName,
+        /// Those in it now.
+        participants: usize,
+    },
+    /// Someone left a room (and ended it, if he was its last).
+    Left {
+        /// His connection.
+        conn: ConnId,
+        /// His number.
+        id: ParticipantId,
+        /// His name.
+        name: ParticipantName,
+        /// The room.
+        room: RoomName,
+        /// Those in it now.
+        participants: usize,
+        /// Why.
+        reason: ByeReason,
+    },
+    /// A connection was refused before it joined.
+    Refused {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: RejectReason,
+    },
+}
+
+/// Connections and rooms.
+#[derive(Debug)]
+pub struct Hub {
+    config: HubConfig,
+    connections: Connections,
+    rooms: SlotMap<RoomId, Room>,
+    room_names: HashMap<RoomName, RoomId>,
+    ids: HashSet<u16>,
+    next_id: u16,
+    mixdown: Mixdown,
+    deadlines: Deadlines,
+    events: VecDeque<Event>,
+    counters: Counters,
+    stopping: bool,
+}
+
+impl Hub {
+    /// A hub that nobody has come to.
+    pub fn new(config: HubConfig) -> Self {
+        Self {
+            config,
+            connections: Connections::default(),
+            rooms: SlotMap::with_key(),
+            room_names: HashMap::new(),
+            ids: HashSet::new(),
+            next_id: 0,
+            mixdown: Mixdown::new(config.mix_rule, session_frame_samples(config.frame)),
+            deadlines: Deadlines::default(),
+            events: VecDeque::new(),
+            counters: Counters::with_all_reasons(),
+            stopping: false,
+        }
+    }
+
+    /// Someone connected. `None`: too many connections have not joined yet, or the server is stopping; drop it.
+    pub fn connect(&mut self, now: Instant) -> Option<ConnId> {
+        if self.stopping || self.handshakes() >= self.config.max_participants + HANDSHAKES_SPARE {
+            self.counters.refused(RejectReason::ServerFull);
+            return None;
+        }
+        let session = ServerSessionConfig {
+            handshake_timeout: self.config.handshake_timeout,
+            idle_timeout: self.config.idle_timeout,
+            frame: self.config.frame,
+        };
+        let outbox_bytes = CONTROL_BYTES + self.config.room_capacity * ROSTER_ENTRY_BYTES;
+        let outbox = Outbox::new(self.config.frame, outbox_bytes);
+        let id = self
+            .connections
+            .insert(Connection::new(session, outbox, now));
+        self.arm(id);
+        Some(id)
+    }
+
+    /// Bytes came, in any chunking.
+    pub fn handle_bytes(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
+        self.counters.bytes_in += bytes.len() as u64;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(connection) = self.connections.get_mut(id) else {
+                return;
+            };
+            if connection.is_closing() {
+                return;
+            }
+            let place = connection.place;
+            let (is_packet, voice, left) = connection.feed(rest, now);
+            rest = left;
+            self.counters.packets_in += u64::from(is_packet);
+            if let (Some(voice), Some((room_id, member))) = (voice, place)
+                && let Some(room) = self.rooms.get_mut(room_id)
+            {
+                match room.push_voice(member, &voice, now) {
+                    Ok(taken) => {
+                        if let Some(tick) = room.voice_taken(member, taken, &mut self.connections) {
+                            self.deadlines.push(tick, Due::Tick(room_id));
+                        }
+                    }
+                    Err(_) => self.end(id, ByeReason::ProtocolError),
+                }
+            }
+            self.after(id, now);
+        }
+        self.drop_overflowed(now);
+    }
+
+    /// The connection is gone: closed by the peer, or broken.
+    pub fn handle_closed(&mut self, id: ConnId, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.session.handle_disconnect();
+            self.after(id, now);
+            self.connections.remove(id);
+            self.drop_overflowed(now);
+        }
+    }
+
+    /// When to call [`Hub::handle_timeout`]; at times earlier than anything is due. `None`: only input can change anything.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.earliest()
+    }
+
+    /// Does the earliest piece of work that is due, if any.
+    pub fn handle_timeout(&mut self, now: Instant) -> Work {
+        match self.deadlines.pop_due(now) {
+            Some((at, Due::Tick(id))) => self.tick(id, at, now),
+            Some((at, Due::Connection(id))) => {
+                self.look_at(id, at, now);
+                self.drop_overflowed(now);
+                Work::Other
+            }
+            None => Work::Other,
+        }
+    }
+
+    /// The next connection that has output or is to be closed.
+    pub fn poll_output(&mut self) -> Option<ConnId> {
+        self.connections.poll_ready()
+    }
+
+    /// What is to be done with a connection.
+    pub fn next_output(&mut self, id: ConnId, now: Instant) -> Output<'_> {
+        if self
+            .connections
+            .get(id)
+            .is_some_and(|connection| connection.is_done(now))
+        {
+            let unsent = self
+                .connections
+                .remove(id)
+                .is_some_and(|connection| !connection.outbox.is_empty());
+            return Output::Close { unsent };
+        }
+        match self
+            .connections
+            .get_mut(id)
+            .and_then(|connection| connection.outbox.next_bytes())
+        {
+            Some(bytes) => Output::Bytes(bytes),
+            None => Output::Nothing,
+        }
+    }
+
+    /// The peer took the first `count` of the bytes.
+    pub fn sent(&mut self, id: ConnId, count: usize) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            self.counters.bytes_out += count as u64;
+            self.counters.packets_out += u64::from(connection.outbox.sent(count));
+        }
+    }
+
+    /// The peer takes no more for now.
+    pub fn blocked(&mut self, id: ConnId, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.outbox.blocked(now);
+        }
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says Bye to everyone, and lets nobody in from now on.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.stopping = true;
+        for id in self.connections.ids() {
+            // Nobody is told that the others leave: all do.
+            self.leave(id, ByeReason::Stopping, false);
+            self.end(id, ByeReason::Stopping);
+            self.after(id, now);
+        }
+    }
+
+    /// Counts since the start. The frames of those who are here are in [`Hub::frame_counters`].
+    pub fn counters(&self) -> Counters {
+        Counters {
+            encodings: self.mixdown.encodings(),
+            slow_consumer_drops: self.connections.voice_drops(),
+            ..self.counters.clone()
+        }
+    }
+
+    /// What befell the frames of all talkers, those who have left among them.
+    pub fn frame_counters(&self) -> FrameCounters {
+        let mut frames = self.counters.frames;
+        for participant in self.rooms.values().flat_map(Room::participants) {
+            frames.add(&participant.jitter_stats());
+        }
+        frames
+    }
+
+    /// What is true right now.
+    pub fn gauges(&self) -> Gauges {
+        let talkers = self
+            .rooms
+            .values()
+            .flat_map(Room::participants)
+            .filter(|participant| participant.is_talking());
+        Gauges {
+            rooms: self.rooms.len(),
+            participants: self.ids.len(),
+            talkers: talkers.count(),
+            handshakes: self.handshakes(),
+        }
+    }
+
+    /// All rooms, in no order.
+    pub fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.values()
+    }
+
+    /// Voice packets that a connection lost by reading too slowly.
+    pub fn voice_dropped(&self, id: ConnId) -> u64 {
+        self.connections
+            .get(id)
+            .map_or(0, |connection| connection.outbox.voice_dropped())
+    }
+
+    fn handshakes(&self) -> usize {
+        self.connections.count() - self.ids.len()
+    }
+
+    fn tick(&mut self, id: RoomId, at: Instant, now: Instant) -> Work {
+        let Some(room) = self
+            .rooms
+            .get_mut(id)
+            .filter(|room| room.next_tick() == Some(at))
+        else {
+            return Work::Other;
+        };
+        self.counters.ticks += 1;
+        self.counters.ticks_skipped += room.tick(now, &mut self.mixdown, &mut self.connections);
+        if let Some(next) = room.next_tick() {
+            self.deadlines.push(next, Due::Tick(id));
+        }
+        self.drop_overflowed(now);
+        Work::Tick
+    }
+
+    /// A connection's deadline has come, or what was its deadline before something came from it.
+    fn look_at(&mut self, id: ConnId, at: Instant, now: Instant) {
+        let idle_timeout = self.config.idle_timeout;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if connection.armed != Some(at) {
+            return;
+        }
+        connection.armed = None;
+        if connection
+            .poll_timeout(idle_timeout)
+            .is_some_and(|due| due <= now)
+        {
+            if connection.is_done(now) {
+                self.connections.mark_ready(id);
+                return;
+            }
+            connection.session.handle_timeout(now);
+            if connection
+                .outbox
+                .stalled_since()
+                .is_some_and(|since| since + idle_timeout <= now)
+            {
+                self.end(id, ByeReason::SlowConsumer);
+            }
+            self.after(id, now);
+        }
+        self.arm(id);
+    }
+
+    /// Has the hub look at a connection when its deadline comes. A deadline that moved back needs nothing: it is looked at early once.
+    fn arm(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Some(due) = connection.poll_timeout(self.config.idle_timeout) else {
+            return;
+        };
+        if connection.armed.is_none_or(|armed| due < armed) {
+            connection.armed = Some(due);
+            self.deadlines.push(due, Due::Connection(id));
+        }
+    }
+
+    /// Ends a session from this side; [`Hub::after`] has to follow.
+    fn end(&mut self, id: ConnId, reason: ByeReason) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            if reason == ByeReason::SlowConsumer {
+                connection.outbox.clear_unsent();
+            }
+            connection.session.end(reason);
+        }
+    }
+
+    /// Does what the session's events ask for, and takes what it has to say.
+    fn after(&mut self, id: ConnId, now: Instant) {
+        loop {
+            while let Some(event) = self
+                .connections
+                .get_mut(id)
+                .and_then(|connection| connection.session.poll_event())
+            {
+                self.handle_event(id, event);
+            }
+            let Some(connection) = self.connections.get_mut(id) else {
+                return;
+            };
+            if !connection.settle(now) {
+                break;
+            }
+        }
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        if !connection.outbox.is_empty() || connection.is_closing() {
+            self.connections.mark_ready(id);
+        }
+        self.arm(id);
+    }
+
+    fn handle_event(&mut self, id: ConnId, event: ServerEvent) {
+        match event {
+            ServerEvent::Hello(request) => self.join(id, request),
+            ServerEvent::Muted(muted) => {
+                if let Some((room, member)) = self
+                    .connections
+                    .get(id)
+                    .and_then(|connection| connection.place)
+                    && let Some(room) = self.rooms.get_mut(room)
+                {
+                    room.set_muted(member, muted, &mut self.connections);
+                }
+            }
+            ServerEvent::Left(reason) => self.leave(id, reason, true),
+            ServerEvent::Refused(reason) => {
+                self.counters.refused(reason);
+                self.events.push_back(Event::Refused { conn: id, reason });
+            }
+        }
+    }
+
+    fn join(&mut self, id: ConnId, request: HelloRequest) {
+        if let Some((reason, text)) = self.objection(&request) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.session.reject(reason, text);
+            }
+            return;
+        }
+        let participant_id = self.new_id();
+        let room_id = *self
+            .room_names
+            .entry(request.room.clone())
+            .or_insert_with(|| {
+                self.rooms
+                    .insert(Room::new(request.room.clone(), self.config.frame))
+            });
+        let room = &mut self.rooms[room_id];
+        let mut newcomer = Participant::new(
+            id,
+            participant_id,
+            request.name.clone(),
+            request.codec,
+            self.config.frame,
+        );
+        newcomer.set_muted(request.muted);
+        let member = room.join(newcomer, &mut self.connections);
+        let participants = room.len();
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.session.accept();
+            connection.place = Some((room_id, member));
+        }
+        self.welcome(id, participant_id, room_id, &request);
+        self.events.push_back(Event::Joined {
+            conn: id,
+            id: participant_id,
+            name: request.name,
+            room: request.room,
+            participants,
+        });
+    }
+
+    /// Why a Hello cannot be granted, and what to do about it.
+    fn objection(&self, request: &HelloRequest) -> Option<(RejectReason, String)> {
+        let room = self
+            .room_names
+            .get(&request.room)
+            .and_then(|id| self.rooms.get(*id));
+        let HubConfig {
+            max_participants,
+            room_capacity,
+            idle_timeout,
+            ..
+        } = self.config;
+        if self.stopping {
+            Some((
+                RejectReason::Stopping,
+                "the server is stopping: try again in a moment".to_owned(),
+            ))
+        } else if room.is_some_and(|room| room.has_name(&request.name)) {
+            let wait_secs = idle_timeout.as_ms().div_ceil(1_000);
+            let text = format!(
+                "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
+            );
+            Some((RejectReason::NameTaken, text))
+        } else if self.ids.len() >= max_participants {
+            let text =
+                format!("all {max_participants} places on this server are taken: try again later");
+            Some((RejectReason::ServerFull, text))
+        } else if room.is_some_and(|room| room.len() >= room_capacity) {
+            let text = format!(
+                "all {room_capacity} places in this room are taken: choose another room, or try again later"
+            );
+            Some((RejectReason::RoomFull, text))
+        } else {
+            None
+        }
+    }
+
+    fn welcome(&mut self, conn: ConnId, id: ParticipantId, room: RoomId, request: &HelloRequest) {
+        let roster = self.rooms[room].roster();
+        let welcome = encode(&ServerPacket::Welcome(Welcome {
+            version: PROTOCOL_VERSION,
+            id,
+            codec: request.codec.id(),
+            rate_hz: SESSION_RATE.hz(),
+            frame_ms: self.config.frame.ms(),
+            idle_timeout_ms: self
+                .config
+                .idle_timeout
+                .as_ms()
+                .try_into()
+                .unwrap_or(u32::MAX),
+            roster_len: roster.len,
+            roster: roster.first,
+        }));
+        self.connections.control(conn, &welcome);
+        for page in roster.others {
+            self.connections
+                .control(conn, &encode(&ServerPacket::Roster(page)));
+        }
+    }
+
+    fn leave(&mut self, conn: ConnId, reason: ByeReason, tell_others: bool) {
+        let Some((room_id, member)) = self
+            .connections
+            .get_mut(conn)
+            .and_then(|connection| connection.place.take())
+        else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(room_id) else {
+            return;
+        };
+        let gone = if tell_others {
+            room.leave(member, &mut self.connections)
+        } else {
+            room.remove(member)
+        };
+        let Some(gone) = gone else { return };
+        self.ids.remove(&gone.id.0);
+        self.counters.frames.add(&gone.jitter_stats());
+        self.counters.left(reason);
+        let (room, participants) = (room.name().clone(), room.len());
+        if participants == 0 {
+            self.rooms.remove(room_id);
+            self.room_names.remove(&room);
+        }
+        self.events.push_back(Event::Left {
+            conn,
+            id: gone.id,
+            name: gone.name,
+            room,
+            participants,
+            reason,
+        });
+    }
+
+    /// The next number that nobody has; numbers come back as late as possible. There are fewer participants than numbers.
+    fn new_id(&mut self) -> ParticipantId {
+        loop {
+            self.next_id = self.next_id.wrapping_add(1);
+            if self.ids.insert(self.next_id) {
+                return ParticipantId(self.next_id);
+            }
+        }
+    }
+
+    /// Ends the sessions of those for whom control packets have piled up; which makes control packets for others.
+    fn drop_overflowed(&mut self, now: Instant) {
+        while let Some(id) = self.connections.poll_overflowed() {
+            self.end(id, ByeReason::SlowConsumer);
+            self.after(id, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

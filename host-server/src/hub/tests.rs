@@ -1,0 +1,307 @@
+//! The hub in virtual time, driven with raw packets.
+
+use talkspurt_core::codec::Codec;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::wire::{
+    ClientPacket, ENCODED_MAX, Hello, ParticipantFlags, Voice, emit, parse,
+};
+
+use super::*;
+
+mod limits;
+mod rosters;
+mod voice;
+
+const SAMPLES: usize = 320;
+const FRAME: Duration = Duration::from_ms(20);
+
+fn config() -> HubConfig {
+    HubConfig {
+        frame: FrameDuration::Ms20,
+        mix_rule: MixRule::Mean,
+        max_participants: 100,
+        room_capacity: 64,
+        handshake_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(15),
+    }
+}
+
+/// A hub and what its peers have received.
+struct Bench {
+    hub: Hub,
+    now: Instant,
+    peers: Vec<Peer>,
+    events: Vec<Event>,
+    ticks: usize,
+}
+
+/// One connection as the other end sees it.
+struct Peer {
+    conn: Option<ConnId>,
+    deframer: Deframer,
+    /// Whether it takes what is sent to it.
+    reads: bool,
+    received: Vec<Received>,
+    closed: bool,
+    spoken: u16,
+}
+
+/// A server packet, owned.
+#[derive(Clone, Debug, PartialEq)]
+enum Received {
+    Welcome {
+        id: u16,
+        codec: u8,
+        roster: Vec<(u16, String, u8)>,
+        roster_len: u16,
+    },
+    Roster(Vec<(u16, String, u8)>),
+    Joined(u16, String),
+    Left(u16),
+    State(u16, ParticipantFlags),
+    Voice {
+        seq: u16,
+        timestamp: u32,
+        terminator: bool,
+        samples: Vec<i16>,
+        at: Instant,
+    },
+    Reject(RejectReason, String),
+    Bye(ByeReason),
+    Pong(u32),
+}
+
+impl Bench {
+    fn new(config: HubConfig) -> Self {
+        Self {
+            hub: Hub::new(config),
+            now: Instant::from_micros(1_000_000),
+            peers: Vec::new(),
+            events: Vec::new(),
+            ticks: 0,
+        }
+    }
+
+    fn connect(&mut self) -> usize {
+        let conn = self.hub.connect(self.now);
+        let peer = Peer {
+            conn,
+            deframer: Deframer::new(),
+            reads: true,
+            received: vec![],
+            closed: false,
+            spoken: 0,
+        };
+        self.peers.push(peer);
+        self.peers.len() - 1
+    }
+
+    /// Connects and joins; gives the peer.
+    fn join(&mut self, room: &str, name: &str) -> usize {
+        self.join_with(room, name, Codec::Pcm16)
+    }
+
+    fn join_with(&mut self, room: &str, name: &str, codec: Codec) -> usize {
+        let peer = self.connect();
+        self.hello(peer, room, name, codec);
+        peer
+    }
+
+    fn hello(&mut self, peer: usize, room: &str, name: &str, codec: Codec) {
+        let codecs = &[codec.id()];
+        let mut hello = Hello {
+            version: PROTOCOL_VERSION,
+            room,
+            name,
+            codecs,
+            rates_hz: Default::default(),
+            muted: false,
+            credentials: &[],
+        };
+        hello.rates_hz.push(16_000).unwrap();
+        self.send(peer, &ClientPacket::Hello(hello));
+    }
+
+    fn send(&mut self, peer: usize, packet: &ClientPacket<'_>) {
+        let mut bytes = [0; ENCODED_MAX];
+        let len = emit(packet, &mut bytes).unwrap();
+        self.send_bytes(peer, &bytes[..len]);
+    }
+
+    fn send_bytes(&mut self, peer: usize, bytes: &[u8]) {
+        if let Some(conn) = self.peers[peer].conn {
+            self.hub.handle_bytes(conn, bytes, self.now);
+        }
+        self.deliver();
+    }
+
+    /// A frame in which every sample is `value`.
+    fn speak(&mut self, peer: usize, value: i16, terminator: bool) {
+        let payload: Vec<u8> = value.to_le_bytes().repeat(SAMPLES);
+        self.speak_payload(peer, &payload, terminator);
+    }
+
+    fn speak_payload(&mut self, peer: usize, payload: &[u8], terminator: bool) {
+        self.peers[peer].spoken += 1;
+        let number = self.peers[peer].spoken;
+        let voice = Voice {
+            seq: Seq(number),
+            timestamp_frames: number.into(),
+            terminator,
+            payload,
+        };
+        self.send(peer, &ClientPacket::Voice(voice));
+    }
+
+    fn close(&mut self, peer: usize) {
+        if let Some(conn) = self.peers[peer].conn.take() {
+            self.hub.handle_closed(conn, self.now);
+        }
+        self.deliver();
+    }
+
+    /// Lets time pass, doing all that is due on its way.
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.hub.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.ticks += usize::from(self.hub.handle_timeout(self.now) == Work::Tick);
+            self.deliver();
+        }
+        self.now = end;
+    }
+
+    /// Time passes unnoticed: the server was not scheduled.
+    fn oversleep(&mut self, span: Duration) {
+        self.now += span;
+    }
+
+    fn deliver(&mut self) {
+        while let Some(conn) = self.hub.poll_output() {
+            self.deliver_to(conn);
+        }
+        self.events
+            .extend(std::iter::from_fn(|| self.hub.poll_event()));
+    }
+
+    fn deliver_to(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.conn == Some(conn)) else {
+            return;
+        };
+        loop {
+            match self.hub.next_output(conn, self.now) {
+                Output::Bytes(_) if !peer.reads => return self.hub.blocked(conn, self.now),
+                Output::Bytes(bytes) => {
+                    let count = bytes.len();
+                    peer.take(bytes, self.now);
+                    self.hub.sent(conn, count);
+                }
+                Output::Nothing => return,
+                Output::Close { .. } => {
+                    (peer.closed, peer.conn) = (true, None);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_received(&mut self, peer: usize) -> Vec<Received> {
+        std::mem::take(&mut self.peers[peer].received)
+    }
+
+    fn forget_received(&mut self) {
+        self.peers.iter_mut().for_each(|peer| peer.received.clear());
+    }
+
+    /// The voice packets that a peer got: (sample value, terminator), where all samples are equal.
+    fn heard(&self, peer: usize) -> Vec<(Option<i16>, bool)> {
+        let level = |samples: &[i16]| {
+            assert!(
+                samples.windows(2).all(|pair| pair[0] == pair[1]),
+                "not constant: {samples:?}"
+            );
+            samples.first().copied()
+        };
+        self.voices(peer)
+            .map(|(_, terminator, samples)| (level(samples), terminator))
+            .collect()
+    }
+
+    /// (seq, terminator, samples) of the voice packets that a peer got.
+    fn voices(&self, peer: usize) -> impl Iterator<Item = (u16, bool, &[i16])> {
+        self.peers[peer]
+            .received
+            .iter()
+            .filter_map(|received| match received {
+                Received::Voice {
+                    seq,
+                    terminator,
+                    samples,
+                    ..
+                } => Some((*seq, *terminator, &samples[..])),
+                _ => None,
+            })
+    }
+}
+
+impl Peer {
+    fn take(&mut self, mut bytes: &[u8], at: Instant) {
+        while !bytes.is_empty() {
+            let (feed, rest) = self.deframer.feed(bytes);
+            match feed {
+                Feed::Packet(packet) => self
+                    .received
+                    .push(Received::owned(parse(packet).unwrap(), at)),
+                Feed::NeedMore => {}
+                Feed::Bad { reason, .. } => panic!("the server sent garbage: {reason:?}"),
+            }
+            bytes = rest;
+        }
+    }
+}
+
+impl Received {
+    fn owned(packet: ServerPacket<'_>, at: Instant) -> Self {
+        let page = |page: &[talkspurt_core::wire::RosterEntry<'_>]| {
+            page.iter()
+                .map(|entry| (entry.id.0, entry.name.to_owned(), entry.flags.0))
+                .collect()
+        };
+        match packet {
+            ServerPacket::Welcome(w) => Self::Welcome {
+                id: w.id.0,
+                codec: w.codec,
+                roster: page(&w.roster),
+                roster_len: w.roster_len,
+            },
+            ServerPacket::Roster(entries) => Self::Roster(page(&entries)),
+            ServerPacket::Joined(entry) => Self::Joined(entry.id.0, entry.name.to_owned()),
+            ServerPacket::Left(id) => Self::Left(id.0),
+            ServerPacket::State(id, flags) => Self::State(id.0, flags),
+            ServerPacket::Voice(voice) => {
+                let codec = if voice.payload.len() == 163 {
+                    Codec::ImaAdpcm
+                } else {
+                    Codec::Pcm16
+                };
+                let mut samples = vec![0; if voice.payload.is_empty() { 0 } else { SAMPLES }];
+                if !samples.is_empty() {
+                    codec.decode(voice.payload, &mut samples).unwrap();
+                }
+                let (seq, timestamp) = (voice.seq.0, voice.timestamp_frames);
+                Self::Voice {
+                    seq,
+                    timestamp,
+                    terminator: voice.terminator,
+                    samples,
+                    at,
+                }
+            }
+            ServerPacket::Reject(reason, text) => Self::Reject(reason, text.to_owned()),
+            ServerPacket::Bye(reason) => Self::Bye(reason),
+            ServerPacket::Pong(number) => Self::Pong(number),
+            ServerPacket::Ping(_) => panic!("servers do not ping"),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The program: reads its flags, binds its ports, serves until it is told to stop.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use talkspurt_server::config::{Args, Command, Config, LogFormat};
+use talkspurt_server::{health, net, run, shutdown};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        Some(Command::Health(health)) => health::probe(health.http),
+        None => serve(Config::from(args.serve)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            eprintln!("{line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config) -> Result<(), String> {
+    start_log(config.log_format);
+    // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the operator's decision.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        let stop =
+            shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let listener = net::bind(config.listen, "--listen").map_err(|error| error.to_string())?;
+        let http = net::bind(config.http, "--http").map_err(|error| error.to_string())?;
+        // Whoever started us may have closed our stdout, which is no reason not to serve.
+        let _ = writeln!(
+            io::stdout(),
+            "listening on {}\nhttp on {}",
+            address(&listener)?,
+            address(&http)?
+        );
+        run(listener, http, config, stop).await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn address(listener: &tokio::net::TcpListener) -> Result<String, String> {
+    listener
+        .local_addr()
+        .map(|address| address.to_string())
+        .map_err(|error| format!("cannot tell the port: {error}"))
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

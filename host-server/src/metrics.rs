@@ -1,0 +1,219 @@
+//! The counts as Prometheus reads them.
+//!
+//! The voice path adds to plain integers ([`Counters`]); a registry is made from them when a scrape asks, so that counting
+//! costs nothing and several servers can live in one process.
+
+use std::collections::BTreeMap;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::counters::{Counters, FrameCounters, Gauges};
+
+/// Upper bounds in seconds: a room of 8 mixes in tens of microseconds, and a tick that takes a frame (20 ms) is lost.
+const MIX_SECONDS: [f64; 10] = [
+    10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 20e-3,
+];
+
+/// How long mixes took. Filled by the shell, which has the clock.
+#[derive(Clone, Debug)]
+pub struct MixTimes(Histogram);
+
+impl Default for MixTimes {
+    fn default() -> Self {
+        Self(Histogram::new(MIX_SECONDS))
+    }
+}
+
+impl MixTimes {
+    /// One room's tick, from the first talker's decoding to the last listener's encoding, took so long.
+    pub fn observe(&self, took: std::time::Duration) {
+        self.0.observe(took.as_secs_f64());
+    }
+}
+
+/// All metrics in OpenMetrics text.
+pub fn render(
+    counters: &Counters,
+    frames: &FrameCounters,
+    gauges: &Gauges,
+    mix_times: &MixTimes,
+) -> String {
+    let mut page = PageRegistry(Registry::with_prefix("talkspurt"));
+    page.gauge("rooms", "Rooms with someone in them", gauges.rooms);
+    page.gauge(
+        "participants",
+        "Participants in all rooms",
+        gauges.participants,
+    );
+    page.gauge(
+        "talkers",
+        "Participants with a talkspurt running",
+        gauges.talkers,
+    );
+    page.gauge(
+        "handshakes",
+        "Connections that have not joined yet",
+        gauges.handshakes,
+    );
+    page.counter("packets_in", "Packets received", counters.packets_in);
+    page.counter("packets_out", "Packets sent", counters.packets_out);
+    page.counter(
+        "bytes_in",
+        "Bytes received from participants",
+        counters.bytes_in,
+    );
+    page.counter(
+        "bytes_out",
+        "Bytes sent to participants",
+        counters.bytes_out,
+    );
+    page.counter(
+        "frames_late",
+        "Voice frames that came after their turn",
+        frames.late,
+    );
+    page.counter("frames_lost", "Voice frames that never came", frames.lost);
+    page.counter(
+        "frames_concealed",
+        "Frames made up for late or lost ones",
+        frames.concealed,
+    );
+    page.counter(
+        "frames_skipped",
+        "Frames blended away to shorten the delay",
+        frames.skipped,
+    );
+    page.counter(
+        "frames_overflowed",
+        "Frames dropped because too many waited",
+        frames.overflowed,
+    );
+    page.counter(
+        "ticks",
+        "Frames mixed, one a room and frame period",
+        counters.ticks,
+    );
+    page.counter(
+        "ticks_skipped",
+        "Ticks given up because the server was late",
+        counters.ticks_skipped,
+    );
+    page.counter(
+        "encodings",
+        "Mixes rendered and encoded",
+        counters.encodings,
+    );
+    page.counter(
+        "slow_consumer_drops",
+        "Voice packets dropped for listeners who read too slowly",
+        counters.slow_consumer_drops,
+    );
+    page.by_reason(
+        "handshake_failures",
+        "Connections that never became a session",
+        &counters.handshake_failures,
+    );
+    page.by_reason(
+        "sessions_ended",
+        "Sessions that ended",
+        &counters.sessions_ended,
+    );
+    page.0.register(
+        "mix_seconds",
+        "Time to mix one frame of one room",
+        mix_times.0.clone(),
+    );
+    page.text()
+}
+
+struct PageRegistry(Registry);
+
+impl PageRegistry {
+    fn gauge(&mut self, name: &str, help: &str, value: usize) {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        self.0.register(name, help, gauge);
+    }
+
+    /// The name on the page gets `_total` at its end.
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        self.0.register(name, help, counter);
+    }
+
+    fn by_reason(&mut self, name: &str, help: &str, values: &BTreeMap<&'static str, u64>) {
+        let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        for (reason, value) in values {
+            family.get_or_create(&[("reason", reason)]).inc_by(*value);
+        }
+        self.0.register(name, help, family);
+    }
+
+    fn text(self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail, and every metric above is of a kind that can be written.
+        prometheus_client::encoding::text::encode(&mut text, &self.0)
+            .expect("metrics can be written as text");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_promised_metric_is_on_the_page_with_its_value() {
+        let mut counters = Counters {
+            packets_in: 1,
+            packets_out: 2,
+            bytes_in: 3,
+            bytes_out: 4,
+            ..Counters::default()
+        };
+        counters.slow_consumer_drops = 5;
+        counters.handshake_failures.insert("name_taken", 6);
+        let frames = FrameCounters {
+            late: 7,
+            lost: 8,
+            concealed: 9,
+            ..FrameCounters::default()
+        };
+        let gauges = Gauges {
+            rooms: 10,
+            participants: 11,
+            talkers: 12,
+            handshakes: 0,
+        };
+        let mix_times = MixTimes::default();
+        mix_times.observe(std::time::Duration::from_micros(30));
+        let text = render(&counters, &frames, &gauges, &mix_times);
+        for line in [
+            "talkspurt_rooms 10",
+            "talkspurt_participants 11",
+            "talkspurt_talkers 12",
+            "talkspurt_packets_in_total 1",
+            "talkspurt_packets_out_total 2",
+            "talkspurt_bytes_in_total 3",
+            "talkspurt_bytes_out_total 4",
+            "talkspurt_slow_consumer_drops_total 5",
+            "talkspurt_handshake_failures_total{reason=\"name_taken\"} 6",
+            "talkspurt_frames_late_total 7",
+            "talkspurt_frames_lost_total 8",
+            "talkspurt_frames_concealed_total 9",
+            "talkspurt_mix_seconds_bucket{le=\"0.00005\"} 1",
+            "talkspurt_mix_seconds_count 1",
+            "# EOF",
+        ] {
+            assert!(
+                text.lines().any(|l| l.starts_with(line)),
+                "{line} is missing in\n{text}"
+            );
+        }
+    }
+}

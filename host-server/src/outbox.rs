@@ -1,0 +1,233 @@
+//! What waits to be sent to one connection, bounded.
+//!
+//! Control packets (roster, Welcome, Bye) are never dropped: a consumer for whom they pile up is told so by [`Overflow`] and is
+//! to be disconnected. Of voice only the newest [`VOICE_BACKLOG_MS`] wait: who reads too slowly loses old voice, and
+//! nobody else anything. A packet is shared by all who get it, so that one encoding is stored once.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::time::Instant;
+
+/// One encoded packet, as it goes onto the stream.
+pub type Encoded = Rc<[u8]>;
+
+/// Voice older than this is not worth hearing: a listener who was stalled resumes with the last 200 ms.
+pub const VOICE_BACKLOG_MS: u32 = 200;
+
+/// The control packets waiting for a consumer have outgrown their bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// The bounded queue in front of one connection's socket.
+#[derive(Debug)]
+pub struct Outbox {
+    /// The packet being written, and how much of it is.
+    current: Option<(Encoded, usize)>,
+    control: VecDeque<Encoded>,
+    control_bytes: usize,
+    control_bytes_max: usize,
+    voice: VecDeque<Encoded>,
+    voice_frames_max: usize,
+    voice_dropped: u64,
+    stalled_since: Option<Instant>,
+}
+
+impl Outbox {
+    /// An empty outbox that lets `control_bytes_max` bytes of control packets wait.
+    pub fn new(frame_duration: FrameDuration, control_bytes_max: usize) -> Self {
+        Self {
+            current: None,
+            control: VecDeque::new(),
+            control_bytes: 0,
+            control_bytes_max,
+            voice: VecDeque::new(),
+            voice_frames_max: frame_duration.frames_in_ms(VOICE_BACKLOG_MS) as usize,
+            voice_dropped: 0,
+            stalled_since: None,
+        }
+    }
+
+    /// Appends a control packet; it goes out before any voice that waits.
+    pub fn push_control(&mut self, packet: Encoded) -> Result<(), Overflow> {
+        if self.control_bytes + packet.len() > self.control_bytes_max {
+            return Err(Overflow);
+        }
+        self.control_bytes += packet.len();
+        self.control.push_back(packet);
+        Ok(())
+    }
+
+    /// Appends a voice packet; the oldest that waits makes room for it. Returns how many were dropped (0 or 1).
+    pub fn push_voice(&mut self, packet: Encoded) -> u64 {
+        let full = self.voice.len() == self.voice_frames_max;
+        if full {
+            self.voice.pop_front();
+            self.voice_dropped += 1;
+        }
+        self.voice.push_back(packet);
+        u64::from(full)
+    }
+
+    /// The bytes to write next: the rest of the packet that was begun, else the next packet.
+    pub fn next_bytes(&mut self) -> Option<&[u8]> {
+        if self.current.is_none() {
+            let packet = match self.control.pop_front() {
+                Some(packet) => {
+                    self.control_bytes -= packet.len();
+                    packet
+                }
+                None => self.voice.pop_front()?,
+            };
+            self.current = Some((packet, 0));
+        }
+        self.current
+            .as_ref()
+            .map(|(packet, written)| &packet[*written..])
+    }
+
+    /// The first `count` bytes of [`next_bytes`](Self::next_bytes) were taken by the socket. True if that ended a packet.
+    pub fn sent(&mut self, count: usize) -> bool {
+        let Some((packet, written)) = self.current.as_mut() else {
+            return false;
+        };
+        *written += count;
+        assert!(*written <= packet.len(), "more sent than was there");
+        if count > 0 {
+            self.stalled_since = None;
+        }
+        let whole = *written == packet.len();
+        if whole {
+            self.current = None;
+        }
+        whole
+    }
+
+    /// The socket would not take more at `now`.
+    pub fn blocked(&mut self, now: Instant) {
+        self.stalled_since.get_or_insert(now);
+    }
+
+    /// Since when the socket has taken nothing although something waited; `None` while it takes.
+    pub fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since
+    }
+
+    /// Drops the voice that waits: the session is over.
+    pub fn drop_voice(&mut self) {
+        self.voice.clear();
+    }
+
+    /// Drops all that waits, except a packet that has been begun: the stream must not break off inside one.
+    pub fn clear_unsent(&mut self) {
+        self.drop_voice();
+        self.control.clear();
+        self.control_bytes = 0;
+        self.current.take_if(|(_, written)| *written == 0);
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none() && self.control.is_empty() && self.voice.is_empty()
+    }
+
+    /// Voice packets dropped so far because they waited too long.
+    pub fn voice_dropped(&self) -> u64 {
+        self.voice_dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(byte: u8, len: usize) -> Encoded {
+        vec![byte; len].into()
+    }
+
+    fn outbox() -> Outbox {
+        Outbox::new(FrameDuration::Ms20, 100)
+    }
+
+    /// Writes everything, `chunk` bytes a call.
+    fn drain(outbox: &mut Outbox, chunk: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(next) = outbox.next_bytes() {
+            let count = next.len().min(chunk);
+            bytes.extend_from_slice(&next[..count]);
+            outbox.sent(count);
+        }
+        bytes
+    }
+
+    #[test]
+    fn control_overtakes_voice_but_never_a_packet_that_was_begun() {
+        let mut outbox = outbox();
+        outbox.push_voice(packet(1, 4));
+        outbox.push_voice(packet(2, 4));
+        outbox.next_bytes();
+        assert!(!outbox.sent(1), "a quarter of a packet is no packet");
+        outbox.push_control(packet(3, 2)).unwrap();
+        assert_eq!(drain(&mut outbox, 3), [1, 1, 1, 3, 3, 2, 2, 2, 2]);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn old_voice_makes_room_for_new() {
+        let mut outbox = outbox();
+        let dropped: u64 = (0..13).map(|n| outbox.push_voice(packet(n, 1))).sum();
+        assert_eq!(
+            (dropped, outbox.voice_dropped()),
+            (3, 3),
+            "200 ms are ten frames of 20 ms"
+        );
+        assert_eq!(drain(&mut outbox, 1), (3..13).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn control_is_bounded_by_bytes_and_never_dropped() {
+        let mut outbox = outbox();
+        outbox.push_control(packet(1, 60)).unwrap();
+        assert_eq!(outbox.push_control(packet(2, 41)), Err(Overflow));
+        outbox.push_control(packet(3, 40)).unwrap();
+        assert_eq!(drain(&mut outbox, 64).len(), 100);
+        outbox.push_control(packet(4, 100)).unwrap();
+    }
+
+    #[test]
+    fn a_stall_lasts_until_a_byte_is_taken() {
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        let mut outbox = outbox();
+        outbox.push_voice(packet(1, 4));
+        outbox.next_bytes();
+        outbox.blocked(at(10));
+        outbox.blocked(at(20));
+        assert_eq!(outbox.stalled_since(), Some(at(10)));
+        outbox.sent(1);
+        assert_eq!(outbox.stalled_since(), None);
+    }
+
+    #[test]
+    fn clearing_finishes_the_packet_that_was_begun() {
+        let mut outbox = outbox();
+        outbox.push_voice(packet(1, 4));
+        outbox.next_bytes();
+        outbox.sent(1);
+        outbox.push_voice(packet(2, 4));
+        outbox.push_control(packet(3, 4)).unwrap();
+        outbox.clear_unsent();
+        outbox.push_control(packet(4, 1)).unwrap();
+        assert_eq!(drain(&mut outbox, 9), [1, 1, 1, 4]);
+    }
+
+    #[test]
+    fn a_packet_is_stored_once_however_many_get_it() {
+        let shared = packet(7, 50);
+        let mut boxes = [outbox(), outbox()];
+        for outbox in &mut boxes {
+            outbox.push_voice(Rc::clone(&shared));
+        }
+        assert_eq!(Rc::strong_count(&shared), 3);
+    }
+}

@@ -1,0 +1,316 @@
+//! One participant of a room: who he is, what he says, what he hears. Pure.
+
+use talkspurt_core::codec::{Codec, CodecError};
+use talkspurt_core::downlink::Downlink;
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::jitter::{JitterConfig, JitterStats, PushOutcome};
+use talkspurt_core::level;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
+
+use crate::hub::ConnId;
+use crate::mixdown::{HeardFrame, Listener, Mixdown};
+
+/// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of 5 ms. What a longer stall of his
+/// connection brings at once is too old to be heard.
+const SLOTS: usize = 32;
+
+/// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits for a tick anyhow.
+const PREFILL_FRAMES: u16 = 0;
+
+/// For so long the first frame of a talkspurt waits at least. The frames after it may then come so much later than their period
+/// says before one has to be concealed; together with the wait for the tick it stays below one frame and 5 ms.
+pub const TALKSPURT_LEAD: Duration = Duration::from_ms(3);
+
+/// A participant, as his room sees him.
+#[derive(Debug)]
+pub struct Participant {
+    /// His connection.
+    pub conn: ConnId,
+    /// His number on this server.
+    pub id: ParticipantId,
+    /// His name, unique in the room.
+    pub name: ParticipantName,
+    /// Counts the joins to the room: gives the order of joining.
+    pub joined: u64,
+    /// His ears.
+    pub listener: Listener,
+    /// His frame in the tick that is being mixed.
+    pub heard: Option<HeardFrame>,
+    flags: ParticipantFlags,
+    frame: FrameDuration,
+    /// His voice on its way in. Listeners who never talk cost no buffer.
+    voice: Option<Box<Downlink<SLOTS>>>,
+    /// From when on his running talkspurt is heard.
+    heard_from: Instant,
+    level_rms: u16,
+}
+
+/// What a voice packet changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoiceTaken {
+    /// His flags changed: the roster has to be told.
+    pub flags_changed: bool,
+    /// He has frames to be mixed, from then on.
+    pub heard_from: Option<Instant>,
+}
+
+impl VoiceTaken {
+    /// The packet changed nothing.
+    pub const NOTHING: Self = Self {
+        flags_changed: false,
+        heard_from: None,
+    };
+}
+
+impl Participant {
+    /// One who has just joined.
+    pub fn new(
+        conn: ConnId,
+        id: ParticipantId,
+        name: ParticipantName,
+        codec: Codec,
+        frame: FrameDuration,
+    ) -> Self {
+        Self {
+            conn,
+            id,
+            name,
+            joined: 0,
+            listener: Listener::new(codec),
+            heard: None,
+            flags: ParticipantFlags::default(),
+            frame,
+            voice: None,
+            heard_from: Instant::ZERO,
+            level_rms: 0,
+        }
+    }
+
+    /// His line of the roster.
+    pub fn roster_entry(&self) -> RosterEntry<'_> {
+        RosterEntry {
+            id: self.id,
+            flags: self.flags,
+            name: &self.name,
+        }
+    }
+
+    /// What he is doing.
+    pub fn flags(&self) -> ParticipantFlags {
+        self.flags
+    }
+
+    /// Whether a talkspurt of his is running.
+    pub fn is_talking(&self) -> bool {
+        self.flags.has(ParticipantFlags::TALKING)
+    }
+
+    /// Whether he has muted himself.
+    pub fn is_muted(&self) -> bool {
+        self.flags.has(ParticipantFlags::MUTED)
+    }
+
+    /// Takes a voice packet. Voice of a muted participant is not heard.
+    ///
+    /// # Errors
+    /// A payload that is no frame of this session.
+    pub fn push_voice(
+        &mut self,
+        voice: &Voice<'_>,
+        now: Instant,
+    ) -> Result<VoiceTaken, CodecError> {
+        if self.is_muted() {
+            return Ok(VoiceTaken::NOTHING);
+        }
+        let (codec, frame) = (self.listener.codec(), self.frame);
+        let downlink = self.voice.get_or_insert_with(|| {
+            Box::new(Downlink::new(
+                codec,
+                frame,
+                JitterConfig::default_for(frame, PREFILL_FRAMES),
+            ))
+        });
+        let was_active = downlink.is_active();
+        let outcome = downlink.push(voice)?;
+        let taken = matches!(
+            outcome,
+            PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)
+        );
+        if taken && !was_active {
+            self.heard_from = now + TALKSPURT_LEAD;
+        }
+        let flags_changed = taken && self.set(ParticipantFlags::TALKING, !voice.terminator);
+        Ok(VoiceTaken {
+            flags_changed,
+            heard_from: self.is_active().then_some(self.heard_from),
+        })
+    }
+
+    /// Mutes or unmutes. True if that changes his flags.
+    pub fn set_muted(&mut self, muted: bool) -> bool {
+        if muted && let Some(voice) = &mut self.voice {
+            voice.clear();
+        }
+        let silenced = muted && self.set(ParticipantFlags::TALKING, false);
+        self.set(ParticipantFlags::MUTED, muted) || silenced
+    }
+
+    /// Gives his frame of the tick at `due` into the mix. True if his flags changed: his talkspurt broke off.
+    pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
+        self.heard = None;
+        let Some(voice) = self.voice.as_deref_mut().filter(|voice| voice.is_active()) else {
+            self.level_rms = 0;
+            return self.set(ParticipantFlags::TALKING, false);
+        };
+        if due < self.heard_from {
+            return false;
+        }
+        self.heard = mixdown.add(|frame| voice.pop(frame));
+        self.level_rms = self
+            .heard
+            .map_or(0, |frame| level::rms(mixdown.samples(frame)));
+        !self.is_active() && self.set(ParticipantFlags::TALKING, false)
+    }
+
+    /// Whether the room has to tick for him: he has frames to be mixed, or is owed the end of what he hears.
+    pub fn needs_tick(&self) -> bool {
+        self.is_active() || self.listener.is_streaming()
+    }
+
+    /// Loudness of his latest frame in the mix: RMS, 0 when he is not heard.
+    pub fn level_rms(&self) -> u16 {
+        if self.is_active() { self.level_rms } else { 0 }
+    }
+
+    /// Frames of his that wait.
+    pub fn depth_frames(&self) -> u16 {
+        self.voice.as_ref().map_or(0, |voice| voice.depth_frames())
+    }
+
+    /// What befell his frames on their way in.
+    pub fn jitter_stats(&self) -> JitterStats {
+        self.voice
+            .as_ref()
+            .map(|voice| *voice.stats())
+            .unwrap_or_default()
+    }
+
+    fn is_active(&self) -> bool {
+        self.voice.as_ref().is_some_and(|voice| voice.is_active())
+    }
+
+    /// Sets or clears flags; true if that changed them.
+    fn set(&mut self, flags: ParticipantFlags, on: bool) -> bool {
+        let before = self.flags;
+        self.flags = before.with(flags, on);
+        self.flags != before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use talkspurt_core::mixer::MixRule;
+    use talkspurt_core::seq::Seq;
+
+    const FRAME: [u8; 640] = [1; 640];
+
+    fn participant() -> Participant {
+        let name = ParticipantName::new("ada").unwrap();
+        Participant::new(
+            ConnId::default(),
+            ParticipantId(1),
+            name,
+            Codec::Pcm16,
+            FrameDuration::Ms20,
+        )
+    }
+
+    fn voice(number: u16, terminator: bool) -> Voice<'static> {
+        Voice {
+            seq: Seq(number),
+            timestamp_frames: number.into(),
+            terminator,
+            payload: &FRAME,
+        }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_ms(ms)
+    }
+
+    #[test]
+    fn talking_begins_with_the_first_packet_and_ends_with_the_terminator() {
+        let mut participant = participant();
+        assert!(
+            participant
+                .push_voice(&voice(1, false), at(0))
+                .unwrap()
+                .flags_changed
+        );
+        assert!(participant.is_talking());
+        assert!(
+            !participant
+                .push_voice(&voice(2, false), at(20))
+                .unwrap()
+                .flags_changed
+        );
+        assert!(
+            participant
+                .push_voice(&voice(3, true), at(40))
+                .unwrap()
+                .flags_changed
+        );
+        assert!(!participant.is_talking());
+    }
+
+    #[test]
+    fn a_talkspurt_that_breaks_off_ends_by_itself() {
+        let mut participant = participant();
+        let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+        participant.push_voice(&voice(1, false), at(0)).unwrap();
+        let ended_at = (1..).find(|tick| {
+            mixdown.begin();
+            participant.speak(at(tick * 20), &mut mixdown)
+        });
+        assert_eq!(ended_at, Some(7), "one frame, five concealed, silence");
+        assert!(!participant.is_talking() && !participant.needs_tick());
+        assert_eq!(participant.jitter_stats().concealed, 5);
+    }
+
+    #[test]
+    fn the_first_frame_waits_for_its_lead() {
+        let mut participant = participant();
+        let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+        let taken = participant.push_voice(&voice(1, false), at(18)).unwrap();
+        assert_eq!(taken.heard_from, Some(at(18) + TALKSPURT_LEAD));
+        assert!(!participant.speak(at(20), &mut mixdown) && participant.heard.is_none());
+        assert!(!participant.speak(at(40), &mut mixdown) && participant.heard.is_some());
+    }
+
+    #[test]
+    fn the_muted_are_not_heard() {
+        let mut participant = participant();
+        participant.push_voice(&voice(1, false), at(0)).unwrap();
+        assert!(participant.set_muted(true));
+        assert!(!participant.is_talking() && participant.is_muted() && !participant.needs_tick());
+        assert_eq!(
+            participant
+                .push_voice(&voice(2, false), at(20))
+                .unwrap()
+                .heard_from,
+            None
+        );
+        assert!(participant.set_muted(false) && !participant.set_muted(false));
+    }
+
+    #[test]
+    fn a_wrong_payload_is_an_error() {
+        let wrong = Voice {
+            payload: &FRAME[..7],
+            ..voice(1, false)
+        };
+        assert!(participant().push_voice(&wrong, at(0)).is_err());
+    }
+}

@@ -1,0 +1,257 @@
+//! One room: its participants, its roster, its ticks. Pure: packets go into an [`Outlet`], time is an argument.
+
+use slotmap::DenseSlotMap;
+use talkspurt_core::codec::CodecError;
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::time::Instant;
+use talkspurt_core::wire::{ROSTER_PAGE, RoomName, RosterPage, ServerPacket, Voice};
+
+use crate::hub::ConnId;
+use crate::mixdown::{Mixdown, SharedEncoders, encode};
+use crate::outbox::Encoded;
+use crate::participant::{Participant, VoiceTaken};
+
+slotmap::new_key_type! {
+    /// A participant's place in his room.
+    pub struct MemberId;
+}
+
+/// Missed ticks that are made up for at once: what a listener's jitter buffer takes without dropping. The rest is given up.
+const TICKS_MADE_UP_MAX: u64 = 5;
+
+/// Where a room's packets go.
+pub trait Outlet {
+    /// Never dropped.
+    fn control(&mut self, to: ConnId, packet: &Encoded);
+    /// The newest counts.
+    fn voice(&mut self, to: ConnId, packet: Encoded);
+}
+
+/// Who hears whom.
+#[derive(Debug)]
+pub struct Room {
+    name: RoomName,
+    frame: FrameDuration,
+    members: DenseSlotMap<MemberId, Participant>,
+    joins: u64,
+    encoders: SharedEncoders,
+    /// Frame periods that this room has mixed. Stands still while nobody talks.
+    ticks: u32,
+    /// When to tick next; `None` while nobody talks.
+    next_tick: Option<Instant>,
+}
+
+/// What a Welcome needs to know of the room.
+pub struct Roster<'a> {
+    /// Everyone, the newcomer among them.
+    pub len: u16,
+    /// The first page.
+    pub first: RosterPage<'a>,
+    /// The rest.
+    pub others: Vec<RosterPage<'a>>,
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(name: RoomName, frame: FrameDuration) -> Self {
+        Self {
+            name,
+            frame,
+            members: DenseSlotMap::with_key(),
+            joins: 0,
+            encoders: SharedEncoders::default(),
+            ticks: 0,
+            next_tick: None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// How long its frames are.
+    pub fn frame(&self) -> FrameDuration {
+        self.frame
+    }
+
+    /// How many are in it.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Whether someone in it has that name.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.members.values().any(|member| &*member.name == name)
+    }
+
+    /// Everyone in it, in no order.
+    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
+        self.members.values()
+    }
+
+    /// Lets someone in and tells the others. He gets the roster from [`Room::roster`].
+    pub fn join(&mut self, mut participant: Participant, outlet: &mut impl Outlet) -> MemberId {
+        self.broadcast(&ServerPacket::Joined(participant.roster_entry()), outlet);
+        self.joins += 1;
+        participant.joined = self.joins;
+        self.members.insert(participant)
+    }
+
+    /// Lets someone go and tells the others. Gives who it was.
+    pub fn leave(&mut self, member: MemberId, outlet: &mut impl Outlet) -> Option<Participant> {
+        let participant = self.remove(member)?;
+        self.broadcast(&ServerPacket::Left(participant.id), outlet);
+        Some(participant)
+    }
+
+    /// Lets someone go and tells nobody, as when all go.
+    pub fn remove(&mut self, member: MemberId) -> Option<Participant> {
+        self.members.remove(member)
+    }
+
+    /// The list of those in it now, in pages.
+    pub fn roster(&self) -> Roster<'_> {
+        let mut pages: Vec<RosterPage<'_>> = Vec::with_capacity(self.len().div_ceil(ROSTER_PAGE));
+        for member in self.members.values() {
+            if pages.last().is_none_or(|page| page.is_full()) {
+                pages.push(RosterPage::new());
+            }
+            let pushed = pages
+                .last_mut()
+                .map(|page| page.push(member.roster_entry()));
+            debug_assert!(
+                pushed.is_some_and(|pushed| pushed.is_ok()),
+                "the last page had room"
+            );
+        }
+        let mut pages = pages.into_iter();
+        Roster {
+            len: self.len() as u16,
+            first: pages.next().unwrap_or_default(),
+            others: pages.collect(),
+        }
+    }
+
+    /// Takes a talker's packet; the caller then passes what it changed to [`Room::voice_taken`].
+    ///
+    /// # Errors
+    /// A payload that is no frame of this session.
+    pub fn push_voice(
+        &mut self,
+        member: MemberId,
+        voice: &Voice<'_>,
+        now: Instant,
+    ) -> Result<VoiceTaken, CodecError> {
+        self.members
+            .get_mut(member)
+            .map_or(Ok(VoiceTaken::NOTHING), |participant| {
+                participant.push_voice(voice, now)
+            })
+    }
+
+    /// Tells everyone what a voice packet changed. If the room begins to tick by it, gives when.
+    pub fn voice_taken(
+        &mut self,
+        member: MemberId,
+        taken: VoiceTaken,
+        outlet: &mut impl Outlet,
+    ) -> Option<Instant> {
+        if taken.flags_changed {
+            self.broadcast_state(member, outlet);
+        }
+        if self.next_tick.is_some() {
+            return None;
+        }
+        self.next_tick = taken.heard_from;
+        self.next_tick
+    }
+
+    /// Someone muted or unmuted himself.
+    pub fn set_muted(&mut self, member: MemberId, muted: bool, outlet: &mut impl Outlet) {
+        if self
+            .members
+            .get_mut(member)
+            .is_some_and(|participant| participant.set_muted(muted))
+        {
+            self.broadcast_state(member, outlet);
+        }
+    }
+
+    /// When to [`Room::tick`] next; `None` while nobody talks.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.next_tick
+    }
+
+    /// Mixes one frame for everyone. Gives how many ticks were given up because it is too late for them.
+    pub fn tick(&mut self, now: Instant, mixdown: &mut Mixdown, outlet: &mut impl Outlet) -> u64 {
+        let Some(due) = self.next_tick else { return 0 };
+        self.ticks = self.ticks.wrapping_add(1);
+        mixdown.begin();
+        let mut broke_off = Vec::new();
+        for (member, participant) in &mut self.members {
+            if participant.speak(due, mixdown) {
+                broke_off.push(member);
+            }
+        }
+        for member in broke_off {
+            self.broadcast_state(member, outlet);
+        }
+        let mut goes_on = false;
+        for participant in self.members.values_mut() {
+            let own = participant.heard;
+            if let Some(packet) = mixdown.packet_for(
+                &mut participant.listener,
+                own,
+                &mut self.encoders,
+                self.ticks,
+            ) {
+                outlet.voice(participant.conn, packet);
+            }
+            goes_on |= participant.needs_tick();
+        }
+        self.schedule(due, now, goes_on)
+    }
+
+    /// Late ticks are made up for at once, so that the frames that wait for them do not wait for ever; but not without bound.
+    fn schedule(&mut self, due: Instant, now: Instant, goes_on: bool) -> u64 {
+        if !goes_on {
+            self.next_tick = None;
+            return 0;
+        }
+        let frame = self.frame.duration();
+        let next = due + frame;
+        let missed = now.since(next).as_micros() / frame.as_micros();
+        let given_up = if missed > TICKS_MADE_UP_MAX {
+            missed
+        } else {
+            0
+        };
+        self.next_tick = Some(next + frame.times(given_up));
+        given_up
+    }
+
+    fn broadcast(&self, packet: &ServerPacket<'_>, outlet: &mut impl Outlet) {
+        if self.members.is_empty() {
+            return;
+        }
+        let packet = encode(packet);
+        for member in self.members.values() {
+            outlet.control(member.conn, &packet);
+        }
+    }
+
+    fn broadcast_state(&self, member: MemberId, outlet: &mut impl Outlet) {
+        if let Some(participant) = self.members.get(member) {
+            self.broadcast(
+                &ServerPacket::State(participant.id, participant.flags()),
+                outlet,
+            );
+        }
+    }
+}

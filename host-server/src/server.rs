@@ -1,0 +1,273 @@
+//! The running server: the hub joined to sockets, the clock and the pages, on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use slotmap::SecondaryMap;
+use talkspurt_core::time::Instant;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinError, JoinSet, LocalSet};
+
+use crate::config::Config;
+use crate::http::{self, Page, PageRequest};
+use crate::hub::{ConnId, Hub, HubConfig, Work};
+use crate::metrics::{self, MixTimes};
+use crate::net::{self, Incoming, Socket};
+use crate::ticker::Ticker;
+use crate::{journal, report};
+
+/// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
+const READ_BYTES: usize = 16 * 1024;
+/// For so long a stopping server waits until everyone has got his Bye.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
+/// A pause after accepting failed (out of file descriptors, say), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Requests for pages that may wait.
+const PAGES_WAITING: usize = 16;
+
+/// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to everyone and returns, within 1.2 s.
+///
+/// Runs on the calling thread. The addresses in `config` are not looked at: the listeners are bound already.
+pub async fn run(
+    listener: TcpListener,
+    http: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) {
+    LocalSet::new()
+        .run_until(serve(listener, http, config, shutdown))
+        .await;
+}
+
+async fn serve(
+    listener: TcpListener,
+    http: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) {
+    let server = Rc::new(Server::new(HubConfig::from(&config)));
+    let (pages, page_requests) = mpsc::channel(PAGES_WAITING);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(http::serve(http, pages));
+    tasks.spawn_local(Rc::clone(&server).drive());
+    tasks.spawn_local(Rc::clone(&server).answer_pages(page_requests));
+    tasks.spawn_local(Rc::clone(&server).accept(listener));
+    tokio::select! {
+        () = shutdown => {}
+        ended = tasks.join_next() => never_ends(ended),
+    }
+    server.stopping.notify_one();
+    server.act(|hub, now| hub.shut_down(now));
+    if tokio::time::timeout(DRAIN_TIMEOUT, server.drained())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = server.connections.get(),
+            "stopped before every connection was closed"
+        );
+    }
+}
+
+/// The server's own tasks run for ever.
+fn never_ends(ended: Option<Result<(), JoinError>>) {
+    if let Some(ended) = ended {
+        pass_on_panic(ended);
+    }
+    panic!("a task of the server ended");
+}
+
+/// A task that panicked has shown a bug of ours, which must not be hidden: half a server is worse than one that is restarted.
+fn pass_on_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+struct Server {
+    hub: RefCell<Hub>,
+    sockets: RefCell<SecondaryMap<ConnId, Rc<Socket>>>,
+    ticker: Ticker,
+    /// What the driver sleeps towards.
+    armed: Cell<Option<Instant>>,
+    read_buffer: RefCell<Box<[u8]>>,
+    mix_times: MixTimes,
+    /// Connection tasks, lingering ones included.
+    connections: Cell<usize>,
+    one_closed: Notify,
+    stopping: Notify,
+}
+
+impl Server {
+    fn new(config: HubConfig) -> Self {
+        Self {
+            hub: RefCell::new(Hub::new(config)),
+            sockets: RefCell::default(),
+            ticker: Ticker::default(),
+            armed: Cell::new(None),
+            read_buffer: RefCell::new(vec![0; READ_BYTES].into()),
+            mix_times: MixTimes::default(),
+            connections: Cell::new(0),
+            one_closed: Notify::new(),
+            stopping: Notify::new(),
+        }
+    }
+
+    async fn accept(self: Rc<Self>, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer, &mut connections),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => pass_on_panic(ended),
+                () = self.stopping.notified() => break,
+            }
+        }
+        drop(listener);
+        while let Some(ended) = connections.join_next().await {
+            pass_on_panic(ended);
+        }
+        std::future::pending().await
+    }
+
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        let (socket, reader) = match Socket::new(stream, peer) {
+            Ok(halves) => halves,
+            Err(error) => {
+                return tracing::debug!(%peer, %error, "a connection was lost while it was accepted");
+            }
+        };
+        let Some(id) = self.hub.borrow_mut().connect(self.ticker.now()) else {
+            return tracing::warn!(%peer, "refused: too many connections have not said Hello yet");
+        };
+        let socket = Rc::new(socket);
+        self.sockets.borrow_mut().insert(id, Rc::clone(&socket));
+        self.connections.set(self.connections.get() + 1);
+        connections.spawn_local(Rc::clone(self).attend(id, socket, reader));
+        self.rearm();
+    }
+
+    /// The life of one connection.
+    async fn attend(self: Rc<Self>, id: ConnId, socket: Rc<Socket>, mut reader: OwnedReadHalf) {
+        poll_fn(|cx| {
+            let buffer = &mut **self.read_buffer.borrow_mut();
+            loop {
+                match net::poll_incoming(&socket, &mut reader, buffer, cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Incoming::Bytes(count)) => {
+                        self.act(|hub, now| hub.handle_bytes(id, &buffer[..count], now))
+                    }
+                    Poll::Ready(Incoming::Writable) => {
+                        self.act(|hub, now| socket.write_output(hub, id, now))
+                    }
+                    Poll::Ready(Incoming::ClosedByUs) => return Poll::Ready(()),
+                    Poll::Ready(Incoming::ClosedByPeer) => {
+                        self.act(|hub, now| hub.handle_closed(id, now));
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        })
+        .await;
+        self.sockets.borrow_mut().remove(id);
+        drop(socket);
+        net::linger(reader).await;
+        self.connections.set(self.connections.get() - 1);
+        self.one_closed.notify_one();
+    }
+
+    /// Lets the hub do something, then sends and tells what came of it.
+    fn act(&self, something: impl FnOnce(&mut Hub, Instant)) {
+        let now = self.ticker.now();
+        something(&mut self.hub.borrow_mut(), now);
+        self.flush(now);
+        self.rearm();
+    }
+
+    fn flush(&self, now: Instant) {
+        let hub = &mut *self.hub.borrow_mut();
+        let sockets = self.sockets.borrow();
+        while let Some(id) = hub.poll_output() {
+            if let Some(socket) = sockets.get(id) {
+                socket.write_output(hub, id, now);
+            }
+        }
+        while let Some(event) = hub.poll_event() {
+            journal::write(&event, |id| sockets.get(id).map(|socket| socket.peer()));
+        }
+    }
+
+    /// Wakes the driver if it sleeps too long.
+    fn rearm(&self) {
+        let due = self.hub.borrow().poll_timeout();
+        if due.is_some_and(|due| self.armed.get().is_none_or(|armed| due < armed)) {
+            self.ticker.wake_earlier();
+        }
+    }
+
+    /// Does everything that time alone makes happen, one room at a time, sending each room's mixes before the next is mixed.
+    async fn drive(self: Rc<Self>) {
+        loop {
+            let due = self.hub.borrow().poll_timeout();
+            self.armed.set(due);
+            self.ticker.sleep_until(due).await;
+            let now = self.ticker.now();
+            while self
+                .hub
+                .borrow()
+                .poll_timeout()
+                .is_some_and(|due| due <= now)
+            {
+                let started = self.ticker.now();
+                let work = self.hub.borrow_mut().handle_timeout(now);
+                if work == Work::Tick {
+                    self.mix_times
+                        .observe(self.ticker.now().since(started).into());
+                }
+                self.flush(now);
+            }
+            // Under overload the next deadline has passed already; the readers must have their turn all the same.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn answer_pages(self: Rc<Self>, mut requests: mpsc::Receiver<PageRequest>) {
+        while let Some(PageRequest { page, reply }) = requests.recv().await {
+            // Who asked may have gone.
+            let _ = reply.send(self.page(page));
+        }
+    }
+
+    fn page(&self, page: Page) -> String {
+        let hub = self.hub.borrow();
+        match page {
+            Page::Health => "ok\n".to_owned(),
+            Page::Metrics => metrics::render(
+                &hub.counters(),
+                &hub.frame_counters(),
+                &hub.gauges(),
+                &self.mix_times,
+            ),
+            Page::Rooms => report::RoomsReport::of(&hub).to_json(),
+        }
+    }
+
+    async fn drained(&self) {
+        while self.connections.get() > 0 {
+            self.one_closed.notified().await;
+        }
+    }
+}
