@@ -43,16 +43,22 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
         after: setup.leave_after,
         joined_at: None,
     };
-    let Ok(mut node) = AdpcmNode::new(setup.node, clock.now()) else {
-        return false;
-    };
+    // Used where it was made: taken out of the Result it would be on the stack twice, and there is no room for two.
+    let mut node = make(setup.node, clock.now());
+    let Ok(node) = &mut node else { return false };
     log!(info, "{=str}: up", ThisBoard::NAME);
-    run_loop(&mut node, &mut wired, &mut clock, &mut leaving);
+    run_loop(node, &mut wired, &mut clock, &mut leaving);
     deadline::stop_watch();
-    report(&node, &wired);
+    report(node, &wired);
     true
 }
 
+#[inline(never)]
+fn make(config: node::NodeConfig, now: Instant) -> Result<AdpcmNode, node::ConfigError> {
+    AdpcmNode::new(config, now)
+}
+
+#[inline(never)]
 fn run_loop(node: &mut AdpcmNode, wired: &mut Wired, clock: &mut Clock, leaving: &mut Leaving) {
     loop {
         let now = clock.now();

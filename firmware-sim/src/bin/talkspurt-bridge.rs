@@ -1,13 +1,13 @@
 //! `talkspurt-bridge`: connects a node on a serial port to a server.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
 use talkspurt_node::bridge::{self, Config, Direction, Event};
+use talkspurt_node::host::log;
 use talkspurt_node::host::shutdown::Shutdown;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 /// Connects a node on a serial port to a Talkspurt server: a blind byte pump.
 ///
@@ -40,12 +40,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_target(false)
-        .init();
+    log::init();
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(error) => {

@@ -1,6 +1,5 @@
 //! `talkspurt-node`: a microcontroller's firmware, run on a host with a simulated UART.
 
-use std::io::stderr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use talkspurt_core::codec::Codec;
 use talkspurt_core::level::Dbfs;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantName, RoomName};
+use talkspurt_node::host::log;
 use talkspurt_node::host::pace::{PacedSink, PacedSource};
 use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
@@ -18,7 +18,6 @@ use talkspurt_node::node::{
     AdpcmNode, Board, ConfigError, GateSettings, Node, NodeConfig, Pcm16Node,
 };
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
-use tracing_subscriber::EnvFilter;
 
 /// The largest RMS that a threshold may have: full scale.
 const RMS_MAX: i64 = 32_767;
@@ -151,12 +150,7 @@ enum Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_target(false)
-        .init();
+    log::init();
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

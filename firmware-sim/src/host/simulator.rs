@@ -22,8 +22,11 @@ use crate::uart::{BITS_PER_BYTE, Line, Uart};
 const STEP: Duration = Duration::from_ms(1);
 /// Bytes that may come in one step: a few FIFOs, far less than the driver's ring.
 const STEP_BYTES: u64 = 64;
-/// How long what the node said last may take to leave, once it has stopped.
-const DRAIN: Duration = Duration::from_ms(500);
+/// How long the node may take to leave, the bytes in its UART included.
+const LEAVE_LONGEST: Duration = Duration::from_ms(1_000);
+/// How long the line stays open after that. A pseudo-terminal that is closed throws away what the bridge has not read yet,
+/// the Bye for one; a real line does not vanish.
+const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,17 +89,8 @@ where
                     return Err(refusal);
                 }
                 if self.is_over(now, &progress) {
-                    let reason = if progress.joined_at.is_some() {
-                        "leaving"
-                    } else {
-                        "never_joined"
-                    };
-                    self.reporter.left(
-                        now,
-                        reason,
-                        &self.node.stats(),
-                        &self.board.port.counters(),
-                    );
+                    self.report_left(now, &progress);
+                    thread::sleep(LINE_STAYS);
                     return Ok(());
                 }
             }
@@ -119,6 +113,16 @@ where
         }
     }
 
+    fn report_left(&mut self, now: Instant, progress: &Progress) {
+        let reason = if progress.joined_at.is_some() {
+            "leaving"
+        } else {
+            "never_joined"
+        };
+        self.reporter
+            .left(now, reason, &self.node.stats(), &self.board.port.counters());
+    }
+
     fn is_time(&self, now: Instant, progress: &Progress) -> bool {
         let passed = |since: Option<Instant>, span: Option<Duration>| {
             since
@@ -133,7 +137,7 @@ where
         let out = self.node.is_stopped() && self.board.port.is_drained();
         progress
             .stopping_since
-            .is_some_and(|since| out || now.since(since) >= DRAIN.times(2))
+            .is_some_and(|since| out || now.since(since) >= LEAVE_LONGEST)
     }
 }
 

@@ -141,7 +141,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
             attempt: 0,
             format: None,
             deframer: Deframer::new(),
-            uplink: Uplink::new(config.uplink(codec, frame)).map_err(ConfigError::Gate)?,
+            // Both begin anew with each session.
+            uplink: Uplink::default_for(codec, frame),
             downlink: Downlink::new(codec, frame, jitter),
             outbox: Outbox::new(),
             drained: true,
@@ -353,8 +354,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         }
     }
 
-    /// Enters the room. On its own, since the new uplink and downlink may pass through the stack.
-    #[inline(never)]
+    /// Enters the room.
     fn join<P, M: SampleSource, S: SampleSink>(
         &mut self,
         now: Instant,
@@ -362,12 +362,11 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         board: &mut Board<P, M, S>,
     ) {
         // The gate was checked for every frame duration at the start.
-        if let Ok(uplink) = Uplink::new(self.config.uplink(params.codec, params.frame)) {
-            self.uplink = uplink;
-            self.uplink.set_muted(self.config.request.muted);
-        }
+        let uplink = self.config.uplink(params.codec, params.frame);
+        let _ = self.uplink.restart(uplink);
+        self.uplink.set_muted(self.config.request.muted);
         let jitter = JitterConfig::default_for(params.frame, self.config.jitter_target_frames);
-        self.downlink = Downlink::new(params.codec, params.frame, jitter);
+        self.downlink.restart(params.codec, params.frame, jitter);
         let format = AudioFormat {
             rate: params.rate,
             frame: params.frame,
