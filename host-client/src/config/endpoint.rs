@@ -19,12 +19,18 @@ impl Endpoint {
         let text = text.trim();
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let Some((host, rest)) = rest.split_once(']') else {
-                return wrong(format!("`{text}` has `[` without `]`; write [::1]:{default_port}"));
+                return wrong(format!(
+                    "`{text}` has `[` without `]`; write [::1]:{default_port}"
+                ));
             };
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return wrong(format!("`{rest}` after `]` is not a port; write [{host}]:{default_port}")),
+                None => {
+                    return wrong(format!(
+                        "`{rest}` after `]` is not a port; write [{host}]:{default_port}"
+                    ));
+                }
             }
         } else if text.matches(':').count() > 1 {
             (text, None)
@@ -35,7 +41,9 @@ impl Endpoint {
             }
         };
         if host.is_empty() || host.contains(char::is_whitespace) || host.contains('/') {
-            return wrong(format!("`{text}` names no host; write for example localhost:{default_port}"));
+            return wrong(format!(
+                "`{text}` names no host; write for example localhost:{default_port}"
+            ));
         }
         let port = match port {
             None => default_port,
@@ -44,7 +52,10 @@ impl Endpoint {
                 _ => return wrong(format!("`{port}` is not a port from 1 to 65535")),
             },
         };
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
@@ -75,12 +86,26 @@ mod tests {
             let found = Endpoint::parse(text, 8255).unwrap();
             assert_eq!((found.host.as_str(), found.port), (host, port), "{text}");
         }
-        assert_eq!(Endpoint::parse("[::1]:9", 1).unwrap().to_string(), "[::1]:9");
+        assert_eq!(
+            Endpoint::parse("[::1]:9", 1).unwrap().to_string(),
+            "[::1]:9"
+        );
     }
 
     #[test]
     fn what_cannot_be_reached_is_said() {
-        for text in ["", ":8255", "host:", "host:0", "host:70000", "host:x", "[::1", "[::1]8255", "a b", "http://x"] {
+        for text in [
+            "",
+            ":8255",
+            "host:",
+            "host:0",
+            "host:70000",
+            "host:x",
+            "[::1",
+            "[::1]8255",
+            "a b",
+            "http://x",
+        ] {
             let error = Endpoint::parse(text, 8255).unwrap_err();
             assert!(error.to_string().len() > "HOST[:PORT]: ".len(), "{text}");
         }

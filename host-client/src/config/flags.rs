@@ -26,7 +26,13 @@ Exit codes: 0 after leaving, 1 when refused or when the server cannot be reached
 #[command(name = "talkspurt", version, about, max_term_width = 110)]
 pub struct Cli {
     /// Log to stderr: error, warn, info, debug, trace, or per module as in `talkspurt_client::net=debug`.
-    #[arg(long, global = true, value_name = "LEVEL", env = "TALKSPURT_LOG", default_value = "warn")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "TALKSPURT_LOG",
+        default_value = "warn"
+    )]
     pub log: String,
     /// What to do.
     #[command(subcommand)]
@@ -42,7 +48,9 @@ pub enum Command {
     /// List microphones and speakers, numbered for --input-device and --output-device.
     Devices,
     /// List the rooms of a server and who is in them.
-    #[command(after_help = "The port is the server's --http port. By default a server answers only to its own machine.")]
+    #[command(
+        after_help = "The port is the server's --http port. By default a server answers only to its own machine."
+    )]
     Rooms {
         /// The server; the port is that of its --http address.
         #[arg(value_name = "HOST[:PORT]")]
@@ -67,10 +75,20 @@ pub struct JoinFlags {
     pub name: String,
 
     /// A WAV file instead of the microphone, or `none` to only listen.
-    #[arg(long, value_name = "FILE.wav|none", help_heading = "Sound", conflicts_with = "input_device")]
+    #[arg(
+        long,
+        value_name = "FILE.wav|none",
+        help_heading = "Sound",
+        conflicts_with = "input_device"
+    )]
     pub input: Option<String>,
     /// A WAV file instead of the speaker (16 kHz mono 16-bit), or `none`.
-    #[arg(long, value_name = "FILE.wav|none", help_heading = "Sound", conflicts_with = "output_device")]
+    #[arg(
+        long,
+        value_name = "FILE.wav|none",
+        help_heading = "Sound",
+        conflicts_with = "output_device"
+    )]
     pub output: Option<String>,
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
@@ -82,21 +100,48 @@ pub struct JoinFlags {
     #[arg(long, value_enum, help_heading = "Sound")]
     pub codec: Option<CodecFlag>,
 
+    /// How long received frames wait at first, so that late ones still come in time. It adapts from there.
+    /// [default: 40 for a speaker, 120 for a file]
+    #[arg(long, value_name = "MS", help_heading = "Sound")]
+    pub playout_delay: Option<u16>,
+
     /// Stay this long after the end of --input FILE.
-    #[arg(long, value_name = "SECS", default_value_t = 1.0, help_heading = "Time")]
+    #[arg(
+        long,
+        value_name = "SECS",
+        default_value_t = 1.0,
+        help_heading = "Time"
+    )]
     pub linger: f64,
     /// Leave this long after joining.
     #[arg(long = "for", value_name = "SECS", help_heading = "Time")]
     pub leave_after: Option<f64>,
 
     /// A frame louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.
-    #[arg(long, value_name = "LEVEL", default_value = "2000", allow_hyphen_values = true, help_heading = "Gate")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "2000",
+        allow_hyphen_values = true,
+        help_heading = "Gate"
+    )]
     pub gate_open: String,
     /// The gate closes when the mean of the window falls below this.
-    #[arg(long, value_name = "LEVEL", default_value = "500", allow_hyphen_values = true, help_heading = "Gate")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "500",
+        allow_hyphen_values = true,
+        help_heading = "Gate"
+    )]
     pub gate_close: String,
     /// How many frames the mean that closes the gate is taken over.
-    #[arg(long, value_name = "FRAMES", default_value_t = 10, help_heading = "Gate")]
+    #[arg(
+        long,
+        value_name = "FRAMES",
+        default_value_t = 10,
+        help_heading = "Gate"
+    )]
     pub gate_window: u16,
     /// How much from before the opening is sent first, so that no word loses its onset.
     #[arg(long, value_name = "MS", default_value_t = 60, help_heading = "Gate")]
@@ -162,10 +207,16 @@ mod tests {
     #[test]
     fn a_level_may_begin_with_a_minus() {
         let cli = Cli::try_parse_from(
-            "talkspurt join h --room r --name n --gate-open -24dB --gate-close=-36dB --for 2".split(' '),
+            "talkspurt join h --room r --name n --gate-open -24dB --gate-close=-36dB --for 2"
+                .split(' '),
         )
         .unwrap();
-        let Command::Join(flags) = cli.command else { panic!("not join") };
-        assert_eq!((flags.gate_open.as_str(), flags.gate_close.as_str()), ("-24dB", "-36dB"));
+        let Command::Join(flags) = cli.command else {
+            panic!("not join")
+        };
+        assert_eq!(
+            (flags.gate_open.as_str(), flags.gate_close.as_str()),
+            ("-24dB", "-36dB")
+        );
     }
 }

@@ -4,15 +4,19 @@ use super::{
     ConfigError, Endpoint, Threshold, VOICE_PORT,
     flags::{CodecFlag, EventsFlag, JoinFlags},
 };
-use crate::device::DeviceChoice;
+use crate::{device::DeviceChoice, net::PRE_ROLL_MS_MAX};
 use std::{path::PathBuf, time::Duration};
 use talkspurt_core::{
     codec::Codec,
     wire::{ParticipantName, RoomName},
 };
 
-/// The longest pre-roll: [`crate::net::PRE_ROLL_SAMPLES_MAX`] at 16 kHz.
-const PRE_ROLL_MS_MAX: u16 = 500;
+/// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out a busy scheduler.
+const PLAYOUT_DEVICE_MS: u16 = 40;
+/// And when they go to a file, where delay bothers nobody: more lateness is ridden out without a concealed frame.
+const PLAYOUT_FILE_MS: u16 = 120;
+/// The longest they may wait at first: half of what the downlink has slots for at 5 ms frames.
+const PLAYOUT_MS_MAX: u16 = 300;
 /// The longest window of the gate, in frames: that of the core's gate.
 const GATE_WINDOW_FRAMES_MAX: u16 = talkspurt_core::gate::GATE_WINDOW_FRAMES_MAX as u16;
 /// A year: longer than anybody stays, and short enough for every clock.
@@ -33,6 +37,8 @@ pub struct JoinConfig {
     pub output: Output,
     /// The only codec to offer; all when `None`.
     pub codec: Option<Codec>,
+    /// How long received frames wait at first.
+    pub playout_delay_ms: u16,
     /// The voice gate.
     pub gate: GateSettings,
     /// Join muted.
@@ -101,10 +107,13 @@ impl TryFrom<JoinFlags> for JoinConfig {
 
     fn try_from(flags: JoinFlags) -> Result<Self, ConfigError> {
         let gate = gate(&flags)?;
+        let playout_delay_ms = playout_delay_ms(&flags)?;
         Ok(Self {
             server: Endpoint::parse(&flags.server, VOICE_PORT)?,
-            room: RoomName::new(&flags.room).map_err(|e| ConfigError::new("--room", e.to_string()))?,
-            name: ParticipantName::new(&flags.name).map_err(|e| ConfigError::new("--name", e.to_string()))?,
+            room: RoomName::new(&flags.room)
+                .map_err(|e| ConfigError::new("--room", e.to_string()))?,
+            name: ParticipantName::new(&flags.name)
+                .map_err(|e| ConfigError::new("--name", e.to_string()))?,
             input: match file_or_none("--input", flags.input)? {
                 Some(Some(path)) => Input::File(path),
                 Some(None) => Input::None,
@@ -119,12 +128,18 @@ impl TryFrom<JoinFlags> for JoinConfig {
                 CodecFlag::Pcm16 => Codec::Pcm16,
                 CodecFlag::Adpcm => Codec::ImaAdpcm,
             }),
+            playout_delay_ms,
             gate,
             muted: flags.muted,
             linger: seconds("--linger", flags.linger)?,
-            leave_after: flags.leave_after.map(|secs| seconds("--for", secs)).transpose()?,
+            leave_after: flags
+                .leave_after
+                .map(|secs| seconds("--for", secs))
+                .transpose()?,
             events: match (flags.events, flags.plain) {
-                (Some(EventsFlag::Json), _) => EventsFormat::Json { levels: flags.levels },
+                (Some(EventsFlag::Json), _) => EventsFormat::Json {
+                    levels: flags.levels,
+                },
                 (None, true) => EventsFormat::Plain,
                 (None, false) => EventsFormat::Auto,
             },
@@ -133,21 +148,32 @@ impl TryFrom<JoinFlags> for JoinConfig {
 }
 
 fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
-    let level = |flag, text: &str| text.parse::<Threshold>().map_err(|problem| ConfigError::new(flag, problem));
+    let level = |flag, text: &str| {
+        text.parse::<Threshold>()
+            .map_err(|problem| ConfigError::new(flag, problem))
+    };
     let open = level("--gate-open", &flags.gate_open)?;
     let close = level("--gate-close", &flags.gate_close)?;
     if close > open {
         return Err(ConfigError::new(
             "--gate-close",
-            format!("{close} lies above --gate-open {open}; the gate would flutter. Give a lower one"),
+            format!(
+                "{close} lies above --gate-open {open}; the gate would flutter. Give a lower one"
+            ),
         ));
     }
     if !(1..=GATE_WINDOW_FRAMES_MAX).contains(&flags.gate_window) {
-        let problem = format!("{} is not a number of frames from 1 to {GATE_WINDOW_FRAMES_MAX}", flags.gate_window);
+        let problem = format!(
+            "{} is not a number of frames from 1 to {GATE_WINDOW_FRAMES_MAX}",
+            flags.gate_window
+        );
         return Err(ConfigError::new("--gate-window", problem));
     }
     if flags.pre_roll > PRE_ROLL_MS_MAX {
-        let problem = format!("{} ms is too long; at most {PRE_ROLL_MS_MAX}", flags.pre_roll);
+        let problem = format!(
+            "{} ms is too long; at most {PRE_ROLL_MS_MAX}",
+            flags.pre_roll
+        );
         return Err(ConfigError::new("--pre-roll", problem));
     }
     Ok(GateSettings {
@@ -159,12 +185,30 @@ fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
     })
 }
 
+fn playout_delay_ms(flags: &JoinFlags) -> Result<u16, ConfigError> {
+    match flags.playout_delay {
+        None if flags.output.is_some() => Ok(PLAYOUT_FILE_MS),
+        None => Ok(PLAYOUT_DEVICE_MS),
+        Some(ms) if ms <= PLAYOUT_MS_MAX => Ok(ms),
+        Some(ms) => {
+            let problem = format!("{ms} ms is too long; at most {PLAYOUT_MS_MAX}");
+            Err(ConfigError::new("--playout-delay", problem))
+        }
+    }
+}
+
 /// `None`: not given. `Some(None)`: the word `none`. `Some(Some(path))`: a file.
-fn file_or_none(flag: &'static str, text: Option<String>) -> Result<Option<Option<PathBuf>>, ConfigError> {
+fn file_or_none(
+    flag: &'static str,
+    text: Option<String>,
+) -> Result<Option<Option<PathBuf>>, ConfigError> {
     match text.as_deref() {
         None => Ok(None),
         Some("none") => Ok(Some(None)),
-        Some("") => Err(ConfigError::new(flag, "is empty; give a WAV file or `none`")),
+        Some("") => Err(ConfigError::new(
+            flag,
+            "is empty; give a WAV file or `none`",
+        )),
         Some(path) => Ok(Some(Some(PathBuf::from(path)))),
     }
 }
@@ -173,7 +217,10 @@ fn seconds(flag: &'static str, secs: f64) -> Result<Duration, ConfigError> {
     if secs.is_finite() && (0.0..=STAY_SECS_MAX).contains(&secs) {
         Ok(Duration::from_secs_f64(secs))
     } else {
-        Err(ConfigError::new(flag, format!("{secs} is not a number of seconds from 0 to {STAY_SECS_MAX}")))
+        Err(ConfigError::new(
+            flag,
+            format!("{secs} is not a number of seconds from 0 to {STAY_SECS_MAX}"),
+        ))
     }
 }
 
@@ -186,24 +233,53 @@ mod tests {
     fn join(extra: &str) -> Result<JoinConfig, ConfigError> {
         let line = format!("talkspurt join host --room r --name n {extra}");
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
-        let Command::Join(flags) = cli.command else { panic!("not join") };
+        let Command::Join(flags) = cli.command else {
+            panic!("not join")
+        };
         JoinConfig::try_from(*flags)
     }
 
     #[test]
     fn defaults_are_those_of_the_manual() {
         let config = join("").unwrap();
-        assert_eq!(config.server, Endpoint { host: "host".into(), port: 8255 });
+        assert_eq!(
+            config.server,
+            Endpoint {
+                host: "host".into(),
+                port: 8255
+            }
+        );
         assert_eq!((config.gate.open.rms, config.gate.close.rms), (2000, 500));
-        assert_eq!((config.gate.window_frames, config.gate.pre_roll_ms, config.gate.enabled), (10, 60, true));
-        assert_eq!((config.input, config.output), (Input::Device(DeviceChoice::Default), Output::Device(DeviceChoice::Default)));
-        assert_eq!((config.linger, config.leave_after), (Duration::from_secs(1), None));
-        assert_eq!((config.events, config.muted, config.codec), (EventsFormat::Auto, false, None));
+        assert_eq!(
+            (
+                config.gate.window_frames,
+                config.gate.pre_roll_ms,
+                config.gate.enabled
+            ),
+            (10, 60, true)
+        );
+        assert_eq!(
+            (config.input, config.output),
+            (
+                Input::Device(DeviceChoice::Default),
+                Output::Device(DeviceChoice::Default)
+            )
+        );
+        assert_eq!(
+            (config.linger, config.leave_after),
+            (Duration::from_secs(1), None)
+        );
+        assert_eq!(
+            (config.events, config.muted, config.codec),
+            (EventsFormat::Auto, false, None)
+        );
     }
 
     #[test]
     fn files_take_the_devices_place() {
-        let config = join("--input in.wav --output none --codec adpcm --no-gate --muted --events json").unwrap();
+        let config =
+            join("--input in.wav --output none --codec adpcm --no-gate --muted --events json")
+                .unwrap();
         assert_eq!(config.input, Input::File("in.wav".into()));
         assert_eq!(config.output, Output::None);
         assert_eq!(config.codec, Some(Codec::ImaAdpcm));
@@ -219,6 +295,7 @@ mod tests {
             ("--gate-window 0", "--gate-window"),
             ("--gate-window 60000", "--gate-window"),
             ("--pre-roll 501", "--pre-roll"),
+            ("--playout-delay 301", "--playout-delay"),
             ("--linger=-1", "--linger"),
             ("--for NaN", "--for"),
             ("--for 1e300", "--for"),
@@ -228,8 +305,11 @@ mod tests {
             assert_eq!(error.flag, flag, "{extra}: {error}");
         }
         let long = "x".repeat(65);
-        let cli = Cli::try_parse_from(["talkspurt", "join", "h", "--room", &long, "--name", "n"]).unwrap();
-        let Command::Join(flags) = cli.command else { panic!("not join") };
+        let cli = Cli::try_parse_from(["talkspurt", "join", "h", "--room", &long, "--name", "n"])
+            .unwrap();
+        let Command::Join(flags) = cli.command else {
+            panic!("not join")
+        };
         assert_eq!(JoinConfig::try_from(*flags).unwrap_err().flag, "--room");
     }
 }

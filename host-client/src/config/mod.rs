@@ -11,7 +11,7 @@ mod threshold;
 
 pub use endpoint::Endpoint;
 pub use join::{EventsFormat, GateSettings, Input, JoinConfig, Output};
-pub use threshold::Threshold;
+pub use threshold::{Threshold, rms_to_dbfs};
 
 /// Where the server listens for voice: 8255 is TALK on a phone's keypad.
 pub const VOICE_PORT: u16 = 8255;
@@ -30,6 +30,9 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(flag: &'static str, problem: impl Into<String>) -> Self {
-        Self { flag, problem: problem.into() }
+        Self {
+            flag,
+            problem: problem.into(),
+        }
     }
 }

@@ -18,14 +18,18 @@ impl Threshold {
     /// From an RMS of 16-bit samples.
     #[must_use]
     pub const fn from_rms(rms: u16) -> Self {
-        Self { rms: if rms > RMS_MAX { RMS_MAX } else { rms } }
+        Self {
+            rms: if rms > RMS_MAX { RMS_MAX } else { rms },
+        }
     }
 
     /// The same loudness moved by some decibels.
     #[must_use]
     pub fn shifted_db(self, db: f64) -> Self {
         let rms = f64::from(self.rms.max(1)) * 10f64.powf(db / 20.0);
-        Self { rms: rms.round().clamp(1.0, f64::from(RMS_MAX)) as u16 }
+        Self {
+            rms: rms.round().clamp(1.0, f64::from(RMS_MAX)) as u16,
+        }
     }
 
     /// Decibels below full scale (0 or less); silence is -96.
@@ -38,23 +42,35 @@ impl Threshold {
 /// An RMS of 16-bit samples in dBFS; -96 for silence.
 #[must_use]
 pub fn rms_to_dbfs(rms: u16) -> f64 {
-    if rms == 0 { -96.0 } else { (20.0 * (f64::from(rms) / FULL_SCALE).log10()).max(-96.0) }
+    if rms == 0 {
+        -96.0
+    } else {
+        (20.0 * (f64::from(rms) / FULL_SCALE).log10()).max(-96.0)
+    }
 }
 
 impl FromStr for Threshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let help = || format!("`{text}` is neither an RMS from 0 to {RMS_MAX} nor a level from -96dB to 0dB, like -24dB");
+        let help = || {
+            format!(
+                "`{text}` is neither an RMS from 0 to {RMS_MAX} nor a level from -96dB to 0dB, like -24dB"
+            )
+        };
         let lower = text.trim().to_ascii_lowercase();
-        let db = lower.strip_suffix("dbfs").or_else(|| lower.strip_suffix("db"));
+        let db = lower
+            .strip_suffix("dbfs")
+            .or_else(|| lower.strip_suffix("db"));
         if let Some(db) = db {
             let db: f64 = db.trim().parse().map_err(|_| help())?;
             if !(-96.0..=0.0).contains(&db) {
                 return Err(help());
             }
             let rms = (FULL_SCALE * 10f64.powf(db / 20.0)).round();
-            return Ok(Self { rms: rms.min(f64::from(RMS_MAX)) as u16 });
+            return Ok(Self {
+                rms: rms.min(f64::from(RMS_MAX)) as u16,
+            });
         }
         match lower.parse::<u16>() {
             Ok(rms) if rms <= RMS_MAX => Ok(Self { rms }),
@@ -86,7 +102,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "loud", "32768", "-5", "3dB", "-97dB", "nandB", "dB", "-infdB"] {
+        for text in [
+            "", "loud", "32768", "-5", "3dB", "-97dB", "nandB", "dB", "-infdB",
+        ] {
             assert!(text.parse::<Threshold>().is_err(), "{text}");
         }
     }

@@ -29,20 +29,21 @@ struct Open {
 }
 
 impl Microphone {
-    pub(super) fn new(links: Receiver<CaptureLink>, frame_samples: usize) -> Self {
+    pub(super) fn new(links: Receiver<CaptureLink>) -> Self {
         Self {
             links,
             open: None,
-            frame_samples,
+            frame_samples: 0,
         }
     }
 
     fn read_at(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        assert_eq!(
-            frame.len(),
-            self.frame_samples,
-            "frames of a session have one length"
-        );
+        if frame.len() != self.frame_samples {
+            // The first frame, or a new session with another frame duration.
+            self.frame_samples = frame.len();
+            let link = self.open.take().map(|open| open.link);
+            self.open = link.and_then(|link| Open::new(link, frame.len()));
+        }
         while let Ok(link) = self.links.try_recv() {
             self.open = Open::new(link, self.frame_samples);
         }
@@ -199,7 +200,7 @@ mod tests {
             delivered: 0,
             start,
         };
-        (device, Microphone::new(receiver, 320), sender)
+        (device, Microphone::new(receiver), sender)
     }
 
     #[test]

@@ -94,7 +94,6 @@ impl Drop for DeviceGuard {
 /// Opens a microphone and keeps it open. Returns at once; what becomes of it is told to `notices`.
 pub fn open_microphone(
     choice: DeviceChoice,
-    frame_samples: usize,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Microphone, DeviceGuard) {
     let (links, receiver) = mpsc::channel();
@@ -105,13 +104,12 @@ pub fn open_microphone(
         links,
         Box::new(notices),
     );
-    (Microphone::new(receiver, frame_samples), guard)
+    (Microphone::new(receiver), guard)
 }
 
 /// Opens a speaker and keeps it open. Returns at once; what becomes of it is told to `notices`.
 pub fn open_speaker(
     choice: DeviceChoice,
-    frame_samples: usize,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Speaker, DeviceGuard) {
     let (links, receiver) = mpsc::channel();
@@ -122,7 +120,7 @@ pub fn open_speaker(
         links,
         Box::new(notices),
     );
-    (Speaker::new(receiver, frame_samples), guard)
+    (Speaker::new(receiver), guard)
 }
 
 /// Checks that a device named by the user exists. The default device may be missing: it may still come.

@@ -28,20 +28,21 @@ struct Open {
 }
 
 impl Speaker {
-    pub(super) fn new(links: Receiver<PlaybackLink>, frame_samples: usize) -> Self {
+    pub(super) fn new(links: Receiver<PlaybackLink>) -> Self {
         Self {
             links,
             open: None,
-            frame_samples,
+            frame_samples: 0,
         }
     }
 
     fn write_at(&mut self, frame: &[i16], now: Instant) {
-        assert_eq!(
-            frame.len(),
-            self.frame_samples,
-            "frames of a session have one length"
-        );
+        if frame.len() != self.frame_samples {
+            // The first frame, or a new session with another frame duration.
+            self.frame_samples = frame.len();
+            let link = self.open.take().map(|open| open.link);
+            self.open = link.and_then(|link| Open::new(link, frame.len()));
+        }
         while let Ok(link) = self.links.try_recv() {
             self.open = Open::new(link, self.frame_samples);
         }
@@ -180,7 +181,7 @@ mod tests {
             heard: Vec::new(),
             start,
         };
-        (device, Speaker::new(receiver, 320), sender)
+        (device, Speaker::new(receiver), sender)
     }
 
     fn tone_frame(number: u64) -> [i16; 320] {

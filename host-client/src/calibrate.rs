@@ -1,0 +1,154 @@
+//! `talkspurt calibrate`: listens to the noise and proposes gate thresholds.
+
+use crate::{
+    audio::{Captured, ROOM_RATE_HZ, Source},
+    clock::FrameClock,
+    config::Threshold,
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+use talkspurt_core::level::rms;
+
+/// The frame duration levels are measured over: that of a session by default.
+const FRAME_MS: u8 = 20;
+const FRAME_SAMPLES: usize = ROOM_RATE_HZ as usize / 1_000 * FRAME_MS as usize;
+/// The open threshold lies this far above the loudest noise: a click must not open the gate, quiet speech (15 to 25 dB above
+/// the noise of a living room) must.
+const OPEN_ABOVE_LOUD_DB: f64 = 6.0;
+/// The close threshold lies this far above the usual noise.
+const CLOSE_ABOVE_USUAL_DB: f64 = 6.0;
+/// Open and close are kept this far apart, or the gate would flutter.
+const APART_DB: f64 = 6.0;
+/// Below this a microphone hears only itself: -60 dBFS.
+const OPEN_RMS_MIN: u16 = 33;
+/// Above this (-12 dBFS) speech would hardly open the gate.
+const OPEN_RMS_LOUD: u16 = 8_231;
+/// Of the noise so many frames are louder than "loud": one in twenty.
+const LOUD_SHARE: f64 = 0.95;
+
+/// What was heard, and what follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposal {
+    /// RMS that half of the frames exceed.
+    pub usual_rms: u16,
+    /// RMS that one frame in twenty exceeds.
+    pub loud_rms: u16,
+    /// For `--gate-open`.
+    pub open: Threshold,
+    /// For `--gate-close`.
+    pub close: Threshold,
+    /// The noise is so loud that speech may not stand out.
+    pub is_noisy: bool,
+}
+
+/// Listens for `span`; levels of all frames that came. In real time for a device, at once for a file.
+pub fn listen(
+    source: &mut dyn Source,
+    span: Duration,
+    real_time: bool,
+    mut progress: impl FnMut(u16),
+) -> Vec<u16> {
+    let mut frame = [0; FRAME_SAMPLES];
+    let mut levels = Vec::new();
+    let mut clock = FrameClock::new(Instant::now(), FRAME_MS);
+    let frames = span.as_millis() as u64 / u64::from(FRAME_MS);
+    while clock.done_frames() < frames {
+        let due = clock.next_due();
+        if real_time {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        clock.take_due(due);
+        match source.read(&mut frame) {
+            Captured::Frame => {
+                let level = rms(&frame);
+                levels.push(level);
+                progress(level);
+            }
+            Captured::Missing => {}
+            Captured::End => break,
+        }
+    }
+    levels
+}
+
+/// Thresholds for a noise of these levels; `None` if nothing was heard.
+#[must_use]
+pub fn propose(mut levels: Vec<u16>) -> Option<Proposal> {
+    levels.sort_unstable();
+    let at = |share: f64| {
+        levels
+            .get(((levels.len().max(1) - 1) as f64 * share).round() as usize)
+            .copied()
+    };
+    let (usual_rms, loud_rms) = (at(0.5)?, at(LOUD_SHARE)?);
+    let open = Threshold::from_rms(loud_rms)
+        .shifted_db(OPEN_ABOVE_LOUD_DB)
+        .max(Threshold::from_rms(OPEN_RMS_MIN));
+    let close = Threshold::from_rms(usual_rms)
+        .shifted_db(CLOSE_ABOVE_USUAL_DB)
+        .min(open.shifted_db(-APART_DB));
+    let is_noisy = open.rms > OPEN_RMS_LOUD;
+    Some(Proposal {
+        usual_rms,
+        loud_rms,
+        open,
+        close,
+        is_noisy,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::NoSource;
+
+    struct Noise(u16);
+
+    impl Source for Noise {
+        fn read(&mut self, frame: &mut [i16]) -> Captured {
+            self.0 += 1;
+            let level = if self.0.is_multiple_of(10) { 400 } else { 100 };
+            frame
+                .iter_mut()
+                .enumerate()
+                .for_each(|(n, s)| *s = if n % 2 == 0 { level } else { -level });
+            if self.0 > 200 {
+                Captured::End
+            } else {
+                Captured::Frame
+            }
+        }
+    }
+
+    #[test]
+    fn thresholds_lie_above_the_noise_and_apart() {
+        let levels = listen(&mut Noise(0), Duration::from_secs(100), false, |_| ());
+        assert_eq!(levels.len(), 200);
+        let proposal = propose(levels).unwrap();
+        assert_eq!((proposal.usual_rms, proposal.loud_rms), (100, 400));
+        assert_eq!(
+            (proposal.open.rms, proposal.close.rms, proposal.is_noisy),
+            (798, 200, false)
+        );
+    }
+
+    #[test]
+    fn extremes_still_give_thresholds_that_join_accepts() {
+        for level in [0, 1, 5, 100, 9_000, 32_768] {
+            let proposal = propose(vec![level; 50]).unwrap();
+            assert!(
+                proposal.close < proposal.open && proposal.open.rms >= OPEN_RMS_MIN,
+                "{level}: {proposal:?}"
+            );
+            assert_eq!(proposal.is_noisy, level >= 9_000, "{level}");
+        }
+    }
+
+    #[test]
+    fn nothing_heard_is_no_proposal() {
+        let levels = listen(&mut NoSource, Duration::from_millis(100), false, |_| ());
+        assert_eq!(propose(levels), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! What a session tells its user, and how that stands on stdout as JSON lines.
+//!
+//! Every line is one object with `event` (its kind) and `t_ms` (milliseconds since the program started). Fields are only ever
+//! added, so that a reader of today understands the lines of tomorrow.
+
+use serde::Serialize;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// Milliseconds since the program started.
+    pub t_ms: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// The line for stdout, without its end.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Numbers, texts and booleans only: there is nothing that JSON could not say.
+        serde_json::to_string(self).expect("an event is plain data")
+    }
+}
+
+/// What can happen. The kind's name in JSON is its name here in snake_case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// We are in the room; again after each reconnect.
+    Joined {
+        /// Our number.
+        id: u16,
+        /// Our name.
+        name: String,
+        /// The room.
+        room: String,
+        /// `pcm16` or `adpcm`.
+        codec: &'static str,
+        /// Samples per second.
+        rate_hz: u32,
+        /// Milliseconds in a frame.
+        frame_ms: u8,
+        /// Everyone in the room, ourselves among them.
+        roster: Vec<RosterLine>,
+    },
+    /// Someone came.
+    ParticipantJoined(RosterLine),
+    /// Someone went.
+    ParticipantLeft {
+        /// His number.
+        id: u16,
+        /// His name.
+        name: String,
+    },
+    /// Someone (we too) began to talk.
+    Talking {
+        /// His number.
+        id: u16,
+        /// His name.
+        name: String,
+    },
+    /// Someone (we too) ceased to talk.
+    Silent {
+        /// His number.
+        id: u16,
+        /// His name.
+        name: String,
+    },
+    /// Someone (we too) muted or unmuted himself.
+    Muted {
+        /// His number.
+        id: u16,
+        /// His name.
+        name: String,
+        /// Muted now?
+        muted: bool,
+    },
+    /// We stopped or resumed listening. Nobody else knows.
+    Deafened {
+        /// Deaf now?
+        deafened: bool,
+    },
+    /// The microphone or speaker was opened, lost, or is not there.
+    Device {
+        /// `microphone` or `speaker`.
+        device: String,
+        /// `opened`, `lost` or `absent`.
+        state: &'static str,
+        /// Its name and format, or why it is not there.
+        text: String,
+    },
+    /// The input file has come to its end.
+    InputEnded,
+    /// The server was lost; we shall try again.
+    Reconnecting {
+        /// How we know.
+        reason: String,
+        /// Number of the try to come, from 1.
+        attempt: u32,
+        /// Pause before it, in milliseconds.
+        retry_in_ms: u64,
+    },
+    /// How it sounds now (only with `--levels`).
+    Level(Levels),
+    /// We left. Nothing follows.
+    Left {
+        /// Why.
+        reason: String,
+        /// What was sent and heard.
+        #[serde(flatten)]
+        counts: Counts,
+    },
+}
+
+/// One participant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RosterLine {
+    /// His number.
+    pub id: u16,
+    /// His name.
+    pub name: String,
+    /// A talkspurt of his is running.
+    pub talking: bool,
+    /// His microphone is muted.
+    pub muted: bool,
+}
+
+/// Loudness and delay of the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Levels {
+    /// The last captured frame, in dBFS.
+    pub input_dbfs: f64,
+    /// The last played frame, in dBFS.
+    pub output_dbfs: f64,
+    /// To the server and back, in milliseconds; null before the first measurement.
+    pub round_trip_ms: Option<f64>,
+    /// How long a received frame waits until it is heard, in milliseconds.
+    pub playout_ms: u32,
+    /// Frames that never came, so far.
+    pub packets_lost: u64,
+}
+
+/// What a stay added up to, all sessions of it together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// From joining to leaving, in milliseconds.
+    pub stayed_ms: u64,
+    /// Times that the server was lost and rejoined.
+    pub reconnects: u32,
+    /// Talkspurts sent.
+    pub talkspurts: u64,
+    /// Frames taken from the microphone or file.
+    pub frames_captured: u64,
+    /// Frames sent.
+    pub frames_sent: u64,
+    /// Frames received.
+    pub frames_received: u64,
+    /// Received frames that were played.
+    pub frames_played: u64,
+    /// Frame periods in which something had to stand in for a frame.
+    pub frames_concealed: u64,
+    /// Frames that came after their turn.
+    pub frames_late: u64,
+    /// Frames dropped to shorten the delay.
+    pub frames_skipped: u64,
+    /// Own frames dropped because the connection did not take them.
+    pub frames_dropped: u64,
+    /// Frames that never came.
+    pub packets_lost: u64,
+    /// Bytes of the stream that were no packets.
+    pub bytes_bad: u64,
+    /// Bytes sent, all packets together.
+    pub bytes_sent: u64,
+    /// Bytes received, all packets together.
+    pub bytes_received: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn parsed(kind: EventKind) -> Value {
+        let line = Event { t_ms: 5, kind }.to_json();
+        assert!(!line.contains('\n'), "one line each: {line}");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[test]
+    fn every_line_has_its_kind_and_time() {
+        let ann = RosterLine {
+            id: 3,
+            name: "ann \"the\"\nvoice".into(),
+            talking: true,
+            muted: false,
+        };
+        let line = parsed(EventKind::ParticipantJoined(ann.clone()));
+        let expected = json!({"event": "participant_joined", "t_ms": 5, "id": 3, "name": ann.name, "talking": true, "muted": false});
+        assert_eq!(line, expected);
+        let line = parsed(EventKind::Muted {
+            id: 3,
+            name: "ann".into(),
+            muted: true,
+        });
+        assert_eq!(
+            line,
+            json!({"event": "muted", "t_ms": 5, "id": 3, "name": "ann", "muted": true})
+        );
+        assert_eq!(
+            parsed(EventKind::InputEnded),
+            json!({"event": "input_ended", "t_ms": 5})
+        );
+    }
+
+    #[test]
+    fn joined_tells_the_roster_and_left_the_counts() {
+        let line = parsed(EventKind::Joined {
+            id: 1,
+            name: "bob".into(),
+            room: "kitchen".into(),
+            codec: "pcm16",
+            rate_hz: 16_000,
+            frame_ms: 20,
+            roster: vec![RosterLine {
+                id: 1,
+                name: "bob".into(),
+                talking: false,
+                muted: true,
+            }],
+        });
+        assert_eq!(
+            line["roster"],
+            json!([{"id": 1, "name": "bob", "talking": false, "muted": true}])
+        );
+        assert_eq!(
+            (&line["codec"], &line["frame_ms"]),
+            (&json!("pcm16"), &json!(20))
+        );
+        let counts = Counts {
+            frames_sent: 7,
+            ..Counts::default()
+        };
+        let line = parsed(EventKind::Left {
+            reason: "left".into(),
+            counts,
+        });
+        assert_eq!(
+            (&line["event"], &line["frames_sent"]),
+            (&json!("left"), &json!(7))
+        );
+        for field in [
+            "frames_captured",
+            "frames_received",
+            "frames_played",
+            "frames_concealed",
+            "frames_late",
+            "bytes_sent",
+        ] {
+            assert_eq!(line[field], json!(0), "{field}");
+        }
+    }
+}

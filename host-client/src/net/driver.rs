@@ -1,0 +1,462 @@
+//! The session loop: waits for whatever comes first (packet, frame time, command, retry time) and does what is due.
+//!
+//! The order within one step matters: what the socket has comes before the frames that are due, so that after a stall of this
+//! thread the packets that came meanwhile are there when their frames are played.
+
+use super::{
+    Command, Failure,
+    backoff::Backoff,
+    connection::Connection,
+    ends::{Ends, Prepared},
+    link::{self, Connecting},
+    roster::Roster,
+    stay::Stay,
+    tell::{Snapshot, Teller},
+    voice::VoiceSettings,
+};
+use crate::{
+    config::{EventsFormat, JoinConfig},
+    events::{Counts, EventKind},
+};
+use std::{
+    future::pending,
+    io,
+    time::{Duration, Instant},
+};
+use talkspurt_core::{
+    session::{ClientEvent, SessionParams},
+    time::Instant as CoreInstant,
+    wire::{ByeReason, RejectReason},
+};
+use tokio::{
+    net::TcpStream,
+    select,
+    sync::{mpsc::Receiver, watch},
+    time::sleep_until,
+};
+
+/// A session that lived this long was a good one: after it the pauses begin anew.
+const GOOD_LIFE: Duration = Duration::from_secs(10);
+/// How often the snapshot is renewed: 20 times a second looks live.
+const SNAPSHOT_EVERY: Duration = Duration::from_millis(50);
+/// How often levels are told when they are asked for.
+const LEVELS_EVERY: Duration = Duration::from_secs(1);
+
+/// Owns everything of a stay in a room, across reconnects.
+pub(super) struct Driver {
+    config: JoinConfig,
+    teller: Teller,
+    commands: Receiver<Command>,
+    snapshot: watch::Sender<Snapshot>,
+    snapshot_at: Instant,
+    levels_at: Instant,
+    epoch: Instant,
+    phase: Phase,
+    backoff: Backoff,
+    roster: Roster,
+    /// Until the first joining.
+    prepared: Option<Prepared>,
+    /// From the first joining on; it runs on while a lost server is sought.
+    stay: Option<Stay>,
+    leave_at: Option<Instant>,
+    /// Of earlier connections of this stay.
+    counts: Counts,
+    settings: VoiceSettings,
+    deafened: bool,
+}
+
+enum Phase {
+    Connecting(Connecting),
+    Open(Box<Connection>),
+    Pausing { until: Instant },
+}
+
+enum Wake {
+    Command(Option<Command>),
+    Connected(io::Result<TcpStream>),
+    SocketOrTime,
+}
+
+/// What ended a connection.
+enum Ending {
+    Closed(ByeReason),
+    Rejected(RejectReason),
+}
+
+impl Driver {
+    pub(super) fn new(
+        config: JoinConfig,
+        prepared: Prepared,
+        teller: Teller,
+        commands: Receiver<Command>,
+        snapshot: watch::Sender<Snapshot>,
+    ) -> Self {
+        let epoch = Instant::now();
+        Self {
+            phase: Phase::Connecting(link::connect(config.server.clone())),
+            settings: VoiceSettings::of(&config),
+            deafened: false,
+            teller,
+            commands,
+            snapshot,
+            snapshot_at: epoch,
+            levels_at: epoch,
+            epoch,
+            backoff: Backoff::new(std::process::id()),
+            roster: Roster::default(),
+            prepared: Some(prepared),
+            stay: None,
+            leave_at: None,
+            counts: Counts::default(),
+            config,
+        }
+    }
+
+    /// Runs until the user leaves or cannot stay.
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let end = self.run_to_end().await;
+        let reason = match &end {
+            Ok(reason) => (*reason).to_owned(),
+            Err(failure) => failure.to_string(),
+        };
+        let left = self.leave(reason).await;
+        end.and(left)
+    }
+
+    async fn run_to_end(&mut self) -> Result<&'static str, Failure> {
+        loop {
+            match self.next_wake().await {
+                Wake::Command(None | Some(Command::Leave)) => return Ok("left"),
+                Wake::Command(Some(command)) => self.obey(command),
+                Wake::Connected(result) => self.connected(result)?,
+                Wake::SocketOrTime => {}
+            }
+            let now = Instant::now();
+            self.serve_connection(now)?;
+            self.run_frames(now)?;
+            if let Phase::Open(connection) = &mut self.phase {
+                connection.transmit();
+            }
+            self.publish(now);
+            if self.leave_at.is_some_and(|at| now >= at) {
+                return Ok("time is over");
+            }
+            if matches!(self.phase, Phase::Pausing { until } if now >= until) {
+                self.phase = Phase::Connecting(link::connect(self.config.server.clone()));
+            }
+        }
+    }
+
+    async fn next_wake(&mut self) -> Wake {
+        let deadline = self.deadline();
+        let io = async {
+            match &mut self.phase {
+                Phase::Connecting(connecting) => Wake::Connected(connecting.await),
+                Phase::Open(connection) => {
+                    connection.link.ready().await;
+                    Wake::SocketOrTime
+                }
+                Phase::Pausing { .. } => pending().await,
+            }
+        };
+        let timeout = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => pending().await,
+            }
+        };
+        select! {
+            biased;
+            command = self.commands.recv() => Wake::Command(command),
+            wake = io => wake,
+            () = timeout => Wake::SocketOrTime,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let of_phase = match &self.phase {
+            Phase::Connecting(_) => None,
+            Phase::Pausing { until } => Some(*until),
+            Phase::Open(connection) => {
+                let at = connection.session.poll_timeout();
+                at.map(|at| self.epoch + Duration::from_micros(at.as_micros()))
+            }
+        };
+        let of_stay = self.stay.as_ref().map(Stay::next_due);
+        [of_phase, of_stay, self.leave_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn core_time(&self, now: Instant) -> CoreInstant {
+        CoreInstant::from_micros((now - self.epoch).as_micros() as u64)
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::SetMuted(muted) => {
+                self.settings.muted = muted;
+                if let Phase::Open(connection) = &mut self.phase {
+                    connection.set_muted(muted);
+                }
+            }
+            Command::SetDeafened(deafened) if self.deafened != deafened => {
+                self.deafened = deafened;
+                self.teller.tell(EventKind::Deafened { deafened });
+            }
+            Command::ShiftGate(db) => {
+                let gate = &mut self.settings.gate;
+                gate.open = gate.open.shifted_db(db);
+                gate.close = self.config.gate.close.min(gate.open);
+                if let Phase::Open(connection) = &mut self.phase {
+                    connection.set_gate(self.settings);
+                }
+            }
+            Command::SetDeafened(_) | Command::Leave => {}
+        }
+    }
+
+    fn connected(&mut self, result: io::Result<TcpStream>) -> Result<(), Failure> {
+        match result {
+            Ok(stream) => {
+                self.roster.clear();
+                let now = self.core_time(Instant::now());
+                let connection = Connection::new(stream, &self.config, self.settings, now);
+                self.phase = Phase::Open(Box::new(connection));
+            }
+            Err(source) if self.stay.is_none() => {
+                return Err(Failure::Unreachable {
+                    server: self.config.server.to_string(),
+                    source,
+                });
+            }
+            Err(error) => self.pause(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Takes what the socket has, lets time pass, and notices the connection's end.
+    fn serve_connection(&mut self, now: Instant) -> Result<(), Failure> {
+        let core_now = self.core_time(now);
+        let Phase::Open(connection) = &mut self.phase else {
+            return Ok(());
+        };
+        let mut events = Vec::new();
+        let read = connection.read(core_now, &mut events);
+        connection.handle_timeout(core_now, &mut events);
+        let mut ending = None;
+        for event in events {
+            ending = self.handle_event(event, now)?.or(ending);
+        }
+        match (ending, read) {
+            (Some(Ending::Rejected(reason)), _) => self.rejected(reason),
+            (Some(Ending::Closed(reason)), _) => self.lost(reason.to_string(), now),
+            (None, Ok(true)) => Ok(()),
+            (None, Ok(false)) => self.lost("the server closed the connection".to_owned(), now),
+            (None, Err(error)) => self.lost(error.to_string(), now),
+        }
+    }
+
+    fn handle_event(
+        &mut self,
+        event: ClientEvent,
+        now: Instant,
+    ) -> Result<Option<Ending>, Failure> {
+        match event {
+            ClientEvent::Joined(params, _) => self.welcomed(&params, now)?,
+            ClientEvent::Listed(participant) => drop(self.roster.add(&participant)),
+            ClientEvent::RosterComplete => self.tell_joined(),
+            ClientEvent::ParticipantJoined(participant) => {
+                let line = self.roster.add(&participant);
+                self.teller.tell(EventKind::ParticipantJoined(line));
+            }
+            ClientEvent::ParticipantLeft(id) => {
+                self.roster
+                    .remove(id)
+                    .into_iter()
+                    .for_each(|event| self.teller.tell(event));
+            }
+            ClientEvent::State(id, flags) => {
+                self.roster
+                    .update(id, flags)
+                    .into_iter()
+                    .for_each(|event| self.teller.tell(event));
+            }
+            ClientEvent::Rejected(reason) => return Ok(Some(Ending::Rejected(reason))),
+            ClientEvent::Closed(reason) => return Ok(Some(Ending::Closed(reason))),
+        }
+        Ok(None)
+    }
+
+    /// We are in. With the first joining the sound begins.
+    fn welcomed(&mut self, params: &SessionParams, now: Instant) -> Result<(), Failure> {
+        if let Some(stay) = &mut self.stay {
+            stay.follow(params);
+        } else if let Some(prepared) = self.prepared.take() {
+            let ends = Ends::open(prepared, &self.config.output, &self.teller)?;
+            self.stay = Some(Stay::new(ends, params, now));
+            self.leave_at = self
+                .config
+                .leave_after
+                .and_then(|span| now.checked_add(span));
+        }
+        Ok(())
+    }
+
+    fn tell_joined(&self) {
+        if let Phase::Open(connection) = &self.phase
+            && let Some(params) = connection.session.params()
+        {
+            self.teller.tell(EventKind::Joined {
+                id: params.id.0,
+                name: self.config.name.to_string(),
+                room: self.config.room.to_string(),
+                codec: params.codec.name(),
+                rate_hz: params.rate.hz(),
+                frame_ms: params.frame.ms(),
+                roster: self.roster.lines(),
+            });
+        }
+    }
+
+    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed, so try again.
+    fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
+        let Phase::Open(connection) = &self.phase else {
+            return Ok(());
+        };
+        let text = match connection.session.reject_text() {
+            "" => reason.to_string(),
+            text => text.to_owned(),
+        };
+        let passing = matches!(
+            reason,
+            RejectReason::NameTaken
+                | RejectReason::RoomFull
+                | RejectReason::ServerFull
+                | RejectReason::Stopping
+                | RejectReason::HandshakeTimeout
+        );
+        if self.stay.is_none() || !passing {
+            return Err(Failure::Refused { reason, text });
+        }
+        connection.add_counts(&mut self.counts);
+        self.pause(text);
+        Ok(())
+    }
+
+    fn lost(&mut self, reason: String, now: Instant) -> Result<(), Failure> {
+        let Phase::Open(connection) = &mut self.phase else {
+            return Ok(());
+        };
+        if self.stay.is_none() {
+            return Err(Failure::NotTalkspurt {
+                server: self.config.server.to_string(),
+                problem: reason,
+            });
+        }
+        if connection.voice.is_some() && now - connection.since >= GOOD_LIFE {
+            self.backoff.reset();
+        }
+        // What the session still has to say (a Bye after a protocol error) goes if the socket takes it.
+        connection.transmit();
+        connection.add_counts(&mut self.counts);
+        self.pause(reason);
+        Ok(())
+    }
+
+    fn pause(&mut self, reason: String) {
+        let (attempt, pause) = self.backoff.next();
+        let retry_in_ms = pause.as_millis() as u64;
+        self.counts.reconnects += u32::from(attempt == 1);
+        self.teller.tell(EventKind::Reconnecting {
+            reason,
+            attempt,
+            retry_in_ms,
+        });
+        self.roster.clear();
+        self.phase = Phase::Pausing {
+            until: Instant::now() + pause,
+        };
+    }
+
+    fn run_frames(&mut self, now: Instant) -> Result<(), Failure> {
+        let Some(stay) = &mut self.stay else {
+            return Ok(());
+        };
+        let connection = match &mut self.phase {
+            Phase::Open(connection) => Some(&mut **connection),
+            _ => None,
+        };
+        if let Some(ended_at) = stay.run(now, self.leave_at, connection, self.deafened)? {
+            self.teller.tell(EventKind::InputEnded);
+            let linger_until = ended_at.checked_add(self.config.linger);
+            self.leave_at = [self.leave_at, linger_until].into_iter().flatten().min();
+        }
+        Ok(())
+    }
+
+    /// Renews the snapshot, and tells the levels when they are asked for.
+    fn publish(&mut self, now: Instant) {
+        if now < self.snapshot_at {
+            return;
+        }
+        self.snapshot_at = now + SNAPSHOT_EVERY;
+        let snapshot = self.current_snapshot(now);
+        let levels_asked = self.config.events == EventsFormat::Json { levels: true };
+        if levels_asked && snapshot.connected && now >= self.levels_at {
+            self.levels_at = now + LEVELS_EVERY;
+            self.teller.tell(EventKind::Level(snapshot.levels()));
+        }
+        self.snapshot.send_replace(snapshot);
+    }
+
+    fn current_snapshot(&self, now: Instant) -> Snapshot {
+        let mut snapshot = Snapshot {
+            deafened: self.deafened,
+            roster: self.roster.lines(),
+            counts: self.counts_now(now),
+            ..Snapshot::before_joining(&self.settings)
+        };
+        if let Phase::Open(connection) = &self.phase
+            && let Some(voice) = &connection.voice
+        {
+            let sink_ms = self
+                .stay
+                .as_ref()
+                .map_or(0, |stay| stay.ends.sink.delay_ms());
+            snapshot.show(voice, connection.session.round_trip(), sink_ms);
+        }
+        snapshot
+    }
+
+    fn counts_now(&self, now: Instant) -> Counts {
+        let mut counts = self.counts;
+        if let Phase::Open(connection) = &self.phase {
+            connection.add_counts(&mut counts);
+        }
+        counts.stayed_ms = self
+            .stay
+            .as_ref()
+            .map_or(0, |stay| (now - stay.joined_at).as_millis() as u64);
+        counts
+    }
+
+    /// Says Bye, completes the output, closes the devices, and tells the last event.
+    async fn leave(mut self, reason: String) -> Result<(), Failure> {
+        let now = Instant::now();
+        if let Phase::Open(connection) =
+            std::mem::replace(&mut self.phase, Phase::Pausing { until: now })
+        {
+            connection.leave(&mut self.counts).await;
+        }
+        let counts = self.counts_now(now);
+        let Some(mut stay) = self.stay.take() else {
+            return Ok(());
+        };
+        let finished = stay.ends.sink.finish();
+        drop(stay);
+        self.teller.tell(EventKind::Left { reason, counts });
+        finished.map_err(|error| Failure::Sound(format!("cannot complete the output: {error}")))
+    }
+}

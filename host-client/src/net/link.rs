@@ -1,0 +1,134 @@
+//! One TCP connection as packets in and out.
+
+use super::outbox::Outbox;
+use crate::config::Endpoint;
+use std::{future::Future, io, pin::Pin, time::Duration};
+use talkspurt_core::deframer::{Deframer, Feed};
+use tokio::{
+    io::{AsyncWriteExt as _, Interest},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// How long a connection may take to come about, all addresses of the host together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes read at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// Reads in a row before the frames that are due get their turn.
+const READS_MAX: usize = 16;
+
+/// A connection on its way.
+pub(super) type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+
+/// Starts to connect; the addresses of the host are tried in turn.
+pub(super) fn connect(server: Endpoint) -> Connecting {
+    Box::pin(async move {
+        let connect = TcpStream::connect((server.host.as_str(), server.port));
+        let stream = timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| {
+            let text = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, text)
+        })??;
+        // A voice packet waits for nothing.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    })
+}
+
+/// An open connection.
+pub(super) struct Link {
+    stream: TcpStream,
+    deframer: Deframer,
+    pub(super) outbox: Outbox,
+    bytes_received: u64,
+}
+
+/// What [`Link::read`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inbound<'a> {
+    /// A packet, checked by its CRC.
+    Packet(&'a [u8]),
+    /// So many bytes were none.
+    Bad(u32),
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            deframer: Deframer::new(),
+            outbox: Outbox::default(),
+            bytes_received: 0,
+        }
+    }
+
+    /// Waits until something can be read, or written if something waits to be.
+    pub(super) async fn ready(&self) {
+        let interest = match self.outbox.is_empty() {
+            true => Interest::READABLE,
+            false => Interest::READABLE | Interest::WRITABLE,
+        };
+        // An error shows again at the next read.
+        let _ = self.stream.ready(interest).await;
+    }
+
+    /// Gives what has come to `take`. False when the other side has closed.
+    pub(super) fn read(&mut self, mut take: impl FnMut(Inbound<'_>)) -> io::Result<bool> {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..READS_MAX {
+            let count = match self.stream.try_read(&mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.bytes_received += count as u64;
+            let mut rest = &buffer[..count];
+            while !rest.is_empty() {
+                let (feed, left) = self.deframer.feed(rest);
+                rest = left;
+                match feed {
+                    Feed::NeedMore => {}
+                    Feed::Packet(packet) => take(Inbound::Packet(packet)),
+                    Feed::Bad { dropped_bytes, .. } => take(Inbound::Bad(dropped_bytes)),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes as much of the outbox as the socket takes.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.outbox.flush(|bytes| self.stream.try_write(bytes))
+    }
+
+    /// Writes all of the outbox and closes, unless that takes longer than `patience`.
+    pub(super) async fn close(&mut self, patience: Duration) {
+        let all = async {
+            while !self.outbox.is_empty() {
+                self.stream.writable().await?;
+                self.flush()?;
+            }
+            self.stream.shutdown().await?;
+            // Closing a socket with unread bytes resets the connection, and the Bye might be lost with it.
+            while self.read(|_| ())? {
+                self.stream.readable().await?;
+            }
+            io::Result::Ok(())
+        };
+        match timeout(patience, all).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the connection broke while closing"),
+            Err(_) => tracing::debug!("the server did not take the last packets in time"),
+        }
+    }
+
+    pub(super) fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    /// Bytes received that were no packets.
+    pub(super) fn bytes_bad(&self) -> u64 {
+        self.deframer.dropped_bytes()
+    }
+}

@@ -1,0 +1,166 @@
+//! The session: one thread that owns the socket, the core's state machines and the ends of the sound.
+//!
+//! [`start`] sets it going and returns a [`Handle`]: events come out, [`Command`]s go in, a [`Snapshot`] shows the moment.
+//! Inside, `driver` is the loop; `link` is the only code that touches the socket; `voice` joins source and sink to the core's
+//! uplink and downlink; `ends` opens devices and files.
+
+mod backoff;
+mod connection;
+mod driver;
+mod ends;
+mod link;
+mod outbox;
+mod roster;
+mod stay;
+mod tell;
+mod voice;
+
+pub use tell::Snapshot;
+pub use voice::PRE_ROLL_MS_MAX;
+
+use crate::{config::JoinConfig, events::Event};
+use driver::Driver;
+use std::{
+    io,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+use talkspurt_core::wire::RejectReason;
+use tell::Teller;
+use tokio::sync::{mpsc as tokio_mpsc, watch};
+
+/// Commands that may wait: far more than keys are pressed.
+const COMMANDS_MAX: usize = 64;
+
+/// What the user wants while in the room.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Command {
+    /// Mute or unmute; others are told.
+    SetMuted(bool),
+    /// Stop or resume listening; nobody is told.
+    SetDeafened(bool),
+    /// Move the gate's open threshold by so many decibels.
+    ShiftGate(f64),
+    /// Leave the room and end.
+    Leave,
+}
+
+/// Why a session ended otherwise than by leaving. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The first connection did not come about.
+    #[error("cannot reach {server}: {source}; is the server running, and is this its voice port?")]
+    Unreachable {
+        /// Where to.
+        server: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is a server, but it does not speak Talkspurt.
+    #[error("{server} does not answer like a Talkspurt server: {problem}")]
+    NotTalkspurt {
+        /// Where.
+        server: String,
+        /// What it does.
+        problem: String,
+    },
+    /// The server said no.
+    #[error("refused ({}): {text}", .reason.label())]
+    Refused {
+        /// Its reason.
+        reason: RejectReason,
+        /// Its sentence, or ours for that reason.
+        text: String,
+    },
+    /// A device or file cannot be used.
+    #[error("{0}")]
+    Sound(String),
+    /// The system does not give what a session needs.
+    #[error("cannot start the session: {0}")]
+    System(io::Error),
+}
+
+/// The user's end of a running session.
+pub struct Handle {
+    /// What happens, in order. Closed when the session is over.
+    pub events: mpsc::Receiver<Event>,
+    /// What to do.
+    pub commands: tokio_mpsc::Sender<Command>,
+    /// How it stands.
+    pub snapshot: watch::Receiver<Snapshot>,
+    thread: JoinHandle<Result<(), Failure>>,
+}
+
+impl Handle {
+    /// Waits for the end. A panic of the session is passed on.
+    pub fn join(self) -> Result<(), Failure> {
+        drop(self.events);
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT and SIGTERM make it leave.
+pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
+    let prepared = ends::prepare(&config.input, &config.output)?;
+    let (event_sender, events) = mpsc::sync_channel(tell::EVENTS_MAX);
+    let (commands, command_receiver) = tokio_mpsc::channel(COMMANDS_MAX);
+    let (snapshot_sender, snapshot) =
+        watch::channel(Snapshot::before_joining(&voice::VoiceSettings::of(&config)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::System)?;
+    let signals = commands.clone();
+    let run = move || {
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            tokio::task::spawn_local(leave_on_signal(signals));
+            let teller = Teller::new(event_sender, epoch);
+            Driver::new(config, prepared, teller, command_receiver, snapshot_sender)
+                .run()
+                .await
+        })
+    };
+    let thread = thread::Builder::new()
+        .name("session".into())
+        .spawn(run)
+        .map_err(Failure::System)?;
+    Ok(Handle {
+        events,
+        commands,
+        snapshot,
+        thread,
+    })
+}
+
+/// SIGINT and SIGTERM leave the room properly, so that files are complete and the others know.
+async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
+    #[cfg(unix)]
+    let signalled = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+            signal(SignalKind::hangup()),
+        ) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    };
+    #[cfg(not(unix))]
+    let signalled = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    signalled.await;
+    // A session that has ended takes no commands, and needs none.
+    let _ = commands.send(Command::Leave).await;
+}

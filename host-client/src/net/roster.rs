@@ -1,0 +1,126 @@
+//! Who is in the room, kept current by the session's events.
+
+use crate::events::{EventKind, RosterLine};
+use std::collections::BTreeMap;
+use talkspurt_core::{
+    session::Participant,
+    wire::{ParticipantFlags, ParticipantId},
+};
+
+/// The room's current list, in the order of numbers.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    lines: BTreeMap<u16, RosterLine>,
+}
+
+impl Roster {
+    /// A new session: what was known is void.
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+    }
+
+    /// Someone of the list that came with joining, or a newcomer.
+    pub(super) fn add(&mut self, participant: &Participant) -> RosterLine {
+        let line = RosterLine {
+            id: participant.id.0,
+            name: participant.name.to_string(),
+            talking: participant.flags.has(ParticipantFlags::TALKING),
+            muted: participant.flags.has(ParticipantFlags::MUTED),
+        };
+        self.lines.insert(line.id, line.clone());
+        line
+    }
+
+    /// Someone went; `None` if nobody knew him.
+    pub(super) fn remove(&mut self, id: ParticipantId) -> Option<EventKind> {
+        self.lines
+            .remove(&id.0)
+            .map(|line| EventKind::ParticipantLeft {
+                id: line.id,
+                name: line.name,
+            })
+    }
+
+    /// What changed with someone: talking, muted, or both.
+    pub(super) fn update(&mut self, id: ParticipantId, flags: ParticipantFlags) -> Vec<EventKind> {
+        let Some(line) = self.lines.get_mut(&id.0) else {
+            return Vec::new();
+        };
+        let (id, name) = (line.id, &line.name);
+        let (talking, muted) = (
+            flags.has(ParticipantFlags::TALKING),
+            flags.has(ParticipantFlags::MUTED),
+        );
+        let mut changes = Vec::new();
+        if line.talking != talking {
+            let name = name.clone();
+            changes.push(if talking {
+                EventKind::Talking { id, name }
+            } else {
+                EventKind::Silent { id, name }
+            });
+        }
+        if line.muted != muted {
+            changes.push(EventKind::Muted {
+                id,
+                name: name.clone(),
+                muted,
+            });
+        }
+        (line.talking, line.muted) = (talking, muted);
+        changes
+    }
+
+    /// Everyone.
+    pub(super) fn lines(&self) -> Vec<RosterLine> {
+        self.lines.values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use talkspurt_core::wire::ParticipantName;
+
+    fn ann(flags: ParticipantFlags) -> Participant {
+        Participant {
+            id: ParticipantId(4),
+            flags,
+            name: ParticipantName::new("ann").unwrap(),
+        }
+    }
+
+    #[test]
+    fn changes_are_told_once_and_only_when_they_are_changes() {
+        let mut roster = Roster::default();
+        assert_eq!(
+            roster.update(ParticipantId(4), ParticipantFlags::TALKING),
+            []
+        );
+        roster.add(&ann(ParticipantFlags::default()));
+        let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);
+        let (id, name) = (4, || "ann".to_owned());
+        assert_eq!(
+            roster.update(ParticipantId(4), both),
+            [
+                EventKind::Talking { id, name: name() },
+                EventKind::Muted {
+                    id,
+                    name: name(),
+                    muted: true
+                }
+            ]
+        );
+        assert_eq!(roster.update(ParticipantId(4), both), []);
+        assert_eq!(
+            roster.update(ParticipantId(4), ParticipantFlags::MUTED),
+            [EventKind::Silent { id, name: name() }]
+        );
+        assert_eq!(
+            roster.remove(ParticipantId(4)),
+            Some(EventKind::ParticipantLeft { id, name: name() })
+        );
+        assert_eq!(roster.remove(ParticipantId(4)), None);
+        assert!(roster.lines().is_empty());
+    }
+}

@@ -1,0 +1,182 @@
+//! `talkspurt rooms`: asks a server over HTTP who is where.
+
+use crate::config::Endpoint;
+use serde_json::Value;
+use std::{fmt::Write as _, time::Duration};
+
+/// A server that does not answer within this is not there.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer: 1,000 participants take about 200 kB.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The rooms of a server as text for a terminal. The error says what to do.
+pub fn rooms(server: &Endpoint) -> Result<String, String> {
+    let url = format!("http://{server}/rooms");
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .max_redirects(0)
+        .build();
+    let agent = ureq::Agent::new_with_config(config);
+    let mut response = agent.get(&url).call().map_err(|error| {
+        format!(
+            "{url} does not answer: {error}; is the port that of the server's --http (8256 by default), and is it open to \
+             this machine?"
+        )
+    })?;
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_BYTES_MAX)
+        .read_to_string();
+    let body = body.map_err(|error| format!("{url}: {error}"))?;
+    let answer = serde_json::from_str(&body)
+        .map_err(|_| format!("{url} does not answer like a Talkspurt server"))?;
+    Ok(describe(&answer))
+}
+
+/// Takes what it knows of the answer, and passes over the rest: servers of other versions may say more or less.
+fn describe(answer: &Value) -> String {
+    let empty = Vec::new();
+    let rooms = answer
+        .get("rooms")
+        .unwrap_or(answer)
+        .as_array()
+        .unwrap_or(&empty);
+    if rooms.is_empty() {
+        return "nobody is there: no rooms\n".to_owned();
+    }
+    let mut text = String::new();
+    for room in rooms {
+        let participants = room
+            .get("participants")
+            .and_then(Value::as_array)
+            .unwrap_or(&empty);
+        let talking = participants
+            .iter()
+            .filter(|who| flag(who, "talking"))
+            .count();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{}  ({} here, {talking} talking)",
+            name(room),
+            participants.len()
+        );
+        for who in participants {
+            let _ = writeln!(text, "  {}", participant(who));
+        }
+    }
+    text
+}
+
+fn participant(who: &Value) -> String {
+    let mark = if flag(who, "talking") { '●' } else { '○' };
+    let mut line = format!("{mark} {}", name(who));
+    if flag(who, "muted") {
+        line.push_str("  muted");
+    }
+    if let Some(level) = who.get("level_dbfs").and_then(Value::as_f64) {
+        let _ = write!(line, "  {level:.0} dBFS");
+    }
+    if let Some(codec) = who.get("codec").and_then(Value::as_str) {
+        let _ = write!(line, "  {}", clean(codec));
+    }
+    line
+}
+
+fn flag(of: &Value, key: &str) -> bool {
+    of.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn name(of: &Value) -> String {
+    let name = of
+        .get("name")
+        .or_else(|| of.get("room"))
+        .and_then(Value::as_str);
+    clean(name.unwrap_or("(no name)"))
+}
+
+/// What a server says must not move the cursor.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+
+    #[test]
+    fn rooms_and_people_are_listed() {
+        let answer = json!({"rooms": [
+            {"name": "kitchen", "frame_ms": 20, "participants": [
+                {"id": 1, "name": "ann", "talking": true, "muted": false, "level_dbfs": -20.4, "codec": "pcm16"},
+                {"id": 2, "name": "bob\u{1b}[2J", "talking": false, "muted": true, "level_dbfs": null, "codec": "adpcm"},
+            ]},
+            {"name": "cellar", "something": "new"},
+        ]});
+        assert_eq!(
+            describe(&answer),
+            "kitchen  (2 here, 1 talking)\n  ● ann  -20 dBFS  pcm16\n  ○ bob[2J  muted  adpcm\ncellar  (0 here, 0 talking)\n"
+        );
+        assert_eq!(
+            describe(&json!({"rooms": []})),
+            "nobody is there: no rooms\n"
+        );
+        assert_eq!(
+            describe(&json!([{"room": "attic"}])),
+            "attic  (0 here, 0 talking)\n"
+        );
+        assert_eq!(describe(&json!("?")), "nobody is there: no rooms\n");
+    }
+
+    #[test]
+    fn a_server_is_asked_over_http_and_nonsense_is_refused() {
+        for (body, expected) in [
+            (r#"{"rooms":[]}"#, Ok("nobody is there: no rooms\n")),
+            ("<html>", Err("like a Talkspurt")),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1_024];
+                let count = stream.read(&mut request).unwrap();
+                assert!(request[..count].starts_with(b"GET /rooms HTTP/1.1\r\n"));
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                )
+                .unwrap();
+            });
+            let answer = rooms(&Endpoint {
+                host: "127.0.0.1".into(),
+                port,
+            });
+            server.join().unwrap();
+            match (answer, expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(text, expected),
+                (Err(text), Err(part)) => assert!(text.contains(part), "{text}"),
+                (answer, _) => panic!("{body}: {answer:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_server_is_said_with_what_to_check() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = rooms(&Endpoint {
+            host: "127.0.0.1".into(),
+            port,
+        })
+        .unwrap_err();
+        assert!(error.contains("--http"), "{error}");
+    }
+}

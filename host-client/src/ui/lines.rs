@@ -1,0 +1,175 @@
+//! Events as plain lines, for logs, pipes and the lower part of the live view.
+
+use crate::events::{Event, EventKind, RosterLine};
+
+/// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
+pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
+    let who = |id: u16, name: &str| {
+        if Some(id) == *own_id {
+            "you".to_owned()
+        } else {
+            name.to_owned()
+        }
+    };
+    let is = |id: u16| if Some(id) == *own_id { "are" } else { "is" };
+    Some(match &event.kind {
+        EventKind::Joined {
+            id,
+            name,
+            room,
+            codec,
+            rate_hz,
+            frame_ms,
+            roster,
+        } => {
+            *own_id = Some(*id);
+            let others = others(*id, roster);
+            format!(
+                "joined {room} as {name} ({codec}, {} kHz, {frame_ms} ms); {others}",
+                rate_hz / 1_000
+            )
+        }
+        EventKind::ParticipantJoined(line) => format!("{} joined", line.name),
+        EventKind::ParticipantLeft { name, .. } => format!("{name} left"),
+        EventKind::Talking { id, name } => format!("{} {} talking", who(*id, name), is(*id)),
+        EventKind::Silent { id, name } => format!("{} {} silent", who(*id, name), is(*id)),
+        EventKind::Muted {
+            id,
+            name,
+            muted: true,
+        } => format!("{} {} muted", who(*id, name), is(*id)),
+        EventKind::Muted {
+            id,
+            name,
+            muted: false,
+        } => format!("{} {} no longer muted", who(*id, name), is(*id)),
+        EventKind::Deafened { deafened: true } => "you hear nothing now".to_owned(),
+        EventKind::Deafened { deafened: false } => "you hear the room again".to_owned(),
+        EventKind::Device {
+            device,
+            state,
+            text,
+        } => device_line(device, state, text),
+        EventKind::InputEnded => "the input file has ended".to_owned(),
+        EventKind::Reconnecting {
+            reason,
+            attempt,
+            retry_in_ms,
+        } => {
+            let secs = *retry_in_ms as f64 / 1_000.0;
+            format!("lost the server ({reason}); trying again in {secs:.1} s (try {attempt})")
+        }
+        EventKind::Level(_) => return None,
+        EventKind::Left { reason, counts } => format!(
+            "left after {:.1} s ({reason}): sent {} of {} frames, heard {}, concealed {}, lost {}",
+            counts.stayed_ms as f64 / 1_000.0,
+            counts.frames_sent,
+            counts.frames_captured,
+            counts.frames_played,
+            counts.frames_concealed,
+            counts.packets_lost,
+        ),
+    })
+}
+
+fn device_line(device: &str, state: &str, text: &str) -> String {
+    match (device, state) {
+        (_, "opened") => format!("{device}: {text}"),
+        (_, "lost") => format!("lost the {device} ({text}); opening it again"),
+        ("microphone", _) => format!("no microphone, you are a listener ({text})"),
+        _ => format!("no {device}, you hear nothing ({text})"),
+    }
+}
+
+fn others(own_id: u16, roster: &[RosterLine]) -> String {
+    let names: Vec<_> = roster
+        .iter()
+        .filter(|line| line.id != own_id)
+        .map(|line| line.name.as_str())
+        .collect();
+    match names.as_slice() {
+        [] => "you are alone".to_owned(),
+        names => format!("with {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Counts;
+
+    #[test]
+    fn a_stay_reads_like_a_story() {
+        let line = |id, name: &str| RosterLine {
+            id,
+            name: name.into(),
+            talking: false,
+            muted: false,
+        };
+        let story = [
+            EventKind::Joined {
+                id: 2,
+                name: "bob".into(),
+                room: "kitchen".into(),
+                codec: "adpcm",
+                rate_hz: 16_000,
+                frame_ms: 20,
+                roster: vec![line(1, "ann"), line(2, "bob")],
+            },
+            EventKind::Device {
+                device: "microphone".into(),
+                state: "absent",
+                text: "none found".into(),
+            },
+            EventKind::ParticipantJoined(line(3, "cat")),
+            EventKind::Talking {
+                id: 2,
+                name: "bob".into(),
+            },
+            EventKind::Silent {
+                id: 1,
+                name: "ann".into(),
+            },
+            EventKind::Muted {
+                id: 2,
+                name: "bob".into(),
+                muted: true,
+            },
+            EventKind::ParticipantLeft {
+                id: 3,
+                name: "cat".into(),
+            },
+            EventKind::Reconnecting {
+                reason: "gone".into(),
+                attempt: 1,
+                retry_in_ms: 250,
+            },
+            EventKind::Left {
+                reason: "left".into(),
+                counts: Counts {
+                    stayed_ms: 1_500,
+                    ..Counts::default()
+                },
+            },
+        ];
+        let mut own_id = None;
+        let told: Vec<_> = story
+            .into_iter()
+            .filter_map(|kind| plain(&Event { t_ms: 0, kind }, &mut own_id))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "joined kitchen as bob (adpcm, 16 kHz, 20 ms); with ann",
+                "no microphone, you are a listener (none found)",
+                "cat joined",
+                "you are talking",
+                "ann is silent",
+                "you are muted",
+                "cat left",
+                "lost the server (gone); trying again in 0.2 s (try 1)",
+                "left after 1.5 s (left): sent 0 of 0 frames, heard 0, concealed 0, lost 0",
+            ]
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! The terminal of the live view: taken over, drawn 20 times a second, and always given back.
+
+use super::{
+    keys::Keys,
+    lines,
+    view::{self, Scene},
+};
+use crate::net::{Command, Failure, Handle};
+use ratatui::{
+    DefaultTerminal,
+    crossterm::{
+        event::{
+            self, Event as TerminalEvent, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
+            PushKeyboardEnhancementFlags,
+        },
+        execute,
+        terminal::supports_keyboard_enhancement,
+    },
+};
+use std::{collections::VecDeque, io, sync::mpsc::TryRecvError, time::Duration};
+
+/// Between two pictures, unless a key is pressed.
+const REDRAW_EVERY: Duration = Duration::from_millis(50);
+/// Lines of what happened that are kept for the view.
+const LINES_MAX: usize = 200;
+
+/// Shows the session until it is over; afterwards the last line stands in the ordinary terminal.
+pub(super) fn run(handle: Handle, room: &str, server: &str) -> Result<(), Failure> {
+    let stderr = StderrLines::capture();
+    // Also restores the terminal when a panic comes.
+    let mut terminal = ratatui::init();
+    let releases_are_told = supports_keyboard_enhancement().unwrap_or(false)
+        && execute!(
+            io::stdout(),
+            PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::REPORT_EVENT_TYPES)
+        )
+        .is_ok();
+    let mut lines = VecDeque::new();
+    let shown = show(
+        &mut terminal,
+        &handle,
+        room,
+        server,
+        &Keys { releases_are_told },
+        &stderr,
+        &mut lines,
+    );
+    if releases_are_told {
+        // A terminal that has gone has nothing to give back.
+        let _ = execute!(io::stdout(), PopKeyboardEnhancementFlags);
+    }
+    ratatui::restore();
+    drop(stderr);
+    if let Err(error) = shown {
+        tracing::error!(%error, "the terminal cannot be drawn to; leaving");
+        let _ = handle.commands.try_send(Command::Leave);
+    }
+    let mut own_id = None;
+    let rest = handle
+        .events
+        .iter()
+        .filter_map(|event| lines::plain(&event, &mut own_id))
+        .last();
+    if let Some(last) = rest.or_else(|| lines.pop_back()) {
+        println!("{last}");
+    }
+    handle.join()
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    handle: &Handle,
+    room: &str,
+    server: &str,
+    keys: &Keys,
+    stderr: &StderrLines,
+    lines: &mut VecDeque<String>,
+) -> io::Result<()> {
+    let mut own_id = None;
+    loop {
+        loop {
+            match handle.events.try_recv() {
+                Ok(event) => lines.extend(lines::plain(&event, &mut own_id)),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+        lines.extend(stderr.take());
+        lines.drain(..lines.len().saturating_sub(LINES_MAX));
+        let snapshot = handle.snapshot.borrow().clone();
+        let scene = Scene {
+            room,
+            server,
+            snapshot: &snapshot,
+            lines,
+            help: keys.help(),
+        };
+        terminal.draw(|frame| view::draw(frame, &scene))?;
+        if !event::poll(REDRAW_EVERY)? {
+            continue;
+        }
+        if let TerminalEvent::Key(key) = event::read()?
+            && let Some(command) = keys.command(key, &snapshot)
+        {
+            // A full queue has more keys in it than anyone pressed: losing one is right.
+            let _ = handle.commands.try_send(command);
+        }
+    }
+}
+
+/// While the view is up, what is written to stderr (the log, the ALSA library) would tear it. It goes through a pipe and
+/// becomes lines of the view instead.
+struct StderrLines {
+    #[cfg(unix)]
+    pipe: Option<unix::Pipe>,
+}
+
+#[cfg(not(unix))]
+impl StderrLines {
+    fn capture() -> Self {
+        Self {}
+    }
+
+    fn take(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[cfg(unix)]
+impl StderrLines {
+    /// Only if stderr is a terminal: a file that it was sent to goes on getting everything.
+    fn capture() -> Self {
+        use std::io::IsTerminal as _;
+        let pipe = io::stderr().is_terminal().then(unix::Pipe::open);
+        Self {
+            pipe: pipe.and_then(Result::ok),
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.pipe
+            .as_ref()
+            .map(|pipe| pipe.lines.try_iter().take(LINES_MAX).collect())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::LINES_MAX;
+    use std::{
+        io::{self, BufRead as _, BufReader, Read as _},
+        os::fd::OwnedFd,
+        sync::mpsc::{self, Receiver, TrySendError},
+        thread,
+    };
+
+    /// The longest line that is shown.
+    const LINE_BYTES_MAX: u64 = 1_000;
+
+    /// stderr redirected into lines, until it is dropped.
+    pub(super) struct Pipe {
+        pub(super) lines: Receiver<String>,
+        terminal: OwnedFd,
+    }
+
+    impl Pipe {
+        pub(super) fn open() -> io::Result<Self> {
+            let terminal = rustix::io::dup(rustix::stdio::stderr())?;
+            let (reader, writer) = io::pipe()?;
+            rustix::stdio::dup2_stderr(&writer)?;
+            let (sender, lines) = mpsc::sync_channel(LINES_MAX);
+            // Ends when stderr is given back: then nobody holds the pipe's other end.
+            let read = move || {
+                let mut reader = BufReader::new(reader);
+                loop {
+                    let mut line = Vec::new();
+                    match reader
+                        .by_ref()
+                        .take(LINE_BYTES_MAX)
+                        .read_until(b'\n', &mut line)
+                    {
+                        Ok(0) | Err(_) => return,
+                        Ok(_) => {}
+                    }
+                    let text: String = String::from_utf8_lossy(&line)
+                        .chars()
+                        .filter(|c| !c.is_control())
+                        .collect();
+                    // Lines that nobody has looked at yet are enough: a flood of them must not stop its writer.
+                    if let Err(TrySendError::Disconnected(_)) = sender.try_send(text) {
+                        return;
+                    }
+                }
+            };
+            thread::Builder::new().name("stderr".into()).spawn(read)?;
+            Ok(Self { lines, terminal })
+        }
+    }
+
+    impl Drop for Pipe {
+        fn drop(&mut self) {
+            if let Err(error) = rustix::stdio::dup2_stderr(&self.terminal) {
+                tracing::debug!(%error, "stderr is lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Draws the live view: a pure function of the snapshot and the last lines.
+
+use super::meter::meter;
+use crate::{
+    config::{Threshold, rms_to_dbfs},
+    events::RosterLine,
+    net::Snapshot,
+};
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+    widgets::{Block, Paragraph},
+};
+use std::collections::VecDeque;
+
+/// Everything to draw.
+pub(super) struct Scene<'a> {
+    pub(super) room: &'a str,
+    pub(super) server: &'a str,
+    pub(super) snapshot: &'a Snapshot,
+    /// What happened, oldest first.
+    pub(super) lines: &'a VecDeque<String>,
+    pub(super) help: &'static str,
+}
+
+/// Draws the whole screen, whatever its size.
+pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>) {
+    let rows = Layout::vertical([
+        Constraint::Length(6),
+        Constraint::Min(4),
+        Constraint::Length(1),
+    ]);
+    let [top, middle, bottom] = rows.areas(frame.area());
+    let columns = Layout::horizontal([Constraint::Percentage(40), Constraint::Percentage(60)]);
+    let [left, right] = columns.areas(middle);
+    draw_sound(frame, top, scene);
+    draw_roster(frame, left, scene.snapshot);
+    draw_lines(frame, right, scene.lines);
+    let help = Style::new().fg(Color::Black).bg(Color::Gray);
+    frame.render_widget(Paragraph::new(scene.help).style(help), bottom);
+}
+
+fn draw_sound(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>) {
+    let now = scene.snapshot;
+    let place = format!(" {} on {} ", scene.room, scene.server);
+    let block = Block::bordered().title(Span::styled(place, Modifier::BOLD));
+    let width = usize::from(block.inner(area).width);
+    let lines = vec![
+        state_line(now),
+        level_line(
+            "you  ",
+            now.input_rms,
+            now.gate,
+            now.talking && !now.muted,
+            width,
+        ),
+        level_line("room ", now.output_rms, None, !now.deafened, width),
+        numbers_line(now),
+    ];
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn state_line(now: &Snapshot) -> Line<'static> {
+    let badge =
+        |text: &'static str, color| Span::styled(text, Style::new().fg(Color::Black).bg(color));
+    let mut spans = vec![match (now.connected, now.frame_ms) {
+        (true, _) => badge(" in the room ", Color::Green),
+        (false, _) => badge(" connecting ", Color::Yellow),
+    }];
+    let more = [
+        (now.talking && !now.muted, badge(" talking ", Color::Green)),
+        (now.muted, badge(" muted ", Color::Red)),
+        (now.deafened, badge(" deaf ", Color::Red)),
+        (now.gate.is_none(), badge(" no gate ", Color::Yellow)),
+    ];
+    for (_, span) in more.into_iter().filter(|(shown, _)| *shown) {
+        spans.extend([Span::raw(" "), span]);
+    }
+    Line::from(spans)
+}
+
+/// A name, a meter as wide as there is room, and the number.
+fn level_line(
+    name: &'static str,
+    rms: u16,
+    gate: Option<(Threshold, Threshold)>,
+    bright: bool,
+    width: usize,
+) -> Line<'static> {
+    let number = format!(" {:>5.1} dB", rms_to_dbfs(rms));
+    let room = width.saturating_sub(name.len() + number.len());
+    let mut spans = vec![Span::raw(name)];
+    if room > 0 {
+        spans.extend(meter(rms, gate, bright, room));
+    }
+    spans.push(Span::raw(number));
+    Line::from(spans)
+}
+
+fn numbers_line(now: &Snapshot) -> Line<'static> {
+    let round_trip = now
+        .round_trip_ms
+        .map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+    let gate = now.gate.map_or(String::new(), |(open, close)| {
+        format!("  gate {:.0}/{:.0} dB", open.dbfs(), close.dbfs())
+    });
+    let counts = &now.counts;
+    Line::from(format!(
+        "{} {} ms  round trip {round_trip} ms  playout {} ms  lost {}  concealed {}  reconnects {}{gate}",
+        now.codec,
+        now.frame_ms,
+        now.playout_ms,
+        counts.packets_lost,
+        counts.frames_concealed,
+        counts.reconnects,
+    ))
+}
+
+fn draw_roster(frame: &mut Frame<'_>, area: Rect, now: &Snapshot) {
+    let block = Block::bordered().title(format!(" {} in the room ", now.roster.len()));
+    let height = usize::from(block.inner(area).height);
+    let mut shown: Vec<&RosterLine> = now.roster.iter().collect();
+    // Who talks stands above, so that a long roster still shows it.
+    shown.sort_by_key(|line| (!line.talking, line.id));
+    let hidden = shown.len().saturating_sub(height);
+    let visible = if hidden > 0 {
+        height.saturating_sub(1)
+    } else {
+        height
+    };
+    let mut lines: Vec<_> = shown
+        .iter()
+        .take(visible)
+        .map(|line| roster_line(line, now.id))
+        .collect();
+    if hidden > 0 {
+        lines.push(Line::from(format!("  and {} more", shown.len() - visible)));
+    }
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn roster_line(line: &RosterLine, own_id: u16) -> Line<'static> {
+    let (mark, color) = match (line.talking, line.muted) {
+        (true, _) => ("● ", Color::Green),
+        (false, true) => ("✕ ", Color::Red),
+        (false, false) => ("○ ", Color::DarkGray),
+    };
+    let you = if line.id == own_id { " (you)" } else { "" };
+    let muted = if line.muted { " muted" } else { "" };
+    Line::from(vec![
+        Span::styled(mark, color),
+        Span::raw(format!("{}{you}{muted}", line.name)),
+    ])
+}
+
+fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &VecDeque<String>) {
+    let block = Block::bordered().title(" what happened ");
+    let height = usize::from(block.inner(area).height);
+    let latest = lines
+        .iter()
+        .skip(lines.len().saturating_sub(height))
+        .map(|line| Line::from(line.as_str()));
+    frame.render_widget(
+        Paragraph::new(latest.collect::<Vec<_>>()).block(block),
+        area,
+    );
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::events::Counts;
+    use ratatui::{Terminal, backend::TestBackend};
+
+    pub(in crate::ui) fn snapshot() -> Snapshot {
+        let line = |id, name: &str, talking, muted| RosterLine {
+            id,
+            name: name.into(),
+            talking,
+            muted,
+        };
+        Snapshot {
+            connected: true,
+            id: 2,
+            codec: "pcm16",
+            frame_ms: 20,
+            roster: vec![
+                line(1, "ann", false, true),
+                line(2, "bob", false, false),
+                line(3, "cat", true, false),
+            ],
+            input_rms: 3_000,
+            output_rms: 0,
+            gate: Some((Threshold::from_rms(2_000), Threshold::from_rms(500))),
+            talking: true,
+            muted: false,
+            deafened: false,
+            round_trip_ms: Some(1.25),
+            playout_ms: 60,
+            counts: Counts {
+                packets_lost: 4,
+                ..Counts::default()
+            },
+        }
+    }
+
+    fn drawn(width: u16, height: u16, snapshot: &Snapshot) -> Vec<String> {
+        let lines = VecDeque::from(["joined kitchen".to_owned(), "cat is talking".to_owned()]);
+        let scene = Scene {
+            room: "kitchen",
+            server: "localhost:8255",
+            snapshot,
+            lines: &lines,
+            help: " m mute ",
+        };
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, &scene)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let row = |y| {
+            (0..width)
+                .map(|x| buffer[(x, y)].symbol())
+                .collect::<String>()
+        };
+        (0..height).map(row).collect()
+    }
+
+    #[test]
+    fn everything_asked_for_is_on_the_screen() {
+        let rows = drawn(110, 20, &snapshot());
+        let all = rows.join("\n");
+        for part in [
+            "kitchen on localhost:8255",
+            "in the room",
+            "talking",
+            "● cat",
+            "✕ ann muted",
+            "○ bob (you)",
+            "┃",
+            "│",
+            "round trip 1.2 ms",
+            "playout 60 ms",
+            "lost 4",
+            "gate -24/-36 dB",
+            "cat is talking",
+            "m mute",
+        ] {
+            assert!(all.contains(part), "{part} is missing:\n{all}");
+        }
+        let cat = rows.iter().position(|row| row.contains("● cat")).unwrap();
+        let ann = rows.iter().position(|row| row.contains("✕ ann")).unwrap();
+        assert!(cat < ann, "who talks stands above");
+    }
+
+    #[test]
+    fn any_size_of_terminal_is_drawn() {
+        let mut crowded = snapshot();
+        crowded.roster = (0..500)
+            .map(|id| RosterLine {
+                id,
+                name: "x".repeat(32),
+                talking: false,
+                muted: false,
+            })
+            .collect();
+        for (width, height) in [(1, 1), (5, 3), (20, 8), (80, 24), (300, 100)] {
+            drawn(width, height, &crowded);
+        }
+        let rows = drawn(80, 24, &crowded);
+        assert!(
+            rows.iter().any(|row| row.contains("and 486 more")),
+            "{rows:#?}"
+        );
+    }
+}
