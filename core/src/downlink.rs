@@ -61,6 +61,32 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         }
     }
 
+    /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room for a second downlink.
+    pub fn restart(&mut self, codec: Codec, frame: FrameDuration, jitter: JitterConfig) {
+        // Named one by one, so that a field which is added later cannot be forgotten here.
+        let Self {
+            codec: own_codec,
+            frame_samples,
+            jitter: buffer,
+            last,
+            concealed_in_a_row,
+            conceal_max_frames,
+            recent_rms,
+            frames_received,
+            frames_played,
+        } = self;
+        *own_codec = codec;
+        *frame_samples = session_frame_samples(frame);
+        buffer.restart(jitter);
+        last.set_len(*frame_samples);
+        last.silence_all();
+        *concealed_in_a_row = 0;
+        *conceal_max_frames = jitter.conceal_max_frames;
+        *recent_rms = 0;
+        *frames_received = 0;
+        *frames_played = 0;
+    }
+
     /// Takes a voice packet.
     ///
     /// # Errors
@@ -169,13 +195,13 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         if !due {
             return;
         }
-        let mut next: Frame = Frame::silence(self.frame_samples);
-        if self
-            .jitter
-            .skip_into()
-            .is_some_and(|payload| self.decode(&payload, &mut next))
-        {
-            cross_fade(out, &next);
+        // What is remembered of the last frame gives way to `out` next: its place is free.
+        let Some(payload) = self.jitter.skip_into() else {
+            return;
+        };
+        self.last.set_len(self.frame_samples);
+        if !payload.is_empty() && self.codec.decode(&payload, &mut self.last).is_ok() {
+            cross_fade(out, &self.last);
         }
     }
 

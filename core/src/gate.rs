@@ -115,13 +115,18 @@ impl Gate {
     /// As [`GateConfig::check`].
     pub fn new(config: GateConfig) -> Result<Self, GateConfigError> {
         config.check()?;
-        Ok(Self {
+        Ok(Self::checked(config))
+    }
+
+    /// A closed gate, from a configuration that was found good.
+    pub(crate) const fn checked(config: GateConfig) -> Self {
+        Self {
             config,
             window: Deque::new(),
             window_sum: 0,
             held_frames: 0,
             open: false,
-        })
+        }
     }
 
     /// Decides on a frame by its RMS (0..=32768).

@@ -92,6 +92,39 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
+    /// Begins anew under `config`, as [`JitterBuffer::new`] does, in place: a microcontroller has no room for a second buffer.
+    pub fn restart(&mut self, config: JitterConfig) {
+        self.slots.fill_with(|| None);
+        // Named one by one, so that a field which is added later cannot be forgotten here.
+        let Self {
+            config: own_config,
+            slots: _,
+            queued,
+            phase,
+            next,
+            played_timestamp,
+            target_frames,
+            underruns_in_a_row,
+            pops_since_underrun,
+            window_pops,
+            window_least_waiting,
+            windows_overdue,
+            stats,
+        } = self;
+        *own_config = config;
+        *queued = 0;
+        *phase = Phase::Idle;
+        *next = Seq(0);
+        *played_timestamp = None;
+        *target_frames = config.target_frames;
+        *underruns_in_a_row = 0;
+        *pops_since_underrun = 0;
+        *window_pops = 0;
+        *window_least_waiting = u16::MAX;
+        *windows_overdue = 0;
+        *stats = JitterStats::default();
+    }
+
     /// Takes an item: its sequence number, the frame period that it belongs to, and whether it is the talkspurt's last.
     pub fn push(
         &mut self,

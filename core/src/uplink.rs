@@ -2,7 +2,7 @@
 //!
 //! Call [`Uplink::push`] with each frame, then [`Uplink::poll_packet`] until it gives `None`.
 
-use crate::codec::{Codec, Encoder, PAYLOAD_MAX};
+use crate::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder, PAYLOAD_MAX};
 use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
 use crate::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::level::rms;
@@ -83,9 +83,19 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// # Errors
     /// As [`GateConfig::check`].
     pub fn new(config: UplinkConfig) -> Result<Self, GateConfigError> {
-        Ok(Self {
+        config.gate.check()?;
+        Ok(Self::checked(config))
+    }
+
+    /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place where it is to be.
+    pub fn default_for(codec: Codec, frame: FrameDuration) -> Self {
+        Self::checked(UplinkConfig::default_for(codec, frame))
+    }
+
+    fn checked(config: UplinkConfig) -> Self {
+        Self {
             config,
-            gate: Gate::new(config.gate)?,
+            gate: Gate::checked(config.gate),
             encoder: Encoder::new(config.codec),
             history: History::new(session_frame_samples(config.frame)),
             unsent_frames: 0,
@@ -96,7 +106,43 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             muted: false,
             level_rms: 0,
             stats: UplinkStats::default(),
-        })
+        }
+    }
+
+    /// Begins another session, as [`Uplink::new`] does, in place: a microcontroller has no room for a second uplink.
+    ///
+    /// # Errors
+    /// As [`GateConfig::check`]; nothing is changed then.
+    pub fn restart(&mut self, config: UplinkConfig) -> Result<(), GateConfigError> {
+        let new_gate = Gate::new(config.gate)?;
+        // Named one by one, so that a field which is added later cannot be forgotten here.
+        let Self {
+            config: own_config,
+            gate,
+            encoder,
+            history,
+            unsent_frames,
+            closing,
+            empty_terminator_due,
+            seq,
+            timestamp_frames,
+            muted,
+            level_rms,
+            stats,
+        } = self;
+        *own_config = config;
+        *gate = new_gate;
+        *encoder = Encoder::new(config.codec);
+        history.restart(session_frame_samples(config.frame));
+        *unsent_frames = 0;
+        *closing = false;
+        *empty_terminator_due = false;
+        *seq = Seq(0);
+        *timestamp_frames = 0;
+        *muted = false;
+        *level_rms = 0;
+        *stats = UplinkStats::default();
+        Ok(())
     }
 
     /// Takes the next frame. Panics if it has not the session's length.
@@ -153,14 +199,11 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             self.closing = false;
             self.history.clear_after_next_read();
         }
-        let mut payload = [0; PAYLOAD_MAX];
-        let len = self
-            .encoder
-            .encode(self.history.frame(age_frames), &mut payload)
-            .unwrap_or(0);
         self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
-        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
-        self.emit_voice(timestamp, terminator, &payload[..len], out)
+        match self.encoder.codec() {
+            Codec::Pcm16 => self.emit_frame::<PAYLOAD_MAX>(age_frames, terminator, out),
+            Codec::ImaAdpcm => self.emit_frame::<ADPCM_PAYLOAD_MAX>(age_frames, terminator, out),
+        }
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
@@ -206,6 +249,24 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// What it has done so far.
     pub const fn stats(&self) -> &UplinkStats {
         &self.stats
+    }
+
+    /// Encodes the frame of `age_frames` ago and writes its packet. On its own for each codec's longest payload, so that ADPCM
+    /// does not take PCM16's stack on a microcontroller.
+    #[inline(never)]
+    fn emit_frame<const PAYLOAD: usize>(
+        &mut self,
+        age_frames: u16,
+        terminator: bool,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let mut payload = [0; PAYLOAD];
+        let len = self
+            .encoder
+            .encode(self.history.frame(age_frames), &mut payload)
+            .unwrap_or(0);
+        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
+        self.emit_voice(timestamp, terminator, &payload[..len], out)
     }
 
     fn emit_voice(
@@ -262,6 +323,14 @@ impl<const SAMPLES: usize> History<SAMPLES> {
             write: 0,
             clear_on_push: false,
         }
+    }
+
+    /// Empty, and in slots of another length. What lies in the samples is written over before it is read.
+    fn restart(&mut self, frame_samples: usize) {
+        self.frame_samples = frame_samples;
+        self.capacity = SAMPLES / frame_samples;
+        self.write = 0;
+        self.clear();
     }
 
     fn push(&mut self, frame: &[i16]) {

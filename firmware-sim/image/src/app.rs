@@ -31,12 +31,13 @@ struct Leaving {
 
 /// Runs the node until it has left its room. `false`: it cannot run like that.
 pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
-    let mut clock = Clock::start(peripherals.SYST);
     let mut wired = Wired {
         port: start_uart(setup.baud),
         microphone: setup.microphone,
         speaker: setup.speaker,
     };
+    // After the board, which may change the core's clock.
+    let mut clock = Clock::start(peripherals.SYST);
     peripherals.SCB.clear_sleepdeep();
     let mut leaving = Leaving {
         linger: setup.linger,

@@ -9,7 +9,7 @@
 //! [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time that it answered, or earlier when an interrupt has
 //! brought bytes, room or samples; time is an argument, in microseconds since power-up.
 //!
-//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1, 2 and then every 4 s until the server answers. A session
+//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1 and then every 2 s until the server answers. A session
 //! that ends for whatever reason (a Bye, a Reject because the server was restarted, silence for the idle timeout because
 //! the line is cut) leads back there. Between sessions the speaker plays silence and what the microphone hears is thrown
 //! away, so that both keep their time.
@@ -59,7 +59,7 @@ const _: () = assert!(size_of::<Pcm16Node>() <= 21 * 1024);
 /// The first wait before the node calls again after a session has ended, ...
 const RETRY_FIRST: Duration = Duration::from_ms(250);
 /// ... which doubles up to this.
-const RETRY_LONGEST: Duration = Duration::from_ms(4_000);
+const RETRY_LONGEST: Duration = Duration::from_ms(2_000);
 /// How long an answer to a Hello may take at least: 350 bytes at 9,600 baud take 365 ms.
 const ANSWER_SHORTEST: Duration = Duration::from_ms(500);
 /// How long leaving may take: what was said last goes first, unless the line does not take it.

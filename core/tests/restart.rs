@@ -1,0 +1,112 @@
+//! A restarted uplink or downlink is as good as a new one, whatever it did before.
+
+use talkspurt_core::codec::Codec;
+use talkspurt_core::downlink::Downlink;
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ENCODED_MAX, Voice};
+
+/// A loud tone with a pause: opens the gate and lets it close.
+fn sound(frame: u32, samples: usize) -> Vec<i16> {
+    let amplitude = if frame % 40 < 15 { 9_000 } else { 0 };
+    (0..samples)
+        .map(|i| {
+            if i / 20 % 2 == 0 {
+                amplitude
+            } else {
+                -amplitude
+            }
+        })
+        .collect()
+}
+
+fn packets(uplink: &mut Uplink, frame: FrameDuration, frames: u32) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    for number in 0..frames {
+        uplink.push(&sound(number, session_frame_samples(frame)));
+        let mut out = [0; ENCODED_MAX];
+        while let Some(len) = uplink.poll_packet(&mut out) {
+            packets.push(out[..len].to_vec());
+        }
+    }
+    packets
+}
+
+#[test]
+fn a_restarted_uplink_sends_what_a_new_one_sends() {
+    for (before, after) in [
+        (FrameDuration::Ms5, FrameDuration::Ms20),
+        (FrameDuration::Ms20, FrameDuration::Ms10),
+    ] {
+        for frames_before in [0, 1, 7, 16, 30, 55] {
+            let config = UplinkConfig::default_for(Codec::ImaAdpcm, after);
+            let mut used: Uplink =
+                Uplink::new(UplinkConfig::default_for(Codec::Pcm16, before)).unwrap();
+            packets(&mut used, before, frames_before);
+            used.set_muted(true);
+            used.restart(config).unwrap();
+            let mut new: Uplink = Uplink::new(config).unwrap();
+            let sent = packets(&mut new, after, 90);
+            assert!(sent.len() > 30, "the gate opened: {}", sent.len());
+            assert_eq!(packets(&mut used, after, 90), sent);
+            assert_eq!(used.stats(), new.stats());
+        }
+    }
+}
+
+#[test]
+fn a_bad_gate_leaves_the_uplink_as_it_was() {
+    let config = UplinkConfig::default_for(Codec::ImaAdpcm, FrameDuration::Ms20);
+    let mut uplink: Uplink = Uplink::new(config).unwrap();
+    uplink.push(&sound(0, 320));
+    let mut bad = config;
+    bad.gate.window_frames = 0;
+    assert!(uplink.restart(bad).is_err());
+    assert!(uplink.is_talking() && uplink.stats().frames_captured == 1);
+}
+
+type Slots16 = Downlink<16>;
+
+/// A talkspurt with a lost packet, cut off without a terminator.
+fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>> {
+    let mut out = Frame::silence(0);
+    let mut played = Vec::new();
+    for number in 0..20 {
+        let frame = sound(u32::from(number), samples);
+        let payload: Vec<u8> = frame.iter().flat_map(|s| s.to_le_bytes()).collect();
+        let voice = Voice {
+            seq: Seq(number),
+            timestamp_frames: timestamp + u32::from(number),
+            terminator: false,
+            payload: &payload,
+        };
+        if number != 5 && number < 12 {
+            downlink.push(&voice).unwrap();
+        }
+        downlink.pop(&mut out);
+        played.push(out.to_vec());
+    }
+    played
+}
+
+#[test]
+fn a_restarted_downlink_plays_what_a_new_one_plays() {
+    let jitter = |frame| JitterConfig::default_for(frame, 2);
+    for (before, after) in [
+        (FrameDuration::Ms10, FrameDuration::Ms20),
+        (FrameDuration::Ms20, FrameDuration::Ms5),
+    ] {
+        let mut used = Slots16::new(Codec::Pcm16, before, jitter(before));
+        play(&mut used, session_frame_samples(before), 1_000);
+        used.restart(Codec::Pcm16, after, jitter(after));
+        let mut new = Slots16::new(Codec::Pcm16, after, jitter(after));
+        // Earlier timestamps than before: nothing of the other stream is remembered.
+        let heard = play(&mut new, session_frame_samples(after), 1);
+        assert!(heard.iter().flatten().any(|&s| s != 0));
+        assert_eq!(play(&mut used, session_frame_samples(after), 1), heard);
+        assert_eq!(format!("{used:?}"), format!("{new:?}"));
+    }
+}
