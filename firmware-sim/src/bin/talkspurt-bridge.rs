@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 ///
 ///   socat /dev/ttyUSB0,raw,echo=0,b115200 TCP:localhost:8255,nodelay
 ///
-/// Beyond that, a port that vanishes and a server that is lost are opened again (after 100 ms, doubling up to 2 s), a new
+/// Beyond that, a port that vanishes and a server that is lost are opened again (after 100 ms, doubling up to 1 s), a new
 /// connection never starts with old bytes, and each direction has a bounded buffer that drops its oldest bytes when the
 /// other end does not keep up. What is lost is logged on stderr (RUST_LOG sets the level; default info).
 ///

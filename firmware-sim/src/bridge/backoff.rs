@@ -5,9 +5,9 @@ use std::time::Duration;
 /// First wait. Short, since a restarted server is back at once and a node waits for it.
 const FIRST: Duration = Duration::from_millis(100);
 /// Longest wait. A person who plugs the cable back in should not wonder whether it works.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(1);
 
-/// Waits that double from 100 ms to 2 s, until an attempt has lasted.
+/// Waits that double from 100 ms to 1 s, until an attempt has lasted.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next: Duration,
@@ -47,12 +47,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_two_seconds_and_start_anew_after_a_lasting_success() {
+    fn waits_double_up_to_a_second_and_start_anew_after_a_lasting_success() {
         let mut backoff = Backoff::new();
-        let waits: Vec<u128> = (0..7).map(|_| backoff.wait().as_millis()).collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 2000, 2000]);
+        let waits: Vec<u128> = (0..6).map(|_| backoff.wait().as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);
         backoff.was_open(Duration::from_millis(500));
-        assert_eq!(backoff.wait().as_millis(), 2000);
+        assert_eq!(backoff.wait().as_millis(), 1000);
         backoff.was_open(Duration::from_secs(3));
         assert_eq!(backoff.wait().as_millis(), 100);
     }

@@ -108,7 +108,10 @@ fn serve_port(
     shutdown: &Shutdown,
     report: &mut impl FnMut(Event),
 ) {
-    let mut backoff = Backoff::new();
+    // Two, since a server that has just come back may hang up at once (it does not know the node's session) and must then
+    // be called again at once; only one that keeps hanging up is called less often.
+    let mut unreachable = Backoff::new();
+    let mut hung_up = Backoff::new();
     while port.end.failure().is_none() && !shutdown.is_requested() {
         let attempt = connect(&config.server).and_then(|stream| {
             // Order matters: first forget the past, then let bytes flow.
@@ -131,12 +134,13 @@ fn serve_port(
                     report(Event::ServerLost(copy(error)));
                 }
                 server.close();
-                backoff.was_open(opened.elapsed());
-                shutdown.sleep_unless(backoff.wait(), || port.end.failure().is_some());
+                unreachable = Backoff::new();
+                hung_up.was_open(opened.elapsed());
+                shutdown.sleep_unless(hung_up.wait(), || port.end.failure().is_some());
             }
             Err(error) => {
                 queues.to_server.disconnect();
-                let wait = backoff.wait();
+                let wait = unreachable.wait();
                 report(Event::ServerUnavailable(error, wait));
                 shutdown.sleep_unless(wait, || port.end.failure().is_some());
             }

@@ -375,11 +375,11 @@ fn it_calls_again_with_back_off_until_somebody_answers() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server = None;
     world.run_ms(20_000);
-    // At 0, 0.5, 1, 2, 4 s, then every 4 s.
-    assert_eq!(world.count("calling"), 8);
+    // At 0, 0.5, 1, 2, 4 s, then every 2 s.
+    assert_eq!(world.count("calling"), 12);
     assert_eq!(world.count("lost"), 0, "what was never joined is not lost");
     world.server = Some(Server::new(world.now));
-    world.run_until_joined(4_100);
+    world.run_until_joined(2_100);
 }
 
 #[test]
@@ -505,7 +505,7 @@ fn a_server_that_says_it_stops_is_called_until_it_is_back() {
     world.run_ms(10_000);
     assert!(!world.node.is_joined());
     world.server = Some(Server::new(world.now));
-    world.run_until_joined(4_100);
+    world.run_until_joined(2_100);
 }
 
 #[test]
@@ -522,7 +522,7 @@ fn a_cut_line_is_noticed_and_rejoined_and_the_sound_has_no_gap() {
     // The server has given up on the node too: its connection is a new one.
     assert_eq!(world.server().left, [ByeReason::IdleTimeout]);
     world.server = Some(Server::new(world.now));
-    world.run_until_joined(4_100);
+    world.run_until_joined(2_100);
     world.run_ms(1_000);
     assert!(!world.server().heard.is_empty());
     let in_room = world.now.since(world.joined_at.unwrap());
