@@ -1,0 +1,265 @@
+//! The command line, turned into an [`Order`]: what to measure, on which server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use talkspurt_core::codec::Codec;
+use talkspurt_core::frame::FrameDuration;
+
+use crate::marker::ROOMS_MAX;
+use crate::plan::Plan;
+
+/// Loads a Talkspurt server and states what it costs.
+///
+/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in turn, as many times as
+/// there are rounds, and gives the medians.
+#[derive(Debug, Parser)]
+#[command(
+    name = "talkspurt-load",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+pub struct Cli {
+    /// What to do; without it, measure.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// One of the loads that have targets
+    #[arg(long, value_enum, conflicts_with_all = ["participants", "room_size", "talkers", "codec"])]
+    preset: Option<Preset>,
+    /// Participants in all rooms (1 to 10000)
+    #[arg(long, default_value_t = 64, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    participants: u32,
+    /// Participants in a room
+    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    room_size: u32,
+    /// How many in each room talk, without a pause [default: all]
+    #[arg(long, value_name = "COUNT")]
+    talkers: Option<u32>,
+    /// How voice is encoded
+    #[arg(long, value_enum, default_value = "pcm16")]
+    codec: CodecArg,
+    /// How long each round measures, in seconds
+    #[arg(long, default_value_t = 10, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// How many times the server and the floor are measured
+    #[arg(long, default_value_t = 3, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// The frame duration that a started server is given: 5, 10 or 20 ms
+    #[arg(long, default_value = "20", value_name = "MS", value_parser = frame_duration)]
+    frame_ms: FrameDuration,
+    /// The server's program [default: talkspurt-server beside this one]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// A running server, in place of one that is started
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        requires = "server_pid",
+        conflicts_with = "server"
+    )]
+    connect: Option<SocketAddr>,
+    /// The process of the running server
+    #[arg(long, value_name = "PID", requires = "connect")]
+    server_pid: Option<u32>,
+    /// Do not measure the floor
+    #[arg(long)]
+    no_floor: bool,
+    /// What talkers' phases are drawn from; equal seeds make equal loads
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write one JSON object to stdout; the table goes to stderr
+    #[arg(long)]
+    pub json: bool,
+    /// End with exit code 1 if a target of the preset is missed
+    #[arg(long, requires = "preset")]
+    pub check: bool,
+}
+
+/// What the program can do besides measuring.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Be the floor: receive and send the bytes of the load, and do nothing else
+    FloorServer(FloorArgs),
+}
+
+/// The flags of `floor-server`.
+#[derive(Debug, Args)]
+pub struct FloorArgs {
+    /// Where to listen; the real address is printed
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// How often listeners are sent a packet, in milliseconds
+    #[arg(long, default_value = "20", value_name = "MS", value_parser = frame_duration)]
+    pub frame_ms: FrameDuration,
+}
+
+/// The loads that have targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// 64 participants in rooms of 8, all talking, PCM16
+    Rooms,
+    /// The same with 2 of 8 talking
+    TwoOfEight,
+    /// 1,000 silent participants in 125 rooms
+    Idle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CodecArg {
+    Pcm16,
+    Adpcm,
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The load.
+    pub plan: Plan,
+    /// The preset that it comes from.
+    pub preset: Option<Preset>,
+    /// How long each round measures.
+    pub span: Duration,
+    /// How many rounds.
+    pub rounds: u32,
+    /// Whose server.
+    pub server: ServerChoice,
+    /// Whether to measure the floor, too.
+    pub with_floor: bool,
+}
+
+/// The server to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerChoice {
+    /// A fresh process of this program for every round.
+    Start(PathBuf),
+    /// One that runs already.
+    Running {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Its process.
+        pid: u32,
+    },
+}
+
+impl Cli {
+    /// The flags as one checked order.
+    ///
+    /// # Errors
+    /// More rooms than markers can tell apart, or no server's program.
+    pub fn order(&self) -> Result<Order> {
+        let plan = self.plan();
+        ensure!(
+            plan.talkers == 0 || plan.rooms() <= ROOMS_MAX,
+            "markers tell {ROOMS_MAX} rooms apart, these are {}; make --room-size larger",
+            plan.rooms()
+        );
+        let server = match (self.connect, self.server_pid) {
+            (Some(address), Some(pid)) => ServerChoice::Running { address, pid },
+            _ => ServerChoice::Start(self.server_program()?),
+        };
+        Ok(Order {
+            plan,
+            preset: self.preset,
+            span: Duration::from_secs(self.seconds.into()),
+            rounds: self.rounds,
+            server,
+            with_floor: !self.no_floor && plan.talkers > 0,
+        })
+    }
+
+    fn plan(&self) -> Plan {
+        let (participants, room_size, talkers) = match self.preset {
+            Some(Preset::Rooms) => (64, 8, 8),
+            Some(Preset::TwoOfEight) => (64, 8, 2),
+            Some(Preset::Idle) => (1_000, 8, 0),
+            None => (
+                self.participants as usize,
+                self.room_size as usize,
+                self.talkers.unwrap_or(self.room_size).min(self.room_size) as usize,
+            ),
+        };
+        Plan {
+            participants,
+            room_size,
+            talkers,
+            codec: match self.codec {
+                CodecArg::Pcm16 => Codec::Pcm16,
+                CodecArg::Adpcm => Codec::ImaAdpcm,
+            },
+            frame: self.frame_ms,
+            seed: self.seed,
+        }
+    }
+
+    fn server_program(&self) -> Result<PathBuf> {
+        let program = match &self.server {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?.with_file_name("talkspurt-server"),
+        };
+        ensure!(
+            program.is_file(),
+            "{} is not there; build it with `cargo build --release -p talkspurt-server`, or name another with --server",
+            program.display()
+        );
+        Ok(program)
+    }
+}
+
+impl Preset {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rooms => "rooms",
+            Self::TwoOfEight => "two-of-eight",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+fn frame_duration(text: &str) -> Result<FrameDuration, String> {
+    text.parse()
+        .ok()
+        .and_then(FrameDuration::from_ms)
+        .ok_or_else(|| "expected 5, 10 or 20".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(line: &str) -> Result<Order> {
+        // Any file that is there may stand for the server.
+        let flags = line.split_whitespace().chain(["--server", file!()]);
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let flags = flags.map(|flag| if flag == file!() { program } else { flag });
+        Cli::try_parse_from(["talkspurt-load"].into_iter().chain(flags))?.order()
+    }
+
+    #[test]
+    fn presets_are_the_loads_with_targets() {
+        let shape = |line| {
+            let plan = order(line).unwrap().plan;
+            (plan.participants, plan.rooms(), plan.talkers, plan.codec)
+        };
+        assert_eq!(shape("--preset rooms"), (64, 8, 8, Codec::Pcm16));
+        assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, Codec::Pcm16));
+        assert_eq!(shape("--preset idle"), (1_000, 125, 0, Codec::Pcm16));
+        assert_eq!(
+            shape("--codec adpcm --room-size 4"),
+            (64, 16, 4, Codec::ImaAdpcm)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused() {
+        assert!(order("--preset rooms --talkers 1").is_err());
+        assert!(order("--check").is_err(), "no preset, no targets");
+        assert!(order("--frame-ms 7").is_err());
+        assert!(order("--participants 10000 --room-size 8").is_err());
+        assert!(order("--participants 10000 --room-size 8 --talkers 0").is_ok());
+        assert!(Cli::try_parse_from(["talkspurt-load", "--connect", "127.0.0.1:1"]).is_err());
+    }
+}

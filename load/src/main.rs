@@ -1,0 +1,66 @@
+//! `talkspurt-load`: puts a load on a Talkspurt server and states what it costs, what arrives and how late.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cli`], [`plan`] | what was asked for: flags, presets; who sits in which room and talks |
+//! | [`marker`], [`ledger`] | the marked frames: their samples; which were sent, who has heard which, how late |
+//! | [`peer`], [`generator`] | the participants on their sockets; the one loop that paces them all |
+//! | [`floor`] | the bare server to compare with |
+//! | [`service`], [`procfs`] | the processes under load; what the operating system says they use |
+//! | [`round`], [`percentile`], [`targets`], [`report`] | one measurement; many of them in a few figures; what they must be; how they are told |
+//!
+//! Linux only: it reads `/proc` and sleeps in `epoll`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+mod cli;
+mod floor;
+mod generator;
+mod ledger;
+mod marker;
+mod peer;
+mod percentile;
+mod plan;
+mod procfs;
+mod report;
+mod round;
+mod service;
+mod targets;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    let result = match cli.command {
+        Some(Command::FloorServer(args)) => floor::serve(&args).map(|()| ExitCode::SUCCESS),
+        None => measure(&cli),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("talkspurt-load: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let order = cli.order()?;
+    let rounds = round::run_all(&order)?;
+    let report = report::Report::new(&order, &rounds);
+    if cli.json {
+        println!("{}", report.to_json()?);
+        eprintln!("{}", report.to_table());
+    } else {
+        println!("{}", report.to_table());
+    }
+    Ok(if cli.check && !report.all_met() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,135 @@
+//! The process under load: started and ended by us, or running already.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use talkspurt_core::frame::FrameDuration;
+
+use crate::cli::{Order, ServerChoice};
+
+/// How long a process may take to end after SIGTERM: what the server promises, and a second of grace.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// A process that listens.
+pub struct Service {
+    /// Where.
+    pub address: SocketAddr,
+    /// Which.
+    pub pid: u32,
+    /// Ours to end.
+    child: Option<Child>,
+}
+
+impl Service {
+    /// The server that the order names.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn server(order: &Order) -> Result<Self> {
+        match &order.server {
+            ServerChoice::Running { address, pid } => Ok(Self {
+                address: *address,
+                pid: *pid,
+                child: None,
+            }),
+            ServerChoice::Start(program) => {
+                let mut command = Command::new(program);
+                command
+                    .args(["--http", "127.0.0.1:0", "--max-participants"])
+                    .arg(order.plan.participants.max(1_000).to_string())
+                    .arg("--room-capacity")
+                    .arg(order.plan.room_size.max(64).to_string());
+                if std::env::var_os("RUST_LOG").is_none() {
+                    command.env("RUST_LOG", "warn");
+                }
+                Self::start(command, order.plan.frame)
+            }
+        }
+    }
+
+    /// A floor server.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn floor(frame: FrameDuration) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("floor-server");
+        Self::start(command, frame)
+    }
+
+    fn start(mut command: Command, frame: FrameDuration) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        command
+            .args(["--listen", "127.0.0.1:0", "--frame-ms"])
+            .arg(frame.ms().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let stdout = child.stdout.take();
+        // Made before anything can fail, so that the process is ended in any case.
+        let mut service = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            pid: child.id(),
+            child: Some(child),
+        };
+        let stdout = BufReader::new(stdout.context("no stdout")?);
+        service.address = announced(stdout).with_context(|| format!("{name} does not listen"))?;
+        Ok(service)
+    }
+}
+
+/// The address in the line `listening on ADDR:PORT`; what follows it is read and forgotten, so that nobody gets stuck writing it.
+fn announced(mut stdout: impl BufRead + Send + 'static) -> Result<SocketAddr> {
+    let mut line = String::new();
+    while stdout.read_line(&mut line)? > 0 {
+        if let Some(address) = line.trim().strip_prefix("listening on ") {
+            let address = address.parse()?;
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+            return Ok(address);
+        }
+        line.clear();
+    }
+    bail!("it ended without saying where")
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        if let Some(pid) = Pid::from_raw(self.pid as i32) {
+            // An error means that it has ended already.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let deadline = Instant::now() + END_LIMIT;
+        while Instant::now() < deadline {
+            if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        tracing::warn!(pid = self.pid, "did not end after SIGTERM: killed");
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_among_other_lines() {
+        let output: &[u8] = b"hello\nlistening on 127.0.0.1:4711\nhttp on 127.0.0.1:2\n";
+        assert_eq!(
+            announced(output).unwrap(),
+            "127.0.0.1:4711".parse().unwrap()
+        );
+        let error = announced(&b"bye\n"[..]).unwrap_err();
+        assert!(error.to_string().contains("without saying where"));
+    }
+}

@@ -1,0 +1,185 @@
+//! What the figures of a preset must be.
+
+use serde::Serialize;
+use talkspurt_core::frame::FrameDuration;
+
+use crate::cli::Preset;
+use crate::report::Figures;
+
+/// One thing that a figure must be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    /// What is measured.
+    pub figure: &'static str,
+    /// What it came to; `None` if it could not be measured, which counts as a miss.
+    pub value: Option<f64>,
+    /// How it is compared: at most, less than, exactly.
+    pub must_be: MustBe,
+    /// With what.
+    pub limit: f64,
+    /// In what.
+    pub unit: &'static str,
+    /// Whether it is so.
+    pub met: bool,
+}
+
+/// How a value is compared with its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MustBe {
+    /// Not above it.
+    AtMost,
+    /// Below it.
+    LessThan,
+    /// The same.
+    Exactly,
+}
+
+/// Resident memory that a participant may cost, in KiB.
+const RESIDENT_KIB_MAX: f64 = 64.0;
+/// What a marked frame may take beyond the frame for which it waits for the mix, in milliseconds.
+const DELAY_BEYOND_FRAME_MS: f64 = 5.0;
+/// What 1,000 silent participants may cost, in per cent of a core.
+const IDLE_CPU_PERCENT_MAX: f64 = 1.0;
+
+/// The targets of a preset.
+pub fn targets(preset: Preset, frame: FrameDuration, figures: &Figures) -> Vec<Target> {
+    match preset {
+        Preset::Rooms => voice_targets(2.0, frame, figures),
+        Preset::TwoOfEight => voice_targets(1.5, frame, figures),
+        Preset::Idle => vec![
+            target(
+                "CPU of 1,000 silent participants",
+                Some(figures.server_cpu_percent),
+                MustBe::LessThan,
+                IDLE_CPU_PERCENT_MAX,
+                "% of a core",
+            ),
+            resident_target(figures),
+        ],
+    }
+}
+
+fn voice_targets(ratio_max: f64, frame: FrameDuration, figures: &Figures) -> Vec<Target> {
+    let delay_max_ms = f64::from(frame.ms()) + DELAY_BEYOND_FRAME_MS;
+    let zero = |figure, count: u64| target(figure, Some(count as f64), MustBe::Exactly, 0.0, "");
+    vec![
+        target(
+            "server's CPU / floor's CPU",
+            figures.ratio,
+            MustBe::AtMost,
+            ratio_max,
+            "times",
+        ),
+        target(
+            "delivered",
+            figures.share_delivered.map(|share| share * 100.0),
+            MustBe::Exactly,
+            100.0,
+            "%",
+        ),
+        target(
+            "added delay p99",
+            figures.delay_p99_ms,
+            MustBe::AtMost,
+            delay_max_ms,
+            "ms",
+        ),
+        resident_target(figures),
+        zero("heard from another room", figures.crossed),
+        zero("own voice heard", figures.own_heard),
+    ]
+}
+
+fn resident_target(figures: &Figures) -> Target {
+    target(
+        "resident memory per participant",
+        Some(figures.resident_kib_per_participant),
+        MustBe::AtMost,
+        RESIDENT_KIB_MAX,
+        "KiB",
+    )
+}
+
+fn target(
+    figure: &'static str,
+    value: Option<f64>,
+    must_be: MustBe,
+    limit: f64,
+    unit: &'static str,
+) -> Target {
+    let met = value.is_some_and(|value| match must_be {
+        MustBe::AtMost => value <= limit,
+        MustBe::LessThan => value < limit,
+        MustBe::Exactly => value == limit,
+    });
+    Target {
+        figure,
+        value,
+        must_be,
+        limit,
+        unit,
+        met,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Figures {
+        Figures {
+            ratio: Some(1.4),
+            share_delivered: Some(1.0),
+            delay_p99_ms: Some(24.9),
+            resident_kib_per_participant: 60.0,
+            server_cpu_percent: 0.9,
+            ..Figures::default()
+        }
+    }
+
+    fn missed(preset: Preset, figures: &Figures) -> Vec<&'static str> {
+        let targets = targets(preset, FrameDuration::Ms20, figures);
+        targets
+            .iter()
+            .filter(|t| !t.met)
+            .map(|t| t.figure)
+            .collect()
+    }
+
+    #[test]
+    fn each_target_can_be_met_and_missed() {
+        for preset in [Preset::Rooms, Preset::TwoOfEight, Preset::Idle] {
+            assert!(missed(preset, &good()).is_empty());
+        }
+        let bad = Figures {
+            ratio: Some(1.8),
+            share_delivered: Some(0.999),
+            delay_p99_ms: Some(25.1),
+            resident_kib_per_participant: 65.0,
+            server_cpu_percent: 1.0,
+            crossed: 1,
+            own_heard: 1,
+            ..Figures::default()
+        };
+        assert_eq!(
+            missed(Preset::Rooms, &bad).len(),
+            5,
+            "1.8 is good enough here"
+        );
+        assert_eq!(missed(Preset::TwoOfEight, &bad).len(), 6);
+        assert_eq!(missed(Preset::Idle, &bad).len(), 2);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_missed() {
+        let figures = Figures {
+            ratio: None,
+            ..good()
+        };
+        assert_eq!(
+            missed(Preset::Rooms, &figures),
+            ["server's CPU / floor's CPU"]
+        );
+    }
+}
