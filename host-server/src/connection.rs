@@ -115,11 +115,15 @@ impl Connection {
 
     /// When the hub must look at it: for its Hello, for silence, for a stalled outbox, for its end.
     pub fn poll_timeout(&self, idle_timeout: Duration) -> Option<Instant> {
+        // Once it is over nothing else matters: a stall that ended it lies in the past, and would be due for ever.
+        if self.closing.is_some() {
+            return self.closing;
+        }
         let stalled = self
             .outbox
             .stalled_since()
             .map(|since| since + idle_timeout);
-        [self.closing, self.session.poll_timeout(), stalled]
+        [self.session.poll_timeout(), stalled]
             .into_iter()
             .flatten()
             .min()
