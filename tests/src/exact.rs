@@ -20,29 +20,33 @@ pub struct Run {
 
 /// Samples by which a stretch is recognised: 2 ms. Sound of 10 significant bits repeats that many by chance once in 2^320.
 const KEY: usize = 32;
+/// Every so many samples of what was spoken a stretch can be recognised.
+const KEY_STEP: usize = 16;
 
-/// The stretches of `heard`, in order, that repeat `spoken` bit for bit: at least 2 ms each, none of them silent.
+/// The stretches of `heard`, in order, that repeat `spoken` bit for bit: at least 3 ms each, none of them silent.
 pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
-    let places: HashMap<&[i16], usize> = spoken
-        .windows(KEY)
-        .enumerate()
-        .filter(|(_, key)| key.iter().any(|&s| s != key[0]))
-        .map(|(place, key)| (key, place))
+    let places: HashMap<&[i16], usize> = (0..spoken.len().saturating_sub(KEY - 1))
+        .step_by(KEY_STEP)
+        .map(|place| (&spoken[place..place + KEY], place))
+        .filter(|(key, _)| key.iter().any(|&s| s != key[0]))
         .collect();
     let mut runs = Vec::new();
-    let mut at = 0;
+    let (mut at, mut end) = (0, 0);
     while let Some(key) = heard.get(at..at + KEY) {
         let Some(&place) = places.get(key) else {
             at += 1;
             continue;
         };
-        let len = equal_len(&spoken[place..], &heard[at..]);
+        // A run may have begun before the first key in it, but not within the run before.
+        let before = equal_len(spoken[..place].iter().rev(), heard[end..at].iter().rev());
+        let len = before + equal_len(spoken[place..].iter(), heard[at..].iter());
         runs.push(Run {
-            spoken: place,
-            heard: at,
+            spoken: place - before,
+            heard: at - before,
             len,
         });
-        at += len;
+        end = at - before + len;
+        at = end;
     }
     runs
 }
@@ -176,8 +180,8 @@ impl Search<'_> {
     }
 }
 
-fn equal_len(a: &[i16], b: &[i16]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+fn equal_len<'a>(a: impl Iterator<Item = &'a i16>, b: impl Iterator<Item = &'a i16>) -> usize {
+    a.zip(b).take_while(|(a, b)| a == b).count()
 }
 
 fn overlap(one_len: usize, other_len: usize, (one, other): Shifts) -> (i64, i64) {

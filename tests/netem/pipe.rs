@@ -1,0 +1,160 @@
+//! One direction of a byte stream with weather on it: bytes come in order, but late, in bursts, slowly, or damaged.
+
+use std::collections::VecDeque;
+
+use fastrand::Rng;
+use talkspurt_core::time::{Duration, Instant};
+
+/// What a stream does to its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// How long every byte takes.
+    pub delay: Duration,
+    /// By how much a write may take longer, evenly spread. Later writes never overtake it, as in TCP.
+    pub jitter: Duration,
+    /// How many in a thousand writes are stalled, as by a lost segment of TCP: all that follows waits behind and comes in a burst.
+    pub stalls_per_mille: u32,
+    /// How long the longest of those stalls lasts.
+    pub stall_max: Duration,
+    /// The line's rate, where it has one.
+    pub bytes_per_second: Option<u64>,
+    /// How many in a million bytes arrive as another one.
+    pub damage_per_million: u32,
+    /// Bytes that may be on their way; the writer of more is told to wait.
+    pub buffer_bytes: usize,
+}
+
+impl Weather {
+    /// A local network: 1 ms, and nothing else.
+    pub const CALM: Self = Self {
+        delay: Duration::from_ms(1),
+        jitter: Duration::ZERO,
+        stalls_per_mille: 0,
+        stall_max: Duration::ZERO,
+        bytes_per_second: None,
+        damage_per_million: 0,
+        buffer_bytes: 64 * 1024,
+    };
+
+    /// A busy Wi-Fi far from its access point: up to 20 ms of jitter, and one write in a hundred is stalled for up to 120 ms.
+    pub const STORMY: Self = Self {
+        delay: Duration::from_ms(15),
+        jitter: Duration::from_ms(20),
+        stalls_per_mille: 10,
+        stall_max: Duration::from_ms(120),
+        ..Self::CALM
+    };
+
+    /// A serial line of that many bits per second (8N1: ten bits a byte) behind a bridge.
+    pub const fn serial(baud: u64) -> Self {
+        Self {
+            bytes_per_second: Some(baud / 10),
+            buffer_bytes: 4 * 1024,
+            ..Self::CALM
+        }
+    }
+}
+
+/// Bytes on their way.
+#[derive(Debug)]
+pub struct Pipe {
+    weather: Weather,
+    rng: Rng,
+    on_the_way: VecDeque<(Instant, Vec<u8>)>,
+    on_the_way_bytes: usize,
+    line_free_at: Instant,
+    last_arrival: Instant,
+}
+
+impl Pipe {
+    /// An empty pipe. The same seed and the same writes give the same arrivals.
+    pub fn new(weather: Weather, seed: u64) -> Self {
+        Self {
+            weather,
+            rng: Rng::with_seed(seed),
+            on_the_way: VecDeque::new(),
+            on_the_way_bytes: 0,
+            line_free_at: Instant::ZERO,
+            last_arrival: Instant::ZERO,
+        }
+    }
+
+    /// Changes the weather for what is written from now on.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    /// Sends as many of the bytes as there is room for; gives how many.
+    pub fn write(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.room());
+        if taken == 0 {
+            return 0;
+        }
+        let mut sent = bytes[..taken].to_vec();
+        self.damage(&mut sent);
+        self.last_arrival = self.arrival(now, taken as u64).max(self.last_arrival);
+        self.on_the_way_bytes += taken;
+        self.on_the_way.push_back((self.last_arrival, sent));
+        taken
+    }
+
+    /// Whether a writer who was told to wait may go on.
+    pub fn room(&self) -> usize {
+        self.weather
+            .buffer_bytes
+            .saturating_sub(self.on_the_way_bytes)
+    }
+
+    /// What has arrived.
+    pub fn read(&mut self, now: Instant) -> Vec<u8> {
+        let mut arrived = Vec::new();
+        while let Some((_, bytes)) = self.on_the_way.pop_front_if(|(at, _)| *at <= now) {
+            self.on_the_way_bytes -= bytes.len();
+            arrived.extend(bytes);
+        }
+        arrived
+    }
+
+    /// When something arrives next.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.on_the_way.front().map(|(at, _)| *at)
+    }
+
+    fn arrival(&mut self, now: Instant, bytes: u64) -> Instant {
+        let Weather {
+            delay,
+            jitter,
+            stalls_per_mille,
+            stall_max,
+            bytes_per_second,
+            ..
+        } = self.weather;
+        let departs = now.max(self.line_free_at);
+        let transfer = bytes_per_second.map_or(Duration::ZERO, |rate| {
+            Duration::from_micros(bytes * 1_000_000 / rate)
+        });
+        self.line_free_at = departs + transfer;
+        let stalled = self.rng.u32(0..1_000) < stalls_per_mille;
+        let stall = if stalled {
+            self.up_to(stall_max)
+        } else {
+            Duration::ZERO
+        };
+        self.line_free_at + delay + self.up_to(jitter) + stall
+    }
+
+    fn up_to(&mut self, most: Duration) -> Duration {
+        Duration::from_micros(self.rng.u64(0..=most.as_micros()))
+    }
+
+    fn damage(&mut self, bytes: &mut [u8]) {
+        if self.weather.damage_per_million == 0 {
+            return;
+        }
+        for byte in bytes {
+            if self.rng.u32(0..1_000_000) < self.weather.damage_per_million {
+                *byte ^= self.rng.u8(1..);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Delay follows the network both ways, and a consumer that stops reading is nobody else's trouble.
+
+use talkspurt_core::downlink::Playout;
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::ByeReason;
+use talkspurt_tests::exact::{covered, exact_runs};
+use talkspurt_tests::noise::noise;
+use talkspurt_tests::seeds::for_each_seed;
+use talkspurt_tests::wav::{RATE_HZ, samples};
+
+use crate::netem::{Client, Person, Weather, World, hub_config};
+use crate::packets;
+
+/// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at, delay).
+fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
+    let since = |client: &Client| client.heard_since.expect("he has joined");
+    let after = |start: Instant, samples: usize| {
+        start + Duration::from_micros(samples as u64 * 1_000_000 / u64::from(RATE_HZ))
+    };
+    exact_runs(&talker.person.says, &listener.heard)
+        .into_iter()
+        .map(|run| {
+            let heard_at = after(since(listener), run.heard);
+            (heard_at, heard_at.since(after(since(talker), run.spoken)))
+        })
+        .collect()
+}
+
+#[test]
+fn grows_under_jitter_and_shrinks_back() {
+    for_each_seed(4, |seed| {
+        let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
+        let lis = world.join(Person::new("r", "lis"), Weather::CALM);
+        let ann = Person::new("r", "ann").saying(noise(seed, samples(120_000)));
+        let ann = world.join(Person { gate: false, ..ann }, Weather::CALM);
+        world.run_for(Duration::from_secs(10));
+        let storm_begins = world.now();
+        for client in [ann, lis] {
+            world.set_weather(client, Weather::STORMY);
+        }
+        world.run_for(Duration::from_secs(20));
+        let storm_ends = world.now();
+        for client in [ann, lis] {
+            world.set_weather(client, Weather::CALM);
+        }
+        world.run_for(Duration::from_secs(89));
+        let delays = delays(world.client(ann), world.client(lis));
+        let most = |from: Instant, to: Instant| {
+            let within = delays.iter().filter(|(at, _)| (from..to).contains(at));
+            within
+                .map(|(_, delay)| *delay)
+                .max()
+                .expect("something was heard")
+                .as_ms()
+        };
+        let before = most(Instant::ZERO, storm_begins);
+        let during = most(storm_begins, storm_ends);
+        let (_, after) = *delays.last().expect("something was heard");
+        assert!(before <= 60, "{before} ms in a calm network");
+        assert!(
+            during >= before + 40,
+            "{before} ms before the storm, at most {during} ms in it"
+        );
+        assert!(
+            after.as_ms() <= before + 20,
+            "{before} ms before the storm, {} ms long after it",
+            after.as_ms()
+        );
+        let lis = world.client(lis);
+        let concealed = |playouts: &[Playout]| {
+            playouts
+                .iter()
+                .filter(|p| **p == Playout::Concealed)
+                .count()
+        };
+        let last_30_s = &lis.playouts[lis.playouts.len() - 30 * 50..];
+        assert!(concealed(&lis.playouts) > 0, "the storm was felt");
+        assert_eq!(concealed(last_30_s), 0, "calm long after the storm");
+        assert_eq!(
+            lis.playout_depth().1,
+            1,
+            "the reserve is back to where it was"
+        );
+    });
+}
+
+#[test]
+fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
+    for_each_seed(4, |seed| {
+        let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
+        let lis = world.join(Person::new("r", "lis"), Weather::CALM);
+        let stan = world.join(
+            Person::new("r", "stan"),
+            Weather {
+                buffer_bytes: 8 * 1024,
+                ..Weather::CALM
+            },
+        );
+        let says = noise(seed, samples(20_000));
+        let ann = Person::new("r", "ann").saying(says.clone());
+        world.join(Person { gate: false, ..ann }, Weather::CALM);
+        world.run_for(Duration::from_secs(2));
+        let stream = world.stream(stan);
+        world.stall(stream, true);
+        let before = world.client(stan).voice_packets_in;
+        world.run_for(Duration::from_secs(8));
+        assert_eq!(
+            world.client(stan).voice_packets_in,
+            before,
+            "he takes nothing"
+        );
+        let conn = world
+            .conn(stan)
+            .expect("a stall is borne for the idle timeout");
+        // 400 frames were for him: 12 fill his stream, ten are kept by the server (200 ms), one was begun.
+        let dropped = world.hub.voice_dropped(conn);
+        assert!(
+            (400 - 12 - 10 - 2..400).contains(&dropped),
+            "{dropped} of 400 packets dropped"
+        );
+        assert_eq!(
+            world.hub.counters().slow_consumer_drops,
+            dropped,
+            "nobody else lost any"
+        );
+        world.stall(stream, false);
+        world.run_for(Duration::from_secs(12));
+        assert_eq!(
+            covered(&exact_runs(&says, &world.client(lis).heard), &says),
+            says.len()
+        );
+        let stan = world.client(stan);
+        assert_eq!(stan.joins, 1, "he was never thrown out");
+        let runs = exact_runs(&says, &stan.heard);
+        assert!(
+            runs.last()
+                .is_some_and(|run| run.spoken + run.len == says.len()),
+            "he hears the end"
+        );
+    });
+}
+
+#[test]
+fn one_who_never_reads_again_is_dropped_and_leaves_the_roster() {
+    for_each_seed(2, |seed| {
+        let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
+        let lis = world.join(Person::new("r", "lis"), Weather::CALM);
+        let ann = Person::new("r", "ann").saying(noise(seed, samples(40_000)));
+        world.join(Person { gate: false, ..ann }, Weather::CALM);
+        // He goes on sending pings, so that he does not count as silent.
+        let stream = world.connect(Weather {
+            buffer_bytes: 8 * 1024,
+            ..Weather::CALM
+        });
+        world.stall(stream, true);
+        world.write(stream, &packets::hello("r", "stan"));
+        let mut waited_secs = 0;
+        while world.is_open(stream) {
+            world.write(stream, &packets::ping(waited_secs));
+            world.run_for(Duration::from_secs(1));
+            waited_secs += 1;
+            assert!(waited_secs < 30, "he is still there");
+        }
+        assert_eq!(world.client(lis).names(), ["lis", "ann"]);
+        assert!(
+            (14..20).contains(&waited_secs),
+            "thrown out after {waited_secs} s of the 15 s idle timeout"
+        );
+        assert_eq!(
+            world.hub.counters().sessions_ended[ByeReason::SlowConsumer.label()],
+            1
+        );
+    });
+}

@@ -1,0 +1,328 @@
+//! Peers who send what they like: each is refused with a reason, the server keeps nothing of them, the room goes on undisturbed.
+
+use fastrand::Rng;
+use serde::Serialize;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
+use talkspurt_server::hub::{Hub, Output};
+use talkspurt_tests::exact::{covered, exact_runs};
+use talkspurt_tests::noise::noise;
+use talkspurt_tests::seeds::for_each_seed;
+use talkspurt_tests::wav::samples;
+
+use crate::netem::{Person, StreamId, Weather, World, hub_config};
+use crate::packets::{encoded, hello, voice};
+
+/// How the server's last packet to a peer ended it.
+#[derive(Debug, PartialEq)]
+enum End {
+    Reject(RejectReason, String),
+    Bye(ByeReason),
+    Nothing,
+}
+
+fn end_of(received: &[u8]) -> End {
+    let mut deframer: Deframer = Deframer::new();
+    let (mut rest, mut end) = (received, End::Nothing);
+    while !rest.is_empty() {
+        let (feed, left) = deframer.feed(rest);
+        rest = left;
+        match feed {
+            Feed::NeedMore => {}
+            Feed::Bad { .. } => panic!("the server sent garbage"),
+            Feed::Packet(packet) => match parse(packet).expect("the server sends packets") {
+                ServerPacket::Reject(reason, text) => end = End::Reject(reason, text.to_owned()),
+                ServerPacket::Bye(reason) => end = End::Bye(reason),
+                _ => end = End::Nothing,
+            },
+        }
+    }
+    end
+}
+
+/// A room with a talk going on, which must not notice any of what `attack` does.
+fn undisturbed(seed: u64, attack: impl Fn(&mut World, &mut Rng)) {
+    let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
+    let mut rng = Rng::with_seed(seed);
+    let says = noise(seed, samples(30_000));
+    let lis = world.join(Person::new("r", "lis"), Weather::CALM);
+    let ann = Person::new("r", "ann").saying(says.clone());
+    let ann = world.join(Person { gate: false, ..ann }, Weather::CALM);
+    world.run_for(Duration::from_secs(1));
+    attack(&mut world, &mut rng);
+    // Beyond every timeout, and the end of the talk.
+    let end = Duration::from_secs(50);
+    world.run_for(Duration::from_micros(
+        end.as_micros() - world.now().as_micros(),
+    ));
+    let gauges = world.hub.gauges();
+    assert_eq!(
+        (gauges.handshakes, gauges.participants, gauges.rooms),
+        (0, 2, 1)
+    );
+    assert_eq!(world.client(lis).names(), ["lis", "ann"]);
+    assert_eq!((world.client(lis).joins, world.client(ann).joins), (1, 1));
+    let heard = covered(&exact_runs(&says, &world.client(lis).heard), &says);
+    assert_eq!(heard, says.len(), "every sample of the talk was heard");
+}
+
+fn assert_ended(world: &World, peer: StreamId, expected: RejectReason) {
+    assert!(!world.is_open(peer), "he is still there");
+    match end_of(world.received(peer)) {
+        End::Reject(reason, text) => {
+            assert_eq!(reason, expected, "{text}");
+            assert!(!text.is_empty());
+        }
+        other => panic!("{other:?} instead of {expected:?}"),
+    }
+}
+
+#[test]
+fn random_bytes_are_refused() {
+    for_each_seed(4, |seed| {
+        undisturbed(seed, |world, rng| {
+            let mut peers = Vec::new();
+            for _ in 0..50 {
+                let peer = world.connect(Weather::CALM);
+                let zeros = rng.u8(0..=100);
+                for _ in 0..rng.usize(1..40) {
+                    let bytes: Vec<u8> = (0..rng.usize(1..2_000))
+                        .map(|_| {
+                            if rng.u8(0..100) < zeros {
+                                0
+                            } else {
+                                rng.u8(..)
+                            }
+                        })
+                        .collect();
+                    world.write(peer, &bytes);
+                    world.run_for(Duration::from_ms(2));
+                }
+                peers.push(peer);
+            }
+            world.run_for(Duration::from_secs(7));
+            for peer in peers {
+                // At last the handshake timeout gets those who sent too little to be called garbage.
+                assert!(!world.is_open(peer));
+                assert!(matches!(end_of(world.received(peer)), End::Reject(..)));
+            }
+        });
+    });
+}
+
+#[test]
+fn well_framed_nonsense_is_refused() {
+    for_each_seed(4, |seed| {
+        undisturbed(seed, |world, rng| {
+            for i in 0..200 {
+                let peer = world.connect(Weather::CALM);
+                let joined = rng.bool();
+                if joined {
+                    world.write(peer, &hello("r", &format!("evil {i}")));
+                }
+                // A packet number that does not exist, with anything behind it.
+                let nonsense: Vec<u8> = (0..rng.usize(1..600)).map(|_| rng.u8(..)).collect();
+                let framed = encoded(&Framed(&nonsense));
+                world.write(peer, &framed);
+                world.run_for(Duration::from_ms(50));
+                let end = end_of(world.received(peer));
+                let expected = if joined {
+                    matches!(end, End::Bye(ByeReason::ProtocolError))
+                } else {
+                    matches!(end, End::Reject(RejectReason::Malformed, _))
+                };
+                assert!(
+                    expected && !world.is_open(peer),
+                    "{end:?} (joined: {joined})"
+                );
+            }
+        });
+    });
+}
+
+/// Bytes behind the number 99, as no packet has.
+struct Framed<'a>(&'a [u8]);
+
+impl Serialize for Framed<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_newtype_variant("Framed", 99, "Framed", self.0)
+    }
+}
+
+#[test]
+fn half_a_handshake_is_given_up() {
+    for_each_seed(2, |seed| {
+        undisturbed(seed, |world, rng| {
+            let whole = hello("r", "half");
+            let peers: Vec<_> = (0..200)
+                .map(|_| {
+                    let peer = world.connect(Weather::CALM);
+                    world.write(peer, &whole[..rng.usize(0..whole.len())]);
+                    peer
+                })
+                .collect();
+            world.run_for(Duration::from_secs(4));
+            assert_eq!(world.hub.gauges().handshakes, 200, "everyone has his 5 s");
+            world.run_for(Duration::from_secs(2));
+            for peer in peers {
+                assert_ended(world, peer, RejectReason::HandshakeTimeout);
+            }
+        });
+    });
+}
+
+#[test]
+fn what_a_hello_may_not_say_is_refused_with_the_reason() {
+    undisturbed(1, |world, _| {
+        let long = "x".repeat(65);
+        let refused = [
+            (hello("r", &"x".repeat(33)), RejectReason::BadName),
+            (hello("r", ""), RejectReason::BadName),
+            (hello("r", "a\u{1b}[2J"), RejectReason::BadName),
+            (hello(&long, "a"), RejectReason::BadRoom),
+            (hello("r", "ann"), RejectReason::NameTaken),
+            (voice(1, &[0; 640]), RejectReason::NotAHello),
+            (
+                encoded(&ClientPacket::SetMuted(true)),
+                RejectReason::NotAHello,
+            ),
+        ];
+        for (bytes, reason) in refused {
+            let peer = world.connect(Weather::CALM);
+            world.write(peer, &bytes);
+            world.run_for(Duration::from_ms(100));
+            assert_ended(world, peer, reason);
+        }
+    });
+}
+
+#[test]
+fn a_hundred_times_too_many_packets_are_a_flood() {
+    for_each_seed(2, |seed| {
+        undisturbed(seed, |world, _| {
+            let peer = world.connect(Weather {
+                buffer_bytes: 1 << 20,
+                ..Weather::CALM
+            });
+            world.write(peer, &hello("other", "flood"));
+            world.run_for(Duration::from_ms(100));
+            assert_eq!(world.hub.gauges().participants, 3);
+            let loud = [0x20; 640];
+            let mut number = 0;
+            // 5,000 packets a second where 50 frames go by.
+            while world.is_open(peer) && number < 5_000 {
+                for _ in 0..5 {
+                    world.write(peer, &voice(number, &loud));
+                    number += 1;
+                }
+                world.run_for(Duration::from_ms(1));
+            }
+            world.run_for(Duration::from_ms(100));
+            assert_eq!(
+                end_of(world.received(peer)),
+                End::Bye(ByeReason::Flood),
+                "after {number} packets"
+            );
+            assert!(number < 1_000, "{number} packets were taken");
+        });
+    });
+}
+
+#[test]
+fn wrong_payloads_end_the_session_that_sends_them() {
+    undisturbed(1, |world, _| {
+        for len in [1, 163, 639, 641, 690] {
+            let peer = world.connect(Weather::CALM);
+            world.write(peer, &hello("r", "odd"));
+            world.write(peer, &voice(1, &vec![1; len]));
+            world.run_for(Duration::from_ms(100));
+            assert_eq!(
+                end_of(world.received(peer)),
+                End::Bye(ByeReason::ProtocolError),
+                "{len} bytes"
+            );
+            assert!(!world.is_open(peer));
+        }
+    });
+}
+
+#[test]
+fn more_connections_than_places_are_turned_away_and_the_room_goes_on() {
+    undisturbed(1, |world, _| {
+        let peers: Vec<_> = (0..2_000).map(|_| world.connect(Weather::CALM)).collect();
+        let open = peers
+            .into_iter()
+            .filter(|peer| world.is_open(*peer))
+            .count();
+        assert_eq!(open, 1_000 + 256, "as many as there are places, and some");
+    });
+}
+
+/// Drives the hub alone, so that nothing but the hub's own memory is measured.
+#[test]
+fn the_server_keeps_no_memory_of_hostile_peers() {
+    for_each_seed(2, |seed| {
+        let mut hub = Hub::new(hub_config(FrameDuration::Ms20));
+        let mut rng = Rng::with_seed(seed);
+        let mut now = Instant::ZERO;
+        let mut round = |hub: &mut Hub| {
+            let bytes = hostile_bytes(&mut rng);
+            let crashes = rng.bool();
+            now += Duration::from_ms(100);
+            allocation_counter::measure(|| one_peer(hub, &bytes, crashes, now))
+        };
+        // By then everything that grows to its size has done so.
+        for _ in 0..1_000 {
+            round(&mut hub);
+        }
+        let rounds: Vec<_> = (0..3_000).map(|_| round(&mut hub)).collect();
+        let kept: i64 = rounds.iter().map(|memory| memory.bytes_current).sum();
+        let total: u64 = rounds.iter().map(|memory| memory.bytes_total).sum();
+        let most = rounds.iter().map(|memory| memory.bytes_max).max();
+        assert!(total > 1_000_000, "the rounds are measured: {total} bytes");
+        assert!(
+            kept.abs() < 64 * 1024,
+            "{kept} bytes are kept of 3,000 peers"
+        );
+        assert!(most < Some(128 * 1024), "one peer costs {most:?} bytes");
+    });
+}
+
+fn hostile_bytes(rng: &mut Rng) -> Vec<u8> {
+    match rng.u8(0..4) {
+        0 => (0..rng.usize(1..3_000)).map(|_| rng.u8(..)).collect(),
+        1 => hello("r", "x")[..10].to_vec(),
+        2 => [
+            hello("mine", "x"),
+            voice(1, &[1; 640]).repeat(rng.usize(1..900)),
+        ]
+        .concat(),
+        _ => [hello("r", &"y".repeat(40)), vec![0; 500]].concat(),
+    }
+}
+
+/// Someone connects, sends that, and crashes, or waits to be thrown out.
+fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
+    let conn = hub.connect(now).expect("there is room");
+    hub.handle_bytes(conn, bytes, now);
+    drain(hub, now);
+    if crashes {
+        hub.handle_closed(conn, now);
+    }
+    while hub.poll_timeout().is_some_and(|due| due <= now) {
+        hub.handle_timeout(now);
+        drain(hub, now);
+    }
+}
+
+fn drain(hub: &mut Hub, now: Instant) {
+    while let Some(conn) = hub.poll_output() {
+        while let Output::Bytes(bytes) = hub.next_output(conn, now) {
+            let count = bytes.len();
+            hub.sent(conn, count);
+        }
+    }
+    while hub.poll_event().is_some() {}
+}

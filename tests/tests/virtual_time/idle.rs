@@ -1,0 +1,105 @@
+//! A room in which nobody talks costs nothing: no tick, no wake-up, but for the keepalives' deadlines.
+
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::time::Duration;
+use talkspurt_tests::noise::noise;
+use talkspurt_tests::seeds::for_each_seed;
+use talkspurt_tests::wav::samples;
+
+use crate::netem::{Person, Weather, World, hub_config};
+
+#[test]
+fn a_server_without_anyone_never_wakes() {
+    let world = World::new(hub_config(FrameDuration::Ms5), 1);
+    assert_eq!(world.hub.poll_timeout(), None);
+}
+
+#[test]
+fn silent_rooms_do_not_tick_and_wake_for_keepalives_only() {
+    for_each_seed(2, |seed| {
+        let mut world = World::new(hub_config(FrameDuration::Ms5), seed);
+        for i in 0..60 {
+            let person = Person::new(&format!("room {}", i % 20), &format!("p{i}"));
+            world.join(person, Weather::CALM);
+        }
+        world.run_for(Duration::from_secs(10));
+        assert!(
+            world
+                .clients()
+                .all(|client| client.is_in() && client.names().len() == 3)
+        );
+        let before = world.wakeups();
+        world.run_for(Duration::from_secs(60));
+        assert_eq!(world.hub.counters().ticks, 0);
+        // Frames of 5 ms would make 12,000 ticks a room. A client's silence is looked for when it could have lasted 15 s; as a
+        // ping has come meanwhile, that is put off, by 10 s at least.
+        let wakeups = world.wakeups() - before;
+        assert!(
+            wakeups <= 60 * 6,
+            "{wakeups} wake-ups for 60 silent clients in 60 s"
+        );
+        assert_eq!(
+            world
+                .hub
+                .counters()
+                .handshake_failures
+                .values()
+                .sum::<u64>(),
+            0
+        );
+    });
+}
+
+#[test]
+fn a_room_falls_asleep_after_each_talkspurt() {
+    for_each_seed(4, |seed| {
+        for frame in [FrameDuration::Ms5, FrameDuration::Ms20] {
+            let mut world = World::new(hub_config(frame), seed);
+            let ann = world.join(Person::new("r", "ann"), Weather::CALM);
+            let lis = world.join(Person::new("r", "lis"), Weather::CALM);
+            let mut ticks_before = 0;
+            for word in 0..3 {
+                world.run_for(Duration::from_secs(5));
+                world.act(ann, |ann, _| ann.say(noise(seed + word, samples(500))));
+                // 500 ms of word; the gate closes up to 300 ms later, and the pre-roll came on top.
+                world.run_for(Duration::from_ms(1_500));
+                let ticks = world.hub.counters().ticks;
+                assert!(ticks > ticks_before, "the room woke for word {word}");
+                world.run_for(Duration::from_secs(5));
+                assert_eq!(world.hub.counters().ticks, ticks, "and slept after it");
+                ticks_before = ticks;
+            }
+            assert_eq!(world.hub.gauges().talkers, 0);
+            assert!(
+                world
+                    .client(lis)
+                    .roster
+                    .values()
+                    .all(|(_, flags)| flags.0 == 0),
+                "nobody is shown as talking"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_last_to_leave_turns_off_the_light() {
+    let mut world = World::new(hub_config(FrameDuration::Ms20), 1);
+    let ann = world.join(
+        Person::new("r", "ann").saying(noise(1, samples(9_000))),
+        Weather::CALM,
+    );
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.hub.gauges().rooms, 1);
+    world.act(ann, |ann, now| ann.leave(now));
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(
+        (world.hub.gauges().rooms, world.hub.gauges().participants),
+        (0, 0)
+    );
+    assert_eq!(
+        world.hub.poll_timeout(),
+        None,
+        "no deadline is left of anyone"
+    );
+}

@@ -1,0 +1,40 @@
+//! Packets made by hand, for peers who are no clients.
+
+use serde::Serialize;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, Voice, emit};
+
+/// A packet as it stands in a stream.
+pub fn encoded(packet: &impl Serialize) -> Vec<u8> {
+    let mut bytes = [0; ENCODED_MAX];
+    let len = emit(packet, &mut bytes).expect("it fits");
+    bytes[..len].to_vec()
+}
+
+/// A request to join, in PCM16.
+pub fn hello(room: &str, name: &str) -> Vec<u8> {
+    encoded(&ClientPacket::Hello(Hello {
+        version: PROTOCOL_VERSION,
+        room,
+        name,
+        codecs: &[0],
+        rates_hz: [16_000].into_iter().collect(),
+        muted: false,
+        credentials: &[],
+    }))
+}
+
+/// A keepalive.
+pub fn ping(number: u32) -> Vec<u8> {
+    encoded(&ClientPacket::Ping(number))
+}
+
+/// A frame in the midst of a talkspurt.
+pub fn voice(number: u16, payload: &[u8]) -> Vec<u8> {
+    encoded(&ClientPacket::Voice(Voice {
+        seq: Seq(number),
+        timestamp_frames: number.into(),
+        terminator: false,
+        payload,
+    }))
+}
