@@ -1,0 +1,162 @@
+//! `talkspurt-log IMAGE [LOG]`: turns the bytes that a firmware image logs (defmt) into lines of text.
+//!
+//! The image sends numbers for its texts; the texts lie in the image's ELF file, which must be that of the same build. The bytes
+//! come from standard input (QEMU's semihosting, `cat /dev/ttyACM1`) or from a file.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use defmt_decoder::{DecodeError, Frame, Locations, Table};
+
+#[derive(Parser)]
+#[command(about = "Prints the log of a Talkspurt firmware image as text")]
+struct Arguments {
+    /// The image's ELF file, of the very build that logs
+    image: PathBuf,
+    /// What it logged [default: standard input]
+    log: Option<PathBuf>,
+    /// Leaves out what is less important
+    #[arg(long, value_enum, default_value_t = Level::Trace)]
+    level: Level,
+    /// Says where in the source each line was logged
+    #[arg(long)]
+    places: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let elf = fs::read(&arguments.image)
+        .with_context(|| format!("cannot read {}", arguments.image.display()))?;
+    let texts = Texts::of(&elf)
+        .with_context(|| format!("{} has no log texts", arguments.image.display()))?;
+    let log: Box<dyn Read> = match &arguments.log {
+        Some(path) => Box::new(
+            File::open(path).with_context(|| format!("cannot open {}", path.display()))?,
+        ),
+        None => Box::new(io::stdin().lock()),
+    };
+    let places = arguments.places.then_some(&texts.places);
+    print(&texts.table, places, arguments.level, log, &mut io::stdout().lock())
+}
+
+/// What the ELF file says about the log.
+struct Texts {
+    table: Table,
+    places: Locations,
+}
+
+impl Texts {
+    fn of(elf: &[u8]) -> Result<Self> {
+        let table = Table::parse(elf)?.context("it was built without the feature `log`")?;
+        let places = table.get_locations(elf)?;
+        Ok(Self { table, places })
+    }
+}
+
+/// Prints lines as they come, until `log` ends. What cannot be read is reported and passed over, as after a reset in mid-line.
+fn print(
+    table: &Table,
+    places: Option<&Locations>,
+    least: Level,
+    mut log: impl Read,
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut decoder = table.new_stream_decoder();
+    let mut chunk = [0; 1024];
+    loop {
+        let count = log.read(&mut chunk).context("cannot read the log")?;
+        if count == 0 {
+            return Ok(());
+        }
+        decoder.received(&chunk[..count]);
+        loop {
+            match decoder.decode() {
+                Ok(frame) if level(&frame) >= least => {
+                    writeln!(out, "{}", line(&frame, places))?;
+                    out.flush()?;
+                }
+                Ok(_) => {}
+                Err(DecodeError::UnexpectedEof) => break,
+                Err(DecodeError::Malformed) => {
+                    ensure!(
+                        table.encoding().can_recover(),
+                        "not a log of this image, or damaged beyond recovery"
+                    );
+                    writeln!(out, "(a line that cannot be read)")?;
+                }
+            }
+        }
+    }
+}
+
+fn level(frame: &Frame<'_>) -> Level {
+    match frame.level().map(|level| level.as_str()) {
+        Some("trace") => Level::Trace,
+        Some("debug") => Level::Debug,
+        Some("warn") => Level::Warn,
+        Some("error") => Level::Error,
+        _ => Level::Info,
+    }
+}
+
+/// `1.234 INFO  joined (src/app.rs:12)`: seconds since power-up, level, text.
+fn line(frame: &Frame<'_>, places: Option<&Locations>) -> String {
+    let time = frame
+        .display_timestamp()
+        .map_or_else(String::new, |time| time.to_string());
+    let level = format!("{:?}", level(frame)).to_uppercase();
+    let place = places
+        .and_then(|places| places.get(&frame.index()))
+        .map_or_else(String::new, |place| {
+            format!(" ({}:{})", place.file.display(), place.line)
+        });
+    format!("{time:>9} {level:<5} {}{place}", frame.display_message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_image_is_refused_with_a_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        fs::write(&image, b"no ELF file").unwrap();
+        let arguments = Arguments {
+            image,
+            log: None,
+            level: Level::Trace,
+            places: false,
+        };
+        let error = format!("{:#}", run(&arguments).unwrap_err());
+        assert!(error.contains("has no log texts"), "{error}");
+    }
+
+    #[test]
+    fn levels_are_ordered_by_importance() {
+        assert!(Level::Error > Level::Warn && Level::Warn > Level::Info);
+        assert!(Level::Info > Level::Debug && Level::Debug > Level::Trace);
+    }
+}
