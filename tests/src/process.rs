@@ -52,6 +52,13 @@ impl Event {
         })
     }
 
+    /// A count of frames in a `left` event: `captured`, `sent`, `received`, ... A client says `frames_sent`, a node
+    /// `frames` with `sent` in it.
+    pub fn frames(&self, what: &str) -> Result<u64> {
+        self.number(&format!("/frames_{what}"))
+            .or_else(|_| self.number(&format!("/frames/{what}")))
+    }
+
     /// The whole number at `pointer` (`/frames/sent`), an error that shows the event where there is none.
     pub fn number(&self, pointer: &str) -> Result<u64> {
         let value = self.json.pointer(pointer).and_then(Value::as_u64);
@@ -369,6 +376,7 @@ mod tests {
         );
         let left = process.wait_for_event("left", SOON).unwrap();
         assert_eq!(left.number("/frames/sent").unwrap(), 7);
+        assert_eq!(left.frames("sent").unwrap(), 7);
         assert!(
             left.number("/frames/lost")
                 .unwrap_err()

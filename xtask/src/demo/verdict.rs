@@ -242,15 +242,13 @@ fn shift(talker: Instant, listener: Instant) -> i64 {
 }
 
 fn saving(experience: &Experience) -> Result<Saving> {
-    let count = |name: &str| {
-        experience
-            .left
-            .number(name)
-            .with_context(|| format!("{}: its last event", experience.participant.name))
+    let count = |what: &str| {
+        let count = experience.left.frames(what);
+        count.with_context(|| format!("{}: its last event", experience.participant.name))
     };
     Ok(Saving {
-        captured: count("/frames_captured")?,
-        sent: count("/frames_sent")?,
+        captured: count("captured")?,
+        sent: count("sent")?,
     })
 }
 
