@@ -1,0 +1,172 @@
+//! The other end of a connection: a blocking client that does what a test tells it, right or wrong.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::wire::{
+    ByeReason, ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, RejectReason, ServerPacket,
+    Voice, emit, parse,
+};
+
+/// Whatever a test waits for comes within this time, or never.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to a server.
+pub struct Peer {
+    stream: TcpStream,
+    deframer: Deframer,
+    spoken: u16,
+    /// Its number, once it has joined.
+    pub id: u16,
+    /// What has come.
+    pub seen: Seen,
+}
+
+/// What has come from the server.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub welcome: Option<u16>,
+    pub reject: Option<RejectReason>,
+    pub bye: Option<ByeReason>,
+    pub states: Vec<u16>,
+    pub left: Vec<u16>,
+    pub voices: usize,
+    pub terminators: usize,
+    pub closed: bool,
+}
+
+impl Peer {
+    pub fn connect(server: SocketAddr) -> Self {
+        let stream = TcpStream::connect(server).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream,
+            deframer: Deframer::new(),
+            spoken: 0,
+            id: 0,
+            seen: Seen::default(),
+        }
+    }
+
+    pub fn join(server: SocketAddr, room: &str, name: &str) -> Self {
+        let mut peer = Self::connect(server);
+        let mut hello = Hello {
+            version: PROTOCOL_VERSION,
+            room,
+            name,
+            codecs: &[0],
+            rates_hz: Default::default(),
+            muted: false,
+            credentials: &[],
+        };
+        hello.rates_hz.push(16_000).unwrap();
+        peer.send(&ClientPacket::Hello(hello));
+        peer.wait_until(|seen| seen.welcome.is_some());
+        peer.id = peer.seen.welcome.unwrap();
+        peer
+    }
+
+    pub fn send(&mut self, packet: &ClientPacket<'_>) {
+        self.try_send(packet).unwrap();
+    }
+
+    pub fn try_send(&mut self, packet: &ClientPacket<'_>) -> io::Result<()> {
+        let mut bytes = [0; ENCODED_MAX];
+        let len = emit(packet, &mut bytes).unwrap();
+        self.stream.write_all(&bytes[..len])
+    }
+
+    /// The server may close while bytes are sent: that is no failure of the test.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// A frame of 20 ms in which every sample is `value`.
+    pub fn speak(&mut self, value: i16, terminator: bool) {
+        self.spoken += 1;
+        let payload = value.to_le_bytes().repeat(320);
+        let voice = Voice {
+            seq: Seq(self.spoken),
+            timestamp_frames: self.spoken.into(),
+            terminator,
+            payload: &payload,
+        };
+        let _ = self.try_send(&ClientPacket::Voice(voice));
+    }
+
+    /// As small as the kernel allows, so that a peer that does not read is soon full.
+    pub fn shrink_receive_buffer(&self) {
+        socket2::SockRef::from(&self.stream)
+            .set_recv_buffer_size(1)
+            .unwrap();
+    }
+
+    pub fn wait_for_state_of(&mut self, id: u16) {
+        self.wait_until(|seen| seen.states.contains(&id));
+    }
+
+    pub fn read_until_closed(&mut self) -> &Seen {
+        self.wait_until(|seen| seen.closed);
+        &self.seen
+    }
+
+    pub fn wait_until(&mut self, condition: impl Fn(&Seen) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition(&self.seen) {
+            assert!(
+                Instant::now() < deadline && !self.seen.closed,
+                "it never came: {:?}",
+                self.seen
+            );
+            self.read_for(Duration::from_millis(50));
+        }
+    }
+
+    /// Reads what comes within `span`.
+    pub fn read_for(&mut self, span: Duration) {
+        self.stream.set_read_timeout(Some(span)).unwrap();
+        let mut bytes = [0; 4096];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => self.seen.closed = true,
+            Ok(count) => self.take(&bytes[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => self.seen.closed = true,
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (feed, rest) = self.deframer.feed(bytes);
+            match feed {
+                Feed::Packet(packet) => self.seen.note(&parse(packet).unwrap()),
+                Feed::NeedMore => {}
+                Feed::Bad { reason, .. } => panic!("the server sent garbage: {reason:?}"),
+            }
+            bytes = rest;
+        }
+    }
+}
+
+impl Seen {
+    fn note(&mut self, packet: &ServerPacket<'_>) {
+        match packet {
+            ServerPacket::Welcome(welcome) => self.welcome = Some(welcome.id.0),
+            ServerPacket::Reject(reason, text) => {
+                assert!(!text.is_empty(), "a Reject says what to do");
+                self.reject = Some(*reason);
+            }
+            ServerPacket::Bye(reason) => self.bye = Some(*reason),
+            ServerPacket::State(id, _) => self.states.push(id.0),
+            ServerPacket::Left(id) => self.left.push(id.0),
+            ServerPacket::Voice(voice) => {
+                self.voices += 1;
+                self.terminators += usize::from(voice.terminator);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The program as its users meet it: a process, its ports, its lines, its exit codes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use peer::Peer;
+use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason};
+
+#[allow(dead_code, reason = "each test file uses its share of the peer")]
+mod peer;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_talkspurt-server");
+
+/// A running server, killed when the test is over.
+struct Server {
+    process: Child,
+    voice: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Server {
+    fn start(flags: &[&str]) -> Self {
+        let mut process = Command::new(PROGRAM)
+            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut address = |what: &str| {
+            let line = lines
+                .next()
+                .expect("the server says where it listens")
+                .unwrap();
+            line.strip_prefix(what)
+                .unwrap_or_else(|| panic!("{line:?}"))
+                .parse()
+                .unwrap()
+        };
+        let (voice, http) = (address("listening on "), address("http on "));
+        Self {
+            process,
+            voice,
+            http,
+        }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Sends a signal; gives the exit code and how long it took to exit.
+    fn stop(&mut self, signal: i32) -> (Option<i32>, Duration) {
+        let asked = Instant::now();
+        // SAFETY: a signal to a process that this test has started and not yet waited for.
+        #[allow(unsafe_code)]
+        let sent = unsafe { libc::kill(self.process.id().cast_signed(), signal) };
+        assert_eq!(sent, 0);
+        let status = self.process.wait().unwrap();
+        (status.code(), asked.elapsed())
+    }
+
+    fn log(&mut self) -> String {
+        let mut log = String::new();
+        self.process
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        log
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn signals_say_bye_to_everyone_and_exit_0_in_time() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut server = Server::start(&[]);
+        let mut ada = Peer::join(server.voice, "kitchen", "ada");
+        let mut bob = Peer::join(server.voice, "kitchen", "bob");
+        let (code, took) = server.stop(signal);
+        assert_eq!(code, Some(0));
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        for peer in [&mut ada, &mut bob] {
+            assert_eq!(peer.read_until_closed().bye, Some(ByeReason::Stopping));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_delays_the_end_only_so_far() {
+    let mut server = Server::start(&[]);
+    let _never_closes = Peer::join(server.voice, "kitchen", "ada");
+    let (code, took) = server.stop(libc::SIGTERM);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn a_taken_port_is_one_line_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--http"] {
+        let other = if flag == "--listen" {
+            "--http"
+        } else {
+            "--listen"
+        };
+        let output = Command::new(PROGRAM)
+            .args([flag, &address, other, "127.0.0.1:0"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!("cannot listen on {address}: address in use; choose another with {flag}\n")
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn health_tells_by_its_exit_code() {
+    let server = Server::start(&[]);
+    let health = |http: &str| {
+        Command::new(PROGRAM)
+            .args(["health", "--http", http])
+            .output()
+            .unwrap()
+    };
+    assert_eq!(health(&server.http.to_string()).status.code(), Some(0));
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let sick = health(&free);
+    assert_eq!(sick.status.code(), Some(1));
+    assert!(
+        String::from_utf8(sick.stderr)
+            .unwrap()
+            .starts_with(&format!("no healthy server at http://{free}/healthz"))
+    );
+}
+
+#[test]
+fn the_environment_sets_flags() {
+    let output = Command::new(PROGRAM)
+        .env("TALKSPURT_FRAME_MS", "7")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("expected 5, 10 or 20")
+    );
+}
+
+#[test]
+fn pages_tell_who_is_there() {
+    let server = Server::start(&[]);
+    let mut ada = Peer::join(server.voice, "kitchen", "ada");
+    ada.speak(16_384, false);
+    ada.wait_for_state_of(ada.id);
+    let rooms = server.get("/rooms");
+    assert!(
+        rooms.contains(r#""name":"kitchen""#) && rooms.contains(r#""name":"ada""#),
+        "{rooms}"
+    );
+    assert!(
+        rooms.contains(r#""talking":true"#) && rooms.contains(r#""codec":"pcm16""#),
+        "{rooms}"
+    );
+    let metrics = server.get("/metrics");
+    for line in [
+        "talkspurt_rooms 1",
+        "talkspurt_participants 1",
+        "talkspurt_packets_in_total 2",
+    ] {
+        assert!(
+            metrics.lines().any(|l| l == line),
+            "{line} is missing in\n{metrics}"
+        );
+    }
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn refusals_reach_even_those_who_go_on_sending_and_are_logged() {
+    let mut server = Server::start(&["--log-format", "json"]);
+    let mut eager = Peer::connect(server.voice);
+    for _ in 0..50 {
+        eager.speak(1, false);
+    }
+    let end = eager.read_until_closed();
+    assert_eq!(end.reject, Some(RejectReason::NotAHello));
+    let mut noise = Peer::connect(server.voice);
+    noise.send_bytes(&[0x41; 64 * 1024]);
+    assert_eq!(
+        noise.read_until_closed().reject,
+        Some(RejectReason::Malformed)
+    );
+    let metrics = server.get("/metrics");
+    assert!(
+        metrics.contains("talkspurt_handshake_failures_total{reason=\"not_a_hello\"} 1"),
+        "{metrics}"
+    );
+    server.stop(libc::SIGTERM);
+    let log = server.log();
+    assert!(
+        log.lines()
+            .any(|line| line.starts_with('{') && line.contains("not_a_hello")),
+        "{log}"
+    );
+    assert!(log.lines().any(|line| line.contains("malformed")), "{log}");
+}
+
+#[test]
+fn half_a_handshake_has_its_time() {
+    let server = Server::start(&["--handshake-timeout", "300ms"]);
+    let mut half = Peer::connect(server.voice);
+    half.send_bytes(&[3, 1, 4]);
+    assert_eq!(
+        half.read_until_closed().reject,
+        Some(RejectReason::HandshakeTimeout)
+    );
+}
+
+#[test]
+fn a_killed_client_leaves_the_roster() {
+    let server = Server::start(&[]);
+    let mut ada = Peer::join(server.voice, "kitchen", "ada");
+    let bob = Peer::join(server.voice, "kitchen", "bob");
+    let gone = bob.id;
+    drop(bob);
+    ada.wait_until(|seen| seen.left.contains(&gone));
+}
+
+#[test]
+fn a_client_that_stops_reading_harms_nobody_and_is_dropped() {
+    let server = Server::start(&["--idle-timeout", "1s"]);
+    let mut talker = Peer::join(server.voice, "kitchen", "talker");
+    let mut listener = Peer::join(server.voice, "kitchen", "listener");
+    let mut stalled = Peer::join(server.voice, "kitchen", "stalled");
+    stalled.shrink_receive_buffer();
+    let mut frames: usize = 0;
+    let started = Instant::now();
+    while !listener.seen.left.contains(&stalled.id) {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "the stalled client was never dropped"
+        );
+        talker.speak(1_000, false);
+        frames += 1;
+        if frames.is_multiple_of(10) {
+            talker.send(&ClientPacket::Ping(1));
+            listener.send(&ClientPacket::Ping(1));
+            // Alive, but deaf. The server may have closed just now.
+            let _ = stalled.try_send(&ClientPacket::Ping(1));
+        }
+        let next_frame = started + Duration::from_millis(20) * frames as u32;
+        while let Some(left) = next_frame
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
+        {
+            listener.read_for(left.max(Duration::from_millis(1)));
+        }
+    }
+    talker.speak(1_000, true);
+    listener.wait_until(|seen| seen.terminators > 0);
+    assert!(
+        listener.seen.voices >= frames,
+        "{} of {frames}",
+        listener.seen.voices
+    );
+    assert!(
+        server
+            .get("/metrics")
+            .contains("talkspurt_sessions_ended_total{reason=\"slow_consumer\"} 1")
+    );
+}
