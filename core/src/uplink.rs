@@ -67,8 +67,8 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     unsent_frames: u16,
     /// The newest of them ends the talkspurt.
     closing: bool,
-    /// The talkspurt ends with an empty packet, once the unsent frames are gone.
-    empty_terminator_due: bool,
+    /// The talkspurt before the unsent frames ends with an empty packet of this timestamp: that of its last frame.
+    empty_terminator_due: Option<u32>,
     seq: Seq,
     /// The timestamp of the frame that was pushed last; the first has 1.
     timestamp_frames: u32,
@@ -100,7 +100,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             history: History::new(session_frame_samples(config.frame)),
             unsent_frames: 0,
             closing: false,
-            empty_terminator_due: false,
+            empty_terminator_due: None,
             seq: Seq(0),
             timestamp_frames: 0,
             muted: false,
@@ -136,7 +136,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         history.restart(session_frame_samples(config.frame));
         *unsent_frames = 0;
         *closing = false;
-        *empty_terminator_due = false;
+        *empty_terminator_due = None;
         *seq = Seq(0);
         *timestamp_frames = 0;
         *muted = false;
@@ -149,7 +149,8 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
         self.level_rms = rms(frame);
-        self.timestamp_frames = self.timestamp_frames.wrapping_add(1);
+        let last_timestamp = self.timestamp_frames;
+        self.timestamp_frames = last_timestamp.wrapping_add(1);
         if self.muted {
             return GateDecision::Closed;
         }
@@ -157,7 +158,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             // The last talkspurt's end was not polled: its frames are no longer distinguishable from this one's.
             self.lose_unsent(self.unsent_frames);
             self.closing = false;
-            self.empty_terminator_due = true;
+            self.empty_terminator_due = Some(last_timestamp);
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             self.history.clear();
         }
@@ -185,11 +186,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// Writes the next voice packet as it stands in a stream; gives its bytes, or `None` when all is sent (or does not fit).
     /// `out` must hold [`crate::wire::ENCODED_MAX`] bytes, or what the codec's longest payload and 12 bytes more encode to.
     pub fn poll_packet(&mut self, out: &mut [u8]) -> Option<usize> {
-        if self.empty_terminator_due {
-            self.empty_terminator_due = false;
-            let timestamp = self
-                .timestamp_frames
-                .wrapping_sub(u32::from(self.unsent_frames));
+        if let Some(timestamp) = self.empty_terminator_due.take() {
             return self.emit_voice(timestamp, true, &[], out);
         }
         let age_frames = self.unsent_frames.checked_sub(1)?;
@@ -208,7 +205,9 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
     pub fn finish(&mut self) {
-        self.empty_terminator_due |= self.gate.is_open() || self.closing || self.unsent_frames > 0;
+        if self.gate.is_open() || self.closing || self.unsent_frames > 0 {
+            self.empty_terminator_due = Some(self.timestamp_frames);
+        }
         self.gate.close();
         self.closing = false;
         self.unsent_frames = 0;

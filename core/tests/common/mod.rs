@@ -4,5 +4,8 @@
     reason = "each test file is a program of its own and uses a part of this"
 )]
 
+pub mod cases;
 pub mod jitter_line;
+pub mod mic;
+pub mod packets;
 pub mod session_pair;

@@ -1,0 +1,83 @@
+//! A microphone whose frames are marked, before an uplink whose packets are read back.
+
+use talkspurt_core::codec::Codec;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, parse};
+
+pub struct Mic {
+    pub uplink: Uplink,
+    frame_samples: usize,
+    codec: Codec,
+}
+
+/// A voice packet that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub seq: u16,
+    pub timestamp: u32,
+    pub terminator: bool,
+    /// The mark of the frame in it; `None` if the payload is empty (or not PCM16).
+    pub mark: Option<i16>,
+    pub payload: Vec<u8>,
+}
+
+impl Mic {
+    pub fn new(config: UplinkConfig) -> Self {
+        Self {
+            uplink: Uplink::new(config).unwrap(),
+            frame_samples: session_frame_samples(config.frame),
+            codec: config.codec,
+        }
+    }
+
+    /// Pushes a frame (its first samples, where frames are shorter) and gives what was sent then.
+    pub fn capture(&mut self, frame: &[i16]) -> Vec<Sent> {
+        self.uplink.push(&frame[..self.frame_samples]);
+        self.poll_all()
+    }
+
+    pub fn poll_all(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let mut out = [0; ENCODED_MAX];
+        while let Some(len) = self.uplink.poll_packet(&mut out) {
+            let mut deframer = Deframer::<ENCODED_MAX>::new();
+            let (Feed::Packet(packet), []) = deframer.feed(&out[..len]) else {
+                panic!("not one packet")
+            };
+            let Ok(ClientPacket::Voice(voice)) = parse(packet) else {
+                panic!("not voice")
+            };
+            sent.push(Sent {
+                seq: voice.seq.0,
+                timestamp: voice.timestamp_frames,
+                terminator: voice.terminator,
+                mark: match voice.payload {
+                    [low, high, ..] if self.codec == Codec::Pcm16 => {
+                        Some(i16::from_le_bytes([*low, *high]))
+                    }
+                    _ => None,
+                },
+                payload: voice.payload.to_vec(),
+            });
+        }
+        sent
+    }
+}
+
+/// A frame below the close threshold (RMS 100) whose first sample is `mark` (up to 1,000).
+pub fn quiet(mark: i16) -> Vec<i16> {
+    marked(mark, 100)
+}
+
+/// A frame above the open threshold whose first sample is `mark`.
+pub fn word(mark: i16) -> Vec<i16> {
+    marked(mark, 8_000)
+}
+
+fn marked(mark: i16, level: i16) -> Vec<i16> {
+    let mut frame = vec![level; 320];
+    frame[0] = mark;
+    frame
+}

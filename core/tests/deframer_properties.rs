@@ -1,0 +1,181 @@
+//! The deframer under any chunking and any damage.
+
+mod common;
+
+use common::cases::cases;
+use common::packets::{OwnedClientPacket, client_packet};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::wire::{ENCODED_MAX, emit};
+
+/// What a stream led to, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Packet(Vec<u8>),
+    Dropped(u32),
+}
+
+/// Packets as they stand in a stream, one each.
+fn encoded(packets: &[OwnedClientPacket]) -> Vec<Vec<u8>> {
+    packets
+        .iter()
+        .map(|packet| {
+            let mut out = [0; ENCODED_MAX];
+            let len = emit(&packet.borrow(), &mut out).unwrap();
+            out[..len].to_vec()
+        })
+        .collect()
+}
+
+/// Feeds chunks until they are used up; checks on the way that every byte is accounted for.
+fn deframe<'a, const N: usize>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Found> {
+    let mut deframer = Deframer::<N>::new();
+    let mut found = Vec::new();
+    // Bytes other than zeros: those since the last result, and those that were in packets.
+    let (mut open, mut in_packets, mut fed) = (0u64, 0u64, 0u64);
+    for chunk in chunks {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let before = rest;
+            let (feed, left) = deframer.feed(rest);
+            rest = left;
+            let looked_at = &before[..before.len() - rest.len()];
+            open += looked_at.iter().filter(|&&b| b != 0).count() as u64;
+            match feed {
+                Feed::NeedMore => assert!(rest.is_empty()),
+                Feed::Packet(packet) => {
+                    found.push(Found::Packet(packet.to_vec()));
+                    in_packets += open;
+                    fed += std::mem::take(&mut open);
+                }
+                Feed::Bad { dropped_bytes, .. } => {
+                    assert_eq!(u64::from(dropped_bytes), open);
+                    found.push(Found::Dropped(dropped_bytes));
+                    fed += std::mem::take(&mut open);
+                }
+            }
+        }
+    }
+    assert_eq!(deframer.dropped_bytes() + in_packets, fed);
+    deframer.reset();
+    assert_eq!(
+        deframer.dropped_bytes() + in_packets,
+        fed + open,
+        "with what was cut off"
+    );
+    found
+}
+
+/// Cuts a stream at these places.
+fn cut<'a>(stream: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
+    let mut places: Vec<usize> = places
+        .iter()
+        .map(|place| place.index(stream.len() + 1))
+        .collect();
+    places.extend([0, stream.len()]);
+    places.sort_unstable();
+    places.windows(2).map(|w| &stream[w[0]..w[1]]).collect()
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(Index, u8),
+    Delete(Index, usize),
+    Insert(Index, Vec<u8>),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (any::<Index>(), 1..=255u8).prop_map(|(at, flip)| Damage::Flip(at, flip)),
+        (any::<Index>(), 1..100usize).prop_map(|(at, count)| Damage::Delete(at, count)),
+        (any::<Index>(), vec(any::<u8>(), 1..100))
+            .prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+    ]
+}
+
+/// Does the damage; gives the stream, and for each byte whether it and what stands right before it is as it was.
+fn damaged(stream: &[u8], damages: &[Damage]) -> (Vec<u8>, Vec<Option<usize>>) {
+    let mut bytes: Vec<(u8, Option<usize>)> = stream
+        .iter()
+        .enumerate()
+        .map(|(i, &byte)| (byte, Some(i)))
+        .collect();
+    for damage in damages {
+        match damage {
+            Damage::Flip(at, flip) if !bytes.is_empty() => {
+                let at = at.index(bytes.len());
+                bytes[at] = (bytes[at].0 ^ flip, None);
+            }
+            Damage::Delete(at, count) if !bytes.is_empty() => {
+                let at = at.index(bytes.len());
+                bytes.drain(at..(at + count).min(bytes.len()));
+            }
+            Damage::Insert(at, noise) => {
+                let at = at.index(bytes.len() + 1);
+                bytes.splice(at..at, noise.iter().map(|&byte| (byte, None)));
+            }
+            _ => {}
+        }
+    }
+    bytes.into_iter().unzip()
+}
+
+proptest! {
+    #![proptest_config(cases(600))]
+
+    #[test]
+    fn the_chunking_does_not_matter(packets in vec(client_packet(), 0..8), places in vec(any::<Index>(), 0..30)) {
+        let packets = encoded(&packets);
+        let stream = packets.concat();
+        let whole = deframe::<ENCODED_MAX>([&stream[..]]);
+        prop_assert_eq!(whole.len(), packets.len());
+        prop_assert!(whole.iter().all(|found| matches!(found, Found::Packet(_))));
+        prop_assert_eq!(&deframe::<ENCODED_MAX>(cut(&stream, &places)), &whole);
+        prop_assert_eq!(&deframe::<ENCODED_MAX>(stream.chunks(1)), &whole);
+    }
+
+    #[test]
+    fn nor_does_it_for_arbitrary_bytes(
+        stream in vec(prop_oneof![1 => Just(0u8), 6 => any::<u8>()], 0..300), places in vec(any::<Index>(), 0..30),
+    ) {
+        prop_assert_eq!(deframe::<64>(cut(&stream, &places)), deframe::<64>([&stream[..]]));
+    }
+
+    #[test]
+    fn whatever_is_damaged_the_packets_beyond_arrive(
+        packets in vec(client_packet(), 1..10), damages in vec(damage(), 0..4), places in vec(any::<Index>(), 0..10),
+    ) {
+        let packets = encoded(&packets);
+        let stream = packets.concat();
+        let (received, origins) = damaged(&stream, &damages);
+        let found = deframe::<ENCODED_MAX>(cut(&received, &places));
+        // A packet must arrive if all of it is there in one piece and the zero before it is too.
+        let mut start = 0;
+        let mut found_packets = found.iter().filter_map(|found| match found {
+            Found::Packet(packet) => Some(packet),
+            Found::Dropped(_) => None,
+        });
+        for packet in packets {
+            let with_zero_before = start.max(1) - 1..start + packet.len();
+            let expected: Vec<Option<usize>> = with_zero_before.map(Some).collect();
+            let intact = origins.windows(expected.len()).any(|w| w == expected)
+                && (start > 0 || origins.starts_with(&expected));
+            if intact {
+                let [Found::Packet(sent)] = &deframe::<ENCODED_MAX>([&packet[..]])[..] else { unreachable!() };
+                prop_assert!(found_packets.any(|found| found == sent), "the packet at byte {} is gone", start);
+            }
+            start += packet.len();
+        }
+    }
+
+    #[test]
+    fn damage_of_one_byte_is_always_found(packet in client_packet(), at in any::<Index>(), flip in 1..=255u8) {
+        let packet = &encoded(&[packet])[0];
+        let mut received = packet.clone();
+        let at = at.index(packet.len() - 1); // The zero at the end is not part of what is checked.
+        received[at] ^= flip;
+        prop_assert!(deframe::<ENCODED_MAX>([&received[..]]).iter().all(|found| matches!(found, Found::Dropped(_))));
+    }
+}

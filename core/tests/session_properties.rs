@@ -1,0 +1,200 @@
+//! Both ends of a session under any input: no panic, and a life that is told in the right order.
+
+mod common;
+
+use common::cases::cases;
+use common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet, server_packet};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use talkspurt_core::codec::Codec;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::session::{
+    ClientConfig, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession,
+    ServerSessionConfig,
+};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, emit, encoded_len_max};
+
+#[derive(Clone, Debug)]
+enum Op<P> {
+    Packet(P),
+    Bytes(Vec<u8>),
+    Garbage(u32),
+    /// Milliseconds go by, then the timeout is handled.
+    Wait(u32),
+    /// Something that the caller does: which, is up to the side.
+    Own(u8),
+}
+
+fn ops<P: Clone + std::fmt::Debug>(
+    packet: impl Strategy<Value = P>,
+) -> impl Strategy<Value = Vec<Op<P>>> {
+    let op = prop_oneof![
+        8 => packet.prop_map(Op::Packet),
+        1 => vec(any::<u8>(), 0..40).prop_map(Op::Bytes),
+        1 => prop_oneof![0..100u32, any::<u32>()].prop_map(Op::Garbage),
+        3 => prop_oneof![0..100u32, 0..20_000u32, any::<u32>()].prop_map(Op::Wait),
+        2 => any::<u8>().prop_map(Op::Own),
+    ];
+    vec(op, 1..60)
+}
+
+fn bytes_of(packet: &impl serde::Serialize) -> Vec<u8> {
+    let mut out = [0; ENCODED_MAX];
+    let len = emit(packet, &mut out).unwrap();
+    let mut deframer = Deframer::<ENCODED_MAX>::new();
+    match deframer.feed(&out[..len]) {
+        (Feed::Packet(packet), []) => packet.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a session of the server has told so far.
+#[derive(Default)]
+struct Told {
+    is_in: bool,
+    is_over: bool,
+}
+
+impl Told {
+    fn hear(&mut self, event: &ServerEvent) {
+        assert!(!self.is_over, "{event:?} after the end");
+        match event {
+            ServerEvent::Hello(_) => assert!(!self.is_in, "a Hello of one who is in"),
+            ServerEvent::Muted(_) => assert!(self.is_in),
+            ServerEvent::Left(reason) => {
+                assert!(self.is_in, "one who was not in has left");
+                self.is_in = false;
+                self.is_over = *reason != ByeReason::Rejoined;
+            }
+            ServerEvent::Refused(_) => {
+                assert!(!self.is_in, "one who is in was refused");
+                self.is_over = true;
+            }
+        }
+    }
+}
+
+fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
+    let mut now = Instant::ZERO;
+    let config = ServerSessionConfig {
+        handshake_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(15),
+        frame: FrameDuration::Ms20,
+    };
+    let mut session = ServerSession::new(config, now);
+    let mut told = Told::default();
+    for op in ops {
+        match op {
+            Op::Packet(packet) => {
+                let bytes = bytes_of(&packet.borrow());
+                let voice = session.handle_input(now, &bytes);
+                assert!(voice.is_none() || told.is_in, "voice of one who is not in");
+            }
+            Op::Bytes(bytes) => drop(session.handle_input(now, &bytes)),
+            Op::Garbage(bytes) => session.handle_garbage(now, bytes),
+            Op::Wait(ms) => {
+                now += Duration::from_ms(ms.into());
+                session.handle_timeout(now);
+                assert!(
+                    session.poll_timeout().is_none_or(|at| at > now),
+                    "the same timeout again"
+                );
+            }
+            Op::Own(n) => match n % 16 {
+                0 => session.end(ByeReason::from(n / 16)),
+                1 => session.handle_disconnect(),
+                _ => {}
+            },
+        }
+        while let Some(event) = session.poll_event() {
+            told.hear(&event);
+            if let ServerEvent::Hello(hello) = event {
+                if hello.muted && hello.name.len() % 2 == 0 {
+                    session.reject(RejectReason::NameTaken, &hello.name);
+                } else {
+                    session.accept();
+                    told.is_in = true;
+                }
+            }
+        }
+        while session
+            .poll_transmit(&mut [0; encoded_len_max(256)])
+            .is_some()
+        {}
+        assert_eq!(session.is_joined(), told.is_in);
+        assert_eq!(session.is_closed(), told.is_over);
+        assert!(session.poll_event().is_none());
+    }
+}
+
+fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
+    let mut now = Instant::ZERO;
+    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+    let mut session = ClientSession::new(request, ClientConfig::default(), now);
+    // Roster lines still to come, once joined.
+    let (mut unlisted, mut is_over) = (None, false);
+    for op in ops {
+        match op {
+            Op::Packet(packet) => {
+                let bytes = bytes_of(&packet.borrow());
+                let voice = session.handle_input(now, &bytes);
+                assert!(
+                    voice.is_none() || unlisted.is_some(),
+                    "voice before a Welcome"
+                );
+            }
+            Op::Bytes(bytes) => drop(session.handle_input(now, &bytes)),
+            Op::Garbage(_) => {}
+            Op::Wait(ms) => {
+                now += Duration::from_ms(ms.into());
+                session.handle_timeout(now);
+                assert!(
+                    session.poll_timeout().is_none_or(|at| at > now),
+                    "the same timeout again"
+                );
+            }
+            Op::Own(n) => match n % 16 {
+                0 => session.leave(),
+                1..5 => session.set_muted(n % 2 == 0),
+                _ => {}
+            },
+        }
+        while let Some(event) = session.poll_event() {
+            assert!(!is_over, "{event:?} after the end");
+            match event {
+                ClientEvent::Joined(params, roster_len) => {
+                    assert!(roster_len > 0 && params.frame_samples() >= 80);
+                    unlisted = Some(roster_len);
+                }
+                ClientEvent::Listed(_) => unlisted = Some(unlisted.unwrap() - 1),
+                ClientEvent::RosterComplete => assert_eq!(unlisted, Some(0)),
+                ClientEvent::ParticipantJoined(_)
+                | ClientEvent::ParticipantLeft(_)
+                | ClientEvent::State(..) => assert!(unlisted.is_some()),
+                ClientEvent::Rejected(_) | ClientEvent::Closed(_) => is_over = true,
+            }
+        }
+        while session
+            .poll_transmit(&mut [0; encoded_len_max(256)])
+            .is_some()
+        {}
+        assert_eq!(session.is_closed(), is_over);
+        assert_eq!(session.params().is_some(), unlisted.is_some() && !is_over);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    #[test]
+    fn a_server_survives_any_client(ops in ops(client_packet())) {
+        run_server(ops);
+    }
+
+    #[test]
+    fn a_client_survives_any_server(ops in ops(server_packet())) {
+        run_client(ops);
+    }
+}

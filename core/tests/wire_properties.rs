@@ -1,0 +1,99 @@
+//! The wire: every packet comes back as it went, and no bytes make the parser panic.
+
+mod common;
+
+use common::cases::cases;
+use common::packets::{client_packet, server_packet};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use talkspurt_core::codec::PAYLOAD_MAX;
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::wire::{
+    ClientPacket, ENCODED_MAX, EmitError, ServerPacket, Voice, emit, encoded_len_max, parse,
+};
+
+/// The bytes on the stream, and the packet that the deframer finds in them.
+fn through_the_stream<P: serde::Serialize>(packet: &P) -> (Vec<u8>, Vec<u8>) {
+    let mut out = [0; ENCODED_MAX];
+    let len = emit(packet, &mut out).unwrap();
+    let mut deframer = Deframer::<ENCODED_MAX>::new();
+    match deframer.feed(&out[..len]) {
+        (Feed::Packet(packet), []) => (out[..len].to_vec(), packet.to_vec()),
+        other => panic!("{other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn what_clients_send_comes_back(packet in client_packet()) {
+        let packet = packet.borrow();
+        let (stream, bytes) = through_the_stream(&packet);
+        prop_assert_eq!(parse::<ClientPacket<'_>>(&bytes).unwrap(), packet);
+        prop_assert!(stream.len() <= encoded_len_max(bytes.len()));
+        prop_assert_eq!(stream.iter().position(|&b| b == 0), Some(stream.len() - 1));
+    }
+
+    #[test]
+    fn what_servers_send_comes_back(packet in server_packet()) {
+        let packet = packet.borrow();
+        let (stream, bytes) = through_the_stream(&packet);
+        prop_assert!(stream.len() <= encoded_len_max(bytes.len()));
+        if !matches!(packet, ServerPacket::Voice(_)) {
+            prop_assert!(bytes.len() <= 352, "a node's buffer takes {} bytes", bytes.len());
+        }
+        prop_assert_eq!(parse::<ServerPacket<'_>>(&bytes).unwrap(), packet);
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic_and_what_it_takes_it_can_write(bytes in vec(any::<u8>(), 0..80), number in 0..12u8) {
+        let mut bytes = bytes;
+        if let Some(first) = bytes.first_mut() {
+            *first = number;
+        }
+        if let Ok(packet) = parse::<ClientPacket<'_>>(&bytes) {
+            let (_, again) = through_the_stream(&packet);
+            prop_assert_eq!(parse::<ClientPacket<'_>>(&again), Ok(packet));
+        }
+        if let Ok(packet) = parse::<ServerPacket<'_>>(&bytes) {
+            let (_, again) = through_the_stream(&packet);
+            prop_assert_eq!(parse::<ServerPacket<'_>>(&again), Ok(packet));
+        }
+    }
+
+    #[test]
+    fn a_packet_cut_short_is_no_packet(packet in client_packet(), cut in any::<prop::sample::Index>()) {
+        let (_, bytes) = through_the_stream(&packet.borrow());
+        prop_assert!(parse::<ClientPacket<'_>>(&bytes[..cut.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn a_buffer_one_byte_too_small_is_an_error(packet in server_packet()) {
+        let (stream, _) = through_the_stream(&packet.borrow());
+        let mut out = vec![0; stream.len()];
+        prop_assert_eq!(emit(&packet.borrow(), &mut out), Ok(stream.len()));
+        for short in 0..stream.len() {
+            prop_assert_eq!(emit(&packet.borrow(), &mut out[..short]), Err(EmitError));
+        }
+    }
+}
+
+#[test]
+fn the_bound_on_encoded_lengths_holds_for_every_length_and_is_tight() {
+    // No zeros anywhere is the worst for COBS. Some of the CRCs have none either.
+    let mut tight = 0;
+    for len in 0..=PAYLOAD_MAX {
+        let voice = Voice {
+            seq: Seq(u16::MAX),
+            timestamp_frames: u32::MAX,
+            terminator: true,
+            payload: &[0xff; PAYLOAD_MAX][..len],
+        };
+        let (stream, bytes) = through_the_stream(&ClientPacket::Voice(voice));
+        assert!(stream.len() <= encoded_len_max(bytes.len()), "{len}");
+        tight += u32::from(stream.len() == encoded_len_max(bytes.len()));
+    }
+    assert!(tight > 600, "{tight}");
+}
