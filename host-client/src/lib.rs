@@ -22,8 +22,10 @@ pub mod config;
 pub mod device;
 pub mod events;
 pub mod net;
+mod priority;
 pub mod resample;
 pub mod rooms;
+mod stderr;
 #[cfg(test)]
 mod testing;
 pub mod ui;

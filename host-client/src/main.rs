@@ -76,6 +76,7 @@ fn log_to_stderr(level: &str) -> Result<(), Problem> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     Ok(())

@@ -1,6 +1,7 @@
 //! Which device: the default one, or one by name or number.
 
 use super::{Direction, stream::quietly};
+use crate::stderr::muffled;
 use cpal::traits::{DeviceTrait as _, HostTrait as _};
 
 /// A device as the user names it.
@@ -44,7 +45,7 @@ pub struct DeviceInfo {
 
 /// All devices of one direction, as they are numbered.
 pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
-    quietly(|| {
+    let probe = || {
         let host = cpal::default_host();
         let default = default_device(&host, direction).and_then(|device| device.id().ok());
         let devices = all(&host, direction)?;
@@ -74,7 +75,8 @@ pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
             }
         });
         Ok(info.collect())
-    })
+    };
+    muffled(|| quietly(probe))
 }
 
 /// The chosen device. The error says what there is instead.

@@ -16,6 +16,8 @@ const WINDOW: Duration = Duration::from_millis(250);
 const STORM_ERRORS: u32 = 100;
 /// Errors per data callback that no working stream has.
 const STORM_RATIO: u32 = 4;
+/// A young stream may do nothing but complain (measured: more than 100 errors in the first 100 ms of a healthy one).
+const GRACE: Duration = Duration::from_secs(1);
 /// The longest pause between callbacks of a working stream; a second of buffer is the most that is in use.
 const STALL: Duration = Duration::from_millis(2_500);
 
@@ -32,6 +34,7 @@ pub(super) enum Loss {
 
 /// Watches one stream.
 pub(super) struct Health {
+    start: Instant,
     window_start: Instant,
     window_callbacks: u32,
     window_errors: u32,
@@ -42,6 +45,7 @@ pub(super) struct Health {
 impl Health {
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            start: now,
             window_start: now,
             window_callbacks: 0,
             window_errors: 0,
@@ -61,7 +65,9 @@ impl Health {
         }
         let fresh_callbacks = callbacks.wrapping_sub(self.window_callbacks);
         let fresh_errors = errors.wrapping_sub(self.window_errors);
-        if fresh_errors >= STORM_ERRORS && fresh_errors / STORM_RATIO > fresh_callbacks {
+        let is_young = now - self.start < GRACE;
+        if !is_young && fresh_errors >= STORM_ERRORS && fresh_errors / STORM_RATIO > fresh_callbacks
+        {
             return Some(Loss::Storm);
         }
         if now - self.window_start >= WINDOW {
@@ -86,25 +92,24 @@ impl fmt::Display for Loss {
 mod tests {
     use super::*;
 
-    fn run(millis: u64, callbacks_per_s: u64, errors_per_s: u64) -> Option<(Loss, u64)> {
+    /// A stream of `(milliseconds, callbacks a second, errors a second)` sections; when it is given up, if it is.
+    fn run(sections: &[(u64, u64, u64)]) -> Option<(Loss, u64)> {
         let start = Instant::now();
         let shared = Shared::new(48_000, start);
         let mut health = Health::new(start);
-        let (mut callbacks, mut errors) = (0, 0);
-        for ms in 0..millis {
-            let now = start + Duration::from_millis(ms);
-            while callbacks < ms * callbacks_per_s / 1_000 {
-                callbacks += 1;
-                shared.note_callback(480, now);
-            }
-            while errors < ms * errors_per_s / 1_000 {
-                errors += 1;
-                shared.note_error(false);
-            }
-            if ms % 50 == 0
-                && let Some(loss) = health.observe(&shared, now)
-            {
-                return Some((loss, ms));
+        let mut ms = 0;
+        for (length_ms, callbacks_per_s, errors_per_s) in sections {
+            for step in 1..=*length_ms {
+                let now = start + Duration::from_millis(ms);
+                let due = |per_s: &u64| step * per_s / 1_000 - (step - 1) * per_s / 1_000;
+                (0..due(callbacks_per_s)).for_each(|_| shared.note_callback(480, now));
+                (0..due(errors_per_s)).for_each(|_| shared.note_error(false));
+                if ms % 50 == 0
+                    && let Some(loss) = health.observe(&shared, now)
+                {
+                    return Some((loss, ms));
+                }
+                ms += 1;
             }
         }
         None
@@ -112,25 +117,32 @@ mod tests {
 
     #[test]
     fn a_storm_is_noticed_within_a_fraction_of_a_second() {
-        let (loss, ms) = run(5_000, 0, 144_000).expect("a dead sound server");
+        let (loss, ms) = run(&[(3_000, 100, 0), (5_000, 0, 144_000)]).expect("a dead sound server");
         assert_eq!(loss, Loss::Storm);
-        assert!(ms <= 100, "after {ms} ms");
+        assert!((3_000..=3_100).contains(&ms), "after {ms} ms");
+        let (loss, ms) = run(&[(5_000, 0, 144_000)]).expect("dead from the beginning");
+        assert_eq!((loss, ms), (Loss::Storm, 1_000));
     }
 
     #[test]
     fn errors_beside_flowing_sound_are_no_loss() {
-        assert_eq!(run(10_000, 100, 0), None);
-        assert_eq!(run(10_000, 100, 100), None, "an xrun with every callback");
+        assert_eq!(run(&[(10_000, 100, 0)]), None);
         assert_eq!(
-            run(10_000, 1, 30),
+            run(&[(10_000, 100, 100)]),
             None,
-            "a slow device with errors at the start"
+            "an xrun with every callback"
+        );
+        assert_eq!(run(&[(10_000, 1, 30)]), None, "a slow device");
+        assert_eq!(
+            run(&[(400, 0, 5_000), (5_000, 100, 0)]),
+            None,
+            "a bad start"
         );
     }
 
     #[test]
     fn silence_of_the_callbacks_is_a_loss() {
-        let (loss, ms) = run(10_000, 0, 3).expect("nothing ever came");
+        let (loss, ms) = run(&[(10_000, 0, 3)]).expect("nothing ever came");
         assert_eq!((loss, ms), (Loss::Stalled, 2_500));
     }
 

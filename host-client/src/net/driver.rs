@@ -36,7 +36,7 @@ use tokio::{
 };
 
 /// A session that lived this long was a good one: after it the pauses begin anew.
-const GOOD_LIFE: Duration = Duration::from_secs(10);
+const GOOD_LIFE: Duration = Duration::from_secs(2);
 /// How often the snapshot is renewed: 20 times a second looks live.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(50);
 /// How often levels are told when they are asked for.
@@ -58,7 +58,8 @@ pub(super) struct Driver {
     prepared: Option<Prepared>,
     /// From the first joining on; it runs on while a lost server is sought.
     stay: Option<Stay>,
-    leave_at: Option<Instant>,
+    /// When to leave, and why.
+    leave_at: Option<(Instant, &'static str)>,
     /// Of earlier connections of this stay.
     counts: Counts,
     settings: VoiceSettings,
@@ -138,8 +139,8 @@ impl Driver {
                 connection.transmit();
             }
             self.publish(now);
-            if self.leave_at.is_some_and(|at| now >= at) {
-                return Ok("time is over");
+            if let Some((_, reason)) = self.leave_at.filter(|(at, _)| now >= *at) {
+                return Ok(reason);
             }
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
                 self.phase = Phase::Connecting(link::connect(self.config.server.clone()));
@@ -183,7 +184,7 @@ impl Driver {
             }
         };
         let of_stay = self.stay.as_ref().map(Stay::next_due);
-        [of_phase, of_stay, self.leave_at]
+        [of_phase, of_stay, self.leave_at.map(|(at, _)| at)]
             .into_iter()
             .flatten()
             .min()
@@ -296,10 +297,11 @@ impl Driver {
         } else if let Some(prepared) = self.prepared.take() {
             let ends = Ends::open(prepared, &self.config.output, &self.teller)?;
             self.stay = Some(Stay::new(ends, params, now));
-            self.leave_at = self
+            let until = self
                 .config
                 .leave_after
                 .and_then(|span| now.checked_add(span));
+            self.leave_at = until.map(|at| (at, "the time is over"));
         }
         Ok(())
     }
@@ -358,6 +360,7 @@ impl Driver {
         if connection.voice.is_some() && now - connection.since >= GOOD_LIFE {
             self.backoff.reset();
         }
+        self.counts.reconnects += u32::from(connection.voice.is_some());
         // What the session still has to say (a Bye after a protocol error) goes if the socket takes it.
         connection.transmit();
         connection.add_counts(&mut self.counts);
@@ -368,7 +371,6 @@ impl Driver {
     fn pause(&mut self, reason: String) {
         let (attempt, pause) = self.backoff.next();
         let retry_in_ms = pause.as_millis() as u64;
-        self.counts.reconnects += u32::from(attempt == 1);
         self.teller.tell(EventKind::Reconnecting {
             reason,
             attempt,
@@ -388,10 +390,12 @@ impl Driver {
             Phase::Open(connection) => Some(&mut **connection),
             _ => None,
         };
-        if let Some(ended_at) = stay.run(now, self.leave_at, connection, self.deafened)? {
+        let until = self.leave_at.map(|(at, _)| at);
+        if let Some(ended_at) = stay.run(now, until, connection, self.deafened)? {
             self.teller.tell(EventKind::InputEnded);
             let linger_until = ended_at.checked_add(self.config.linger);
-            self.leave_at = [self.leave_at, linger_until].into_iter().flatten().min();
+            let lingered = linger_until.map(|at| (at, "the input has ended"));
+            self.leave_at = [self.leave_at, lingered].into_iter().flatten().min();
         }
         Ok(())
     }

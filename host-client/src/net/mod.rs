@@ -115,6 +115,7 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
         .map_err(Failure::System)?;
     let signals = commands.clone();
     let run = move || {
+        crate::priority::raise();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             tokio::task::spawn_local(leave_on_signal(signals));

@@ -5,7 +5,10 @@ use super::{
     lines,
     view::{self, Scene},
 };
-use crate::net::{Command, Failure, Handle};
+use crate::{
+    net::{Command, Failure, Handle},
+    stderr::StderrLines,
+};
 use ratatui::{
     DefaultTerminal,
     crossterm::{
@@ -104,105 +107,6 @@ fn show(
         {
             // A full queue has more keys in it than anyone pressed: losing one is right.
             let _ = handle.commands.try_send(command);
-        }
-    }
-}
-
-/// While the view is up, what is written to stderr (the log, the ALSA library) would tear it. It goes through a pipe and
-/// becomes lines of the view instead.
-struct StderrLines {
-    #[cfg(unix)]
-    pipe: Option<unix::Pipe>,
-}
-
-#[cfg(not(unix))]
-impl StderrLines {
-    fn capture() -> Self {
-        Self {}
-    }
-
-    fn take(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-#[cfg(unix)]
-impl StderrLines {
-    /// Only if stderr is a terminal: a file that it was sent to goes on getting everything.
-    fn capture() -> Self {
-        use std::io::IsTerminal as _;
-        let pipe = io::stderr().is_terminal().then(unix::Pipe::open);
-        Self {
-            pipe: pipe.and_then(Result::ok),
-        }
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.pipe
-            .as_ref()
-            .map(|pipe| pipe.lines.try_iter().take(LINES_MAX).collect())
-            .unwrap_or_default()
-    }
-}
-
-#[cfg(unix)]
-mod unix {
-    use super::LINES_MAX;
-    use std::{
-        io::{self, BufRead as _, BufReader, Read as _},
-        os::fd::OwnedFd,
-        sync::mpsc::{self, Receiver, TrySendError},
-        thread,
-    };
-
-    /// The longest line that is shown.
-    const LINE_BYTES_MAX: u64 = 1_000;
-
-    /// stderr redirected into lines, until it is dropped.
-    pub(super) struct Pipe {
-        pub(super) lines: Receiver<String>,
-        terminal: OwnedFd,
-    }
-
-    impl Pipe {
-        pub(super) fn open() -> io::Result<Self> {
-            let terminal = rustix::io::dup(rustix::stdio::stderr())?;
-            let (reader, writer) = io::pipe()?;
-            rustix::stdio::dup2_stderr(&writer)?;
-            let (sender, lines) = mpsc::sync_channel(LINES_MAX);
-            // Ends when stderr is given back: then nobody holds the pipe's other end.
-            let read = move || {
-                let mut reader = BufReader::new(reader);
-                loop {
-                    let mut line = Vec::new();
-                    match reader
-                        .by_ref()
-                        .take(LINE_BYTES_MAX)
-                        .read_until(b'\n', &mut line)
-                    {
-                        Ok(0) | Err(_) => return,
-                        Ok(_) => {}
-                    }
-                    let text: String = String::from_utf8_lossy(&line)
-                        .chars()
-                        .filter(|c| !c.is_control())
-                        .collect();
-                    // Lines that nobody has looked at yet are enough: a flood of them must not stop its writer.
-                    if let Err(TrySendError::Disconnected(_)) = sender.try_send(text) {
-                        return;
-                    }
-                }
-            };
-            thread::Builder::new().name("stderr".into()).spawn(read)?;
-            Ok(Self { lines, terminal })
-        }
-    }
-
-    impl Drop for Pipe {
-        fn drop(&mut self) {
-            if let Err(error) = rustix::stdio::dup2_stderr(&self.terminal) {
-                tracing::debug!(%error, "stderr is lost");
-            }
         }
     }
 }
