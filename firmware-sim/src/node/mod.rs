@@ -17,6 +17,7 @@
 mod audio;
 mod config;
 mod event;
+mod membership;
 mod outbox;
 
 use embedded_io::{Read, ReadReady, Write, WriteReady};
@@ -25,13 +26,12 @@ use talkspurt_core::deframer::{BadReason, Deframer, Feed};
 use talkspurt_core::downlink::{Downlink, Playout};
 use talkspurt_core::frame::{Frame, FrameDuration};
 use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, SESSION_RATE, SessionParams,
-};
+use talkspurt_core::session::{ClientConfig, ClientSession, SESSION_RATE};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::uplink::Uplink;
 use talkspurt_core::wire::{ENCODED_MAX, encoded_len_max};
 
+use membership::RETRY_FIRST;
 use outbox::Outbox;
 
 pub use audio::{AudioFormat, SampleSink, SampleSource};
@@ -56,12 +56,6 @@ pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
 const _: () = assert!(size_of::<AdpcmNode>() <= ADPCM_NODE_RAM_BYTES);
 const _: () = assert!(size_of::<Pcm16Node>() <= 21 * 1024);
 
-/// The first wait before the node calls again after a session has ended, ...
-const RETRY_FIRST: Duration = Duration::from_ms(250);
-/// ... which doubles up to this.
-const RETRY_LONGEST: Duration = Duration::from_ms(2_000);
-/// How long an answer to a Hello may take at least: 350 bytes at 9,600 baud take 365 ms.
-const ANSWER_SHORTEST: Duration = Duration::from_ms(500);
 /// How long leaving may take: what was said last goes first, unless the line does not take it.
 const LEAVE_LONGEST: Duration = Duration::from_ms(500);
 /// Bytes read at a time: small, since they lie on the stack.
@@ -270,126 +264,6 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                     self.take_events(now, board, on_event);
                 }
             }
-        }
-    }
-
-    fn keep_session<P, M: SampleSource, S: SampleSink>(
-        &mut self,
-        now: Instant,
-        board: &mut Board<P, M, S>,
-        on_event: &mut impl FnMut(NodeEvent<'_>),
-    ) {
-        if self.session.poll_timeout().is_some_and(|due| now >= due) && self.has_session() {
-            self.session.handle_timeout(now);
-            self.take_events(now, board, on_event);
-        }
-        match self.link {
-            Link::Waiting { until } if now >= until => self.call(now, on_event),
-            Link::Leaving { until } if now >= until || !self.outbox.has_voice() => {
-                self.outbox.clear_voice();
-                self.session.leave();
-                self.take_events(now, board, on_event);
-            }
-            _ => {}
-        }
-    }
-
-    /// Sends a Hello with the next packets.
-    fn call(&mut self, now: Instant, on_event: &mut impl FnMut(NodeEvent<'_>)) {
-        self.attempt = self.attempt.saturating_add(1);
-        let patience = ClientConfig {
-            handshake_timeout: self.retry.max(ANSWER_SHORTEST),
-        };
-        self.session = ClientSession::new(self.config.request.clone(), patience, now);
-        self.link = Link::Calling;
-        on_event(NodeEvent::Calling {
-            attempt: self.attempt,
-        });
-    }
-
-    fn take_events<P, M: SampleSource, S: SampleSink>(
-        &mut self,
-        now: Instant,
-        board: &mut Board<P, M, S>,
-        on_event: &mut impl FnMut(NodeEvent<'_>),
-    ) {
-        while let Some(event) = self.session.poll_event() {
-            match event {
-                ClientEvent::Joined(params, roster_len) => {
-                    self.join(now, params, board);
-                    on_event(NodeEvent::Joined { params, roster_len });
-                }
-                ClientEvent::Listed(participant) => on_event(NodeEvent::Listed(&participant)),
-                ClientEvent::RosterComplete => on_event(NodeEvent::RosterComplete),
-                ClientEvent::ParticipantJoined(participant) => {
-                    on_event(NodeEvent::ParticipantJoined(&participant))
-                }
-                ClientEvent::ParticipantLeft(id) => on_event(NodeEvent::ParticipantLeft(id)),
-                ClientEvent::State(id, flags) => on_event(NodeEvent::State(id, flags)),
-                ClientEvent::Rejected(reason) => {
-                    on_event(NodeEvent::Rejected {
-                        reason,
-                        text: self.session.reject_text(),
-                    });
-                    self.end(now, self.retry);
-                }
-                ClientEvent::Closed(reason) => {
-                    let unanswered = self.link == Link::Calling;
-                    match self.link {
-                        Link::Leaving { .. } => on_event(NodeEvent::Left),
-                        Link::Joined => on_event(NodeEvent::Lost(reason)),
-                        _ => {}
-                    }
-                    // Nobody answered: the wait is over already.
-                    self.end(
-                        now,
-                        if unanswered {
-                            Duration::ZERO
-                        } else {
-                            self.retry
-                        },
-                    );
-                }
-            }
-        }
-    }
-
-    /// Enters the room.
-    fn join<P, M: SampleSource, S: SampleSink>(
-        &mut self,
-        now: Instant,
-        params: SessionParams,
-        board: &mut Board<P, M, S>,
-    ) {
-        // The gate was checked for every frame duration at the start.
-        let uplink = self.config.uplink(params.codec, params.frame);
-        let _ = self.uplink.restart(uplink);
-        self.uplink.set_muted(self.config.request.muted);
-        let jitter = JitterConfig::default_for(params.frame, self.config.jitter_target_frames);
-        self.downlink.restart(params.codec, params.frame, jitter);
-        let format = AudioFormat {
-            rate: params.rate,
-            frame: params.frame,
-        };
-        self.format = Some(format);
-        board.microphone.start(now, format);
-        board.speaker.start(now, format);
-        self.link = Link::Joined;
-        self.retry = RETRY_FIRST;
-        self.attempt = 0;
-        self.stats.joins = self.stats.joins.wrapping_add(1);
-    }
-
-    /// The session is over: for good when the node was leaving, otherwise it calls again after `wait`.
-    fn end(&mut self, now: Instant, wait: Duration) {
-        self.outbox.clear_voice();
-        self.uplink.finish();
-        self.downlink.clear();
-        if matches!(self.link, Link::Leaving { .. } | Link::Stopped) {
-            self.link = Link::Stopped;
-        } else {
-            self.link = Link::Waiting { until: now + wait };
-            self.retry = self.retry.times(2).min(RETRY_LONGEST);
         }
     }
 

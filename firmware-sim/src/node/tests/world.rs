@@ -1,0 +1,358 @@
+//! A node on a simulated UART, a cable that can be cut and noisy, and a server session in memory, on virtual time.
+
+use std::collections::VecDeque;
+use std::string::String;
+use std::vec::Vec;
+
+use talkspurt_core::codec::{Codec, Encoder};
+use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
+use talkspurt_core::wire::{
+    ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
+    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
+};
+
+use crate::host::pace::{PacedSink, PacedSource};
+use crate::node::*;
+use crate::uart::{Line, Uart};
+
+pub const FRAME: usize = 320;
+pub const NODE_ID: ParticipantId = ParticipantId(7);
+
+/// The cable between the node and its server; it can be cut, and it can be noisy.
+#[derive(Debug, Default)]
+pub struct Cable {
+    pub to_node: VecDeque<u8>,
+    pub from_node: VecDeque<u8>,
+    pub cut: bool,
+    /// One byte of so many is changed.
+    pub noise_one_in: Option<u64>,
+    pub random: u64,
+}
+
+impl Cable {
+    pub fn maybe_damage(&mut self, byte: u8) -> u8 {
+        // Xorshift64 (Marsaglia 2003): the same noise in every run.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        match self.noise_one_in {
+            Some(many) if self.random.is_multiple_of(many) => {
+                byte ^ ((self.random >> 32) as u8 | 1)
+            }
+            _ => byte,
+        }
+    }
+}
+
+impl Line for Cable {
+    fn receive(&mut self, buf: &mut [u8]) -> usize {
+        let count = buf.len().min(self.to_node.len());
+        for slot in &mut buf[..count] {
+            let byte = self.to_node.pop_front().unwrap();
+            *slot = self.maybe_damage(byte);
+        }
+        if self.cut { 0 } else { count }
+    }
+
+    fn transmit(&mut self, bytes: &[u8]) -> usize {
+        if self.cut {
+            return 0;
+        }
+        for &byte in bytes {
+            let byte = self.maybe_damage(byte);
+            self.from_node.push_back(byte);
+        }
+        bytes.len()
+    }
+}
+
+/// The server's end of one connection.
+pub struct Server {
+    pub session: ServerSession,
+    pub deframer: Deframer,
+    pub answer: Answer,
+    pub encoder: Encoder,
+    pub spoken: u16,
+    pub heard: Vec<Heard>,
+    pub left: Vec<ByeReason>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Accept,
+    Refuse,
+    HangUp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub seq: u16,
+    pub terminator: bool,
+    pub samples: Vec<i16>,
+}
+
+impl Server {
+    pub fn new(now: Instant) -> Self {
+        let config = ServerSessionConfig {
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+            frame: FrameDuration::Ms20,
+        };
+        Self {
+            session: ServerSession::new(config, now),
+            deframer: Deframer::new(),
+            answer: Answer::Accept,
+            encoder: Encoder::new(Codec::ImaAdpcm),
+            spoken: 0,
+            heard: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    pub fn step(&mut self, now: Instant, cable: &mut Cable) {
+        let bytes: Vec<u8> = cable.from_node.drain(..).collect();
+        let mut rest = &bytes[..];
+        loop {
+            let (feed, after) = self.deframer.feed(rest);
+            rest = after;
+            match feed {
+                Feed::NeedMore => break,
+                Feed::Bad { dropped_bytes, .. } => self.session.handle_garbage(now, dropped_bytes),
+                Feed::Packet(packet) => {
+                    if let Some(voice) = self.session.handle_input(now, packet) {
+                        self.heard.push(hear(&voice));
+                    }
+                }
+            }
+            self.answer_events(cable);
+        }
+        self.session.handle_timeout(now);
+        self.answer_events(cable);
+        let mut out = [0; ENCODED_MAX];
+        while let Some(length) = self.session.poll_transmit(&mut out) {
+            cable.to_node.extend(&out[..length]);
+        }
+    }
+
+    pub fn answer_events(&mut self, cable: &mut Cable) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                ServerEvent::Hello(hello) if self.answer == Answer::Accept => {
+                    assert_eq!(
+                        (hello.room.as_str(), hello.name.as_str()),
+                        ("kitchen", "kettle")
+                    );
+                    self.session.accept();
+                    self.welcome(cable);
+                }
+                ServerEvent::Hello(_) if self.answer == Answer::HangUp => {
+                    self.session.end(ByeReason::Stopping);
+                }
+                ServerEvent::Hello(_) => self
+                    .session
+                    .reject(RejectReason::NameTaken, "choose another name"),
+                ServerEvent::Left(reason) => self.left.push(reason),
+                ServerEvent::Muted(_) | ServerEvent::Refused(_) => {}
+            }
+        }
+    }
+
+    pub fn welcome(&self, cable: &mut Cable) {
+        let flags = ParticipantFlags::default();
+        let entries = [
+            RosterEntry {
+                id: ParticipantId(3),
+                flags,
+                name: "ann",
+            },
+            RosterEntry {
+                id: NODE_ID,
+                flags,
+                name: "kettle",
+            },
+        ];
+        let welcome = Welcome {
+            version: 1,
+            id: NODE_ID,
+            codec: Codec::ImaAdpcm.id(),
+            rate_hz: 16_000,
+            frame_ms: 20,
+            idle_timeout_ms: 15_000,
+            roster_len: 2,
+            roster: RosterPage::from_slice(&entries).unwrap(),
+        };
+        send(cable, &ServerPacket::Welcome(welcome));
+    }
+
+    /// Says one frame to the node, and gives what the node must play.
+    pub fn say(&mut self, cable: &mut Cable, samples: &[i16], terminator: bool) -> Vec<i16> {
+        let mut payload = [0; ADPCM_PAYLOAD_MAX];
+        let length = self.encoder.encode(samples, &mut payload).unwrap();
+        let (seq, timestamp_frames) = (
+            talkspurt_core::seq::Seq(self.spoken),
+            u32::from(self.spoken),
+        );
+        let voice = Voice {
+            seq,
+            timestamp_frames,
+            terminator,
+            payload: &payload[..length],
+        };
+        self.spoken = self.spoken.wrapping_add(1);
+        send(cable, &ServerPacket::Voice(voice));
+        let mut decoded = Vec::from([0; FRAME]);
+        Codec::ImaAdpcm
+            .decode(&payload[..length], &mut decoded)
+            .unwrap();
+        decoded
+    }
+}
+
+pub fn send(cable: &mut Cable, packet: &ServerPacket<'_>) {
+    let mut out = [0; ENCODED_MAX];
+    let length = emit(packet, &mut out).unwrap();
+    cable.to_node.extend(&out[..length]);
+}
+
+pub fn hear(voice: &Voice<'_>) -> Heard {
+    let mut samples = Vec::from([0; FRAME]);
+    if voice.payload.is_empty() {
+        samples.clear();
+    } else {
+        Codec::ImaAdpcm.decode(voice.payload, &mut samples).unwrap();
+    }
+    Heard {
+        seq: voice.seq.0,
+        terminator: voice.terminator,
+        samples,
+    }
+}
+
+/// A node, its board, and (when it runs) its server.
+pub struct World {
+    pub now: Instant,
+    pub node: AdpcmNode,
+    pub board: Board<Uart<Cable>, PacedSource, PacedSink<Vec<i16>>>,
+    pub server: Option<Server>,
+    pub events: Vec<String>,
+    pub joined_at: Option<Instant>,
+}
+
+impl World {
+    pub fn new(baud: u32, samples: Vec<i16>, gated: bool) -> Self {
+        let now = Instant::ZERO;
+        let mut config = NodeConfig::new(
+            RoomName::new("kitchen").unwrap(),
+            ParticipantName::new("kettle").unwrap(),
+        );
+        config.gate.enabled = gated;
+        let cable = Cable {
+            random: 0x5EED,
+            ..Cable::default()
+        };
+        let port = Uart::new(cable, baud, now);
+        let board = Board {
+            port,
+            microphone: PacedSource::new(samples),
+            speaker: PacedSink::new(Vec::new()),
+        };
+        let node = AdpcmNode::new(config, now).unwrap();
+        Self {
+            now,
+            node,
+            board,
+            server: Some(Server::new(now)),
+            events: Vec::new(),
+            joined_at: None,
+        }
+    }
+
+    /// A millisecond goes by.
+    pub fn step(&mut self) {
+        self.now += Duration::from_ms(1);
+        let (now, events, joined_at) = (self.now, &mut self.events, &mut self.joined_at);
+        self.board.port.service(now);
+        self.node.poll(now, &mut self.board, &mut |event| {
+            if matches!(event, NodeEvent::Joined { .. }) {
+                joined_at.get_or_insert(now);
+            }
+            events.push(describe(&event));
+        });
+        let cable = self.board.port.line_mut();
+        match &mut self.server {
+            Some(server) => server.step(now, cable),
+            None => cable.from_node.clear(),
+        }
+    }
+
+    pub fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.step();
+        }
+    }
+
+    pub fn run_until(&mut self, limit_ms: u64, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        for _ in 0..limit_ms {
+            if done(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!(
+            "not within {limit_ms} ms: {what}; events: {:?}",
+            self.events
+        );
+    }
+
+    pub fn run_until_joined(&mut self, limit_ms: u64) {
+        self.run_until(limit_ms, "joined", |world| world.node.is_joined());
+    }
+
+    pub fn server(&mut self) -> &mut Server {
+        self.server.as_mut().unwrap()
+    }
+
+    pub fn say(&mut self, samples: &[i16], terminator: bool) -> Vec<i16> {
+        self.server
+            .as_mut()
+            .unwrap()
+            .say(self.board.port.line_mut(), samples, terminator)
+    }
+
+    pub fn count(&self, event: &str) -> usize {
+        self.events.iter().filter(|e| e.starts_with(event)).count()
+    }
+}
+
+pub fn describe(event: &NodeEvent<'_>) -> String {
+    match event {
+        NodeEvent::Calling { .. } => "calling".into(),
+        NodeEvent::Joined { params, roster_len } => {
+            std::format!("joined {} of {roster_len}", params.id.0)
+        }
+        NodeEvent::Listed(participant) => std::format!("listed {}", participant.name.as_str()),
+        NodeEvent::RosterComplete => "complete".into(),
+        NodeEvent::ParticipantJoined(participant) => {
+            std::format!("came {}", participant.name.as_str())
+        }
+        NodeEvent::ParticipantLeft(id) => std::format!("went {}", id.0),
+        NodeEvent::State(id, flags) => std::format!("state {} {}", id.0, flags.0),
+        NodeEvent::Rejected { reason, text } => std::format!("rejected {} {text}", reason.label()),
+        NodeEvent::Lost(reason) => std::format!("lost {}", reason.label()),
+        NodeEvent::Left => "left".into(),
+    }
+}
+
+/// A triangle wave: cheap, loud (RMS 0.58 of the peak), and no two neighbouring frames are alike.
+pub fn tone(frames: usize, peak: i32) -> Vec<i16> {
+    (0..(frames * FRAME) as i32)
+        .map(|n| {
+            let phase = (n * 37) % 4000;
+            ((phase - 2000).abs() * 2 * peak / 2000 - peak) as i16
+        })
+        .collect()
+}
+
+pub fn silence(frames: usize) -> Vec<i16> {
+    Vec::from_iter(core::iter::repeat_n(0, frames * FRAME))
+}
