@@ -31,6 +31,8 @@ use crate::plan::Plan;
 const JOINS_AT_ONCE: usize = 32;
 /// How long all joins together may take.
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
+/// How long leaving may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// Different frames of background noise that talkers choose from.
 const BACKGROUNDS: usize = 64;
 /// From one marker in a room to the next, in frames: drawn anew each time, so that markers keep no step with anything.
@@ -203,10 +205,22 @@ impl Generator {
         sum
     }
 
-    /// Everyone leaves; gives what the books of marked frames come to.
-    pub fn leave(mut self) -> Found {
-        self.peers.iter_mut().for_each(Peer::leave);
-        self.ledger.map(Ledger::close).unwrap_or_default()
+    /// Everyone leaves, and waits until the server has closed; gives what the books of marked frames come to.
+    ///
+    /// # Errors
+    /// The server does not close in time.
+    pub fn leave(mut self, opposite: Opposite) -> Result<Found> {
+        self.talkers.clear();
+        self.timers.clear();
+        if opposite == Opposite::Server {
+            self.peers.iter_mut().for_each(Peer::leave);
+            let deadline = self.now() + LEAVE_LIMIT;
+            while self.peers.iter().any(|peer| !peer.is_closed()) {
+                ensure!(self.now() < deadline, "the server does not let everyone go");
+                self.step(deadline)?;
+            }
+        }
+        Ok(self.ledger.map(Ledger::close).unwrap_or_default())
     }
 
     fn now(&self) -> Instant {
@@ -307,6 +321,10 @@ impl Generator {
                 ledger.hear(participant, mark, now);
             }
         })?;
+        if peer.is_closed() {
+            epoll::delete(&self.epoll, &*peer)?;
+            return Ok(());
+        }
         self.watch(participant)?;
         if !was_joined && self.peers[participant].is_joined() {
             // The first Ping is due at once, earlier than the timeout of the Hello.

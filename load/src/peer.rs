@@ -17,6 +17,8 @@ use crate::floor::Seat;
 /// A connection and what runs over it.
 pub struct Peer {
     stream: TcpStream,
+    leaving: bool,
+    closed: bool,
     /// What the kernel would not take yet.
     unsent: Vec<u8>,
     /// `None` at the floor.
@@ -73,6 +75,8 @@ impl Peer {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
+            leaving: false,
+            closed: false,
             unsent: Vec::new(),
             session: None,
             traffic: Traffic::default(),
@@ -90,7 +94,15 @@ impl Peer {
         on_voice: impl FnMut(&Voice<'_>),
     ) -> Result<()> {
         let count = match self.stream.read(buffer) {
+            Ok(0) if self.leaving => {
+                self.closed = true;
+                return Ok(());
+            }
             Ok(0) => bail!("the server has closed the connection"),
+            Ok(count) if self.leaving => {
+                self.traffic.received_bytes += count as u64;
+                return Ok(());
+            }
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -159,12 +171,20 @@ impl Peer {
         self.session.as_ref().is_none_or(|session| session.joined)
     }
 
-    /// Says Bye. Errors mean that the other side was quicker.
+    /// Says Bye; what still comes is read and forgotten until the server closes.
     pub fn leave(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.state.leave();
-            let _ = self.flush_session();
-        }
+        self.leaving = true;
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        session.state.leave();
+        // An error means that the other side was quicker.
+        self.closed = self.flush_session().is_err();
+    }
+
+    /// Whether the server has closed after our Bye.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     fn flush_session(&mut self) -> Result<()> {

@@ -104,7 +104,7 @@ fn measure(plan: Plan, span: Duration, opposite: Opposite, service: &Service) ->
         grown_bytes: resident.saturating_sub(resident_before),
         bytes_in: traffic.sent_bytes - traffic_before.sent_bytes,
         bytes_out: traffic.received_bytes - traffic_before.received_bytes,
-        found: generator.leave(),
+        found: generator.leave(opposite)?,
         generator_cpu_ms: own_cpu.as_secs_f64() * 1_000.0,
         generator_lag_p99_ms: percentile(&pacing.lags_ms, 99.0).unwrap_or(0.0),
         skipped_frames: pacing.skipped_frames,
@@ -121,7 +121,7 @@ fn announced_frame(order: &Order) -> Result<talkspurt_core::frame::FrameDuration
     let server = Service::server(order)?;
     let generator = Generator::join(one, Opposite::Server, server.address)?;
     let frame = generator.frame();
-    generator.leave();
+    generator.leave(Opposite::Server)?;
     Ok(frame)
 }
 
