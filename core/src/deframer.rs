@@ -2,7 +2,8 @@
 
 use heapless::Vec;
 
-use crate::wire::{CRC_BYTES, ENCODED_MAX, crc32};
+use crate::wire::ENCODED_MAX;
+use crate::wire::framing::{CRC_BYTES, cobs_decode, crc32, find_zero};
 
 /// Collects bytes until a zero ends a packet, and checks it. `N` is the longest encoded packet that it takes, in bytes.
 ///
@@ -69,7 +70,7 @@ impl<const N: usize> Deframer<N> {
         let mut chunk = chunk;
         loop {
             self.forget_given_out();
-            let Some(end) = chunk.iter().position(|&b| b == 0) else {
+            let Some(end) = find_zero(chunk) else {
                 self.collect(chunk);
                 return (Feed::NeedMore, &[]);
             };
@@ -137,7 +138,7 @@ impl<const N: usize> Deframer<N> {
 
 /// Decodes in place and checks the CRC; gives the packet's length.
 fn check(buffer: &mut [u8]) -> Result<usize, BadReason> {
-    let decoded_len = cobs::decode_in_place(buffer).map_err(|_| BadReason::Encoding)?;
+    let decoded_len = cobs_decode(buffer).ok_or(BadReason::Encoding)?;
     let decoded = buffer.get(..decoded_len).ok_or(BadReason::Encoding)?;
     let (packet, crc) = decoded
         .split_last_chunk::<CRC_BYTES>()

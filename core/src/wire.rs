@@ -3,10 +3,8 @@
 //! A packet is a postcard-encoded enum. On a stream it is followed by its CRC-32, the two are COBS-encoded, and a zero byte ends
 //! them ([`emit`]). [`crate::deframer`] undoes that; [`parse`] turns the packet's bytes into a value that borrows from them.
 
-use crc::{CRC_32_ISO_HDLC, Crc};
 use heapless::Vec;
-use postcard::ser_flavors::{Cobs, Slice, crc::CrcModifier};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codec::PAYLOAD_MAX;
 use crate::seq::Seq;
@@ -16,6 +14,7 @@ pub use crate::wire::names::{
 };
 pub use crate::wire::reasons::{ByeReason, REJECT_TEXT_BYTES_MAX, RejectReason};
 
+pub(crate) mod framing;
 mod names;
 mod reasons;
 
@@ -37,14 +36,11 @@ pub const OFFERS_MAX: usize = 8;
 /// The longest credentials in bytes.
 pub const CREDENTIALS_BYTES_MAX: usize = 64;
 
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-pub(crate) const CRC_BYTES: usize = 4;
-
 const _: () = assert!(PAYLOAD_MAX + 12 <= PACKET_MAX);
 
 /// The most bytes that a packet of `packet_bytes` takes in a stream.
 pub const fn encoded_len_max(packet_bytes: usize) -> usize {
-    let checked = packet_bytes + CRC_BYTES;
+    let checked = packet_bytes + framing::CRC_BYTES;
     // A code byte at the start and one after each 254 bytes without a zero, and the zero at the end.
     checked + checked / 254 + 1 + 1
 }
@@ -127,6 +123,7 @@ pub struct Voice<'a> {
     /// Whether it is the last of its talkspurt.
     pub terminator: bool,
     /// The frame in the session's codec; empty only with a terminator: the talkspurt ended with the packet before.
+    #[serde(serialize_with = "in_one_piece")]
     pub payload: &'a [u8],
 }
 
@@ -256,16 +253,22 @@ pub fn greeting_version(packet: &[u8]) -> Option<u8> {
 /// # Errors
 /// [`EmitError`] if `out` is too small; [`ENCODED_MAX`] bytes are enough for any packet within [`PACKET_MAX`].
 pub fn emit<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EmitError> {
-    let cobs = Cobs::try_new(Slice::new(out)).map_err(|_| EmitError)?;
-    let checked = CrcModifier::new(cobs, CRC.digest());
-    postcard::serialize_with_flavor(packet, checked)
-        .map(|written| written.len())
-        .map_err(|_| EmitError)
+    let head = framing::headroom(out.len());
+    let room = out.get_mut(head..).ok_or(EmitError)?;
+    let packet_bytes = postcard::to_slice(packet, room)
+        .map_err(|_| EmitError)?
+        .len();
+    let (packet, rest) = room.split_at_mut(packet_bytes);
+    let crc = rest
+        .first_chunk_mut::<{ framing::CRC_BYTES }>()
+        .ok_or(EmitError)?;
+    *crc = framing::crc32(packet).to_le_bytes();
+    framing::cobs_encode(out, head, packet_bytes + framing::CRC_BYTES).ok_or(EmitError)
 }
 
-/// The CRC-32 (ISO-HDLC, as in Ethernet) of a packet.
-pub(crate) fn crc32(packet: &[u8]) -> u32 {
-    CRC.checksum(packet)
+/// Reads as it always did, but is copied in one piece, where a list of bytes is written one by one.
+fn in_one_piece<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -1,0 +1,143 @@
+//! COBS and CRC over whole packets, in place: what a server does for every packet of every participant.
+//!
+//! A run between two zeros is moved at once. (Byte-wise encoders and decoders took a quarter of the server's own time for PCM16.)
+
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+
+/// Bytes of the CRC-32 after each packet, little-endian.
+pub(crate) const CRC_BYTES: usize = 4;
+
+/// The longest run without a zero that one code byte announces (Cheshire and Baker 1999, table 1).
+const RUN_MAX: usize = 254;
+
+/// A host looks up 16 bytes at a time (16 KiB of tables), a microcontroller one (1 KiB).
+#[cfg(target_pointer_width = "64")]
+static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
+#[cfg(not(target_pointer_width = "64"))]
+static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+
+/// The CRC-32 (ISO-HDLC, as in Ethernet) of a packet.
+pub(crate) fn crc32(packet: &[u8]) -> u32 {
+    CRC.checksum(packet)
+}
+
+/// Where the first zero is.
+pub(crate) fn find_zero(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr(0, bytes)
+}
+
+/// Bytes that must be free before what [`cobs_encode`] encodes in a buffer of `buffer_bytes`: as many code bytes as it can ever have
+/// written more than read.
+pub(crate) const fn headroom(buffer_bytes: usize) -> usize {
+    1 + buffer_bytes / RUN_MAX
+}
+
+/// Encodes the `len` bytes of `buffer` after its first `head` (at least [`headroom`]) into its start, and a zero after them.
+/// Gives the bytes written, or `None` if the zero does not fit.
+pub(crate) fn cobs_encode(buffer: &mut [u8], head: usize, len: usize) -> Option<usize> {
+    let end = head + len;
+    let (mut read, mut write) = (head, 0);
+    loop {
+        let limit = end.min(read + RUN_MAX);
+        let run = find_zero(&buffer[read..limit]).unwrap_or(limit - read);
+        buffer[write] = run as u8 + 1;
+        buffer.copy_within(read..read + run, write + 1);
+        write += 1 + run;
+        read += run;
+        if run < RUN_MAX {
+            if read == end {
+                break;
+            }
+            // The zero itself, for which the next code byte stands.
+            read += 1;
+        }
+    }
+    *buffer.get_mut(write)? = 0;
+    Some(write + 1)
+}
+
+/// Decodes `buffer` (without the zero that ends it) into its start; gives the bytes written, or `None` if it is not COBS.
+pub(crate) fn cobs_decode(buffer: &mut [u8]) -> Option<usize> {
+    let (mut read, mut write) = (0, 0);
+    while let Some(&code) = buffer.get(read) {
+        let run = usize::from(code).checked_sub(1)?;
+        let end = read + 1 + run;
+        if end > buffer.len() {
+            return None;
+        }
+        buffer.copy_within(read + 1..end, write);
+        write += run;
+        read = end;
+        if run < RUN_MAX && read < buffer.len() {
+            buffer[write] = 0;
+            write += 1;
+        }
+    }
+    Some(write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn encoded(data: &[u8]) -> Vec<u8> {
+        let mut buffer = std::vec![0; data.len() + data.len() / RUN_MAX + 2];
+        let head = headroom(buffer.len());
+        buffer[head..head + data.len()].copy_from_slice(data);
+        let len = cobs_encode(&mut buffer, head, data.len()).unwrap();
+        buffer.truncate(len);
+        buffer
+    }
+
+    /// What the `cobs` crate makes of it, and the zero.
+    fn reference(data: &[u8]) -> Vec<u8> {
+        let mut buffer = std::vec![0; cobs::max_encoding_length(data.len()) + 1];
+        let len = cobs::encode(data, &mut buffer);
+        buffer[len] = 0;
+        buffer.truncate(len + 1);
+        buffer
+    }
+
+    fn assert_same(data: &[u8]) {
+        let mut bytes = encoded(data);
+        assert_eq!(bytes, reference(data));
+        bytes.pop();
+        let len = cobs_decode(&mut bytes).unwrap();
+        assert_eq!(&bytes[..len], data);
+    }
+
+    #[test]
+    fn runs_of_every_length_are_encoded_as_the_library_does_and_come_back() {
+        for len in 1..1_030 {
+            assert_same(&std::vec![7; len]);
+            assert_same(&std::vec![0; len]);
+            let mut one_zero = std::vec![7; len];
+            for zero in [0, len / 2, len - 1] {
+                one_zero[zero] = 0;
+                assert_same(&one_zero);
+            }
+        }
+    }
+
+    #[test]
+    fn the_crc_is_the_one_of_the_catalogue() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    proptest! {
+        #[test]
+        fn any_packet_is_encoded_as_the_library_does(data in proptest::collection::vec(prop_oneof![3 => Just(0u8), 5 => any::<u8>()], 1..800)) {
+            assert_same(&data);
+        }
+
+        #[test]
+        fn any_bytes_decode_as_the_library_does(mut bytes in proptest::collection::vec(1u8.., 1..800)) {
+            let mut theirs = bytes.clone();
+            let expected = cobs::decode_in_place(&mut theirs).ok().map(|len| theirs[..len].to_vec());
+            let ours = cobs_decode(&mut bytes).map(|len| bytes[..len].to_vec());
+            prop_assert_eq!(ours, expected);
+        }
+    }
+}
