@@ -2,21 +2,20 @@
 #   docker build -t talkspurt-server .
 #   docker run --read-only --cap-drop=ALL -p 8255:8255 talkspurt-server
 
+# The manifests alone, of every package, however many there are: what the dependencies depend on.
+FROM rust:1.95-slim-bookworm AS manifests
+WORKDIR /build
+COPY . .
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete
+
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 # Statically linked glibc. The explicit target keeps the flag away from build scripts and proc macros, which cannot be
 # static; `uname -m` names it on x86-64 and arm64 alike.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 
-# The dependencies: they are built again only when a manifest or the lock file changes.
-COPY Cargo.toml Cargo.lock ./
-COPY core/Cargo.toml core/
-COPY host-server/Cargo.toml host-server/
-COPY host-client/Cargo.toml host-client/
-COPY firmware-sim/Cargo.toml firmware-sim/
-COPY load/Cargo.toml load/
-COPY tests/Cargo.toml tests/
-COPY xtask/Cargo.toml xtask/
+# The dependencies: built again only when a manifest or the lock file changes.
+COPY --from=manifests /build .
 COPY xtask/scripts/docker-skeleton.sh xtask/scripts/
 RUN sh xtask/scripts/docker-skeleton.sh \
  && cargo build --locked --release --package talkspurt-server --target "$(uname -m)-unknown-linux-gnu"

@@ -3,7 +3,7 @@
 # dependencies, and Docker keep that layer, before any real source is there. Run in a folder with the manifests alone.
 set -eu
 
-for manifest in */Cargo.toml; do
+for manifest in $(find . -mindepth 2 -name Cargo.toml); do
   package=${manifest%/Cargo.toml}
   mkdir -p "$package/src"
   # Every package needs one target, and this one is found without being named.
