@@ -4,6 +4,7 @@
 //! All positions and lengths are in samples.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::analysis::Recording;
 
@@ -53,9 +54,16 @@ pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
 
 /// How many samples of `spoken` the runs cover, each counted once.
 pub fn covered(runs: &[Run], spoken: &[i16]) -> usize {
-    let mut heard = vec![false; spoken.len()];
+    covered_within(runs, 0..spoken.len())
+}
+
+/// As [`covered`], of a part of what was spoken.
+pub fn covered_within(runs: &[Run], part: Range<usize>) -> usize {
+    let mut heard = vec![false; part.len()];
     for run in runs {
-        heard[run.spoken..run.spoken + run.len].fill(true);
+        let start = run.spoken.clamp(part.start, part.end) - part.start;
+        let end = (run.spoken + run.len).clamp(part.start, part.end) - part.start;
+        heard[start..end].fill(true);
     }
     heard.into_iter().filter(|heard| *heard).count()
 }
@@ -221,6 +229,7 @@ mod tests {
         let run = |spoken, heard, len| Run { spoken, heard, len };
         assert_eq!(runs, [run(0, 77, 900), run(1_000, 1_017, 1_000)]);
         assert_eq!(covered(&runs, &spoken), 1_900);
+        assert_eq!(covered_within(&runs, 800..1_050), 150);
         assert_eq!(exact_runs(&spoken, &noise(2, 2_000)), []);
         assert_eq!(exact_runs(&spoken, &[0; 500]), []);
     }

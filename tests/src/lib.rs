@@ -10,6 +10,8 @@
 //! | [`analysis`] | who was heard, how late and how faithfully |
 //! | [`exact`] | which stretches were heard bit for bit, or as the mean of two |
 //! | [`noise`] | sound that is nowhere like itself |
+//! | [`stage`] | a server of one's own, clients with WAV files, its pages |
+//! | [`noisy_line`] | a serial line that damages bytes |
 //! | [`seeds`] | seeds of randomised tests, printed by a failure |
 //! | [`virtual_audio`] | sound cards without hardware |
 //! | [`docker`] | a Docker daemon, base images and the server's image |
@@ -18,9 +20,11 @@ pub mod analysis;
 pub mod docker;
 pub mod exact;
 pub mod noise;
+pub mod noisy_line;
 pub mod process;
 pub mod programs;
 pub mod seeds;
 pub mod speech;
+pub mod stage;
 pub mod virtual_audio;
 pub mod wav;

@@ -1,0 +1,245 @@
+//! Real processes when things go wrong: a server that dies, a consumer that stops reading, peers who send what they like, a
+//! command line that cannot be.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use socket2::{Domain, Socket, Type};
+use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, emit};
+use talkspurt_tests::exact::{covered, exact_runs};
+use talkspurt_tests::noise::noise;
+use talkspurt_tests::process::Process;
+use talkspurt_tests::programs::{self, Server};
+use talkspurt_tests::stage::{SOON, Stage, finish, leave, page, resident_bytes};
+use talkspurt_tests::wav::samples;
+
+const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
+
+#[test]
+fn clients_rejoin_a_server_that_was_killed() -> Result<()> {
+    let mut stage = Stage::new(&[])?;
+    let mut clients = Vec::new();
+    for name in ["ann", "ben"] {
+        clients.push(stage.join("r", name, &[], &["--codec", "pcm16"])?);
+    }
+    let marks: Vec<usize> = clients.iter().map(Process::mark).collect();
+    stage.server.process.kill()?;
+    stage.server.process.wait(SOON)?;
+    for (client, mark) in clients.iter().zip(&marks) {
+        client.wait_for_event_after(*mark, "reconnecting", SOON, |_| true)?;
+    }
+    let address = stage.server.address.clone();
+    stage.server = Server::start_at(&address, &[])?;
+    for (client, mark) in clients.iter().zip(&marks) {
+        client.wait_for_event_after(*mark, "joined", SOON, |_| true)?;
+    }
+    // They are in the same room again, and hear who talks in it.
+    let says = noise(1, samples(2_000));
+    let mut cat = stage.join("r", "cat", &says, &UNGATED)?;
+    let roster = cat.wait_for_event("joined", SOON)?.json["roster"].to_string();
+    assert!(
+        roster.contains("\"ann\"") && roster.contains("\"ben\""),
+        "{roster}"
+    );
+    finish(&mut cat, SOON)?;
+    for (client, name) in clients.iter_mut().zip(["ann", "ben"]) {
+        let left = leave(client)?;
+        assert_eq!(left.number("/reconnects")?, 1, "{}", left.json);
+        let share =
+            covered(&exact_runs(&says, &stage.heard("r", name)?), &says) as f64 / says.len() as f64;
+        assert!(share > 0.9, "{name} heard {share:.3} after the restart");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_asked_to_stop_says_bye_and_exits_with_0() -> Result<()> {
+    let mut stage = Stage::new(&[])?;
+    let ann = stage.join("r", "ann", &[], &[])?;
+    let mark = ann.mark();
+    let asked = Instant::now();
+    stage.server.process.terminate()?;
+    stage.server.process.wait_for_success(SOON)?;
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "it took {:?}",
+        asked.elapsed()
+    );
+    let lost = ann.wait_for_event_after(mark, "reconnecting", SOON, |_| true)?;
+    let reason = lost.json["reason"].to_string();
+    assert!(reason.contains("stopping"), "the Bye said why: {reason}");
+    Ok(())
+}
+
+#[test]
+fn a_consumer_that_stops_reading_harms_nobody_and_memory_stays_bounded() -> Result<()> {
+    // They are not to be thrown out while the test looks.
+    let stage = Stage::new(&["--idle-timeout", "120s"])?;
+    let mut lis = stage.join("r", "lis", &[], &["--codec", "pcm16"])?;
+    let stalled: Vec<TcpStream> = (0..20)
+        .map(|i| deaf_participant(&stage.server.address, "r", &format!("deaf {i}")))
+        .collect::<Result<_>>()?;
+    let before = resident_bytes(&stage.server.process)?;
+    let says = noise(1, samples(10_000));
+    let mut ann = stage.join("r", "ann", &says, &UNGATED)?;
+    finish(&mut ann, SOON)?;
+    let after = resident_bytes(&stage.server.process)?;
+    leave(&mut lis)?;
+    let dropped = stage.metric("talkspurt_slow_consumer_drops_total")?;
+    // Of 500 frames each, some dozens are in the sockets.
+    assert!(
+        dropped > 20.0 * 300.0,
+        "{dropped} packets were dropped for 20 stalled consumers"
+    );
+    // Kept for them all, 10 s of PCM16 would be 6.4 MB; the server keeps 200 ms for each, and Ann's own buffer.
+    let grown = after.saturating_sub(before);
+    assert!(
+        grown < 3_000_000,
+        "the server grew from {before} to {after} bytes"
+    );
+    let share =
+        covered(&exact_runs(&says, &stage.heard("r", "lis")?), &says) as f64 / says.len() as f64;
+    assert!(share > 0.9, "the listener heard {share:.3}");
+    drop(stalled);
+    Ok(())
+}
+
+/// Joins, and never reads.
+fn deaf_participant(server: &str, room: &str, name: &str) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    // The kernel reads on for a process that does not; little, so that the server soon notices.
+    socket.set_recv_buffer_size(4 * 1024)?;
+    socket.connect(&server.parse::<SocketAddr>()?.into())?;
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(&hello(room, name))?;
+    Ok(stream)
+}
+
+fn hello(room: &str, name: &str) -> Vec<u8> {
+    let mut bytes = [0; ENCODED_MAX];
+    let hello = ClientPacket::Hello(Hello {
+        version: PROTOCOL_VERSION,
+        room,
+        name,
+        codecs: &[0],
+        rates_hz: [16_000].into_iter().collect(),
+        muted: false,
+        credentials: &[],
+    });
+    let len = emit(&hello, &mut bytes).expect("it fits");
+    bytes[..len].to_vec()
+}
+
+#[test]
+fn hostile_peers_are_refused_while_a_talk_goes_on() -> Result<()> {
+    let stage = Stage::new(&["--handshake-timeout", "1s"])?;
+    let mut lis = stage.join("r", "lis", &[], &["--codec", "pcm16"])?;
+    let says = noise(1, samples(6_000));
+    let mut ann = stage.join("r", "ann", &says, &UNGATED)?;
+    let mut rng = fastrand::Rng::with_seed(7);
+    for i in 0..60 {
+        let mut peer = TcpStream::connect(&stage.server.address)?;
+        peer.set_read_timeout(Some(SOON))?;
+        let garbage: Vec<u8> = (0..30_000).map(|_| rng.u8(..)).collect();
+        let bytes = match i % 3 {
+            0 => &garbage[..],
+            1 => &hello("r", "half")[..9],
+            _ => &hello("r", "ann")[..],
+        };
+        // It may be closed while this is written.
+        let _ = peer.write_all(bytes);
+        let mut said = Vec::new();
+        if i % 3 == 1 {
+            peer.shutdown(Shutdown::Write)?;
+        }
+        let ended = peer.read_to_end(&mut said);
+        assert!(
+            ended.is_ok() || i % 3 == 0,
+            "peer {i} is not closed: {ended:?}"
+        );
+    }
+    finish(&mut ann, SOON)?;
+    leave(&mut lis)?;
+    let share =
+        covered(&exact_runs(&says, &stage.heard("r", "lis")?), &says) as f64 / says.len() as f64;
+    assert!(share > 0.9, "the listener heard {share:.3}");
+    assert_eq!(
+        stage.metric("talkspurt_handshake_failures_total{reason=\"name_taken\"}")?,
+        20.0
+    );
+    assert_eq!(
+        stage.metric("talkspurt_handshake_failures_total{reason=\"malformed\"}")?,
+        20.0
+    );
+    assert_eq!(stage.metric("talkspurt_participants")?, 0.0);
+    assert_eq!(page(&stage.server.http, "/healthz")?.trim(), "ok");
+    Ok(())
+}
+
+/// Runs a program to its end; gives its exit code and the lines of its standard error.
+fn failure(command: &mut Command) -> Result<(Option<i32>, Vec<String>)> {
+    let mut process = Process::spawn("a program that fails", command)?;
+    let code = process.wait(SOON)?.code();
+    Ok((code, process.log().lines().map(str::to_owned).collect()))
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line() -> Result<()> {
+    let server = Server::start(&[])?;
+    for (flag, address, other) in [
+        ("--listen", &server.address, "--http"),
+        ("--http", &server.http, "--listen"),
+    ] {
+        let mut command = programs::command("talkspurt-server")?;
+        command.args([flag, address, other, "127.0.0.1:0"]);
+        let (code, lines) = failure(&mut command)?;
+        assert_eq!(code, Some(1), "{lines:?}");
+        let line = lines.first().context("it says why")?;
+        assert_eq!(lines.len(), 1, "one line: {lines:?}");
+        assert!(
+            line.contains(address.as_str()) && line.contains("address in use"),
+            "{line}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_taken_name_is_one_clear_line() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let _ann = stage.join("r", "ann", &[], &[])?;
+    let mut command = programs::command("talkspurt")?;
+    command.args([
+        "join",
+        &stage.server.address,
+        "--room",
+        "r",
+        "--name",
+        "ann",
+    ]);
+    command.args(["--input", "none", "--output", "none"]);
+    let (code, lines) = failure(&mut command)?;
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert_eq!(lines.len(), 1, "one line: {lines:?}");
+    assert!(lines[0].contains("name is taken"), "{}", lines[0]);
+    Ok(())
+}
+
+#[test]
+fn the_health_command_tells_a_well_server_from_none() -> Result<()> {
+    let mut server = Server::start(&[])?;
+    let health = || -> Result<Command> {
+        let mut command = programs::command("talkspurt-server")?;
+        command.args(["health", "--http", &server.http]);
+        Ok(command)
+    };
+    let (mut well, mut gone) = (health()?, health()?);
+    assert_eq!(failure(&mut well)?.0, Some(0));
+    server.process.kill()?;
+    server.process.wait(SOON)?;
+    assert_eq!(failure(&mut gone)?.0, Some(1));
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Real processes on real speech: who hears what in a room, and who does not.
+
+use anyhow::Result;
+use talkspurt_tests::exact::{covered_within, exact_runs, mean_of};
+use talkspurt_tests::noise::{noise, soft_noise};
+use talkspurt_tests::speech::{sentence, speak};
+use talkspurt_tests::stage::{SOON, Stage, finish, leave};
+use talkspurt_tests::wav::samples;
+
+const PCM: [&str; 2] = ["--codec", "pcm16"];
+const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
+
+/// A frame that came too late on a busy machine was concealed, and one that waited too long was blended away; nearly all
+/// others are as they were spoken.
+const NEARLY_ALL: f64 = 0.9;
+
+/// What a speaker says: breath for so long that everyone has come, then two sentences.
+struct Talk {
+    samples: Vec<i16>,
+    breath: usize,
+}
+
+impl Talk {
+    fn new(stage: &Stage, speaker: usize) -> Result<Self> {
+        let breath = samples(2_000);
+        let mut samples = soft_noise(speaker as u64, breath, 60);
+        for nth in 0..2 {
+            let path = stage.path(&format!("sentence-{speaker}-{nth}.wav"));
+            samples.extend(speak(&sentence(speaker, nth), &path)?);
+        }
+        Ok(Self { samples, breath })
+    }
+
+    /// The share of the sentences that was heard bit for bit.
+    fn share_heard(&self, heard: &[i16]) -> f64 {
+        let sentences = self.breath..self.samples.len();
+        let whole = sentences.len() as f64;
+        covered_within(&exact_runs(&self.samples, heard), sentences) as f64 / whole
+    }
+}
+
+#[test]
+fn a_listener_hears_the_mean_and_each_talker_the_other() -> Result<()> {
+    for frame_ms in ["20", "5"] {
+        let stage = Stage::new(&["--frame-ms", frame_ms])?;
+        let (ann, ben) = (Talk::new(&stage, 0)?, Talk::new(&stage, 1)?);
+        let mut lis = stage.join("r", "lis", &[], &PCM)?;
+        let mut talkers = [
+            stage.join("r", "ann", &ann.samples, &UNGATED)?,
+            stage.join("r", "ben", &ben.samples, &UNGATED)?,
+        ];
+        for talker in &mut talkers {
+            let left = finish(talker, SOON)?;
+            assert!(left.frames("sent")? > 100, "{}", left.json);
+        }
+        leave(&mut lis)?;
+        for (talk, ears) in [(&ann, "ben"), (&ben, "ann")] {
+            let share = talk.share_heard(&stage.heard("r", ears)?);
+            println!("{frame_ms} ms: {ears} heard {share:.3} of the other bit for bit");
+            assert!(
+                share > NEARLY_ALL,
+                "{ears} heard only {share:.3} bit for bit"
+            );
+        }
+        let heard = stage.heard("r", "lis")?;
+        let frame = samples(frame_ms.parse()?);
+        let mean = mean_of(&ann.samples, &ben.samples, &heard, frame);
+        println!(
+            "{frame_ms} ms: the listener heard {:.3} as the mean",
+            mean.share()
+        );
+        assert!(mean.overlap > ann.breath.max(ben.breath), "{mean:?}");
+        assert!(
+            mean.share() > NEARLY_ALL,
+            "{mean:?}, share {:.3}",
+            mean.share()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_crosses_from_room_to_room() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let rooms = ["red", "blue"];
+    let talks = [Talk::new(&stage, 2)?, Talk::new(&stage, 3)?];
+    let mut listeners = Vec::new();
+    let mut talkers = Vec::new();
+    for (room, talk) in rooms.iter().zip(&talks) {
+        listeners.push(stage.join(room, "lis", &[], &PCM)?);
+        talkers.push(stage.join(room, "ann", &talk.samples, &UNGATED)?);
+    }
+    for talker in &mut talkers {
+        finish(talker, SOON)?;
+    }
+    for listener in &mut listeners {
+        let left = leave(listener)?;
+        assert!(left.frames("received")? > 100, "{}", left.json);
+    }
+    for (i, room) in rooms.into_iter().enumerate() {
+        let heard = stage.heard(room, "lis")?;
+        let own = talks[i].share_heard(&heard);
+        assert!(own > NEARLY_ALL, "{room}: {own:.3} of the own room's talk");
+        let other = exact_runs(&talks[1 - i].samples, &heard);
+        assert_eq!(other, [], "{room} hears the other room");
+        let silence = stage.heard(room, "ann")?;
+        assert!(
+            silence.iter().all(|&s| s == 0),
+            "{room}: ann is alone and hears something"
+        );
+        let names = names_that_came(&listeners[i]);
+        assert_eq!(names, ["ann"], "{room}: only those of the room come");
+    }
+    Ok(())
+}
+
+fn names_that_came(listener: &talkspurt_tests::process::Process) -> Vec<String> {
+    let came = listener.events().into_iter();
+    came.filter(|event| event.kind == "participant_joined")
+        .map(|event| event.json["name"].as_str().unwrap_or("?").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_silent_talker_sends_nothing() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let mut lis = stage.join("r", "lis", &[], &PCM)?;
+    // RMS near 600: above the close threshold (500), below the open one (2000).
+    let murmur = soft_noise(1, samples(4_000), 10);
+    let mut silent = stage.join("r", "silent", &murmur, &PCM)?;
+    let left = finish(&mut silent, SOON)?;
+    assert!(
+        left.frames("captured")? >= 190,
+        "it listened all the while: {}",
+        left.json
+    );
+    assert_eq!(left.frames("sent")?, 0, "{}", left.json);
+    // Of each a Hello, and a ping at once and every 5 s; and the silent one's Bye.
+    let packets_in = stage.metric("talkspurt_packets_in_total")?;
+    assert!(
+        (4.0..=12.0).contains(&packets_in),
+        "{packets_in} packets came in"
+    );
+    assert_eq!(
+        stage.metric("talkspurt_ticks_total")?,
+        0.0,
+        "the room never ticked"
+    );
+    // The same counters see one who talks.
+    let mut loud = stage.join("r", "loud", &noise(2, samples(1_000)), &PCM)?;
+    let sent = finish(&mut loud, SOON)?.frames("sent")?;
+    assert!(sent >= 50, "{sent} frames of a second of noise");
+    assert!(stage.metric("talkspurt_packets_in_total")? > packets_in + 50.0);
+    assert!(stage.metric("talkspurt_ticks_total")? >= 50.0);
+    let heard = leave(&mut lis)?;
+    assert!(heard.frames("received")? >= 50, "{}", heard.json);
+    Ok(())
+}
+
+#[test]
+fn the_first_60_ms_of_a_word_arrive() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let mut lis = stage.join("r", "lis", &[], &PCM)?;
+    let (onset, loud, end) = (samples(1_000), samples(1_060), samples(1_800));
+    // Breath (RMS 100), 60 ms of onset below the threshold (RMS 1000), the word.
+    let mut says = soft_noise(1, onset, 60);
+    says.extend(soft_noise(2, loud - onset, 6));
+    says.extend(noise(3, end - loud));
+    let mut ann = stage.join("r", "ann", &says, &PCM)?;
+    finish(&mut ann, SOON)?;
+    leave(&mut lis)?;
+    let runs = exact_runs(&says, &stage.heard("r", "lis")?);
+    let first = runs.first().expect("the word was heard");
+    assert_eq!(first.spoken, onset, "it begins with the pre-roll: {runs:?}");
+    assert!(first.len >= samples(60 + 100), "{runs:?}");
+    Ok(())
+}
