@@ -199,11 +199,16 @@ fn decode_adpcm(payload: &[u8], samples: &mut [i16]) {
         predictor: i16::from_le_bytes([payload[0], payload[1]]),
         step_index: payload[2],
     };
-    for (pair, &byte) in samples.chunks_mut(2).zip(&payload[ADPCM_HEADER_BYTES..]) {
-        pair[0] = decode_adpcm_ima(byte & 0x0f, &mut state);
-        if let Some(second) = pair.get_mut(1) {
-            *second = decode_adpcm_ima(byte >> 4, &mut state);
-        }
+    let nibbles = &payload[ADPCM_HEADER_BYTES..];
+    let (pairs, last) = samples.as_chunks_mut::<2>();
+    for (pair, &byte) in pairs.iter_mut().zip(nibbles) {
+        *pair = [
+            decode_adpcm_ima(byte & 0x0f, &mut state),
+            decode_adpcm_ima(byte >> 4, &mut state),
+        ];
+    }
+    if let ([sample], Some(&byte)) = (last, nibbles.last()) {
+        *sample = decode_adpcm_ima(byte & 0x0f, &mut state);
     }
 }
 

@@ -103,7 +103,8 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
                 );
             }
             Op::Own(n) => match n % 16 {
-                0 => session.end(ByeReason::from(n / 16)),
+                // Rejoined is what only a Hello can do.
+                0 if n / 16 != 6 => session.end(ByeReason::from(n / 16)),
                 1 => session.handle_disconnect(),
                 _ => {}
             },

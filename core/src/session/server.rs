@@ -233,7 +233,7 @@ impl ServerSession {
         self.close(ServerEvent::Refused(reason));
     }
 
-    /// Ends the session from this side, with a Bye.
+    /// Ends the session from this side, with a Bye. `Rejoined` is not for this: only a Hello rejoins.
     pub fn end(&mut self, reason: ByeReason) {
         if self.state == State::Closed {
             return;

@@ -1,0 +1,247 @@
+//! Sequences of inputs, timeouts and calls on both ends of a session and on both ends of the voice path, with a peer who sends what he
+//! likes: no panic, nothing after the end, nothing unbounded.
+//!
+//! An input is a row of operations, each of them one byte that says what, one byte `n`, and `n` bytes of data where data is
+//! asked for; so every string of bytes is a valid input, and packets can stand in a corpus as they are.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use talkspurt_core::codec::Codec;
+use talkspurt_core::downlink::{Downlink, Playout};
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::gate::GateConfig;
+use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::{
+    ClientConfig, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession,
+    ServerSessionConfig, session_frame_samples,
+};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, Voice, encoded_len_max};
+
+const FRAME: FrameDuration = FrameDuration::Ms5;
+const SLOTS: usize = 16;
+
+fuzz_target!(|data: &[u8]| {
+    let mut rig = Rig::new();
+    let mut input = Input(data);
+    while let Some(what) = input.byte() {
+        rig.step(what, &mut input);
+    }
+    rig.fall_silent();
+});
+
+/// What is left of the input.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn number(&mut self) -> u8 {
+        self.byte().unwrap_or(0)
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let len = usize::from(self.number()).min(self.0.len());
+        let (bytes, rest) = self.0.split_at(len);
+        self.0 = rest;
+        bytes
+    }
+}
+
+/// Both ends of everything, side by side.
+struct Rig {
+    now: Instant,
+    client: ClientSession,
+    client_is_over: bool,
+    server: ServerSession,
+    server_is_in: bool,
+    server_is_over: bool,
+    uplink: Uplink,
+    muted: bool,
+    downlink: Downlink<SLOTS, 160>,
+    heard: Frame,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let now = Instant::ZERO;
+        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+        let config = ServerSessionConfig {
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+            frame: FRAME,
+        };
+        let gate = GateConfig {
+            window_frames: 2,
+            hold_frames: 1,
+            ..GateConfig::default_for(FRAME)
+        };
+        let uplink = UplinkConfig {
+            gate,
+            ..UplinkConfig::default_for(Codec::ImaAdpcm, FRAME)
+        };
+        Self {
+            now,
+            client: ClientSession::new(request, ClientConfig::default(), now),
+            client_is_over: false,
+            server: ServerSession::new(config, now),
+            server_is_in: false,
+            server_is_over: false,
+            uplink: Uplink::new(uplink).unwrap(),
+            muted: false,
+            downlink: Downlink::new(Codec::Pcm16, FRAME, JitterConfig::default_for(FRAME, 1)),
+            heard: Frame::silence(0),
+        }
+    }
+
+    fn step(&mut self, what: u8, input: &mut Input<'_>) {
+        match what % 12 {
+            0 => self.to_client(input.bytes()),
+            1 => self.to_server(input.bytes()),
+            2 => {
+                // 1 ms to 65 s.
+                self.now += Duration::from_ms(u64::from(input.number()).pow(2));
+                self.client.handle_timeout(self.now);
+                self.server.handle_timeout(self.now);
+                assert!(self.client.poll_timeout().is_none_or(|at| at > self.now));
+                assert!(self.server.poll_timeout().is_none_or(|at| at > self.now));
+            }
+            3 => self
+                .server
+                .handle_garbage(self.now, u32::from(input.number()).pow(3)),
+            4 => self.client.set_muted(input.number() % 2 == 0),
+            5 => match input.number() {
+                6 => {} // Rejoined: that only a Hello can do.
+                n @ 0..8 => self.server.end(ByeReason::from(n)),
+                8 => self.server.handle_disconnect(),
+                9 => self.client.leave(),
+                _ => {}
+            },
+            6 => {
+                let sample = i16::from(input.number()) * 100;
+                self.uplink.push(&[sample; session_frame_samples(FRAME)]);
+            }
+            7 => self.poll_uplink(),
+            8 => {
+                self.muted = input.number() % 2 == 0;
+                self.uplink.set_muted(self.muted);
+            }
+            9 => self.uplink.finish(),
+            10 => self.push_voice(input),
+            _ => self.play(),
+        }
+        self.drain();
+    }
+
+    fn to_client(&mut self, packet: &[u8]) {
+        let voice = self.client.handle_input(self.now, packet);
+        assert!(voice.is_none() || self.client.params().is_some());
+        if let Some(voice) = voice {
+            // A payload that is no frame is an error; that is all.
+            let _ = self.downlink.push(&voice);
+        }
+    }
+
+    fn to_server(&mut self, packet: &[u8]) {
+        let voice = self.server.handle_input(self.now, packet);
+        assert!(voice.is_none() || self.server_is_in);
+        if let Some(voice) = voice {
+            let _ = self.downlink.push(&voice);
+        }
+    }
+
+    /// Events and packets, as the contract asks after each input.
+    fn drain(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            assert!(!self.client_is_over, "{event:?} after the end");
+            self.client_is_over =
+                matches!(event, ClientEvent::Closed(_) | ClientEvent::Rejected(_));
+        }
+        while let Some(event) = self.server.poll_event() {
+            assert!(!self.server_is_over, "{event:?} after the end");
+            match event {
+                ServerEvent::Hello(hello) if hello.muted => {
+                    self.server.reject(RejectReason::RoomFull, &hello.name);
+                }
+                ServerEvent::Hello(_) => {
+                    self.server.accept();
+                    self.server_is_in = true;
+                }
+                ServerEvent::Muted(_) => assert!(self.server_is_in),
+                ServerEvent::Left(reason) => {
+                    assert!(self.server_is_in);
+                    self.server_is_in = false;
+                    self.server_is_over = reason != ByeReason::Rejoined;
+                }
+                ServerEvent::Refused(_) => {
+                    assert!(!self.server_is_in);
+                    self.server_is_over = true;
+                }
+            }
+        }
+        let mut out = [0; encoded_len_max(256)];
+        while self.client.poll_transmit(&mut out).is_some() {}
+        while self.server.poll_transmit(&mut out).is_some() {}
+        assert_eq!(self.client.is_closed(), self.client_is_over);
+        assert_eq!(self.server.is_closed(), self.server_is_over);
+        assert_eq!(self.server.is_joined(), self.server_is_in);
+    }
+
+    fn poll_uplink(&mut self) {
+        let mut out = [0; ENCODED_MAX];
+        let most = self.uplink.stats().frames_captured + 2;
+        let mut sent = 0;
+        while self.uplink.poll_packet(&mut out).is_some() {
+            sent += 1;
+            assert!(sent <= most, "more packets than frames");
+        }
+        let stats = self.uplink.stats();
+        assert!(stats.frames_sent + stats.frames_overrun <= stats.frames_captured);
+    }
+
+    /// A hostile voice packet: its numbers anywhere, its payload anything (of the right length, every other time).
+    fn push_voice(&mut self, input: &mut Input<'_>) {
+        let (near, seq, timestamp, flags) = (
+            input.number(),
+            input.number(),
+            input.number(),
+            input.number(),
+        );
+        let bytes = input.bytes();
+        let mut payload = [0; 160];
+        let len = bytes.len().min(160);
+        payload[..len].copy_from_slice(&bytes[..len]);
+        let voice = Voice {
+            seq: Seq(u16::from(seq) * if near < 200 { 1 } else { 257 }),
+            timestamp_frames: u32::from(timestamp) * if near < 200 { 1 } else { 0x0101_0101 },
+            terminator: flags & 1 != 0,
+            payload: if flags & 2 != 0 { bytes } else { &payload },
+        };
+        let valid = voice.payload.len() == 160 || (voice.terminator && voice.payload.is_empty());
+        assert_eq!(self.downlink.push(&voice).is_ok(), valid);
+        assert!(usize::from(self.downlink.depth_frames()) <= SLOTS);
+    }
+
+    fn play(&mut self) {
+        let playout = self.downlink.pop(&mut self.heard);
+        assert_eq!(self.heard.len(), session_frame_samples(FRAME));
+        assert!(playout != Playout::Silence || self.heard.iter().all(|&sample| sample == 0));
+    }
+
+    /// When nothing more comes, all that waits is played and then there is silence.
+    fn fall_silent(&mut self) {
+        for _ in 0..100 {
+            self.play();
+        }
+        assert!(!self.downlink.is_active());
+        self.uplink.finish();
+        self.poll_uplink();
+        assert!(!self.uplink.is_talking());
+    }
+}
