@@ -1,24 +1,56 @@
-//! Asks the system to wake the session's thread on time.
+//! Asks the system to wake the threads that carry sound on time.
 //!
-//! A frame that leaves 20 ms late is heard as a gap. On a busy machine an ordinary thread waits for others that long; a thread
-//! with real-time priority does not. It works for a few tens of microseconds per frame, so it takes nothing from anybody.
+//! A frame that leaves 20 ms late is heard as a gap. On a busy machine an ordinary thread waits for others that long.
+//!
+//! - The session's thread gets real-time priority: it works for tens of microseconds per frame, so it takes nothing from anybody.
+//! - The threads of the sound library must not have it: cpal's ALSA worker spins through errors at the start, after an xrun and
+//!   when a sound server dies, and would hold up the library's own other thread, the sound server and us (measured: with
+//!   real-time priority 37 gaps in 22 s on a busy machine, 4 without). They are ordinary threads, only preferred ones.
+//!
+//! All of it is best effort: where it is not permitted (Linux without the limits `rtprio` and `nice`), nothing changes.
 
 use thread_priority::ThreadPriority;
 
 /// Above every ordinary thread, below what sound servers usually take for themselves (20 and more).
-const PRIORITY: u8 = 10;
+const REAL_TIME: u8 = 10;
 
-/// Best effort: where it is not permitted (Linux without a limit `rtprio`), the thread stays an ordinary one.
+/// The niceness that PulseAudio takes for itself (`nice-level` in its `daemon.conf`).
+#[cfg(unix)]
+const PREFERRED_NICE: i32 = -11;
+
+/// For the session's thread.
 pub(crate) fn raise() {
-    let Ok(level) = PRIORITY.try_into() else {
+    let Ok(level) = REAL_TIME.try_into() else {
         return;
     };
-    let priority = ThreadPriority::Crossplatform(level);
-    match real_time(priority) {
+    match real_time(ThreadPriority::Crossplatform(level)) {
         Ok(()) => tracing::debug!("the session runs with real-time priority"),
         Err(error) => tracing::debug!(?error, "no real-time priority; a busy machine may be heard"),
     }
 }
+
+/// For a thread that opens devices, and so for the sound library's threads, which inherit from it.
+#[cfg(unix)]
+pub(crate) fn prefer() {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+    // Started by the session's thread, it begins with that one's priority.
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+    let ordinary = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+    if let Err(error) = ordinary {
+        tracing::debug!(?error, "a device's thread keeps real-time priority");
+    }
+    // On Linux "this process" of this call is the calling thread alone.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, PREFERRED_NICE) {
+        tracing::debug!(%error, "a device's thread is an ordinary one");
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn prefer() {}
 
 #[cfg(unix)]
 fn real_time(priority: ThreadPriority) -> Result<(), thread_priority::Error> {
@@ -33,4 +65,35 @@ fn real_time(priority: ThreadPriority) -> Result<(), thread_priority::Error> {
 #[cfg(not(unix))]
 fn real_time(priority: ThreadPriority) -> Result<(), thread_priority::Error> {
     thread_priority::set_current_thread_priority(priority)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use thread_priority::unix::{
+        ThreadSchedulePolicy, thread_native_id, thread_schedule_policy_param,
+    };
+
+    fn is_real_time() -> bool {
+        let (policy, _) = thread_schedule_policy_param(thread_native_id()).unwrap();
+        matches!(policy, ThreadSchedulePolicy::Realtime(_))
+    }
+
+    #[test]
+    fn real_time_priority_is_not_handed_on_to_device_threads() {
+        // On threads of their own: what one of them changes must not outlive the test.
+        let session = std::thread::spawn(|| {
+            raise();
+            let permitted = is_real_time();
+            let device = std::thread::spawn(|| {
+                let inherited = is_real_time();
+                prefer();
+                (inherited, is_real_time())
+            });
+            (permitted, device.join().unwrap())
+        });
+        let (permitted, (inherited, after)) = session.join().unwrap();
+        assert_eq!(inherited, permitted, "that is why it has to be taken back");
+        assert!(!after);
+    }
 }

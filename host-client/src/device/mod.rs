@@ -151,7 +151,10 @@ fn spawn<L: Send + 'static>(
     };
     let thread = thread::Builder::new()
         .name(direction.to_string())
-        .spawn(move || supervisor.run());
+        .spawn(move || {
+            crate::priority::prefer();
+            supervisor.run();
+        });
     let thread = thread
         .inspect_err(|error| tracing::error!(%error, "no thread for the {direction}"))
         .ok();
