@@ -1,7 +1,7 @@
 //! What waits for the serial port: the packet that is on its way, and voice behind it.
 
 use embedded_io::{Write, WriteReady};
-use heapless::{Deque, Vec};
+use heapless::Vec;
 
 /// Bytes that stand before each queued packet: its length.
 const LENGTH_BYTES: usize = 2;
@@ -12,7 +12,8 @@ const LENGTH_BYTES: usize = 2;
 pub struct Outbox<const ENCODED: usize, const QUEUE: usize> {
     current: Vec<u8, ENCODED>,
     sent: usize,
-    voice: Deque<u8, QUEUE>,
+    /// The oldest first. Most often one packet waits, so taking it moves nothing.
+    voice: Vec<u8, QUEUE>,
     dropped: u32,
 }
 
@@ -38,7 +39,7 @@ impl<const ENCODED: usize, const QUEUE: usize> Outbox<ENCODED, QUEUE> {
         Self {
             current: Vec::new(),
             sent: 0,
-            voice: Deque::new(),
+            voice: Vec::new(),
             dropped: 0,
         }
     }
@@ -51,18 +52,14 @@ impl<const ENCODED: usize, const QUEUE: usize> Outbox<ENCODED, QUEUE> {
             return;
         }
         while QUEUE - self.voice.len() < needed {
-            let length = self.pop_length();
-            self.skip(length);
+            self.voice.drain(..self.oldest_end());
             self.dropped = self.dropped.wrapping_add(1);
         }
-        for byte in (packet.len() as u16)
-            .to_le_bytes()
-            .into_iter()
-            .chain(packet.iter().copied())
-        {
-            // There is room: it was made just above.
-            let _ = self.voice.push_back(byte);
-        }
+        // There is room for both: it was made just above.
+        let _ = self
+            .voice
+            .extend_from_slice(&(packet.len() as u16).to_le_bytes());
+        let _ = self.voice.extend_from_slice(packet);
     }
 
     /// Forgets the voice that waits; a packet on its way is finished.
@@ -124,25 +121,23 @@ impl<const ENCODED: usize, const QUEUE: usize> Outbox<ENCODED, QUEUE> {
             return true;
         }
         self.current.clear();
-        let length = self.pop_length();
-        for _ in 0..length {
-            // A queued packet is never longer than the buffer: push_voice looked.
-            let _ = self.voice.pop_front().map(|byte| self.current.push(byte));
+        let end = self.oldest_end();
+        if end == 0 {
+            return false;
         }
-        length > 0
+        // A queued packet is never longer than the buffer: push_voice looked.
+        let _ = self
+            .current
+            .extend_from_slice(&self.voice[LENGTH_BYTES..end]);
+        self.voice.drain(..end);
+        true
     }
 
-    /// The length of the oldest packet, whose bytes come next; 0 when there is none.
-    fn pop_length(&mut self) -> usize {
-        match (self.voice.pop_front(), self.voice.pop_front()) {
-            (Some(low), Some(high)) => usize::from(u16::from_le_bytes([low, high])),
-            _ => 0,
-        }
-    }
-
-    fn skip(&mut self, bytes: usize) {
-        for _ in 0..bytes {
-            self.voice.pop_front();
+    /// Where the oldest packet ends; 0 when there is none.
+    fn oldest_end(&self) -> usize {
+        match self.voice.first_chunk::<LENGTH_BYTES>() {
+            Some(length) => LENGTH_BYTES + usize::from(u16::from_le_bytes(*length)),
+            None => 0,
         }
     }
 }
