@@ -31,13 +31,13 @@ struct Leaving {
 
 /// Runs the node until it has left its room. `false`: it cannot run like that.
 pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
+    ThisBoard::start_clocks();
+    let mut clock = Clock::start(peripherals.SYST);
     let mut wired = Wired {
         port: start_uart(setup.baud),
         microphone: setup.microphone,
         speaker: setup.speaker,
     };
-    // After the board, which may change the core's clock.
-    let mut clock = Clock::start(peripherals.SYST);
     peripherals.SCB.clear_sleepdeep();
     let mut leaving = Leaving {
         linger: setup.linger,
@@ -47,10 +47,12 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
     // Used where it was made: taken out of the Result it would be on the stack twice, and there is no room for two.
     let mut node = make(setup.node, clock.now());
     let Ok(node) = &mut node else { return false };
-    log!(info, "{=str}: up", ThisBoard::NAME);
+    log::info!("{=str}: up", ThisBoard::NAME);
     run_loop(node, &mut wired, &mut clock, &mut leaving);
     deadline::stop_watch();
-    report(node, &wired);
+    if cfg!(feature = "log") {
+        report(node, &wired, &mut clock);
+    }
     true
 }
 
@@ -80,8 +82,7 @@ fn run_loop(node: &mut AdpcmNode, wired: &mut Wired, clock: &mut Clock, leaving:
     }
 }
 
-/// Sleeps until the loop is to be called. The board's timer wakes the core each millisecond, so nothing that an interrupt brings
-/// between a look and the sleep waits for longer.
+/// Sleeps until the loop is to be called.
 fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<Instant>) {
     loop {
         let now = clock.now();
@@ -91,8 +92,18 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
         if to_read || call_at.is_some_and(|at| now >= at) {
             return;
         }
-        free(|_| wfi());
+        let tick = deadline::ticks();
+        while stays_asleep(tick) {
+            clock.count_sleep(|| free(|_| wfi()));
+        }
     }
+}
+
+/// Whether the loop has nothing to do until the board's timer ticks again. Each byte's interrupt wakes the core, and this look
+/// is all that comes of it: in a millisecond the queue cannot overflow.
+#[inline]
+pub fn stays_asleep(since_tick: u32) -> bool {
+    deadline::ticks() == since_tick
 }
 
 fn start_uart(baud: u32) -> QueuedUart {
@@ -117,27 +128,26 @@ impl Leaving {
 
 fn log_event(event: &NodeEvent<'_>) {
     match event {
-        NodeEvent::Calling { attempt } => log!(info, "calling, attempt {=u16}", *attempt),
+        NodeEvent::Calling { attempt } => log::info!("calling, attempt {=u16}", *attempt),
         NodeEvent::Joined { params, roster_len } => {
-            log!(info, "joined: {}, {=u16} in the room", *params, *roster_len)
+            log::info!("joined: {}, {=u16} in the room", *params, *roster_len)
         }
-        NodeEvent::Listed(participant) => log!(info, "here: {=str}", participant.name.as_str()),
-        NodeEvent::RosterComplete => log!(debug, "roster complete"),
+        NodeEvent::Listed(participant) => log::info!("here: {=str}", participant.name.as_str()),
+        NodeEvent::RosterComplete => log::debug!("roster complete"),
         NodeEvent::ParticipantJoined(participant) => {
-            log!(info, "came: {=str}", participant.name.as_str())
+            log::info!("came: {=str}", participant.name.as_str())
         }
-        NodeEvent::ParticipantLeft(id) => log!(info, "went: {}", *id),
-        NodeEvent::State(id, flags) => log!(debug, "{} is {}", *id, *flags),
-        NodeEvent::Rejected { reason, text } => log!(warn, "rejected: {}, {=str}", *reason, text),
-        NodeEvent::Lost(reason) => log!(warn, "lost the room: {}", *reason),
-        NodeEvent::Left => log!(info, "left"),
+        NodeEvent::ParticipantLeft(id) => log::info!("went: {}", *id),
+        NodeEvent::State(id, flags) => log::debug!("{} is {}", *id, *flags),
+        NodeEvent::Rejected { reason, text } => log::warn!("rejected: {}, {=str}", *reason, text),
+        NodeEvent::Lost(reason) => log::warn!("lost the room: {}", *reason),
+        NodeEvent::Left => log::info!("left"),
     }
 }
 
-fn report(node: &AdpcmNode, wired: &Wired) {
+fn report(node: &AdpcmNode, wired: &Wired, clock: &mut Clock) {
     let (stats, deadline) = (node.stats(), wired.speaker.deadline());
-    log!(
-        info,
+    log::info!(
         "frames: captured={=u32} sent={=u32} received={=u32} played={=u32} concealed={=u32} silent={=u32} missed_deadlines={=u32}",
         stats.frames_captured,
         stats.frames_sent,
@@ -147,8 +157,7 @@ fn report(node: &AdpcmNode, wired: &Wired) {
         stats.frames_silent,
         deadline.missed()
     );
-    log!(
-        info,
+    log::info!(
         "line: in={=u64} out={=u64} dropped={=u64} crc_errors={=u32} overruns={=u32} joins={=u32}",
         stats.received_bytes,
         stats.transmitted_bytes,
@@ -157,12 +166,12 @@ fn report(node: &AdpcmNode, wired: &Wired) {
         overrun_bytes(),
         stats.joins
     );
-    log!(
-        info,
-        "stack: deepest={=usize} of={=usize}; latest frame {=u64} us late",
+    log::info!(
+        "stack: deepest={=usize} of={=usize}; asleep {=u32} of {=u64} ms; latest frame {=u64} us late",
         stack::deepest_bytes(),
         stack::size_bytes(),
+        clock.slept_ms(),
+        clock.now().as_micros() / 1_000,
         deadline.worst().as_micros()
     );
-    let _ = (stats, deadline, overrun_bytes(), stack::deepest_bytes());
 }

@@ -24,7 +24,10 @@ pub trait Board {
     /// Its UART.
     type Uart: Hardware;
 
-    /// Sets clocks and pins up, starts the UART at `baud` with `isr` serving it, and begins to tick once a millisecond, so that a
+    /// Brings the core to its speed. First of all: SysTick counts at it.
+    fn start_clocks();
+
+    /// Starts the UART at `baud` with `isr` serving it, and begins to tick once a millisecond, so that a
     /// sleeping core wakes at least that often.
     fn start(baud: u32, isr: Isr<Self::Uart>);
 

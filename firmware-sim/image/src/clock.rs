@@ -19,6 +19,9 @@ pub struct Clock {
     /// Cycles that did not make a whole microsecond yet.
     rest_cycles: u32,
     now: Instant,
+    /// Cycles asleep, in units of 1024.
+    slept_1024: u32,
+    slept_rest_cycles: u32,
 }
 
 impl Clock {
@@ -33,6 +36,8 @@ impl Clock {
             systick,
             rest_cycles: 0,
             now: Instant::ZERO,
+            slept_1024: 0,
+            slept_rest_cycles: 0,
         }
     }
 
@@ -44,6 +49,25 @@ impl Clock {
         self.now = Instant::from_micros(self.now.as_micros() + micros);
         crate::log::set_time(self.now);
         self.now
+    }
+
+    /// Runs `sleep`, and counts how long it took when somebody will ask: in images that log.
+    #[inline]
+    pub fn count_sleep(&mut self, sleep: impl FnOnce()) {
+        if !cfg!(feature = "log") {
+            return sleep();
+        }
+        let before = SYST::get_current();
+        sleep();
+        let cycles = before.wrapping_sub(SYST::get_current()) & COUNTER_MASK;
+        self.slept_rest_cycles += cycles;
+        self.slept_1024 += self.slept_rest_cycles >> 10;
+        self.slept_rest_cycles &= (1 << 10) - 1;
+    }
+
+    /// Milliseconds for which it was counted that the core slept. Wraps after a day and a half at 32 MHz.
+    pub const fn slept_ms(&self) -> u32 {
+        (self.slept_1024 as u64 * 1_024 / (ThisBoard::CYCLES_PER_US as u64 * 1_000)) as u32
     }
 
     /// Cycles since the last question.

@@ -14,8 +14,18 @@ pub const HANG_MS: u32 = 2_000;
 /// Milliseconds until the reset; 0 while the watch is off.
 static LEFT_MS: AtomicU32 = AtomicU32::new(0);
 
+/// Ticks since power-up. Wraps.
+static TICKS: AtomicU32 = AtomicU32::new(0);
+
+/// Ticks of the board's timer since power-up, for whoever waits for the next one. Wraps.
+#[inline]
+pub fn ticks() -> u32 {
+    TICKS.load(Ordering::Relaxed)
+}
+
 /// Called by the board's timer each millisecond.
 pub fn tick() {
+    TICKS.store(ticks().wrapping_add(1), Ordering::Relaxed);
     match LEFT_MS.load(Ordering::Relaxed) {
         0 => {}
         1 => SCB::sys_reset(),

@@ -146,7 +146,7 @@ impl SampleSink for FileSpeaker {
         self.schedule.advance(self.asked_at);
         let Some(file) = &mut self.file else { return };
         if file.write_all(bytemuck::cast_slice(frame)).is_err() {
-            crate::log!(error, "the speaker's file cannot be written any more");
+            crate::log::error!("the speaker's file cannot be written any more");
             self.file = None;
         }
     }

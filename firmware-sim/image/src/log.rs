@@ -25,15 +25,24 @@ pub fn set_time(now: Instant) {
     let _ = now;
 }
 
-/// Logs a line at `error`, `warn`, `info` or `debug`.
+#[cfg(feature = "log")]
+pub use defmt::{debug, error, info, warn};
+
+/// Logs nothing, at the price of nothing.
+#[cfg(not(feature = "log"))]
+#[doc(hidden)]
 #[macro_export]
-macro_rules! log {
-    ($level:ident, $($arguments:tt)*) => {{
-        #[cfg(feature = "log")]
-        $crate::log::defmt::$level!($($arguments)*);
+macro_rules! log_nothing {
+    ($text:literal $(, $argument:expr)* $(,)?) => {{
+        $(let _ = &$argument;)*
     }};
 }
 
-#[cfg(feature = "log")]
-#[doc(hidden)]
-pub use defmt;
+#[cfg(not(feature = "log"))]
+pub use log_nothing as debug;
+#[cfg(not(feature = "log"))]
+pub use log_nothing as error;
+#[cfg(not(feature = "log"))]
+pub use log_nothing as info;
+#[cfg(not(feature = "log"))]
+pub use log_nothing as warn;

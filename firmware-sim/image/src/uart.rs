@@ -26,14 +26,17 @@ pub type ByteQueue = Queue<u8, QUEUE_BYTES>;
 
 /// A UART's registers, as the interrupt handler and the start need them.
 pub trait Hardware {
-    /// Takes a byte that has arrived.
+    /// Takes a byte that has arrived, and acknowledges its interrupt.
     fn receive(&mut self) -> Option<u8>;
 
-    /// Gives the next byte to be sent to the hardware, if it has room; says whether it had.
-    fn send(&mut self, byte: u8) -> bool;
+    /// Whether there is room for a byte to be sent.
+    fn has_room(&mut self) -> bool;
 
-    /// Tells the hardware whether to interrupt when it has room, and acknowledges what it has interrupted for.
-    fn acknowledge(&mut self, more_to_send: bool);
+    /// Sends a byte, for which there is room, and acknowledges the interrupt that said so.
+    fn send(&mut self, byte: u8);
+
+    /// Whether to interrupt when there is room again.
+    fn interrupt_on_room(&mut self, on: bool);
 
     /// Starts at `baud` from a clock of `clock_hz`, with the receive interrupt on: 8 bits, no parity, 1 stop bit.
     fn start(&mut self, baud: u32, clock_hz: u32);

@@ -45,6 +45,5 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 // On its own, so that the handler is small enough to be inlined: then the compiler sees that nobody reads the message.
 #[inline(never)]
 fn log_place(file: &str, line: u32) {
-    log!(error, "panicked at {=str}:{=u32}", file, line);
-    let _ = (file, line);
+    log::error!("panicked at {=str}:{=u32}", file, line);
 }

@@ -50,8 +50,21 @@ impl Board for Lm3s6965Evb {
     const CYCLES_PER_US: u32 = CLOCK_HZ / 1_000_000;
     type Uart = Pl011;
 
+    /// In the order that section 5.3 of the data sheet asks for; then the peripherals get their clocks.
+    fn start_clocks() {
+        // SAFETY: system control registers, written once, before anything depends on the clock.
+        unsafe {
+            (*RUN_CLOCK).write(CLOCK_50_MHZ_BYPASSED);
+            while (*RAW_INTERRUPTS).read() & PLL_LOCKED == 0 {}
+            (*RUN_CLOCK).write(CLOCK_50_MHZ_BYPASSED & !CLOCK_BYPASS);
+            (*CLOCK_GATES_1).write(GATE_UART0 | GATE_TIMER0);
+            (*CLOCK_GATES_2).write(GATE_GPIO_A);
+            (*GPIO_A_ALTERNATE).write(UART0_PINS);
+            (*GPIO_A_DIGITAL).write(UART0_PINS);
+        }
+    }
+
     fn start(baud: u32, mut isr: Isr<Pl011>) {
-        start_clocks();
         isr.start(baud, CLOCK_HZ);
         // SAFETY: the UART's interrupt is still masked.
         unsafe { ISR.put(isr) };
@@ -78,20 +91,6 @@ impl Board for Lm3s6965Evb {
     }
 }
 
-/// Brings the core to 50 MHz, in the order that section 5.3 of the data sheet asks for, and gives the peripherals their clocks.
-fn start_clocks() {
-    // SAFETY: system control registers, written once, before anything depends on the clock.
-    unsafe {
-        (*RUN_CLOCK).write(CLOCK_50_MHZ_BYPASSED);
-        while (*RAW_INTERRUPTS).read() & PLL_LOCKED == 0 {}
-        (*RUN_CLOCK).write(CLOCK_50_MHZ_BYPASSED & !CLOCK_BYPASS);
-        (*CLOCK_GATES_1).write(GATE_UART0 | GATE_TIMER0);
-        (*CLOCK_GATES_2).write(GATE_GPIO_A);
-        (*GPIO_A_ALTERNATE).write(UART0_PINS);
-        (*GPIO_A_DIGITAL).write(UART0_PINS);
-    }
-}
-
 /// The interrupts in use, by their numbers.
 #[derive(Clone, Copy)]
 enum Interrupt {
@@ -108,7 +107,12 @@ unsafe impl InterruptNumber for Interrupt {
 
 unsafe extern "C" fn uart0() {
     // SAFETY: the only handler that calls it.
-    unsafe { ISR.serve() };
+    unsafe {
+        ISR.serve(|isr| {
+            isr.receive();
+            isr.send();
+        });
+    }
 }
 
 unsafe extern "C" fn timer0a() {

@@ -36,6 +36,8 @@ impl Board for Mps2An386 {
     const CYCLES_PER_US: u32 = CLOCK_HZ / 1_000_000;
     type Uart = Cmsdk;
 
+    fn start_clocks() {}
+
     fn start(baud: u32, mut isr: Isr<Cmsdk>) {
         isr.start(baud, CLOCK_HZ);
         // SAFETY: the UART's interrupts are still masked.
@@ -81,9 +83,14 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-unsafe extern "C" fn uart0() {
-    // SAFETY: both handlers that call it have the priority that interrupts have after reset.
-    unsafe { ISR.serve() };
+unsafe extern "C" fn uart0_receive() {
+    // SAFETY: this handler and the next have the priority that interrupts have after reset.
+    unsafe { ISR.serve(Isr::receive) };
+}
+
+unsafe extern "C" fn uart0_send() {
+    // SAFETY: as above.
+    unsafe { ISR.serve(Isr::send) };
 }
 
 unsafe extern "C" fn timer0() {
@@ -97,8 +104,12 @@ unsafe extern "C" fn timer0() {
 #[unsafe(link_section = ".vector_table.interrupts")]
 static __INTERRUPTS: [Vector; 9] = {
     let mut table = [Vector::RESERVED; 9];
-    table[Interrupt::Uart0Receive as usize] = Vector { handler: uart0 };
-    table[Interrupt::Uart0Send as usize] = Vector { handler: uart0 };
+    table[Interrupt::Uart0Receive as usize] = Vector {
+        handler: uart0_receive,
+    };
+    table[Interrupt::Uart0Send as usize] = Vector {
+        handler: uart0_send,
+    };
     table[Interrupt::Timer0 as usize] = Vector { handler: timer0 };
     table
 };

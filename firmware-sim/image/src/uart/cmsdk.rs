@@ -23,8 +23,8 @@ const CONTROL_RECEIVE: u32 = 1 << 1;
 const CONTROL_SEND_INTERRUPT: u32 = 1 << 2;
 const CONTROL_RECEIVE_INTERRUPT: u32 = 1 << 3;
 const CONTROL_ON: u32 = CONTROL_SEND | CONTROL_RECEIVE | CONTROL_RECEIVE_INTERRUPT;
-/// Sent, received, and the overruns of either.
-const ALL_INTERRUPTS: u32 = 0b1111;
+const INTERRUPT_SEND: u32 = 1 << 0;
+const INTERRUPT_RECEIVE: u32 = 1 << 1;
 /// The hardware does not count less (DDI 0479D, table 4-6).
 const DIVISOR_MIN: u32 = 16;
 
@@ -33,35 +33,40 @@ pub struct Cmsdk(pub &'static Registers);
 
 impl Hardware for Cmsdk {
     #[inline]
+    #[allow(unsafe_code)]
     fn receive(&mut self) -> Option<u8> {
-        (self.0.state.read() & STATE_RECEIVE_FULL != 0).then(|| self.0.data.read() as u8)
-    }
-
-    #[inline]
-    #[allow(unsafe_code)]
-    fn send(&mut self, byte: u8) -> bool {
-        if self.0.state.read() & STATE_SEND_FULL != 0 {
-            return false;
+        if self.0.state.read() & STATE_RECEIVE_FULL == 0 {
+            return None;
         }
-        // SAFETY: any byte may be sent; the register has no effect on memory.
-        unsafe { self.0.data.write(byte.into()) };
-        true
+        // SAFETY: acknowledges the interrupt of the byte that is fetched next.
+        unsafe { self.0.interrupts.write(INTERRUPT_RECEIVE) };
+        Some(self.0.data.read() as u8)
+    }
+
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        self.0.state.read() & STATE_SEND_FULL == 0
     }
 
     #[inline]
     #[allow(unsafe_code)]
-    fn acknowledge(&mut self, more_to_send: bool) {
-        let send_interrupt = if more_to_send {
-            CONTROL_SEND_INTERRUPT
-        } else {
-            0
-        };
-        // SAFETY: only the interrupt handler touches these after the start; they have no effect on memory.
+    fn send(&mut self, byte: u8) {
+        // SAFETY: any byte may be sent, and the interrupt that asked for it is acknowledged; no effect on memory.
         unsafe {
-            if !more_to_send {
-                self.0.interrupts.write(ALL_INTERRUPTS);
-            }
+            self.0.interrupts.write(INTERRUPT_SEND);
+            self.0.data.write(byte.into());
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn interrupt_on_room(&mut self, on: bool) {
+        let send_interrupt = if on { CONTROL_SEND_INTERRUPT } else { 0 };
+        // SAFETY: a control word of known bits, and the acknowledgement of what is not waited for any more.
+        unsafe {
             self.0.control.write(CONTROL_ON | send_interrupt);
+            if !on {
+                self.0.interrupts.write(INTERRUPT_SEND);
+            }
         }
     }
 

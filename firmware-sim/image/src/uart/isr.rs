@@ -20,6 +20,7 @@ pub struct Isr<H> {
     hardware: H,
     received: Producer<'static, u8>,
     to_send: Consumer<'static, u8>,
+    interrupts_on_room: bool,
 }
 
 impl<H: Hardware> Isr<H> {
@@ -33,6 +34,7 @@ impl<H: Hardware> Isr<H> {
             hardware,
             received,
             to_send,
+            interrupts_on_room: false,
         }
     }
 
@@ -41,21 +43,34 @@ impl<H: Hardware> Isr<H> {
         self.hardware.start(baud, clock_hz);
     }
 
-    /// The body of the interrupt handler: fetches what has arrived, and sends as much as the hardware takes.
-    pub fn serve(&mut self) {
-        self.hardware.acknowledge(false);
+    /// The body of the receive interrupt: fetches what has arrived.
+    #[inline]
+    pub fn receive(&mut self) {
         while let Some(byte) = self.hardware.receive() {
             if self.received.enqueue(byte).is_err() {
                 let lost = OVERRUN_BYTES.load(Ordering::Relaxed).wrapping_add(1);
                 OVERRUN_BYTES.store(lost, Ordering::Relaxed);
             }
         }
-        while let Some(&byte) = self.to_send.peek() {
-            if !self.hardware.send(byte) {
-                self.hardware.acknowledge(true);
-                return;
-            }
-            self.to_send.dequeue();
+    }
+
+    /// The body of the send interrupt: sends as much as the hardware takes.
+    #[inline]
+    pub fn send(&mut self) {
+        while self.hardware.has_room() {
+            let Some(byte) = self.to_send.dequeue() else {
+                return self.interrupt_on_room(false);
+            };
+            self.hardware.send(byte);
+        }
+        self.interrupt_on_room(true);
+    }
+
+    #[inline]
+    fn interrupt_on_room(&mut self, on: bool) {
+        if self.interrupts_on_room != on {
+            self.interrupts_on_room = on;
+            self.hardware.interrupt_on_room(on);
         }
     }
 }
@@ -63,8 +78,8 @@ impl<H: Hardware> Isr<H> {
 /// Where a board keeps its [`Isr`] for the interrupt handler.
 pub struct IsrCell<H>(UnsafeCell<Option<Isr<H>>>);
 
-// SAFETY: `put` runs before the interrupt is unmasked, `serve` only in the handler, which does not preempt itself: never two at
-// a time, as the callers of the two promise.
+// SAFETY: `put` runs before the interrupts are unmasked, `serve` only in their handlers, which do not preempt each other: never
+// two at a time, as the callers of the two promise.
 #[allow(unsafe_code)]
 unsafe impl<H> Sync for IsrCell<H> {}
 
@@ -85,14 +100,15 @@ impl<H: Hardware> IsrCell<H> {
         unsafe { *self.0.get() = Some(isr) };
     }
 
-    /// Serves the UART, if the cell has been filled.
+    /// Calls `part` ([`Isr::receive`], [`Isr::send`]), if the cell has been filled.
     ///
     /// # Safety
     /// To be called only from interrupt handlers of one priority.
-    pub unsafe fn serve(&self) {
+    #[inline]
+    pub unsafe fn serve(&self, part: impl FnOnce(&mut Isr<H>)) {
         // SAFETY: handlers of one priority do not preempt each other, and the loop does not touch it any more.
         if let Some(isr) = unsafe { &mut *self.0.get() } {
-            isr.serve();
+            part(isr);
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Registers {
     pub interrupt_mask: RW<u32>,
     raw_interrupts: RO<u32>,
     masked_interrupts: RO<u32>,
-    pub interrupt_clear: WO<u32>,
+    interrupt_clear: WO<u32>,
 }
 
 const FLAG_RECEIVE_EMPTY: u32 = 1 << 4;
@@ -33,7 +33,6 @@ const INTERRUPT_RECEIVE: u32 = 1 << 4;
 const INTERRUPT_SEND: u32 = 1 << 5;
 /// Bytes lie in the FIFO, though fewer than its level, and the line was quiet for 32 bits.
 const INTERRUPT_RECEIVE_TIMEOUT: u32 = 1 << 6;
-const ALL_INTERRUPTS: u32 = 0x7ff;
 const RECEIVE_INTERRUPTS: u32 = INTERRUPT_RECEIVE | INTERRUPT_RECEIVE_TIMEOUT;
 /// Interrupt at half full, each way.
 const FIFO_LEVELS: u32 = 0b010_010;
@@ -44,29 +43,27 @@ pub struct Pl011(pub &'static Registers);
 impl Hardware for Pl011 {
     #[inline]
     fn receive(&mut self) -> Option<u8> {
+        // Emptying the FIFO takes the interrupts back, the timeout's too.
         (self.0.flags.read() & FLAG_RECEIVE_EMPTY == 0).then(|| self.0.data.read() as u8)
     }
 
     #[inline]
-    #[allow(unsafe_code)]
-    fn send(&mut self, byte: u8) -> bool {
-        if self.0.flags.read() & FLAG_SEND_FULL != 0 {
-            return false;
-        }
-        // SAFETY: any byte may be sent; the register has no effect on memory.
-        unsafe { self.0.data.write(byte.into()) };
-        true
+    fn has_room(&mut self) -> bool {
+        self.0.flags.read() & FLAG_SEND_FULL == 0
     }
 
     #[inline]
     #[allow(unsafe_code)]
-    fn acknowledge(&mut self, more_to_send: bool) {
-        let send_interrupt = if more_to_send { INTERRUPT_SEND } else { 0 };
-        // SAFETY: only the interrupt handler touches these after the start; they have no effect on memory.
+    fn send(&mut self, byte: u8) {
+        // SAFETY: any byte may be sent; no effect on memory. Filling the FIFO takes the interrupt back.
+        unsafe { self.0.data.write(byte.into()) };
+    }
+
+    #[allow(unsafe_code)]
+    fn interrupt_on_room(&mut self, on: bool) {
+        let send_interrupt = if on { INTERRUPT_SEND } else { 0 };
+        // SAFETY: a mask of known bits.
         unsafe {
-            if !more_to_send {
-                self.0.interrupt_clear.write(ALL_INTERRUPTS);
-            }
             self.0
                 .interrupt_mask
                 .write(RECEIVE_INTERRUPTS | send_interrupt);

@@ -1,0 +1,92 @@
+//! A serial port without a line: the firmware's queues and interrupt body, on a UART of one byte each way in memory.
+
+use core::cell::Cell;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use cortex_m::singleton;
+use talkspurt_image::app::stays_asleep;
+use talkspurt_image::deadline;
+use talkspurt_image::uart::{ByteQueue, Hardware, Isr, QueuedUart};
+
+/// A UART that has at most one byte, and sends into the void.
+pub struct MemoryUart {
+    arrived: &'static Cell<Option<u8>>,
+}
+
+/// A UART without a FIFO takes one byte an interrupt.
+static SENDS_LEFT: AtomicU32 = AtomicU32::new(0);
+static SENT_BYTES: AtomicU32 = AtomicU32::new(0);
+
+impl Hardware for MemoryUart {
+    fn receive(&mut self) -> Option<u8> {
+        self.arrived.take()
+    }
+
+    fn has_room(&mut self) -> bool {
+        SENDS_LEFT.load(Ordering::Relaxed) > 0
+    }
+
+    fn send(&mut self, byte: u8) {
+        black_box(byte);
+        SENDS_LEFT.store(0, Ordering::Relaxed);
+        SENT_BYTES.store(SENT_BYTES.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    fn interrupt_on_room(&mut self, on: bool) {
+        black_box(on);
+    }
+
+    fn start(&mut self, _baud: u32, _clock_hz: u32) {}
+}
+
+/// The line and its interrupt handler.
+pub struct Line {
+    arrived: &'static Cell<Option<u8>>,
+    isr: Isr<MemoryUart>,
+}
+
+/// The loop's side of a serial port, and the line's.
+pub fn make() -> (QueuedUart, Line) {
+    let (Some(received), Some(to_send), Some(arrived)) = (
+        singleton!(: ByteQueue = ByteQueue::new()),
+        singleton!(: ByteQueue = ByteQueue::new()),
+        singleton!(: Cell<Option<u8>> = Cell::new(None)),
+    ) else {
+        unreachable!("called once");
+    };
+    let (received_in, received_out) = received.split_const();
+    let (to_send_in, to_send_out) = to_send.split_const();
+    let isr = Isr::new(MemoryUart { arrived }, received_in, to_send_out);
+    (
+        QueuedUart::new(received_out, to_send_in, || ()),
+        Line { arrived, isr },
+    )
+}
+
+impl Line {
+    /// Bytes arrive, each with its interrupt, which wakes the core.
+    pub fn arrive(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.arrived.set(Some(byte));
+            self.isr.receive();
+            black_box(stays_asleep(deadline::ticks()));
+        }
+    }
+
+    /// All that waits is sent, each byte with its interrupt, which wakes the core.
+    pub fn send(&mut self, port: &QueuedUart) {
+        while !port.is_drained() {
+            SENDS_LEFT.store(1, Ordering::Relaxed);
+            self.isr.send();
+            black_box(stays_asleep(deadline::ticks()));
+        }
+    }
+
+    /// Bytes sent since the last question.
+    pub fn sent_bytes(&self) -> u32 {
+        let sent = SENT_BYTES.load(Ordering::Relaxed);
+        SENT_BYTES.store(0, Ordering::Relaxed);
+        sent
+    }
+}

@@ -1,0 +1,148 @@
+//! The parts of a frame's way, one by one: 320 samples of a voice-like sound, ADPCM.
+
+use core::hint::black_box;
+
+use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::downlink::Downlink;
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::gate::{Gate, GateConfig};
+use talkspurt_core::jitter::{JitterBuffer, JitterConfig};
+use talkspurt_core::level::rms;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, emit, encoded_len_max, parse};
+
+use crate::common::sound;
+use crate::counter::Counter;
+
+const ENCODED: usize = encoded_len_max(352);
+const FRAME: FrameDuration = FrameDuration::Ms20;
+
+pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
+    let mut frame: Frame = Frame::silence(320);
+    sound::voice(0, &mut frame);
+    report("level", counter.count(|| rms(black_box(&frame))));
+    gate(counter, report);
+    codec(counter, report, &frame);
+    packets(counter, report);
+    jitter(counter, report);
+    streams(counter, report, &frame);
+}
+
+fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
+    let Ok(mut gate) = Gate::new(GateConfig::default_for(FRAME)) else {
+        unreachable!("the default is good")
+    };
+    // Open, with a full window: the longest way through it.
+    for _ in 0..20 {
+        gate.push(3_000);
+    }
+    report("gate", counter.count(|| gate.push(black_box(700))));
+}
+
+fn codec(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
+    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut payload = [0; ADPCM_PAYLOAD_MAX];
+    // The second frame: the step size has found the voice.
+    let _ = encoder.encode(frame, &mut payload);
+    let encode = counter.count(|| encoder.encode(black_box(frame), &mut payload));
+    report("adpcm_encode", encode);
+    let mut samples = [0; 320];
+    let decode = counter.count(|| Codec::ImaAdpcm.decode(black_box(&payload), &mut samples));
+    report("adpcm_decode", decode);
+}
+
+fn voice(seq: u16, payload: &[u8]) -> Voice<'_> {
+    Voice {
+        seq: Seq(seq),
+        timestamp_frames: 100_000 + u32::from(seq),
+        terminator: false,
+        payload,
+    }
+}
+
+fn packets(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
+    let payload = sound::payload(7);
+    let mut out = [0; ENCODED];
+    let packet = ClientPacket::Voice(voice(40_000, &payload));
+    let write = counter.count(|| emit(black_box(&packet), &mut out));
+    report("packet_write", write);
+    let len = emit(&ServerPacket::Voice(voice(40_000, &payload)), &mut out).unwrap_or(0);
+    let mut deframer = Deframer::<ENCODED>::new();
+    let read = counter.count(|| {
+        let mut seen = 0;
+        for mut chunk in black_box(&out[..len]).chunks(64) {
+            while !chunk.is_empty() {
+                let (feed, rest) = deframer.feed(chunk);
+                chunk = rest;
+                if let Feed::Packet(packet) = feed {
+                    seen += usize::from(black_box(parse::<ServerPacket<'_>>(packet)).is_ok());
+                }
+            }
+        }
+        assert!(seen == 1);
+    });
+    report("packet_read", read);
+}
+
+fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
+    let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FRAME, 2));
+    for number in 0..8 {
+        buffer.push(Seq(number), u32::from(number), false, 0);
+        if number > 3 {
+            buffer.pop();
+        }
+    }
+    let both = counter.count(|| {
+        black_box(buffer.push(Seq(8), 8, false, black_box(8)));
+        black_box(buffer.pop())
+    });
+    report("jitter_push_and_pop", both);
+}
+
+fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
+    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(Codec::ImaAdpcm, FRAME))
+    else {
+        unreachable!("the default is good")
+    };
+    let mut out = [0; ENCODED];
+    let mut send = |uplink: &mut Uplink, frame: &[i16]| {
+        uplink.push(frame);
+        while let Some(len) = uplink.poll_packet(&mut out) {
+            black_box(len);
+        }
+    };
+    send(&mut uplink, frame);
+    report(
+        "uplink_talking",
+        counter.count(|| send(&mut uplink, black_box(frame))),
+    );
+    let mut quiet = uplink;
+    for _ in 0..40 {
+        send(&mut quiet, &[0; 320]);
+    }
+    report(
+        "uplink_silent",
+        counter.count(|| send(&mut quiet, black_box(&[0; 320]))),
+    );
+
+    let mut downlink = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
+        Codec::ImaAdpcm,
+        FRAME,
+        JitterConfig::default_for(FRAME, 2),
+    );
+    let payload = sound::payload(7);
+    let mut out: Frame = Frame::silence(320);
+    for number in 0..8 {
+        let _ = downlink.push(&voice(number, &payload));
+        if number > 3 {
+            downlink.pop(&mut out);
+        }
+    }
+    let heard = counter.count(|| {
+        let _ = black_box(downlink.push(&voice(8, black_box(&payload))));
+        black_box(downlink.pop(&mut out))
+    });
+    report("downlink", heard);
+}
