@@ -29,6 +29,11 @@ use crate::outbox::Outbox;
 use crate::participant::Participant;
 use crate::room::{Outlet, Room};
 
+pub use event::{Event, Output, Work};
+
+mod event;
+mod membership;
+
 slotmap::new_key_type! {
     /// A connection.
     pub struct ConnId;
@@ -71,69 +76,6 @@ impl From<&crate::config::Config> for HubConfig {
             idle_timeout: config.idle_timeout.into(),
         }
     }
-}
-
-/// What is to be done with a connection.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output<'a> {
-    /// Write these.
-    Bytes(&'a [u8]),
-    /// Nothing for now.
-    Nothing,
-    /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.
-    Close {
-        /// Some output was never taken.
-        unsent: bool,
-    },
-}
-
-/// What [`Hub::handle_timeout`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// It mixed one frame of one room.
-    Tick,
-    /// Something else, or nothing.
-    Other,
-}
-
-/// Something worth a log line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Someone joined a room (and made it, if he is its first).
-    Joined {
-        /// His connection.
-        conn: ConnId,
-        /// His number.
-        id: ParticipantId,
-        /// His name.
-        name: ParticipantName,
-        /// The room.
-        room: RoomName,
-        /// Those in it now.
-        participants: usize,
-    },
-    /// Someone left a room (and ended it, if he was its last).
-    Left {
-        /// His connection.
-        conn: ConnId,
-        /// His number.
-        id: ParticipantId,
-        /// His name.
-        name: ParticipantName,
-        /// The room.
-        room: RoomName,
-        /// Those in it now.
-        participants: usize,
-        /// Why.
-        reason: ByeReason,
-    },
-    /// A connection was refused before it joined.
-    Refused {
-        /// Which.
-        conn: ConnId,
-        /// Why.
-        reason: RejectReason,
-    },
 }
 
 /// Connections and rooms.
@@ -454,173 +396,6 @@ impl Hub {
             self.connections.mark_ready(id);
         }
         self.arm(id);
-    }
-
-    fn handle_event(&mut self, id: ConnId, event: ServerEvent) {
-        match event {
-            ServerEvent::Hello(request) => self.join(id, request),
-            ServerEvent::Muted(muted) => {
-                if let Some((room, member)) = self
-                    .connections
-                    .get(id)
-                    .and_then(|connection| connection.place)
-                    && let Some(room) = self.rooms.get_mut(room)
-                {
-                    room.set_muted(member, muted, &mut self.connections);
-                }
-            }
-            ServerEvent::Left(reason) => self.leave(id, reason, true),
-            ServerEvent::Refused(reason) => {
-                self.counters.refused(reason);
-                self.events.push_back(Event::Refused { conn: id, reason });
-            }
-        }
-    }
-
-    fn join(&mut self, id: ConnId, request: HelloRequest) {
-        if let Some((reason, text)) = self.objection(&request) {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.session.reject(reason, text);
-            }
-            return;
-        }
-        let participant_id = self.new_id();
-        let room_id = *self
-            .room_names
-            .entry(request.room.clone())
-            .or_insert_with(|| {
-                self.rooms
-                    .insert(Room::new(request.room.clone(), self.config.frame))
-            });
-        let room = &mut self.rooms[room_id];
-        let mut newcomer = Participant::new(
-            id,
-            participant_id,
-            request.name.clone(),
-            request.codec,
-            self.config.frame,
-        );
-        newcomer.set_muted(request.muted);
-        let member = room.join(newcomer, &mut self.connections);
-        let participants = room.len();
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.session.accept();
-            connection.place = Some((room_id, member));
-        }
-        self.welcome(id, participant_id, room_id, &request);
-        self.events.push_back(Event::Joined {
-            conn: id,
-            id: participant_id,
-            name: request.name,
-            room: request.room,
-            participants,
-        });
-    }
-
-    /// Why a Hello cannot be granted, and what to do about it.
-    fn objection(&self, request: &HelloRequest) -> Option<(RejectReason, String)> {
-        let room = self
-            .room_names
-            .get(&request.room)
-            .and_then(|id| self.rooms.get(*id));
-        let HubConfig {
-            max_participants,
-            room_capacity,
-            idle_timeout,
-            ..
-        } = self.config;
-        if self.stopping {
-            Some((
-                RejectReason::Stopping,
-                "the server is stopping: try again in a moment".to_owned(),
-            ))
-        } else if room.is_some_and(|room| room.has_name(&request.name)) {
-            let wait_secs = idle_timeout.as_ms().div_ceil(1_000);
-            let text = format!(
-                "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
-            );
-            Some((RejectReason::NameTaken, text))
-        } else if self.ids.len() >= max_participants {
-            let text =
-                format!("all {max_participants} places on this server are taken: try again later");
-            Some((RejectReason::ServerFull, text))
-        } else if room.is_some_and(|room| room.len() >= room_capacity) {
-            let text = format!(
-                "all {room_capacity} places in this room are taken: choose another room, or try again later"
-            );
-            Some((RejectReason::RoomFull, text))
-        } else {
-            None
-        }
-    }
-
-    fn welcome(&mut self, conn: ConnId, id: ParticipantId, room: RoomId, request: &HelloRequest) {
-        let roster = self.rooms[room].roster();
-        let welcome = encode(&ServerPacket::Welcome(Welcome {
-            version: PROTOCOL_VERSION,
-            id,
-            codec: request.codec.id(),
-            rate_hz: SESSION_RATE.hz(),
-            frame_ms: self.config.frame.ms(),
-            idle_timeout_ms: self
-                .config
-                .idle_timeout
-                .as_ms()
-                .try_into()
-                .unwrap_or(u32::MAX),
-            roster_len: roster.len,
-            roster: roster.first,
-        }));
-        self.connections.control(conn, &welcome);
-        for page in roster.others {
-            self.connections
-                .control(conn, &encode(&ServerPacket::Roster(page)));
-        }
-    }
-
-    fn leave(&mut self, conn: ConnId, reason: ByeReason, tell_others: bool) {
-        let Some((room_id, member)) = self
-            .connections
-            .get_mut(conn)
-            .and_then(|connection| connection.place.take())
-        else {
-            return;
-        };
-        let Some(room) = self.rooms.get_mut(room_id) else {
-            return;
-        };
-        let gone = if tell_others {
-            room.leave(member, &mut self.connections)
-        } else {
-            room.remove(member)
-        };
-        let Some(gone) = gone else { return };
-        self.ids.remove(&gone.id.0);
-        self.counters.frames.add(&gone.jitter_stats());
-        self.counters.left(reason);
-        let (room, participants) = (room.name().clone(), room.len());
-        if participants == 0 {
-            self.rooms.remove(room_id);
-            self.room_names.remove(&room);
-        }
-        self.events.push_back(Event::Left {
-            conn,
-            id: gone.id,
-            name: gone.name,
-            room,
-            participants,
-            reason,
-        });
-    }
-
-    /// The next number that nobody has; numbers come back as late as possible. There are fewer participants than numbers.
-    fn new_id(&mut self) -> ParticipantId {
-        loop {
-            self.next_id = self.next_id.wrapping_add(1);
-            if self.ids.insert(self.next_id) {
-                return ParticipantId(self.next_id);
-            }
-        }
     }
 
     /// Ends the sessions of those for whom control packets have piled up; which makes control packets for others.

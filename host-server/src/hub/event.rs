@@ -1,0 +1,68 @@
+//! What the hub tells its driver: what to do with a connection, what was done, what is worth a log line.
+
+use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
+
+use super::ConnId;
+
+/// What is to be done with a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output<'a> {
+    /// Write these.
+    Bytes(&'a [u8]),
+    /// Nothing for now.
+    Nothing,
+    /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.
+    Close {
+        /// Some output was never taken.
+        unsent: bool,
+    },
+}
+
+/// What [`Hub::handle_timeout`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It mixed one frame of one room.
+    Tick,
+    /// Something else, or nothing.
+    Other,
+}
+
+/// Something worth a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Someone joined a room (and made it, if he is its first).
+    Joined {
+        /// His connection.
+        conn: ConnId,
+        /// His number.
+        id: ParticipantId,
+        /// His name.
+        name: ParticipantName,
+        /// The room.
+        room: RoomName,
+        /// Those in it now.
+        participants: usize,
+    },
+    /// Someone left a room (and ended it, if he was its last).
+    Left {
+        /// His connection.
+        conn: ConnId,
+        /// His number.
+        id: ParticipantId,
+        /// His name.
+        name: ParticipantName,
+        /// The room.
+        room: RoomName,
+        /// Those in it now.
+        participants: usize,
+        /// Why.
+        reason: ByeReason,
+    },
+    /// A connection was refused before it joined.
+    Refused {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: RejectReason,
+    },
+}
