@@ -253,17 +253,15 @@ pub fn greeting_version(packet: &[u8]) -> Option<u8> {
 /// # Errors
 /// [`EmitError`] if `out` is too small; [`ENCODED_MAX`] bytes are enough for any packet within [`PACKET_MAX`].
 pub fn emit<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EmitError> {
-    let head = framing::headroom(out.len());
-    let room = out.get_mut(head..).ok_or(EmitError)?;
-    let packet_bytes = postcard::to_slice(packet, room)
+    let packet_bytes = postcard::to_slice(packet, out)
         .map_err(|_| EmitError)?
         .len();
-    let (packet, rest) = room.split_at_mut(packet_bytes);
+    let (packet, rest) = out.split_at_mut(packet_bytes);
     let crc = rest
         .first_chunk_mut::<{ framing::CRC_BYTES }>()
         .ok_or(EmitError)?;
     *crc = framing::crc32(packet).to_le_bytes();
-    framing::cobs_encode(out, head, packet_bytes + framing::CRC_BYTES).ok_or(EmitError)
+    framing::cobs_encode(out, packet_bytes + framing::CRC_BYTES).ok_or(EmitError)
 }
 
 /// Reads as it always did, but is copied in one piece, where a list of bytes is written one by one.

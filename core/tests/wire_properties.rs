@@ -70,10 +70,11 @@ proptest! {
     }
 
     #[test]
-    fn a_buffer_one_byte_too_small_is_an_error(packet in server_packet()) {
-        let (stream, _) = through_the_stream(&packet.borrow());
-        let mut out = vec![0; stream.len()];
+    fn a_buffer_that_is_too_small_is_an_error(packet in server_packet()) {
+        let (stream, bytes) = through_the_stream(&packet.borrow());
+        let mut out = vec![0; encoded_len_max(bytes.len())];
         prop_assert_eq!(emit(&packet.borrow(), &mut out), Ok(stream.len()));
+        prop_assert_eq!(&out[..stream.len()], &stream[..]);
         for short in 0..stream.len() {
             prop_assert_eq!(emit(&packet.borrow(), &mut out[..short]), Err(EmitError));
         }

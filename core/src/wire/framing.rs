@@ -26,18 +26,17 @@ pub(crate) fn find_zero(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(0, bytes)
 }
 
-/// Bytes that must be free before what [`cobs_encode`] encodes in a buffer of `buffer_bytes`: as many code bytes as it can ever have
-/// written more than read.
-pub(crate) const fn headroom(buffer_bytes: usize) -> usize {
-    1 + buffer_bytes / RUN_MAX
-}
-
-/// Encodes the `len` bytes of `buffer` after its first `head` (at least [`headroom`]) into its start, and a zero after them.
-/// Gives the bytes written, or `None` if the zero does not fit.
-pub(crate) fn cobs_encode(buffer: &mut [u8], head: usize, len: usize) -> Option<usize> {
+/// Encodes the first `len` bytes of `buffer` in place, and ends them with a zero. Gives the bytes written, or `None` if they do not fit.
+pub(crate) fn cobs_encode(buffer: &mut [u8], len: usize) -> Option<usize> {
+    // The bytes first move out of the way of the code bytes: one at the start, and one after each full run.
+    let head = (1 + len / RUN_MAX + 1).min(buffer.len().checked_sub(len)?);
+    buffer.copy_within(..len, head);
     let end = head + len;
     let (mut read, mut write) = (head, 0);
     loop {
+        if write >= read {
+            return None;
+        }
         let limit = end.min(read + RUN_MAX);
         let run = find_zero(&buffer[read..limit]).unwrap_or(limit - read);
         buffer[write] = run as u8 + 1;
@@ -85,9 +84,8 @@ mod tests {
 
     fn encoded(data: &[u8]) -> Vec<u8> {
         let mut buffer = std::vec![0; data.len() + data.len() / RUN_MAX + 2];
-        let head = headroom(buffer.len());
-        buffer[head..head + data.len()].copy_from_slice(data);
-        let len = cobs_encode(&mut buffer, head, data.len()).unwrap();
+        buffer[..data.len()].copy_from_slice(data);
+        let len = cobs_encode(&mut buffer, data.len()).unwrap();
         buffer.truncate(len);
         buffer
     }
@@ -104,6 +102,15 @@ mod tests {
     fn assert_same(data: &[u8]) {
         let mut bytes = encoded(data);
         assert_eq!(bytes, reference(data));
+        for (room, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
+            let mut exact = std::vec![0; room];
+            exact[..data.len()].copy_from_slice(data);
+            assert_eq!(
+                cobs_encode(&mut exact, data.len()).is_some(),
+                fits,
+                "{room} bytes of room"
+            );
+        }
         bytes.pop();
         let len = cobs_decode(&mut bytes).unwrap();
         assert_eq!(&bytes[..len], data);

@@ -1,0 +1,258 @@
+//! Instructions for one frame of 20 ms (320 samples) through the parts of the core, counted by callgrind: the same number on every run.
+//!
+//! `cargo bench -p talkspurt-core`; the table is in docs/PERFORMANCE.md. Needs `valgrind` and `gungraun-runner`.
+//! The accumulation has a hard limit: the bench fails when a sample of a talker costs more than 1.5 instructions.
+
+use std::hint::black_box;
+
+use gungraun::prelude::*;
+use gungraun::{Callgrind, EventKind};
+use talkspurt_core::codec::{Codec, Encoder};
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::downlink::Downlink;
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::gate::{Gate, GateConfig, GateDecision};
+use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::level::rms;
+use talkspurt_core::mixer::{Accumulator, MixRule, MixState, render};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, ServerPacket, Voice, emit, parse};
+
+const TALKERS: usize = 8;
+const SAMPLES: usize = 320;
+
+/// 1.5 instructions for each sample of each talker.
+const ACCUMULATE_MAX: u64 = (SAMPLES * TALKERS) as u64 * 3 / 2;
+
+/// A voice-like frame: a triangle wave with overtones and noise; another one for each `talker`.
+fn voice(talker: usize) -> Frame {
+    let mut noise = 0x2545_f491u32.wrapping_mul(talker as u32 + 1);
+    let mut frame = Frame::silence(SAMPLES);
+    for (n, sample) in frame.iter_mut().enumerate() {
+        noise ^= noise << 13;
+        noise ^= noise >> 17;
+        noise ^= noise << 5;
+        let triangle = |period: usize, height: i32| {
+            ((n % period) as i32 - period as i32 / 2).abs() * 4 * height / period as i32 - height
+        };
+        let value =
+            triangle(100 + talker * 7, 6_000) + triangle(23, 1_500) + (noise >> 23) as i32 - 256;
+        *sample = value as i16;
+    }
+    frame
+}
+
+fn voices() -> [Frame; TALKERS] {
+    std::array::from_fn(voice)
+}
+
+fn payload(codec: Codec) -> Vec<u8> {
+    let mut encoder = Encoder::new(codec);
+    let mut payload = vec![0; codec.payload_len(SAMPLES)];
+    // The second time the coder has found its step size.
+    for _ in 0..2 {
+        encoder.encode(&voice(0), &mut payload).unwrap();
+    }
+    payload
+}
+
+fn packet(payload: &[u8]) -> Voice<'_> {
+    Voice {
+        seq: Seq(1_000),
+        timestamp_frames: 100_000,
+        terminator: false,
+        payload,
+    }
+}
+
+fn stream(codec: Codec) -> Vec<u8> {
+    let mut out = [0; ENCODED_MAX];
+    let len = emit(&ServerPacket::Voice(packet(&payload(codec))), &mut out).unwrap();
+    out[..len].to_vec()
+}
+
+#[library_benchmark]
+#[bench::frame(voice(0))]
+fn level(frame: Frame) -> u16 {
+    rms(black_box(&frame))
+}
+
+fn open_gate() -> Gate {
+    let mut gate = Gate::new(GateConfig::default_for(FrameDuration::Ms20)).unwrap();
+    for _ in 0..20 {
+        gate.push(3_000);
+    }
+    gate
+}
+
+#[library_benchmark]
+#[bench::open(open_gate())]
+fn gate_push(mut gate: Gate) -> GateDecision {
+    black_box(&mut gate).push(black_box(3_000))
+}
+
+#[library_benchmark]
+#[bench::pcm16(Encoder::new(Codec::Pcm16), voice(0))]
+#[bench::adpcm(Encoder::new(Codec::ImaAdpcm), voice(0))]
+fn encode(mut encoder: Encoder, frame: Frame) -> [u8; 640] {
+    let mut payload = [0; 640];
+    encoder.encode(black_box(&frame), &mut payload).unwrap();
+    payload
+}
+
+#[library_benchmark]
+#[bench::pcm16(Codec::Pcm16, payload(Codec::Pcm16))]
+#[bench::adpcm(Codec::ImaAdpcm, payload(Codec::ImaAdpcm))]
+fn decode(codec: Codec, payload: Vec<u8>) -> Vec<u8> {
+    let mut frame: Frame = Frame::silence(SAMPLES);
+    codec.decode(black_box(&payload), &mut frame).unwrap();
+    black_box(&frame);
+    payload
+}
+
+fn empty_sum() -> Box<Accumulator> {
+    Box::new(Accumulator::new(SAMPLES))
+}
+
+// All that is paid per talker.
+#[library_benchmark]
+#[bench::of_8(
+    args = (empty_sum(), voices()),
+    config = LibraryBenchmarkConfig::default().tool(Callgrind::default().hard_limits([(EventKind::Ir, ACCUMULATE_MAX)]))
+)]
+fn accumulate(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumulator> {
+    for voice in black_box(&voices) {
+        sum.add(voice);
+    }
+    sum
+}
+
+fn full_sum() -> Box<Accumulator> {
+    let mut sum = empty_sum();
+    voices().iter().for_each(|voice| sum.add(voice));
+    sum
+}
+
+// What one talker hears of the seven others, the number of talkers being what it was.
+#[library_benchmark]
+#[bench::mean(full_sum(), voice(0), MixRule::Mean)]
+#[bench::sum(full_sum(), voice(0), MixRule::Sum)]
+fn render_one(sum: Box<Accumulator>, own: Frame, rule: MixRule) -> Box<Accumulator> {
+    let mut out = Frame::silence(SAMPLES);
+    let mut state = MixState::new();
+    render(&sum, Some(black_box(&own)), rule, &mut state, &mut out);
+    black_box(&out);
+    sum
+}
+
+// A room's whole mix-minus: eight talk, and each hears the seven others.
+#[library_benchmark]
+#[bench::of_8(empty_sum(), voices())]
+fn mix_minus(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumulator> {
+    let voices = black_box(&voices);
+    for voice in voices {
+        sum.add(voice);
+    }
+    let mut out = Frame::silence(SAMPLES);
+    for voice in voices {
+        let mut state = MixState::new();
+        render(&sum, Some(voice), MixRule::Mean, &mut state, &mut out);
+        black_box(&out);
+    }
+    sum
+}
+
+#[library_benchmark]
+#[bench::pcm16(payload(Codec::Pcm16))]
+#[bench::adpcm(payload(Codec::ImaAdpcm))]
+fn packet_encode(payload: Vec<u8>) -> Vec<u8> {
+    let mut out = [0; ENCODED_MAX];
+    let voice = packet(black_box(&payload));
+    emit(&ServerPacket::Voice(voice), black_box(&mut out)).unwrap();
+    payload
+}
+
+#[library_benchmark]
+#[bench::pcm16(stream(Codec::Pcm16))]
+#[bench::adpcm(stream(Codec::ImaAdpcm))]
+fn packet_decode(stream: Vec<u8>) -> Vec<u8> {
+    let mut deframer = Deframer::<ENCODED_MAX>::new();
+    let (Feed::Packet(packet), _) = deframer.feed(black_box(&stream)) else {
+        panic!("not a packet")
+    };
+    black_box(parse::<ServerPacket<'_>>(packet)).unwrap();
+    stream
+}
+
+fn talking(codec: Codec) -> Box<Uplink> {
+    let config = UplinkConfig::default_for(codec, FrameDuration::Ms20);
+    let mut uplink = Box::new(Uplink::new(config).unwrap());
+    uplink.push(&voice(0));
+    while uplink.poll_packet(&mut [0; ENCODED_MAX]).is_some() {}
+    uplink
+}
+
+// From a microphone's frame to the bytes on the stream.
+#[library_benchmark]
+#[bench::pcm16(talking(Codec::Pcm16), voice(1))]
+#[bench::adpcm(talking(Codec::ImaAdpcm), voice(1))]
+fn uplink(mut uplink: Box<Uplink>, frame: Frame) -> Box<Uplink> {
+    let mut out = [0; ENCODED_MAX];
+    uplink.push(black_box(&frame));
+    uplink.poll_packet(black_box(&mut out)).unwrap();
+    uplink
+}
+
+fn listening(codec: Codec) -> (Box<Downlink<64>>, Vec<u8>) {
+    let config = JitterConfig::default_for(FrameDuration::Ms20, 0);
+    let downlink = Box::new(Downlink::new(codec, FrameDuration::Ms20, config));
+    (downlink, stream(codec))
+}
+
+// From the bytes on the stream to a frame for the loudspeaker.
+#[library_benchmark]
+#[bench::pcm16(listening(Codec::Pcm16))]
+#[bench::adpcm(listening(Codec::ImaAdpcm))]
+fn downlink((mut downlink, stream): (Box<Downlink<64>>, Vec<u8>)) -> Box<Downlink<64>> {
+    let mut deframer = Deframer::<ENCODED_MAX>::new();
+    let (Feed::Packet(packet), _) = deframer.feed(black_box(&stream)) else {
+        panic!("not a packet")
+    };
+    let Ok(ServerPacket::Voice(voice)) = parse(packet) else {
+        panic!("not voice")
+    };
+    downlink.push(&voice).unwrap();
+    let mut out = Frame::silence(SAMPLES);
+    downlink.pop(black_box(&mut out));
+    downlink
+}
+
+// What a client's packet costs beside its voice: the shortest there is.
+#[library_benchmark]
+#[bench::once(ClientPacket::Ping(7))]
+fn ping_encode(packet: ClientPacket<'static>) -> [u8; 16] {
+    let mut out = [0; 16];
+    emit(black_box(&packet), &mut out).unwrap();
+    out
+}
+
+library_benchmark_group!(
+    name = frame_20_ms,
+    benchmarks = [
+        level,
+        gate_push,
+        encode,
+        decode,
+        accumulate,
+        render_one,
+        mix_minus,
+        packet_encode,
+        packet_decode,
+        ping_encode,
+        uplink,
+        downlink
+    ]
+);
+
+main!(library_benchmark_groups = frame_20_ms);

@@ -1,0 +1,94 @@
+//! What the core must compute, bit for bit, on every machine.
+//!
+//! A [`Scenario`] drives a part of the core with an integer-made voice and writes down all that comes out. What it wrote once lies
+//! in `vectors/`, and is never changed: `cargo test -p talkspurt-golden` compares on a host, `cargo xtask firmware test` on both
+//! boards in QEMU. A scenario that must change gets a new name and a new file (`examples/write_golden.rs`).
+#![no_std]
+#![deny(missing_docs)]
+
+mod adpcm;
+mod gate;
+mod jitter;
+mod level;
+mod mix;
+mod packets;
+pub mod sound;
+mod streams;
+
+/// Where a scenario writes what came out.
+pub type Out<'a> = dyn FnMut(&[u8]) + 'a;
+
+/// One part of the core, driven in one way.
+pub struct Scenario {
+    /// What it is about, and the name of its file in `vectors/`.
+    pub name: &'static str,
+    run: fn(&mut Out<'_>),
+    expected: &'static [u8],
+}
+
+/// Where a scenario's output differs from what it was once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The first byte that differs, or is missing, or too much.
+    pub at: usize,
+    /// How many bytes there should be.
+    pub expected_bytes: usize,
+}
+
+macro_rules! scenarios {
+    ($($name:literal: $run:path,)*) => {
+        /// All scenarios.
+        pub const SCENARIOS: &[Scenario] = &[$(Scenario {
+            name: $name,
+            run: $run,
+            expected: include_bytes!(concat!("../vectors/", $name, ".bin")),
+        },)*];
+    };
+}
+
+scenarios! {
+    "level": level::run,
+    "gate": gate::run,
+    "adpcm": adpcm::run,
+    "mix": mix::run,
+    "packets": packets::run,
+    "deframer": packets::damaged,
+    "jitter": jitter::run,
+    "uplink": streams::uplink,
+    "downlink": streams::downlink,
+}
+
+impl Scenario {
+    /// Runs it; what comes out goes to `out`.
+    pub fn run(&self, out: &mut Out<'_>) {
+        (self.run)(out);
+    }
+
+    /// Whether `vectors/` has nothing for it yet.
+    pub const fn is_new(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// Runs it and compares; gives the bytes compared.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check(&self) -> Result<usize, Difference> {
+        let (mut at, mut differs_at) = (0, None);
+        self.run(&mut |bytes| {
+            let expected = self.expected.get(at..at + bytes.len());
+            if expected != Some(bytes) && differs_at.is_none() {
+                let same = bytes.iter().zip(self.expected.iter().skip(at));
+                differs_at = Some(at + same.take_while(|(a, b)| a == b).count());
+            }
+            at += bytes.len();
+        });
+        match differs_at {
+            None if at == self.expected.len() && at > 0 => Ok(at),
+            at_byte => Err(Difference {
+                at: at_byte.unwrap_or(at.min(self.expected.len())),
+                expected_bytes: self.expected.len(),
+            }),
+        }
+    }
+}

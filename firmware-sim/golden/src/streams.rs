@@ -1,0 +1,113 @@
+//! Layer 4: from samples to the stream, and from a stream with losses to samples.
+
+use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::downlink::{Downlink, Playout};
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, parse};
+
+use crate::Out;
+use crate::gate::code;
+use crate::sound::{Numbers, words};
+
+const FRAME: FrameDuration = FrameDuration::Ms10;
+const FRAMES: u32 = 100;
+
+/// Gate decisions and packets of words with pauses, a mute in the midst of one, and the end.
+pub fn uplink(out: &mut Out<'_>) {
+    for codec in [Codec::ImaAdpcm, Codec::Pcm16] {
+        let mut talker = Talker::new(codec);
+        let frames = if codec == Codec::Pcm16 { 20 } else { FRAMES };
+        for number in 0..frames {
+            if number == 85 || number == 87 {
+                talker.uplink.set_muted(number == 85);
+            }
+            if number + 1 == frames {
+                talker.uplink.finish();
+            }
+            out(&[talker.push(number)]);
+            while let Some(packet) = talker.packet() {
+                out(packet);
+            }
+        }
+    }
+}
+
+/// What is played of that when one packet in nine is lost and the others come in clumps.
+pub fn downlink(out: &mut Out<'_>) {
+    let mut talker = Talker::new(Codec::ImaAdpcm);
+    let mut line = Deframer::<ENCODED_MAX>::new();
+    let mut listener = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
+        Codec::ImaAdpcm,
+        FRAME,
+        JitterConfig::default_for(FRAME, 2),
+    );
+    let mut numbers = Numbers::new(5);
+    let mut frame = Frame::silence(0);
+    for number in 0..FRAMES {
+        talker.push(number);
+        if number % 3 == 2 {
+            while let Some(packet) = talker.packet() {
+                if numbers.below(9) > 0 {
+                    hear(&mut line, &mut listener, packet);
+                }
+            }
+        }
+        let played = match listener.pop(&mut frame) {
+            Playout::Frame { terminator } => 1 + u8::from(terminator),
+            Playout::Concealed => 3,
+            Playout::Silence => 0,
+        };
+        out(&[played]);
+        if played > 0 {
+            for sample in frame.iter() {
+                out(&sample.to_le_bytes());
+            }
+        }
+    }
+}
+
+fn hear(line: &mut Deframer, listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let (feed, rest) = line.feed(bytes);
+        bytes = rest;
+        if let Feed::Packet(packet) = feed
+            && let Ok(ClientPacket::Voice(voice)) = parse(packet)
+        {
+            // A payload of another length would be dropped, and be missed in what is played.
+            let _ = listener.push(&voice);
+        }
+    }
+}
+
+struct Talker {
+    uplink: Uplink,
+    packet: [u8; ENCODED_MAX],
+}
+
+impl Talker {
+    fn new(codec: Codec) -> Self {
+        let mut uplink = Uplink::default_for(codec, FRAME);
+        // The default is good, so this is.
+        let _ = uplink.restart(UplinkConfig::default_for(codec, FRAME));
+        Self {
+            uplink,
+            packet: [0; ENCODED_MAX],
+        }
+    }
+
+    /// The gate's decision on a frame.
+    fn push(&mut self, number: u32) -> u8 {
+        let mut samples = [0; session_frame_samples(FRAME)];
+        words(number, &mut samples);
+        code(self.uplink.push(&samples))
+    }
+
+    fn packet(&mut self) -> Option<&[u8]> {
+        let len = self.uplink.poll_packet(&mut self.packet)?;
+        Some(&self.packet[..len])
+    }
+}
