@@ -10,6 +10,7 @@ use talkspurt_core::codec::Codec;
 use talkspurt_core::frame::FrameDuration;
 
 use crate::marker::ROOMS_MAX;
+use crate::pinning::Processors;
 use crate::plan::Plan;
 
 /// Loads a Talkspurt server and states what it costs.
@@ -67,6 +68,9 @@ pub struct Cli {
     /// Do not measure the floor
     #[arg(long)]
     no_floor: bool,
+    /// Keep server and floor on one processor and this process on another
+    #[arg(long, conflicts_with = "connect")]
+    pin: bool,
     /// What talkers' phases are drawn from; equal seeds make equal loads
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -128,6 +132,8 @@ pub struct Order {
     pub server: ServerChoice,
     /// Whether to measure the floor, too.
     pub with_floor: bool,
+    /// Where the processes are kept, if they are.
+    pub processors: Option<Processors>,
 }
 
 /// The server to measure.
@@ -167,6 +173,7 @@ impl Cli {
             rounds: self.rounds,
             server,
             with_floor: !self.no_floor && plan.talkers > 0,
+            processors: self.pin.then(Processors::choose).transpose()?,
         })
     }
 

@@ -271,6 +271,27 @@ impl Generator {
 
     /// Does what is due, then waits for input, for the next deadline or for `end`.
     fn step(&mut self, end: Instant) -> Result<()> {
+        self.do_what_is_due()?;
+        let next = self.timers.peek().map_or(end, |t| t.0.0.min(end));
+        let timeout = timespec(next.since(self.now()).into());
+        let mut events = std::mem::take(&mut self.events);
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready_at = self.now();
+        for event in events.drain(..) {
+            let participant = event.data.u64() as usize;
+            self.handle_event(participant, event.flags, ready_at)
+                .with_context(|| describe(participant))?;
+            // A whole room is heard from at once: its talkers must not wait until all of it is read.
+            self.do_what_is_due()?;
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    fn do_what_is_due(&mut self) -> Result<()> {
         let now = self.now();
         while let Some(Reverse((due, participant, timer))) =
             self.timers.peek().copied().filter(|t| t.0.0 <= now)
@@ -287,40 +308,34 @@ impl Generator {
                 }
             }
         }
-        let next = self.timers.peek().map_or(end, |t| t.0.0.min(end));
-        let timeout = timespec(next.since(self.now()).into());
-        let mut events = std::mem::take(&mut self.events);
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in events.drain(..) {
-            let participant = event.data.u64() as usize;
-            self.handle_event(participant, event.flags)
-                .with_context(|| describe(participant))?;
-        }
-        self.events = events;
         Ok(())
     }
 
-    fn handle_event(&mut self, participant: usize, flags: EventFlags) -> Result<()> {
-        // Taken before reading: what this read brings has arrived by now, or within the read itself.
+    fn handle_event(
+        &mut self,
+        participant: usize,
+        flags: EventFlags,
+        ready_at: Instant,
+    ) -> Result<()> {
         let now = self.now();
         let peer = &mut self.peers[participant];
         if flags.contains(EventFlags::OUT) {
             peer.flush()?;
         }
         let was_joined = peer.is_joined();
-        let ledger = &mut self.ledger;
         let (codec, samples) = (self.plan.codec, session_frame_samples(self.plan.frame));
         let talkers = self.plan.heard_by(participant) as u16;
-        peer.read(now, &mut self.buffer, |voice| {
-            if let Some(ledger) = ledger
-                && let Some(mark) = mark_in(voice, codec, samples, talkers)
-            {
-                ledger.hear(participant, mark, now);
-            }
+        let mut marks = Vec::new();
+        let packets = peer.read(now, &mut self.buffer, |voice| {
+            marks.extend(mark_in(voice, codec, samples, talkers));
         })?;
+        // A lone packet is the one that made the connection ready; of several, the later ones may have come since.
+        let heard_at = if packets == 1 { ready_at } else { now };
+        if let Some(ledger) = &mut self.ledger {
+            marks
+                .into_iter()
+                .for_each(|mark| ledger.hear(participant, mark, heard_at));
+        }
         if peer.is_closed() {
             epoll::delete(&self.epoll, &*peer)?;
             return Ok(());

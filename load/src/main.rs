@@ -6,7 +6,7 @@
 //! | [`marker`], [`ledger`] | the marked frames: their samples; which were sent, who has heard which, how late |
 //! | [`peer`], [`generator`] | the participants on their sockets; the one loop that paces them all |
 //! | [`floor`] | the bare server to compare with |
-//! | [`service`], [`procfs`] | the processes under load; what the operating system says they use |
+//! | [`service`], [`pinning`], [`procfs`] | the processes under load; where they run; what the operating system says they use |
 //! | [`round`], [`percentile`], [`targets`], [`report`] | one measurement; many of them in a few figures; what they must be; how they are told |
 //!
 //! Linux only: it reads `/proc` and sleeps in `epoll`.
@@ -25,6 +25,7 @@ mod ledger;
 mod marker;
 mod peer;
 mod percentile;
+mod pinning;
 mod plan;
 mod procfs;
 mod report;

@@ -83,7 +83,7 @@ impl Peer {
         })
     }
 
-    /// Reads once; gives each frame of voice to `on_voice`.
+    /// Reads once; gives each frame of voice to `on_voice`, and returns how many packets came.
     ///
     /// # Errors
     /// The connection or the session is over.
@@ -92,27 +92,28 @@ impl Peer {
         now: Instant,
         buffer: &mut [u8],
         on_voice: impl FnMut(&Voice<'_>),
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let count = match self.stream.read(buffer) {
             Ok(0) if self.leaving => {
                 self.closed = true;
-                return Ok(());
+                return Ok(0);
             }
             Ok(0) => bail!("the server has closed the connection"),
             Ok(count) if self.leaving => {
                 self.traffic.received_bytes += count as u64;
-                return Ok(());
+                return Ok(0);
             }
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error.into()),
         };
         self.traffic.received_bytes += count as u64;
-        if let Some(session) = &mut self.session {
-            session.take(now, &buffer[..count], on_voice)?;
-            self.flush_session()?;
-        }
-        Ok(())
+        let Some(session) = &mut self.session else {
+            return Ok(0);
+        };
+        let packets = session.take(now, &buffer[..count], on_voice)?;
+        self.flush_session()?;
+        Ok(packets)
     }
 
     /// Sends a voice packet; `false`, and nothing is sent, while older bytes still wait.
@@ -225,7 +226,8 @@ impl Session {
         now: Instant,
         bytes: &[u8],
         mut on_voice: impl FnMut(&Voice<'_>),
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let mut packets = 0;
         let mut rest = bytes;
         while !rest.is_empty() {
             let (feed, left) = self.deframer.feed(rest);
@@ -233,6 +235,7 @@ impl Session {
             match feed {
                 Feed::NeedMore => {}
                 Feed::Packet(packet) => {
+                    packets += 1;
                     if let Some(voice) = self.state.handle_input(now, packet) {
                         on_voice(&voice);
                     }
@@ -241,7 +244,7 @@ impl Session {
                 Feed::Bad { reason, .. } => bail!("the server sent damaged bytes: {reason:?}"),
             }
         }
-        Ok(())
+        Ok(packets)
     }
 
     fn take_events(&mut self) -> Result<()> {

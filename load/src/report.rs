@@ -37,6 +37,7 @@ struct Load {
     seconds: f64,
     rounds: u32,
     seed: u64,
+    pinned: bool,
 }
 
 /// The figures over all rounds: medians of CPU and memory, percentiles of all delays together.
@@ -151,6 +152,7 @@ impl Load {
             seconds: order.span.as_secs_f64(),
             rounds: order.rounds,
             seed: plan.seed,
+            pinned: order.processors.is_some(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::cli::{Order, ServerChoice};
 use crate::generator::{Generator, Opposite};
 use crate::ledger::Found;
 use crate::percentile::percentile;
+use crate::pinning::pin;
 use crate::plan::Plan;
 use crate::procfs;
 use crate::service::Service;
@@ -58,6 +59,9 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
     if let ServerChoice::Running { .. } = order.server {
         plan.frame = announced_frame(order)?;
     }
+    if let Some(processors) = order.processors {
+        pin(None, processors.generator)?;
+    }
     let mut rounds = Rounds::default();
     for number in 1..=order.rounds {
         // Other phases in each round, the same for both.
@@ -68,7 +72,7 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         rounds.server.push(round);
         drop(server);
         if order.with_floor {
-            let floor = Service::floor(plan.frame)?;
+            let floor = Service::floor(plan.frame, order.processors)?;
             let round = measure(plan, order.span, Opposite::Floor, &floor).context("the floor")?;
             report_progress("floor", number, order.rounds, &round);
             rounds.floor.push(round);

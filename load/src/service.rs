@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use talkspurt_core::frame::FrameDuration;
 
 use crate::cli::{Order, ServerChoice};
+use crate::pinning::{Processors, pin};
 
 /// How long a process may take to end after SIGTERM: what the server promises, and a second of grace.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -46,7 +47,7 @@ impl Service {
                 if std::env::var_os("RUST_LOG").is_none() {
                     command.env("RUST_LOG", "warn");
                 }
-                Self::start(command, order.plan.frame)
+                Self::start(command, order.plan.frame, order.processors)
             }
         }
     }
@@ -55,13 +56,17 @@ impl Service {
     ///
     /// # Errors
     /// It does not start.
-    pub fn floor(frame: FrameDuration) -> Result<Self> {
+    pub fn floor(frame: FrameDuration, processors: Option<Processors>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("floor-server");
-        Self::start(command, frame)
+        Self::start(command, frame, processors)
     }
 
-    fn start(mut command: Command, frame: FrameDuration) -> Result<Self> {
+    fn start(
+        mut command: Command,
+        frame: FrameDuration,
+        processors: Option<Processors>,
+    ) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         command
             .args(["--listen", "127.0.0.1:0", "--frame-ms"])
@@ -80,6 +85,9 @@ impl Service {
         };
         let stdout = BufReader::new(stdout.context("no stdout")?);
         service.address = announced(stdout).with_context(|| format!("{name} does not listen"))?;
+        if let Some(processors) = processors {
+            pin(Pid::from_raw(service.pid as i32), processors.service)?;
+        }
         Ok(service)
     }
 }
