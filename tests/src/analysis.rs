@@ -140,6 +140,20 @@ pub fn speech_pieces(sound: &[i16], open_rms: f64) -> Vec<Range<usize>> {
     pieces
 }
 
+/// As [`speech_pieces`], cut into parts of at most `longest` samples: a delay that changes in the midst of a sentence then
+/// spoils one part only. Parts shorter than half of that are left out.
+pub fn speech_parts(sound: &[i16], open_rms: f64, longest: usize) -> Vec<Range<usize>> {
+    let parts = speech_pieces(sound, open_rms)
+        .into_iter()
+        .flat_map(|piece| {
+            let end = piece.end;
+            piece
+                .step_by(longest)
+                .map(move |start| start..(start + longest).min(end))
+        });
+    parts.filter(|part| part.len() >= longest / 2).collect()
+}
+
 /// Root mean square of `sound`, 0 for an empty one.
 pub fn rms(sound: &[i16]) -> f64 {
     if sound.is_empty() {
@@ -319,6 +333,17 @@ mod tests {
         assert_eq!((hearing.pieces, hearing.shift), (2, 777));
         assert!(hearing.worst_similarity > 0.999, "{hearing:?}");
         assert_eq!(hear(&spoken, &[], &spoken), None);
+    }
+
+    #[test]
+    fn parts_make_up_the_pieces() {
+        let spoken = noise(1, samples(1_240));
+        let parts = speech_parts(&spoken, 300.0, samples(400));
+        assert_eq!(
+            parts,
+            [0, 400, 800].map(|ms| samples(ms)..samples(ms + 400)),
+            "40 ms are too short to be found"
+        );
     }
 
     #[test]

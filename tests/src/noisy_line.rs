@@ -1,6 +1,7 @@
 //! A serial line with noise on it: a pump between a node's pseudo-terminal and another one, which damages bytes as it is told.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
+use rustix::fs::{Mode, OFlags};
 use serialport::{SerialPort, TTYPort};
 
 /// The line. Ends when dropped.
@@ -17,7 +19,7 @@ pub struct NoisyLine {
     shared: Arc<Shared>,
     pumps: Vec<JoinHandle<()>>,
     /// Kept open so that the line outlives a bridge that opens and closes the far end.
-    _far_end: TTYPort,
+    _far_end: OwnedFd,
 }
 
 #[derive(Default)]
@@ -38,10 +40,13 @@ impl NoisyLine {
             .timeout(READ_TIMEOUT)
             .open_native()
             .with_context(|| format!("cannot open {node}"))?;
-        let (mut inner, mut far_end) = TTYPort::pair().context("cannot make a pseudo-terminal")?;
+        let (mut inner, far_end) = TTYPort::pair().context("cannot make a pseudo-terminal")?;
         inner.set_timeout(READ_TIMEOUT)?;
-        far_end.set_exclusive(false)?;
         let path = far_end.name().context("a pseudo-terminal has a path")?;
+        // As a serial port it would be locked against the bridge; it must be open again before it is closed.
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let kept_open = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
+        drop(far_end);
         let shared = Arc::new(Shared::default());
         let pump = |from: &TTYPort, to: &TTYPort, seed: u64| -> Result<JoinHandle<()>> {
             let (from, to) = (from.try_clone_native()?, to.try_clone_native()?);
@@ -55,7 +60,7 @@ impl NoisyLine {
             path,
             shared,
             pumps,
-            _far_end: far_end,
+            _far_end: kept_open,
         })
     }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use talkspurt_tests::analysis::{hear, speech_pieces};
+use talkspurt_tests::analysis::{hear, speech_parts};
 use talkspurt_tests::noisy_line::NoisyLine;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs::{Node, bridge};
@@ -127,7 +127,7 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
         ("node", &desk_talk, &node_heard),
     ] {
         for (when, sentence) in [("before", &talk.clean), ("after", &talk.after)] {
-            let pieces = speech_pieces(sentence, 300.0);
+            let pieces = speech_parts(sentence, 300.0, samples(500));
             let hearing = hear(sentence, &pieces, heard).context("a sentence has pieces")?;
             println!("{who} heard the sentence {when} the noise: {hearing:?}");
             assert!(

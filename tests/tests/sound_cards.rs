@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use talkspurt_tests::analysis::{hear, speech_pieces};
+use talkspurt_tests::analysis::{hear, speech_parts};
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs::{self, Server};
 use talkspurt_tests::speech::{UNRELATED, sentence, speak};
@@ -59,7 +59,7 @@ fn similarity(
     thread::sleep(Duration::from_millis(1_500));
     recorder.terminate()?;
     recorder.wait(SOON)?;
-    let pieces = speech_pieces(&spoken, 300.0);
+    let pieces = speech_parts(&spoken, 300.0, wav::samples(500));
     let hearing = hear(&spoken, &pieces, &wav::read(&hears)?).context("speech has pieces")?;
     println!("{listener} heard {speaker}: {hearing:?}");
     Ok(hearing.similarity)

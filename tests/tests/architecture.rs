@@ -1,0 +1,317 @@
+//! What must be absent, held by tests: the invariants of docs/ARCHITECTURE.md, read off the sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests stand in the workspace")
+        .to_owned()
+}
+
+/// Every Rust file below `folder` of the workspace, by its path from the root.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() && path.file_name().is_some_and(|n| n != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path
+                    .strip_prefix(root())
+                    .expect("below the root")
+                    .display()
+                    .to_string();
+                found.push((name, fs::read_to_string(&path).expect("a readable source")));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has sources");
+    found
+}
+
+/// The lines of a file that are code of the program: no comments, and nothing from its test module on.
+fn code(source: &str) -> impl Iterator<Item = &str> {
+    let end = source.find("#[cfg(test)]\nmod ").unwrap_or(source.len());
+    source[..end]
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+}
+
+fn offenders(folder: &str, allowed: &[&str], words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, source) in sources(folder) {
+        if allowed.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        for line in code(&source).filter(|line| words.iter().any(|word| line.contains(word))) {
+            found.push(format!("{name}: {line}"));
+        }
+    }
+    found
+}
+
+/// The modules of the core in their order in docs/ARCHITECTURE.md.
+fn modules() -> Vec<String> {
+    let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("the map");
+    let rows = map.lines().filter_map(|line| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let _layer: u8 = cells.next()?.parse().ok()?;
+        Some(cells.next()?.trim_matches('`').to_owned())
+    });
+    let modules: Vec<_> = rows.collect();
+    assert_eq!(
+        modules.len(),
+        13,
+        "the map lists the core's modules: {modules:?}"
+    );
+    modules
+}
+
+fn module_of(file: &str) -> &str {
+    let path = file.trim_start_matches("core/src/").trim_end_matches(".rs");
+    path.split('/').next().expect("a path has a first part")
+}
+
+/// The modules of the core that a line names.
+fn modules_named<'a>(line: &str, modules: &'a [String]) -> impl Iterator<Item = &'a String> {
+    modules
+        .iter()
+        .filter(move |module| line.contains(&format!("crate::{module}::")))
+}
+
+#[test]
+fn core_modules_use_only_what_stands_above() {
+    let modules = modules();
+    let place = |module: &str| modules.iter().position(|other| other == module);
+    let mut uses = 0;
+    for (file, source) in sources("core/src")
+        .iter()
+        .filter(|(file, _)| file != "core/src/lib.rs")
+    {
+        let module = module_of(file);
+        let own = place(module).unwrap_or_else(|| panic!("{file} is not on the map"));
+        for line in code(source) {
+            for used in modules_named(line, &modules).filter(|used| *used != module) {
+                uses += 1;
+                assert!(
+                    place(used) < Some(own),
+                    "{file} uses {used}, which stands below {module}: {line}"
+                );
+            }
+        }
+    }
+    assert!(uses > 10, "the check sees the uses");
+}
+
+#[test]
+fn only_layer_four_joins_wire_and_audio() {
+    let modules = modules();
+    for (file, source) in sources("core/src") {
+        let forbidden: &[&str] = match module_of(&file) {
+            "gate" | "mixer" | "jitter" => &["wire", "deframer", "session"],
+            "wire" | "deframer" | "session" => &["gate", "mixer", "jitter"],
+            _ => continue,
+        };
+        for line in code(&source) {
+            let met = modules_named(line, &modules).find(|used| forbidden.contains(&used.as_str()));
+            assert_eq!(met, None, "{file}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_core_is_no_std_without_alloc_or_clock() {
+    let words = [
+        "std::",
+        "extern crate alloc",
+        "alloc::",
+        "Instant::now",
+        "f32",
+        "f64",
+    ];
+    assert_eq!(offenders("core/src", &[], &words), [""; 0]);
+    let lib = fs::read_to_string(root().join("core/src/lib.rs")).expect("the core");
+    assert!(
+        lib.contains("#![no_std]")
+            && lib.contains("forbid(unsafe_code)")
+            && lib.contains("#![deny(missing_docs)]")
+    );
+}
+
+#[test]
+fn programs_depend_on_the_core_only() {
+    let programs = [
+        "talkspurt-server",
+        "talkspurt-client",
+        "talkspurt-node",
+        "talkspurt-load",
+    ];
+    let mut seen = 0;
+    for package in metadata()["packages"].as_array().expect("packages") {
+        if !programs.contains(&package["name"].as_str().expect("a name")) {
+            continue;
+        }
+        seen += 1;
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let name = dependency["name"].as_str().expect("a name");
+            let ours = name.starts_with("talkspurt-") && dependency["kind"].is_null();
+            assert!(
+                !ours || name == "talkspurt-core",
+                "{} depends on {name}",
+                package["name"]
+            );
+        }
+    }
+    assert_eq!(seen, programs.len());
+}
+
+#[test]
+fn only_device_knows_cpal() {
+    assert_eq!(
+        offenders(
+            "host-client/src",
+            &["host-client/src/device"],
+            &["cpal::", "use cpal"]
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn the_servers_pure_part_has_no_socket_and_no_clock() {
+    let shell = [
+        "net", "http", "ticker", "server", "health", "shutdown", "main", "metrics", "config",
+    ]
+    .map(|module| format!("host-server/src/{module}"));
+    let shell: Vec<&str> = shell.iter().map(String::as_str).collect();
+    let words = [
+        "tokio::",
+        "TcpListener",
+        "TcpStream",
+        "socket2::",
+        "Instant::now",
+        "SystemTime",
+        "std::thread",
+    ];
+    assert_eq!(offenders("host-server/src", &shell, &words), [""; 0]);
+    let clock = offenders(
+        "host-server/src",
+        &["host-server/src/ticker"],
+        &["Instant::now", "SystemTime::now"],
+    );
+    assert_eq!(clock, [""; 0], "only the ticker reads the clock");
+}
+
+#[test]
+fn the_bridge_knows_no_packet() {
+    assert_eq!(
+        offenders(
+            "firmware-sim/src/bridge",
+            &[],
+            &["talkspurt_core", "Deframer", "postcard"]
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn unsafe_code_is_named_here() {
+    let known: BTreeSet<&str> = BTreeSet::from([]);
+    for folder in [
+        "core",
+        "host-server",
+        "host-client",
+        "firmware-sim/src",
+        "load",
+        "tests",
+        "xtask",
+    ] {
+        for (file, source) in sources(folder) {
+            let allows = ["allow", "expect"]
+                .iter()
+                .any(|level| source.contains(&format!("{level}(unsafe_{})", "code")));
+            assert_eq!(
+                allows,
+                known.contains(file.as_str()),
+                "{file}: allows unsafe code, or does so no longer"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_dependency_is_justified() {
+    let document =
+        fs::read_to_string(root().join("docs/DEPENDENCIES.md")).expect("docs/DEPENDENCIES.md");
+    let justified: BTreeSet<String> = document
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("| `")?
+                .split_once('`')
+                .map(|(name, _)| name.to_owned())
+        })
+        .collect();
+    let mut used = BTreeSet::new();
+    for package in metadata()["packages"].as_array().expect("packages") {
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let name = dependency["name"].as_str().expect("a name");
+            if dependency["path"].is_null() {
+                used.insert(name.to_owned());
+            }
+        }
+    }
+    assert_eq!(
+        justified.difference(&used).collect::<Vec<_>>(),
+        [""; 0],
+        "justified but not used"
+    );
+    assert_eq!(
+        used.difference(&justified).collect::<Vec<_>>(),
+        [""; 0],
+        "used but not justified"
+    );
+}
+
+#[test]
+fn files_are_short() {
+    let folders = [
+        "core",
+        "host-server",
+        "host-client",
+        "firmware-sim",
+        "load",
+        "tests",
+        "xtask",
+    ];
+    let long: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .map(|(file, source)| (source.lines().count(), file))
+        .filter(|(lines, _)| *lines > 400)
+        .map(|(lines, file)| format!("{file}: {lines} lines"))
+        .collect();
+    assert_eq!(long, [""; 0], "files with more than one subject");
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
+}
