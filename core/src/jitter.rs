@@ -14,8 +14,10 @@
 
 use crate::seq::Seq;
 
+use crate::jitter::margin::Margin;
 pub use crate::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 
+mod margin;
 mod report;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +49,10 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     next: Seq,
     /// The timestamp of the last item that was popped; tells, between talkspurts, what is late. `None` before the first.
     played_timestamp: Option<u32>,
-    target_frames: u16,
+    margin: Margin,
     underruns_in_a_row: u16,
-    pops_since_underrun: u16,
-    window_pops: u16,
-    window_least_waiting: u16,
-    windows_overdue: u8,
     stats: JitterStats,
 }
-
-/// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
-const OVERDUE_WINDOWS: u8 = 3;
 
 impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     const POWER_OF_TWO: () = assert!(
@@ -75,12 +70,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             phase: Phase::Idle,
             next: Seq(0),
             played_timestamp: None,
-            target_frames: config.target_frames,
+            margin: Margin::new(&config),
             underruns_in_a_row: 0,
-            pops_since_underrun: 0,
-            window_pops: 0,
-            window_least_waiting: u16::MAX,
-            windows_overdue: 0,
             stats: JitterStats {
                 late: 0,
                 lost: 0,
@@ -103,12 +94,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             phase,
             next,
             played_timestamp,
-            target_frames,
+            margin,
             underruns_in_a_row,
-            pops_since_underrun,
-            window_pops,
-            window_least_waiting,
-            windows_overdue,
             stats,
         } = self;
         *own_config = config;
@@ -116,12 +103,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         *phase = Phase::Idle;
         *next = Seq(0);
         *played_timestamp = None;
-        *target_frames = config.target_frames;
+        *margin = Margin::new(&config);
         *underruns_in_a_row = 0;
-        *pops_since_underrun = 0;
-        *window_pops = 0;
-        *window_least_waiting = u16::MAX;
-        *windows_overdue = 0;
         *stats = JitterStats::default();
     }
 
@@ -177,8 +160,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited) => {
-                if self.queued <= self.target_frames
-                    && waited < self.target_frames
+                if self.queued <= self.margin.target_frames()
+                    && waited < self.margin.target_frames()
                     && !self.terminator_is_queued()
                 {
                     self.phase = Phase::Filling(waited + 1);
@@ -195,7 +178,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.jump_long_gap();
         match self.take_next() {
             Some(slot) => {
-                self.count_waiting();
+                self.margin.taken(self.queued, &self.config);
                 self.played(slot)
             }
             None => {
@@ -210,11 +193,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     pub fn shrink_due(&self) -> Shrink {
         let next_is_droppable =
             matches!(&self.slots[Self::index(self.next)], Some(slot) if !slot.terminator);
-        match self.windows_overdue {
-            0 => Shrink::No,
-            _ if self.phase != Phase::Playing || !next_is_droppable => Shrink::No,
-            n if n < OVERDUE_WINDOWS => Shrink::WhenQuiet,
-            _ => Shrink::Now,
+        if self.phase == Phase::Playing && next_is_droppable {
+            self.margin.shrink_due()
+        } else {
+            Shrink::No
         }
     }
 
@@ -226,7 +208,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
         let slot = self.take_next()?;
         self.stats.skipped = self.stats.skipped.wrapping_add(1);
-        self.restart_window();
+        self.margin.restart_window();
         match self.played(slot) {
             Pop::Item(item, _) => Some(item),
             _ => None,
@@ -245,7 +227,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     /// The margin now aimed at, in frames.
     pub const fn target_frames(&self) -> u16 {
-        self.target_frames
+        self.margin.target_frames()
     }
 
     /// What has happened so far.
@@ -273,12 +255,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.phase = Phase::Filling(0);
         self.next = seq;
         self.underruns_in_a_row = 0;
-        self.restart_window();
+        self.margin.restart_window();
     }
 
     fn end_talkspurt(&mut self) {
         self.phase = Phase::Idle;
-        self.restart_window();
+        self.margin.restart_window();
     }
 
     /// While filling: whether the span from `seq` to the newest item still fits the buffer.
@@ -368,48 +350,13 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             self.end_talkspurt();
             return Pop::Silence;
         }
-        if self.underruns_in_a_row == 1 {
-            let most = self.config.target_max_frames.min(SLOTS as u16 / 2);
-            self.target_frames = (self.target_frames + 1).min(most.max(self.config.target_frames));
-        }
-        self.pops_since_underrun = 0;
-        self.restart_window();
+        self.margin
+            .underrun(self.underruns_in_a_row == 1, &self.config, SLOTS as u16);
         self.stats.concealed = self.stats.concealed.wrapping_add(1);
         Pop::Underrun
     }
 
-    /// After an item was taken: notes how many wait behind it, and judges full windows.
-    fn count_waiting(&mut self) {
-        self.pops_since_underrun = self.pops_since_underrun.saturating_add(1);
-        if self.pops_since_underrun >= self.config.decay_window_frames {
-            self.pops_since_underrun = 0;
-            self.target_frames = self
-                .target_frames
-                .saturating_sub(1)
-                .max(self.config.target_frames);
-        }
-        self.window_pops += 1;
-        self.window_least_waiting = self.window_least_waiting.min(self.queued);
-        let surplus = self.window_least_waiting.saturating_sub(self.target_frames);
-        let window = self.config.shrink_window_frames / surplus.max(1);
-        if self.window_pops >= window {
-            self.windows_overdue = if surplus == 0 {
-                0
-            } else {
-                self.windows_overdue.saturating_add(1)
-            };
-            self.window_pops = 0;
-            self.window_least_waiting = u16::MAX;
-        }
-    }
-
     fn count_lost(&mut self, items: u16) {
         self.stats.lost = self.stats.lost.wrapping_add(u32::from(items));
-    }
-
-    fn restart_window(&mut self) {
-        self.window_pops = 0;
-        self.window_least_waiting = u16::MAX;
-        self.windows_overdue = 0;
     }
 }

@@ -8,6 +8,10 @@ use core::cmp::Ordering;
 
 use crate::frame::{FRAME_SAMPLES_MAX, Frame};
 
+use divide::{divide, divide_ramped};
+
+mod divide;
+
 /// A fixed-point factor for samples, in Q12: 4096 is unity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -210,47 +214,6 @@ fn finish<I: Iterator<Item = i32>>(
     }
 }
 
-/// The most talkers whose mean is taken by a multiplication.
-const EXACT_DIVISOR_MAX: u16 = (1 << 15) - 1;
-
-/// Divides by multiplying with a reciprocal of 32 bits, which is many times cheaper, and exact (Granlund and Montgomery 1994).
-///
-/// With 2^e <= divisor < 2^(e+1) the reciprocal is floor(2^(31+e) / divisor) + 1, at most 2^31 + 1. It is too large by less than one
-/// part in 2^(31+e), and a sum is at most 2^15 * divisor, so the quotient is too large by less than 2^15 * 2^(e+1) / 2^(31+e)
-/// = 2^-15: less than the distance to the next integer, 1 / divisor.
-fn divide(sums: impl Iterator<Item = i32>, divisor: u16, out: &mut [i16]) {
-    if divisor > EXACT_DIVISOR_MAX {
-        out.iter_mut()
-            .zip(sums)
-            .for_each(|(out, sum)| *out = (sum / i32::from(divisor)) as i16);
-        return;
-    }
-    let bits = 31 + divisor.ilog2();
-    let factor = ((1 << bits) / u64::from(divisor)) as u32 + 1;
-    for (out, sum) in out.iter_mut().zip(sums) {
-        let magnitude = ((u64::from(sum.unsigned_abs()) * u64::from(factor)) >> bits) as i32;
-        *out = (if sum < 0 { -magnitude } else { magnitude }) as i16;
-    }
-}
-
-/// Bits after the point in a ramp of reciprocals.
-const RECIPROCAL_BITS: u32 = 36;
-
-const fn reciprocal(divisor: u16) -> u64 {
-    (1 << RECIPROCAL_BITS) / divisor as u64 + 1
-}
-
-fn divide_ramped(sums: impl Iterator<Item = i32>, before: u16, after: u16, out: &mut [i16]) {
-    let from = reciprocal(before).cast_signed();
-    let step = (reciprocal(after).cast_signed() - from) / out.len().max(1) as i64;
-    let mut factor = from;
-    for (out, sum) in out.iter_mut().zip(sums) {
-        factor += step;
-        // 24 of the factor's 36 bits: with a sum of up to 31 bits the product stays within 64.
-        *out = saturate((i64::from(sum) * (factor >> (RECIPROCAL_BITS - 24))) >> 24);
-    }
-}
-
 const UNITY_Q15: u16 = 1 << 15;
 /// Samples over which the limiter ducks: 2 ms at 16 kHz, short enough to catch a plosive, long enough not to click.
 const ATTACK_SAMPLES: usize = 32;
@@ -307,31 +270,6 @@ mod tests {
         let mut out = Frame::silence(0);
         render(&talkers, own, rule, state, &mut out);
         out.to_vec()
-    }
-
-    #[test]
-    fn division_by_reciprocal_is_exact() {
-        for divisor in 1..=EXACT_DIVISOR_MAX {
-            let most = i32::from(divisor) * 32_767;
-            let edges = (0..64).flat_map(|k| {
-                let multiple = most / 64 * k / i32::from(divisor) * i32::from(divisor);
-                [multiple - 1, multiple, multiple + 1]
-            });
-            for sum in edges
-                .chain([most, -most - i32::from(divisor)])
-                .filter(|s| s.abs() <= most + i32::from(divisor))
-            {
-                for sum in [sum, -sum].into_iter().filter(|s| *s <= most) {
-                    let mut out = [0];
-                    divide([sum].into_iter(), divisor, &mut out);
-                    assert_eq!(
-                        i32::from(out[0]),
-                        sum / i32::from(divisor),
-                        "{sum} / {divisor}"
-                    );
-                }
-            }
-        }
     }
 
     #[test]

@@ -10,11 +10,13 @@
 //! ```
 
 pub use client::ClientSession;
+pub use hello::HelloRequest;
 pub use join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
-pub use server::{HelloRequest, ServerEvent, ServerSession, ServerSessionConfig};
+pub use server::{ServerEvent, ServerSession, ServerSessionConfig};
 
 mod budget;
 mod client;
+mod hello;
 mod join;
 mod server;
 

@@ -2,17 +2,15 @@
 
 use core::fmt::Write as _;
 
-use heapless::{Deque, String, Vec};
+use heapless::{Deque, String};
 
-use super::SESSION_RATE;
 use super::budget::Budget;
-use crate::codec::Codec;
+use super::hello::{HelloRequest, Refusal, check_hello};
 use crate::frame::FrameDuration;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    ByeReason, CREDENTIALS_BYTES_MAX, ClientPacket, Hello, NameError, PROTOCOL_VERSION,
-    ParticipantName, REJECT_TEXT_BYTES_MAX, RejectReason, RoomName, ServerPacket, Voice, emit,
-    greeting_version, parse,
+    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, REJECT_TEXT_BYTES_MAX, RejectReason,
+    ServerPacket, Voice, emit, greeting_version, parse,
 };
 
 /// How patient a server is with one connection.
@@ -25,22 +23,6 @@ pub struct ServerSessionConfig {
     pub idle_timeout: Duration,
     /// The frame duration of the server's sessions: what a client may send follows from it.
     pub frame: FrameDuration,
-}
-
-/// A Hello whose names and offers have been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct HelloRequest {
-    /// The room that he wants to join.
-    pub room: RoomName,
-    /// The name that he wants to have.
-    pub name: ParticipantName,
-    /// The codec of his that this build knows and he likes best.
-    pub codec: Codec,
-    /// Whether he joins muted.
-    pub muted: bool,
-    /// What proves that he may.
-    pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX>,
 }
 
 /// What happened.
@@ -332,72 +314,4 @@ impl core::fmt::Write for CutText<'_> {
             .try_for_each(|character| self.0.push(character))
             .map_err(|_| core::fmt::Error)
     }
-}
-
-/// What to tell a client whose Hello cannot be granted, whatever the caller thinks of it.
-#[derive(Debug)]
-enum Refusal {
-    Version(u8),
-    Room(NameError),
-    Name(NameError),
-    Codecs,
-    Rates,
-    Credentials,
-}
-
-impl Refusal {
-    const fn reason(&self) -> RejectReason {
-        match self {
-            Self::Version(_) => RejectReason::Version,
-            Self::Room(_) => RejectReason::BadRoom,
-            Self::Name(_) => RejectReason::BadName,
-            Self::Codecs => RejectReason::NoCommonCodec,
-            Self::Rates => RejectReason::NoCommonRate,
-            Self::Credentials => RejectReason::BadCredentials,
-        }
-    }
-}
-
-impl core::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Version(theirs) => write!(
-                f,
-                "this server speaks protocol version {PROTOCOL_VERSION}, not {theirs}"
-            ),
-            Self::Room(error) => write!(f, "the room's name {error}: choose another"),
-            Self::Name(error) => write!(f, "the name {error}: choose another"),
-            Self::Codecs => f.write_str(
-                "this server knows the codecs pcm16 (0) and adpcm (1): offer one of them",
-            ),
-            Self::Rates => write!(
-                f,
-                "this server runs at {} Hz: offer that rate",
-                SESSION_RATE.hz()
-            ),
-            Self::Credentials => {
-                write!(f, "credentials have at most {CREDENTIALS_BYTES_MAX} bytes")
-            }
-        }
-    }
-}
-
-fn check_hello(hello: &Hello<'_>) -> Result<HelloRequest, Refusal> {
-    if hello.version != PROTOCOL_VERSION {
-        return Err(Refusal::Version(hello.version));
-    }
-    if !hello.rates_hz.contains(&SESSION_RATE.hz()) {
-        return Err(Refusal::Rates);
-    }
-    Ok(HelloRequest {
-        room: RoomName::new(hello.room).map_err(Refusal::Room)?,
-        name: ParticipantName::new(hello.name).map_err(Refusal::Name)?,
-        codec: hello
-            .codecs
-            .iter()
-            .find_map(|&id| Codec::from_id(id))
-            .ok_or(Refusal::Codecs)?,
-        muted: hello.muted,
-        credentials: Vec::from_slice(hello.credentials).map_err(|_| Refusal::Credentials)?,
-    })
 }

@@ -15,7 +15,7 @@ use super::{
     voice::VoiceSettings,
 };
 use crate::{
-    config::{EventsFormat, JoinConfig},
+    config::JoinConfig,
     events::{Counts, EventKind},
 };
 use std::{
@@ -35,12 +35,8 @@ use tokio::{
     time::sleep_until,
 };
 
-/// A session that lived this long was a good one: after it the pauses begin anew.
-const GOOD_LIFE: Duration = Duration::from_secs(2);
-/// How often the snapshot is renewed: 20 times a second looks live.
-const SNAPSHOT_EVERY: Duration = Duration::from_millis(50);
-/// How often levels are told when they are asked for.
-const LEVELS_EVERY: Duration = Duration::from_secs(1);
+mod loss;
+mod publish;
 
 /// Owns everything of a stay in a room, across reconnects.
 pub(super) struct Driver {
@@ -322,66 +318,6 @@ impl Driver {
         }
     }
 
-    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed, so try again.
-    fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
-        let Phase::Open(connection) = &self.phase else {
-            return Ok(());
-        };
-        let text = match connection.session.reject_text() {
-            "" => reason.to_string(),
-            text => text.to_owned(),
-        };
-        let passing = matches!(
-            reason,
-            RejectReason::NameTaken
-                | RejectReason::RoomFull
-                | RejectReason::ServerFull
-                | RejectReason::Stopping
-                | RejectReason::HandshakeTimeout
-        );
-        if self.stay.is_none() || !passing {
-            return Err(Failure::Refused { reason, text });
-        }
-        connection.add_counts(&mut self.counts);
-        self.pause(text);
-        Ok(())
-    }
-
-    fn lost(&mut self, reason: String, now: Instant) -> Result<(), Failure> {
-        let Phase::Open(connection) = &mut self.phase else {
-            return Ok(());
-        };
-        if self.stay.is_none() {
-            return Err(Failure::NotTalkspurt {
-                server: self.config.server.to_string(),
-                problem: reason,
-            });
-        }
-        if connection.voice.is_some() && now - connection.since >= GOOD_LIFE {
-            self.backoff.reset();
-        }
-        self.counts.reconnects += u32::from(connection.voice.is_some());
-        // What the session still has to say (a Bye after a protocol error) goes if the socket takes it.
-        connection.transmit();
-        connection.add_counts(&mut self.counts);
-        self.pause(reason);
-        Ok(())
-    }
-
-    fn pause(&mut self, reason: String) {
-        let (attempt, pause) = self.backoff.next();
-        let retry_in_ms = pause.as_millis() as u64;
-        self.teller.tell(EventKind::Reconnecting {
-            reason,
-            attempt,
-            retry_in_ms,
-        });
-        self.roster.clear();
-        self.phase = Phase::Pausing {
-            until: Instant::now() + pause,
-        };
-    }
-
     fn run_frames(&mut self, now: Instant) -> Result<(), Failure> {
         let Some(stay) = &mut self.stay else {
             return Ok(());
@@ -398,52 +334,6 @@ impl Driver {
             self.leave_at = [self.leave_at, lingered].into_iter().flatten().min();
         }
         Ok(())
-    }
-
-    /// Renews the snapshot, and tells the levels when they are asked for.
-    fn publish(&mut self, now: Instant) {
-        if now < self.snapshot_at {
-            return;
-        }
-        self.snapshot_at = now + SNAPSHOT_EVERY;
-        let snapshot = self.current_snapshot(now);
-        let levels_asked = self.config.events == EventsFormat::Json { levels: true };
-        if levels_asked && snapshot.connected && now >= self.levels_at {
-            self.levels_at = now + LEVELS_EVERY;
-            self.teller.tell(EventKind::Level(snapshot.levels()));
-        }
-        self.snapshot.send_replace(snapshot);
-    }
-
-    fn current_snapshot(&self, now: Instant) -> Snapshot {
-        let mut snapshot = Snapshot {
-            deafened: self.deafened,
-            roster: self.roster.lines(),
-            counts: self.counts_now(now),
-            ..Snapshot::before_joining(&self.settings)
-        };
-        if let Phase::Open(connection) = &self.phase
-            && let Some(voice) = &connection.voice
-        {
-            let sink_ms = self
-                .stay
-                .as_ref()
-                .map_or(0, |stay| stay.ends.sink.delay_ms());
-            snapshot.show(voice, connection.session.round_trip(), sink_ms);
-        }
-        snapshot
-    }
-
-    fn counts_now(&self, now: Instant) -> Counts {
-        let mut counts = self.counts;
-        if let Phase::Open(connection) = &self.phase {
-            connection.add_counts(&mut counts);
-        }
-        counts.stayed_ms = self
-            .stay
-            .as_ref()
-            .map_or(0, |stay| (now - stay.joined_at).as_millis() as u64);
-        counts
     }
 
     /// Says Bye, completes the output, closes the devices, and tells the last event.

@@ -1,0 +1,89 @@
+//! How many items should wait behind the one that is played, and whether more do.
+
+use super::report::{JitterConfig, Shrink};
+
+/// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
+const OVERDUE_WINDOWS: u8 = 3;
+
+/// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that wait beyond it through a whole
+/// window are surplus.
+#[derive(Clone, Debug)]
+pub(super) struct Margin {
+    target_frames: u16,
+    pops_since_underrun: u16,
+    window_pops: u16,
+    window_least_waiting: u16,
+    windows_overdue: u8,
+}
+
+impl Margin {
+    pub(super) const fn new(config: &JitterConfig) -> Self {
+        Self {
+            target_frames: config.target_frames,
+            pops_since_underrun: 0,
+            window_pops: 0,
+            window_least_waiting: u16::MAX,
+            windows_overdue: 0,
+        }
+    }
+
+    pub(super) const fn target_frames(&self) -> u16 {
+        self.target_frames
+    }
+
+    /// Whether an item is to be dropped.
+    pub(super) const fn shrink_due(&self) -> Shrink {
+        match self.windows_overdue {
+            0 => Shrink::No,
+            n if n < OVERDUE_WINDOWS => Shrink::WhenQuiet,
+            _ => Shrink::Now,
+        }
+    }
+
+    /// Begins to watch for a surplus anew.
+    pub(super) const fn restart_window(&mut self) {
+        self.window_pops = 0;
+        self.window_least_waiting = u16::MAX;
+        self.windows_overdue = 0;
+    }
+
+    /// Nothing was there in the midst of a talkspurt; `first`: for the first time in a row, which widens the margin.
+    pub(super) fn underrun(&mut self, first: bool, config: &JitterConfig, slots: u16) {
+        if first {
+            let most = config.target_max_frames.min(slots / 2);
+            self.target_frames = (self.target_frames + 1).min(most.max(config.target_frames));
+        }
+        self.pops_since_underrun = 0;
+        self.restart_window();
+    }
+
+    /// An item was taken in its turn, and so many wait behind it.
+    pub(super) fn taken(&mut self, waiting_frames: u16, config: &JitterConfig) {
+        self.pops_since_underrun = self.pops_since_underrun.saturating_add(1);
+        if self.pops_since_underrun >= config.decay_window_frames {
+            self.pops_since_underrun = 0;
+            self.target_frames = self
+                .target_frames
+                .saturating_sub(1)
+                .max(config.target_frames);
+        }
+        self.window_pops += 1;
+        self.window_least_waiting = self.window_least_waiting.min(waiting_frames);
+        self.judge_window(config);
+    }
+
+    /// The more surplus frames there are, the shorter is the window.
+    fn judge_window(&mut self, config: &JitterConfig) {
+        let surplus_frames = self.window_least_waiting.saturating_sub(self.target_frames);
+        if self.window_pops < config.shrink_window_frames / surplus_frames.max(1) {
+            return;
+        }
+        self.windows_overdue = if surplus_frames == 0 {
+            0
+        } else {
+            self.windows_overdue.saturating_add(1)
+        };
+        self.window_pops = 0;
+        self.window_least_waiting = u16::MAX;
+    }
+}

@@ -1,0 +1,72 @@
+//! What becomes of a stay whose connection was refused or lost: the end, or a pause and another try.
+
+use super::super::Failure;
+use super::{Driver, Phase};
+use crate::events::EventKind;
+use std::time::{Duration, Instant};
+use talkspurt_core::wire::RejectReason;
+
+/// A session that lived this long was a good one: after it the pauses begin anew.
+const GOOD_LIFE: Duration = Duration::from_secs(2);
+
+impl Driver {
+    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed, so try again.
+    pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
+        let Phase::Open(connection) = &self.phase else {
+            return Ok(());
+        };
+        let text = match connection.session.reject_text() {
+            "" => reason.to_string(),
+            text => text.to_owned(),
+        };
+        let passing = matches!(
+            reason,
+            RejectReason::NameTaken
+                | RejectReason::RoomFull
+                | RejectReason::ServerFull
+                | RejectReason::Stopping
+                | RejectReason::HandshakeTimeout
+        );
+        if self.stay.is_none() || !passing {
+            return Err(Failure::Refused { reason, text });
+        }
+        connection.add_counts(&mut self.counts);
+        self.pause(text);
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, reason: String, now: Instant) -> Result<(), Failure> {
+        let Phase::Open(connection) = &mut self.phase else {
+            return Ok(());
+        };
+        if self.stay.is_none() {
+            return Err(Failure::NotTalkspurt {
+                server: self.config.server.to_string(),
+                problem: reason,
+            });
+        }
+        if connection.voice.is_some() && now - connection.since >= GOOD_LIFE {
+            self.backoff.reset();
+        }
+        self.counts.reconnects += u32::from(connection.voice.is_some());
+        // What the session still has to say (a Bye after a protocol error) goes if the socket takes it.
+        connection.transmit();
+        connection.add_counts(&mut self.counts);
+        self.pause(reason);
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, reason: String) {
+        let (attempt, pause) = self.backoff.next();
+        let retry_in_ms = pause.as_millis() as u64;
+        self.teller.tell(EventKind::Reconnecting {
+            reason,
+            attempt,
+            retry_in_ms,
+        });
+        self.roster.clear();
+        self.phase = Phase::Pausing {
+            until: Instant::now() + pause,
+        };
+    }
+}
