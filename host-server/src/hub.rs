@@ -12,22 +12,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use slotmap::SlotMap;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::mixer::MixRule;
-use talkspurt_core::session::{
-    HelloRequest, SESSION_RATE, ServerEvent, ServerSessionConfig, session_frame_samples,
-};
+use talkspurt_core::session::{ServerSessionConfig, session_frame_samples};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{
-    ByeReason, PROTOCOL_VERSION, ParticipantId, ParticipantName, RejectReason, RoomName,
-    ServerPacket, Welcome,
-};
+use talkspurt_core::wire::{ByeReason, RejectReason, RoomName};
 
 use crate::connection::{Connection, Connections};
 use crate::counters::{Counters, FrameCounters, Gauges};
 use crate::deadlines::{Deadlines, Due};
-use crate::mixdown::{Mixdown, encode};
+use crate::mixdown::Mixdown;
 use crate::outbox::Outbox;
-use crate::participant::Participant;
-use crate::room::{Outlet, Room};
+use crate::room::Room;
 
 pub use event::{Event, Output, Work};
 

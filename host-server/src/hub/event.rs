@@ -18,7 +18,7 @@ pub enum Output<'a> {
     },
 }
 
-/// What [`Hub::handle_timeout`] did.
+/// What [`Hub::handle_timeout`](super::Hub::handle_timeout) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// It mixed one frame of one room.
