@@ -4,7 +4,8 @@ use talkspurt_core::codec::Codec;
 use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, Hello, ParticipantFlags, Voice, emit, parse,
+    ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, ParticipantFlags, ServerPacket, Voice,
+    Welcome, emit, parse,
 };
 
 use super::*;
