@@ -1,6 +1,6 @@
 //! The session's side of a microphone: frames for the room out of whatever the device delivers.
 
-use super::{callback::CaptureLink, pace::Pace};
+use super::{callback::CaptureLink, pace::Pace, settling::Settling};
 use crate::{
     audio::{Captured, ROOM_RATE_HZ, Source, to_i16},
     resample::{DriftControl, ToRoom},
@@ -24,6 +24,7 @@ struct Open {
     input: Vec<f32>,
     control: DriftControl,
     pace: Pace,
+    settling: Settling,
     /// False until the ring is as full as it should be: at the start and after it ran dry.
     primed: bool,
 }
@@ -78,6 +79,7 @@ impl Open {
             input: Vec::new(),
             control,
             pace,
+            settling: Settling::default(),
             primed: false,
         })
     }
@@ -91,6 +93,11 @@ impl Open {
         let settled = self.link.ring.slots() as f64 + self.link.shared.since_callback(now);
         if self.primed && settled > target + EXCESS_MAX_S * rate_hz {
             self.drop_samples((settled - target) as usize);
+        } else if self.primed && !self.settling.is_over() {
+            if let Some(excess) = self.settling.observe(settled - target, frame_s) {
+                // Less than the target is left to the pitch: sound that is not there cannot be added.
+                self.drop_samples(excess.max(0.0) as usize);
+            }
         } else if self.primed {
             let correction = self.control.update((settled - target) / rate_hz, frame_s);
             self.converter.set_correction(correction);
@@ -103,6 +110,7 @@ impl Open {
             self.primed = false;
         } else if !self.primed {
             self.primed = settled >= target && enough;
+            self.settling.restart();
         }
         if self.primed {
             self.convert(frame);

@@ -8,13 +8,15 @@
 //! ```
 //!
 //! The session is clocked by the room, the device by its own crystal. [`Microphone`] and [`Speaker`] watch how full their
-//! rings are and bend the conversion ratio by up to 0.5 %, so that neither runs dry nor piles up delay.
+//! rings are and bend the conversion ratio by up to 0.5 %, so that neither runs dry nor piles up delay. What a stream's start left
+//! too much or too little is cut or added once (`settling`), not bent away.
 
 mod callback;
 mod choice;
 mod health;
 mod microphone;
 mod pace;
+mod settling;
 mod shared;
 mod speaker;
 mod stream;

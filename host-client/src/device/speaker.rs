@@ -1,6 +1,6 @@
 //! The session's side of a speaker: the room's frames at the device's rate, and at the device's pace.
 
-use super::{callback::PlaybackLink, pace::Pace};
+use super::{callback::PlaybackLink, pace::Pace, settling::Settling};
 use crate::{
     audio::{ROOM_RATE_HZ, Sink, to_f32},
     resample::{DriftControl, ToDevice},
@@ -24,6 +24,7 @@ struct Open {
     input: Vec<f32>,
     control: DriftControl,
     pace: Pace,
+    settling: Settling,
     delay_ms: u32,
 }
 
@@ -71,6 +72,7 @@ impl Open {
             input: Vec::new(),
             control,
             pace,
+            settling: Settling::default(),
             delay_ms: 0,
         })
     }
@@ -92,17 +94,24 @@ impl Open {
             self.control.forget_fill();
             return;
         }
+        let mut cut = 0;
         if fill == 0 {
             // The start, or it ran dry: begin again with the reserve that it should have.
             self.push_silence((target - settled).max(0.0) as usize);
             self.control.forget_fill();
+            self.settling.restart();
+        } else if !self.settling.is_over() {
+            if let Some(excess) = self.settling.observe(settled - target, frame_s) {
+                cut = excess.max(0.0) as usize;
+                self.push_silence((-excess).max(0.0) as usize);
+            }
         } else {
             let correction = self.control.update((settled - target) / rate_hz, frame_s);
             self.converter.set_correction(correction);
         }
         self.input.clear();
         self.input.extend(frame.iter().copied().map(to_f32));
-        for &sample in self.converter.convert(&self.input) {
+        for &sample in self.converter.convert(&self.input).iter().skip(cut) {
             // A full ring means that the device takes nothing: the supervisor will notice.
             let _ = self.link.ring.push(sample);
         }
@@ -227,6 +236,26 @@ mod tests {
                 "{rate_hz} Hz {ppm} ppm: a step of {step}, the tone has {steepest}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_too_much_after_the_start_is_cut_and_not_bent_away() {
+        let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 480);
+        let at = |n: u64| Duration::from_millis(20 * n);
+        let begin = device.start;
+        for n in 0..50 {
+            if n == 5 {
+                // The device takes nothing for 25 ms, as one does that was filled before it began to play.
+                device.start += Duration::from_millis(25);
+            }
+            device.run_until(begin + at(n));
+            speaker.write_at(&tone_frame(n), begin + at(n));
+        }
+        // One callback of 10 ms and the margin of 20 ms to start with.
+        let delay_ms = speaker.delay_ms();
+        assert!((24..=36).contains(&delay_ms), "{delay_ms} ms after 1 s");
+        let drift_ppm = speaker.open.as_ref().unwrap().control.drift_ppm();
+        assert!(drift_ppm.abs() < 100.0, "{drift_ppm} ppm of pitch");
     }
 
     #[test]
