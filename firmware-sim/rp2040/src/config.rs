@@ -28,7 +28,7 @@ pub const BAUD: u32 = match option_env!("TALKSPURT_BAUD") {
 };
 
 /// The slowest line that a Hello gets through in the time that the node waits for its answer, and the fastest that the UART's
-/// divisor of 16 makes of 128 MHz without an error above 2 % (RP2040 data sheet, section 4.2.7.1).
+/// divisor of 16 makes of 128 MHz without an error above 2 % (RP2040 data sheet, section 4.2).
 const BAUD_RANGE: core::ops::RangeInclusive<u32> = 9_600..=2_000_000;
 
 const _: () = assert!(

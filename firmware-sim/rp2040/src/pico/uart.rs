@@ -41,7 +41,7 @@ pub fn start(
         .enable(format, clock)
         .ok()?;
     let (mut reader, writer) = uart.split();
-    // At half a FIFO, or when bytes lie there and the line has been quiet for 32 bits (section 4.2.5).
+    // At half a FIFO, or when bytes lie there and the line has been quiet for 32 bits.
     reader.enable_rx_interrupt();
     let uart = Uart0 {
         reader,
