@@ -18,3 +18,6 @@ pub mod config;
 pub mod samples;
 pub mod serial;
 pub mod sound;
+
+#[cfg(test)]
+mod tests;

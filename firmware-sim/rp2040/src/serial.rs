@@ -60,6 +60,12 @@ pub fn port<H: Hardware>(
 }
 
 impl<H: Hardware> PortIsr<H> {
+    /// The hardware, for whoever plays it in a test.
+    #[cfg(test)]
+    pub(crate) fn hardware_mut(&mut self) -> &mut H {
+        &mut self.hardware
+    }
+
     /// The body of the interrupt handler: fetches what has arrived, sends what there is room for.
     pub fn serve(&mut self) {
         while let Some(byte) = self.hardware.receive() {
