@@ -51,27 +51,35 @@ pub fn run() -> Result<Verdict> {
             cargo_passes(&[&["build", "--quiet", "--target", target], &node[..]].concat())
         });
     }
-    firmware(&mut steps, RP2040, "thumbv6m-none-eabi", &[]);
+    firmware(
+        &mut steps,
+        RP2040,
+        "thumbv6m-none-eabi",
+        &[&[], &["--features", "log"]],
+    );
     Ok(steps.finish())
 }
 
 /// The worked example for a real board. Its tests run on the host: `cargo xtask test`.
 const RP2040: &str = "firmware-sim/rp2040";
 
-/// The steps for firmware in a folder with a workspace of its own: its formatting, its lints with these features, and that it links
-/// for this target. Optimised as it would be flashed, since otherwise it need not fit. Last, the licences of what it is made of.
-fn firmware(steps: &mut Steps, folder: &str, target: &str, features: &[&str]) {
+/// The steps for firmware in a folder with a workspace of its own: its formatting; its lints and that it links for this target, with
+/// each of these choices of features; the licences of what it is made of. Optimised as it is flashed: otherwise it need not fit.
+fn firmware(steps: &mut Steps, folder: &str, target: &str, features: &[&[&str]]) {
     steps.run(&format!("{folder}: formatting"), || {
         passes_in(folder, &["fmt", "--check"])
     });
-    let for_target = [&["--quiet", "--release", "--target", target], features].concat();
-    steps.run(&format!("{folder}: lints for {target}"), || {
-        let denied = ["--", "--deny", "warnings"];
-        passes_in(folder, &[&["clippy"], &for_target[..], &denied].concat())
-    });
-    steps.run(&format!("{folder}: links for {target}"), || {
-        passes_in(folder, &[&["build"], &for_target[..]].concat())
-    });
+    for features in features {
+        let name = [&[folder], *features].concat().join(" ");
+        let with = [&["--quiet", "--release", "--target", target], *features].concat();
+        steps.run(&format!("{name}: lints"), || {
+            let denied = ["--", "--deny", "warnings"];
+            passes_in(folder, &[&["clippy"], &with[..], &denied].concat())
+        });
+        steps.run(&format!("{name}: links for {target}"), || {
+            passes_in(folder, &[&["build"], &with[..]].concat())
+        });
+    }
     steps.run(&format!("{folder}: licences and sources"), || {
         let manifest = format!("{folder}/Cargo.toml");
         cargo_passes(&[

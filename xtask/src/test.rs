@@ -376,4 +376,10 @@ mod tests {
         );
         assert_eq!(suite_name("     Running `target/debug/xtask`"), None);
     }
+
+    #[test]
+    fn this_machine_has_a_target() {
+        let host = host_target().unwrap();
+        assert!(host.split('-').count() >= 3, "{host}");
+    }
 }

@@ -42,16 +42,40 @@ fn main() -> ! {
         unreachable!("the default gate works, and ADPCM fits this node");
     };
     loop {
-        node.poll(now(), &mut board, &mut |event| match event {
-            NodeEvent::Joined { .. } => pico.led.on(),
-            NodeEvent::Lost(_) => pico.led.off(),
-            _ => {}
+        let now = now();
+        node.poll(now, &mut board, &mut |event| {
+            match event {
+                NodeEvent::Joined { .. } => pico.led.on(),
+                NodeEvent::Lost(_) => pico.led.off(),
+                _ => {}
+            }
+            log(now, &event);
         });
         pico.watchdog.feed();
         // Bytes or samples that come just before it are served with the next block: 5 ms later at most.
         wfi();
     }
 }
+
+/// Tells what happens, in firmware that logs.
+#[cfg(feature = "log")]
+fn log(now: Instant, event: &NodeEvent<'_>) {
+    pico::log::set_time(now);
+    match event {
+        NodeEvent::Calling { attempt } => defmt::info!("calling, attempt {=u16}", *attempt),
+        NodeEvent::Joined { params, roster_len } => {
+            defmt::info!("joined: {}, {=u16} in the room", *params, *roster_len);
+        }
+        NodeEvent::Rejected { reason, text } => {
+            defmt::warn!("rejected: {}, {=str}", *reason, text);
+        }
+        NodeEvent::Lost(reason) => defmt::warn!("lost the room: {}", *reason),
+        _ => {}
+    }
+}
+
+#[cfg(not(feature = "log"))]
+fn log(_now: Instant, _event: &NodeEvent<'_>) {}
 
 /// Leaves it to the watchdog to reset the whole chip; the node then joins again. The message is not formatted: that machinery is
 /// larger than the node.

@@ -3,6 +3,8 @@
 mod boot2;
 mod clocks;
 mod interrupts;
+#[cfg(feature = "log")]
+pub mod log;
 mod sound;
 mod uart;
 
@@ -55,6 +57,13 @@ impl Pico {
         // High keeps the board's regulator at its fixed frequency: less ripple on the ADC's supply than when it saves power at a
         // small load (Pico data sheet, section 4.4). It stays so when the pin is not owned any more.
         let _ = pins.gpio23.into_push_pull_output_in_state(PinState::High);
+        #[cfg(feature = "log")]
+        log::start(
+            peripherals.UART1,
+            (pins.gpio4.reconfigure(), pins.gpio5.reconfigure()),
+            &clocks,
+            resets,
+        );
         let port = uart::start(
             peripherals.UART0,
             (pins.gpio0.reconfigure(), pins.gpio1.reconfigure()),
