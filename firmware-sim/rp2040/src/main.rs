@@ -77,8 +77,9 @@ fn log(now: Instant, event: &NodeEvent<'_>) {
 #[cfg(not(feature = "log"))]
 fn log(_now: Instant, _event: &NodeEvent<'_>) {}
 
-/// Leaves it to the watchdog to reset the whole chip; the node then joins again. The message is not formatted: that machinery is
-/// larger than the node.
+/// Leaves it to the watchdog to reset the whole chip; the node then joins again. A panic from before the watchdog was started (the
+/// crystal does not run, say) would only come again, and stays here. The message is not formatted: that machinery is larger than the
+/// node.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     cortex_m::interrupt::disable();

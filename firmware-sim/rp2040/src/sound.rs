@@ -53,7 +53,7 @@ impl MicrophoneIsr {
 }
 
 impl SampleSource for Microphone {
-    /// What was recorded before nobody wants to hear.
+    /// Drops what was recorded until now: it would be heard late, and nobody asked for it.
     fn start(&mut self, _now: Instant, _format: AudioFormat) {
         for _ in 0..self.recorded.len() {
             self.recorded.dequeue();
