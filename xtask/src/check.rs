@@ -1,6 +1,7 @@
 //! `cargo xtask check`: everything that is wrong without running a test.
 
 use anyhow::{Result, bail};
+use talkspurt_tests::programs::workspace;
 
 use crate::report::{Outcome, Steps, Verdict};
 use crate::run::{cargo, line, shown};
@@ -50,7 +51,58 @@ pub fn run() -> Result<Verdict> {
             cargo_passes(&[&["build", "--quiet", "--target", target], &node[..]].concat())
         });
     }
+    firmware(
+        &mut steps,
+        RP2040,
+        "thumbv6m-none-eabi",
+        &[&[], &["--features", "log"]],
+    );
     Ok(steps.finish())
+}
+
+/// The worked example for a real board. Its tests run on the host: `cargo xtask test`.
+const RP2040: &str = "firmware-sim/rp2040";
+
+/// The steps for firmware in a folder with a workspace of its own: its formatting; its lints and that it links for this target, with
+/// each of these choices of features; the licences of what it is made of. Optimised as it is flashed: otherwise it need not fit.
+fn firmware(steps: &mut Steps, folder: &str, target: &str, features: &[&[&str]]) {
+    steps.run(&format!("{folder}: formatting"), || {
+        passes_in(folder, &["fmt", "--check"])
+    });
+    for features in features {
+        let name = [&[folder], *features].concat().join(" ");
+        let with = [&["--quiet", "--release", "--target", target], *features].concat();
+        steps.run(&format!("{name}: lints"), || {
+            let denied = ["--", "--deny", "warnings"];
+            passes_in(folder, &[&["clippy"], &with[..], &denied].concat())
+        });
+        steps.run(&format!("{name}: links for {target}"), || {
+            passes_in(folder, &[&["build"], &with[..]].concat())
+        });
+    }
+    steps.run(&format!("{folder}: licences and sources"), || {
+        let manifest = format!("{folder}/Cargo.toml");
+        cargo_passes(&[
+            "deny",
+            "--config",
+            "deny.toml",
+            "--manifest-path",
+            &manifest,
+            "--log-level",
+            "error",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ])
+    });
+}
+
+/// As [`cargo_passes`], in a folder whose own `.cargo/config.toml` counts.
+fn passes_in(folder: &str, arguments: &[&str]) -> Result<Outcome> {
+    let mut cargo = cargo();
+    cargo.current_dir(workspace().join(folder)).args(arguments);
+    shown(&mut cargo).map(|()| Outcome::Passed)
 }
 
 fn cargo_passes(arguments: &[&str]) -> Result<Outcome> {

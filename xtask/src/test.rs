@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use talkspurt_tests::docker::{Docker, Progress, SWITCH};
+use talkspurt_tests::programs::workspace;
 
 use crate::report::{Verdict, duration, table};
-use crate::run::{cargo, line, shown, target_dir};
+use crate::run::{cargo, command, line, output, shown, target_dir};
 use crate::setup::{Purpose, ensure_for};
 
 #[derive(clap::Args)]
@@ -76,20 +77,41 @@ fn prepare_docker(options: &Options) -> Result<Option<String>> {
     }
 }
 
-/// Runs `cargo test`, passing its output through, and returns what became of each suite.
+/// Runs `cargo test` in the workspace and for what of the firmware runs on the host, and returns what became of each suite.
 fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>, bool)> {
+    let mut parser = Parser::default();
+    let mut workspace_tests = cargo();
+    workspace_tests
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(&options.filter)
+        .env("TALKSPURT_BIN_DIR", target_dir().join("debug"));
+    if without_docker {
+        workspace_tests.env(SWITCH, "off");
+    }
+    let workspace_passed = watch(workspace_tests, &mut parser)?;
+    // A workspace of its own, whose default target is the board.
+    let host = host_target()?;
+    let mut board_tests = cargo();
+    board_tests
+        .current_dir(workspace().join("firmware-sim/rp2040"))
+        .args(["test", "--lib", "--target", &host])
+        .args(&options.filter);
+    let board_passed = watch(board_tests, &mut parser)?;
+    Ok((parser.finish(), workspace_passed && board_passed))
+}
+
+/// The target of this machine, as rustc names it.
+fn host_target() -> Result<String> {
+    let version = output(command("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
+
+/// Runs a `cargo test`, passing its output through and on to the parser, and says whether it succeeded.
+fn watch(mut cargo: Command, parser: &mut Parser) -> Result<bool> {
     // One pipe for both of its outputs: which suite runs is said on one, its result on the other.
     let (reader, writer) = io::pipe().context("cannot make a pipe")?;
-    let mut cargo = cargo();
-    cargo
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(&options.filter);
-    cargo
-        .env("TALKSPURT_BIN_DIR", target_dir().join("debug"))
-        .env("CARGO_TERM_COLOR", "never");
-    if without_docker {
-        cargo.env(SWITCH, "off");
-    }
+    cargo.env("CARGO_TERM_COLOR", "never");
     cargo
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
@@ -98,7 +120,6 @@ fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>
     let mut child = cargo.spawn().context("cannot start cargo")?;
     // The command holds the writing ends: without them the pipe ends when cargo does.
     drop(cargo);
-    let mut parser = Parser::default();
     let mut output = io::stdout().lock();
     let mut raw = Vec::new();
     let mut reader = BufReader::new(reader);
@@ -108,7 +129,7 @@ fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>
         parser.line(String::from_utf8_lossy(&raw).trim_end(), Instant::now());
         raw.clear();
     }
-    Ok((parser.finish(), child.wait()?.success()))
+    Ok(child.wait()?.success())
 }
 
 fn print_report(suites: &[Suite], took: Duration, no_docker: Option<&str>) {
@@ -354,5 +375,11 @@ mod tests {
             parse("   Compiling talkspurt-core v0.1.0 (/x/core)\nrunning 3 tests\n").is_empty()
         );
         assert_eq!(suite_name("     Running `target/debug/xtask`"), None);
+    }
+
+    #[test]
+    fn this_machine_has_a_target() {
+        let host = host_target().unwrap();
+        assert!(host.split('-').count() >= 3, "{host}");
     }
 }

@@ -1,0 +1,94 @@
+//! Who the node is: chosen when it is built, by environment variables.
+//!
+//! ```text
+//! TALKSPURT_ROOM=kitchen TALKSPURT_NAME=fridge TALKSPURT_BAUD=230400 cargo build --release
+//! ```
+//!
+//! A value that cannot work is refused by the compiler.
+
+use talkspurt_core::wire::{ParticipantName, RoomName};
+use talkspurt_node::node::NodeConfig;
+
+/// The room to join.
+pub const ROOM: &str = match option_env!("TALKSPURT_ROOM") {
+    Some(room) => room,
+    None => "lab",
+};
+
+/// Who joins.
+pub const NAME: &str = match option_env!("TALKSPURT_NAME") {
+    Some(name) => name,
+    None => "pico",
+};
+
+/// Baud of the serial line, as the bridge must have it too. 115,200 carry ADPCM both ways (docs/FIRMWARE.md).
+pub const BAUD: u32 = match option_env!("TALKSPURT_BAUD") {
+    Some(text) => number(text),
+    None => 115_200,
+};
+
+/// The slowest line that a Hello gets through in the time that the node waits for its answer, and the fastest that the UART's
+/// divisor of 16 makes of 128 MHz without an error above 2 % (RP2040 data sheet, section 4.2).
+const BAUD_RANGE: core::ops::RangeInclusive<u32> = 9_600..=2_000_000;
+
+const _: () = assert!(
+    is_name(ROOM, 64),
+    "TALKSPURT_ROOM must have 1 to 64 bytes, not only spaces, and no control characters"
+);
+const _: () = assert!(
+    is_name(NAME, 32),
+    "TALKSPURT_NAME must have 1 to 32 bytes, not only spaces, and no control characters"
+);
+const _: () = assert!(
+    BAUD >= *BAUD_RANGE.start() && BAUD <= *BAUD_RANGE.end(),
+    "TALKSPURT_BAUD must be 9600 to 2000000"
+);
+
+/// The loop's configuration; `None` for a name that passed the compiler's look and not the core's, which knows more control
+/// characters.
+#[must_use]
+pub fn node() -> Option<NodeConfig> {
+    let room = RoomName::new(ROOM).ok()?;
+    let name = ParticipantName::new(NAME).ok()?;
+    Some(NodeConfig::new(room, name))
+}
+
+const fn is_name(text: &str, bytes_max: usize) -> bool {
+    let bytes = text.as_bytes();
+    let (mut at, mut blank) = (0, true);
+    while at < bytes.len() {
+        if bytes[at].is_ascii_control() {
+            return false;
+        }
+        blank &= bytes[at] == b' ';
+        at += 1;
+    }
+    !blank && bytes.len() <= bytes_max
+}
+
+const fn number(text: &str) -> u32 {
+    match u32::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("TALKSPURT_BAUD must be a number"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_at() {
+        assert!(is_name("küche 2", 64));
+        for bad in ["", "   ", "a\nb", "123456789"] {
+            assert!(!is_name(bad, 8), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_a_node() {
+        let node = node().expect("a name");
+        assert_eq!(node.request.room.as_str(), ROOM);
+        assert_eq!(node.request.name.as_str(), NAME);
+    }
+}

@@ -1,0 +1,23 @@
+//! The Talkspurt node on a Raspberry Pi Pico: the loop of `talkspurt-node`, unchanged, wired to an RP2040.
+//!
+//! This library is the part that needs no hardware, so that it is tested on the host. The program `pico` (`main.rs`) is the part
+//! that knows the chip. docs/FIRMWARE.md has the pins, and how to build and flash it.
+//!
+//! ```text
+//! ADC -> DMA -> interrupt: samples::FromAdc -> queue -> sound::Microphone -> loop
+//! PWM <- DMA <- interrupt: samples::ToPwm   <- queue <- sound::Speaker    <- loop
+//! UART FIFO <-> interrupt: serial::PortIsr <-> queues <-> serial::Port   <-> loop
+//! ```
+//!
+//! Each queue is a `heapless::spsc::Queue`: one side fills, the other empties, and neither ever locks. It does with plain loads and
+//! stores, which is all that a Cortex-M0+ has.
+#![cfg_attr(not(test), no_std)]
+#![deny(missing_docs)]
+
+pub mod config;
+pub mod samples;
+pub mod serial;
+pub mod sound;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The board: a Raspberry Pi Pico, with its pins as docs/FIRMWARE.md lists them.
+
+mod boot2;
+mod clocks;
+mod interrupts;
+#[cfg(feature = "log")]
+pub mod log;
+mod sound;
+mod uart;
+
+use rp2040_hal::Sio;
+use rp2040_hal::adc::{Adc, AdcPin};
+use rp2040_hal::dma::DMAExt;
+use rp2040_hal::gpio::bank0::Gpio25;
+use rp2040_hal::gpio::{FunctionSioOutput, Pin, PinState, Pins, PullDown};
+use rp2040_hal::pac;
+use rp2040_hal::pwm::Slices;
+use rp2040_hal::timer::Timer;
+use rp2040_hal::watchdog::Watchdog;
+use talkspurt_rp2040::serial::Port;
+use talkspurt_rp2040::sound::{Microphone, Speaker};
+
+/// What the loop needs of the board, all of it running; the watchdog is not started yet.
+pub struct Pico {
+    pub port: Port,
+    pub microphone: Microphone,
+    pub speaker: Speaker,
+    pub timer: Timer,
+    pub watchdog: Watchdog,
+    pub led: Led,
+}
+
+/// The LED on the board.
+pub struct Led(Pin<Gpio25, FunctionSioOutput, PullDown>);
+
+impl Pico {
+    /// Starts clocks, serial port and sound. `None` at the second call, and where the clocks do not start.
+    pub fn start(baud: u32) -> Option<Self> {
+        let mut peripherals = pac::Peripherals::take()?;
+        let resets = &mut peripherals.RESETS;
+        let mut watchdog = Watchdog::new(peripherals.WATCHDOG);
+        let clocks = clocks::start(
+            peripherals.XOSC,
+            peripherals.CLOCKS,
+            (peripherals.PLL_SYS, peripherals.PLL_USB),
+            resets,
+            &mut watchdog,
+        )?;
+        let timer = Timer::new(peripherals.TIMER, resets, &clocks);
+        let sio = Sio::new(peripherals.SIO);
+        let pins = Pins::new(
+            peripherals.IO_BANK0,
+            peripherals.PADS_BANK0,
+            sio.gpio_bank0,
+            resets,
+        );
+        // High keeps the board's regulator at its fixed frequency: less ripple on the ADC's supply than when it saves power at a
+        // small load (Pico data sheet, section 4.4). It stays so when the pin is not owned any more.
+        let _ = pins.gpio23.into_push_pull_output_in_state(PinState::High);
+        #[cfg(feature = "log")]
+        log::start(
+            peripherals.UART1,
+            (pins.gpio4.reconfigure(), pins.gpio5.reconfigure()),
+            &clocks,
+            resets,
+        );
+        let port = uart::start(
+            peripherals.UART0,
+            (pins.gpio0.reconfigure(), pins.gpio1.reconfigure()),
+            baud,
+            &clocks,
+            resets,
+        )?;
+        let mut input = AdcPin::new(pins.gpio26.into_floating_input()).ok()?;
+        let mut pwm = Slices::new(peripherals.PWM, resets).pwm1;
+        pwm.channel_a.output_to(pins.gpio2);
+        let adc = Adc::new(peripherals.ADC, resets);
+        let dma = peripherals.DMA.split(resets);
+        let (microphone, speaker) = sound::start(adc, &mut input, pwm, dma)?;
+        Some(Self {
+            port,
+            microphone,
+            speaker,
+            timer,
+            watchdog,
+            led: Led(pins.gpio25.into_push_pull_output()),
+        })
+    }
+}
+
+impl Led {
+    /// Lights it.
+    pub fn on(&mut self) {
+        self.set(PinState::High);
+    }
+
+    /// Puts it out.
+    pub fn off(&mut self) {
+        self.set(PinState::Low);
+    }
+
+    fn set(&mut self, state: PinState) {
+        use embedded_hal::digital::OutputPin;
+        // A pin of the chip itself cannot fail.
+        let _ = self.0.set_state(state);
+    }
+}

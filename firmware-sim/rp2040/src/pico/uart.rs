@@ -1,0 +1,98 @@
+//! UART0 (RP2040 data sheet, section 4.2): GP0 sends, GP1 receives.
+
+use cortex_m::singleton;
+use fugit::RateExtU32;
+use rp2040_hal::Clock;
+use rp2040_hal::clocks::ClocksManager;
+use rp2040_hal::gpio::bank0::{Gpio0, Gpio1};
+use rp2040_hal::gpio::{FunctionUart, Pin, PullNone, PullUp};
+use rp2040_hal::pac::{Interrupt, NVIC, RESETS, UART0, interrupt};
+use rp2040_hal::uart::{DataBits, Reader, StopBits, UartConfig, UartPeripheral, Writer};
+use talkspurt_rp2040::serial::{ByteQueue, Hardware, Port, PortIsr, port};
+
+use super::interrupts::Handover;
+
+/// Sends, and receives. The receiving pin is pulled up, so that a line that nobody drives is idle and not a row of breaks.
+pub type UartPins = (
+    Pin<Gpio0, FunctionUart, PullNone>,
+    Pin<Gpio1, FunctionUart, PullUp>,
+);
+
+/// The two halves of the UART, each with a FIFO of 32 bytes.
+struct Uart0 {
+    reader: Reader<UART0, UartPins>,
+    writer: Writer<UART0, UartPins>,
+    interrupts_on_room: bool,
+}
+
+static ISR: Handover<PortIsr<Uart0>> = Handover::new();
+
+/// Starts it at `baud`: 8 bits, no parity, 1 stop bit.
+pub fn start(
+    uart: UART0,
+    pins: UartPins,
+    baud: u32,
+    clocks: &ClocksManager,
+    resets: &mut RESETS,
+) -> Option<Port> {
+    let format = UartConfig::new(baud.Hz(), DataBits::Eight, None, StopBits::One);
+    let clock = clocks.peripheral_clock.freq();
+    let uart = UartPeripheral::new(uart, pins, resets)
+        .enable(format, clock)
+        .ok()?;
+    let (mut reader, writer) = uart.split();
+    // At half a FIFO, or when bytes lie there and the line has been quiet for 32 bits.
+    reader.enable_rx_interrupt();
+    let uart = Uart0 {
+        reader,
+        writer,
+        interrupts_on_room: false,
+    };
+    let received = singleton!(: ByteQueue = ByteQueue::new())?;
+    let to_send = singleton!(: ByteQueue = ByteQueue::new())?;
+    let (port, isr) = port(uart, received, to_send, || NVIC::pend(Interrupt::UART0_IRQ));
+    ISR.give(isr, Interrupt::UART0_IRQ);
+    Some(port)
+}
+
+#[interrupt]
+fn UART0_IRQ() {
+    static mut KEPT: Option<PortIsr<Uart0>> = None;
+    if KEPT.is_none() {
+        *KEPT = ISR.take();
+    }
+    if let Some(isr) = KEPT {
+        isr.serve();
+    }
+}
+
+impl Hardware for Uart0 {
+    fn receive(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        loop {
+            match self.reader.read_raw(&mut byte) {
+                Ok(_) => return Some(byte[0]),
+                Err(nb::Error::WouldBlock) => return None,
+                // Reading a damaged byte has taken it out of the FIFO.
+                Err(nb::Error::Other(_)) => {}
+            }
+        }
+    }
+
+    fn send(&mut self, byte: u8) -> bool {
+        self.writer.write_raw(&[byte]).is_ok()
+    }
+
+    fn interrupt_on_room(&mut self, on: bool) {
+        if self.interrupts_on_room == on {
+            return;
+        }
+        self.interrupts_on_room = on;
+        // It comes when the FIFO drains to its half, which is ahead of us: it was asked for because the FIFO is full.
+        if on {
+            self.writer.enable_tx_interrupt();
+        } else {
+            self.writer.disable_tx_interrupt();
+        }
+    }
+}
