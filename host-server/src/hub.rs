@@ -12,26 +12,21 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use slotmap::SlotMap;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::mixer::MixRule;
-use talkspurt_core::session::{
-    HelloRequest, SESSION_RATE, ServerEvent, ServerSessionConfig, session_frame_samples,
-};
+use talkspurt_core::session::{ServerSessionConfig, session_frame_samples};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{
-    ByeReason, PROTOCOL_VERSION, ParticipantId, ParticipantName, RejectReason, RoomName,
-    ServerPacket, Welcome,
-};
+use talkspurt_core::wire::{ByeReason, RejectReason, RoomName};
 
 use crate::connection::{Connection, Connections};
-use crate::counters::{Counters, FrameCounters, Gauges};
+use crate::counters::Counters;
 use crate::deadlines::{Deadlines, Due};
-use crate::mixdown::{Mixdown, encode};
+use crate::mixdown::Mixdown;
 use crate::outbox::Outbox;
-use crate::participant::Participant;
-use crate::room::{Outlet, Room};
+use crate::room::Room;
 
 pub use event::{Event, Output, Work};
 
 mod event;
+mod figures;
 mod membership;
 
 slotmap::new_key_type! {
@@ -248,39 +243,6 @@ impl Hub {
             self.leave(id, ByeReason::Stopping, false);
             self.end(id, ByeReason::Stopping);
             self.after(id, now);
-        }
-    }
-
-    /// Counts since the start. The frames of those who are here are in [`Hub::frame_counters`].
-    pub fn counters(&self) -> Counters {
-        Counters {
-            encodings: self.mixdown.encodings(),
-            slow_consumer_drops: self.connections.voice_drops(),
-            ..self.counters.clone()
-        }
-    }
-
-    /// What befell the frames of all talkers, those who have left among them.
-    pub fn frame_counters(&self) -> FrameCounters {
-        let mut frames = self.counters.frames;
-        for participant in self.rooms.values().flat_map(Room::participants) {
-            frames.add(&participant.jitter_stats());
-        }
-        frames
-    }
-
-    /// What is true right now.
-    pub fn gauges(&self) -> Gauges {
-        let talkers = self
-            .rooms
-            .values()
-            .flat_map(Room::participants)
-            .filter(|participant| participant.is_talking());
-        Gauges {
-            rooms: self.rooms.len(),
-            participants: self.ids.len(),
-            talkers: talkers.count(),
-            handshakes: self.handshakes(),
         }
     }
 

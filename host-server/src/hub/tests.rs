@@ -4,10 +4,12 @@ use talkspurt_core::codec::Codec;
 use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, Hello, ParticipantFlags, Voice, emit, parse,
+    ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, ParticipantFlags, ServerPacket, Voice,
+    emit, parse,
 };
 
 use super::*;
+use crate::counters::Gauges;
 
 mod limits;
 mod rosters;
