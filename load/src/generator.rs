@@ -105,13 +105,21 @@ impl Generator {
     }
 
     /// Everyone who is to talk begins, each at a phase of his own.
-    pub fn start_talking(&mut self) {
+    ///
+    /// # Errors
+    /// Somebody's connection is over.
+    pub fn start_talking(&mut self) -> Result<()> {
         let start = self.now();
-        for participant in (0..self.plan.participants).filter(|p| self.plan.is_talker(*p)) {
-            let first = start + self.speech.phase();
-            self.timers
-                .push(Reverse((first, participant, Timer::Frame)));
+        for (participant, peer) in self.peers.iter().enumerate() {
+            peer.acknowledge_like_a_session()
+                .with_context(|| describe(participant))?;
+            if self.plan.is_talker(participant) {
+                let first = start + self.speech.phase();
+                self.timers
+                    .push(Reverse((first, participant, Timer::Frame)));
+            }
         }
+        Ok(())
     }
 
     /// From now on talkers mark frames in turn, and time keeping is noted.
