@@ -38,8 +38,9 @@ slotmap::new_key_type! {
 
 /// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
 const HANDSHAKES_SPARE: usize = 256;
-/// Control packets that may wait for one consumer, in bytes: a thousand roster changes.
-const CONTROL_BYTES: usize = 32 * 1024;
+/// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
+/// and the voice that waits it keeps a participant below 64 KiB, whatever he does.
+const CONTROL_BYTES: usize = 24 * 1024;
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 const ROSTER_ENTRY_BYTES: usize = 48;
 

@@ -10,6 +10,7 @@ use talkspurt_core::wire::{
 
 use super::*;
 use crate::counters::Gauges;
+use crate::outbox::PACKET_OVERHEAD_BYTES;
 
 mod limits;
 mod rosters;
