@@ -16,6 +16,11 @@ use crate::room::{MemberId, Outlet};
 /// A connection that is over has so long to take its last packet (Reject or Bye).
 const CLOSING_GRACE: Duration = Duration::from_ms(1_000);
 
+const _: () = assert!(
+    size_of::<Connection>() <= 2 * 1024,
+    "docs/PERFORMANCE.md states what a connection takes"
+);
+
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Connection {

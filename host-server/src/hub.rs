@@ -17,7 +17,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, RejectReason, RoomName};
 
 use crate::connection::{Connection, Connections};
-use crate::counters::{Counters, FrameCounters, Gauges};
+use crate::counters::Counters;
 use crate::deadlines::{Deadlines, Due};
 use crate::mixdown::Mixdown;
 use crate::outbox::Outbox;
@@ -26,6 +26,7 @@ use crate::room::Room;
 pub use event::{Event, Output, Work};
 
 mod event;
+mod figures;
 mod membership;
 
 slotmap::new_key_type! {
@@ -37,8 +38,9 @@ slotmap::new_key_type! {
 
 /// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
 const HANDSHAKES_SPARE: usize = 256;
-/// Control packets that may wait for one consumer, in bytes: a thousand roster changes.
-const CONTROL_BYTES: usize = 32 * 1024;
+/// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
+/// and the voice that waits it keeps a participant below 64 KiB, whatever he does.
+const CONTROL_BYTES: usize = 24 * 1024;
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 const ROSTER_ENTRY_BYTES: usize = 48;
 
@@ -242,39 +244,6 @@ impl Hub {
             self.leave(id, ByeReason::Stopping, false);
             self.end(id, ByeReason::Stopping);
             self.after(id, now);
-        }
-    }
-
-    /// Counts since the start. The frames of those who are here are in [`Hub::frame_counters`].
-    pub fn counters(&self) -> Counters {
-        Counters {
-            encodings: self.mixdown.encodings(),
-            slow_consumer_drops: self.connections.voice_drops(),
-            ..self.counters.clone()
-        }
-    }
-
-    /// What befell the frames of all talkers, those who have left among them.
-    pub fn frame_counters(&self) -> FrameCounters {
-        let mut frames = self.counters.frames;
-        for participant in self.rooms.values().flat_map(Room::participants) {
-            frames.add(&participant.jitter_stats());
-        }
-        frames
-    }
-
-    /// What is true right now.
-    pub fn gauges(&self) -> Gauges {
-        let talkers = self
-            .rooms
-            .values()
-            .flat_map(Room::participants)
-            .filter(|participant| participant.is_talking());
-        Gauges {
-            rooms: self.rooms.len(),
-            participants: self.ids.len(),
-            talkers: talkers.count(),
-            handshakes: self.handshakes(),
         }
     }
 

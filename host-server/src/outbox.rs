@@ -1,7 +1,7 @@
 //! What waits to be sent to one connection, bounded.
 //!
 //! Control packets (roster, Welcome, Bye) are never dropped: a consumer for whom they pile up is told so by [`Overflow`] and is
-//! to be disconnected. Of voice only the newest [`VOICE_BACKLOG_MS`] wait: who reads too slowly loses old voice, and
+//! to be disconnected. What counts is their memory: most are shorter than what is kept around them. Of voice only the newest [`VOICE_BACKLOG_MS`] wait: who reads too slowly loses old voice, and
 //! nobody else anything. A packet is shared by all who get it, so that one encoding is stored once.
 
 use std::collections::VecDeque;
@@ -15,6 +15,10 @@ pub type Encoded = Rc<[u8]>;
 
 /// Voice older than this is not worth hearing: a listener who was stalled resumes with the last 200 ms.
 pub const VOICE_BACKLOG_MS: u32 = 200;
+
+/// What a waiting packet takes beside its bytes: two counts (16), the allocator's rounding (16), its place in a queue that has
+/// doubled (32).
+pub const PACKET_OVERHEAD_BYTES: usize = 64;
 
 /// The control packets waiting for a consumer have outgrown their bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox that lets `control_bytes_max` bytes of control packets wait.
+    /// An empty outbox that lets control packets wait that take `control_bytes_max` bytes of memory.
     pub fn new(frame_duration: FrameDuration, control_bytes_max: usize) -> Self {
         Self {
             current: None,
@@ -51,10 +55,11 @@ impl Outbox {
 
     /// Appends a control packet; it goes out before any voice that waits.
     pub fn push_control(&mut self, packet: Encoded) -> Result<(), Overflow> {
-        if self.control_bytes + packet.len() > self.control_bytes_max {
+        let bytes = memory_bytes(&packet);
+        if self.control_bytes + bytes > self.control_bytes_max {
             return Err(Overflow);
         }
-        self.control_bytes += packet.len();
+        self.control_bytes += bytes;
         self.control.push_back(packet);
         Ok(())
     }
@@ -75,7 +80,7 @@ impl Outbox {
         if self.current.is_none() {
             let packet = match self.control.pop_front() {
                 Some(packet) => {
-                    self.control_bytes -= packet.len();
+                    self.control_bytes -= memory_bytes(&packet);
                     packet
                 }
                 None => self.voice.pop_front()?,
@@ -138,6 +143,11 @@ impl Outbox {
     }
 }
 
+/// As if nobody else had it.
+fn memory_bytes(packet: &Encoded) -> usize {
+    packet.len() + PACKET_OVERHEAD_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +157,7 @@ mod tests {
     }
 
     fn outbox() -> Outbox {
-        Outbox::new(FrameDuration::Ms20, 100)
+        Outbox::new(FrameDuration::Ms20, 100 + 2 * PACKET_OVERHEAD_BYTES)
     }
 
     /// Writes everything, `chunk` bytes a call.
@@ -186,13 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn control_is_bounded_by_bytes_and_never_dropped() {
+    fn control_is_bounded_by_its_memory_and_never_dropped() {
         let mut outbox = outbox();
         outbox.push_control(packet(1, 60)).unwrap();
         assert_eq!(outbox.push_control(packet(2, 41)), Err(Overflow));
         outbox.push_control(packet(3, 40)).unwrap();
+        assert_eq!(outbox.push_control(packet(4, 0)), Err(Overflow));
         assert_eq!(drain(&mut outbox, 64).len(), 100);
-        outbox.push_control(packet(4, 100)).unwrap();
+        outbox.push_control(packet(5, 100)).unwrap();
     }
 
     #[test]

@@ -15,6 +15,11 @@ use crate::mixdown::{HeardFrame, Listener, Mixdown};
 /// connection brings at once is too old to be heard.
 const SLOTS: usize = 32;
 
+const _: () = assert!(
+    size_of::<Downlink<SLOTS>>() <= 24 * 1024,
+    "docs/PERFORMANCE.md states what a talker's buffer takes"
+);
+
 /// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits for a tick anyhow.
 const PREFILL_FRAMES: u16 = 0;
 

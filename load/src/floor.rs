@@ -8,16 +8,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::cli::FloorArgs;
-use crate::generator::{raise_descriptor_limit, timespec};
+use crate::poller::{Poller, Ready, raise_descriptor_limit};
 
 /// The longest packet that it sends: more than the protocol's longest, so that a length from the network stays bounded.
 const PACKET_BYTES_MAX: usize = 1_024;
@@ -72,13 +69,12 @@ pub fn serve(args: &FloorArgs) -> Result<()> {
 
 struct Floor {
     listener: TcpListener,
-    epoll: OwnedFd,
+    poller: Poller,
     period: Duration,
     connections: BTreeMap<u64, Connection>,
     connected: u64,
     rooms: BTreeMap<u16, Room>,
     ticks: BinaryHeap<Reverse<(Instant, u16)>>,
-    events: Vec<Event>,
     buffer: Box<[u8]>,
 }
 
@@ -97,22 +93,16 @@ struct Room {
 
 impl Floor {
     fn new(listener: TcpListener, period: Duration) -> Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &epoll,
-            &listener,
-            EventData::new_u64(LISTENER),
-            EventFlags::IN,
-        )?;
+        let poller = Poller::new()?;
+        poller.add(&listener, LISTENER)?;
         Ok(Self {
             listener,
-            epoll,
+            poller,
             period,
             connections: BTreeMap::new(),
             connected: 0,
             rooms: BTreeMap::new(),
             ticks: BinaryHeap::new(),
-            events: Vec::with_capacity(256),
             buffer: vec![0; READ_BYTES].into(),
         })
     }
@@ -120,19 +110,14 @@ impl Floor {
     /// Waits for input or the next tick, and does what is due.
     fn step(&mut self) -> Result<()> {
         let next = self.ticks.peek().map(|Reverse((due, _))| *due);
-        let timeout = next.map(|due| timespec(due.saturating_duration_since(Instant::now())));
-        let mut events = std::mem::take(&mut self.events);
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in events.drain(..) {
-            match event.data.u64() {
+        self.poller
+            .wait(next.map(|due| due.saturating_duration_since(Instant::now())))?;
+        while let Some(Ready { id, .. }) = self.poller.next_ready() {
+            match id {
                 LISTENER => self.accept()?,
                 id => self.read(id),
             }
         }
-        self.events = events;
         self.tick_due_rooms();
         Ok(())
     }
@@ -152,7 +137,7 @@ impl Floor {
                 stream.set_nodelay(true)?;
                 let id = self.connected;
                 self.connected += 1;
-                epoll::add(&self.epoll, &stream, EventData::new_u64(id), EventFlags::IN)?;
+                self.poller.add(&stream, id)?;
                 self.connections
                     .insert(id, Connection { stream, seat: None });
                 Ok(())

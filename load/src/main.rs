@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`cli`], [`plan`] | what was asked for: flags, presets; who sits in which room and talks |
 //! | [`marker`], [`ledger`] | the marked frames: their samples; which were sent, who has heard which, how late |
+//! | [`speech`] | what talkers say, and whose turn it is to mark a frame |
 //! | [`peer`], [`generator`] | the participants on their sockets; the one loop that paces them all |
-//! | [`floor`] | the bare server to compare with |
+//! | [`floor`], [`poller`] | the bare server to compare with; what it and the generator sleep in |
 //! | [`service`], [`pinning`], [`procfs`] | the processes under load; where they run; what the operating system says they use |
 //! | [`round`], [`percentile`], [`targets`], [`report`] | one measurement; many of them in a few figures; what they must be; how they are told |
 //!
@@ -27,10 +28,12 @@ mod peer;
 mod percentile;
 mod pinning;
 mod plan;
+mod poller;
 mod procfs;
 mod report;
 mod round;
 mod service;
+mod speech;
 mod targets;
 
 fn main() -> ExitCode {

@@ -1,7 +1,13 @@
-//! Who sits in which room, who talks, and how.
+//! Who sits in which room, who talks, and how; and what each says of himself to get there.
 
-use talkspurt_core::codec::Codec;
+use anyhow::Result;
+use talkspurt_core::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::{JoinRequest, session_frame_samples};
+use talkspurt_core::wire::{ENCODED_MAX, ParticipantName, RoomName, ServerPacket, Voice, emit};
+
+use crate::floor::Seat;
 
 /// The load: participants in rooms, numbered through. The first of each room talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +58,34 @@ impl Plan {
     /// How many others a participant hears.
     pub fn heard_by(&self, participant: usize) -> usize {
         self.talkers_in(self.room_of(participant)).len() - usize::from(self.is_talker(participant))
+    }
+
+    /// How he joins a server.
+    ///
+    /// # Errors
+    /// His number makes a name that is too long.
+    pub fn join_request(&self, participant: usize) -> Result<JoinRequest> {
+        let room = RoomName::new(&format!("load-{:04}", self.room_of(participant)))?;
+        let name = ParticipantName::new(&format!("participant-{participant:05}"))?;
+        Ok(JoinRequest::new(room, name, &[self.codec]))
+    }
+
+    /// His seat at the floor, which sends packets of the length that the real server's have in the middle of a session.
+    pub fn seat(&self, participant: usize) -> Seat {
+        let hears = self.heard_by(participant) > 0;
+        let payload_len = self.codec.payload_len(session_frame_samples(self.frame));
+        let voice = Voice {
+            seq: Seq(500),
+            timestamp_frames: 500,
+            terminator: false,
+            payload: &[1; PAYLOAD_MAX][..payload_len],
+        };
+        let mut packet = [0; ENCODED_MAX];
+        let len = emit(&ServerPacket::Voice(voice), &mut packet).unwrap_or(0);
+        Seat {
+            room: self.room_of(participant) as u16,
+            packet_bytes: if hears { len as u16 } else { 0 },
+        }
     }
 }
 

@@ -85,7 +85,7 @@ fn measure(plan: Plan, span: Duration, opposite: Opposite, service: &Service) ->
     let own_pid = std::process::id();
     let resident_before = procfs::resident_bytes(service.pid)?;
     let mut generator = Generator::join(plan, opposite, service.address)?;
-    generator.start_talking();
+    generator.start_talking()?;
     generator.run(WARM_UP)?;
 
     generator.start_marking();

@@ -40,8 +40,8 @@ enum Task {
     Check,
     /// Fuzzes the deframer and the sessions, starting from the kept corpus
     Fuzz(fuzz::Options),
-    /// Instruction counts of one frame's way through the core
-    Bench,
+    /// Instruction counts of one frame's way through the core, against the kept budget
+    Bench(bench::Options),
     /// Builds the server's image and checks its size
     Docker,
     /// Installs the system packages and tools that the other commands need
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
         Task::Fuzz(options) => fuzz::run(&options),
-        Task::Bench => bench::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::Docker => docker::run(),
         Task::Setup(options) => setup::run(&options),
     };

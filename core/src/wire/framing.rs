@@ -1,6 +1,8 @@
 //! COBS and CRC over whole packets, in place: what a server does for every packet of every participant.
 //!
-//! A run between two zeros is moved at once. (Byte-wise encoders and decoders took a quarter of the server's own time for PCM16.)
+//! The bytes move once, by the one that COBS puts in front of them; after that only the places of zeros change. (Encoders and
+//! decoders that moved each byte, or each run between two zeros, took a quarter to a third of the server's own time: quiet PCM16 has
+//! a zero in every third byte.)
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 
@@ -26,53 +28,82 @@ pub(crate) fn find_zero(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(0, bytes)
 }
 
-/// Encodes the first `len` bytes of `buffer` in place, and ends them with a zero. Gives the bytes written, or `None` if they do not fit.
-pub(crate) fn cobs_encode(buffer: &mut [u8], len: usize) -> Option<usize> {
-    // The bytes first move out of the way of the code bytes: one at the start, and one after each full run.
-    let head = (1 + len / RUN_MAX + 1).min(buffer.len().checked_sub(len)?);
-    buffer.copy_within(..len, head);
-    let end = head + len;
-    let (mut read, mut write) = (head, 0);
-    loop {
-        if write >= read {
-            return None;
-        }
-        let limit = end.min(read + RUN_MAX);
-        let run = find_zero(&buffer[read..limit]).unwrap_or(limit - read);
-        buffer[write] = run as u8 + 1;
-        buffer.copy_within(read..read + run, write + 1);
-        write += 1 + run;
-        read += run;
-        if run < RUN_MAX {
-            if read == end {
-                break;
-            }
-            // The zero itself, for which the next code byte stands.
-            read += 1;
+/// The lowest and the highest bit of each byte of a word.
+const LOW_BITS: u64 = u64::from_le_bytes([0x01; 8]);
+const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// Where the first zero is, if it is likely to be near: what calling a library costs is not worth a few bytes.
+fn find_near_zero(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest bit that is set stands in the first zero byte (Mycroft 1987).
+        let zeros = word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS;
+        if zeros != 0 {
+            return Some(number * 8 + zeros.trailing_zeros() as usize / 8);
         }
     }
-    *buffer.get_mut(write)? = 0;
-    Some(write + 1)
+    let place = rest.iter().position(|&byte| byte == 0)?;
+    Some(words.len() * 8 + place)
+}
+
+/// Encodes the first `len` bytes of `buffer` in place, and ends them with a zero. Gives the bytes written, or `None` if they do not fit.
+pub(crate) fn cobs_encode(buffer: &mut [u8], len: usize) -> Option<usize> {
+    let mut end = len + 1;
+    if end > buffer.len() {
+        return None;
+    }
+    buffer.copy_within(..len, 1);
+    // Where the code byte of the run stands that `at` is in: in front, where a zero was, or behind a full run.
+    let (mut code, mut at) = (0, 1);
+    while at < end {
+        let full = code + 1 + RUN_MAX;
+        let stop = end.min(full);
+        let next = match find_near_zero(&buffer[at..stop]) {
+            Some(distance) => at + distance,
+            None if stop < full => break,
+            None if end == buffer.len() => return None,
+            None => {
+                buffer.copy_within(full..end, full + 1);
+                end += 1;
+                full
+            }
+        };
+        buffer[code] = (next - code) as u8;
+        (code, at) = (next, next + 1);
+    }
+    buffer[code] = (end - code) as u8;
+    *buffer.get_mut(end)? = 0;
+    Some(end + 1)
 }
 
 /// Decodes `buffer` (without the zero that ends it) into its start; gives the bytes written, or `None` if it is not COBS.
 pub(crate) fn cobs_decode(buffer: &mut [u8]) -> Option<usize> {
-    let (mut read, mut write) = (0, 0);
-    while let Some(&code) = buffer.get(read) {
+    let Some(&first) = buffer.first() else {
+        return Some(0);
+    };
+    let (mut code, mut run_start, mut end) = (first, 1, buffer.len());
+    loop {
         let run = usize::from(code).checked_sub(1)?;
-        let end = read + 1 + run;
-        if end > buffer.len() {
-            return None;
+        let next = run_start + run;
+        if next >= end {
+            // The last run ends with the buffer.
+            return (next == end).then(|| {
+                buffer.copy_within(1..end, 0);
+                end - 1
+            });
         }
-        buffer.copy_within(read + 1..end, write);
-        write += run;
-        read = end;
-        if run < RUN_MAX && read < buffer.len() {
-            buffer[write] = 0;
-            write += 1;
+        code = buffer[next];
+        if run < RUN_MAX {
+            buffer[next] = 0;
+            run_start = next + 1;
+        } else {
+            // The code byte behind a full run stands for nothing.
+            buffer.copy_within(next + 1..end, next);
+            end -= 1;
+            run_start = next;
         }
     }
-    Some(write)
 }
 
 #[cfg(test)]

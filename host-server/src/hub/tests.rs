@@ -9,6 +9,8 @@ use talkspurt_core::wire::{
 };
 
 use super::*;
+use crate::counters::Gauges;
+use crate::outbox::PACKET_OVERHEAD_BYTES;
 
 mod limits;
 mod rosters;
