@@ -9,6 +9,7 @@
 //!   Bye ────────────────────────────────────▶  or ◀── Bye
 //! ```
 
+pub use budget::Budget;
 pub use client::ClientSession;
 pub use hello::HelloRequest;
 pub use join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};

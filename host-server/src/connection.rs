@@ -30,6 +30,8 @@ pub struct Connection {
     pub outbox: Outbox,
     /// Where its participant is.
     pub place: Option<(RoomId, MemberId)>,
+    /// When its room has to be told what its participant does.
+    pub state_due: Option<Instant>,
     /// The deadline by which the hub will look at it.
     pub armed: Option<Instant>,
     deframer: Deframer,
@@ -48,6 +50,7 @@ impl Connection {
             session: ServerSession::new(session, now),
             outbox,
             place: None,
+            state_due: None,
             armed: None,
             deframer: Deframer::new(),
             unframed_bytes: 0,
@@ -128,7 +131,7 @@ impl Connection {
             .outbox
             .stalled_since()
             .map(|since| since + idle_timeout);
-        [self.session.poll_timeout(), stalled]
+        [self.session.poll_timeout(), stalled, self.state_due]
             .into_iter()
             .flatten()
             .min()
@@ -142,6 +145,8 @@ pub struct Connections {
     ready: VecDeque<ConnId>,
     /// Those whose control packets have piled up.
     overflowed: Vec<ConnId>,
+    /// Those whose deadline has come nearer.
+    hurried: Vec<ConnId>,
     /// Voice packets dropped because they waited too long.
     voice_drops: u64,
 }
@@ -202,6 +207,22 @@ impl Connections {
         }
     }
 
+    /// The next of those whose deadline has come nearer by what happened in their room.
+    pub fn poll_hurried(&mut self) -> Option<ConnId> {
+        self.hurried.pop()
+    }
+
+    /// The one that has waited longest for its Hello.
+    pub fn oldest_handshake(&self) -> Option<ConnId> {
+        let waiting = self
+            .map
+            .iter()
+            .filter(|(_, connection)| connection.place.is_none() && !connection.is_closing());
+        waiting
+            .min_by_key(|(_, connection)| connection.session.poll_timeout())
+            .map(|(id, _)| id)
+    }
+
     /// The next of those whose control packets have piled up.
     pub fn poll_overflowed(&mut self) -> Option<ConnId> {
         self.overflowed.pop()
@@ -209,6 +230,13 @@ impl Connections {
 }
 
 impl Outlet for Connections {
+    fn tell_state_later(&mut self, of: ConnId, at: Instant) {
+        if let Some(connection) = self.map.get_mut(of) {
+            connection.state_due = Some(at);
+            self.hurried.push(of);
+        }
+    }
+
     fn control(&mut self, to: ConnId, packet: &Encoded) {
         let Some(connection) = self.map.get_mut(to) else {
             return;

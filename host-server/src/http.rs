@@ -17,11 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Connections served at a time; more wait in the listener's backlog.
-const CONNECTIONS_MAX: usize = 32;
+const CONNECTIONS_MAX: usize = 128;
 /// All of one connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the request's head is there.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Until the request's head is there: who opens connections and says nothing holds the others up for no longer.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Until the voice side has made the page; after that it is not well.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A pause after the listener failed (out of file descriptors, say), so that it does not spin.

@@ -12,15 +12,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use slotmap::SlotMap;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::mixer::MixRule;
-use talkspurt_core::session::{ServerSessionConfig, session_frame_samples};
+use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, RejectReason, RoomName};
+use talkspurt_core::wire::{ByeReason, RoomName};
 
-use crate::connection::{Connection, Connections};
+use crate::connection::Connections;
 use crate::counters::Counters;
 use crate::deadlines::{Deadlines, Due};
 use crate::mixdown::Mixdown;
-use crate::outbox::Outbox;
 use crate::room::Room;
 
 pub use event::{Event, Output, Work};
@@ -35,14 +34,6 @@ slotmap::new_key_type! {
     /// A room.
     pub struct RoomId;
 }
-
-/// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
-const HANDSHAKES_SPARE: usize = 256;
-/// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
-/// and the voice that waits it keeps a participant below 64 KiB, whatever he does.
-const CONTROL_BYTES: usize = 24 * 1024;
-/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
-const ROSTER_ENTRY_BYTES: usize = 48;
 
 /// What the hub needs to know of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -108,26 +99,6 @@ impl Hub {
         }
     }
 
-    /// Someone connected. `None`: too many connections have not joined yet, or the server is stopping; drop it.
-    pub fn connect(&mut self, now: Instant) -> Option<ConnId> {
-        if self.stopping || self.handshakes() >= self.config.max_participants + HANDSHAKES_SPARE {
-            self.counters.refused(RejectReason::ServerFull);
-            return None;
-        }
-        let session = ServerSessionConfig {
-            handshake_timeout: self.config.handshake_timeout,
-            idle_timeout: self.config.idle_timeout,
-            frame: self.config.frame,
-        };
-        let outbox_bytes = CONTROL_BYTES + self.config.room_capacity * ROSTER_ENTRY_BYTES;
-        let outbox = Outbox::new(self.config.frame, outbox_bytes);
-        let id = self
-            .connections
-            .insert(Connection::new(session, outbox, now));
-        self.arm(id);
-        Some(id)
-    }
-
     /// Bytes came, in any chunking.
     pub fn handle_bytes(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
         self.counters.bytes_in += bytes.len() as u64;
@@ -148,7 +119,9 @@ impl Hub {
             {
                 match room.push_voice(member, &voice, now) {
                     Ok(taken) => {
-                        if let Some(tick) = room.voice_taken(member, taken, &mut self.connections) {
+                        if let Some(tick) =
+                            room.voice_taken(member, taken, now, &mut self.connections)
+                        {
                             self.deadlines.push(tick, Due::Tick(room_id));
                         }
                     }
@@ -157,7 +130,7 @@ impl Hub {
             }
             self.after(id, now);
         }
-        self.drop_overflowed(now);
+        self.care_for_others(now);
     }
 
     /// The connection is gone: closed by the peer, or broken.
@@ -166,7 +139,7 @@ impl Hub {
             connection.session.handle_disconnect();
             self.after(id, now);
             self.connections.remove(id);
-            self.drop_overflowed(now);
+            self.care_for_others(now);
         }
     }
 
@@ -181,7 +154,7 @@ impl Hub {
             Some((at, Due::Tick(id))) => self.tick(id, at, now),
             Some((at, Due::Connection(id))) => {
                 self.look_at(id, at, now);
-                self.drop_overflowed(now);
+                self.care_for_others(now);
                 Work::Other
             }
             None => Work::Other,
@@ -276,7 +249,7 @@ impl Hub {
         if let Some(next) = room.next_tick() {
             self.deadlines.push(next, Due::Tick(id));
         }
-        self.drop_overflowed(now);
+        self.care_for_others(now);
         Work::Tick
     }
 
@@ -299,12 +272,19 @@ impl Hub {
                 return;
             }
             connection.session.handle_timeout(now);
+            let state_is_due = connection.state_due.take_if(|due| *due <= now).is_some();
+            let place = connection.place;
             if connection
                 .outbox
                 .stalled_since()
                 .is_some_and(|since| since + idle_timeout <= now)
             {
                 self.end(id, ByeReason::SlowConsumer);
+            }
+            if let Some((room, member)) = place.filter(|_| state_is_due)
+                && let Some(room) = self.rooms.get_mut(room)
+            {
+                room.tell_state(member, now, &mut self.connections);
             }
             self.after(id, now);
         }
@@ -343,7 +323,7 @@ impl Hub {
                 .get_mut(id)
                 .and_then(|connection| connection.session.poll_event())
             {
-                self.handle_event(id, event);
+                self.handle_event(id, event, now);
             }
             let Some(connection) = self.connections.get_mut(id) else {
                 return;
@@ -361,11 +341,15 @@ impl Hub {
         self.arm(id);
     }
 
-    /// Ends the sessions of those for whom control packets have piled up; which makes control packets for others.
-    fn drop_overflowed(&mut self, now: Instant) {
+    /// Ends the sessions of those for whom control packets have piled up, which makes control packets for others; and has those
+    /// looked at in time whose deadline has come nearer.
+    fn care_for_others(&mut self, now: Instant) {
         while let Some(id) = self.connections.poll_overflowed() {
             self.end(id, ByeReason::SlowConsumer);
             self.after(id, now);
+        }
+        while let Some(id) = self.connections.poll_hurried() {
+            self.arm(id);
         }
     }
 }

@@ -6,7 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use talkspurt_server::config::{Args, Command, Config, LogFormat};
 use talkspurt_server::{health, net, run, shutdown};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+/// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
+const LOG_LINES_WAITING: usize = 4_096;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -24,7 +28,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<(), String> {
-    start_log(config.log_format);
+    // Writes what still waits when it is dropped.
+    let _log = start_log(config.log_format);
     // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the operator's decision.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
@@ -58,13 +63,19 @@ fn address(listener: &tokio::net::TcpListener) -> Result<String, String> {
         .map_err(|error| format!("cannot tell the port: {error}"))
 }
 
-fn start_log(format: LogFormat) {
+/// The log goes through a thread of its own: a stderr that takes nothing (a collector that hangs) must not stop the voices.
+fn start_log(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES_WAITING)
+        .finish(io::stderr());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
     }
+    guard
 }

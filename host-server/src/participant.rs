@@ -27,6 +27,10 @@ const PREFILL_FRAMES: u16 = 0;
 /// says before one has to be concealed; together with the wait for the tick it stays below one frame and 5 ms.
 pub const TALKSPURT_LEAD: Duration = Duration::from_ms(3);
 
+/// How often the others are told what one does. The first change is told at once, so is any after a pause; who flickers faster (a
+/// gate without a hold, or ill will) must not fill a slow line of everyone else: ten times a second are 120 bytes.
+pub const STATE_INTERVAL: Duration = Duration::from_ms(100);
+
 /// A participant, as his room sees him.
 #[derive(Debug)]
 pub struct Participant {
@@ -43,12 +47,26 @@ pub struct Participant {
     /// His frame in the tick that is being mixed.
     pub heard: Option<HeardFrame>,
     flags: ParticipantFlags,
+    /// What the others were told last, and from when on they may be told again.
+    told: ParticipantFlags,
+    tell_from: Instant,
     frame: FrameDuration,
     /// His voice on its way in. Listeners who never talk cost no buffer.
     voice: Option<Box<Downlink<SLOTS>>>,
     /// From when on his running talkspurt is heard.
     heard_from: Instant,
     level_rms: u16,
+}
+
+/// Whether the others have to be told what one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateNews {
+    /// They know.
+    None,
+    /// Tell them.
+    Tell(ParticipantFlags),
+    /// They were told something else a moment ago: ask again then.
+    AskAgain(Instant),
 }
 
 /// What a voice packet changed.
@@ -85,6 +103,8 @@ impl Participant {
             listener: Listener::new(codec),
             heard: None,
             flags: ParticipantFlags::default(),
+            told: ParticipantFlags::default(),
+            tell_from: Instant::ZERO,
             frame,
             voice: None,
             heard_from: Instant::ZERO,
@@ -101,9 +121,22 @@ impl Participant {
         }
     }
 
-    /// What he is doing.
-    pub fn flags(&self) -> ParticipantFlags {
-        self.flags
+    /// The others learn of him, and what he is doing, by other means: when he joins.
+    pub fn introduced(&mut self) {
+        self.told = self.flags;
+    }
+
+    /// What the others have to be told about him now.
+    pub fn state_news(&mut self, now: Instant) -> StateNews {
+        if self.flags == self.told {
+            StateNews::None
+        } else if now < self.tell_from {
+            StateNews::AskAgain(self.tell_from)
+        } else {
+            self.told = self.flags;
+            self.tell_from = now + STATE_INTERVAL;
+            StateNews::Tell(self.flags)
+        }
     }
 
     /// Whether a talkspurt of his is running.
@@ -145,7 +178,9 @@ impl Participant {
         if taken && !was_active {
             self.heard_from = now + TALKSPURT_LEAD;
         }
-        let flags_changed = taken && self.set(ParticipantFlags::TALKING, !voice.terminator);
+        // He talks until his last frame was mixed, whatever its packet says: nobody is heard without being shown.
+        let flags_changed =
+            taken && !voice.payload.is_empty() && self.set(ParticipantFlags::TALKING, true);
         Ok(VoiceTaken {
             flags_changed,
             heard_from: self.is_active().then_some(self.heard_from),
@@ -246,8 +281,9 @@ mod tests {
     }
 
     #[test]
-    fn talking_begins_with_the_first_packet_and_ends_with_the_terminator() {
+    fn talking_begins_with_the_first_packet_and_ends_when_the_terminator_was_mixed() {
         let mut participant = participant();
+        let mut mixdown = Mixdown::new(MixRule::Mean, 320);
         assert!(
             participant
                 .push_voice(&voice(1, false), at(0))
@@ -262,12 +298,52 @@ mod tests {
                 .flags_changed
         );
         assert!(
-            participant
+            !participant
                 .push_voice(&voice(3, true), at(40))
                 .unwrap()
                 .flags_changed
         );
+        let mixed: Vec<_> = (3..6)
+            .map(|tick| {
+                mixdown.begin();
+                let ended = participant.speak(at(tick * 20), &mut mixdown);
+                (participant.heard.is_some(), ended)
+            })
+            .collect();
+        assert_eq!(mixed, [(true, false), (true, false), (true, true)]);
         assert!(!participant.is_talking());
+    }
+
+    #[test]
+    fn nobody_is_heard_without_being_shown() {
+        let mut participant = participant();
+        let taken = participant.push_voice(&voice(1, true), at(0)).unwrap();
+        assert!(taken.flags_changed && taken.heard_from.is_some() && participant.is_talking());
+    }
+
+    #[test]
+    fn a_change_is_told_at_once_and_flickering_ten_times_a_second() {
+        let mut participant = participant();
+        assert_eq!(participant.state_news(at(0)), StateNews::None);
+        let mut told = 0;
+        for ms in 0..1_000 {
+            participant.set_muted(ms % 2 == 0);
+            match participant.state_news(at(ms)) {
+                StateNews::Tell(flags) => {
+                    assert_eq!(flags, participant.flags);
+                    told += 1;
+                }
+                StateNews::AskAgain(due) => assert!(due > at(ms) && due <= at(ms) + STATE_INTERVAL),
+                StateNews::None => {}
+            }
+            assert!(ms > 0 || told == 1, "the first change at once");
+        }
+        assert!((9..=10).contains(&told), "{told}");
+        participant.set_muted(true);
+        assert!(matches!(
+            participant.state_news(at(2_000)),
+            StateNews::Tell(_)
+        ));
     }
 
     #[test]

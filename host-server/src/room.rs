@@ -9,7 +9,7 @@ use talkspurt_core::wire::{ROSTER_PAGE, RoomName, RosterPage, ServerPacket, Voic
 use crate::hub::ConnId;
 use crate::mixdown::{Mixdown, SharedEncoders, encode};
 use crate::outbox::Encoded;
-use crate::participant::{Participant, VoiceTaken};
+use crate::participant::{Participant, StateNews, VoiceTaken};
 
 slotmap::new_key_type! {
     /// A participant's place in his room.
@@ -25,6 +25,8 @@ pub trait Outlet {
     fn control(&mut self, to: ConnId, packet: &Encoded);
     /// The newest counts.
     fn voice(&mut self, to: ConnId, packet: Encoded);
+    /// [`Room::tell_state`] is to be called for the participant of this connection at that time.
+    fn tell_state_later(&mut self, of: ConnId, at: Instant);
 }
 
 /// Who hears whom.
@@ -98,6 +100,7 @@ impl Room {
     /// Lets someone in and tells the others. He gets the roster from [`Room::roster`].
     pub fn join(&mut self, mut participant: Participant, outlet: &mut impl Outlet) -> MemberId {
         self.broadcast(&ServerPacket::Joined(participant.roster_entry()), outlet);
+        participant.introduced();
         self.joins += 1;
         participant.joined = self.joins;
         self.members.insert(participant)
@@ -160,10 +163,11 @@ impl Room {
         &mut self,
         member: MemberId,
         taken: VoiceTaken,
+        now: Instant,
         outlet: &mut impl Outlet,
     ) -> Option<Instant> {
         if taken.flags_changed {
-            self.broadcast_state(member, outlet);
+            self.tell_state(member, now, outlet);
         }
         if self.next_tick.is_some() {
             return None;
@@ -173,13 +177,19 @@ impl Room {
     }
 
     /// Someone muted or unmuted himself.
-    pub fn set_muted(&mut self, member: MemberId, muted: bool, outlet: &mut impl Outlet) {
+    pub fn set_muted(
+        &mut self,
+        member: MemberId,
+        muted: bool,
+        now: Instant,
+        outlet: &mut impl Outlet,
+    ) {
         if self
             .members
             .get_mut(member)
             .is_some_and(|participant| participant.set_muted(muted))
         {
-            self.broadcast_state(member, outlet);
+            self.tell_state(member, now, outlet);
         }
     }
 
@@ -193,14 +203,14 @@ impl Room {
         let Some(due) = self.next_tick else { return 0 };
         self.ticks = self.ticks.wrapping_add(1);
         mixdown.begin();
-        let mut broke_off = Vec::new();
+        let mut ended = Vec::new();
         for (member, participant) in &mut self.members {
             if participant.speak(due, mixdown) {
-                broke_off.push(member);
+                ended.push(member);
             }
         }
-        for member in broke_off {
-            self.broadcast_state(member, outlet);
+        for member in ended {
+            self.tell_state(member, now, outlet);
         }
         let mut goes_on = false;
         for participant in self.members.values_mut() {
@@ -246,12 +256,16 @@ impl Room {
         }
     }
 
-    fn broadcast_state(&self, member: MemberId, outlet: &mut impl Outlet) {
-        if let Some(participant) = self.members.get(member) {
-            self.broadcast(
-                &ServerPacket::State(participant.id, participant.flags()),
-                outlet,
-            );
+    /// Tells everyone what someone is doing, if they do not know and it is time.
+    pub fn tell_state(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+        let Some(participant) = self.members.get_mut(member) else {
+            return;
+        };
+        let (id, conn) = (participant.id, participant.conn);
+        match participant.state_news(now) {
+            StateNews::None => {}
+            StateNews::Tell(flags) => self.broadcast(&ServerPacket::State(id, flags), outlet),
+            StateNews::AskAgain(at) => outlet.tell_state_later(conn, at),
         }
     }
 }

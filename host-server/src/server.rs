@@ -17,10 +17,11 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 use crate::config::Config;
 use crate::http::{self, Page, PageRequest};
 use crate::hub::{ConnId, Hub, HubConfig, Work};
+use crate::journal::Journal;
 use crate::metrics::{self, MixTimes};
 use crate::net::{self, Incoming, Socket};
+use crate::report;
 use crate::ticker::Ticker;
-use crate::{journal, report};
 
 /// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
@@ -28,6 +29,8 @@ const READ_BYTES: usize = 16 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
 /// A pause after accepting failed (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are over and still wait for the peer to close, so that he gets the last packet; beyond, they are just closed.
+const LINGERING_MAX: usize = 256;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
 
@@ -100,8 +103,10 @@ struct Server {
     armed: Cell<Option<Instant>>,
     read_buffer: RefCell<Box<[u8]>>,
     mix_times: MixTimes,
+    journal: RefCell<Journal>,
     /// Connection tasks, lingering ones included.
     connections: Cell<usize>,
+    lingering: Cell<usize>,
     one_closed: Notify,
     stopping: Notify,
 }
@@ -115,7 +120,9 @@ impl Server {
             armed: Cell::new(None),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into()),
             mix_times: MixTimes::default(),
+            journal: RefCell::default(),
             connections: Cell::new(0),
+            lingering: Cell::new(0),
             one_closed: Notify::new(),
             stopping: Notify::new(),
         }
@@ -150,13 +157,16 @@ impl Server {
                 return tracing::debug!(%peer, %error, "a connection was lost while it was accepted");
             }
         };
-        let Some(id) = self.hub.borrow_mut().connect(self.ticker.now()) else {
-            return tracing::warn!(%peer, "refused: too many connections have not said Hello yet");
+        let now = self.ticker.now();
+        let Some(id) = self.hub.borrow_mut().connect(now) else {
+            return self.journal.borrow_mut().write_turned_away(peer, now);
         };
         let socket = Rc::new(socket);
         self.sockets.borrow_mut().insert(id, Rc::clone(&socket));
         self.connections.set(self.connections.get() + 1);
         connections.spawn_local(Rc::clone(self).attend(id, socket, reader));
+        // Someone else may have had to make room.
+        self.flush(now);
         self.rearm();
     }
 
@@ -184,7 +194,11 @@ impl Server {
         .await;
         self.sockets.borrow_mut().remove(id);
         drop(socket);
-        net::linger(reader).await;
+        if self.lingering.get() < LINGERING_MAX {
+            self.lingering.set(self.lingering.get() + 1);
+            net::linger(reader).await;
+            self.lingering.set(self.lingering.get() - 1);
+        }
         self.connections.set(self.connections.get() - 1);
         self.one_closed.notify_one();
     }
@@ -206,7 +220,9 @@ impl Server {
             }
         }
         while let Some(event) = hub.poll_event() {
-            journal::write(&event, |id| sockets.get(id).map(|socket| socket.peer()));
+            self.journal.borrow_mut().write(&event, now, |id| {
+                sockets.get(id).map(|socket| socket.peer())
+            });
         }
     }
 

@@ -4,7 +4,7 @@ use crate::time::Instant;
 
 /// Lets through `burst` at once and `per_second` in the long run.
 #[derive(Clone, Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     per_second: u32,
     /// Tokens in millionths, so that short spans count exactly.
     micro_tokens: u64,
@@ -13,7 +13,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) const fn new(burst: u32, per_second: u32, now: Instant) -> Self {
+    /// A full one.
+    pub const fn new(burst: u32, per_second: u32, now: Instant) -> Self {
         let micro_tokens_max = burst as u64 * 1_000_000;
         Self {
             per_second,
@@ -24,7 +25,7 @@ impl Budget {
     }
 
     /// Takes `tokens` if there are as many.
-    pub(super) fn take(&mut self, tokens: u32, now: Instant) -> bool {
+    pub fn take(&mut self, tokens: u32, now: Instant) -> bool {
         let earned = now
             .since(self.filled_at)
             .as_micros()

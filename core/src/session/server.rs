@@ -48,6 +48,11 @@ const EVENTS_MAX: usize = 2;
 const GARBAGE_BURST_BYTES: u32 = 16_384;
 const GARBAGE_BYTES_PER_SECOND: u32 = 4_096;
 
+/// Hellos at once, and in a second: each can make its room's roster change twice, for everyone in it. A node that was reset, and
+/// calls every half second until a bridge is there, stays below.
+const HELLO_BURST: u32 = 10;
+const HELLOS_PER_SECOND: u32 = 1;
+
 /// Packets at once: 8 s of frames, what a TCP connection that had stalled may bring when it recovers.
 const PACKET_BURST_MS: u32 = 8_000;
 
@@ -69,6 +74,7 @@ pub struct ServerSession {
     state: State,
     heard_at: Instant,
     packets: Budget,
+    hellos: Budget,
     garbage: Budget,
     events: Deque<ServerEvent, EVENTS_MAX>,
     pong_due: Option<u32>,
@@ -90,6 +96,7 @@ impl ServerSession {
             },
             heard_at: now,
             packets: Budget::new(packet_burst, packets_per_second, now),
+            hellos: Budget::new(HELLO_BURST, HELLOS_PER_SECOND, now),
             garbage: Budget::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now),
             events: Deque::new(),
             pong_due: None,
@@ -253,6 +260,9 @@ impl ServerSession {
     }
 
     fn handle_hello(&mut self, hello: &Hello<'_>) {
+        if !self.hellos.take(1, self.heard_at) {
+            return self.end(ByeReason::Flood);
+        }
         if self.state == State::Joined {
             self.event(ServerEvent::Left(ByeReason::Rejoined));
             self.state = State::AwaitingHello {

@@ -1,17 +1,65 @@
 //! Who is let in, what he is told, and what happens when he leaves.
 
-use talkspurt_core::session::{HelloRequest, SESSION_RATE, ServerEvent};
+use talkspurt_core::session::{HelloRequest, SESSION_RATE, ServerEvent, ServerSessionConfig};
+use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{
     ByeReason, PROTOCOL_VERSION, ParticipantId, RejectReason, ServerPacket, Welcome,
 };
 
 use super::{ConnId, Event, Hub, HubConfig, RoomId};
+use crate::connection::Connection;
 use crate::mixdown::encode;
+use crate::outbox::Outbox;
 use crate::participant::Participant;
 use crate::room::{Outlet, Room};
 
+/// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
+pub(super) const HANDSHAKES_SPARE: usize = 256;
+/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
+pub(super) const ROSTER_ENTRY_BYTES: usize = 48;
+/// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
+/// and the voice that waits it keeps a participant below 64 KiB, whatever he does.
+pub(super) const CONTROL_BYTES: usize = 24 * 1024;
+
 impl Hub {
-    pub(super) fn handle_event(&mut self, id: ConnId, event: ServerEvent) {
+    /// Someone connected. `None`: the server is stopping, or nobody can make room; drop it.
+    ///
+    /// When too many connections have not said Hello, the one that has waited longest makes room: who means to join says it at once.
+    pub fn connect(&mut self, now: Instant) -> Option<ConnId> {
+        let crowded = self.handshakes() >= self.config.max_participants + HANDSHAKES_SPARE;
+        if self.stopping || (crowded && !self.refuse_oldest_handshake(now)) {
+            self.counters.refused(RejectReason::ServerFull);
+            return None;
+        }
+        let session = ServerSessionConfig {
+            handshake_timeout: self.config.handshake_timeout,
+            idle_timeout: self.config.idle_timeout,
+            frame: self.config.frame,
+        };
+        let outbox_bytes = CONTROL_BYTES + self.config.room_capacity * ROSTER_ENTRY_BYTES;
+        let outbox = Outbox::new(self.config.frame, outbox_bytes);
+        let id = self
+            .connections
+            .insert(Connection::new(session, outbox, now));
+        self.arm(id);
+        Some(id)
+    }
+
+    fn refuse_oldest_handshake(&mut self, now: Instant) -> bool {
+        let Some(id) = self.connections.oldest_handshake() else {
+            return false;
+        };
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.session.reject(
+                RejectReason::ServerFull,
+                "too many connections wait to join: say Hello at once, or try again later",
+            );
+        }
+        self.after(id, now);
+        true
+    }
+
+    pub(super) fn handle_event(&mut self, id: ConnId, event: ServerEvent, now: Instant) {
         match event {
             ServerEvent::Hello(request) => self.join(id, request),
             ServerEvent::Muted(muted) => {
@@ -21,7 +69,7 @@ impl Hub {
                     .and_then(|connection| connection.place)
                     && let Some(room) = self.rooms.get_mut(room)
                 {
-                    room.set_muted(member, muted, &mut self.connections);
+                    room.set_muted(member, muted, now, &mut self.connections);
                 }
             }
             ServerEvent::Left(reason) => self.leave(id, reason, true),

@@ -4,10 +4,11 @@ use talkspurt_core::codec::Codec;
 use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, ParticipantFlags, ServerPacket, Voice,
-    Welcome, emit, parse,
+    ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, ParticipantFlags, RejectReason,
+    ServerPacket, Voice, emit, parse,
 };
 
+use super::membership::{CONTROL_BYTES, HANDSHAKES_SPARE, ROSTER_ENTRY_BYTES};
 use super::*;
 use crate::counters::Gauges;
 use crate::outbox::PACKET_OVERHEAD_BYTES;
@@ -97,6 +98,8 @@ impl Bench {
             spoken: 0,
         };
         self.peers.push(peer);
+        // Someone else may have had to make room.
+        self.deliver();
         self.peers.len() - 1
     }
 
@@ -211,6 +214,13 @@ impl Bench {
 
     fn take_received(&mut self, peer: usize) -> Vec<Received> {
         std::mem::take(&mut self.peers[peer].received)
+    }
+
+    /// What a peer was told of others' doings, all else forgotten.
+    fn take_states(&mut self, peer: usize) -> Vec<Received> {
+        let mut received = self.take_received(peer);
+        received.retain(|received| matches!(received, Received::State(..)));
+        received
     }
 
     fn forget_received(&mut self) {

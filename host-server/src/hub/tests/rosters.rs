@@ -100,8 +100,56 @@ fn talking_and_silence_follow_the_voice() {
         [Received::State(id, TALKING)],
         "he himself is told, too"
     );
+    bench.pass(Duration::from_ms(100));
+    bench.forget_received();
     bench.speak(ada, 1, true);
-    assert_eq!(bench.take_received(bob), [Received::State(id, NOTHING)]);
+    assert_eq!(
+        bench.take_states(bob),
+        [],
+        "his last frame is not heard yet"
+    );
+    bench.pass(Duration::from_ms(100));
+    assert_eq!(bench.take_states(bob), [Received::State(id, NOTHING)]);
+}
+
+#[test]
+fn nobody_is_heard_without_being_shown() {
+    let mut bench = Bench::new(config());
+    let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
+    let (id, ..) = welcome(&bench, ada);
+    bench.forget_received();
+    // Every packet says that it is the last one.
+    for _ in 0..50 {
+        bench.speak(ada, 7, true);
+        bench.pass(Duration::from_ms(20));
+    }
+    assert!(bench.heard(bob).len() >= 40, "he is heard");
+    assert_eq!(
+        bench.take_states(bob)[0],
+        Received::State(id, TALKING),
+        "and shown"
+    );
+}
+
+#[test]
+fn who_flickers_is_told_ten_times_a_second_and_truly_at_the_end() {
+    let mut bench = Bench::new(config());
+    let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
+    let (id, ..) = welcome(&bench, ada);
+    bench.forget_received();
+    for n in 0..100 {
+        bench.send(ada, &ClientPacket::SetMuted(n % 2 == 0));
+        bench.pass(Duration::from_ms(10));
+    }
+    bench.send(ada, &ClientPacket::SetMuted(true));
+    bench.pass(Duration::from_ms(100));
+    let states = bench.take_states(bob);
+    assert!(states.len() <= 12, "{} in 1.1 s", states.len());
+    assert_eq!(states.last(), Some(&Received::State(id, MUTED)));
+    assert_eq!(
+        bench.hub.poll_timeout().map(|due| due > bench.now),
+        Some(true)
+    );
 }
 
 #[test]
@@ -126,14 +174,14 @@ fn muting_is_told_and_ends_a_talkspurt() {
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
     let (id, ..) = welcome(&bench, ada);
     bench.speak(ada, 1, false);
+    bench.pass(Duration::from_ms(110));
     bench.forget_received();
     bench.send(ada, &ClientPacket::SetMuted(true));
     bench.send(ada, &ClientPacket::SetMuted(true));
+    assert_eq!(bench.take_states(bob), [Received::State(id, MUTED)]);
     bench.send(ada, &ClientPacket::SetMuted(false));
-    assert_eq!(
-        bench.take_received(bob),
-        [Received::State(id, MUTED), Received::State(id, NOTHING)]
-    );
+    bench.pass(Duration::from_ms(100));
+    assert_eq!(bench.take_states(bob), [Received::State(id, NOTHING)]);
 }
 
 #[test]
