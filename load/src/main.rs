@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let order = cli.order()?;
+    let mut order = cli.order()?;
+    round::take_announced_frame(&mut order)?;
     let rounds = round::run_all(&order)?;
     let report = report::Report::new(&order, &rounds);
     if cli.json {
