@@ -2,7 +2,8 @@
 //!
 //! One thread, one `epoll`, no runtime, no protocol. A connection begins with a [`Seat`]. What comes afterwards is read and
 //! forgotten; once somebody in the room has sent something, everyone in it who hears is sent one packet a frame period, as long as
-//! voice comes. So the same bytes go over the same connections at the same times as at a real server.
+//! voice comes. So the same bytes go over the same connections at the same times as at a real server, and at the other end the same
+//! generator takes them. A read takes all that is there, a write a whole packet; there is no call that could be saved.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -8,7 +8,8 @@
 //! | [`peer`], [`generator`] | the participants on their sockets; the one loop that paces them all |
 //! | [`floor`], [`poller`] | the bare server to compare with; what it and the generator sleep in |
 //! | [`service`], [`pinning`], [`procfs`] | the processes under load; where they run; what the operating system says they use |
-//! | [`round`], [`percentile`], [`targets`], [`report`] | one measurement; many of them in a few figures; what they must be; how they are told |
+//! | [`round`], [`percentile`], [`figures`] | one measurement; many of them in a few figures |
+//! | [`targets`], [`report`] | what the figures must be; how they are told |
 //!
 //! Linux only: it reads `/proc` and sleeps in `epoll`.
 
@@ -20,6 +21,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 mod cli;
+mod figures;
 mod floor;
 mod generator;
 mod ledger;
@@ -55,7 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let order = cli.order()?;
+    let mut order = cli.order()?;
+    round::take_announced_frame(&mut order)?;
     let rounds = round::run_all(&order)?;
     let report = report::Report::new(&order, &rounds);
     if cli.json {

@@ -50,15 +50,23 @@ pub struct Round {
     pub skipped_frames: u64,
 }
 
+/// Takes the frame duration of a server that runs already, whatever was ordered.
+///
+/// # Errors
+/// It refuses, or is not there.
+pub fn take_announced_frame(order: &mut Order) -> Result<()> {
+    if let ServerChoice::Running { .. } = order.server {
+        order.plan.frame = announced_frame(order).context("the running server")?;
+    }
+    Ok(())
+}
+
 /// Measures server and floor in turn, so that both meet the same weather on a shared machine.
 ///
 /// # Errors
 /// A process that does not start, refuses or drops someone.
 pub fn run_all(order: &Order) -> Result<Rounds> {
     let mut plan = order.plan;
-    if let ServerChoice::Running { .. } = order.server {
-        plan.frame = announced_frame(order)?;
-    }
     if let Some(processors) = order.processors {
         pin(None, processors.generator)?;
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use talkspurt_core::frame::FrameDuration;
 
 use crate::cli::Preset;
-use crate::report::Figures;
+use crate::figures::Figures;
 
 /// One thing that a figure must be.
 #[derive(Clone, Debug, PartialEq, Serialize)]

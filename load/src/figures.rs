@@ -1,0 +1,248 @@
+//! What many rounds come to, in a few figures.
+
+use comfy_table::Table;
+use comfy_table::presets::ASCII_MARKDOWN;
+use serde::Serialize;
+
+use crate::ledger::Found;
+use crate::percentile::{median, percentile};
+use crate::round::{Round, Rounds};
+
+/// How the delay was measured, for whoever reads the figures.
+pub const DELAY_NOTE: &str = "from before the marked frame is written to a socket until the mix with it is ready to be read from \
+    another, over the loopback, by one process with one clock: what the kernel takes both ways is in it";
+
+/// A generator that keeps time sends its frames a wake-up (0.1 ms) late; one that does not, a time slice of the scheduler's (3 ms).
+const GENERATOR_LAG_MS_MAX: f64 = 1.0;
+
+/// The figures over all rounds: medians of CPU and memory, percentiles of all delays together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// The server's CPU time in milliseconds per participant and second.
+    pub server_cpu_ms: f64,
+    /// The same of the floor.
+    pub floor_cpu_ms: Option<f64>,
+    /// Median of the rounds' ratios of server and floor.
+    pub ratio: Option<f64>,
+    /// The server's CPU time in per cent of a core.
+    pub server_cpu_percent: f64,
+    /// What the server's resident memory grew by per participant.
+    pub resident_kib_per_participant: f64,
+    /// Added delay, middle.
+    pub delay_p50_ms: Option<f64>,
+    /// Added delay, 99th percentile.
+    pub delay_p99_ms: Option<f64>,
+    /// The longest.
+    pub delay_max_ms: Option<f64>,
+    /// Marked frames heard by each other member of the room, of those that should have been; 1 is all.
+    pub share_delivered: Option<f64>,
+    /// How many should have been.
+    pub marks_expected: u64,
+    /// Marks heard in a room where they were not said.
+    pub crossed: u64,
+    /// Marks heard by whoever said them.
+    pub own_heard: u64,
+    /// Marks heard again by the same listener.
+    pub repeated: u64,
+    /// The generator's own CPU time in per cent of a core.
+    pub generator_cpu_percent: f64,
+    /// How much later than due the generator sent its frames: the worst round's 99th percentile.
+    pub generator_lag_p99_ms: f64,
+    /// Frames that the generator could not send.
+    pub skipped_frames: u64,
+}
+
+impl Figures {
+    /// Of all rounds.
+    pub fn new(participants: usize, rounds: &Rounds) -> Self {
+        let cpu = |round: &Round| cpu_ms_per_participant_second(participants, round);
+        let over = |rounds: &[Round], figure: &dyn Fn(&Round) -> f64| {
+            median(&rounds.iter().map(figure).collect::<Vec<f64>>())
+        };
+        let ratios: Vec<f64> = rounds
+            .server
+            .iter()
+            .zip(&rounds.floor)
+            .map(|(server, floor)| cpu(server) / cpu(floor))
+            .collect();
+        let mut found = Found::default();
+        rounds
+            .server
+            .iter()
+            .for_each(|round| found.add(&round.found));
+        let delay = |percent| percentile(&found.delays_ms, percent);
+        Self {
+            server_cpu_ms: over(&rounds.server, &cpu).unwrap_or(0.0),
+            floor_cpu_ms: over(&rounds.floor, &cpu),
+            ratio: median(&ratios),
+            server_cpu_percent: over(&rounds.server, &|r| r.cpu_ms / r.seconds / 10.0)
+                .unwrap_or(0.0),
+            resident_kib_per_participant: over(&rounds.server, &|r| resident_kib(participants, r))
+                .unwrap_or(0.0),
+            delay_p50_ms: delay(50.0),
+            delay_p99_ms: delay(99.0),
+            delay_max_ms: delay(100.0),
+            share_delivered: found.share_delivered(),
+            marks_expected: found.expected,
+            crossed: found.crossed,
+            own_heard: found.own_heard,
+            repeated: found.repeated,
+            generator_cpu_percent: over(&rounds.server, &|r| r.generator_cpu_ms / r.seconds / 10.0)
+                .unwrap_or(0.0),
+            generator_lag_p99_ms: rounds
+                .server
+                .iter()
+                .map(|r| r.generator_lag_p99_ms)
+                .fold(0.0, f64::max),
+            skipped_frames: rounds.server.iter().map(|r| r.skipped_frames).sum(),
+        }
+    }
+
+    /// One row for each figure that this load has.
+    pub fn to_table(&self) -> Table {
+        let percent = self.share_delivered.map(|share| share * 100.0);
+        let per_second = "ms per participant-second";
+        let marks = self.marks_expected > 0;
+        let count = |count: u64| marks.then_some(count as f64);
+        let rows: [(&str, Option<f64>, usize, &str); 16] = [
+            ("server's CPU", Some(self.server_cpu_ms), 3, per_second),
+            ("floor's CPU", self.floor_cpu_ms, 3, per_second),
+            ("server / floor", self.ratio, 2, "times"),
+            (
+                "server's CPU",
+                Some(self.server_cpu_percent),
+                2,
+                "% of a core",
+            ),
+            (
+                "resident memory",
+                Some(self.resident_kib_per_participant),
+                1,
+                "KiB per participant",
+            ),
+            ("added delay p50", self.delay_p50_ms, 1, "ms"),
+            ("added delay p99", self.delay_p99_ms, 1, "ms"),
+            ("added delay, longest", self.delay_max_ms, 1, "ms"),
+            ("delivered", percent, 3, "% of marked frames x listeners"),
+            (
+                "marked frames x listeners",
+                count(self.marks_expected),
+                0,
+                "",
+            ),
+            (
+                "heard from another room",
+                count(self.crossed),
+                0,
+                "marked frames",
+            ),
+            ("own voice heard", count(self.own_heard), 0, "marked frames"),
+            ("heard twice", count(self.repeated), 0, "marked frames"),
+            (
+                "generator's CPU",
+                Some(self.generator_cpu_percent),
+                1,
+                "% of a core",
+            ),
+            (
+                "generator late, p99",
+                marks.then_some(self.generator_lag_p99_ms),
+                2,
+                "ms",
+            ),
+            (
+                "not sent: server did not read",
+                count(self.skipped_frames),
+                0,
+                "frames",
+            ),
+        ];
+        let mut table = Table::new();
+        table
+            .load_style(ASCII_MARKDOWN)
+            .set_header(["figure", "value", "unit"]);
+        for (figure, value, digits, unit) in rows {
+            if let Some(value) = value {
+                table.add_row([figure, &format!("{value:.digits$}"), unit]);
+            }
+        }
+        table
+    }
+
+    /// What the figures cannot say for themselves.
+    pub fn notes(&self) -> String {
+        let mut notes = String::new();
+        if self.delay_p99_ms.is_some() {
+            notes += &format!("\nAdded delay: {DELAY_NOTE}.\n");
+        }
+        if self.generator_lag_p99_ms > GENERATOR_LAG_MS_MAX {
+            notes += "\nThis machine was too busy for the generator to keep time: delays are too long by as much, and frames may have \
+                      been dropped to shorten them. Measure again when nothing else runs.\n";
+        }
+        notes
+    }
+}
+
+/// CPU time in milliseconds per participant and second.
+pub fn cpu_ms_per_participant_second(participants: usize, round: &Round) -> f64 {
+    round.cpu_ms / (participants as f64 * round.seconds)
+}
+
+/// What resident memory grew by per participant, in KiB.
+pub fn resident_kib(participants: usize, round: &Round) -> f64 {
+    round.grown_bytes as f64 / 1_024.0 / participants as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(cpu_ms: f64) -> Round {
+        Round {
+            seconds: 10.0,
+            cpu_ms,
+            grown_bytes: 64 * 2_048,
+            bytes_in: 1,
+            bytes_out: 1,
+            found: Found {
+                delays_ms: vec![1.0, 2.0, 3.0],
+                expected: 4,
+                ..Found::default()
+            },
+            generator_cpu_ms: 500.0,
+            generator_lag_p99_ms: 0.1,
+            skipped_frames: 0,
+        }
+    }
+
+    #[test]
+    fn figures_are_per_participant_and_second_and_medians() {
+        let rounds = Rounds {
+            server: [640.0, 1_280.0, 900.0].map(round).into(),
+            floor: [640.0, 640.0, 640.0].map(round).into(),
+        };
+        let figures = Figures::new(64, &rounds);
+        assert_eq!(figures.server_cpu_ms, 900.0 / 640.0);
+        assert_eq!(figures.floor_cpu_ms, Some(1.0));
+        assert_eq!(figures.ratio, Some(900.0 / 640.0));
+        assert_eq!(figures.resident_kib_per_participant, 2.0);
+        assert_eq!(figures.share_delivered, Some(0.75));
+        assert_eq!(figures.delay_p99_ms, Some(3.0));
+        assert_eq!(figures.generator_cpu_percent, 5.0);
+        assert!(figures.to_table().to_string().contains("1.41"));
+        assert!(!figures.notes().contains("too busy"));
+        let busy = Figures {
+            generator_lag_p99_ms: 1.1,
+            ..figures
+        };
+        assert!(busy.notes().contains("too busy"));
+    }
+
+    #[test]
+    fn a_silent_load_has_no_rows_of_voice() {
+        let silent = Figures::default();
+        let table = silent.to_table().to_string();
+        assert!(table.contains("% of a core") && !table.contains("delay"));
+        assert_eq!(silent.notes(), "");
+    }
+}
