@@ -40,19 +40,37 @@ fn wait_for_device(process: &Process, mark: usize, device: &str, state: &str) ->
     Ok(())
 }
 
+/// A sentence is said again, as people do, when a busy machine has let a card run dry in its midst.
+const SENTENCES_MAX: usize = 3;
+
+/// Speaks into one client's microphone until the other has heard a whole sentence; how faithfully.
+fn best_similarity(
+    audio: &VirtualAudio,
+    speaker: &str,
+    listener: &str,
+    voice: usize,
+    dir: &Path,
+) -> Result<f64> {
+    let mut best = f64::MIN;
+    for nth in 0..SENTENCES_MAX {
+        best = best.max(similarity(audio, speaker, listener, (voice, nth), dir)?);
+        if best > HEARD.max(UNRELATED) {
+            break;
+        }
+    }
+    Ok(best)
+}
+
 /// Speaks into one client's microphone while the other's speaker is recorded; how faithfully it was heard.
 fn similarity(
     audio: &VirtualAudio,
     speaker: &str,
     listener: &str,
-    nth: usize,
+    (voice, nth): (usize, usize),
     dir: &Path,
 ) -> Result<f64> {
-    let (says, hears) = (
-        dir.join(format!("says-{nth}.wav")),
-        dir.join(format!("hears-{nth}.wav")),
-    );
-    let spoken = speak(&sentence(nth, 0), &says)?;
+    let (says, hears) = (dir.join("says.wav"), dir.join("hears.wav"));
+    let spoken = speak(&sentence(voice, nth), &says)?;
     let mut recorder = audio.record_speaker(listener, &hears)?;
     thread::sleep(Duration::from_millis(500));
     audio.speak_into(speaker, &says)?.wait_for_success(SOON)?;
@@ -73,8 +91,8 @@ fn speech_goes_from_microphone_to_speaker_also_after_the_sound_server_was_killed
     let mut ann = join(&audio, &server, "ann")?;
     let mut ben = join(&audio, &server, "ben")?;
     let logs = |ann: &Process, ben: &Process| format!("ann:\n{}\nben:\n{}", ann.log(), ben.log());
-    for (nth, speaker, listener) in [(0, "ann", "ben"), (1, "ben", "ann")] {
-        let heard = similarity(&audio, speaker, listener, nth, dir.path())?;
+    for (voice, speaker, listener) in [(0, "ann", "ben"), (1, "ben", "ann")] {
+        let heard = best_similarity(&audio, speaker, listener, voice, dir.path())?;
         assert!(
             heard > HEARD.max(UNRELATED),
             "{listener} heard {speaker} at {heard:.2}; {}",
@@ -97,7 +115,7 @@ fn speech_goes_from_microphone_to_speaker_also_after_the_sound_server_was_killed
             wait_for_device(client, mark, device, "opened")?;
         }
     }
-    let heard = similarity(&audio, "ann", "ben", 2, dir.path())?;
+    let heard = best_similarity(&audio, "ann", "ben", 2, dir.path())?;
     assert!(
         heard > HEARD.max(UNRELATED),
         "after the restart ben heard ann at {heard:.2}; {}",
