@@ -1,11 +1,13 @@
 //! The boards, and how their programs are built and run in QEMU.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use talkspurt_tests::programs::workspace;
 
-use crate::run::{cargo, target_dir};
+use crate::run::{cargo, command, line, target_dir};
 
 /// A board that QEMU emulates, and the target that stands for it in `firmware-sim/image/build.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +55,56 @@ pub fn image_target_dir() -> PathBuf {
 }
 
 impl Board {
-    /// `cargo build`, `cargo test` (whose programs run in QEMU) or the like for the board, as it is measured: without the log.
-    pub fn cargo(&self, subcommand: &str) -> Command {
+    /// `cargo build` or the like for the board, as it is measured: without the log.
+    fn cargo(&self, subcommand: &str) -> Command {
         let mut cargo = image_cargo(subcommand);
         cargo.args(["--quiet", "--no-default-features", "--target", self.target]);
         cargo
     }
+
+    /// The image as it is shipped and measured: optimised, without the log. Returns its ELF file.
+    pub fn build_node(&self) -> Result<PathBuf> {
+        let mut build = self.cargo("build");
+        build.args(["--release", "--bin", "node"]);
+        executable(&mut build)
+    }
+
+    /// Builds one of the test programs and returns its ELF file.
+    pub fn build_golden(&self) -> Result<PathBuf> {
+        let mut build = self.cargo("test");
+        build.args(["--release", "--no-run", "--test", "golden"]);
+        executable(&mut build)
+    }
+
+    /// Builds the program that counts instructions and returns its ELF file.
+    pub fn build_cost(&self) -> Result<PathBuf> {
+        let mut build = self.cargo("bench");
+        build.args(["--no-run", "--bench", "cost"]);
+        executable(&mut build)
+    }
+
+    /// This board in QEMU, with a program in its flash.
+    pub fn qemu(&self, program: &Path) -> Command {
+        let mut qemu = command("qemu-system-arm");
+        qemu.args(["-M", self.machine, "-nographic", "-monitor", "none"])
+            .arg("-kernel")
+            .arg(program);
+        qemu
+    }
+}
+
+/// Runs a cargo that builds one program, and returns where it is.
+pub fn executable(build: &mut Command) -> Result<PathBuf> {
+    build
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit());
+    eprintln!("  $ {}", line(build));
+    let output = build.output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "`{}` failed", line(build));
+    let messages = String::from_utf8(output.stdout).context("cargo's messages")?;
+    let built = messages.lines().rev().find_map(|message| {
+        let message: Value = serde_json::from_str(message).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    built.with_context(|| format!("`{}` names no program", line(build)))
 }

@@ -1,6 +1,9 @@
 //! `cargo xtask firmware`: the node's image for microcontrollers, on the boards that QEMU emulates.
 
+mod areas;
 mod board;
+mod elf;
+mod forbidden;
 mod test;
 
 use anyhow::Result;
