@@ -55,12 +55,7 @@ impl<const MAX: usize> Name<MAX> {
     /// Says what is wrong with it.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let () = Self::LEN_IN_A_BYTE;
-        if text.trim().is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.chars().any(char::is_control) {
-            return Err(NameError::ControlCharacter);
-        }
+        check(text)?;
         String::try_from(text)
             .map(Self)
             .map_err(|_| NameError::TooLong(MAX as u8))
@@ -69,6 +64,20 @@ impl<const MAX: usize> Name<MAX> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// All but the length, which is each kind's own: one function for all kinds, since it is large.
+fn check(text: &str) -> Result<(), NameError> {
+    let (mut blank, mut control) = (true, false);
+    for character in text.chars() {
+        blank &= character.is_whitespace();
+        control |= character.is_control();
+    }
+    match (blank, control) {
+        (true, _) => Err(NameError::Empty),
+        (false, true) => Err(NameError::ControlCharacter),
+        (false, false) => Ok(()),
     }
 }
 

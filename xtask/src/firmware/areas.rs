@@ -17,6 +17,8 @@ const HALFWORD_BYTES: u64 = 2;
 
 const STARTUP: &str = "startup and interrupt vectors";
 const BUILTINS: &str = "compiler builtins (memory, division)";
+const RUST: &str = "Rust's core library";
+const PROBE: &str = "what calls the core";
 const UNNAMED: &str = "constants and texts without a name";
 
 /// Bytes by area.
@@ -34,6 +36,11 @@ pub fn flash(path: &Path, elf: &Elf) -> Result<Areas> {
         }
     }
     Ok(areas)
+}
+
+/// Whether an area is the compiler's (and in every firmware, once), or that of the program around the core.
+pub fn is_around_core(area: &str) -> bool {
+    [BUILTINS, RUST, PROBE, STARTUP].contains(&area)
 }
 
 /// Bytes of static RAM by what lies there.
@@ -118,6 +125,9 @@ fn own_area(file: &str, root: &str) -> Option<String> {
         Some("node loop".to_owned())
     } else {
         let path = file.strip_prefix("firmware-sim/image/").unwrap_or(file);
+        if path.starts_with("core-alone/") {
+            return Some(PROBE.to_owned());
+        }
         let path = path.strip_prefix("src/")?;
         Some(match module(path).as_str() {
             "uart" | "board" => "image: UART and board".to_owned(),
@@ -134,14 +144,7 @@ fn library(file: &str) -> Option<String> {
         .or_else(|| file.split_once("/library/"))?;
     if file.contains("/library/") {
         let in_builtins = file.contains("compiler-builtins") || file.contains("compiler_builtins");
-        return Some(
-            if in_builtins {
-                BUILTINS
-            } else {
-                "Rust's core library"
-            }
-            .to_owned(),
-        );
+        return Some(if in_builtins { BUILTINS } else { RUST }.to_owned());
     }
     let package = path.split('/').nth(1)?;
     let (name, _version) = package.rsplit_once('-')?;
@@ -160,7 +163,7 @@ fn area_of_symbol(name: &str) -> &'static str {
     {
         BUILTINS
     } else if name.starts_with("core::") {
-        "Rust's core library"
+        RUST
     } else {
         STARTUP
     }
@@ -207,7 +210,7 @@ mod tests {
         );
         assert_eq!(
             area_of(&["/rustc/0a1b/library/core/src/str/mod.rs".to_owned()]).unwrap(),
-            "Rust's core library"
+            RUST
         );
         assert_eq!(area_of(&[]), None);
     }

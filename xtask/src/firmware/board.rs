@@ -34,6 +34,9 @@ pub const BOARDS: [Board; 2] = [
     },
 ];
 
+/// Semihosting to our own standard output; the exit code is the program's.
+pub const SEMIHOSTING: [&str; 2] = ["-semihosting-config", "enable=on,target=native"];
+
 /// The folder of the image's own workspace.
 pub fn image_folder() -> PathBuf {
     workspace().join("firmware-sim/image")
@@ -66,35 +69,35 @@ impl Board {
     pub fn build_node(&self) -> Result<PathBuf> {
         let mut build = self.cargo("build");
         build.args(["--release", "--bin", "node"]);
-        executable(&mut build)
+        executable(&mut build, "node")
     }
 
     /// Builds one of the test programs and returns its ELF file.
     pub fn build_golden(&self) -> Result<PathBuf> {
         let mut build = self.cargo("test");
         build.args(["--release", "--no-run", "--test", "golden"]);
-        executable(&mut build)
+        executable(&mut build, "golden")
     }
 
     /// Builds the program that counts instructions and returns its ELF file.
     pub fn build_cost(&self) -> Result<PathBuf> {
         let mut build = self.cargo("bench");
         build.args(["--no-run", "--bench", "cost"]);
-        executable(&mut build)
+        executable(&mut build, "cost")
     }
 
-    /// This board in QEMU, with a program in its flash.
-    pub fn qemu(&self, program: &Path) -> Command {
+    /// This board in QEMU, with a program in its flash, and with QEMU's monitor somewhere (`none`).
+    pub fn qemu(&self, program: &Path, monitor: &str) -> Command {
         let mut qemu = command("qemu-system-arm");
-        qemu.args(["-M", self.machine, "-nographic", "-monitor", "none"])
+        qemu.args(["-M", self.machine, "-nographic", "-monitor", monitor])
             .arg("-kernel")
             .arg(program);
         qemu
     }
 }
 
-/// Runs a cargo that builds one program, and returns where it is.
-pub fn executable(build: &mut Command) -> Result<PathBuf> {
+/// Runs a cargo that builds a program of this name (and others, perhaps), and returns where it is.
+pub fn executable(build: &mut Command, name: &str) -> Result<PathBuf> {
     build
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
@@ -104,7 +107,11 @@ pub fn executable(build: &mut Command) -> Result<PathBuf> {
     let messages = String::from_utf8(output.stdout).context("cargo's messages")?;
     let built = messages.lines().rev().find_map(|message| {
         let message: Value = serde_json::from_str(message).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
+        let is_it = message["target"]["name"] == name;
+        message["executable"]
+            .as_str()
+            .filter(|_| is_it)
+            .map(PathBuf::from)
     });
-    built.with_context(|| format!("`{}` names no program", line(build)))
+    built.with_context(|| format!("`{}` names no program {name}", line(build)))
 }

@@ -2,8 +2,13 @@
 
 mod areas;
 mod board;
+mod budget;
+mod core_alone;
+mod cost;
 mod elf;
 mod forbidden;
+mod measure;
+mod stack;
 mod test;
 
 use anyhow::Result;
@@ -12,13 +17,16 @@ use crate::report::Verdict;
 
 #[derive(clap::Subcommand)]
 pub enum Task {
-    /// The golden vectors on both boards
+    /// The golden vectors on both boards, and what must not be in the image
     Test,
+    /// Flash, RAM, stack, instructions a frame and bytes on the line, compared with what was kept
+    Measure(measure::Options),
 }
 
 /// `cargo xtask firmware ...`.
 pub fn run(task: &Task) -> Result<Verdict> {
     match task {
         Task::Test => test::run(),
+        Task::Measure(options) => measure::run(options),
     }
 }
