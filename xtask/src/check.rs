@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::firmware;
 use crate::report::{Outcome, Steps, Verdict};
 use crate::run::{cargo, line, shown};
 use crate::setup::{BARE_METAL, Purpose, ensure_for};
@@ -50,6 +51,7 @@ pub fn run() -> Result<Verdict> {
             cargo_passes(&[&["build", "--quiet", "--target", target], &node[..]].concat())
         });
     }
+    firmware::check::run(&mut steps);
     Ok(steps.finish())
 }
 

@@ -3,6 +3,7 @@
 mod areas;
 mod board;
 mod budget;
+pub mod check;
 mod core_alone;
 mod cost;
 mod elf;
