@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use talkspurt_tests::programs::workspace;
 
+use crate::firmware::board::BOARDS;
 use crate::report::{Outcome, Steps, Verdict};
 use crate::run::{cargo, line, shown};
 use crate::setup::{BARE_METAL, Purpose, ensure_for};
@@ -51,51 +52,81 @@ pub fn run() -> Result<Verdict> {
             cargo_passes(&[&["build", "--quiet", "--target", target], &node[..]].concat())
         });
     }
-    firmware(
-        &mut steps,
-        RP2040,
-        "thumbv6m-none-eabi",
-        &[&[], &["--features", "log"]],
-    );
+    IMAGE.check(&mut steps);
+    RP2040.check(&mut steps);
     Ok(steps.finish())
 }
 
-/// The worked example for a real board. Its tests run on the host: `cargo xtask test`.
-const RP2040: &str = "firmware-sim/rp2040";
+/// Firmware in a folder with a workspace of its own.
+struct Firmware {
+    folder: &'static str,
+    targets: &'static [&'static str],
+    /// The choices of features that it is built with.
+    features: &'static [&'static [&'static str]],
+    /// What is linted beside the program.
+    linted: &'static [&'static str],
+}
 
-/// The steps for firmware in a folder with a workspace of its own: its formatting; its lints and that it links for this target, with
-/// each of these choices of features; the licences of what it is made of. Optimised as it is flashed: otherwise it need not fit.
-fn firmware(steps: &mut Steps, folder: &str, target: &str, features: &[&[&str]]) {
-    steps.run(&format!("{folder}: formatting"), || {
-        passes_in(folder, &["fmt", "--check"])
-    });
-    for features in features {
-        let name = [&[folder], *features].concat().join(" ");
-        let with = [&["--quiet", "--release", "--target", target], *features].concat();
-        steps.run(&format!("{name}: lints"), || {
-            let denied = ["--", "--deny", "warnings"];
-            passes_in(folder, &[&["clippy"], &with[..], &denied].concat())
+/// The node's image for the boards that QEMU emulates: with the log, as it runs, and without, as it is measured.
+const IMAGE: Firmware = Firmware {
+    folder: "firmware-sim/image",
+    targets: &[BOARDS[0].target, BOARDS[1].target],
+    features: &[&[], &["--no-default-features"]],
+    linted: &["--workspace", "--all-targets"],
+};
+
+/// The worked example for a real board. Its tests run on the host: `cargo xtask test`.
+const RP2040: Firmware = Firmware {
+    folder: "firmware-sim/rp2040",
+    targets: &["thumbv6m-none-eabi"],
+    features: &[&[], &["--features", "log"]],
+    linted: &[],
+};
+
+impl Firmware {
+    /// Its formatting; its lints and that it links for its targets, with each choice of features; the licences of what it is made of.
+    /// Optimised as it is flashed: otherwise it need not fit.
+    fn check(&self, steps: &mut Steps) {
+        let folder = self.folder;
+        steps.run(&format!("{folder}: formatting"), || {
+            passes_in(folder, &["fmt", "--check"])
         });
-        steps.run(&format!("{name}: links for {target}"), || {
-            passes_in(folder, &[&["build"], &with[..]].concat())
+        for target in self.targets {
+            for features in self.features {
+                let name = [&[folder], *features].concat().join(" ");
+                let with = [&["--quiet", "--release", "--target", target], *features].concat();
+                steps.run(&format!("{name}: lints for {target}"), || {
+                    let denied = ["--", "--deny", "warnings"];
+                    passes_in(
+                        folder,
+                        &[&["clippy"], &with[..], self.linted, &denied].concat(),
+                    )
+                });
+                steps.run(&format!("{name}: links for {target}"), || {
+                    passes_in(folder, &[&["build"], &with[..]].concat())
+                });
+            }
+        }
+        steps.run(&format!("{folder}: licences and sources"), || {
+            let manifest = format!("{folder}/Cargo.toml");
+            let deny = [
+                "deny",
+                "--config",
+                "deny.toml",
+                "--manifest-path",
+                &manifest,
+            ];
+            let which = [
+                "--log-level",
+                "error",
+                "check",
+                "bans",
+                "licenses",
+                "sources",
+            ];
+            cargo_passes(&[&deny[..], &which].concat())
         });
     }
-    steps.run(&format!("{folder}: licences and sources"), || {
-        let manifest = format!("{folder}/Cargo.toml");
-        cargo_passes(&[
-            "deny",
-            "--config",
-            "deny.toml",
-            "--manifest-path",
-            &manifest,
-            "--log-level",
-            "error",
-            "check",
-            "bans",
-            "licenses",
-            "sources",
-        ])
-    });
 }
 
 /// As [`cargo_passes`], in a folder whose own `.cargo/config.toml` counts.

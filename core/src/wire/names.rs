@@ -59,15 +59,7 @@ impl<const MAX: usize> Name<MAX> {
     /// Says what is wrong with it.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let () = Self::LEN_IN_A_BYTE;
-        if text.trim().is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.chars().any(is_unprintable) {
-            return Err(NameError::Unprintable);
-        }
-        if text.trim().len() < text.len() {
-            return Err(NameError::OuterSpace);
-        }
+        check(text)?;
         String::try_from(text)
             .map(Self)
             .map_err(|_| NameError::TooLong(MAX as u8))
@@ -76,6 +68,25 @@ impl<const MAX: usize> Name<MAX> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// All but the length, which is each kind's own: one function for all kinds, since it is large.
+fn check(text: &str) -> Result<(), NameError> {
+    let (mut blank, mut unprintable) = (true, false);
+    for character in text.chars() {
+        blank &= character.is_whitespace();
+        unprintable |= is_unprintable(character);
+    }
+    let outer = [text.chars().next(), text.chars().next_back()];
+    if blank {
+        Err(NameError::Empty)
+    } else if unprintable {
+        Err(NameError::Unprintable)
+    } else if outer.into_iter().flatten().any(char::is_whitespace) {
+        Err(NameError::OuterSpace)
+    } else {
+        Ok(())
     }
 }
 

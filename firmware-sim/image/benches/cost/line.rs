@@ -16,7 +16,6 @@ pub struct MemoryUart {
 
 /// A UART without a FIFO takes one byte an interrupt.
 static SENDS_LEFT: AtomicU32 = AtomicU32::new(0);
-static SENT_BYTES: AtomicU32 = AtomicU32::new(0);
 
 impl Hardware for MemoryUart {
     fn receive(&mut self) -> Option<u8> {
@@ -30,7 +29,6 @@ impl Hardware for MemoryUart {
     fn send(&mut self, byte: u8) {
         black_box(byte);
         SENDS_LEFT.store(0, Ordering::Relaxed);
-        SENT_BYTES.store(SENT_BYTES.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     fn interrupt_on_room(&mut self, on: bool) {
@@ -81,12 +79,5 @@ impl Line {
             self.isr.send();
             black_box(stays_asleep(deadline::ticks()));
         }
-    }
-
-    /// Bytes sent since the last question.
-    pub fn sent_bytes(&self) -> u32 {
-        let sent = SENT_BYTES.load(Ordering::Relaxed);
-        SENT_BYTES.store(0, Ordering::Relaxed);
-        sent
     }
 }

@@ -1,7 +1,7 @@
-//! What a frame costs, in instructions: each line of the output is a name and a number.
+//! What a frame costs, in instructions, and what the line carries, in bytes a second: each line of the output is a name and a number.
 //!
 //! QEMU counts: under `-icount shift=8` an instruction takes 256 ns of virtual time, always, and SysTick measures that time.
-//! `cargo xtask firmware cost` runs it so, and compares with `budget.json`.
+//! `cargo xtask firmware measure` runs it so, and compares with `budget.json`.
 #![no_std]
 #![no_main]
 
@@ -9,6 +9,7 @@
 mod common;
 mod counter;
 mod line;
+mod link;
 mod parts;
 mod whole;
 
@@ -36,5 +37,6 @@ fn main() -> ! {
     let mut report = |name: &str, instructions: u32| println!("{name} {instructions}");
     parts::measure(&mut counter, &mut report);
     whole::measure(&mut counter, &mut report);
+    link::measure(&mut report);
     exit(0)
 }

@@ -20,9 +20,9 @@ use crate::line::{self, Line};
 const FRAMES: u32 = 100;
 
 /// A microphone that has a frame ready once a period: as cheap as a DMA buffer.
-struct Microphone {
-    frame: [i16; 320],
-    ready: bool,
+pub struct Microphone {
+    pub frame: [i16; 320],
+    pub ready: bool,
 }
 
 impl SampleSource for Microphone {
@@ -36,8 +36,8 @@ impl SampleSource for Microphone {
 
 /// A speaker that takes a frame once a period.
 #[derive(Default)]
-struct Speaker {
-    ready: bool,
+pub struct Speaker {
+    pub ready: bool,
     last: i16,
 }
 
@@ -80,19 +80,9 @@ pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
         let scene = Scene { talking, listening };
         // The gate opens or closes, the jitter buffer fills or drains.
         bench.run(counter, scene);
-        let (mean, most, sent_bytes) = bench.run(counter, scene);
+        let (mean, most) = bench.run(counter, scene);
         report(name, mean);
         report_worst(name, most, report);
-        if listening == talking {
-            report(
-                if talking {
-                    "link_talking_bytes_per_s"
-                } else {
-                    "link_silent_bytes_per_s"
-                },
-                sent_bytes * 50 / FRAMES,
-            );
-        }
     }
 }
 
@@ -196,16 +186,15 @@ impl Bench {
         }));
     }
 
-    /// Mean and largest cost of a frame, and the bytes that were sent in all.
-    fn run(&mut self, counter: &mut Counter, scene: Scene) -> (u32, u32, u32) {
-        self.line.sent_bytes();
+    /// Mean and largest cost of a frame.
+    fn run(&mut self, counter: &mut Counter, scene: Scene) -> (u32, u32) {
         let (mut sum, mut most) = (0, 0);
         for number in 0..FRAMES {
             let cost = self.frame(counter, scene, number);
             sum += cost;
             most = most.max(cost);
         }
-        (sum / FRAMES, most, self.line.sent_bytes())
+        (sum / FRAMES, most)
     }
 
     /// One frame period: half of the packet that comes has arrived after 10 ms, when the firmware looks for the first time.

@@ -1,0 +1,32 @@
+//! `cargo xtask firmware`: the node's image for microcontrollers, on the boards that QEMU emulates.
+
+mod areas;
+pub mod board;
+mod budget;
+mod core_alone;
+mod cost;
+mod elf;
+mod forbidden;
+mod measure;
+mod stack;
+mod test;
+
+use anyhow::Result;
+
+use crate::report::Verdict;
+
+#[derive(clap::Subcommand)]
+pub enum Task {
+    /// The golden vectors on both boards, and what must not be in the image
+    Test,
+    /// Flash, RAM, stack, instructions a frame and bytes on the line, compared with what was kept
+    Measure(measure::Options),
+}
+
+/// `cargo xtask firmware ...`.
+pub fn run(task: &Task) -> Result<Verdict> {
+    match task {
+        Task::Test => test::run(),
+        Task::Measure(options) => measure::run(options),
+    }
+}
