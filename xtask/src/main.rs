@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod demo;
 mod docker;
+mod firmware;
 mod fuzz;
 mod report;
 mod run;
@@ -42,6 +43,9 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Instruction counts of one frame's way through the core
     Bench,
+    /// The node's image for microcontrollers, in QEMU
+    #[command(subcommand)]
+    Firmware(firmware::Task),
     /// Builds the server's image and checks its size
     Docker,
     /// Installs the system packages and tools that the other commands need
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench => bench::run(),
+        Task::Firmware(task) => firmware::run(&task),
         Task::Docker => docker::run(),
         Task::Setup(options) => setup::run(&options),
     };

@@ -34,6 +34,8 @@ pub enum Purpose {
     Fuzz,
     /// Instruction counts
     Bench,
+    /// The node's image on emulated boards
+    Firmware,
 }
 
 /// A Debian package, and what of it tells that it is there (on other systems under another name, perhaps).
@@ -51,7 +53,7 @@ enum Probe {
     AlsaPlugin(&'static str),
 }
 
-const SYSTEM_PACKAGES: [SystemPackage; 12] = [
+const SYSTEM_PACKAGES: [SystemPackage; 13] = [
     SystemPackage {
         debian: "pkg-config",
         purpose: Purpose::Build,
@@ -112,11 +114,17 @@ const SYSTEM_PACKAGES: [SystemPackage; 12] = [
         purpose: Purpose::Bench,
         probe: Probe::Program("valgrind"),
     },
+    SystemPackage {
+        debian: "qemu-system-arm",
+        purpose: Purpose::Firmware,
+        probe: Probe::Program("qemu-system-arm"),
+    },
 ];
 
-/// The bare-metal targets that the core is built for: Cortex-M0+, Cortex-M4F and a small RISC-V.
-pub const BARE_METAL: [&str; 3] = [
+/// The bare-metal targets that the core is built for: Cortex-M0+, Cortex-M3, Cortex-M4F and a small RISC-V.
+pub const BARE_METAL: [&str; 4] = [
     "thumbv6m-none-eabi",
+    "thumbv7m-none-eabi",
     "thumbv7em-none-eabihf",
     "riscv32imac-unknown-none-elf",
 ];
@@ -150,8 +158,10 @@ pub fn ensure_for(purposes: &[Purpose]) -> Result<()> {
     if !missing.is_empty() {
         install_system(&missing)?;
     }
-    if purposes.contains(&Purpose::Check) {
+    if purposes.contains(&Purpose::Check) || purposes.contains(&Purpose::Firmware) {
         ensure_rust_parts()?;
+    }
+    if purposes.contains(&Purpose::Check) {
         ensure_cargo_tool("cargo-deny", None)?;
     }
     if purposes.contains(&Purpose::Fuzz) {

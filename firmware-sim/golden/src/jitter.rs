@@ -26,8 +26,8 @@ pub fn run(out: &mut Out<'_>) {
             if talks {
                 send(step, &mut numbers, &mut arrives);
             }
-            for at in 0..arrives.len() {
-                if arrives[at] == step {
+            for (at, &arrival) in arrives.iter().enumerate() {
+                if arrival == step {
                     let number = newest_with(at, step);
                     push(&mut buffer, number, out);
                     if numbers.below(20) == 0 {

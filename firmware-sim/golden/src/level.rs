@@ -16,7 +16,7 @@ pub fn run(out: &mut Out<'_>) {
         measure(&[extreme], out);
     }
     measure(&[], out);
-    for rms in (0..=32_768).step_by(257) {
+    for rms in (0..=32_768).step_by(61) {
         out(&Dbfs::from_rms(rms).as_q8().to_le_bytes());
     }
 }

@@ -92,3 +92,40 @@ impl Scenario {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn scenario(expected: &'static [u8]) -> Scenario {
+        let run = |out: &mut Out<'_>| {
+            out(&[1, 2]);
+            out(&[3]);
+        };
+        Scenario {
+            name: "one, two, three",
+            run,
+            expected,
+        }
+    }
+
+    #[test]
+    fn the_first_difference_is_found() {
+        assert_eq!(scenario(&[1, 2, 3]).check(), Ok(3));
+        for (expected, at) in [
+            (&[1, 2, 4][..], 2),
+            (&[0, 2, 3], 0),
+            (&[1, 0, 3], 1),
+            (&[1, 2], 2),
+            (&[1], 1),
+            (&[1, 2, 3, 4], 3),
+            (&[], 0),
+        ] {
+            let expected_bytes = expected.len();
+            assert_eq!(
+                scenario(expected).check(),
+                Err(Difference { at, expected_bytes })
+            );
+        }
+    }
+}

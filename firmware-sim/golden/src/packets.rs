@@ -106,28 +106,46 @@ fn write<P: serde::Serialize>(packet: &P, out: &mut Out<'_>) {
     }
 }
 
-/// The stream above, with every 97th byte changed, in chunks of all sizes: what the deframer and the parser say.
+/// What happens to a byte on a noisy line.
+#[derive(Clone, Copy)]
+enum Damage {
+    Changed,
+    Lost,
+    Zero,
+}
+
+/// The stream above, damaged in several ways, in chunks of all sizes: what the deframer and the parser say.
 pub fn damaged(out: &mut Out<'_>) {
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     let mut numbers = Numbers::new(11);
-    let (mut chunk, mut len, mut at) = ([0; 32], 0, 0_u32);
-    run(&mut |bytes| {
-        for &byte in bytes {
-            at += 1;
-            chunk[len] = if at.is_multiple_of(97) {
-                byte ^ 0x55
-            } else {
-                byte
-            };
-            len += 1;
-            if len == chunk.len() || numbers.below(9) == 0 {
-                take(&mut deframer, &chunk[..len], out);
-                len = 0;
+    for (every, damage) in [
+        (97, Damage::Changed),
+        (211, Damage::Lost),
+        (307, Damage::Zero),
+        (13, Damage::Zero),
+        (503, Damage::Changed),
+        (u32::MAX, Damage::Changed),
+    ] {
+        let (mut chunk, mut len, mut at) = ([0; 32], 0, 0_u32);
+        run(&mut |bytes| {
+            for &byte in bytes {
+                at += 1;
+                chunk[len] = match damage {
+                    _ if !at.is_multiple_of(every) => byte,
+                    Damage::Changed => byte ^ 0x55,
+                    Damage::Zero => 0,
+                    Damage::Lost => continue,
+                };
+                len += 1;
+                if len == chunk.len() || numbers.below(9) == 0 {
+                    take(&mut deframer, &chunk[..len], out);
+                    len = 0;
+                }
             }
-        }
-    });
-    take(&mut deframer, &chunk[..len], out);
-    out(&deframer.dropped_bytes().to_le_bytes());
+        });
+        take(&mut deframer, &chunk[..len], out);
+        out(&deframer.dropped_bytes().to_le_bytes());
+    }
 }
 
 fn take(deframer: &mut Deframer, mut bytes: &[u8], out: &mut Out<'_>) {
