@@ -2,10 +2,12 @@
 //!
 //! A [`Process`] that is dropped is killed, by its id, and waited for: no test leaves one behind.
 
-use std::io::{BufRead, BufReader, Read};
+mod output;
+
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,58 +15,9 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// One line of a program's standard output.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// When it was read.
-    pub at: Instant,
-    /// Without its line end.
-    pub text: String,
-}
+use output::{Output, read_lines, read_log};
 
-/// One JSON object that a program printed.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// When it was read.
-    pub at: Instant,
-    /// What it is about: its `event` member.
-    pub kind: String,
-    /// The whole object.
-    pub json: Value,
-}
-
-impl Event {
-    /// The event in a line that was read now, where the line is a JSON object with an `event` member.
-    pub fn parse_text(text: &str) -> Option<Self> {
-        Self::parse(&Line {
-            at: Instant::now(),
-            text: text.to_owned(),
-        })
-    }
-
-    fn parse(line: &Line) -> Option<Self> {
-        let json: Value = serde_json::from_str(&line.text).ok()?;
-        let kind = json.get("event")?.as_str()?.to_owned();
-        Some(Self {
-            at: line.at,
-            kind,
-            json,
-        })
-    }
-
-    /// A count of frames in a `left` event: `captured`, `sent`, `received`, ... A client says `frames_sent`, a node
-    /// `frames` with `sent` in it.
-    pub fn frames(&self, what: &str) -> Result<u64> {
-        self.number(&format!("/frames_{what}"))
-            .or_else(|_| self.number(&format!("/frames/{what}")))
-    }
-
-    /// The whole number at `pointer` (`/frames/sent`), an error that shows the event where there is none.
-    pub fn number(&self, pointer: &str) -> Result<u64> {
-        let value = self.json.pointer(pointer).and_then(Value::as_u64);
-        value.with_context(|| format!("no number at {pointer} in {}", self.json))
-    }
-}
+pub use output::{Event, Line};
 
 /// A running program.
 pub struct Process {
@@ -77,21 +30,37 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output captured and no standard input. `name` is what errors call it.
     pub fn spawn(name: &str, command: &mut Command) -> Result<Self> {
+        Self::start(name, command, Stdio::null(), Stdio::piped())
+    }
+
+    /// Starts two programs, each with its name, so that the second reads what the first prints. The first has no lines then.
+    pub fn spawn_pair(
+        (first_name, first): (&str, &mut Command),
+        (second_name, second): (&str, &mut Command),
+    ) -> Result<(Self, Self)> {
+        let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+        Ok((
+            Self::start(first_name, first, Stdio::null(), writer.into())?,
+            Self::start(second_name, second, reader.into(), Stdio::piped())?,
+        ))
+    }
+
+    fn start(name: &str, command: &mut Command, stdin: Stdio, stdout: Stdio) -> Result<Self> {
         let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdin(stdin)
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
+        // The command keeps what it gave to the program; a pipe would never end.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let output = Arc::new(Output::default());
-        let (stdout, stderr) = (
-            child.stdout.take().expect("piped"),
-            child.stderr.take().expect("piped"),
-        );
-        let readers = vec![
-            read_lines(stdout, output.clone()),
-            read_log(stderr, output.clone()),
-        ];
+        let stderr = child.stderr.take().expect("piped");
+        let mut readers = vec![read_log(stderr, output.clone())];
+        match child.stdout.take() {
+            Some(stdout) => readers.push(read_lines(stdout, output.clone())),
+            None => output.lock().ended = true,
+        }
         Ok(Self {
             name: name.to_owned(),
             child: Mutex::new(child),
@@ -305,56 +274,6 @@ impl Drop for Process {
     }
 }
 
-/// What a program has said so far, filled by two threads.
-#[derive(Default)]
-struct Output {
-    said: Mutex<Said>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Said {
-    lines: Vec<Line>,
-    log: Vec<u8>,
-    /// Standard output is closed.
-    ended: bool,
-}
-
-impl Output {
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().expect("readers do not panic")
-    }
-}
-
-fn read_lines(from: impl Read + Send + 'static, output: Arc<Output>) -> JoinHandle<()> {
-    thread::spawn(move || {
-        let mut from = BufReader::new(from);
-        let mut raw = Vec::new();
-        while matches!(from.read_until(b'\n', &mut raw), Ok(read) if read > 0) {
-            let text = String::from_utf8_lossy(&raw)
-                .trim_end_matches(['\r', '\n'])
-                .to_owned();
-            raw.clear();
-            output.lock().lines.push(Line {
-                at: Instant::now(),
-                text,
-            });
-            output.changed.notify_all();
-        }
-        output.lock().ended = true;
-        output.changed.notify_all();
-    })
-}
-
-fn read_log(mut from: impl Read + Send + 'static, output: Arc<Output>) -> JoinHandle<()> {
-    thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(read @ 1..) = from.read(&mut chunk) {
-            output.lock().log.extend_from_slice(&chunk[..read]);
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,6 +304,22 @@ mod tests {
         );
         process.wait_for_success(SOON).unwrap();
         assert_eq!(process.events().len(), 1);
+    }
+
+    #[test]
+    fn one_reads_what_the_other_prints() {
+        let mut first = Command::new("sh");
+        let mut second = Command::new("sed");
+        let (mut printer, mut reader) = Process::spawn_pair(
+            ("printer", first.args(["-c", "echo one; echo aside >&2"])),
+            ("reader", second.args(["-u", "s/one/two/"])),
+        )
+        .unwrap();
+        assert_eq!(reader.wait_for_prefix("two", SOON).unwrap(), "");
+        printer.wait_for_success(SOON).unwrap();
+        reader.wait_for_success(SOON).unwrap();
+        assert_eq!(printer.log(), "aside\n");
+        assert!(printer.lines().is_empty());
     }
 
     #[test]
