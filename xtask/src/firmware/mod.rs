@@ -1,6 +1,7 @@
 //! `cargo xtask firmware`: the node's image for microcontrollers, on the boards that QEMU emulates.
 
 mod board;
+mod run;
 mod test;
 
 use anyhow::Result;
@@ -11,11 +12,14 @@ use crate::report::Verdict;
 pub enum Task {
     /// The golden vectors on both boards
     Test,
+    /// A board and a desktop client talk with each other in a room
+    Run(run::Options),
 }
 
 /// `cargo xtask firmware ...`.
 pub fn run(task: &Task) -> Result<Verdict> {
     match task {
         Task::Test => test::run(),
+        Task::Run(options) => run::run(options),
     }
 }
