@@ -15,7 +15,7 @@
 
 use std::env;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,9 +23,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 
 use crate::process::{Line, Process};
-use crate::programs::{self, workspace};
+use crate::programs::{self, START_LIMIT, workspace};
 
 /// A board that QEMU emulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,9 @@ pub const BOARDS: [Board; 2] = [MPS2_AN386, LM3S6965EVB];
 
 /// The variable that names a directory with ready images.
 pub const IMAGE_DIR: &str = "TALKSPURT_IMAGE_DIR";
+
+/// The socket of QEMU's monitor.
+const MONITOR: &str = "monitor";
 
 /// What to do where something is missing.
 const SETUP: &str = "`cargo xtask setup` installs QEMU and Rust's targets for the boards";
@@ -125,7 +129,8 @@ pub struct Firmware {
     /// Its log as lines of text: seconds since power-up, level, text.
     pub log: Process,
     speaker: PathBuf,
-    monitor: PathBuf,
+    /// A directory with a short name: the paths of sockets are bounded.
+    monitor_dir: TempDir,
 }
 
 /// What a node is told at its start.
@@ -146,7 +151,8 @@ impl Firmware {
     pub fn start(board: Board, serial: &str, directory: &Path, told: &Told<'_>) -> Result<Self> {
         let image = board.image()?;
         let file = |what: &str| directory.join(format!("{}-{}-{what}", told.room, told.name));
-        let (microphone, speaker, monitor) = (file("mic.raw"), file("speaker.raw"), file("qmp"));
+        let (microphone, speaker) = (file("mic.raw"), file("speaker.raw"));
+        let monitor_dir = tempfile::tempdir().context("cannot make a directory")?;
         let bytes: Vec<u8> = told
             .says
             .iter()
@@ -166,7 +172,10 @@ impl Firmware {
             .args(["-machine", board.machine, "-display", "none", "-chardev"])
             .arg(format!("serial,id=line,path={serial}"))
             .args(["-serial", "chardev:line", "-monitor"])
-            .arg(format!("unix:{},server=on,wait=off", monitor.display()))
+            .arg(format!(
+                "unix:{},server=on,wait=off",
+                monitor_dir.path().join(MONITOR).display()
+            ))
             .args(["-semihosting-config", &semihosting(&words)])
             .arg("-kernel")
             .arg(&image);
@@ -180,7 +189,7 @@ impl Firmware {
             emulator,
             log,
             speaker,
-            monitor,
+            monitor_dir,
         })
     }
 
@@ -196,10 +205,15 @@ impl Firmware {
 
     /// Presses the board's reset button.
     pub fn reset(&self) -> Result<()> {
-        let mut monitor = UnixStream::connect(&self.monitor).context("QEMU's monitor")?;
-        monitor
-            .write_all(b"system_reset\n")
-            .context("QEMU's monitor")
+        let press = || -> std::io::Result<()> {
+            let mut monitor = UnixStream::connect(self.monitor_dir.path().join(MONITOR))?;
+            monitor.set_read_timeout(Some(START_LIMIT))?;
+            // QEMU forgets what it has not read yet when its reader hangs up: it is left when it asks for the next command.
+            wait_for_prompt(&mut monitor)?;
+            monitor.write_all(b"system_reset\n")?;
+            wait_for_prompt(&mut monitor)
+        };
+        press().context("QEMU's monitor does not answer")
     }
 
     /// Waits until the node has left and the board is off; its counts, and a time-out with all that it said.
@@ -219,6 +233,19 @@ impl Firmware {
             .map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
         Ok(samples.collect())
     }
+}
+
+/// What QEMU's monitor says before each command.
+const PROMPT: &[u8] = b"(qemu) ";
+
+fn wait_for_prompt(monitor: &mut UnixStream) -> std::io::Result<()> {
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(PROMPT) {
+        monitor.read_exact(&mut byte)?;
+        said.push(byte[0]);
+    }
+    Ok(())
 }
 
 /// What a node reports at its end: `name=number` words in its log.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use talkspurt_tests::docker::{Docker, Progress, SWITCH};
+use talkspurt_tests::firmware::{BOARDS, IMAGE_DIR, image_dir};
 
 use crate::report::{Verdict, duration, table};
 use crate::run::{cargo, line, shown, target_dir};
@@ -27,7 +28,12 @@ pub struct Options {
 
 /// `cargo xtask test`.
 pub fn run(options: &Options) -> Result<Verdict> {
-    let mut purposes = vec![Purpose::Build, Purpose::Speech, Purpose::Test];
+    let mut purposes = vec![
+        Purpose::Build,
+        Purpose::Speech,
+        Purpose::Test,
+        Purpose::Firmware,
+    ];
     if !options.no_docker {
         purposes.push(Purpose::Docker);
     }
@@ -36,6 +42,10 @@ pub fn run(options: &Options) -> Result<Verdict> {
 
     eprintln!("==> building");
     shown(cargo().args(["build", "--workspace", "--bins"]))?;
+    for board in BOARDS {
+        eprintln!("==> building the firmware image for {}", board.machine);
+        board.build(&image_dir())?;
+    }
     let started = Instant::now();
     let (suites, cargo_succeeded) = run_cargo_test(options, no_docker.is_some())?;
     let counts = Counts::of(&suites);
@@ -86,6 +96,7 @@ fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>
         .args(&options.filter);
     cargo
         .env("TALKSPURT_BIN_DIR", target_dir().join("debug"))
+        .env(IMAGE_DIR, image_dir())
         .env("CARGO_TERM_COLOR", "never");
     if without_docker {
         cargo.env(SWITCH, "off");

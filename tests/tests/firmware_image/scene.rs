@@ -9,19 +9,19 @@ use talkspurt_tests::firmware::{Board, Counts, Firmware, Told};
 use talkspurt_tests::noisy_line::NoisyLine;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs::bridge;
-use talkspurt_tests::speech::{UNRELATED, sentence, speak};
+use talkspurt_tests::speech::{sentence, speak};
 use talkspurt_tests::stage::{SOON, Stage, finish};
 use talkspurt_tests::wav::samples;
 
 /// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
 const BAUD: u32 = 115_200;
-/// Speech that went through ADPCM, a gate and a mix, whole; other speech stays below `UNRELATED`.
-pub const HEARD: f64 = 0.8;
-const _: () = assert!(HEARD > UNRELATED);
-/// What is looked for at a time: short enough that a delay which changes spoils one part only.
-pub const PART: usize = samples(500);
+/// The median part of speech that went through ADPCM, a gate and a mix is more similar than this: 0.997 on an idle machine;
+/// on a busy one some parts have concealed frames. Parts of other speech stay below 0.4.
+pub const HEARD: f64 = 0.75;
+/// What is looked for at a time: short enough that a delay which changes spoils few of many.
+const PART: usize = samples(300);
 /// Above this RMS there is speech.
-pub const SPEECH_RMS: f64 = 300.0;
+const SPEECH_RMS: f64 = 300.0;
 /// Between two sentences: longer than the gate's hold.
 const PAUSE: usize = samples(900);
 
