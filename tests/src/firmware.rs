@@ -85,32 +85,49 @@ impl Board {
 
     /// Builds the image, and puts it into `directory` under the board's name.
     pub fn build(&self, directory: &Path) -> Result<PathBuf> {
-        let target_dir = target_dir().join("firmware");
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // In its own folder, where its own configuration holds.
-        cargo.current_dir(workspace().join("firmware-sim/image"));
-        cargo.args(["build", "--quiet", "--release", "--bin", "node"]);
-        cargo
-            .args(["--target", self.target, "--target-dir"])
-            .arg(&target_dir);
-        let output = cargo.output().context("cannot start cargo")?;
-        ensure!(
-            output.status.success(),
-            "the image for {} cannot be built ({SETUP}):\n{}",
-            self.machine,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        run(self.cargo("build").args(["--bin", "node"]), self)?;
         // Under a name of its own: the next build may be without the log, which decodes only with the very image that logs.
-        let made = target_dir.join(self.target).join("release/node");
+        let made = target_dir()
+            .join("firmware")
+            .join(self.target)
+            .join("release/node");
         let image = self.image_in(directory);
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         fs::copy(&made, &image).with_context(|| format!("cannot make {}", image.display()))?;
         Ok(image)
     }
 
+    /// Runs a test program of the image's package (`firmware-sim/image/tests/`) on the board, and returns what it printed.
+    pub fn run_test(&self, name: &str) -> Result<String> {
+        let mut cargo = self.cargo("test");
+        run(cargo.args(["--no-default-features", "--test", name]), self)
+    }
+
+    /// A cargo in the image's folder, where its own configuration holds.
+    fn cargo(&self, subcommand: &str) -> Command {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(workspace().join("firmware-sim/image"));
+        cargo.args([subcommand, "--quiet", "--release", "--target", self.target]);
+        cargo.arg("--target-dir").arg(target_dir().join("firmware"));
+        cargo
+    }
+
     fn image_in(&self, directory: &Path) -> PathBuf {
         directory.join(self.machine).with_extension("elf")
     }
+}
+
+/// Runs cargo for a board; its output, which an error quotes.
+fn run(cargo: &mut Command, board: &Board) -> Result<String> {
+    let output = cargo.output().context("cannot start cargo")?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "cargo failed for {} ({SETUP}):\n{printed}{}",
+        board.machine,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
 }
 
 /// Where images that log are put.

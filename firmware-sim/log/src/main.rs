@@ -52,13 +52,19 @@ fn run(arguments: &Arguments) -> Result<()> {
     let texts = Texts::of(&elf)
         .with_context(|| format!("{} has no log texts", arguments.image.display()))?;
     let log: Box<dyn Read> = match &arguments.log {
-        Some(path) => Box::new(
-            File::open(path).with_context(|| format!("cannot open {}", path.display()))?,
-        ),
+        Some(path) => {
+            Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
+        }
         None => Box::new(io::stdin().lock()),
     };
     let places = arguments.places.then_some(&texts.places);
-    print(&texts.table, places, arguments.level, log, &mut io::stdout().lock())
+    print(
+        &texts.table,
+        places,
+        arguments.level,
+        log,
+        &mut io::stdout().lock(),
+    )
 }
 
 /// What the ELF file says about the log.

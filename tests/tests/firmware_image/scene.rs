@@ -28,6 +28,12 @@ const PAUSE: usize = samples(900);
 /// One scene at a time: a board that starves for another one's sake would prove nothing.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// Waits for one's turn, which lasts until what it returns is dropped.
+pub fn turn() -> MutexGuard<'static, ()> {
+    // One who panicked has had his turn as well.
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A board that is in the room "lab" as "chip".
 pub struct Scene {
     pub stage: Stage,
@@ -46,7 +52,7 @@ impl Scene {
         says: &[i16],
         words: &[&str],
     ) -> Result<Self> {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let stage = Stage::new(server_flags)?;
         let line = NoisyLine::with_two_ends(1)?;
         let bridge = bridge(&line.path, BAUD, &stage.server.address)?;

@@ -11,6 +11,8 @@ use crate::scene::{HEARD, Scene, hearing};
 
 /// The mean of two went through one more ADPCM and is heard with concealed frames, perhaps. A single talker would reach 0.7.
 const MEAN: f64 = 0.9;
+/// Parts of a sentence that nobody said are less similar than this to whatever was heard: 0.2 to 0.35, measured here.
+const CHANCE: f64 = 0.5;
 /// Of the image's frames may be late on a machine with other things to do: no measure of its speed.
 const MISSED_MOST: f64 = 0.2;
 
@@ -64,7 +66,7 @@ fn speech_goes_both_ways(board: Board) -> Result<()> {
         mean.one < 0.9 && mean.other < 0.9,
         "neither is alone: {mean:?}"
     );
-    assert!(unsaid.similarity < HEARD, "{unsaid:?}");
+    assert!(unsaid.similarity < CHANCE, "{unsaid:?}");
     let (sent, played) = (counts.get("sent")?, counts.get("played")?);
     assert!(
         sent > 80 && played > 150,

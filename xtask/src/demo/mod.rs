@@ -17,6 +17,7 @@ use talkspurt_tests::firmware::{Board, MPS2_AN386};
 use talkspurt_tests::programs::{PACKAGES, use_binaries_in};
 use talkspurt_tests::speech::{sentence, speak};
 
+use crate::firmware::counts;
 use crate::report::Verdict;
 use crate::run::{cargo, shown, target_dir};
 use crate::setup::{Purpose, ensure_for};
@@ -70,6 +71,20 @@ pub fn run(options: &Options) -> Result<Verdict> {
         "\nWhat nobody may hear (similarity; the last column is chance)\n{}",
         findings.traces_table(&experiences)
     );
+    for Experience {
+        participant,
+        report,
+        ..
+    } in &experiences
+    {
+        if let Some(report) = report {
+            let counts = counts::table_of(report)?;
+            println!(
+                "\nWhat the image in {}'s place counted\n{counts}",
+                participant.name
+            );
+        }
+    }
     print_recordings(&directory, &experiences);
     if !options.keep {
         speech.remove(&plan)?;

@@ -1,6 +1,7 @@
 //! `cargo xtask firmware`: the node's image for microcontrollers, on the boards that QEMU emulates.
 
 mod board;
+pub mod counts;
 mod run;
 mod test;
 

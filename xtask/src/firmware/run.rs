@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
-use comfy_table::Table;
-use talkspurt_tests::firmware::{BOARDS, Counts};
+use talkspurt_tests::firmware::BOARDS;
 
+use super::counts;
 use crate::demo::plan::{Kind, Participant, Plan, UNSPOKEN_BY};
 use crate::demo::stage::{Shown, perform};
 use crate::demo::verdict::Findings;
 use crate::demo::{Speech, build, prepare_directory, print_recordings};
-use crate::report::{Verdict, table};
+use crate::report::Verdict;
 use crate::setup::{Purpose, ensure_for};
 
 const ROOM: &str = "lab";
@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
     println!(
         "\nWhat the image on {} counted\n{}",
         board.machine,
-        counts_table(report)?
+        counts::table_of(report)?
     );
     print_recordings(&directory, &experiences);
     let verdict = Verdict::from(findings.good() && report.get("joins")? == 1);
@@ -83,59 +83,4 @@ pub fn run(options: &Options) -> Result<Verdict> {
         Verdict::Bad => println!("\nNot as it must be: see WRONG above, or more than one joining."),
     }
     Ok(verdict)
-}
-
-fn counts_table(counts: &Counts) -> Result<Table> {
-    let count = |name: &str| counts.get(name);
-    let up_ms = count("up_ms")?.max(1);
-    let line = |bytes: u64| format!("{bytes} bytes, {} a second", bytes * 1_000 / up_ms);
-    let mut table = table(["what", "how much"]);
-    for (what, how_much) in [
-        ("frames captured", count("captured")?.to_string()),
-        ("frames sent", count("sent")?.to_string()),
-        ("frames received", count("received")?.to_string()),
-        (
-            "frames played",
-            format!("{}, {} concealed", count("played")?, count("concealed")?),
-        ),
-        (
-            "missed deadlines",
-            format!(
-                "{}; the latest frame was {:.1} ms late",
-                count("missed_deadlines")?,
-                count("latest_frame_us")? as f64 / 1_000.0
-            ),
-        ),
-        (
-            "asleep",
-            format!(
-                "{:.1} % of {:.1} s",
-                count("asleep_ms")? as f64 * 100.0 / up_ms as f64,
-                up_ms as f64 / 1_000.0
-            ),
-        ),
-        (
-            "deepest stack",
-            format!(
-                "{} of {} bytes",
-                count("deepest_stack")?,
-                count("stack_size")?
-            ),
-        ),
-        ("line out", line(count("out")?)),
-        ("line in", line(count("in")?)),
-        (
-            "line damage",
-            format!(
-                "{} bytes dropped, {} CRC errors, {} overruns",
-                count("dropped")?,
-                count("crc_errors")?,
-                count("overruns")?
-            ),
-        ),
-        ("joined", format!("{} time(s)", count("joins")?)),
-    ] {
-        table.add_row([what.to_owned(), how_much]);
-    }
-    Ok(table)
 }
