@@ -79,10 +79,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
     {
         if let Some(report) = report {
             let counts = counts::table_of(report)?;
-            println!(
-                "\nWhat the image in {}'s place counted\n{counts}",
-                participant.name
-            );
+            println!("\nWhat {}'s image counted\n{counts}", participant.name);
         }
     }
     print_recordings(&directory, &experiences);
