@@ -15,9 +15,10 @@ use talkspurt_tests::wav::samples;
 
 /// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
 const BAUD: u32 = 115_200;
-/// The median part of speech that went through ADPCM, a gate and a mix is more similar than this: 0.997 on an idle machine;
-/// on a busy one some parts have concealed frames. Parts of other speech stay below 0.4.
-pub const HEARD: f64 = 0.75;
+/// The median part of speech that went through ADPCM, a gate and a mix is more similar than this: 0.997 where the machine has
+/// time. Where it has not, a part has concealed frames, or its delay changes in its midst: 0.5 to 0.9. Parts of other speech
+/// have 0.2 to 0.35.
+pub const HEARD: f64 = 0.6;
 /// What is looked for at a time: short enough that a delay which changes spoils few of many.
 const PART: usize = samples(300);
 /// Above this RMS there is speech.

@@ -9,8 +9,9 @@ use talkspurt_tests::wav::samples;
 
 use crate::scene::{HEARD, Scene, hearing};
 
-/// The mean of two went through one more ADPCM and is heard with concealed frames, perhaps. A single talker would reach 0.7.
-const MEAN: f64 = 0.9;
+/// The mean of two went through ADPCM, and is heard with concealed frames where the machine is busy. With a talker alone it would
+/// have 0.7.
+const MEAN: f64 = 0.85;
 /// Parts of a sentence that nobody said are less similar than this to whatever was heard: 0.2 to 0.35, measured here.
 const CHANCE: f64 = 0.5;
 /// Of the image's frames may be late on a machine with other things to do: no measure of its speed.
@@ -63,7 +64,7 @@ fn speech_goes_both_ways(board: Board) -> Result<()> {
     let mean = mean.context("they talked at once")?;
     assert!(mean.parts >= 6 && mean.mean > MEAN, "{mean:?}");
     assert!(
-        mean.one < 0.9 && mean.other < 0.9,
+        mean.one < mean.mean && mean.other < mean.mean,
         "neither is alone: {mean:?}"
     );
     assert!(unsaid.similarity < CHANCE, "{unsaid:?}");
