@@ -8,10 +8,12 @@
 //! | [`speech`] | sentences as 16 kHz WAV files |
 //! | [`wav`] | 16 kHz mono 16-bit WAV files in and out |
 //! | [`analysis`] | who was heard, how late and how faithfully |
+//! | [`mean`] | how much of a recording is the mean of two talkers |
 //! | [`exact`] | which stretches were heard bit for bit, or as the mean of two |
 //! | [`noise`] | sound that is nowhere like itself |
 //! | [`stage`] | a server of one's own, clients with WAV files, its pages |
-//! | [`noisy_line`] | a serial line that damages bytes |
+//! | [`noisy_line`] | a serial line that damages bytes, or loses them |
+//! | [`firmware`] | the node's image on a board that QEMU emulates |
 //! | [`seeds`] | seeds of randomised tests, printed by a failure |
 //! | [`virtual_audio`] | sound cards without hardware |
 //! | [`docker`] | a Docker daemon, base images and the server's image |
@@ -19,6 +21,8 @@
 pub mod analysis;
 pub mod docker;
 pub mod exact;
+pub mod firmware;
+pub mod mean;
 pub mod noise;
 pub mod noisy_line;
 pub mod process;

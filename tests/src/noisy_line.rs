@@ -1,4 +1,4 @@
-//! A serial line with noise on it: a pump between a node's pseudo-terminal and another one, which damages bytes as it is told.
+//! A serial line that can be noisy, or cut: a pump between two pseudo-terminals, which damages bytes or loses them as it is told.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -10,22 +10,27 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use rustix::fs::{Mode, OFlags};
+use rustix::termios::ioctl_tiocnxcl;
 use serialport::{SerialPort, TTYPort};
 
 /// The line. Ends when dropped.
 pub struct NoisyLine {
+    /// The path of its near end, where the node is.
+    pub node_path: String,
     /// The path of its far end, for a bridge.
     pub path: String,
     shared: Arc<Shared>,
     pumps: Vec<JoinHandle<()>>,
-    /// Kept open so that the line outlives a bridge that opens and closes the far end.
-    _far_end: OwnedFd,
+    /// Kept open so that the line outlives those who open and close its ends.
+    far_end: OwnedFd,
+    _near_end: Option<OwnedFd>,
 }
 
 #[derive(Default)]
 struct Shared {
     damage_per_million: AtomicU32,
     damaged: AtomicU64,
+    cut: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -40,13 +45,22 @@ impl NoisyLine {
             .timeout(READ_TIMEOUT)
             .open_native()
             .with_context(|| format!("cannot open {node}"))?;
-        let (mut inner, far_end) = TTYPort::pair().context("cannot make a pseudo-terminal")?;
-        inner.set_timeout(READ_TIMEOUT)?;
-        let path = far_end.name().context("a pseudo-terminal has a path")?;
-        // As a serial port it would be locked against the bridge; it must be open again before it is closed.
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let kept_open = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
-        drop(far_end);
+        Self::start(near, node.to_owned(), None, seed)
+    }
+
+    /// As [`NoisyLine::behind`], with a near end that a node opens (QEMU's `-chardev serial`).
+    pub fn with_two_ends(seed: u64) -> Result<Self> {
+        let (near, node_path, kept_open) = end()?;
+        Self::start(near, node_path, Some(kept_open), seed)
+    }
+
+    fn start(
+        near: TTYPort,
+        node_path: String,
+        near_end: Option<OwnedFd>,
+        seed: u64,
+    ) -> Result<Self> {
+        let (inner, path, far_end) = end()?;
         let shared = Arc::new(Shared::default());
         let pump = |from: &TTYPort, to: &TTYPort, seed: u64| -> Result<JoinHandle<()>> {
             let (from, to) = (from.try_clone_native()?, to.try_clone_native()?);
@@ -57,10 +71,12 @@ impl NoisyLine {
         };
         let pumps = vec![pump(&near, &inner, seed)?, pump(&inner, &near, !seed)?];
         Ok(Self {
+            node_path,
             path,
             shared,
             pumps,
-            _far_end: kept_open,
+            far_end,
+            _near_end: near_end,
         })
     }
 
@@ -69,6 +85,16 @@ impl NoisyLine {
         self.shared
             .damage_per_million
             .store(per_million, Ordering::Relaxed);
+    }
+
+    /// From now on no byte arrives, in neither direction; or they do again.
+    pub fn set_cut(&self, cut: bool) {
+        self.shared.cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// Gives the far end free: a bridge that was killed leaves it locked, against all but root.
+    pub fn unlock(&self) -> Result<()> {
+        ioctl_tiocnxcl(&self.far_end).context("cannot unlock the line")
     }
 
     /// Bytes damaged so far.
@@ -87,6 +113,18 @@ impl Drop for NoisyLine {
     }
 }
 
+/// One end of the line: what is pumped, the path for whoever opens it, and what keeps it open.
+fn end() -> Result<(TTYPort, String, OwnedFd)> {
+    let (mut inner, outer) = TTYPort::pair().context("cannot make a pseudo-terminal")?;
+    inner.set_timeout(READ_TIMEOUT)?;
+    let path = outer.name().context("a pseudo-terminal has a path")?;
+    // As a serial port it would be locked against the bridge; it must be open again before it is closed.
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let kept_open = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
+    drop(outer);
+    Ok((inner, path, kept_open))
+}
+
 fn pump(mut from: TTYPort, mut to: TTYPort, shared: &Shared, mut rng: Rng) {
     let mut buffer = [0; 512];
     while !shared.stop.load(Ordering::Relaxed) {
@@ -99,6 +137,9 @@ fn pump(mut from: TTYPort, mut to: TTYPort, shared: &Shared, mut rng: Rng) {
                 continue;
             }
         };
+        if shared.cut.load(Ordering::Relaxed) {
+            continue;
+        }
         let per_million = shared.damage_per_million.load(Ordering::Relaxed);
         for byte in &mut buffer[..count] {
             if rng.u32(0..1_000_000) < per_million {
@@ -125,6 +166,28 @@ fn write_all(to: &mut TTYPort, mut bytes: &[u8], shared: &Shared) {
 mod tests {
     use super::*;
 
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_cut_line_loses_all_and_a_mended_one_nothing() {
+        let line = NoisyLine::with_two_ends(7).unwrap();
+        let open = |path: &str| serialport::new(path, 115_200).timeout(SOON).open_native();
+        let mut node = open(&line.node_path).unwrap();
+        let mut bridge = open(&line.path).unwrap();
+        line.set_cut(true);
+        node.write_all(b"lost").unwrap();
+        // Longer than a pump sleeps.
+        thread::sleep(READ_TIMEOUT * 5);
+        line.set_cut(false);
+        node.write_all(b"kept").unwrap();
+        let mut received = [0; 4];
+        bridge.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"kept");
+        drop(bridge);
+        line.unlock().unwrap();
+        assert!(open(&line.path).is_ok(), "it can be opened again");
+    }
+
     #[test]
     fn a_clean_line_changes_nothing_and_a_noisy_one_some_bytes() {
         let (mut node, node_end) = TTYPort::pair().unwrap();
@@ -132,10 +195,10 @@ mod tests {
         drop(node_end);
         let line = NoisyLine::behind(&node_path, 7).unwrap();
         let mut bridge = serialport::new(&line.path, 115_200)
-            .timeout(Duration::from_secs(10))
+            .timeout(SOON)
             .open_native()
             .unwrap();
-        node.set_timeout(Duration::from_secs(10)).unwrap();
+        node.set_timeout(SOON).unwrap();
         let sent: Vec<u8> = (0..=255).collect();
         let mut received = vec![0; sent.len()];
         node.write_all(&sent).unwrap();

@@ -2,6 +2,9 @@
 //!
 //! A [`Process`] that is dropped is killed, by its id, and waited for: no test leaves one behind.
 
+mod output;
+
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,10 +15,9 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-pub use output::{Event, Line};
 use output::{Output, read_lines, read_log};
 
-mod output;
+pub use output::{Event, Line};
 
 /// A running program.
 pub struct Process {
@@ -28,21 +30,37 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output captured and no standard input. `name` is what errors call it.
     pub fn spawn(name: &str, command: &mut Command) -> Result<Self> {
+        Self::start(name, command, Stdio::null(), Stdio::piped())
+    }
+
+    /// Starts two programs, each with its name, so that the second reads what the first prints. The first has no lines then.
+    pub fn spawn_pair(
+        (first_name, first): (&str, &mut Command),
+        (second_name, second): (&str, &mut Command),
+    ) -> Result<(Self, Self)> {
+        let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+        Ok((
+            Self::start(first_name, first, Stdio::null(), writer.into())?,
+            Self::start(second_name, second, reader.into(), Stdio::piped())?,
+        ))
+    }
+
+    fn start(name: &str, command: &mut Command, stdin: Stdio, stdout: Stdio) -> Result<Self> {
         let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdin(stdin)
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
+        // The command keeps what it gave to the program; a pipe would never end.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let output = Arc::new(Output::default());
-        let (stdout, stderr) = (
-            child.stdout.take().expect("piped"),
-            child.stderr.take().expect("piped"),
-        );
-        let readers = vec![
-            read_lines(stdout, output.clone()),
-            read_log(stderr, output.clone()),
-        ];
+        let stderr = child.stderr.take().expect("piped");
+        let mut readers = vec![read_log(stderr, output.clone())];
+        match child.stdout.take() {
+            Some(stdout) => readers.push(read_lines(stdout, output.clone())),
+            None => output.lock().ended = true,
+        }
         Ok(Self {
             name: name.to_owned(),
             child: Mutex::new(child),
@@ -286,6 +304,22 @@ mod tests {
         );
         process.wait_for_success(SOON).unwrap();
         assert_eq!(process.events().len(), 1);
+    }
+
+    #[test]
+    fn one_reads_what_the_other_prints() {
+        let mut first = Command::new("sh");
+        let mut second = Command::new("sed");
+        let (mut printer, mut reader) = Process::spawn_pair(
+            ("printer", first.args(["-c", "echo one; echo aside >&2"])),
+            ("reader", second.args(["-u", "s/one/two/"])),
+        )
+        .unwrap();
+        assert_eq!(reader.wait_for_prefix("two", SOON).unwrap(), "");
+        printer.wait_for_success(SOON).unwrap();
+        reader.wait_for_success(SOON).unwrap();
+        assert_eq!(printer.log(), "aside\n");
+        assert!(printer.lines().is_empty());
     }
 
     #[test]

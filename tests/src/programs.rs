@@ -17,10 +17,11 @@ use crate::process::Process;
 pub const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// The packages whose programs are run.
-pub const PACKAGES: [&str; 4] = [
+pub const PACKAGES: [&str; 5] = [
     "talkspurt-server",
     "talkspurt-client",
     "talkspurt-node",
+    "talkspurt-log",
     "talkspurt-load",
 ];
 
@@ -38,7 +39,7 @@ pub fn use_binaries_in(directory: PathBuf) {
 
 static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
-/// A command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`, `talkspurt-bridge`,
+/// A command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`, `talkspurt-bridge`, `talkspurt-log`,
 /// `talkspurt-load`), with the settings of this process's own environment left out and its log at `info`.
 pub fn command(program: &str) -> Result<Command> {
     let directory = DIRECTORY.get_or_init(|| directory().map_err(|error| format!("{error:#}")));

@@ -21,17 +21,18 @@ pub struct Sentence {
 }
 
 /// Speakers: a voice and its speed.
-pub const SPEAKERS: [(&str, u32); 6] = [
+pub const SPEAKERS: [(&str, u32); 7] = [
     ("en-us", 165),
     ("en-gb+f3", 170),
     ("en-gb-scotland+m4", 160),
     ("en-us+f2", 175),
     ("en-029+m2", 165),
     ("en-gb-x-rp+f4", 170),
+    ("en-gb-x-gbclan+m7", 160),
 ];
 
 /// Phonetically balanced sentences (the Harvard list, IEEE 1969), three for each speaker.
-const TEXTS: [&str; 18] = [
+const TEXTS: [&str; 21] = [
     "The birch canoe slid on the smooth planks.",
     "Glue the sheet to the dark blue background.",
     "Four hours of steady work faced us.",
@@ -50,6 +51,9 @@ const TEXTS: [&str; 18] = [
     "A pot of tea helps to pass the evening.",
     "Smoky fires lack flame and heat.",
     "The soft cushion broke the man's fall.",
+    "The girl at the booth sold fifty bonds.",
+    "The small pup gnawed a hole in the sock.",
+    "The fish twisted and turned on the bent hook.",
 ];
 
 /// The `nth` sentence of a speaker (an index into [`SPEAKERS`]); after the third they come round again.

@@ -33,7 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Two rooms, five participants, real speech: who heard whom, how late and how faithfully
+    /// Two rooms, six participants, a Cortex-M among them, real speech: who heard whom, how late and how faithfully
     Demo(demo::Options),
     /// Every test of the workspace, end to end ones included; ends with a table per suite
     Test(test::Options),

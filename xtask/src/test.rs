@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use talkspurt_tests::docker::{Docker, Progress, SWITCH};
+use talkspurt_tests::firmware::{BOARDS, IMAGE_DIR, image_dir};
 use talkspurt_tests::programs::workspace;
 
 use crate::report::{Verdict, duration, table};
@@ -28,7 +29,12 @@ pub struct Options {
 
 /// `cargo xtask test`.
 pub fn run(options: &Options) -> Result<Verdict> {
-    let mut purposes = vec![Purpose::Build, Purpose::Speech, Purpose::Test];
+    let mut purposes = vec![
+        Purpose::Build,
+        Purpose::Speech,
+        Purpose::Test,
+        Purpose::Firmware,
+    ];
     if !options.no_docker {
         purposes.push(Purpose::Docker);
     }
@@ -37,6 +43,10 @@ pub fn run(options: &Options) -> Result<Verdict> {
 
     eprintln!("==> building");
     shown(cargo().args(["build", "--workspace", "--bins"]))?;
+    for board in BOARDS {
+        eprintln!("==> building the firmware image for {}", board.machine);
+        board.build(&image_dir())?;
+    }
     let started = Instant::now();
     let (suites, cargo_succeeded) = run_cargo_test(options, no_docker.is_some())?;
     let counts = Counts::of(&suites);
@@ -84,7 +94,8 @@ fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>
     workspace_tests
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(&options.filter)
-        .env("TALKSPURT_BIN_DIR", target_dir().join("debug"));
+        .env("TALKSPURT_BIN_DIR", target_dir().join("debug"))
+        .env(IMAGE_DIR, image_dir());
     if without_docker {
         workspace_tests.env(SWITCH, "off");
     }

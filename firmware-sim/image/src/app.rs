@@ -167,11 +167,11 @@ fn report(node: &AdpcmNode, wired: &Wired, clock: &mut Clock) {
         stats.joins
     );
     log::info!(
-        "stack: deepest={=usize} of={=usize}; asleep {=u32} of {=u64} ms; latest frame {=u64} us late",
-        stack::deepest_bytes(),
-        stack::size_bytes(),
+        "loop: latest_frame_us={=u64} asleep_ms={=u32} up_ms={=u64} deepest_stack={=usize} stack_size={=usize}",
+        deadline.worst().as_micros(),
         clock.slept_ms(),
         clock.now().as_micros() / 1_000,
-        deadline.worst().as_micros()
+        stack::deepest_bytes(),
+        stack::size_bytes()
     );
 }

@@ -10,7 +10,8 @@ use talkspurt_node::node::{AudioFormat, SampleSink, SampleSource};
 
 use crate::deadline::Deadline;
 
-/// When frames are due: one each period since the node first joined.
+/// When frames are due: one each period since the node first joined. Both files begin at that moment: the microphone's first
+/// frame is there when its last sample was spoken, the speaker's is wanted at once.
 #[derive(Clone, Copy, Debug, Default)]
 struct Schedule {
     due: Option<Instant>,
@@ -19,10 +20,10 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Begins, or goes on at another period.
-    fn start(&mut self, now: Instant, period: Duration) {
+    /// Begins with a frame that is due at `first`, or goes on at another period.
+    fn start(&mut self, first: Instant, period: Duration) {
         if self.due.is_none() || self.period != period {
-            self.due = Some(now + period);
+            self.due = Some(first);
             self.period = period;
         }
     }
@@ -89,7 +90,8 @@ impl FileMicrophone {
 
 impl SampleSource for FileMicrophone {
     fn start(&mut self, now: Instant, format: AudioFormat) {
-        self.schedule.start(now, format.frame.duration());
+        let period = format.frame.duration();
+        self.schedule.start(now + period, period);
     }
 
     fn capture(&mut self, now: Instant, frame: &mut [i16]) -> bool {

@@ -11,7 +11,7 @@ mod enabled {
     /// What the log's timestamps say: the time of the loop's latest question. Wraps after 49 days.
     pub(super) static NOW_MS: AtomicU32 = AtomicU32::new(0);
 
-    defmt::timestamp!("{=u32:tms}", NOW_MS.load(Ordering::Relaxed));
+    defmt::timestamp!("{=u32:ms}", NOW_MS.load(Ordering::Relaxed));
 }
 
 /// Sets what the timestamps of the next lines say.

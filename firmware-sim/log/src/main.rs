@@ -127,7 +127,7 @@ fn level(frame: &Frame<'_>) -> Level {
     }
 }
 
-/// `1.234 INFO  joined (src/app.rs:12)`: seconds since power-up, level, text.
+/// `    1.234 INFO  joined (src/app.rs:12)`: seconds since power-up, level, text.
 fn line(frame: &Frame<'_>, places: Option<&Locations>) -> String {
     let time = frame
         .display_timestamp()

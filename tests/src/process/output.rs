@@ -1,4 +1,4 @@
-//! What a program says: lines with their time, JSON events among them, its log.
+//! What a program says: its output lines as they come, and the JSON events among them.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -72,7 +72,7 @@ pub(super) struct Output {
 pub(super) struct Said {
     pub(super) lines: Vec<Line>,
     pub(super) log: Vec<u8>,
-    /// Standard output is closed.
+    /// Standard output is closed, or goes elsewhere.
     pub(super) ended: bool,
 }
 

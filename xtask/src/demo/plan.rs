@@ -1,6 +1,7 @@
 //! Who takes part in the demo, and who says what when.
 
 use anyhow::Result;
+use talkspurt_tests::firmware::{Board, MPS2_AN386};
 use talkspurt_tests::wav::samples;
 
 /// Silence before the first word: everyone has joined by then.
@@ -15,8 +16,10 @@ const TAIL: usize = samples(800);
 pub enum Kind {
     /// A desktop client with this codec.
     Desktop(&'static str),
-    /// A node behind a serial line and a bridge.
+    /// A node on this machine, behind a simulated UART and a bridge.
     Node,
+    /// The node's firmware image on a board in QEMU, behind its UART and a bridge.
+    Firmware(Board),
 }
 
 /// Someone in a room.
@@ -29,8 +32,8 @@ pub struct Participant {
     pub speaker: usize,
 }
 
-/// Two desktops and a node in one room, two desktops in another. The sixth voice is never heard.
-pub const PARTICIPANTS: [Participant; 5] = [
+/// Two desktops, a node and a firmware image in one room, two desktops in another. The seventh voice is never heard.
+pub const PARTICIPANTS: [Participant; 6] = [
     Participant {
         name: "anna",
         room: "kitchen",
@@ -50,6 +53,12 @@ pub const PARTICIPANTS: [Participant; 5] = [
         speaker: 2,
     },
     Participant {
+        name: "oven",
+        room: "kitchen",
+        kind: Kind::Firmware(MPS2_AN386),
+        speaker: 5,
+    },
+    Participant {
         name: "cleo",
         room: "garden",
         kind: Kind::Desktop("pcm16"),
@@ -64,12 +73,12 @@ pub const PARTICIPANTS: [Participant; 5] = [
 ];
 
 /// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of chance.
-pub const UNSPOKEN_BY: usize = 5;
+pub const UNSPOKEN_BY: usize = 6;
 
 /// One sentence.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// An index into [`PARTICIPANTS`].
+    /// An index into [`Plan::participants`].
     pub participant: usize,
     /// The sample, from the beginning, at which it starts.
     pub start: usize,
@@ -79,6 +88,7 @@ pub struct Turn {
 /// The whole conversation.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    pub participants: Vec<Participant>,
     pub turns: Vec<Turn>,
     /// Samples from the beginning to the end: the length of every spoken file.
     pub length: usize,
@@ -88,19 +98,20 @@ impl Plan {
     /// Lets the participants of each room speak in turn, both rooms at the same time, for about `seconds`; everyone
     /// speaks at least once. `sound` makes the `nth` sentence of a speaker.
     pub fn new(
+        participants: &[Participant],
         seconds: u32,
         mut sound: impl FnMut(usize, usize) -> Result<Vec<i16>>,
     ) -> Result<Self> {
         let wanted = samples(u64::from(seconds) * 1000);
         let mut turns = Vec::new();
-        for room in rooms() {
-            let members: Vec<usize> = (0..PARTICIPANTS.len())
-                .filter(|&i| PARTICIPANTS[i].room == room)
+        for room in rooms(participants) {
+            let members: Vec<usize> = (0..participants.len())
+                .filter(|&i| participants[i].room == room)
                 .collect();
             let mut time = LEAD;
             for (count, &participant) in members.iter().cycle().enumerate() {
                 let nth = count / members.len();
-                let sound = sound(PARTICIPANTS[participant].speaker, nth)?;
+                let sound = sound(participants[participant].speaker, nth)?;
                 if nth > 0 && time + sound.len() + TAIL > wanted {
                     break;
                 }
@@ -119,6 +130,7 @@ impl Plan {
             .max()
             .unwrap_or(0);
         Ok(Self {
+            participants: participants.to_vec(),
             turns,
             length: (end + TAIL).max(wanted),
         })
@@ -141,17 +153,17 @@ impl Plan {
     }
 
     /// Who speaks at a sample.
-    pub fn speaking_at(&self, sample: usize) -> impl Iterator<Item = &'static Participant> {
+    pub fn speaking_at(&self, sample: usize) -> impl Iterator<Item = &Participant> {
         self.turns
             .iter()
             .filter(move |turn| (turn.start..turn.start + turn.sound.len()).contains(&sample))
-            .map(|turn| &PARTICIPANTS[turn.participant])
+            .map(|turn| &self.participants[turn.participant])
     }
 }
 
 /// The rooms, in the order of their first participant.
-pub fn rooms() -> Vec<&'static str> {
-    let mut rooms: Vec<&str> = PARTICIPANTS
+pub fn rooms(participants: &[Participant]) -> Vec<&'static str> {
+    let mut rooms: Vec<&str> = participants
         .iter()
         .map(|participant| participant.room)
         .collect();
@@ -164,7 +176,7 @@ mod tests {
     use super::*;
 
     fn plan(seconds: u32) -> Plan {
-        Plan::new(seconds, |speaker, nth| {
+        Plan::new(&PARTICIPANTS, seconds, |speaker, nth| {
             Ok(vec![(1 + speaker + 10 * nth) as i16; samples(2_000)])
         })
         .unwrap()
@@ -189,7 +201,7 @@ mod tests {
         assert_eq!(plan.length, samples(30_000));
         for sample in (0..plan.length).step_by(160) {
             let speaking: Vec<_> = plan.speaking_at(sample).collect();
-            for room in rooms() {
+            for room in rooms(&PARTICIPANTS) {
                 assert!(
                     speaking
                         .iter()
@@ -227,6 +239,6 @@ mod tests {
         speakers.sort_unstable();
         speakers.dedup();
         assert_eq!(speakers.len(), PARTICIPANTS.len() + 1);
-        assert_eq!(rooms(), ["kitchen", "garden"]);
+        assert_eq!(rooms(&PARTICIPANTS), ["kitchen", "garden"]);
     }
 }

@@ -1,54 +1,29 @@
 //! Runs the programs of the demo and collects what each participant heard and said about itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use talkspurt_tests::process::{Event, Process};
-use talkspurt_tests::programs::{Node, START_LIMIT, Server, bridge, client};
+use talkspurt_tests::programs::Server;
 use talkspurt_tests::wav;
 
-use super::plan::{Kind, PARTICIPANTS, Participant, Plan};
+use super::cast::{Actor, Experience, spoken_path};
+use super::plan::Plan;
 
-/// The serial line's speed: what every microcontroller's UART does.
-const BAUD: u32 = 115_200;
-/// How long after its last word a participant stays.
-const LINGER_SECS: u64 = 1;
-/// How much longer than planned a program may take to leave.
-const LEAVE_LIMIT: Duration = Duration::from_secs(15);
-
-/// What one participant experienced.
-pub struct Experience {
-    pub participant: Participant,
-    /// When it was told that it had joined: the first sample of what it heard, and of what it said.
-    pub joined_at: Instant,
-    /// What came out of its speaker.
-    pub heard: Vec<i16>,
-    /// Its last event, with its counts.
-    pub left: Event,
-}
-
-/// Files of one participant in the demo's directory.
-pub fn spoken_path(directory: &Path, participant: &Participant) -> PathBuf {
-    directory.join(format!(
-        "{}-{}-spoken.wav",
-        participant.room, participant.name
-    ))
-}
-
-/// See [`spoken_path`].
-pub fn heard_path(directory: &Path, participant: &Participant) -> PathBuf {
-    directory.join(format!(
-        "{}-{}-heard.wav",
-        participant.room, participant.name
-    ))
+/// What is shown beside who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Speakers,
+    /// What the boards log, as it comes.
+    BoardLogs,
 }
 
 /// Plays the plan with real programs, in real time; a live line says who speaks.
-pub fn perform(plan: &Plan, directory: &Path) -> Result<Vec<Experience>> {
-    for (index, participant) in PARTICIPANTS.iter().enumerate() {
+pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experience>> {
+    for (index, participant) in plan.participants.iter().enumerate() {
         wav::write(&spoken_path(directory, participant), &plan.spoken_by(index))?;
     }
     let server = Server::start(&[])?;
@@ -56,72 +31,41 @@ pub fn perform(plan: &Plan, directory: &Path) -> Result<Vec<Experience>> {
         "    server on {}, pages on http://{}/rooms",
         server.address, server.http
     );
-    let mut bridges = Vec::new();
-    let mut running: Vec<Process> = Vec::new();
-    for participant in &PARTICIPANTS {
-        running.push(start(participant, directory, &server, &mut bridges)?);
-    }
-    let joined: Vec<Event> = running
+    let mut actors: Vec<Actor> = plan
+        .participants
         .iter()
-        .map(|process| process.wait_for_event("joined", START_LIMIT))
+        .map(|participant| Actor::start(participant, directory, &server))
         .collect::<Result<_>>()?;
-    watch(plan, &running)?;
-    for process in &mut running {
-        process.wait_for_success(LEAVE_LIMIT)?;
-    }
-    let mut experiences = Vec::new();
-    for ((process, joined), participant) in running.iter().zip(joined).zip(PARTICIPANTS) {
-        let left = process
-            .events()
-            .into_iter()
-            .rfind(|event| event.kind == "left");
-        experiences.push(Experience {
-            participant,
-            joined_at: joined.at,
-            heard: wav::read(&heard_path(directory, &participant))?,
-            left: left
-                .with_context(|| format!("{} ended without a \"left\" event", participant.name))?,
-        });
+    let joined: Vec<Instant> = actors.iter().map(Actor::joined_at).collect::<Result<_>>()?;
+    watch(plan, &mut actors, shown)?;
+    let experiences = actors
+        .iter_mut()
+        .zip(joined)
+        .map(|(actor, joined_at)| actor.finish(joined_at))
+        .collect::<Result<_>>()?;
+    for actor in &mut actors {
+        show_logs(actor, shown, |line| eprintln!("{line}"));
     }
     end_server(server)?;
     Ok(experiences)
 }
 
-/// Starts a participant's program, for a node also its bridge.
-fn start(
-    participant: &Participant,
-    directory: &Path,
-    server: &Server,
-    bridges: &mut Vec<Process>,
-) -> Result<Process> {
-    let (input, output) = (
-        spoken_path(directory, participant),
-        heard_path(directory, participant),
-    );
-    let [input, output] = [input, output].map(|path| path.display().to_string());
-    let linger = LINGER_SECS.to_string();
-    let files = ["--input", &input, "--output", &output, "--linger", &linger];
-    match participant.kind {
-        Kind::Desktop(codec) => {
-            let flags = [&files[..], &["--codec", codec]].concat();
-            client(&server.address, participant.room, participant.name, &flags)
-        }
-        Kind::Node => {
-            let node = Node::start(participant.room, participant.name, BAUD, &files)?;
-            bridges.push(bridge(&node.serial, BAUD, &server.address)?);
-            Ok(node.process)
+fn show_logs(actor: &mut Actor, shown: Shown, show: impl Fn(String)) {
+    if shown == Shown::BoardLogs {
+        for line in actor.new_log_lines() {
+            show(format!("    | {line}"));
         }
     }
 }
 
 /// Shows who speaks until the plan's end. Ends early, with its output, where a program does.
-fn watch(plan: &Plan, running: &[Process]) -> Result<()> {
+fn watch(plan: &Plan, actors: &mut [Actor], shown: Shown) -> Result<()> {
     const STEP: Duration = Duration::from_millis(200);
     let total = Duration::from_secs_f64(wav::millis(plan.length) / 1000.0);
     let bar = ProgressBar::new(total.as_millis() as u64);
     bar.set_style(ProgressStyle::with_template("    {bar:30} {msg}").expect("a constant template"));
     let started = Instant::now();
-    let mut shown = String::new();
+    let mut said = String::new();
     while started.elapsed() < total {
         let now = started.elapsed();
         let speaking = speaking(plan, now);
@@ -131,17 +75,13 @@ fn watch(plan: &Plan, running: &[Process]) -> Result<()> {
             now.as_secs(),
             total.as_secs()
         ));
-        if bar.is_hidden() && shown != speaking {
+        if bar.is_hidden() && said != speaking {
             eprintln!("    {:>3} s  {speaking}", now.as_secs());
-            shown = speaking;
+            said = speaking;
         }
-        for process in running {
-            anyhow::ensure!(
-                process.is_running()?,
-                "{} left before its time:\n{}",
-                process.name(),
-                process.log()
-            );
+        for actor in &mut *actors {
+            show_logs(actor, shown, |line| bar.suspend(|| eprintln!("{line}")));
+            actor.check()?;
         }
         thread::sleep(STEP);
     }

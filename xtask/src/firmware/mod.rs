@@ -5,9 +5,11 @@ pub mod board;
 mod budget;
 mod core_alone;
 mod cost;
+pub mod counts;
 mod elf;
 mod forbidden;
 mod measure;
+mod run;
 mod stack;
 mod test;
 
@@ -21,6 +23,8 @@ pub enum Task {
     Test,
     /// Flash, RAM, stack, instructions a frame and bytes on the line, compared with what was kept
     Measure(measure::Options),
+    /// A board and a desktop client talk with each other in a room
+    Run(run::Options),
 }
 
 /// `cargo xtask firmware ...`.
@@ -28,5 +32,6 @@ pub fn run(task: &Task) -> Result<Verdict> {
     match task {
         Task::Test => test::run(),
         Task::Measure(options) => measure::run(options),
+        Task::Run(options) => run::run(options),
     }
 }

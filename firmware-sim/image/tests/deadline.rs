@@ -1,0 +1,123 @@
+//! The watch over the loop's deadline: late frames are counted, a loop that serves frames is left alone, and one that hangs is
+//! reset after [`HANG_MS`]. The program sees the reset by being started again, with two words of RAM that a reset leaves alone.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)] // Words that nobody clears at the start.
+
+mod common;
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+
+use cortex_m::asm::wfi;
+use cortex_m::{Peripherals, singleton};
+use cortex_m_rt::entry;
+use semihosting::println;
+use semihosting::process::exit;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_image::board::{Board, ThisBoard};
+use talkspurt_image::clock::Clock;
+use talkspurt_image::deadline::{Deadline, HANG_MS, feed, ticks};
+use talkspurt_image::uart::{ByteQueue, Isr};
+
+/// How often this program has been started; QEMU's memory is 0 when it is switched on.
+#[unsafe(link_section = ".uninit.starts")]
+static STARTS: Kept = Kept::new();
+/// For how many milliseconds it has hung.
+#[unsafe(link_section = ".uninit.hung")]
+static HUNG_MS: Kept = Kept::new();
+
+/// A loop that is alive is watched for longer than one that hangs may take.
+const ALIVE_MS: u32 = HANG_MS + 1_000;
+/// How often a loop that is alive serves a frame.
+const FRAME_MS: u32 = 20;
+
+#[entry]
+fn main() -> ! {
+    let starts = STARTS.get();
+    STARTS.set(starts + 1);
+    match starts {
+        0 => first_start(),
+        1 => after_the_reset(),
+        _ => panic!("reset more than once"),
+    }
+}
+
+fn first_start() -> ! {
+    late_frames_are_counted();
+    start_the_board();
+    feed();
+    while ticks() < ALIVE_MS {
+        wfi();
+        if ticks().is_multiple_of(FRAME_MS) {
+            feed();
+        }
+    }
+    println!("served a frame each {FRAME_MS} ms for {ALIVE_MS} ms: left alone");
+    feed();
+    let hangs_since = ticks();
+    loop {
+        wfi();
+        let hung_ms = ticks() - hangs_since;
+        HUNG_MS.set(hung_ms);
+        assert!(hung_ms < 2 * HANG_MS, "nobody reset a loop that hangs");
+    }
+}
+
+fn after_the_reset() -> ! {
+    let hung_ms = HUNG_MS.get();
+    println!("hung for {hung_ms} ms: reset");
+    // A millisecond either way: the last look may be before or after the last tick.
+    assert!(hung_ms.abs_diff(HANG_MS) <= 2, "not when it was to be");
+    exit(0)
+}
+
+fn late_frames_are_counted() {
+    let (due, period) = (Instant::from_micros(1_000_000), Duration::from_ms(20));
+    let mut deadline = Deadline::default();
+    for (late_ms, missed) in [(0, 0), (19, 0), (20, 1), (5, 1), (45, 2)] {
+        deadline.serve(due + Duration::from_ms(late_ms), due, period);
+        assert_eq!(deadline.missed(), missed, "{late_ms} ms late");
+    }
+    assert_eq!(deadline.worst(), Duration::from_ms(45));
+    println!("late frames are counted");
+}
+
+/// Its clocks, and the timer that ticks.
+fn start_the_board() {
+    let (Some(received), Some(to_send), Some(peripherals)) = (
+        singleton!(: ByteQueue = ByteQueue::new()),
+        singleton!(: ByteQueue = ByteQueue::new()),
+        Peripherals::take(),
+    ) else {
+        unreachable!("called once");
+    };
+    ThisBoard::start_clocks();
+    Clock::start(peripherals.SYST);
+    let (received, _) = received.split_const();
+    let (_, to_send) = to_send.split_const();
+    ThisBoard::start(115_200, Isr::new(ThisBoard::uart(), received, to_send));
+}
+
+/// A word of RAM that the start does not clear.
+#[repr(transparent)]
+struct Kept(UnsafeCell<MaybeUninit<u32>>);
+
+// SAFETY: the program has one thread, and no interrupt handler knows the words.
+unsafe impl Sync for Kept {}
+
+impl Kept {
+    const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: nobody writes meanwhile, and any bits are a number.
+        unsafe { self.0.get().cast::<u32>().read_volatile() }
+    }
+
+    fn set(&self, value: u32) {
+        // SAFETY: nobody reads meanwhile.
+        unsafe { self.0.get().cast::<u32>().write_volatile(value) };
+    }
+}

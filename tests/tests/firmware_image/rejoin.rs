@@ -1,0 +1,94 @@
+//! The image comes back by itself, and is heard and hears again.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use talkspurt_tests::firmware::MPS2_AN386;
+use talkspurt_tests::programs::Server;
+use talkspurt_tests::speech::{sentence, speak};
+use talkspurt_tests::stage::SOON;
+
+use crate::scene::{Scene, repeated};
+
+/// Shorter than any of the disturbances: each costs the image its place in the room.
+const IMPATIENT: [&str; 2] = ["--idle-timeout", "3s"];
+/// The image repeats its sentence for so long: longer than any of the tests.
+const REPEATS_SECS: u64 = 120;
+/// The board's only sentence, and those of its visitors before and after.
+const CHIP: usize = 2;
+const VISITORS: [(&str, usize); 2] = [("ann", 0), ("ben", 1)];
+
+#[test]
+fn after_the_bridge_was_restarted() -> Result<()> {
+    disturbed(|scene| {
+        let mark = scene.firmware.log.mark();
+        let bridge = scene.bridge.take().context("it runs")?;
+        bridge.kill()?;
+        drop(bridge);
+        scene.wait_for(mark, "lost the room")?;
+        scene.bridge_again()?;
+        scene.wait_for(mark, "joined: ")
+    })
+}
+
+#[test]
+fn after_the_server_was_restarted() -> Result<()> {
+    disturbed(|scene| {
+        let mark = scene.firmware.log.mark();
+        scene.stage.server.process.kill()?;
+        scene.stage.server.process.wait(SOON)?;
+        let address = scene.stage.server.address.clone();
+        scene.stage.server = Server::start_at(&address, &IMPATIENT)?;
+        scene.wait_for(mark, "joined: ")
+    })
+}
+
+#[test]
+fn after_the_line_was_cut_for_ten_seconds() -> Result<()> {
+    disturbed(|scene| {
+        let mark = scene.firmware.log.mark();
+        scene.line.set_cut(true);
+        thread::sleep(Duration::from_secs(10));
+        scene.wait_for(mark, "lost the room")?;
+        scene.line.set_cut(false);
+        scene.wait_for(mark, "joined: ")
+    })
+}
+
+#[test]
+fn after_a_burst_of_noise() -> Result<()> {
+    disturbed(|scene| {
+        let mark = scene.firmware.log.mark();
+        // One byte in five: no packet survives that.
+        scene.line.set_damage(200_000);
+        scene.wait_for(mark, "lost the room")?;
+        scene.line.set_damage(0);
+        scene.wait_for(mark, "joined: ")?;
+        let damaged = scene.line.damaged_bytes();
+        println!("{damaged} bytes damaged");
+        anyhow::ensure!(damaged > 100, "only {damaged} bytes were hit");
+        Ok(())
+    })
+}
+
+#[test]
+fn after_a_reset() -> Result<()> {
+    disturbed(|scene| {
+        let mark = scene.firmware.log.mark();
+        scene.firmware.reset()?;
+        scene.wait_for(mark, ": up")?;
+        scene.wait_for(mark, "joined: ")
+    })
+}
+
+/// A visitor talks with the image before and after the disturbance, which ends with the image in the room.
+fn disturbed(disturb: impl Fn(&mut Scene) -> Result<()>) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let chip = speak(&sentence(CHIP, 0), &dir.path().join("sentence.wav"))?;
+    let mut scene = Scene::start(MPS2_AN386, &IMPATIENT, &repeated(&chip, REPEATS_SECS), &[])?;
+    let [before, after] = VISITORS;
+    scene.talk(before.0, before.1, &chip)?;
+    disturb(&mut scene)?;
+    scene.talk(after.0, after.1, &chip)
+}

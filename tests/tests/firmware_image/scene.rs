@@ -1,0 +1,150 @@
+//! A board in a room: server, line, bridge and image, and talks with someone at a desktop.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use talkspurt_tests::analysis::{Hearing, hear, speech_parts};
+use talkspurt_tests::firmware::{Board, Counts, Firmware, Told};
+use talkspurt_tests::noisy_line::NoisyLine;
+use talkspurt_tests::process::Process;
+use talkspurt_tests::programs::bridge;
+use talkspurt_tests::speech::{sentence, speak};
+use talkspurt_tests::stage::{SOON, Stage, finish};
+use talkspurt_tests::wav::samples;
+
+/// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
+const BAUD: u32 = 115_200;
+/// The median part of speech that went through ADPCM, a gate and a mix is more similar than this: 0.997 where the machine has
+/// time. Where it has not, a part has concealed frames, or its delay changes in its midst: 0.5 to 0.9. Parts of other speech
+/// have 0.2 to 0.35.
+pub const HEARD: f64 = 0.6;
+/// What is looked for at a time: short enough that a delay which changes spoils few of many.
+const PART: usize = samples(300);
+/// Above this RMS there is speech.
+const SPEECH_RMS: f64 = 300.0;
+/// Between two sentences: longer than the gate's hold.
+const PAUSE: usize = samples(900);
+
+/// One scene at a time: a board that starves for another one's sake would prove nothing.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Waits for one's turn, which lasts until what it returns is dropped.
+pub fn turn() -> MutexGuard<'static, ()> {
+    // One who panicked has had his turn as well.
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A board that is in the room "lab" as "chip".
+pub struct Scene {
+    pub stage: Stage,
+    pub line: NoisyLine,
+    /// Dropped and made anew by those who kill it.
+    pub bridge: Option<Process>,
+    pub firmware: Firmware,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Scene {
+    /// Starts all of it; the microphone hears `says` from joining on.
+    pub fn start(
+        board: Board,
+        server_flags: &[&str],
+        says: &[i16],
+        words: &[&str],
+    ) -> Result<Self> {
+        let turn = turn();
+        let stage = Stage::new(server_flags)?;
+        let line = NoisyLine::with_two_ends(1)?;
+        let bridge = bridge(&line.path, BAUD, &stage.server.address)?;
+        let told = Told {
+            room: "lab",
+            name: "chip",
+            says,
+            words,
+        };
+        let firmware = Firmware::start(board, &line.node_path, stage.directory(), &told)?;
+        let scene = Self {
+            stage,
+            line,
+            bridge: Some(bridge),
+            firmware,
+            _turn: turn,
+        };
+        scene.wait_for(0, "joined: ")?;
+        Ok(scene)
+    }
+
+    /// Waits for a line of the image's log.
+    pub fn wait_for(&self, mark: usize, text: &str) -> Result<()> {
+        let line = self.firmware.wait_for(mark, text, SOON).with_context(|| {
+            let bridge = self.bridge.as_ref().map(Process::log);
+            format!("the bridge said:\n{}", bridge.unwrap_or_default())
+        })?;
+        println!("{}", line.text);
+        Ok(())
+    }
+
+    /// Starts a bridge in the place of one that is gone.
+    pub fn bridge_again(&mut self) -> Result<()> {
+        self.line.unlock()?;
+        self.bridge = Some(bridge(&self.line.path, BAUD, &self.stage.server.address)?);
+        Ok(())
+    }
+
+    /// Someone comes, says a sentence of his own and goes; the image has to hear him, and he `chip`, whose only sentence it
+    /// repeats all the time.
+    pub fn talk(&self, name: &str, speaker: usize, chip: &[i16]) -> Result<()> {
+        let said = self.sentence(speaker, 0)?;
+        let mut says = vec![0; samples(500)];
+        says.extend(&said);
+        // Longer than a round of the image's sentence.
+        says.resize(says.len().max(chip.len() + PAUSE + samples(500)), 0);
+        let mut visitor = self.stage.join("lab", name, &says, &["--linger", "1"])?;
+        finish(&mut visitor, SOON)?;
+        for (who, spoken, heard) in [
+            ("chip", &said[..], self.firmware.heard()?),
+            (name, chip, self.stage.heard("lab", name)?),
+        ] {
+            let hearing = hearing(spoken, &heard)?;
+            println!("{who} heard the other: {hearing:?}");
+            anyhow::ensure!(
+                hearing.similarity > HEARD,
+                "{who} did not hear the other: {hearing:?}; the image said: {:#?}",
+                self.firmware.log.lines()
+            );
+        }
+        Ok(())
+    }
+
+    /// A sentence of a speaker.
+    pub fn sentence(&self, speaker: usize, nth: usize) -> Result<Vec<i16>> {
+        let path = self.stage.path(&format!("sentence-{speaker}-{nth}.wav"));
+        speak(&sentence(speaker, nth), &path)
+    }
+
+    /// Waits until the image has left by itself; prints and returns its counts.
+    pub fn finish(mut self, within: Duration) -> Result<(Counts, Vec<i16>)> {
+        let counts = self.firmware.finish(within)?;
+        for line in self.firmware.log.lines().iter().rev().take(3) {
+            println!("{}", line.text);
+        }
+        Ok((counts, self.firmware.heard()?))
+    }
+}
+
+/// How `spoken` was heard, part by part.
+pub fn hearing(spoken: &[i16], heard: &[i16]) -> Result<Hearing> {
+    let parts = speech_parts(spoken, SPEECH_RMS, PART);
+    hear(spoken, &parts, heard).context("a sentence has parts, and a recording some seconds")
+}
+
+/// `sound` again and again, with pauses, for at least `seconds`.
+pub fn repeated(sound: &[i16], seconds: u64) -> Vec<i16> {
+    let mut all = Vec::new();
+    while all.len() < samples(seconds * 1_000) {
+        all.extend(sound);
+        all.resize(all.len() + PAUSE, 0);
+    }
+    all
+}

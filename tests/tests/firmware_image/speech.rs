@@ -1,0 +1,96 @@
+//! Speech both ways: through the image's microphone to a desktop, and the mean of two desktops into the image's speaker.
+
+use anyhow::{Context, Result};
+use talkspurt_tests::firmware::{Board, LM3S6965EVB, MPS2_AN386};
+use talkspurt_tests::mean::hear_mean;
+use talkspurt_tests::speech::{sentence, speak};
+use talkspurt_tests::stage::{SOON, finish, leave};
+use talkspurt_tests::wav::samples;
+
+use crate::scene::{HEARD, Scene, hearing};
+
+/// The mean of two went through ADPCM, and is heard with concealed frames where the machine is busy. With a talker alone it would
+/// have 0.7.
+const MEAN: f64 = 0.85;
+/// Parts of a sentence that nobody said are less similar than this to whatever was heard: 0.2 to 0.35, measured here.
+const CHANCE: f64 = 0.5;
+/// Of the image's frames may be late on a machine with other things to do: no measure of its speed.
+const MISSED_MOST: f64 = 0.2;
+
+#[test]
+fn a_cortex_m4f_is_heard_and_hears_the_mean_of_two() -> Result<()> {
+    speech_goes_both_ways(MPS2_AN386)
+}
+
+#[test]
+fn a_cortex_m3_is_heard_and_hears_the_mean_of_two() -> Result<()> {
+    speech_goes_both_ways(LM3S6965EVB)
+}
+
+/// When the image speaks, counted from its joining: the desktops have come by then.
+const CHIP_SPEAKS_MS: u64 = 3_000;
+/// When both desktops speak, counted from theirs: the image is silent again.
+const DESKTOPS_SPEAK_MS: u64 = 7_000;
+
+/// The image speaks a sentence; then two desktops speak two each, at the same time.
+fn speech_goes_both_ways(board: Board) -> Result<()> {
+    let chip = spoken(2, &[0])?;
+    let chip_says = after(CHIP_SPEAKS_MS, &chip);
+    let desktops = [spoken(0, &[0, 1])?, spoken(1, &[0, 1])?];
+    let scene = Scene::start(board, &[], &chip_says, &["linger_ms=12000"])?;
+    let mut ear = scene.stage.join("lab", "ear", &[], &["--codec", "pcm16"])?;
+    let mut talkers = Vec::new();
+    for (name, said) in ["ann", "ben"].iter().zip(&desktops) {
+        let says = after(DESKTOPS_SPEAK_MS, said);
+        talkers.push(scene.stage.join("lab", name, &says, &["--linger", "1"])?);
+    }
+    for talker in &mut talkers {
+        finish(talker, SOON)?;
+    }
+    leave(&mut ear)?;
+    let ear_heard = scene.stage.heard("lab", "ear")?;
+    let (counts, chip_heard) = scene.finish(SOON)?;
+
+    let by_ear = hearing(&chip, &ear_heard)?;
+    let mean = hear_mean(&desktops[0], &desktops[1], &chip_heard);
+    let unsaid = hearing(&spoken(5, &[0])?, &chip_heard)?;
+    println!("{}: the desktop heard the image: {by_ear:?}", board.machine);
+    println!(
+        "{}: the image heard the mean of two: {mean:?}",
+        board.machine
+    );
+    println!("{}: it heard what nobody said: {unsaid:?}", board.machine);
+    assert!(by_ear.similarity > HEARD, "{by_ear:?}");
+    let mean = mean.context("they talked at once")?;
+    assert!(mean.parts >= 6 && mean.mean > MEAN, "{mean:?}");
+    assert!(
+        mean.one < mean.mean && mean.other < mean.mean,
+        "neither is alone: {mean:?}"
+    );
+    assert!(unsaid.similarity < CHANCE, "{unsaid:?}");
+    let (sent, played) = (counts.get("sent")?, counts.get("played")?);
+    assert!(
+        sent > 80 && played > 150,
+        "{sent} frames sent, {played} played"
+    );
+    assert_eq!((counts.get("overruns")?, counts.get("joins")?), (0, 1));
+    let missed = counts.get("missed_deadlines")? as f64 / counts.get("captured")? as f64;
+    assert!(missed < MISSED_MOST, "{missed:.3} of the frames were late");
+    Ok(())
+}
+
+/// Sentences of a speaker, with a short pause between them.
+fn spoken(speaker: usize, sentences: &[usize]) -> Result<Vec<i16>> {
+    let dir = tempfile::tempdir()?;
+    let said: Vec<Vec<i16>> = sentences
+        .iter()
+        .map(|&nth| speak(&sentence(speaker, nth), &dir.path().join("sentence.wav")))
+        .collect::<Result<_>>()?;
+    Ok(said.join(&[0; samples(300)][..]))
+}
+
+fn after(silence_ms: u64, said: &[i16]) -> Vec<i16> {
+    let mut all = vec![0; samples(silence_ms)];
+    all.extend(said);
+    all
+}
