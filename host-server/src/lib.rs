@@ -11,6 +11,7 @@
 //! | [`room`], [`participant`] | who hears whom, rosters, ticks |
 //! | [`mixdown`] | one tick's mixing and encoding, shared where it can be |
 //! | [`net`] | the only sockets of the voice side |
+//! | [`printable`] | names that look like others |
 //! | [`ticker`] | the only clock |
 //! | [`http`], [`metrics`], [`report`] | the pages |
 #![deny(missing_docs)]
@@ -28,6 +29,7 @@ pub mod mixdown;
 pub mod net;
 pub mod outbox;
 pub mod participant;
+pub mod printable;
 pub mod report;
 pub mod room;
 mod server;

@@ -58,10 +58,17 @@ pub(crate) fn find_zero(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The lowest and the highest bit of each byte of a word.
+#[cfg(target_pointer_width = "64")]
 const LOW_BITS: u64 = u64::from_le_bytes([0x01; 8]);
+#[cfg(target_pointer_width = "64")]
 const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
 
+/// A microcontroller sends ADPCM, which has a zero in 256 bytes.
+#[cfg(not(target_pointer_width = "64"))]
+use find_zero as find_near_zero;
+
 /// Where the first zero is, if it is likely to be near: what calling a library costs is not worth a few bytes.
+#[cfg(target_pointer_width = "64")]
 fn find_near_zero(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (number, word) in words.iter().enumerate() {

@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::mixdown::encode;
 use crate::outbox::Outbox;
 use crate::participant::Participant;
+use crate::printable;
 use crate::room::{Outlet, Room};
 
 /// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
@@ -137,6 +138,10 @@ impl Hub {
                 RejectReason::Stopping,
                 "the server is stopping: try again in a moment".to_owned(),
             ))
+        } else if let Some(what) = printable::objection(&request.room) {
+            Some((RejectReason::BadRoom, format!("the room's name {what}")))
+        } else if let Some(what) = printable::objection(&request.name) {
+            Some((RejectReason::BadName, format!("the name {what}")))
         } else if room.is_some_and(|room| room.has_name(&request.name)) {
             let wait_secs = idle_timeout.as_ms().div_ceil(1_000);
             let text = format!(

@@ -144,12 +144,21 @@ fn voice_before_a_hello_is_refused() {
 }
 
 #[test]
-fn oversized_names_are_refused() {
+fn oversized_and_misleading_names_are_refused() {
     let (mut bench, ada, bob) = bench_with_room();
     let long = bench.join("kitchen", &"x".repeat(33));
     assert_rejected(&mut bench, long, RejectReason::BadName);
     let long = bench.join(&"x".repeat(65), "eve");
     assert_rejected(&mut bench, long, RejectReason::BadRoom);
+    for (room, name, reason) in [
+        ("kitchen", "ada ", RejectReason::BadName),
+        ("kitchen", "ada\u{200b}", RejectReason::BadName),
+        ("kit\u{2060}chen", "eve", RejectReason::BadRoom),
+    ] {
+        let (mut bench, ..) = bench_with_room();
+        let twin = bench.join(room, name);
+        assert_rejected(&mut bench, twin, reason);
+    }
     assert_room_works(&mut bench, ada, bob);
 }
 
