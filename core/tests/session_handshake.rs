@@ -292,7 +292,7 @@ fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
     bad[1].codec = 9; // Unknown.
     bad[2].rate_hz = 8_000;
     bad[3].frame_ms = 15;
-    bad[4].idle_timeout_ms = 0;
+    bad[4].idle_timeout_ms = 499;
     bad[5].roster_len = 0; // One is in the room oneself.
     bad[6].roster[0].name = "";
     for welcome in bad {

@@ -3,7 +3,7 @@
 use heapless::{Deque, String, Vec};
 
 use super::join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
-use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
+use super::{IDLE_TIMEOUT_MIN_MS, PINGS_PER_TIMEOUT, SESSION_RATE};
 use crate::codec::Codec;
 use crate::frame::{FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
@@ -268,7 +268,8 @@ impl ClientSession {
             idle_timeout: Duration::from_ms(u64::from(welcome.idle_timeout_ms)),
         };
         let offered = self.request.codecs.contains(&params.codec) && params.rate == SESSION_RATE;
-        (offered && welcome.idle_timeout_ms > 0 && welcome.roster_len > 0).then_some(params)
+        (offered && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MIN_MS && welcome.roster_len > 0)
+            .then_some(params)
     }
 
     fn list(&mut self, page: &[RosterEntry<'_>]) {

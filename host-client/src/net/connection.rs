@@ -11,14 +11,59 @@ use std::{
 };
 use talkspurt_core::{
     codec::Codec,
-    session::{ClientConfig, ClientEvent, ClientSession, JoinRequest},
-    time::Instant as CoreInstant,
+    session::{Budget, ClientConfig, ClientEvent, ClientSession, JoinRequest},
+    time::{Duration as CoreDuration, Instant as CoreInstant},
     wire::ENCODED_MAX,
 };
 use tokio::net::TcpStream;
 
 /// How long the last packets may take to leave.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Damaged bytes that a server may send at once, and in a second. TCP damages nothing; but the first packet after a hiccup of a
+/// server may be broken off.
+const BAD_BYTES_BURST: u32 = 16_384;
+const BAD_BYTES_PER_SECOND: u32 = 4_096;
+/// How often dropped bytes are logged.
+const TELL_EVERY: CoreDuration = CoreDuration::from_secs(1);
+
+/// Bytes that were no packets: told now and then, borne up to a point.
+struct BadBytes {
+    budget: Budget,
+    borne: bool,
+    untold: u32,
+    told_at: Option<CoreInstant>,
+}
+
+impl BadBytes {
+    fn new(now: CoreInstant) -> Self {
+        Self {
+            budget: Budget::new(BAD_BYTES_BURST, BAD_BYTES_PER_SECOND, now),
+            borne: true,
+            untold: 0,
+            told_at: None,
+        }
+    }
+
+    fn add(&mut self, bytes: u32, now: CoreInstant) {
+        self.untold = self.untold.saturating_add(bytes);
+        self.borne &= self.budget.take(bytes, now);
+    }
+
+    /// Logs what was dropped, not too often; an error when it was too much.
+    fn tell(&mut self, now: CoreInstant) -> io::Result<()> {
+        let due = self.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY);
+        if self.untold > 0 && due {
+            tracing::warn!(bytes = self.untold, "dropped bytes that are no packet");
+            (self.untold, self.told_at) = (0, Some(now));
+        }
+        if self.borne {
+            return Ok(());
+        }
+        let text = "the server sends what is not Talkspurt's protocol";
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+}
 
 /// Socket, session and voice of one connection.
 pub(super) struct Connection {
@@ -28,6 +73,7 @@ pub(super) struct Connection {
     pub(super) voice: Option<VoicePath>,
     /// When it began.
     pub(super) since: Instant,
+    bad_bytes: BadBytes,
     settings: VoiceSettings,
 }
 
@@ -51,6 +97,7 @@ impl Connection {
             session,
             voice: None,
             since: Instant::now(),
+            bad_bytes: BadBytes::new(now),
             settings,
         }
     }
@@ -66,9 +113,15 @@ impl Connection {
             session,
             voice,
             settings,
+            bad_bytes,
             ..
         } = self;
-        link.read(|inbound| match inbound {
+        if link.outbox.is_piled_up() {
+            return Err(io::Error::other(
+                "the server asks and does not read the answers",
+            ));
+        }
+        let open = link.read(|inbound| match inbound {
             Inbound::Packet(packet) => {
                 let heard = session.handle_input(now, packet);
                 if let (Some(packet), Some(voice)) = (heard, voice.as_mut()) {
@@ -82,8 +135,10 @@ impl Connection {
                     events.push(event);
                 }
             }
-            Inbound::Bad(bytes) => tracing::warn!(bytes, "dropped bytes that are no packet"),
-        })
+            Inbound::Bad(bytes) => bad_bytes.add(bytes, now),
+        })?;
+        bad_bytes.tell(now)?;
+        Ok(open)
     }
 
     /// Lets time pass.
@@ -141,5 +196,22 @@ impl Connection {
         counts.bytes_sent += self.link.outbox.bytes_sent();
         counts.bytes_received += self.link.bytes_received();
         counts.bytes_bad += self.link.bytes_bad();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_garbage_ends_the_connection_and_a_little_does_not() {
+        let at = |ms: u64| CoreInstant::ZERO + CoreDuration::from_ms(ms);
+        let mut bad = BadBytes::new(at(0));
+        for second in 0..60 {
+            bad.add(4_000, at(second * 1_000));
+            assert!(bad.tell(at(second * 1_000)).is_ok());
+        }
+        (0..10_000).for_each(|_| bad.add(2, at(60_000)));
+        assert!(bad.tell(at(60_000)).is_err());
     }
 }

@@ -32,11 +32,15 @@ use tokio::{
     net::TcpStream,
     select,
     sync::{mpsc::Receiver, watch},
+    task::yield_now,
     time::sleep_until,
 };
 
 mod loss;
 mod publish;
+
+/// Participants of a room whom a client believes in: a server has places for 1,000 at most.
+const ROSTER_MAX: usize = 1_024;
 
 /// Owns everything of a stay in a room, across reconnects.
 pub(super) struct Driver {
@@ -128,6 +132,8 @@ impl Driver {
                 Wake::Connected(result) => self.connected(result)?,
                 Wake::SocketOrTime => {}
             }
+            // A server that always has something must not keep signals from being seen.
+            yield_now().await;
             let now = Instant::now();
             self.serve_connection(now)?;
             self.run_frames(now)?;
@@ -261,7 +267,11 @@ impl Driver {
         now: Instant,
     ) -> Result<Option<Ending>, Failure> {
         match event {
-            ClientEvent::Joined(params, _) => self.welcomed(&params, now)?,
+            ClientEvent::Joined(params, _) => {
+                // Also when a server says Welcome twice: its roster replaces the first one's.
+                self.roster.clear();
+                self.welcomed(&params, now)?;
+            }
             ClientEvent::Listed(participant) => drop(self.roster.add(&participant)),
             ClientEvent::RosterComplete => self.tell_joined(),
             ClientEvent::ParticipantJoined(participant) => {
@@ -283,7 +293,8 @@ impl Driver {
             ClientEvent::Rejected(reason) => return Ok(Some(Ending::Rejected(reason))),
             ClientEvent::Closed(reason) => return Ok(Some(Ending::Closed(reason))),
         }
-        Ok(None)
+        let endless = self.roster.len() > ROSTER_MAX;
+        Ok(endless.then_some(Ending::Closed(ByeReason::ProtocolError)))
     }
 
     /// We are in. With the first joining the sound begins.

@@ -17,6 +17,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// Reads in a row before the frames that are due get their turn.
 const READS_MAX: usize = 16;
 
+/// Rounds of reading while closing: a server that never ceases to send is not waited for.
+const CLOSING_READS_MAX: usize = 16;
+
 /// A connection on its way.
 pub(super) type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 
@@ -111,7 +114,10 @@ impl Link {
             }
             self.stream.shutdown().await?;
             // Closing a socket with unread bytes resets the connection, and the Bye might be lost with it.
-            while self.read(|_| ())? {
+            for _ in 0..CLOSING_READS_MAX {
+                if !self.read(|_| ())? {
+                    break;
+                }
                 self.stream.readable().await?;
             }
             io::Result::Ok(())

@@ -19,6 +19,9 @@ pub(super) struct Outbox {
     bytes_sent: u64,
 }
 
+/// Control packets that may wait: a Hello, a Bye, and the Pongs of 16 s at the shortest idle timeout.
+const CONTROL_PACKETS_MAX: usize = 64;
+
 #[derive(Debug)]
 struct Packet {
     bytes: Vec<u8>,
@@ -82,6 +85,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether more control packets wait than a server that reads lets wait.
+    pub(super) fn is_piled_up(&self) -> bool {
+        self.packets.len() - self.voice_packets > CONTROL_PACKETS_MAX
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
@@ -139,6 +147,16 @@ mod tests {
         );
         assert_eq!(sent[sent.len() - 6..], *b"bye.\xc8\xfa");
         assert_eq!(outbox.bytes_sent(), sent.len() as u64);
+    }
+
+    #[test]
+    fn who_asks_and_does_not_read_is_noticed() {
+        let mut outbox = Outbox::default();
+        (0..200).for_each(|_| outbox.push_voice(b"voice"));
+        (0..CONTROL_PACKETS_MAX).for_each(|_| outbox.push_control(b"pong"));
+        assert!(!outbox.is_piled_up(), "voice does not count");
+        outbox.push_control(b"pong");
+        assert!(outbox.is_piled_up());
     }
 
     #[test]

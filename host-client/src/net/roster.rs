@@ -19,6 +19,11 @@ impl Roster {
         self.lines.clear();
     }
 
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Someone of the list that came with joining, or a newcomer.
     pub(super) fn add(&mut self, participant: &Participant) -> RosterLine {
         let line = RosterLine {

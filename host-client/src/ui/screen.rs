@@ -81,7 +81,8 @@ fn show(
 ) -> io::Result<()> {
     let mut own_id = None;
     loop {
-        loop {
+        // No more than can be seen: keys and the picture have their turn, however much a server tells.
+        for _ in 0..LINES_MAX {
             match handle.events.try_recv() {
                 Ok(event) => lines.extend(lines::plain(&event, &mut own_id)),
                 Err(TryRecvError::Empty) => break,
