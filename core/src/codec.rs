@@ -144,6 +144,14 @@ pub struct Encoder {
     adpcm: AdpcmImaState,
 }
 
+/// Without the inner state of ADPCM, which is a library's.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Encoder {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Encoder({})", self.codec)
+    }
+}
+
 impl Encoder {
     /// An encoder that has heard nothing yet.
     pub fn new(codec: Codec) -> Self {

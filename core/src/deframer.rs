@@ -9,6 +9,7 @@ use crate::wire::framing::{CRC_BYTES, cobs_decode, crc32, find_zero};
 ///
 /// After any damage it is in step again at the next zero: at worst the packet around the damage and the one after it are lost.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deframer<const N: usize = ENCODED_MAX> {
     buffer: Vec<u8, N>,
     /// Bytes since the last zero that did not fit the buffer.

@@ -29,6 +29,7 @@ pub enum Playout {
 
 /// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
     codec: Codec,
     frame_samples: usize,

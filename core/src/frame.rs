@@ -94,6 +94,7 @@ impl FrameDuration {
 /// Aligned to 64 bytes: copies of sample blocks to unaligned destinations were measured at a thirtieth of the speed.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Frame<const N: usize = FRAME_SAMPLES_MAX> {
     samples: [i16; N],
     len: u16,

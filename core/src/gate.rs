@@ -108,6 +108,21 @@ pub struct Gate {
     open: bool,
 }
 
+/// How it stands, without each level of its window.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Gate {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Gate {{ open: {}, window_frames: {}, held_frames: {}, config: {} }}",
+            self.open,
+            self.window.len(),
+            self.held_frames,
+            self.config
+        )
+    }
+}
+
 impl Gate {
     /// A closed gate.
     ///

@@ -21,6 +21,7 @@ mod margin;
 mod report;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Phase {
     /// Between talkspurts.
     Idle,
@@ -31,6 +32,7 @@ enum Phase {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Slot<T> {
     seq: Seq,
     timestamp_frames: u32,
@@ -40,6 +42,7 @@ struct Slot<T> {
 
 /// Up to `SLOTS` items (a power of two) of one stream. `T` is the item: an encoded payload, say.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JitterBuffer<T, const SLOTS: usize> {
     config: JitterConfig,
     slots: [Option<Slot<T>>; SLOTS],

@@ -37,6 +37,7 @@ impl Gain {
 /// The sum of the talkers' frames, and how many they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Accumulator<const N: usize = FRAME_SAMPLES_MAX> {
     sum: [i32; N],
     len: usize,

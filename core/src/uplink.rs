@@ -58,6 +58,7 @@ pub struct UplinkStats {
 
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one frame.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     config: UplinkConfig,
     gate: Gate,

@@ -151,6 +151,32 @@ fn the_core_is_no_std_without_alloc_or_clock() {
 }
 
 #[test]
+fn every_public_type_of_the_core_can_be_logged() {
+    let mut types = 0;
+    for (file, source) in sources("core/src") {
+        let mut derived = false;
+        for line in code(&source) {
+            derived |= line.contains("derive(defmt::Format)");
+            let declared = ["pub struct ", "pub enum "]
+                .iter()
+                .find_map(|start| line.strip_prefix(start));
+            if let Some(declared) = declared {
+                types += 1;
+                let name = declared
+                    .split(|c: char| !c.is_alphanumeric())
+                    .next()
+                    .unwrap_or_default();
+                let by_hand = source.contains(&format!("impl defmt::Format for {name}"));
+                assert!(derived || by_hand, "{file}: {name} has no defmt::Format");
+            }
+            // Attributes belong to the item that follows them.
+            derived &= line.starts_with("#[") && declared.is_none();
+        }
+    }
+    assert!(types > 50, "the check sees the types: {types}");
+}
+
+#[test]
 fn programs_depend_on_the_core_only() {
     let programs = [
         "talkspurt-server",

@@ -8,6 +8,7 @@ const OVERDUE_WINDOWS: u8 = 3;
 /// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that wait beyond it through a whole
 /// window are surplus.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Margin {
     target_frames: u16,
     pops_since_underrun: u16,

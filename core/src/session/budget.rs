@@ -4,6 +4,7 @@ use crate::time::Instant;
 
 /// Lets through `burst` at once and `per_second` in the long run.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Budget {
     per_second: u32,
     /// Tokens in millionths, so that short spans count exactly.

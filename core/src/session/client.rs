@@ -17,6 +17,7 @@ use crate::wire::{
 const EVENTS_MAX: usize = ROSTER_PAGE + 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     AwaitingWelcome {
         deadline: Instant,
@@ -46,6 +47,20 @@ pub struct ClientSession {
     ping_due: Option<u32>,
     pong_due: Option<u32>,
     bye_due: Option<ByeReason>,
+}
+
+/// How it stands, without what waits to be taken.
+#[cfg(feature = "defmt")]
+impl defmt::Format for ClientSession {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "ClientSession {{ state: {}, heard_at: {}, round_trip: {} }}",
+            self.state,
+            self.heard_at,
+            self.round_trip
+        )
+    }
 }
 
 impl ClientSession {

@@ -57,6 +57,7 @@ const HELLOS_PER_SECOND: u32 = 1;
 const PACKET_BURST_MS: u32 = 8_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     AwaitingHello {
         deadline: Instant,
@@ -81,6 +82,19 @@ pub struct ServerSession {
     reject_due: Option<RejectReason>,
     reject_text: String<REJECT_TEXT_BYTES_MAX>,
     bye_due: Option<ByeReason>,
+}
+
+/// How it stands, without what waits to be taken.
+#[cfg(feature = "defmt")]
+impl defmt::Format for ServerSession {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "ServerSession {{ state: {}, heard_at: {} }}",
+            self.state,
+            self.heard_at
+        )
+    }
 }
 
 impl ServerSession {
