@@ -209,8 +209,9 @@ proptest! {
         let mut last_heard = None;
         let mut heard = 0u32;
         for now in 0..220usize {
-            for sent_at in now.saturating_sub(6)..=now.min(199) {
-                if sent_at + delays.get(sent_at).copied().unwrap_or(0) == now && !losses[sent_at] {
+            let sent = delays.iter().zip(&losses).enumerate();
+            for (sent_at, (delay, lost)) in sent {
+                if sent_at + delay == now && !lost {
                     buffer.push(Seq(sent_at as u16), sent_at as u32, sent_at == 199, sent_at as u64);
                 }
             }

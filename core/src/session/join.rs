@@ -109,7 +109,7 @@ pub enum ClientEvent {
     ParticipantLeft(ParticipantId),
     /// Someone began or ceased to talk, muted or unmuted himself (we ourselves too).
     State(ParticipantId, ParticipantFlags),
-    /// We may not join; [`ClientSession::reject_text`] says what to do. The session is over.
+    /// We may not join; [`ClientSession::reject_text`](super::ClientSession::reject_text) says what to do. The session is over.
     Rejected(RejectReason),
     /// The session is over.
     Closed(ByeReason),

@@ -43,7 +43,7 @@ static NIBBLES: [u32; 16] = {
         let mut crc = nibble as u32;
         let mut bit = 0;
         while bit < 4 {
-            crc = (crc >> 1) ^ (crc & 1) * 0xedb8_8320;
+            crc = (crc >> 1) ^ ((crc & 1) * 0xedb8_8320);
             bit += 1;
         }
         table[nibble] = crc;
