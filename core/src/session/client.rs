@@ -16,6 +16,10 @@ use crate::wire::{
 /// The most events of one input: a Welcome with a full page.
 const EVENTS_MAX: usize = ROSTER_PAGE + 2;
 
+/// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the server's `--idle-timeout` does. It pings
+/// three times in one: at 1 ms that would be all that it did.
+const IDLE_TIMEOUT_MS_MIN: u32 = 500;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     AwaitingWelcome {
@@ -268,7 +272,8 @@ impl ClientSession {
             idle_timeout: Duration::from_ms(u64::from(welcome.idle_timeout_ms)),
         };
         let offered = self.request.codecs.contains(&params.codec) && params.rate == SESSION_RATE;
-        (offered && welcome.idle_timeout_ms > 0 && welcome.roster_len > 0).then_some(params)
+        let patient = welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN;
+        (offered && patient && welcome.roster_len > 0).then_some(params)
     }
 
     fn list(&mut self, page: &[RosterEntry<'_>]) {
