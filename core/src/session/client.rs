@@ -171,9 +171,12 @@ impl ClientSession {
 
     /// Leaves: a Bye is transmitted, and the session is over.
     pub fn leave(&mut self) {
-        if self.state != State::Closed {
-            self.close(ByeReason::Leaving, true);
-        }
+        self.end(ByeReason::Leaving);
+    }
+
+    /// Ends the session from this side, with a Bye. Changes nothing once it is over.
+    pub fn end(&mut self, reason: ByeReason) {
+        self.close(reason, true);
     }
 
     /// What the server decided, once we are in.

@@ -244,7 +244,10 @@ impl Driver {
         connection.handle_timeout(core_now, &mut events);
         let mut ending = None;
         for event in events {
-            ending = self.handle_event(event, now)?.or(ending);
+            ending = self.handle_event(event, now)?;
+            if ending.is_some() {
+                break;
+            }
         }
         match (ending, read) {
             (Some(Ending::Rejected(reason)), _) => self.rejected(reason),
@@ -262,12 +265,16 @@ impl Driver {
     ) -> Result<Option<Ending>, Failure> {
         match event {
             ClientEvent::Joined(params, _) => self.welcomed(&params, now)?,
-            ClientEvent::Listed(participant) => drop(self.roster.add(&participant)),
-            ClientEvent::RosterComplete => self.tell_joined(),
-            ClientEvent::ParticipantJoined(participant) => {
-                let line = self.roster.add(&participant);
-                self.teller.tell(EventKind::ParticipantJoined(line));
+            ClientEvent::Listed(participant) => {
+                if self.roster.add(&participant).is_none() {
+                    return Ok(Some(self.refuse_roster()));
+                }
             }
+            ClientEvent::RosterComplete => self.tell_joined(),
+            ClientEvent::ParticipantJoined(participant) => match self.roster.add(&participant) {
+                Some(line) => self.teller.tell(EventKind::ParticipantJoined(line)),
+                None => return Ok(Some(self.refuse_roster())),
+            },
             ClientEvent::ParticipantLeft(id) => {
                 self.roster
                     .remove(id)
@@ -286,8 +293,9 @@ impl Driver {
         Ok(None)
     }
 
-    /// We are in. With the first joining the sound begins.
+    /// We are in. With the first joining the sound begins; a second Welcome's roster replaces the first one's.
     fn welcomed(&mut self, params: &SessionParams, now: Instant) -> Result<(), Failure> {
+        self.roster.clear();
         if let Some(stay) = &mut self.stay {
             stay.follow(params);
         } else if let Some(prepared) = self.prepared.take() {
