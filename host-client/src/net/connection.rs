@@ -1,6 +1,7 @@
 //! One connection to the server, from its Hello to its loss.
 
 use super::{
+    garbage::Garbage,
     link::{Inbound, Link},
     voice::{VoicePath, VoiceSettings},
 };
@@ -13,7 +14,7 @@ use talkspurt_core::{
     codec::Codec,
     session::{ClientConfig, ClientEvent, ClientSession, JoinRequest},
     time::Instant as CoreInstant,
-    wire::ENCODED_MAX,
+    wire::{ByeReason, ENCODED_MAX},
 };
 use tokio::net::TcpStream;
 
@@ -29,6 +30,7 @@ pub(super) struct Connection {
     /// When it began.
     pub(super) since: Instant,
     settings: VoiceSettings,
+    garbage: Garbage,
 }
 
 impl Connection {
@@ -52,6 +54,7 @@ impl Connection {
             voice: None,
             since: Instant::now(),
             settings,
+            garbage: Garbage::new(now),
         }
     }
 
@@ -66,28 +69,39 @@ impl Connection {
             session,
             voice,
             settings,
+            garbage,
             ..
         } = self;
-        link.read(|inbound| match inbound {
-            Inbound::Packet(packet) => {
-                let heard = session.handle_input(now, packet);
-                if let (Some(packet), Some(voice)) = (heard, voice.as_mut()) {
-                    voice.receive(&packet);
-                }
-                while let Some(event) = session.poll_event() {
-                    if let ClientEvent::Joined(params, _) = event {
-                        // At once: the first voice may come with the same read.
-                        *voice = Some(VoicePath::new(params, settings));
+        link.read(|inbound| {
+            match inbound {
+                Inbound::Packet(packet) => {
+                    let heard = session.handle_input(now, packet);
+                    if let (Some(packet), Some(voice)) = (heard, voice.as_mut()) {
+                        voice.receive(&packet);
                     }
-                    events.push(event);
+                }
+                Inbound::Bad(bytes) => {
+                    if !garbage.bear(bytes, now) {
+                        session.end(ByeReason::ProtocolError);
+                    }
                 }
             }
-            Inbound::Bad(bytes) => tracing::warn!(bytes, "dropped bytes that are no packet"),
+            while let Some(event) = session.poll_event() {
+                if let ClientEvent::Joined(params, _) = event {
+                    // At once: the first voice may come with the same read.
+                    *voice = Some(VoicePath::new(params, settings));
+                }
+                events.push(event);
+            }
         })
     }
 
     /// Lets time pass.
     pub(super) fn handle_timeout(&mut self, now: CoreInstant, events: &mut Vec<ClientEvent>) {
+        self.garbage.log(now);
+        if self.link.outbox.is_stuck() {
+            self.session.end(ByeReason::SlowConsumer);
+        }
         self.session.handle_timeout(now);
         while let Some(event) = self.session.poll_event() {
             events.push(event);
@@ -141,5 +155,36 @@ impl Connection {
         counts.bytes_sent += self.link.outbox.bytes_sent();
         counts.bytes_received += self.link.bytes_received();
         counts.bytes_bad += self.link.bytes_bad();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::listener_config;
+
+    #[test]
+    fn a_server_that_does_not_read_its_answers_is_left() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            let config = listener_config(1);
+            let (settings, now) = (VoiceSettings::of(&config), CoreInstant::ZERO);
+            let mut connection = Connection::new(stream, &config, settings, now);
+            let mut events = Vec::new();
+            // Not flushed: so it is when the socket takes nothing.
+            (0..64).for_each(|_| connection.link.outbox.push_control(b"pong"));
+            connection.handle_timeout(now, &mut events);
+            assert_eq!(events, []);
+            connection.link.outbox.push_control(b"pong");
+            connection.handle_timeout(now, &mut events);
+            assert_eq!(events, [ClientEvent::Closed(ByeReason::SlowConsumer)]);
+        });
     }
 }

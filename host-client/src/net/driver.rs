@@ -32,11 +32,14 @@ use tokio::{
     net::TcpStream,
     select,
     sync::{mpsc::Receiver, watch},
+    task::yield_now,
     time::sleep_until,
 };
 
 mod loss;
 mod publish;
+#[cfg(test)]
+mod tests;
 
 /// Owns everything of a stay in a room, across reconnects.
 pub(super) struct Driver {
@@ -141,6 +144,8 @@ impl Driver {
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
                 self.phase = Phase::Connecting(link::connect(self.config.server.clone()));
             }
+            // A socket that always has something never makes us wait, and signals would never be looked at.
+            yield_now().await;
         }
     }
 

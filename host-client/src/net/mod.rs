@@ -8,6 +8,7 @@ mod backoff;
 mod connection;
 mod driver;
 mod ends;
+mod garbage;
 mod link;
 mod outbox;
 mod roster;
