@@ -17,6 +17,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 16 * 1024;
 /// Reads in a row before the frames that are due get their turn.
 const READS_MAX: usize = 16;
+/// What comes of them at most.
+#[cfg(test)]
+pub(super) const ROUND_BYTES_MAX: usize = READS_MAX * READ_BYTES;
 
 /// Bytes read for nothing while closing: a full room's roster is 0.04 MB and a second of voice as much; the rest is what the
 /// buffers of a stalled connection hold. A server that goes on sending beyond that has not read our Bye, or does not care.
@@ -168,7 +171,7 @@ mod tests {
             closed.send(bytes_read)
         });
         let bytes_read = outcome.recv_timeout(Duration::from_secs(20));
-        let at_most = CLOSE_READ_BYTES_MAX + (READS_MAX * READ_BYTES) as u64;
+        let at_most = CLOSE_READ_BYTES_MAX + ROUND_BYTES_MAX as u64;
         assert!(
             bytes_read.is_ok_and(|bytes| bytes <= at_most),
             "{bytes_read:?}"

@@ -4,8 +4,10 @@ use super::super::{ends, tell};
 use super::*;
 use crate::{events::Event, testing::listener_config};
 use std::{
+    future::{Future as _, poll_fn},
     io::{self, Write},
     net::{TcpListener, TcpStream as StdStream},
+    pin::pin,
     sync::mpsc,
     thread,
 };
@@ -17,12 +19,18 @@ use talkspurt_core::wire::{
 /// Longer than any of these stays; one that hangs is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What came of a stay.
+struct Stayed {
+    events: Vec<Event>,
+    /// Lines of the log.
+    log: Vec<String>,
+    /// How often the session had its turn; between two the runtime has its own.
+    polls: u64,
+}
+
 /// Runs a stay against `server`, which has one connection, until that is lost or something beside the session says `Leave`
-/// after `leave_after`. Gives the events and the lines of the log.
-fn stay(
-    leave_after: Duration,
-    server: impl FnOnce(&mut StdStream) + Send + 'static,
-) -> (Vec<Event>, Vec<String>) {
+/// after `leave_after`.
+fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'static) -> Stayed {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -38,25 +46,29 @@ fn stay(
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || LogLines(log.clone()))
             .finish();
-        tracing::subscriber::with_default(subscriber, || run(port, teller, leave_after));
+        let polls =
+            tracing::subscriber::with_default(subscriber, || run(port, teller, leave_after));
         // Whoever waited for longer has failed already.
-        let _ = done.send(());
+        let _ = done.send(polls);
     });
-    assert_eq!(
-        outcome.recv_timeout(PATIENCE),
-        Ok(()),
-        "the session does not end"
-    );
-    (events.iter().collect(), logged.try_iter().collect())
+    let Ok(polls) = outcome.recv_timeout(PATIENCE) else {
+        panic!("the session does not end")
+    };
+    Stayed {
+        events: events.iter().collect(),
+        log: logged.try_iter().collect(),
+        polls,
+    }
 }
 
-fn run(port: u16, teller: Teller, leave_after: Duration) {
+/// Gives the number of polls.
+fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let local = tokio::task::LocalSet::new();
-    let stayed = local.block_on(&runtime, async move {
+    let (stayed, polls) = local.block_on(&runtime, async move {
         let (leave, commands) = tokio::sync::mpsc::channel(1);
         // Stands where `leave_on_signal` stands: a task beside the session's.
         tokio::task::spawn_local(async move {
@@ -67,11 +79,16 @@ fn run(port: u16, teller: Teller, leave_after: Duration) {
         let prepared = ends::prepare(&config.input, &config.output).unwrap();
         let settings = VoiceSettings::of(&config);
         let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
-        Driver::new(config, prepared, teller, commands, snapshots)
-            .run()
-            .await
+        let driver = Driver::new(config, prepared, teller, commands, snapshots);
+        let (mut stay, mut polls) = (pin!(driver.run()), 0);
+        let counted = poll_fn(|context| {
+            polls += 1;
+            stay.as_mut().poll(context)
+        });
+        (counted.await, polls)
     });
     stayed.unwrap();
+    polls
 }
 
 /// Sends each line of a log.
@@ -136,12 +153,13 @@ fn wait_for_the_end(stream: &mut StdStream) {
 
 #[test]
 fn a_second_welcome_replaces_the_roster() {
-    let (events, _) = stay(Duration::from_secs(1), |stream| {
+    let stayed = stay(Duration::from_secs(1), |stream| {
         let both = [welcome(1, &["ann", "bob"]), welcome(7, &["ann"])].concat();
         stream.write_all(&both).unwrap();
         wait_for_the_end(stream);
     });
-    let rosters: Vec<Vec<u16>> = events
+    let rosters: Vec<Vec<u16>> = stayed
+        .events
         .iter()
         .filter_map(|event| match &event.kind {
             EventKind::Joined { roster, .. } => Some(roster.iter().map(|line| line.id).collect()),
@@ -153,7 +171,7 @@ fn a_second_welcome_replaces_the_roster() {
 
 #[test]
 fn a_roster_longer_than_a_room_is_a_loss() {
-    let (events, _) = stay(Duration::from_secs(2), |stream| {
+    let stayed = stay(Duration::from_secs(2), |stream| {
         let mut bytes = welcome(0, &["ann"]);
         for id in 1..=1_100 {
             bytes.extend(stream_of(&ServerPacket::Joined(entry(id, "bob"))));
@@ -163,14 +181,14 @@ fn a_roster_longer_than_a_room_is_a_loss() {
         wait_for_the_end(stream);
     });
     let came = |event: &&Event| matches!(event.kind, EventKind::ParticipantJoined(_));
-    assert_eq!(events.iter().filter(came).count(), 1_023);
+    assert_eq!(stayed.events.iter().filter(came).count(), 1_023);
     let reason = ByeReason::ProtocolError.to_string();
-    assert_eq!(losses(&events).first(), Some(&&*reason));
+    assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
 }
 
 #[test]
 fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
-    let (events, log) = stay(Duration::from_secs(2), |stream| {
+    let stayed = stay(Duration::from_secs(2), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
         // As much as is borne, in the smallest pieces, and then some.
         stream.write_all(&[1, 0].repeat(16_000)).unwrap();
@@ -179,24 +197,36 @@ fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
         wait_for_the_end(stream);
     });
     let reason = ByeReason::ProtocolError.to_string();
-    assert_eq!(losses(&events).first(), Some(&&*reason));
+    assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
     let about_bytes = |line: &&String| line.contains("no packet");
-    let lines = log.iter().filter(about_bytes).count();
-    assert!((1..=2).contains(&lines), "{lines} lines: {:?}", log.first());
+    let lines = stayed.log.iter().filter(about_bytes).count();
+    assert!(
+        (1..=2).contains(&lines),
+        "{lines} lines: {:?}",
+        stayed.log.first()
+    );
 }
 
 #[test]
 fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
-    let (events, _) = stay(Duration::from_millis(200), |stream| {
+    let stayed = stay(Duration::from_millis(200), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
         // About nobody: the session has little to do with it, and never an end.
         let state = ServerPacket::State(ParticipantId(99), ParticipantFlags::TALKING);
         let flood = stream_of(&state).repeat(100_000);
         while stream.write_all(&flood).is_ok() {}
     });
+    let Some(EventKind::Left { reason, counts }) = stayed.events.last().map(|last| &last.kind)
+    else {
+        panic!("{:?}", stayed.events.last())
+    };
+    assert_eq!(reason, "left");
+    // In each turn one round: else the signals wait until the server happens to pause.
+    let at_most = stayed.polls * link::ROUND_BYTES_MAX as u64;
     assert!(
-        matches!(events.last(), Some(Event { kind: EventKind::Left { reason, .. }, .. }) if reason == "left"),
-        "{:?}",
-        events.last()
+        counts.bytes_received <= at_most,
+        "{} bytes in {} turns",
+        counts.bytes_received,
+        stayed.polls
     );
 }
