@@ -29,9 +29,6 @@ pub const SESSION_RATE: SampleRate = SampleRate::Hz16000;
 /// How long a peer may be silent by default, in milliseconds.
 pub const IDLE_TIMEOUT_DEFAULT_MS: u32 = 15_000;
 
-/// The least that a server may ask for: Pings go out three times as often, and must not fill a serial line.
-pub const IDLE_TIMEOUT_MIN_MS: u32 = 500;
-
 /// How long a handshake may take by default, in milliseconds.
 pub const HANDSHAKE_TIMEOUT_DEFAULT_MS: u32 = 5_000;
 

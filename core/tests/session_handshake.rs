@@ -287,7 +287,7 @@ fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
 #[test]
 fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
     let good = Pair::welcome_packet(&["ada"]);
-    let mut bad = vec![good.clone(); 7];
+    let mut bad = vec![good.clone(); 8];
     bad[0].codec = 1; // Not offered.
     bad[1].codec = 9; // Unknown.
     bad[2].rate_hz = 8_000;
@@ -295,6 +295,7 @@ fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
     bad[4].idle_timeout_ms = 499;
     bad[5].roster_len = 0; // One is in the room oneself.
     bad[6].roster[0].name = "";
+    bad[7].idle_timeout_ms = 499; // It would be pinged away.
     for welcome in bad {
         let mut pair = Pair::new();
         pair.send_to_client(&ServerPacket::Welcome(welcome.clone()));
@@ -305,12 +306,16 @@ fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
             "{welcome:?}"
         );
     }
-    let mut pair = Pair::new();
-    pair.send_to_client(&ServerPacket::Welcome(good));
-    assert_eq!(
-        pair.client_events().last(),
-        Some(&ClientEvent::RosterComplete)
-    );
+    let mut hasty = good.clone();
+    hasty.idle_timeout_ms = 500;
+    for welcome in [good, hasty] {
+        let mut pair = Pair::new();
+        pair.send_to_client(&ServerPacket::Welcome(welcome));
+        assert_eq!(
+            pair.client_events().last(),
+            Some(&ClientEvent::RosterComplete)
+        );
+    }
 }
 
 #[test]

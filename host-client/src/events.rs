@@ -114,6 +114,26 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// Bytes that it holds beside its own, in texts and in the roster.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let line = |line: &RosterLine| size_of::<RosterLine>() + line.name.len();
+        match self {
+            Self::Joined {
+                name, room, roster, ..
+            } => name.len() + room.len() + roster.iter().map(line).sum::<usize>(),
+            Self::ParticipantJoined(RosterLine { name, .. })
+            | Self::ParticipantLeft { name, .. }
+            | Self::Talking { name, .. }
+            | Self::Silent { name, .. }
+            | Self::Muted { name, .. } => name.len(),
+            Self::Device { device, text, .. } => device.len() + text.len(),
+            Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => reason.len(),
+            Self::Deafened { .. } | Self::InputEnded | Self::Level(_) => 0,
+        }
+    }
+}
+
 /// One participant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RosterLine {

@@ -1,5 +1,10 @@
 //! Helpers of this crate's unit tests.
 
+use crate::config::{
+    JoinConfig,
+    flags::{Cli, Command},
+};
+use clap::Parser as _;
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -29,6 +34,19 @@ impl Drop for TempDir {
         // A directory left behind harms nobody, and a test that failed should say why it failed.
         let _ = std::fs::remove_dir_all(dir);
     }
+}
+
+/// A listener named `ann` in the room `kitchen`, without any sound, of a server on this machine.
+pub(crate) fn listener_config(port: u16) -> JoinConfig {
+    let line = format!(
+        "talkspurt join 127.0.0.1:{port} --room kitchen --name ann --input none --output none"
+    );
+    let cli =
+        Cli::try_parse_from(line.split_whitespace()).expect("the flags are those of the manual");
+    let Command::Join(flags) = cli.command else {
+        unreachable!("the line says join")
+    };
+    JoinConfig::try_from(*flags).expect("the flags can be used")
 }
 
 /// How often this thread has asked the heap for memory.

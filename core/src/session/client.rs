@@ -3,7 +3,7 @@
 use heapless::{Deque, String, Vec};
 
 use super::join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
-use super::{IDLE_TIMEOUT_MIN_MS, PINGS_PER_TIMEOUT, SESSION_RATE};
+use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
 use crate::codec::Codec;
 use crate::frame::{FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
@@ -15,6 +15,10 @@ use crate::wire::{
 
 /// The most events of one input: a Welcome with a full page.
 const EVENTS_MAX: usize = ROSTER_PAGE + 2;
+
+/// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the server's `--idle-timeout` does. It pings
+/// three times in one: at 1 ms that would be all that it did.
+const IDLE_TIMEOUT_MS_MIN: u32 = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -182,9 +186,12 @@ impl ClientSession {
 
     /// Leaves: a Bye is transmitted, and the session is over.
     pub fn leave(&mut self) {
-        if self.state != State::Closed {
-            self.close(ByeReason::Leaving, true);
-        }
+        self.end(ByeReason::Leaving);
+    }
+
+    /// Ends the session from this side, with a Bye. Changes nothing once it is over.
+    pub fn end(&mut self, reason: ByeReason) {
+        self.close(reason, true);
     }
 
     /// What the server decided, once we are in.
@@ -283,8 +290,8 @@ impl ClientSession {
             idle_timeout: Duration::from_ms(u64::from(welcome.idle_timeout_ms)),
         };
         let offered = self.request.codecs.contains(&params.codec) && params.rate == SESSION_RATE;
-        (offered && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MIN_MS && welcome.roster_len > 0)
-            .then_some(params)
+        let patient = welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN;
+        (offered && patient && welcome.roster_len > 0).then_some(params)
     }
 
     fn list(&mut self, page: &[RosterEntry<'_>]) {

@@ -1,6 +1,7 @@
 //! One connection to the server, from its Hello to its loss.
 
 use super::{
+    garbage::Garbage,
     link::{Inbound, Link},
     voice::{VoicePath, VoiceSettings},
 };
@@ -11,59 +12,14 @@ use std::{
 };
 use talkspurt_core::{
     codec::Codec,
-    session::{Budget, ClientConfig, ClientEvent, ClientSession, JoinRequest},
-    time::{Duration as CoreDuration, Instant as CoreInstant},
-    wire::ENCODED_MAX,
+    session::{ClientConfig, ClientEvent, ClientSession, JoinRequest},
+    time::Instant as CoreInstant,
+    wire::{ByeReason, ENCODED_MAX},
 };
 use tokio::net::TcpStream;
 
 /// How long the last packets may take to leave.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Damaged bytes that a server may send at once, and in a second. TCP damages nothing; but the first packet after a hiccup of a
-/// server may be broken off.
-const BAD_BYTES_BURST: u32 = 16_384;
-const BAD_BYTES_PER_SECOND: u32 = 4_096;
-/// How often dropped bytes are logged.
-const TELL_EVERY: CoreDuration = CoreDuration::from_secs(1);
-
-/// Bytes that were no packets: told now and then, borne up to a point.
-struct BadBytes {
-    budget: Budget,
-    borne: bool,
-    untold: u32,
-    told_at: Option<CoreInstant>,
-}
-
-impl BadBytes {
-    fn new(now: CoreInstant) -> Self {
-        Self {
-            budget: Budget::new(BAD_BYTES_BURST, BAD_BYTES_PER_SECOND, now),
-            borne: true,
-            untold: 0,
-            told_at: None,
-        }
-    }
-
-    fn add(&mut self, bytes: u32, now: CoreInstant) {
-        self.untold = self.untold.saturating_add(bytes);
-        self.borne &= self.budget.take(bytes, now);
-    }
-
-    /// Logs what was dropped, not too often; an error when it was too much.
-    fn tell(&mut self, now: CoreInstant) -> io::Result<()> {
-        let due = self.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY);
-        if self.untold > 0 && due {
-            tracing::warn!(bytes = self.untold, "dropped bytes that are no packet");
-            (self.untold, self.told_at) = (0, Some(now));
-        }
-        if self.borne {
-            return Ok(());
-        }
-        let text = "the server sends what is not Talkspurt's protocol";
-        Err(io::Error::new(io::ErrorKind::InvalidData, text))
-    }
-}
 
 /// Socket, session and voice of one connection.
 pub(super) struct Connection {
@@ -73,8 +29,8 @@ pub(super) struct Connection {
     pub(super) voice: Option<VoicePath>,
     /// When it began.
     pub(super) since: Instant,
-    bad_bytes: BadBytes,
     settings: VoiceSettings,
+    garbage: Garbage,
 }
 
 impl Connection {
@@ -97,8 +53,8 @@ impl Connection {
             session,
             voice: None,
             since: Instant::now(),
-            bad_bytes: BadBytes::new(now),
             settings,
+            garbage: Garbage::new(now),
         }
     }
 
@@ -113,36 +69,39 @@ impl Connection {
             session,
             voice,
             settings,
-            bad_bytes,
+            garbage,
             ..
         } = self;
-        if link.outbox.is_piled_up() {
-            return Err(io::Error::other(
-                "the server asks and does not read the answers",
-            ));
-        }
-        let open = link.read(|inbound| match inbound {
-            Inbound::Packet(packet) => {
-                let heard = session.handle_input(now, packet);
-                if let (Some(packet), Some(voice)) = (heard, voice.as_mut()) {
-                    voice.receive(&packet);
-                }
-                while let Some(event) = session.poll_event() {
-                    if let ClientEvent::Joined(params, _) = event {
-                        // At once: the first voice may come with the same read.
-                        *voice = Some(VoicePath::new(params, settings));
+        link.read(|inbound| {
+            match inbound {
+                Inbound::Packet(packet) => {
+                    let heard = session.handle_input(now, packet);
+                    if let (Some(packet), Some(voice)) = (heard, voice.as_mut()) {
+                        voice.receive(&packet);
                     }
-                    events.push(event);
+                }
+                Inbound::Bad(bytes) => {
+                    if !garbage.bear(bytes, now) {
+                        session.end(ByeReason::ProtocolError);
+                    }
                 }
             }
-            Inbound::Bad(bytes) => bad_bytes.add(bytes, now),
-        })?;
-        bad_bytes.tell(now)?;
-        Ok(open)
+            while let Some(event) = session.poll_event() {
+                if let ClientEvent::Joined(params, _) = event {
+                    // At once: the first voice may come with the same read.
+                    *voice = Some(VoicePath::new(params, settings));
+                }
+                events.push(event);
+            }
+        })
     }
 
     /// Lets time pass.
     pub(super) fn handle_timeout(&mut self, now: CoreInstant, events: &mut Vec<ClientEvent>) {
+        self.garbage.log(now);
+        if self.link.outbox.is_stuck() {
+            self.session.end(ByeReason::SlowConsumer);
+        }
         self.session.handle_timeout(now);
         while let Some(event) = self.session.poll_event() {
             events.push(event);
@@ -202,16 +161,30 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::listener_config;
 
     #[test]
-    fn a_stream_of_garbage_ends_the_connection_and_a_little_does_not() {
-        let at = |ms: u64| CoreInstant::ZERO + CoreDuration::from_ms(ms);
-        let mut bad = BadBytes::new(at(0));
-        for second in 0..60 {
-            bad.add(4_000, at(second * 1_000));
-            assert!(bad.tell(at(second * 1_000)).is_ok());
-        }
-        (0..10_000).for_each(|_| bad.add(2, at(60_000)));
-        assert!(bad.tell(at(60_000)).is_err());
+    fn a_server_that_does_not_read_its_answers_is_left() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            let config = listener_config(1);
+            let (settings, now) = (VoiceSettings::of(&config), CoreInstant::ZERO);
+            let mut connection = Connection::new(stream, &config, settings, now);
+            let mut events = Vec::new();
+            // Not flushed: so it is when the socket takes nothing.
+            (0..64).for_each(|_| connection.link.outbox.push_control(b"pong"));
+            connection.handle_timeout(now, &mut events);
+            assert_eq!(events, []);
+            connection.link.outbox.push_control(b"pong");
+            connection.handle_timeout(now, &mut events);
+            assert_eq!(events, [ClientEvent::Closed(ByeReason::SlowConsumer)]);
+        });
     }
 }

@@ -38,9 +38,8 @@ use tokio::{
 
 mod loss;
 mod publish;
-
-/// Participants of a room whom a client believes in: a server has places for 1,000 at most.
-const ROSTER_MAX: usize = 1_024;
+#[cfg(test)]
+mod tests;
 
 /// Owns everything of a stay in a room, across reconnects.
 pub(super) struct Driver {
@@ -132,8 +131,6 @@ impl Driver {
                 Wake::Connected(result) => self.connected(result)?,
                 Wake::SocketOrTime => {}
             }
-            // A server that always has something must not keep signals from being seen.
-            yield_now().await;
             let now = Instant::now();
             self.serve_connection(now)?;
             self.run_frames(now)?;
@@ -147,6 +144,8 @@ impl Driver {
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
                 self.phase = Phase::Connecting(link::connect(self.config.server.clone()));
             }
+            // A socket that always has something never makes us wait, and signals would never be looked at.
+            yield_now().await;
         }
     }
 
@@ -250,7 +249,10 @@ impl Driver {
         connection.handle_timeout(core_now, &mut events);
         let mut ending = None;
         for event in events {
-            ending = self.handle_event(event, now)?.or(ending);
+            ending = self.handle_event(event, now)?;
+            if ending.is_some() {
+                break;
+            }
         }
         match (ending, read) {
             (Some(Ending::Rejected(reason)), _) => self.rejected(reason),
@@ -267,17 +269,17 @@ impl Driver {
         now: Instant,
     ) -> Result<Option<Ending>, Failure> {
         match event {
-            ClientEvent::Joined(params, _) => {
-                // Also when a server says Welcome twice: its roster replaces the first one's.
-                self.roster.clear();
-                self.welcomed(&params, now)?;
+            ClientEvent::Joined(params, _) => self.welcomed(&params, now)?,
+            ClientEvent::Listed(participant) => {
+                if self.roster.add(&participant).is_none() {
+                    return Ok(Some(self.refuse_roster()));
+                }
             }
-            ClientEvent::Listed(participant) => drop(self.roster.add(&participant)),
             ClientEvent::RosterComplete => self.tell_joined(),
-            ClientEvent::ParticipantJoined(participant) => {
-                let line = self.roster.add(&participant);
-                self.teller.tell(EventKind::ParticipantJoined(line));
-            }
+            ClientEvent::ParticipantJoined(participant) => match self.roster.add(&participant) {
+                Some(line) => self.teller.tell(EventKind::ParticipantJoined(line)),
+                None => return Ok(Some(self.refuse_roster())),
+            },
             ClientEvent::ParticipantLeft(id) => {
                 self.roster
                     .remove(id)
@@ -293,12 +295,12 @@ impl Driver {
             ClientEvent::Rejected(reason) => return Ok(Some(Ending::Rejected(reason))),
             ClientEvent::Closed(reason) => return Ok(Some(Ending::Closed(reason))),
         }
-        let endless = self.roster.len() > ROSTER_MAX;
-        Ok(endless.then_some(Ending::Closed(ByeReason::ProtocolError)))
+        Ok(None)
     }
 
-    /// We are in. With the first joining the sound begins.
+    /// We are in. With the first joining the sound begins; a second Welcome's roster replaces the first one's.
     fn welcomed(&mut self, params: &SessionParams, now: Instant) -> Result<(), Failure> {
+        self.roster.clear();
         if let Some(stay) = &mut self.stay {
             stay.follow(params);
         } else if let Some(prepared) = self.prepared.take() {

@@ -7,6 +7,7 @@ use talkspurt_core::deframer::{Deframer, Feed};
 use tokio::{
     io::{AsyncWriteExt as _, Interest},
     net::TcpStream,
+    task::yield_now,
     time::timeout,
 };
 
@@ -16,9 +17,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 16 * 1024;
 /// Reads in a row before the frames that are due get their turn.
 const READS_MAX: usize = 16;
+/// What comes of them at most.
+#[cfg(test)]
+pub(super) const ROUND_BYTES_MAX: usize = READS_MAX * READ_BYTES;
 
-/// Rounds of reading while closing: a server that never ceases to send is not waited for.
-const CLOSING_READS_MAX: usize = 16;
+/// Bytes read for nothing while closing: a full room's roster is 0.04 MB and a second of voice as much; the rest is what the
+/// buffers of a stalled connection hold. A server that goes on sending beyond that has not read our Bye, or does not care.
+const CLOSE_READ_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A connection on its way.
 pub(super) type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
@@ -105,7 +110,7 @@ impl Link {
         self.outbox.flush(|bytes| self.stream.try_write(bytes))
     }
 
-    /// Writes all of the outbox and closes, unless that takes longer than `patience`.
+    /// Writes all of the outbox and closes, unless that takes longer than `patience` or too much comes meanwhile.
     pub(super) async fn close(&mut self, patience: Duration) {
         let all = async {
             while !self.outbox.is_empty() {
@@ -114,10 +119,10 @@ impl Link {
             }
             self.stream.shutdown().await?;
             // Closing a socket with unread bytes resets the connection, and the Bye might be lost with it.
-            for _ in 0..CLOSING_READS_MAX {
-                if !self.read(|_| ())? {
-                    break;
-                }
+            let enough = self.bytes_received + CLOSE_READ_BYTES_MAX;
+            while self.read(|_| ())? && self.bytes_received < enough {
+                // The timeout is looked at only when we wait, and a socket that always has something does not make us.
+                yield_now().await;
                 self.stream.readable().await?;
             }
             io::Result::Ok(())
@@ -136,5 +141,40 @@ impl Link {
     /// Bytes received that were no packets.
     pub(super) fn bytes_bad(&self) -> u64 {
         self.deframer.dropped_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::Write as _, net::TcpListener, sync::mpsc, thread};
+
+    #[test]
+    fn closing_ends_though_the_server_goes_on_sending() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(&[7; 64 * 1024]).is_ok() {}
+        });
+        let (closed, outcome) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let bytes_read = runtime.block_on(async {
+                let mut link = Link::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+                link.close(Duration::from_secs(3_600)).await;
+                link.bytes_received()
+            });
+            closed.send(bytes_read)
+        });
+        let bytes_read = outcome.recv_timeout(Duration::from_secs(20));
+        let at_most = CLOSE_READ_BYTES_MAX + ROUND_BYTES_MAX as u64;
+        assert!(
+            bytes_read.is_ok_and(|bytes| bytes <= at_most),
+            "{bytes_read:?}"
+        );
     }
 }

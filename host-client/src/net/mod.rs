@@ -8,26 +8,28 @@ mod backoff;
 mod connection;
 mod driver;
 mod ends;
+mod garbage;
 mod link;
 mod outbox;
 mod roster;
+mod seldom;
 mod stay;
 mod tell;
 mod voice;
 
-pub use tell::Snapshot;
+#[cfg(test)]
+pub(crate) use tell::channel;
+pub use tell::{Events, Snapshot};
 pub use voice::PRE_ROLL_MS_MAX;
 
-use crate::{config::JoinConfig, events::Event};
+use crate::config::JoinConfig;
 use driver::Driver;
 use std::{
     io,
-    sync::mpsc,
     thread::{self, JoinHandle},
     time::Instant,
 };
 use talkspurt_core::wire::RejectReason;
-use tell::Teller;
 use tokio::sync::{mpsc as tokio_mpsc, watch};
 
 /// Commands that may wait: far more than keys are pressed.
@@ -84,7 +86,7 @@ pub enum Failure {
 /// The user's end of a running session.
 pub struct Handle {
     /// What happens, in order. Closed when the session is over.
-    pub events: mpsc::Receiver<Event>,
+    pub events: Events,
     /// What to do.
     pub commands: tokio_mpsc::Sender<Command>,
     /// How it stands.
@@ -105,7 +107,7 @@ impl Handle {
 /// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT and SIGTERM make it leave.
 pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
     let prepared = ends::prepare(&config.input, &config.output)?;
-    let (event_sender, events) = mpsc::sync_channel(tell::EVENTS_MAX);
+    let (teller, events) = tell::channel(epoch);
     let (commands, command_receiver) = tokio_mpsc::channel(COMMANDS_MAX);
     let (snapshot_sender, snapshot) =
         watch::channel(Snapshot::before_joining(&voice::VoiceSettings::of(&config)));
@@ -119,7 +121,6 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             tokio::task::spawn_local(leave_on_signal(signals));
-            let teller = Teller::new(event_sender, epoch);
             Driver::new(config, prepared, teller, command_receiver, snapshot_sender)
                 .run()
                 .await

@@ -7,6 +7,9 @@ use talkspurt_core::{
     wire::{ParticipantFlags, ParticipantId},
 };
 
+/// The longest list that is taken: a server's rooms hold at most 1,000 (its `--room-capacity`). What claims more is no server.
+const LINES_MAX: usize = 1_024;
+
 /// The room's current list, in the order of numbers.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
@@ -19,13 +22,11 @@ impl Roster {
         self.lines.clear();
     }
 
-    /// How many are known.
-    pub(super) fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Someone of the list that came with joining, or a newcomer.
-    pub(super) fn add(&mut self, participant: &Participant) -> RosterLine {
+    /// Someone of the list that came with joining, or a newcomer; `None` if there are too many.
+    pub(super) fn add(&mut self, participant: &Participant) -> Option<RosterLine> {
+        if self.lines.len() >= LINES_MAX && !self.lines.contains_key(&participant.id.0) {
+            return None;
+        }
         let line = RosterLine {
             id: participant.id.0,
             name: participant.name.to_string(),
@@ -33,7 +34,7 @@ impl Roster {
             muted: participant.flags.has(ParticipantFlags::MUTED),
         };
         self.lines.insert(line.id, line.clone());
-        line
+        Some(line)
     }
 
     /// Someone went; `None` if nobody knew him.
@@ -127,5 +128,18 @@ mod tests {
         );
         assert_eq!(roster.remove(ParticipantId(4)), None);
         assert!(roster.lines().is_empty());
+    }
+
+    #[test]
+    fn it_has_an_end() {
+        let mut roster = Roster::default();
+        let numbered = |number| Participant {
+            id: ParticipantId(number),
+            ..ann(ParticipantFlags::default())
+        };
+        assert!((0..1_024).all(|number| roster.add(&numbered(number)).is_some()));
+        assert!(roster.add(&numbered(1_024)).is_none());
+        assert!(roster.add(&numbered(7)).is_some(), "he is there already");
+        assert_eq!(roster.lines().len(), 1_024);
     }
 }

@@ -1,44 +1,136 @@
 //! The session's way to its user: events in order, and a snapshot of the moment.
 
-use super::voice::{VoicePath, VoiceSettings};
+use super::{
+    seldom::Seldom,
+    voice::{VoicePath, VoiceSettings},
+};
 use crate::{
     config::{Threshold, rms_to_dbfs},
     events::{Counts, Event, EventKind, Levels, RosterLine},
 };
 use std::{
-    sync::mpsc::{SyncSender, TrySendError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError},
+    },
     time::Instant,
 };
-use talkspurt_core::time::Duration as CoreDuration;
+use talkspurt_core::time::{Duration as CoreDuration, Instant as CoreInstant};
 
 /// Events that may wait for a slow reader. A room's churn of hours fits; beyond it events are lost, and the log says so.
-pub(super) const EVENTS_MAX: usize = 16_384;
+const EVENTS_MAX: usize = 16_384;
+/// What they may hold beside their own bytes: as many names of 32 bytes are 0.5 MB, and the roster of a full room with each of a
+/// hundred joinings 6.4 MB. Counted without what the allocator adds.
+const EVENTS_HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Sends events, stamped with the time.
+/// A way for events, stamped with the time since `epoch`.
+pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
+    let (sender, receiver) = mpsc::sync_channel(EVENTS_MAX);
+    let waiting = Arc::new(Waiting::default());
+    let teller = Teller {
+        sender,
+        waiting: Arc::clone(&waiting),
+        epoch,
+    };
+    (teller, Events { receiver, waiting })
+}
+
+/// What both ends know.
+#[derive(Default)]
+struct Waiting {
+    heap_bytes: AtomicUsize,
+    lost: Mutex<Seldom>,
+}
+
+/// Sends events.
 #[derive(Clone)]
-pub(super) struct Teller {
-    events: SyncSender<Event>,
+pub(crate) struct Teller {
+    sender: SyncSender<Event>,
+    waiting: Arc<Waiting>,
     epoch: Instant,
 }
 
 impl Teller {
-    pub(super) fn new(events: SyncSender<Event>, epoch: Instant) -> Self {
-        Self { events, epoch }
+    /// Never waits: the session has frames to care for.
+    pub(crate) fn tell(&self, kind: EventKind) {
+        if !self.try_tell(kind) {
+            self.lost(|lost| lost.add(1));
+            self.log_lost();
+        }
     }
 
-    /// Never waits: the session has frames to care for.
-    pub(super) fn tell(&self, kind: EventKind) {
+    /// Says in the log how many events were lost, if some were, at most once a second.
+    pub(super) fn log_lost(&self) {
+        let now = CoreInstant::from_micros(self.epoch.elapsed().as_micros() as u64);
+        if let Some(events) = self.lost(|lost| lost.take(now)) {
+            tracing::error!(events, "nobody reads the events; some are lost");
+        }
+    }
+
+    /// False if there is no room for it.
+    fn try_tell(&self, kind: EventKind) -> bool {
+        let heap_bytes = kind.heap_bytes();
+        let waiting = &self.waiting.heap_bytes;
+        let fitting = |before: usize| {
+            before
+                .checked_add(heap_bytes)
+                .filter(|&sum| sum <= EVENTS_HEAP_BYTES_MAX)
+        };
+        // A count alone, which nothing else is read by: no order is needed.
+        if waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fitting)
+            .is_err()
+        {
+            return false;
+        }
         let t_ms = self.epoch.elapsed().as_millis() as u64;
-        match self.events.try_send(Event { t_ms, kind }) {
+        match self.sender.try_send(Event { t_ms, kind }) {
             // Nobody listens any more: the program is about to end.
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(event)) => {
-                tracing::error!(
-                    event = event.to_json(),
-                    "nobody reads the events; one is lost"
-                );
+            Ok(()) | Err(TrySendError::Disconnected(_)) => true,
+            Err(TrySendError::Full(_)) => {
+                waiting.fetch_sub(heap_bytes, Ordering::Relaxed);
+                false
             }
         }
+    }
+
+    fn lost<T>(&self, with: impl FnOnce(&mut Seldom) -> T) -> T {
+        // A sum is whole even if its holder panicked.
+        with(
+            &mut self
+                .waiting
+                .lost
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+/// What happens, in order; closed when the session is over.
+pub struct Events {
+    receiver: Receiver<Event>,
+    waiting: Arc<Waiting>,
+}
+
+impl Events {
+    /// The next event, if it is there.
+    ///
+    /// # Errors
+    /// As those of the standard library's channels.
+    pub fn try_recv(&self) -> Result<Event, TryRecvError> {
+        self.receiver.try_recv().inspect(|event| self.taken(event))
+    }
+
+    /// Waits for one event after the other, until the session is over.
+    pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        self.receiver.iter().inspect(|event| self.taken(event))
+    }
+
+    fn taken(&self, event: &Event) {
+        self.waiting
+            .heap_bytes
+            .fetch_sub(event.kind.heap_bytes(), Ordering::Relaxed);
     }
 }
 
@@ -125,5 +217,52 @@ impl Snapshot {
             playout_ms: self.playout_ms,
             packets_lost: self.counts.packets_lost,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(id: u16) -> EventKind {
+        let line = |id| RosterLine {
+            id,
+            name: "n".repeat(32),
+            talking: false,
+            muted: false,
+        };
+        EventKind::Joined {
+            id,
+            name: "ann".into(),
+            room: "kitchen".into(),
+            codec: "pcm16",
+            rate_hz: 16_000,
+            frame_ms: 20,
+            roster: (0..1_000).map(line).collect(),
+        }
+    }
+
+    #[test]
+    fn events_that_wait_are_bounded_in_bytes_too() {
+        let (teller, events) = channel(Instant::now());
+        (0..1_000).for_each(|id| teller.tell(joined(id)));
+        let mut heap_bytes = 0;
+        let mut waited = 0;
+        while let Ok(event) = events.try_recv() {
+            heap_bytes += event.kind.heap_bytes();
+            waited += 1;
+        }
+        assert!(heap_bytes <= EVENTS_HEAP_BYTES_MAX, "{heap_bytes}");
+        assert!((100..200).contains(&waited), "{waited}");
+        teller.tell(joined(7));
+        assert!(events.try_recv().is_ok(), "what was read makes room");
+    }
+
+    #[test]
+    fn events_that_wait_are_bounded_in_number() {
+        let (teller, events) = channel(Instant::now());
+        (0..20_000).for_each(|_| teller.tell(EventKind::InputEnded));
+        drop(teller);
+        assert_eq!(events.iter().count(), EVENTS_MAX);
     }
 }

@@ -34,7 +34,7 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
 /// One line an event, until the session is over.
 fn print_events(handle: &Handle, json: bool) {
     let mut own_id = None;
-    for event in &handle.events {
+    for event in handle.events.iter() {
         let line = if json {
             Some(event.to_json())
         } else {

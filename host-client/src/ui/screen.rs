@@ -6,7 +6,7 @@ use super::{
     view::{self, Scene},
 };
 use crate::{
-    net::{Command, Failure, Handle},
+    net::{Command, Events, Failure, Handle},
     stderr::StderrLines,
 };
 use ratatui::{
@@ -24,7 +24,9 @@ use std::{collections::VecDeque, io, sync::mpsc::TryRecvError, time::Duration};
 
 /// Between two pictures, unless a key is pressed.
 const REDRAW_EVERY: Duration = Duration::from_millis(50);
-/// Lines of what happened that are kept for the view.
+/// Between two when more has happened than one picture takes: 20,000 events a second catch up with any room.
+const CATCH_UP_EVERY: Duration = Duration::from_millis(10);
+/// Lines of what happened that are kept for the view, and events taken for one picture.
 const LINES_MAX: usize = 200;
 
 /// Shows the session until it is over; afterwards the last line stands in the ordinary terminal.
@@ -81,16 +83,10 @@ fn show(
 ) -> io::Result<()> {
     let mut own_id = None;
     loop {
-        // No more than can be seen: keys and the picture have their turn, however much a server tells.
-        for _ in 0..LINES_MAX {
-            match handle.events.try_recv() {
-                Ok(event) => lines.extend(lines::plain(&event, &mut own_id)),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Ok(()),
-            }
-        }
-        lines.extend(stderr.take());
-        lines.drain(..lines.len().saturating_sub(LINES_MAX));
+        let Some(pause) = take_events(&handle.events, &mut own_id, lines) else {
+            return Ok(());
+        };
+        keep(lines, stderr.take());
         let snapshot = handle.snapshot.borrow().clone();
         let scene = Scene {
             room,
@@ -100,7 +96,7 @@ fn show(
             help: keys.help(),
         };
         terminal.draw(|frame| view::draw(frame, &scene))?;
-        if !event::poll(REDRAW_EVERY)? {
+        if !event::poll(pause)? {
             continue;
         }
         if let TerminalEvent::Key(key) = event::read()?
@@ -109,5 +105,56 @@ fn show(
             // A full queue has more keys in it than anyone pressed: losing one is right.
             let _ = handle.commands.try_send(command);
         }
+    }
+}
+
+/// Takes what has happened, as much of it as a picture has lines for. Gives the pause until the next picture; `None` when the
+/// session is over and all was taken.
+fn take_events(
+    events: &Events,
+    own_id: &mut Option<u16>,
+    lines: &mut VecDeque<String>,
+) -> Option<Duration> {
+    for _ in 0..LINES_MAX {
+        match events.try_recv() {
+            Ok(event) => keep(lines, lines::plain(&event, own_id)),
+            Err(TryRecvError::Empty) => return Some(REDRAW_EVERY),
+            Err(TryRecvError::Disconnected) => return None,
+        }
+    }
+    Some(CATCH_UP_EVERY)
+}
+
+/// Adds lines; the oldest ones go.
+fn keep(lines: &mut VecDeque<String>, new: impl IntoIterator<Item = String>) {
+    lines.extend(new);
+    lines.drain(..lines.len().saturating_sub(LINES_MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{events::EventKind, net::channel};
+    use std::time::Instant;
+
+    #[test]
+    fn a_flood_of_events_is_taken_picture_by_picture() {
+        let (teller, events) = channel(Instant::now());
+        let (mut own_id, mut lines) = (None, VecDeque::new());
+        for id in 0..500u16 {
+            let name = id.to_string();
+            teller.tell(EventKind::ParticipantLeft { id, name });
+        }
+        for (pause, last) in [
+            (CATCH_UP_EVERY, "199 left"),
+            (CATCH_UP_EVERY, "399 left"),
+            (REDRAW_EVERY, "499 left"),
+        ] {
+            let taken = take_events(&events, &mut own_id, &mut lines);
+            assert_eq!(taken, Some(pause));
+            assert_eq!((lines.len(), &*lines[LINES_MAX - 1]), (LINES_MAX, last));
+        }
+        drop(teller);
+        assert_eq!(take_events(&events, &mut own_id, &mut lines), None);
     }
 }

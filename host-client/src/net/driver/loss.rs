@@ -1,15 +1,23 @@
 //! What becomes of a stay whose connection was refused or lost: the end, or a pause and another try.
 
 use super::super::Failure;
-use super::{Driver, Phase};
+use super::{Driver, Ending, Phase};
 use crate::events::EventKind;
 use std::time::{Duration, Instant};
-use talkspurt_core::wire::RejectReason;
+use talkspurt_core::wire::{ByeReason, RejectReason};
 
 /// A session that lived this long was a good one: after it the pauses begin anew.
 const GOOD_LIFE: Duration = Duration::from_secs(2);
 
 impl Driver {
+    /// The roster is longer than a room can be: ends the session, as whoever says that is no server.
+    pub(super) fn refuse_roster(&mut self) -> Ending {
+        if let Phase::Open(connection) = &mut self.phase {
+            connection.session.end(ByeReason::ProtocolError);
+        }
+        Ending::Closed(ByeReason::ProtocolError)
+    }
+
     /// Refused at first: that is the end. Refused after a loss: our old self may still be listed, so try again.
     pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
         let Phase::Open(connection) = &self.phase else {

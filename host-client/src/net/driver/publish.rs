@@ -18,6 +18,7 @@ impl Driver {
             return;
         }
         self.snapshot_at = now + SNAPSHOT_EVERY;
+        self.teller.log_lost();
         let snapshot = self.current_snapshot(now);
         let levels_asked = self.config.events == EventsFormat::Json { levels: true };
         if levels_asked && snapshot.connected && now >= self.levels_at {

@@ -1,0 +1,232 @@
+//! A whole stay against a server that means ill.
+
+use super::super::{ends, tell};
+use super::*;
+use crate::{events::Event, testing::listener_config};
+use std::{
+    future::{Future as _, poll_fn},
+    io::{self, Write},
+    net::{TcpListener, TcpStream as StdStream},
+    pin::pin,
+    sync::mpsc,
+    thread,
+};
+use talkspurt_core::wire::{
+    ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket,
+    Welcome, emit,
+};
+
+/// Longer than any of these stays; one that hangs is a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What came of a stay.
+struct Stayed {
+    events: Vec<Event>,
+    /// Lines of the log.
+    log: Vec<String>,
+    /// How often the session had its turn; between two the runtime has its own.
+    polls: u64,
+}
+
+/// Runs a stay against `server`, which has one connection, until that is lost or something beside the session says `Leave`
+/// after `leave_after`.
+fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'static) -> Stayed {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // Nobody is there for the second try.
+        drop(listener);
+        server(&mut stream);
+    });
+    let (done, outcome) = mpsc::channel();
+    let (log, logged) = mpsc::channel();
+    let (teller, events) = tell::channel(Instant::now());
+    thread::spawn(move || {
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || LogLines(log.clone()))
+            .finish();
+        let polls =
+            tracing::subscriber::with_default(subscriber, || run(port, teller, leave_after));
+        // Whoever waited for longer has failed already.
+        let _ = done.send(polls);
+    });
+    let Ok(polls) = outcome.recv_timeout(PATIENCE) else {
+        panic!("the session does not end")
+    };
+    Stayed {
+        events: events.iter().collect(),
+        log: logged.try_iter().collect(),
+        polls,
+    }
+}
+
+/// Gives the number of polls.
+fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let local = tokio::task::LocalSet::new();
+    let (stayed, polls) = local.block_on(&runtime, async move {
+        let (leave, commands) = tokio::sync::mpsc::channel(1);
+        // Stands where `leave_on_signal` stands: a task beside the session's.
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(leave_after).await;
+            leave.send(Command::Leave).await
+        });
+        let config = listener_config(port);
+        let prepared = ends::prepare(&config.input, &config.output).unwrap();
+        let settings = VoiceSettings::of(&config);
+        let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
+        let driver = Driver::new(config, prepared, teller, commands, snapshots);
+        let (mut stay, mut polls) = (pin!(driver.run()), 0);
+        let counted = poll_fn(|context| {
+            polls += 1;
+            stay.as_mut().poll(context)
+        });
+        (counted.await, polls)
+    });
+    stayed.unwrap();
+    polls
+}
+
+/// Sends each line of a log.
+struct LogLines(mpsc::Sender<String>);
+
+impl Write for LogLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A test that has failed reads no more.
+        let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stream_of(packet: &ServerPacket<'_>) -> Vec<u8> {
+    let mut out = [0; ENCODED_MAX];
+    let len = emit(packet, &mut out).unwrap();
+    out[..len].to_vec()
+}
+
+fn entry(id: u16, name: &str) -> RosterEntry<'_> {
+    RosterEntry {
+        id: ParticipantId(id),
+        flags: ParticipantFlags::default(),
+        name,
+    }
+}
+
+/// The first of the names is the newcomer, as number `id`; the others have the numbers that follow.
+fn welcome(id: u16, names: &[&str]) -> Vec<u8> {
+    let roster = (id..).zip(names).map(|(id, name)| entry(id, name));
+    stream_of(&ServerPacket::Welcome(Welcome {
+        version: PROTOCOL_VERSION,
+        id: ParticipantId(id),
+        codec: 0,
+        rate_hz: 16_000,
+        frame_ms: 20,
+        idle_timeout_ms: 15_000,
+        roster_len: names.len() as u16,
+        roster: roster.collect(),
+    }))
+}
+
+fn losses(events: &[Event]) -> Vec<&str> {
+    events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Reconnecting { reason, .. } => Some(&**reason),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Until the client closes.
+fn wait_for_the_end(stream: &mut StdStream) {
+    // A reset is an end too.
+    let _ = io::copy(stream, &mut io::sink());
+}
+
+#[test]
+fn a_second_welcome_replaces_the_roster() {
+    let stayed = stay(Duration::from_secs(1), |stream| {
+        let both = [welcome(1, &["ann", "bob"]), welcome(7, &["ann"])].concat();
+        stream.write_all(&both).unwrap();
+        wait_for_the_end(stream);
+    });
+    let rosters: Vec<Vec<u16>> = stayed
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Joined { roster, .. } => Some(roster.iter().map(|line| line.id).collect()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rosters, [vec![1, 2], vec![7]]);
+}
+
+#[test]
+fn a_roster_longer_than_a_room_is_a_loss() {
+    let stayed = stay(Duration::from_secs(2), |stream| {
+        let mut bytes = welcome(0, &["ann"]);
+        for id in 1..=1_100 {
+            bytes.extend(stream_of(&ServerPacket::Joined(entry(id, "bob"))));
+        }
+        // The client may be gone before it has all.
+        let _ = stream.write_all(&bytes);
+        wait_for_the_end(stream);
+    });
+    let came = |event: &&Event| matches!(event.kind, EventKind::ParticipantJoined(_));
+    assert_eq!(stayed.events.iter().filter(came).count(), 1_023);
+    let reason = ByeReason::ProtocolError.to_string();
+    assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
+}
+
+#[test]
+fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
+    let stayed = stay(Duration::from_secs(2), |stream| {
+        stream.write_all(&welcome(1, &["ann"])).unwrap();
+        // As much as is borne, in the smallest pieces, and then some.
+        stream.write_all(&[1, 0].repeat(16_000)).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        let _ = stream.write_all(&[1, 0].repeat(10_000));
+        wait_for_the_end(stream);
+    });
+    let reason = ByeReason::ProtocolError.to_string();
+    assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
+    let about_bytes = |line: &&String| line.contains("no packet");
+    let lines = stayed.log.iter().filter(about_bytes).count();
+    assert!(
+        (1..=2).contains(&lines),
+        "{lines} lines: {:?}",
+        stayed.log.first()
+    );
+}
+
+#[test]
+fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
+    let stayed = stay(Duration::from_millis(200), |stream| {
+        stream.write_all(&welcome(1, &["ann"])).unwrap();
+        // About nobody: the session has little to do with it, and never an end.
+        let state = ServerPacket::State(ParticipantId(99), ParticipantFlags::TALKING);
+        let flood = stream_of(&state).repeat(100_000);
+        while stream.write_all(&flood).is_ok() {}
+    });
+    let Some(EventKind::Left { reason, counts }) = stayed.events.last().map(|last| &last.kind)
+    else {
+        panic!("{:?}", stayed.events.last())
+    };
+    assert_eq!(reason, "left");
+    // In each turn one round: else the signals wait until the server happens to pause.
+    let at_most = stayed.polls * link::ROUND_BYTES_MAX as u64;
+    assert!(
+        counts.bytes_received <= at_most,
+        "{} bytes in {} turns",
+        counts.bytes_received,
+        stayed.polls
+    );
+}

@@ -1,0 +1,55 @@
+//! What may come in floods is summed up, and logged seldom.
+
+use talkspurt_core::time::{Duration, Instant};
+
+/// Between two lines of the log about the same thing: a flood of it must not become one of lines.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// A sum that is given out at most once a second.
+#[derive(Debug)]
+pub(super) struct Seldom {
+    sum: u64,
+    next_at: Instant,
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Self {
+            sum: 0,
+            next_at: Instant::ZERO,
+        }
+    }
+}
+
+impl Seldom {
+    pub(super) fn add(&mut self, amount: u64) {
+        self.sum = self.sum.saturating_add(amount);
+    }
+
+    /// The sum since the last time, if it is time and there is one.
+    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
+        if self.sum == 0 || now < self.next_at {
+            return None;
+        }
+        self.next_at = now + LOG_EVERY;
+        Some(std::mem::take(&mut self.sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_comes_at_once_and_the_others_together() {
+        let mut seldom = Seldom::default();
+        assert_eq!(seldom.take(Instant::ZERO), None);
+        seldom.add(3);
+        assert_eq!(seldom.take(Instant::ZERO), Some(3));
+        seldom.add(1);
+        seldom.add(4);
+        assert_eq!(seldom.take(Instant::ZERO + Duration::from_ms(999)), None);
+        assert_eq!(seldom.take(Instant::ZERO + Duration::from_secs(1)), Some(5));
+        assert_eq!(seldom.take(Instant::ZERO + Duration::from_secs(9)), None);
+    }
+}
