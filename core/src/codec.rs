@@ -274,6 +274,9 @@ mod tests {
         assert_eq!(len, 5);
         let mut back = [0; 3];
         Codec::ImaAdpcm.decode(&payload[..len], &mut back).unwrap();
+        // The smallest step is 7.
+        let near = |(back, said): (i16, i16)| (back - said).abs() <= 7;
+        assert!(back.into_iter().zip([5, 6, 7]).all(near), "{back:?}");
     }
 
     #[test]

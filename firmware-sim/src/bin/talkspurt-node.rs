@@ -94,8 +94,9 @@ struct GateFlags {
     gate_open: u16,
 
     /// The gate closes when the mean over the window falls below this: RMS or dBFS
-    #[arg(long, value_name = "LEVEL", default_value = "500", value_parser = parse_level, allow_hyphen_values = true)]
-    gate_close: u16,
+    /// [default: 500, or half of --gate-open where that is lower]
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level, allow_hyphen_values = true)]
+    gate_close: Option<u16>,
 
     /// Frames that are averaged for closing
     #[arg(long, value_name = "FRAMES", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -243,6 +244,9 @@ fn line(cli: &Cli, reporter: &mut Reporter<std::io::Stdout>) -> Result<Box<dyn L
     }
 }
 
+/// The original system's threshold for closing.
+const CLOSE_RMS_DEFAULT: u16 = 500;
+
 fn config(cli: &Cli) -> NodeConfig {
     let mut config = NodeConfig::new(cli.room.clone(), cli.name.clone());
     let codec = match cli.codec {
@@ -254,7 +258,10 @@ fn config(cli: &Cli) -> NodeConfig {
     config.pre_roll_ms = cli.gate.pre_roll;
     config.gate = GateSettings {
         open_rms: cli.gate.gate_open,
-        close_rms: cli.gate.gate_close,
+        close_rms: cli
+            .gate
+            .gate_close
+            .unwrap_or(CLOSE_RMS_DEFAULT.min(cli.gate.gate_open / 2)),
         window_frames: cli.gate.gate_window,
         enabled: !cli.gate.no_gate,
         ..GateSettings::default()

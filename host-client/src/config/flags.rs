@@ -127,14 +127,14 @@ pub struct JoinFlags {
     )]
     pub gate_open: String,
     /// The gate closes when the mean of the window falls below this.
+    /// [default: 500, or 6 dB below --gate-open where that is lower]
     #[arg(
         long,
         value_name = "LEVEL",
-        default_value = "500",
         allow_hyphen_values = true,
         help_heading = "Gate"
     )]
-    pub gate_close: String,
+    pub gate_close: Option<String>,
     /// How many frames the mean that closes the gate is taken over.
     #[arg(
         long,
@@ -215,8 +215,8 @@ mod tests {
             panic!("not join")
         };
         assert_eq!(
-            (flags.gate_open.as_str(), flags.gate_close.as_str()),
-            ("-24dB", "-36dB")
+            (flags.gate_open.as_str(), flags.gate_close.as_deref()),
+            ("-24dB", Some("-36dB"))
         );
     }
 }

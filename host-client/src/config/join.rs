@@ -147,13 +147,21 @@ impl TryFrom<JoinFlags> for JoinConfig {
     }
 }
 
+/// The original system's threshold for closing.
+const CLOSE_RMS_DEFAULT: u16 = 500;
+
 fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
     let level = |flag, text: &str| {
         text.parse::<Threshold>()
             .map_err(|problem| ConfigError::new(flag, problem))
     };
     let open = level("--gate-open", &flags.gate_open)?;
-    let close = level("--gate-close", &flags.gate_close)?;
+    let close = match &flags.gate_close {
+        Some(close) => level("--gate-close", close)?,
+        None => Threshold::from_rms(CLOSE_RMS_DEFAULT)
+            .min(open.shifted_db(-6.0))
+            .min(open),
+    };
     if close > open {
         return Err(ConfigError::new(
             "--gate-close",
@@ -288,10 +296,22 @@ mod tests {
     }
 
     #[test]
+    fn a_low_gate_brings_its_closing_threshold_along() {
+        let thresholds = |extra| {
+            let gate = join(extra).unwrap().gate;
+            (gate.open.rms, gate.close.rms)
+        };
+        assert_eq!(thresholds("--gate-open 800"), (800, 401));
+        assert_eq!(thresholds("--gate-open 0"), (0, 0));
+        assert_eq!(thresholds("--gate-open 9000"), (9_000, 500));
+        assert_eq!(thresholds("--gate-open 400 --gate-close 399"), (400, 399));
+    }
+
+    #[test]
     fn each_wrong_flag_is_named_in_the_error() {
         for (extra, flag) in [
             ("--gate-open loud", "--gate-open"),
-            ("--gate-open 400", "--gate-close"),
+            ("--gate-open 400 --gate-close 500", "--gate-close"),
             ("--gate-window 0", "--gate-window"),
             ("--gate-window 60000", "--gate-window"),
             ("--pre-roll 501", "--pre-roll"),
