@@ -216,6 +216,29 @@ fn only_device_knows_cpal() {
 }
 
 #[test]
+fn an_audio_callback_neither_locks_nor_logs() {
+    let words = [
+        "Mutex",
+        "RwLock",
+        "tracing::",
+        "print",
+        "log::",
+        "format!",
+        "to_string",
+    ];
+    for file in ["callback", "shared"] {
+        let folder = "host-client/src/device";
+        let found = offenders(folder, &[], &words);
+        let here = format!("{folder}/{file}.rs");
+        let found: Vec<_> = found
+            .iter()
+            .filter(|line| line.starts_with(&here))
+            .collect();
+        assert_eq!(found, [""; 0]);
+    }
+}
+
+#[test]
 fn the_servers_pure_part_has_no_socket_and_no_clock() {
     let shell = [
         "net", "http", "ticker", "server", "health", "shutdown", "main", "metrics", "config",
