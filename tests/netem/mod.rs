@@ -116,6 +116,8 @@ impl World {
             client: None,
             received: Vec::new(),
         });
+        // Someone else may have had to make room.
+        self.flush();
         StreamId(self.streams.len() - 1)
     }
 

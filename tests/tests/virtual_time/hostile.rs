@@ -249,14 +249,21 @@ fn wrong_payloads_end_the_session_that_sends_them() {
 }
 
 #[test]
-fn more_connections_than_places_are_turned_away_and_the_room_goes_on() {
+fn of_more_connections_than_places_the_oldest_make_room_and_the_room_goes_on() {
     undisturbed(1, |world, _| {
-        let peers: Vec<_> = (0..2_000).map(|_| world.connect(Weather::CALM)).collect();
-        let open = peers
-            .into_iter()
-            .filter(|peer| world.is_open(*peer))
-            .count();
-        assert_eq!(open, 1_000 + 256, "as many as there are places, and some");
+        let peers: Vec<_> = (0..2_000)
+            .map(|_| {
+                world.run_for(Duration::from_micros(1));
+                world.connect(Weather::CALM)
+            })
+            .collect();
+        let open = |peers: &[StreamId]| peers.iter().filter(|peer| world.is_open(**peer)).count();
+        let (oldest, newest) = peers.split_at(2_000 - 1_256);
+        assert_eq!(
+            (open(oldest), open(newest)),
+            (0, 1_000 + 256),
+            "as many as there are places, and some"
+        );
     });
 }
 
