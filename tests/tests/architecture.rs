@@ -230,6 +230,7 @@ fn an_audio_callback_neither_locks_nor_logs() {
         let folder = "host-client/src/device";
         let found = offenders(folder, &[], &words);
         let here = format!("{folder}/{file}.rs");
+        assert!(root().join(&here).is_file(), "{here} has moved");
         let found: Vec<_> = found
             .iter()
             .filter(|line| line.starts_with(&here))
