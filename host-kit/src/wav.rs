@@ -1,0 +1,1 @@
+//! Sound files in, at a session's rate, and recordings out.
