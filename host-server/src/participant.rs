@@ -4,12 +4,12 @@ use talkspurt_core::codec::{Codec, CodecError};
 use talkspurt_core::downlink::Downlink;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::jitter::{JitterConfig, JitterStats, PushOutcome};
-use talkspurt_core::level;
+use talkspurt_core::mixer::TalkerState;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
 
 use crate::hub::ConnId;
-use crate::mixdown::{HeardFrame, Listener, Mixdown};
+use crate::mixdown::{Listener, Mixdown, Own};
 
 /// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of 5 ms. What a longer stall of his
 /// connection brings at once is too old to be heard.
@@ -42,10 +42,10 @@ pub struct Participant {
     pub name: ParticipantName,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,
-    /// His ears.
+    /// Mix state for this listener.
     pub listener: Listener,
-    /// His frame in the tick that is being mixed.
-    pub heard: Option<HeardFrame>,
+    /// What the participant adds to the tick that is being mixed.
+    pub own: Option<Own>,
     flags: ParticipantFlags,
     /// What the others were told last, and from when on they may be told again.
     told: ParticipantFlags,
@@ -55,7 +55,8 @@ pub struct Participant {
     voice: Option<Box<Downlink<SLOTS>>>,
     /// From when on his running talkspurt is heard.
     heard_from: Instant,
-    level_rms: u16,
+    /// Whether this talker counts in the mix.
+    talker: TalkerState,
 }
 
 /// Whether the others have to be told what one does.
@@ -101,14 +102,14 @@ impl Participant {
             name,
             joined: 0,
             listener: Listener::new(codec),
-            heard: None,
+            own: None,
             flags: ParticipantFlags::default(),
             told: ParticipantFlags::default(),
             tell_from: Instant::ZERO,
             frame,
             voice: None,
             heard_from: Instant::ZERO,
-            level_rms: 0,
+            talker: TalkerState::new(frame),
         }
     }
 
@@ -196,21 +197,21 @@ impl Participant {
         self.set(ParticipantFlags::MUTED, muted) || silenced
     }
 
-    /// Gives his frame of the tick at `due` into the mix. True if his flags changed: his talkspurt broke off.
+    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the talkspurt is over.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
-        self.heard = None;
-        let Some(voice) = self.voice.as_deref_mut().filter(|voice| voice.is_active()) else {
-            self.level_rms = 0;
-            return self.set(ParticipantFlags::TALKING, false);
+        let active = self.is_active();
+        self.own = match self.voice.as_deref_mut() {
+            Some(voice) if active && due >= self.heard_from => {
+                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
+            }
+            _ => mixdown.add_nothing(&mut self.talker),
         };
-        if due < self.heard_from {
-            return false;
-        }
-        self.heard = mixdown.add(|frame| voice.pop(frame));
-        self.level_rms = self
-            .heard
-            .map_or(0, |frame| level::rms(mixdown.samples(frame)));
         !self.is_active() && self.set(ParticipantFlags::TALKING, false)
+    }
+
+    /// Whether the latest mix ended with this talker in it, at its full share.
+    pub fn counts_in_mix(&self) -> bool {
+        self.talker.counts()
     }
 
     /// Whether the room has to tick for him: he has frames to be mixed, or is owed the end of what he hears.
@@ -220,7 +221,8 @@ impl Participant {
 
     /// Loudness of his latest frame in the mix: RMS, 0 when he is not heard.
     pub fn level_rms(&self) -> u16 {
-        if self.is_active() { self.level_rms } else { 0 }
+        let own = self.own.filter(|_| self.is_active());
+        own.map_or(0, |own| own.rms())
     }
 
     /// Frames of his that wait.
@@ -276,6 +278,10 @@ mod tests {
         }
     }
 
+    fn is_heard(participant: &Participant) -> bool {
+        participant.own.is_some_and(|own| own.rms() > 0)
+    }
+
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_ms(ms)
     }
@@ -305,9 +311,9 @@ mod tests {
         );
         let mixed: Vec<_> = (3..6)
             .map(|tick| {
-                mixdown.begin();
+                mixdown.begin(0);
                 let ended = participant.speak(at(tick * 20), &mut mixdown);
-                (participant.heard.is_some(), ended)
+                (is_heard(&participant), ended)
             })
             .collect();
         assert_eq!(mixed, [(true, false), (true, false), (true, true)]);
@@ -352,7 +358,7 @@ mod tests {
         let mut mixdown = Mixdown::new(MixRule::Mean, 320);
         participant.push_voice(&voice(1, false), at(0)).unwrap();
         let ended_at = (1..).find(|tick| {
-            mixdown.begin();
+            mixdown.begin(0);
             participant.speak(at(tick * 20), &mut mixdown)
         });
         assert_eq!(ended_at, Some(7), "one frame, five concealed, silence");
@@ -366,8 +372,8 @@ mod tests {
         let mut mixdown = Mixdown::new(MixRule::Mean, 320);
         let taken = participant.push_voice(&voice(1, false), at(18)).unwrap();
         assert_eq!(taken.heard_from, Some(at(18) + TALKSPURT_LEAD));
-        assert!(!participant.speak(at(20), &mut mixdown) && participant.heard.is_none());
-        assert!(!participant.speak(at(40), &mut mixdown) && participant.heard.is_some());
+        assert!(!participant.speak(at(20), &mut mixdown) && !is_heard(&participant));
+        assert!(!participant.speak(at(40), &mut mixdown) && is_heard(&participant));
     }
 
     #[test]

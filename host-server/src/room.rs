@@ -41,6 +41,8 @@ pub struct Room {
     ticks: u32,
     /// When to tick next; `None` while nobody talks.
     next_tick: Option<Instant>,
+    /// How many left in the middle of a word since the last tick.
+    gone: u16,
 }
 
 /// What a Welcome needs to know of the room.
@@ -64,6 +66,7 @@ impl Room {
             encoders: SharedEncoders::default(),
             ticks: 0,
             next_tick: None,
+            gone: 0,
         }
     }
 
@@ -115,7 +118,9 @@ impl Room {
 
     /// Lets someone go and tells nobody, as when all go.
     pub fn remove(&mut self, member: MemberId) -> Option<Participant> {
-        self.members.remove(member)
+        let participant = self.members.remove(member)?;
+        self.gone += u16::from(participant.counts_in_mix());
+        Some(participant)
     }
 
     /// The list of those in it now, in pages.
@@ -202,7 +207,7 @@ impl Room {
     pub fn tick(&mut self, now: Instant, mixdown: &mut Mixdown, outlet: &mut impl Outlet) -> u64 {
         let Some(due) = self.next_tick else { return 0 };
         self.ticks = self.ticks.wrapping_add(1);
-        mixdown.begin();
+        mixdown.begin(std::mem::take(&mut self.gone));
         let mut ended = Vec::new();
         for (member, participant) in &mut self.members {
             if participant.speak(due, mixdown) {
@@ -214,7 +219,7 @@ impl Room {
         }
         let mut goes_on = false;
         for participant in self.members.values_mut() {
-            let own = participant.heard;
+            let own = participant.own;
             if let Some(packet) = mixdown.packet_for(
                 &mut participant.listener,
                 own,

@@ -1,6 +1,4 @@
-//! Sums divided by the number of talkers: exactly while it stays, along a ramp when it changes.
-
-use super::saturate;
+//! Sums divided by the number of talkers, exactly.
 
 /// The most talkers whose mean is taken by a multiplication.
 const EXACT_DIVISOR_MAX: u16 = (1 << 15) - 1;
@@ -22,30 +20,6 @@ pub(super) fn divide(sums: impl Iterator<Item = i32>, divisor: u16, out: &mut [i
     for (out, sum) in out.iter_mut().zip(sums) {
         let magnitude = ((u64::from(sum.unsigned_abs()) * u64::from(factor)) >> bits) as i32;
         *out = (if sum < 0 { -magnitude } else { magnitude }) as i16;
-    }
-}
-
-/// Bits after the point in a ramp of reciprocals.
-const RECIPROCAL_BITS: u32 = 36;
-
-const fn reciprocal(divisor: u16) -> u64 {
-    (1 << RECIPROCAL_BITS) / divisor as u64 + 1
-}
-
-/// As [`divide`], by a divisor that moves from `before` to `after` across the frame.
-pub(super) fn divide_ramped(
-    sums: impl Iterator<Item = i32>,
-    before: u16,
-    after: u16,
-    out: &mut [i16],
-) {
-    let from = reciprocal(before).cast_signed();
-    let step = (reciprocal(after).cast_signed() - from) / out.len().max(1) as i64;
-    let mut factor = from;
-    for (out, sum) in out.iter_mut().zip(sums) {
-        factor += step;
-        // 24 of the factor's 36 bits: with a sum of up to 31 bits the product stays within 64.
-        *out = saturate((i64::from(sum) * (factor >> (RECIPROCAL_BITS - 24))) >> 24);
     }
 }
 
