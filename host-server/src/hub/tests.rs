@@ -14,6 +14,7 @@ use crate::counters::Gauges;
 use crate::outbox::PACKET_OVERHEAD_BYTES;
 
 mod limits;
+mod mix;
 mod rosters;
 mod voice;
 
