@@ -1,9 +1,11 @@
-//! Layer 2: the averaged frame of a room's talkers, and each listener's share of it without the listener's own voice.
+//! Layer 2: the averaged frame of a room's talkers, and each listener's share of it without the
+//! listener's own voice.
 //!
-//! One pass per talker adds its frame to [`Talkers`]; [`render`] then makes what one listener hears from the sums, less the
-//! listener's own frame. Where the set of those who count changes, the frame is the cross-fade from the mean of the old set to
-//! the mean of the new one, both in this frame's samples. So no sample is louder than the louder of the two means, whoever comes
-//! and goes. [`TalkerState`] follows who counts.
+//! One pass per talker adds its frame to [`Talkers`]; [`render`] then makes what one listener hears
+//! from the sums, less the listener's own frame. Where the set of those who count changes, the
+//! frame is the cross-fade from the mean of the old set to the mean of the new one, both in this
+//! frame's samples. So no sample is louder than the louder of the two means, whoever comes and
+//! goes. [`TalkerState`] follows who counts.
 
 use crate::frame::Frame;
 
@@ -31,7 +33,8 @@ impl Gain {
 
     /// Scales every sample, rounding towards minus infinity and saturating at 16 bits.
     ///
-    /// A listener's own voice vanishes from its mix at any gain, because the scaled frame is what is added and what is taken away.
+    /// A listener's own voice vanishes from its mix at any gain, because the scaled frame is what
+    /// is added and what is taken away.
     pub fn apply(self, samples: &mut [i16]) {
         if self == Self::UNITY {
             return;
@@ -59,7 +62,8 @@ pub enum MixRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MixState {
-    /// The limiter's gain at the end of the last frame, Q15. Unity by [`MixRule::Mean`], which remembers nothing.
+    /// The limiter's gain at the end of the last frame, Q15. Unity by [`MixRule::Mean`], which
+    /// remembers nothing.
     limiter_q15: u16,
 }
 
@@ -88,16 +92,22 @@ pub struct Contribution<'a> {
     pub samples: &'a [i16],
 }
 
-/// Makes what one listener hears: everyone in `talkers` less the listener's `own` contribution, if there is one.
+/// Makes what one listener hears: everyone in `talkers` less the listener's `own` contribution, if
+/// there is one.
 ///
-/// Returns `false`, and silence, when nobody else has a frame. `out` takes the talkers' frame length. Panics if `own` has another.
-/// - [`MixRule::Mean`]: the sum divided by the number of others, rounded towards zero. One other: its very bits.
-/// - [`MixRule::Sum`]: a limiter without look-ahead: 2 ms to duck, 0.5 s to recover, and saturation for what is left.
+/// Returns `false`, and silence, when nobody else has a frame. `out` takes the talkers' frame
+/// length. Panics if `own` has another.
+/// - [`MixRule::Mean`]: the sum divided by the number of others, rounded towards zero. One other:
+///   its very bits.
+/// - [`MixRule::Sum`]: a limiter without look-ahead: 2 ms to duck, 0.5 s to recover, and saturation
+///   for what is left.
 ///
 /// Who is in it, by either rule:
-/// - Where others counted before the frame and others count after it, and they are not the same, it is cross-faded from the
-///   ones to the others. It ends exactly with the latter, so the next frame follows without a step.
-/// - Where others count on one side only, theirs is heard unchanged: from nobody and to nobody there is no fade.
+/// - Where others counted before the frame and others count after it, and they are not the same, it
+///   is cross-faded from the ones to the others. It ends exactly with the latter, so the next frame
+///   follows without a step.
+/// - Where others count on one side only, theirs is heard unchanged: from nobody and to nobody
+///   there is no fade.
 /// - Where nobody else counts, those who are [`Part::Quiet`] are heard.
 pub fn render<const N: usize>(
     talkers: &Talkers<N>,

@@ -1,4 +1,5 @@
-//! What is heard while talkers come and go, frame after frame: no step anywhere, and nobody louder than they are.
+//! What is heard while talkers come and go, frame after frame: no step anywhere, and nobody louder
+//! than they are.
 
 mod common;
 
@@ -54,7 +55,8 @@ impl Talker {
             Does::Talk | Does::End => self.level,
             Does::SendSilence | Does::Nothing => 0,
         };
-        // Whoever did not count is about to be faded in: at once at full level, as a word that was cut.
+        // Whoever did not count is about to be faded in: at once at full level, as a word that was
+        // cut.
         let from = if counted { self.value } else { to };
         let way = i32::from(to) - i32::from(from);
         let samples: Vec<i16> = (1..=len as i32)
@@ -66,7 +68,8 @@ impl Talker {
     }
 }
 
-/// Of a listener in a frame: the means of the old and of the new set, each at its loudest; `None` where a set is empty.
+/// Of a listener in a frame: the means of the old and of the new set, each at its loudest; `None`
+/// where a set is empty.
 fn loudest_means(others: &[&(Part, Vec<i16>)]) -> [Option<i32>; 2] {
     let gone = others
         .iter()
@@ -105,15 +108,25 @@ proptest! {
     ) {
         let frame = FrameDuration::from_ms(ms).unwrap();
         let len = usize::from(ms) * 16;
-        let mut talkers: Vec<_> = levels.iter().map(|&level| Talker::new(level, frame)).collect();
+        let talkers = levels.into_iter().map(|level| Talker::new(level, frame));
+        let mut talkers: Vec<_> = talkers.collect();
         let (mut state, mut out) = (MixState::new(), Frame::<FRAME_SAMPLES_MAX>::silence(0));
         let mut last_heard = None;
         for does in script {
-            let frames: Vec<_> = talkers.iter_mut().zip(does).map(|(talker, does)| talker.does(does, len)).collect();
+            let frames: Vec<_> = talkers
+                .iter_mut()
+                .zip(does)
+                .map(|(talker, does)| talker.does(does, len))
+                .collect();
             let mut sum = Talkers::new(len);
             frames.iter().flatten().for_each(|(part, samples)| sum.add(*part, samples));
             let own = frames.get(listener).and_then(Option::as_ref);
-            let others: Vec<_> = frames.iter().enumerate().filter(|(n, _)| *n != listener).filter_map(|(_, f)| f.as_ref()).collect();
+            let others: Vec<_> = frames
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| *n != listener)
+                .filter_map(|(_, frame)| frame.as_ref())
+                .collect();
             let own = own.map(|(part, samples)| Contribution { part: *part, samples });
             render(&sum, own, MixRule::Mean, &mut state, &mut out);
             let [old, new] = loudest_means(&others);
@@ -137,7 +150,8 @@ fn tone(from_sample: usize, len: usize) -> Vec<i16> {
     const PERIOD_Q8: usize = 16_000 * 256 / 437;
     (from_sample..from_sample + len)
         .map(|n| {
-            // A parabola for each half of a period: within 6 % of a sine, and its own peaks are at 20,000.
+            // A parabola for each half of a period: within 6 % of a sine, and its own peaks are at
+            // 20,000.
             let phase = n * 256 * 4_096 / PERIOD_Q8 % 4_096;
             let half = (phase % 2_048) as i32 - 1_024;
             let height = 20_000 - 20_000 * (half * half / 64) / (1_024 * 1_024 / 64);

@@ -1,5 +1,5 @@
-//! What must hold for any mix. Each property was broken in a shipped system (overflow in Janus AudioBridge, a residue of one's own
-//! voice in its spatial rooms, and so on).
+//! What must hold for any mix. Each property was broken in a shipped system (overflow in Janus
+//! AudioBridge, a residue of one's own voice in its spatial rooms, and so on).
 //!
 //! Frames have the lengths of real ones, in which the unrolled block of 40 samples does the work.
 
@@ -26,7 +26,8 @@ const PARTS: [Part; 6] = [
     Part::Gone,
 ];
 const COUNTED: [Part; 3] = [Part::Staying, Part::Starting, Part::Ending];
-/// A weight of a fade is right to 2^-14, which of the whole range is four; and two means are rounded.
+/// A weight of a fade is right to 2^-14, which of the whole range is four; and two means are
+/// rounded.
 const FADE_ERROR: i64 = 6;
 
 type Samples = Vec<i16>;
@@ -125,7 +126,8 @@ fn sum_of(all: &[(Part, Samples)], parts: &[Part], i: usize) -> (i64, i64) {
     (those.count() as i64, sum)
 }
 
-/// The exact mean of sample `i` before and after the frame, from the definition; `None` where nobody counts.
+/// The exact mean of sample `i` before and after the frame, from the definition; `None` where
+/// nobody counts.
 fn means(all: &[(Part, Samples)], i: usize) -> [Option<i64>; 2] {
     let gone = all.iter().filter(|(part, _)| *part == Part::Gone).count() as i64;
     let mean = |(count, sum): (i64, i64), gone| (count > 0).then(|| sum / (count + gone));
@@ -166,7 +168,8 @@ proptest! {
                 let heard = i64::from(heard);
                 match means(&others, i) {
                     [Some(old), Some(new)] => {
-                        // No louder than the louder of the two, on the straight line from one to the other.
+                        // No louder than the louder of the two, on the straight line from one to
+                        // the other.
                         prop_assert!((old.min(new)..=old.max(new)).contains(&heard));
                         let n = i as i64 + 1;
                         let on_the_line = old + (new - old) * n / len as i64;
@@ -185,8 +188,9 @@ proptest! {
 
     #[test]
     fn ones_own_voice_is_not_there_at_any_gain(
-        (len, others) in scene(&PARTS, 0..=8), parts in [select(&PARTS), select(&PARTS)], seeds in any::<[u64; 2]>(),
-        gains in any::<[u16; 2]>(), rule in rule(), before in 0..5usize, seed in any::<u64>(),
+        (len, others) in scene(&PARTS, 0..=8), parts in [select(&PARTS), select(&PARTS)],
+        seeds in any::<[u64; 2]>(), gains in any::<[u16; 2]>(), rule in rule(),
+        before in 0..5usize, seed in any::<u64>(),
     ) {
         // Nor does it matter whether one speaks at all.
         let mut state = state_after(before, rule, seed);
@@ -215,22 +219,24 @@ proptest! {
         frames in vec((any::<u64>(), 0..3u8, prop::bool::weighted(0.1)), 1..30),
         own_parts in vec(select(&PARTS), 30), blanks in 0..4usize,
     ) {
-        // Loud, near silence and with silent frames; from first to last frame, and in the next talkspurt; to a listener who is
-        // silent, and to one who talks; beside those who send nothing but zeros.
+        // Loud, near silence and with silent frames; from first to last frame, and in the next
+        // talkspurt; to a listener who is silent, and to one who talks; beside those who send
+        // nothing but zeros.
         let frame = FrameDuration::from_ms((len / 16) as u8).unwrap();
         let mut talker = TalkerState::new(frame);
         let (mut silent, mut talking) = (MixState::new(), MixState::new());
         for ((seed, kind, last), own_part) in frames.into_iter().zip(own_parts) {
             let said: Samples = match kind {
                 // A sum is limited only above full scale, and one talker never is.
-                0 => wild(seed, len).into_iter().map(|sample| sample.max(-i16::MAX)).collect(),
+                0 => wild(seed, len).into_iter().map(|s| s.max(-i16::MAX)).collect(),
                 1 => wild(seed, len).into_iter().map(|sample| sample % 4).collect(),
                 _ => vec![0; len],
             };
             let part = talker.frame(&said, rms(&said), last);
             let mut all = vec![(part, said); 1];
-            let mut idle = vec![TalkerState::new(frame); blanks];
-            all.extend(idle.iter_mut().map(|idle| (idle.frame(&vec![0; len], 0, false), vec![0; len])));
+            let zeros = vec![0; len];
+            let blank = TalkerState::new(frame).frame(&zeros, 0, false);
+            all.resize(1 + blanks, (blank, zeros));
             let heard = hear(&talkers(len, &all), None, rule, &mut silent);
             prop_assert_eq!(heard, (true, all[0].1.clone()));
             all.push(frame_of(own_part, seed, len));
@@ -242,7 +248,8 @@ proptest! {
 
     #[test]
     fn silence_in_is_silence_out(
-        len in select(&LENS), parts in vec(select(&PARTS), 0..50), rule in rule(), before in 0..50usize, seed in any::<u64>(),
+        len in select(&LENS), parts in vec(select(&PARTS), 0..50), rule in rule(),
+        before in 0..50usize, seed in any::<u64>(),
     ) {
         let mut state = state_after(before, rule, seed);
         let silence: Vec<_> = parts
@@ -257,16 +264,26 @@ proptest! {
     fn two_servers_halves_are_exactly_what_one_server_sums(
         (len, here) in scene(&PARTS, 0..=10), there in vec((select(&PARTS), any::<u64>()), 0..=10),
     ) {
-        let there: Vec<_> = there.into_iter().map(|(part, seed)| frame_of(part, seed, len)).collect();
+        let there: Vec<_> = there
+            .into_iter()
+            .map(|(part, seed)| frame_of(part, seed, len))
+            .collect();
+        let everyone = here.iter().chain(&there);
+        let present = everyone.clone().filter(|(part, _)| *part != Part::Gone).count();
         let mut merged = talkers(len, &here);
         merged.merge(&talkers(len, &there));
-        prop_assert_eq!(merged.present(), here.iter().chain(&there).filter(|(part, _)| *part != Part::Gone).count() as u16);
-        prop_assert_eq!(merged, talkers(len, here.iter().chain(&there)));
+        prop_assert_eq!(usize::from(merged.present()), present);
+        prop_assert_eq!(merged, talkers(len, everyone));
     }
 
     #[test]
-    fn a_pair_of_sum_and_count_merges_exactly((len, here) in scene(&COUNTED, 0..=10), seeds in vec(any::<u64>(), 0..=10)) {
-        let there: Vec<_> = seeds.into_iter().map(|seed| frame_of(Part::Staying, seed, len)).collect();
+    fn a_pair_of_sum_and_count_merges_exactly(
+        (len, here) in scene(&COUNTED, 0..=10), seeds in vec(any::<u64>(), 0..=10),
+    ) {
+        let there: Vec<_> = seeds
+            .into_iter()
+            .map(|seed| frame_of(Part::Staying, seed, len))
+            .collect();
         let sum = |frames: &[(Part, Samples)]| {
             let mut sum = Accumulator::<FRAME_SAMPLES_MAX>::new(len);
             frames.iter().for_each(|(_, frame)| sum.add(frame));
@@ -288,8 +305,8 @@ proptest! {
         for (len, all) in rooms {
             let (_, heard) = hear(&talkers(len, &all), None, MixRule::Sum, &mut state);
             for (i, &heard) in heard.iter().enumerate() {
-                // On no side of zero where neither sum is, and no louder than the louder. (A gain that is rounded down may make
-                // -1 of any small negative sum.)
+                // On no side of zero where neither sum is, and no louder than the louder. (A gain
+                // that is rounded down may make -1 of any small negative sum.)
                 let old = sum_of(&all, &[Part::Staying, Part::Ending], i);
                 let new = sum_of(&all, &[Part::Staying, Part::Starting], i);
                 let (old, new) = match (old, new) {
@@ -297,19 +314,46 @@ proptest! {
                     ((_, old), (_, new)) => (old, new),
                 };
                 let least = old.min(new).min(0);
-                prop_assert!((least..=old.max(new).max(0)).contains(&heard.into()), "{heard} of {old} to {new}");
+                let most = old.max(new).max(0);
+                prop_assert!((least..=most).contains(&heard.into()), "{heard} of {old} to {new}");
             }
         }
     }
 
     #[test]
-    fn a_sum_that_fits_is_left_alone(len in select(&LENS), seeds in vec(any::<u64>(), 1..=10)) {
-        let soft = |seed| wild(seed, len).into_iter().map(|sample| sample / 11).collect();
-        let all: Vec<_> = seeds.into_iter().map(|seed| (Part::Staying, soft(seed))).collect();
+    fn a_sum_that_fits_is_left_alone_or_fades_to_the_next((len, all) in scene(&COUNTED, 1..=10)) {
+        let soft = |samples: Samples| samples.into_iter().map(|sample| sample / 11).collect();
+        let all: Vec<_> = all.into_iter().map(|(part, samples)| (part, soft(samples))).collect();
         let (_, heard) = hear(&talkers(len, &all), None, MixRule::Sum, &mut MixState::new());
         for (i, &heard) in heard.iter().enumerate() {
-            prop_assert_eq!(i64::from(heard), sum_of(&all, &COUNTED, i).1);
+            let old = sum_of(&all, &[Part::Staying, Part::Ending], i);
+            let new = sum_of(&all, &[Part::Staying, Part::Starting], i);
+            match (old, new) {
+                ((0, _), (_, only)) | ((_, only), (0, _)) => {
+                    prop_assert_eq!(i64::from(heard), only);
+                }
+                ((_, old), (_, new)) => {
+                    let n = i as i64 + 1;
+                    let on_the_line = old + (new - old) * n / len as i64;
+                    prop_assert!((i64::from(heard) - on_the_line).abs() <= FADE_ERROR);
+                    prop_assert!(n < len as i64 || i64::from(heard) == new);
+                }
+            }
         }
+    }
+
+    #[test]
+    fn nothing_of_the_last_frame_is_left(
+        (len, all) in scene(&PARTS, 0..=4), rule in rule(),
+        before in 0..5usize, seed in any::<u64>(),
+    ) {
+        let mut cleared = talkers(len, &all);
+        cleared.clear();
+        prop_assert_eq!(&cleared, &Talkers::new(len));
+        // Nor is anything of a limiter, once nobody talks.
+        let mut state = state_after(before, rule, seed);
+        prop_assert_eq!(hear(&cleared, None, rule, &mut state), (false, vec![0; len]));
+        prop_assert_eq!(state, MixState::new());
     }
 }
 
@@ -324,7 +368,8 @@ fn as_many_talkers_as_can_be_counted_fit_the_sum() {
             for (rule, expected) in [(MixRule::Mean, i32::from(level)), (MixRule::Sum, 0)] {
                 let mut out = Frame::<1>::silence(0);
                 assert!(render(&all, None, rule, &mut MixState::new(), &mut out));
-                // The limiter's gain has 15 bits: of tens of thousands shouting at once nothing is left.
+                // The limiter's gain has 15 bits: of tens of thousands shouting at once nothing is
+                // left.
                 assert_eq!(i32::from(out[0]), expected, "{rule:?} of {level}");
             }
         }

@@ -1,7 +1,8 @@
 //! One tick's mixing: the talkers' frames go in, each listener's encoded packet comes out.
 //!
-//! One [`Mixdown`] serves all rooms in turn, so that a room costs no mixing buffers and a tick allocates nothing but its packets.
-//! Listeners who do not talk and whose mixes have the same state and codec get one rendering and one encoding.
+//! One [`Mixdown`] serves all rooms in turn, so that a room costs no mixing buffers and a tick
+//! allocates nothing but its packets. Listeners who do not talk and whose mixes have the same state
+//! and codec get one rendering and one encoding.
 
 use std::rc::Rc;
 
@@ -133,7 +134,8 @@ impl Mixdown {
         (0..gone).for_each(|_| self.talkers.add(Part::Gone, &[]));
     }
 
-    /// Adds a talker, whose frame `pop` writes. Returns `None` if the talker has none in this tick, nor had one in the last.
+    /// Adds a talker, whose frame `pop` writes. Returns `None` if the talker has none in this tick,
+    /// nor had one in the last.
     pub fn add(
         &mut self,
         state: &mut TalkerState,
@@ -147,7 +149,8 @@ impl Mixdown {
         let last = match pop(frame) {
             Playout::Silence => return self.add_nothing(state),
             Playout::Frame { terminator } => terminator,
-            // A talkspurt that breaks off fades by itself. It ends where no more of it is concealed.
+            // A talkspurt that breaks off fades by itself. It ends where no more of it is
+            // concealed.
             Playout::Concealed => false,
         };
         let rms = level::rms(frame);
@@ -166,7 +169,8 @@ impl Mixdown {
         Some(Own { part, frame: None })
     }
 
-    /// Makes the packet that a listener is to get in tick number `tick`, if any; `own` is what was added for the listener.
+    /// Makes the packet that a listener is to get in tick number `tick`, if any; `own` is what was
+    /// added for the listener.
     pub fn packet_for(
         &mut self,
         listener: &mut Listener,
@@ -255,7 +259,8 @@ fn encode_mix(mix: &Frame, encoder: &mut Encoder, tick: u32, terminator: bool) -
     encode_voice(tick, terminator, &payload[..len])
 }
 
-/// The tick numbers both the packet and its frame period: contiguous within a talkspurt, and the same for all who hear it.
+/// The tick numbers both the packet and its frame period: contiguous within a talkspurt, and the
+/// same for all who hear it.
 fn encode_voice(tick: u32, terminator: bool, payload: &[u8]) -> Encoded {
     encode(&ServerPacket::Voice(Voice {
         seq: Seq(tick as u16),

@@ -4,7 +4,8 @@ use crate::frame::FRAME_SAMPLES_MAX;
 
 /// The sum of some talkers' frames, and how many they are.
 ///
-/// The pair (sum, count) is mergeable: the halves of a room on two servers add up to exactly what one server would have summed.
+/// The pair (sum, count) is mergeable: the halves of a room on two servers add up to exactly what
+/// one server would have summed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -35,7 +36,8 @@ impl<const N: usize> Accumulator<N> {
 
     /// Adds a talker's frame.
     ///
-    /// Panics if it has another length, or if 65,535 talkers are in the sum already: as many fit 32 bits.
+    /// Panics if it has another length, or if 65,535 talkers are in the sum already: as many fit 32
+    /// bits.
     pub fn add(&mut self, samples: &[i16]) {
         assert_eq!(samples.len(), self.len, "a frame of another length");
         assert!(
@@ -76,8 +78,9 @@ impl<const N: usize> Accumulator<N> {
     }
 }
 
-/// Samples that are added without a branch between: with the eight that a compiler takes by itself, a sample costs 1.6
-/// instructions on x86-64, with these 1.4. All frames of a session are a multiple of it (5 ms at 8 kHz have 40 samples).
+/// Samples that are added without a branch between: with the eight that a compiler takes by itself,
+/// a sample costs 1.6 instructions on x86-64, with these 1.4. All frames of a session are a
+/// multiple of it (5 ms at 8 kHz have 40 samples).
 const UNROLLED_SAMPLES: usize = 40;
 
 fn add_each(sums: &mut [i32], samples: &[i16]) {

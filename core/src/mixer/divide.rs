@@ -3,11 +3,13 @@
 /// The most talkers whose mean is taken by a multiplication.
 const EXACT_DIVISOR_MAX: u16 = (1 << 15) - 1;
 
-/// Divides by multiplying with a reciprocal of 32 bits, which is many times cheaper, and exact (Granlund and Montgomery 1994).
+/// Divides by multiplying with a reciprocal of 32 bits, which is many times cheaper, and exact
+/// (Granlund and Montgomery 1994).
 ///
-/// With 2^e <= divisor < 2^(e+1) the reciprocal is floor(2^(31+e) / divisor) + 1, at most 2^31 + 1. It is too large by less than one
-/// part in 2^(31+e), and a sum is at most 2^15 * divisor, so the quotient is too large by less than 2^15 * 2^(e+1) / 2^(31+e)
-/// = 2^-15: less than the distance to the next integer, 1 / divisor.
+/// With 2^e <= divisor < 2^(e+1) the reciprocal is floor(2^(31+e) / divisor) + 1, at most 2^31 + 1.
+/// It is too large by less than one part in 2^(31+e), and a sum is at most 2^15 * divisor, so the
+/// quotient is too large by less than 2^15 * 2^(e+1) / 2^(31+e) = 2^-15: less than the distance to
+/// the next integer, 1 / divisor.
 pub(super) fn divide(sums: impl Iterator<Item = i32>, divisor: u16, out: &mut [i16]) {
     if divisor > EXACT_DIVISOR_MAX {
         out.iter_mut()

@@ -18,7 +18,8 @@ fn weights(len: usize) -> impl Iterator<Item = i32> {
     (1..=len as u32).map(move |n| ((step * n) >> (STEP_BITS - WEIGHT_BITS)).cast_signed())
 }
 
-/// Makes `to` what leads there from `from`: the last sample is that of `to`, and each lies between the two (both included).
+/// Makes `to` what leads there from `from`: the last sample is that of `to`, and each lies between
+/// the two (both included).
 pub(super) fn cross_fade(from: &[i16], to: &mut [i16]) {
     let weights = weights(to.len());
     for ((to, &from), weight) in to.iter_mut().zip(from).zip(weights) {

@@ -7,12 +7,15 @@ use crate::frame::FRAME_SAMPLES_MAX;
 
 /// A gain that leaves samples as they are, Q15.
 pub(super) const UNITY_Q15: u16 = 1 << 15;
-/// Samples over which the limiter ducks: 2 ms at 16 kHz, short enough to catch a plosive, long enough not to click.
+/// Samples over which the limiter ducks: 2 ms at 16 kHz, short enough to catch a plosive, long
+/// enough not to click.
 pub(super) const ATTACK_SAMPLES: usize = 32;
-/// What the limiter's gain may recover in a sample, Q15: 4 / 32768, from nothing to unity in 8192 samples (0.5 s at 16 kHz).
+/// What the limiter's gain may recover in a sample, Q15: 4 / 32768, from nothing to unity in 8192
+/// samples (0.5 s at 16 kHz).
 const RELEASE_PER_SAMPLE_Q15: u32 = 4;
 
-/// Holds `sums`, whose largest magnitude is `peak`, below full scale; `gain_q15` is the gain from frame to frame.
+/// Holds `sums`, whose largest magnitude is `peak`, below full scale; `gain_q15` is the gain from
+/// frame to frame.
 pub(super) fn limit(
     mut sums: impl Iterator<Item = i32>,
     peak: u32,

@@ -5,12 +5,14 @@ use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
 
 /// The loudest RMS of a silent frame: -71 dBFS.
 ///
-/// ITU-T G.712 allows a telephone channel on which nobody speaks -65 dBm0p of noise. A full-scale sine is +3.14 dBm0 (G.711,
-/// A-law), so that noise is 68.14 dB below it: an RMS of 9. ADPCM's residue of digital silence and a dither of 1 LSB lie below.
+/// ITU-T G.712 allows a telephone channel on which nobody speaks -65 dBm0p of noise. A full-scale
+/// sine is +3.14 dBm0 (G.711, A-law), so that noise is 68.14 dB below it: an RMS of 9. ADPCM's
+/// residue of digital silence and a dither of 1 LSB lie below.
 pub const SILENCE_RMS_MAX: u16 = 9;
 
-/// For so long a talker still counts who has become silent: longer than the closure of a plosive, so that one word takes a
-/// talker into the mean once. It is also the silence after which a talkspurt that broke off is over.
+/// For so long a talker still counts who has become silent: longer than the closure of a plosive,
+/// so that one word takes a talker into the mean once. It is also the silence after which a
+/// talkspurt that broke off is over.
 const HOLD_MS: u32 = 100;
 
 /// What one talker's frame is to the mix.
@@ -27,13 +29,15 @@ pub enum Part {
     Quiet,
     /// As `Quiet`, with every sample zero: there is nothing to hear.
     Blank,
-    /// There is no frame, but the talker counted until now: those who stay get back their share over the frame.
+    /// There is no frame, but the talker counted until now: those who stay get back their share
+    /// over the frame.
     Gone,
 }
 
 /// Whether one talker counts, followed from frame to frame.
 ///
-/// A talker counts from the first frame that is louder than [`SILENCE_RMS_MAX`], and as long as no frame has been for 100 ms.
+/// A talker counts from the first frame that is louder than [`SILENCE_RMS_MAX`], and as long as no
+/// frame has been for 100 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TalkerState {
@@ -52,7 +56,8 @@ impl TalkerState {
         }
     }
 
-    /// Takes the talker's next frame, whose root mean square is `rms`. `last` says that none follows it for now.
+    /// Takes the talker's next frame, whose root mean square is `rms`. `last` says that none
+    /// follows it for now.
     pub fn frame(&mut self, samples: &[i16], rms: u16, last: bool) -> Part {
         let silent = rms <= SILENCE_RMS_MAX;
         self.silent_frames = if silent {
@@ -71,9 +76,9 @@ impl TalkerState {
         }
     }
 
-    /// Takes a frame period in which the talker has no frame. Returns [`Part::Gone`] if that is news.
+    /// Takes a frame period in which the talker has no frame. Returns [`Part::Gone`] if that is
+    /// news.
     pub fn no_frame(&mut self) -> Option<Part> {
-        self.silent_frames = 0;
         core::mem::take(&mut self.counts).then_some(Part::Gone)
     }
 
@@ -85,9 +90,9 @@ impl TalkerState {
 
 /// Everyone's frames of one period, summed by what they are to the mix.
 ///
-/// Two (sum, count) pairs follow from it: those who counted before the frame ([`Part::Staying`] and [`Part::Ending`], and the
-/// number of those [`Part::Gone`]), and those who count after it ([`Part::Staying`] and [`Part::Starting`]). Each sum merges
-/// exactly, and so do both pairs.
+/// Two (sum, count) pairs follow from it: those who counted before the frame ([`Part::Staying`] and
+/// [`Part::Ending`], and the number of those [`Part::Gone`]), and those who count after it
+/// ([`Part::Staying`] and [`Part::Starting`]). Each sum merges exactly, and so do both pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Talkers<const N: usize = FRAME_SAMPLES_MAX> {

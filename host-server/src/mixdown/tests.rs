@@ -84,7 +84,8 @@ fn listeners_who_do_not_talk_share_one_encoding_a_codec() {
     assert!(listeners.iter().all(|l| l.state == listeners[0].state));
 }
 
-/// Packets of a listener and of one who has just joined, from a room in which a second talker starts in tick 2.
+/// Packets of a listener and of one who has just joined, from a room in which a second talker
+/// starts in tick 2.
 fn packets_of_an_old_and_a_new_listener(rule: MixRule, values: [i16; 2]) -> (Mixdown, u32) {
     let (mut mixdown, mut shared) = desk_by(rule);
     let mut talkers = [nobody_yet(), nobody_yet()];
@@ -119,7 +120,8 @@ fn a_newcomer_shares_the_mean_at_once_even_while_it_changes() {
 
 #[test]
 fn a_newcomer_shares_the_sum_once_the_limiters_agree() {
-    // What one hears alone is limited by as much as what both hear: the newcomer's limiter only has to follow.
+    // What one hears alone is limited by as much as what both hear: the newcomer's limiter only has
+    // to follow.
     let values = [i16::MIN, i16::MIN];
     let (mixdown, equal_from) = packets_of_an_old_and_a_new_listener(MixRule::Sum, values);
     assert_eq!((equal_from, mixdown.encodings()), (3, 101));
@@ -208,7 +210,8 @@ fn whoever_comes_or_goes_fades_for_those_who_hear_others_too() {
 
 #[test]
 fn whoever_vanishes_gives_the_share_back_over_a_frame() {
-    // By a connection that breaks (the participant is no more), and by falling silent without a last frame.
+    // By a connection that breaks (the participant is no more), and by falling silent without a
+    // last frame.
     for left_the_room in [true, false] {
         let mut room = Script::new(3);
         let (ann, ben, eve) = (

@@ -25,7 +25,8 @@ fn heard_samples(bench: &Bench, peer: usize) -> Vec<i16> {
 
 #[test]
 fn nobody_is_louder_than_they_are_when_a_second_talker_starts_or_stops() {
-    // The second one starts a second later, and stops: by a last frame, by closing the connection, or by muting.
+    // The second one starts a second later, and stops: by a last frame, by closing the connection,
+    // or by muting.
     for stop in 0..3 {
         let mut bench = Bench::new(config());
         let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
@@ -49,8 +50,8 @@ fn nobody_is_louder_than_they_are_when_a_second_talker_starts_or_stops() {
         assert_eq!(heard.len(), said.len());
         let loudest = heard.iter().map(|s| s.unsigned_abs()).max().unwrap();
         assert!((19_990..=20_001).contains(&loudest), "{loudest}");
-        // Both say the same, so their mean is what each says. Whoever stops without a last frame leaves a frame in which their share is
-        // still silence.
+        // Both say the same, so their mean is what each says. Whoever stops without a last frame
+        // leaves a frame in which their share is still silence.
         let differing: Vec<usize> = (0..said.len())
             .filter(|&i| (heard[i] - said[i]).abs() > 1)
             .map(|i| i / SAMPLES)
@@ -121,7 +122,8 @@ fn listeners_share_one_encoding_also_where_talkers_change() {
     }
     let mut of_talkers = 0;
     for frame in 0..48 {
-        // Each has talkspurts of ten frames, begun two frames after those of the talker before; then a pause of ten.
+        // Each has talkspurts of ten frames, begun two frames after those of the talker before;
+        // then a pause of ten.
         for (n, talker) in talkers.iter().enumerate() {
             let at = (frame + 20 - 2 * n) % 20;
             if at < 10 {
