@@ -30,16 +30,15 @@ pub struct Connection {
     pub outbox: Outbox,
     /// Where its participant is.
     pub place: Option<(RoomId, MemberId)>,
-    /// When its room has to be told what its participant does.
-    pub state_due: Option<Instant>,
     /// The deadline by which the hub will look at it.
     pub armed: Option<Instant>,
     deframer: Deframer,
     /// Bytes since the last packet, and how many of them have been counted as garbage.
     unframed_bytes: u32,
     charged_bytes: u32,
-    /// It waits in the queue of those with output.
+    /// It waits in the queue of those with output, and in that of those with voice.
     ready: bool,
+    voice_ready: bool,
     closing: Option<Instant>,
 }
 
@@ -50,12 +49,12 @@ impl Connection {
             session: ServerSession::new(session, now),
             outbox,
             place: None,
-            state_due: None,
             armed: None,
             deframer: Deframer::new(),
             unframed_bytes: 0,
             charged_bytes: 0,
             ready: false,
+            voice_ready: false,
             closing: None,
         }
     }
@@ -131,7 +130,7 @@ impl Connection {
             .outbox
             .stalled_since()
             .map(|since| since + idle_timeout);
-        [self.session.poll_timeout(), stalled, self.state_due]
+        [self.session.poll_timeout(), stalled]
             .into_iter()
             .flatten()
             .min()
@@ -143,10 +142,10 @@ impl Connection {
 pub struct Connections {
     map: SlotMap<ConnId, Connection>,
     ready: VecDeque<ConnId>,
+    /// Those of them for whom there is voice.
+    voice_ready: VecDeque<ConnId>,
     /// Those whose control packets have piled up.
     overflowed: Vec<ConnId>,
-    /// Those whose deadline has come nearer.
-    hurried: Vec<ConnId>,
     /// Voice packets dropped because they waited too long.
     voice_drops: u64,
 }
@@ -187,8 +186,11 @@ impl Connections {
         self.voice_drops
     }
 
-    /// The next connection that has output or is to be closed.
+    /// The next connection that has output or is to be closed; those with voice first.
     pub fn poll_ready(&mut self) -> Option<ConnId> {
+        if let Some(id) = self.poll_voice_ready() {
+            return Some(id);
+        }
         while let Some(id) = self.ready.pop_front() {
             if let Some(connection) = self.map.get_mut(id) {
                 connection.ready = false;
@@ -198,6 +200,22 @@ impl Connections {
         None
     }
 
+    /// The next connection that has voice to send.
+    pub fn poll_voice_ready(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.voice_ready.pop_front() {
+            if let Some(connection) = self.map.get_mut(id) {
+                connection.voice_ready = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Whether a connection may have output.
+    pub fn is_any_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.voice_ready.is_empty()
+    }
+
     /// Has the shell look at a connection.
     pub fn mark_ready(&mut self, id: ConnId) {
         if let Some(connection) = self.map.get_mut(id)
@@ -205,11 +223,6 @@ impl Connections {
         {
             self.ready.push_back(id);
         }
-    }
-
-    /// The next of those whose deadline has come nearer by what happened in their room.
-    pub fn poll_hurried(&mut self) -> Option<ConnId> {
-        self.hurried.pop()
     }
 
     /// The one that has waited longest for its Hello.
@@ -230,13 +243,6 @@ impl Connections {
 }
 
 impl Outlet for Connections {
-    fn tell_state_later(&mut self, of: ConnId, at: Instant) {
-        if let Some(connection) = self.map.get_mut(of) {
-            connection.state_due = Some(at);
-            self.hurried.push(of);
-        }
-    }
-
     fn control(&mut self, to: ConnId, packet: &Encoded) {
         let Some(connection) = self.map.get_mut(to) else {
             return;
@@ -252,6 +258,8 @@ impl Outlet for Connections {
             return;
         };
         self.voice_drops += connection.outbox.push_voice(packet);
-        self.mark_ready(to);
+        if !std::mem::replace(&mut connection.voice_ready, true) {
+            self.voice_ready.push_back(to);
+        }
     }
 }

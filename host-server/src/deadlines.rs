@@ -15,6 +15,8 @@ use crate::hub::{ConnId, RoomId};
 pub enum Due {
     /// A room mixes its next frame. Before connections: voice does not wait for housekeeping.
     Tick(RoomId),
+    /// A room tells what its participants do.
+    States(RoomId),
     /// A connection has to be looked at.
     Connection(ConnId),
 }

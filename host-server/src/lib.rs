@@ -9,10 +9,12 @@
 //! | [`hub`] | who is connected, which rooms there are, limits |
 //! | [`connection`] | one connection: deframer, session, [`outbox`] |
 //! | [`room`], [`participant`] | who hears whom, rosters, ticks |
+//! | [`states`] | when a room tells who talks and who is muted |
 //! | [`mixdown`] | one tick's mixing and encoding, shared where it can be |
 //! | [`net`] | the only sockets of the voice side |
 //! | [`printable`] | names that look like others |
 //! | [`ticker`] | the only clock |
+//! | [`turns`] | what goes first: what is due, or input |
 //! | [`http`], [`metrics`], [`report`] | the pages |
 #![deny(missing_docs)]
 
@@ -34,6 +36,8 @@ pub mod report;
 pub mod room;
 mod server;
 pub mod shutdown;
+pub mod states;
 pub mod ticker;
+pub mod turns;
 
 pub use server::run;

@@ -4,7 +4,7 @@
 //! socket: a tick wakes no task to send a packet. Only a socket that would not take a packet makes its task wait until it does.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -125,7 +125,7 @@ impl Socket {
         loop {
             match hub.next_output(id, now) {
                 Output::Bytes(_) if self.state.get() == State::Blocked => return,
-                Output::Bytes(bytes) => match self.writer.try_write(bytes) {
+                Output::Bytes(batch) => match self.try_write(&batch) {
                     Ok(count) => hub.sent(id, count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         hub.blocked(id, now);
@@ -142,6 +142,13 @@ impl Socket {
                     return self.hand_to_task(State::Closed);
                 }
             }
+        }
+    }
+
+    fn try_write(&self, batch: &[IoSlice<'_>]) -> io::Result<usize> {
+        match batch {
+            [bytes] => self.writer.try_write(bytes),
+            many => self.writer.try_write_vectored(many),
         }
     }
 
