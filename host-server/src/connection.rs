@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::session::{ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, Voice};
+use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, Voice};
 
 use crate::hub::{ConnId, RoomId};
 use crate::outbox::{Encoded, Outbox};
@@ -33,6 +33,9 @@ pub struct Connection {
     /// The deadline by which the hub will look at it.
     pub armed: Option<Instant>,
     deframer: Deframer,
+    connected_at: Instant,
+    /// Something has come from it.
+    has_spoken: bool,
     /// Bytes since the last packet, and how many of them have been counted as garbage.
     unframed_bytes: u32,
     charged_bytes: u32,
@@ -51,6 +54,8 @@ impl Connection {
             place: None,
             armed: None,
             deframer: Deframer::new(),
+            connected_at: now,
+            has_spoken: false,
             unframed_bytes: 0,
             charged_bytes: 0,
             ready: false,
@@ -65,6 +70,7 @@ impl Connection {
         bytes: &'b [u8],
         now: Instant,
     ) -> (bool, Option<Voice<'a>>, &'b [u8]) {
+        self.has_spoken = true;
         let (feed, rest) = self.deframer.feed(bytes);
         match feed {
             Feed::Packet(packet) => {
@@ -107,6 +113,26 @@ impl Connection {
             self.closing = Some(now + CLOSING_GRACE);
         }
         false
+    }
+
+    /// Refuses it unless it is in a room; gives whether it did. What has no place in a room yet can always be refused.
+    pub fn refuse(&mut self, reason: RejectReason, text: impl std::fmt::Display) -> bool {
+        let may_be_refused = !self.session.is_joined() && !self.session.is_closed();
+        if may_be_refused {
+            self.session.reject(reason, text);
+        }
+        may_be_refused
+    }
+
+    /// Since when it has been waiting for its Hello; `None` once it is in a room, or over.
+    pub fn waits_since(&self) -> Option<Instant> {
+        let is_settled = self.session.is_joined() || self.session.is_closed();
+        (!is_settled).then_some(self.connected_at)
+    }
+
+    /// Nothing has ever come from it: a port scan, or the probe of a load balancer.
+    pub fn is_probe(&self) -> bool {
+        !self.has_spoken && !self.session.is_closed()
     }
 
     /// The session is over.
@@ -230,10 +256,8 @@ impl Connections {
         let waiting = self
             .map
             .iter()
-            .filter(|(_, connection)| connection.place.is_none() && !connection.is_closing());
-        waiting
-            .min_by_key(|(_, connection)| connection.session.poll_timeout())
-            .map(|(id, _)| id)
+            .filter_map(|(id, connection)| Some((connection.waits_since()?, id)));
+        waiting.min().map(|(_, id)| id)
     }
 
     /// The next of those whose control packets have piled up.

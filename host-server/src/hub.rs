@@ -35,6 +35,9 @@ slotmap::new_key_type! {
     pub struct RoomId;
 }
 
+/// Old deadlines that may lie about beyond as many as are meant.
+const DEADLINES_SPARE: usize = 64;
+
 /// What the hub needs to know of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct HubConfig {
@@ -122,7 +125,7 @@ impl Hub {
                         if let Some(tick) =
                             room.voice_taken(member, taken, now, &mut self.connections)
                         {
-                            self.deadlines.push(tick, Due::Tick(room_id));
+                            self.schedule(tick, Due::Tick(room_id));
                         }
                     }
                     Err(_) => self.end(id, ByeReason::ProtocolError),
@@ -139,8 +142,13 @@ impl Hub {
     /// The connection is gone: closed by the peer, or broken.
     pub fn handle_closed(&mut self, id: ConnId, now: Instant) {
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.session.handle_disconnect();
-            self.after(id, now);
+            if connection.is_probe() {
+                self.counters.probes += 1;
+                self.events.push_back(Event::Probed { conn: id });
+            } else {
+                connection.session.handle_disconnect();
+                self.after(id, now);
+            }
             self.connections.remove(id);
             self.care_for_others(now);
         }
@@ -268,7 +276,7 @@ impl Hub {
         self.counters.ticks += 1;
         self.counters.ticks_skipped += room.tick(now, &mut self.mixdown, &mut self.connections);
         if let Some(next) = room.next_tick() {
-            self.deadlines.push(next, Due::Tick(id));
+            self.schedule(next, Due::Tick(id));
         }
         self.arm_states(id);
         self.care_for_others(now);
@@ -316,8 +324,26 @@ impl Hub {
         };
         if connection.armed.is_none_or(|armed| due < armed) {
             connection.armed = Some(due);
-            self.deadlines.push(due, Due::Connection(id));
+            self.schedule(due, Due::Connection(id));
         }
+    }
+
+    fn schedule(&mut self, at: Instant, due: Due) {
+        self.deadlines.push(at, due);
+        // At most one for each connection, two for each room, and as many that are old.
+        let meant_max = self.connections.count() + 2 * self.rooms.len();
+        if self.deadlines.len() <= 2 * meant_max + DEADLINES_SPARE {
+            return;
+        }
+        let (connections, rooms) = (&self.connections, &self.rooms);
+        self.deadlines.retain(|at, due| {
+            let meant = match due {
+                Due::Tick(id) => rooms.get(id).and_then(Room::next_tick),
+                Due::States(id) => rooms.get(id).and_then(Room::states_due),
+                Due::Connection(id) => connections.get(id).and_then(|connection| connection.armed),
+            };
+            meant == Some(at)
+        });
     }
 
     /// Ends a session from this side; [`Hub::after`] has to follow.
@@ -359,7 +385,7 @@ impl Hub {
     /// Has a room tell what its participants do when its next round comes.
     fn arm_states(&mut self, id: RoomId) {
         if let Some(due) = self.rooms.get_mut(id).and_then(Room::poll_states_due) {
-            self.deadlines.push(due, Due::States(id));
+            self.schedule(due, Due::States(id));
         }
     }
 

@@ -117,6 +117,11 @@ pub fn render(
         "Connections that never became a session",
         &counters.handshake_failures,
     );
+    page.counter(
+        "probes",
+        "Connections that closed before anything came from them",
+        counters.probes,
+    );
     page.by_reason(
         "sessions_ended",
         "Sessions that ended",

@@ -274,6 +274,11 @@ impl Room {
         }
     }
 
+    /// When [`Room::tell_states`] is to be called.
+    pub fn states_due(&self) -> Option<Instant> {
+        self.states.round()
+    }
+
     /// When [`Room::tell_states`] is to be called, if that has not been asked since it was fixed.
     pub fn poll_states_due(&mut self) -> Option<Instant> {
         self.states.poll_round()

@@ -74,6 +74,11 @@ impl StateTelling {
         self.round.get_or_insert(from.max(self.round_from));
     }
 
+    /// When the next round is due.
+    pub fn round(&self) -> Option<Instant> {
+        self.round
+    }
+
     /// When the next round is due, if that has not been asked since it was fixed.
     pub fn poll_round(&mut self) -> Option<Instant> {
         let round = self.round.filter(|_| !self.announced)?;

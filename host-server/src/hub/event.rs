@@ -59,6 +59,11 @@ pub enum Event {
         /// Why.
         reason: ByeReason,
     },
+    /// A connection closed before anything came from it.
+    Probed {
+        /// Which.
+        conn: ConnId,
+    },
     /// A connection was refused before it joined.
     Refused {
         /// Which.
