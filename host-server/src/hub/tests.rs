@@ -13,6 +13,8 @@ use super::*;
 use crate::counters::Gauges;
 use crate::outbox::PACKET_OVERHEAD_BYTES;
 
+mod books;
+mod handshakes;
 mod limits;
 mod rosters;
 mod states;
@@ -49,6 +51,8 @@ struct Peer {
     reads: bool,
     received: Vec<Received>,
     closed: bool,
+    /// Whether the hub gave up what it had not taken, once it is closed.
+    closed_unsent: Option<bool>,
     spoken: u16,
     /// How many writes have brought what it received.
     writes: usize,
@@ -98,6 +102,7 @@ impl Bench {
             reads: true,
             received: vec![],
             closed: false,
+            closed_unsent: None,
             spoken: 0,
             writes: 0,
         };
@@ -213,8 +218,9 @@ impl Bench {
                     self.hub.sent(conn, bytes.len());
                 }
                 Output::Nothing => return,
-                Output::Close { .. } => {
+                Output::Close { unsent } => {
                     (peer.closed, peer.conn) = (true, None);
+                    peer.closed_unsent = Some(unsent);
                     return;
                 }
             }
