@@ -27,6 +27,7 @@ pub use event::{Event, Output, Work};
 mod event;
 mod figures;
 mod membership;
+mod schedule;
 
 slotmap::new_key_type! {
     /// A connection.
@@ -34,9 +35,6 @@ slotmap::new_key_type! {
     /// A room.
     pub struct RoomId;
 }
-
-/// Old deadlines that may lie about beyond as many as are meant.
-const DEADLINES_SPARE: usize = 64;
 
 /// What the hub needs to know of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -314,38 +312,6 @@ impl Hub {
         self.arm(id);
     }
 
-    /// Has the hub look at a connection when its deadline comes. A deadline that moved back needs nothing: it is looked at early once.
-    fn arm(&mut self, id: ConnId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        let Some(due) = connection.poll_timeout(self.config.idle_timeout) else {
-            return;
-        };
-        if connection.armed.is_none_or(|armed| due < armed) {
-            connection.armed = Some(due);
-            self.schedule(due, Due::Connection(id));
-        }
-    }
-
-    fn schedule(&mut self, at: Instant, due: Due) {
-        self.deadlines.push(at, due);
-        // At most one for each connection, two for each room, and as many that are old.
-        let meant_max = self.connections.count() + 2 * self.rooms.len();
-        if self.deadlines.len() <= 2 * meant_max + DEADLINES_SPARE {
-            return;
-        }
-        let (connections, rooms) = (&self.connections, &self.rooms);
-        self.deadlines.retain(|at, due| {
-            let meant = match due {
-                Due::Tick(id) => rooms.get(id).and_then(Room::next_tick),
-                Due::States(id) => rooms.get(id).and_then(Room::states_due),
-                Due::Connection(id) => connections.get(id).and_then(|connection| connection.armed),
-            };
-            meant == Some(at)
-        });
-    }
-
     /// Ends a session from this side; [`Hub::after`] has to follow.
     fn end(&mut self, id: ConnId, reason: ByeReason) {
         if let Some(connection) = self.connections.get_mut(id) {
@@ -380,13 +346,6 @@ impl Hub {
             self.connections.mark_ready(id);
         }
         self.arm(id);
-    }
-
-    /// Has a room tell what its participants do when its next round comes.
-    fn arm_states(&mut self, id: RoomId) {
-        if let Some(due) = self.rooms.get_mut(id).and_then(Room::poll_states_due) {
-            self.schedule(due, Due::States(id));
-        }
     }
 
     /// Ends the sessions of those for whom control packets have piled up, which makes control packets for others.

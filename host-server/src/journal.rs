@@ -102,7 +102,7 @@ impl Journal {
     /// Writes that a connection was not let in at all.
     pub fn write_turned_away(&mut self, peer: SocketAddr, now: Instant) {
         if self.may_write(Kind::TurnedAway, now) {
-            tracing::warn!(peer = %shown(peer), "refused: the server is stopping, or has no room for another connection");
+            tracing::warn!(peer = %peer, "refused: the server is stopping, or has no room for another connection");
         }
     }
 
@@ -165,12 +165,7 @@ fn write(event: &Event, peer: impl Fn(ConnId) -> Option<SocketAddr>) {
 
 /// A connection that broke may be gone by the time its line is written.
 fn address(peer: Option<SocketAddr>) -> String {
-    peer.map_or_else(|| "gone".to_owned(), |peer| shown(peer).to_string())
-}
-
-/// An address as people know it: IPv4 that came in through an IPv6 socket is IPv4.
-fn shown(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+    peer.map_or_else(|| "gone".to_owned(), |peer| peer.to_string())
 }
 
 #[cfg(test)]
@@ -219,13 +214,5 @@ mod tests {
         for (place, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, place);
         }
-    }
-
-    #[test]
-    fn ipv4_that_came_through_ipv6_is_shown_as_ipv4() {
-        let shown = |text: &str| address(Some(text.parse().unwrap()));
-        assert_eq!(shown("[::ffff:192.0.2.7]:81"), "192.0.2.7:81");
-        assert_eq!(shown("[2001:db8::7]:81"), "[2001:db8::7]:81");
-        assert_eq!(address(None), "gone");
     }
 }

@@ -15,7 +15,8 @@
 //! | [`printable`] | names that look like others |
 //! | [`ticker`] | the only clock |
 //! | [`turns`] | what goes first: what is due, or input |
-//! | [`http`], [`metrics`], [`report`] | the pages |
+//! | [`http`], [`metrics`], [`process`], [`report`] | the pages |
+//! | [`trouble`] | what is said while accepting fails |
 #![deny(missing_docs)]
 
 pub mod config;
@@ -32,12 +33,14 @@ pub mod net;
 pub mod outbox;
 pub mod participant;
 pub mod printable;
+pub mod process;
 pub mod report;
 pub mod room;
 mod server;
 pub mod shutdown;
 pub mod states;
 pub mod ticker;
+pub mod trouble;
 pub mod turns;
 
 pub use server::run;

@@ -1,6 +1,7 @@
 //! The program: reads its flags, binds its ports, serves until it is told to stop.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
 use talkspurt_host_kit::environment::{self, LogFilter};
@@ -10,6 +11,9 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 /// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
 const LOG_LINES_WAITING: usize = 4_096;
+
+/// Descriptors beside those of participants: connections that have not joined or linger, those to the pages, and the program's own.
+const OTHER_DESCRIPTORS: usize = 256 + 256 + 128 + 32;
 
 fn main() -> ExitCode {
     let args: Args = environment::parse();
@@ -34,20 +38,22 @@ fn serve(config: Config) -> Result<(), String> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    check_descriptors(config.max_participants);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
+        .map_err(|error| format!("cannot start: {}", net::describe(&error)))?;
     runtime.block_on(async {
-        let stop =
-            shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let stop = shutdown::on_signal()
+            .map_err(|error| format!("cannot listen for signals: {}", net::describe(&error)))?;
         let listener = net::bind(config.listen, "--listen").map_err(|error| error.to_string())?;
         let http = net::bind(config.http, "--http").map_err(|error| error.to_string())?;
         // Whoever started us may have closed our stdout, which is no reason not to serve.
         let _ = writeln!(
             io::stdout(),
-            "listening on {}\nhttp on {}",
+            "listening on {}{}\nhttp on {}",
             address(&listener)?,
+            families(&listener),
             address(&http)?
         );
         run(listener, http, config, stop).await;
@@ -60,7 +66,31 @@ fn address(listener: &tokio::net::TcpListener) -> Result<String, String> {
     listener
         .local_addr()
         .map(|address| address.to_string())
-        .map_err(|error| format!("cannot tell the port: {error}"))
+        .map_err(|error| format!("cannot tell the port: {}", net::describe(&error)))
+}
+
+/// What an address does not say of itself.
+fn families(listener: &tokio::net::TcpListener) -> &'static str {
+    match listener.local_addr() {
+        Ok(bound) if bound.ip() == Ipv6Addr::UNSPECIFIED => " (IPv6 and IPv4)",
+        Ok(bound) if bound.ip() == Ipv4Addr::UNSPECIFIED => " (IPv4)",
+        _ => "",
+    }
+}
+
+/// Says so if this process may not open as many connections as participants are granted.
+fn check_descriptors(max_participants: usize) {
+    let Ok(limit) = rlimit::Resource::NOFILE.get_soft() else {
+        return;
+    };
+    let needed = max_participants + OTHER_DESCRIPTORS;
+    if limit < needed as u64 {
+        tracing::warn!(
+            limit,
+            needed,
+            "the limit of open files is too low for {max_participants} participants: raise it (ulimit -Hn, LimitNOFILE=)"
+        );
+    }
 }
 
 /// The log goes through a thread of its own: a stderr that takes nothing (a collector that hangs) must not stop the voices.

@@ -20,7 +20,8 @@ use crate::http::{self, Page, PageRequest};
 use crate::hub::{ConnId, Hub, HubConfig, Work};
 use crate::journal::Journal;
 use crate::metrics::{self, MixTimes};
-use crate::net::{self, Incoming, Socket};
+use crate::net::{self, Acceptor, Incoming, Socket};
+use crate::process::Process;
 use crate::report;
 use crate::ticker::Ticker;
 use crate::turns::Turns;
@@ -29,8 +30,6 @@ use crate::turns::Turns;
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
-/// A pause after accepting failed (out of file descriptors, say), so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are over and still wait for the peer to close, so that he gets the last packet; beyond, they are just closed.
 const LINGERING_MAX: usize = 256;
 /// Requests for pages that may wait.
@@ -137,21 +136,16 @@ impl Server {
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
+        let mut acceptor = Acceptor::new(listener, "a connection");
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, &mut connections),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+                (stream, peer) = acceptor.accept() => self.admit(stream, peer, &mut connections),
                 Some(ended) = connections.join_next() => pass_on_panic(ended),
                 () = self.stopping.notified() => break,
             }
         }
-        drop(listener);
+        drop(acceptor);
         while let Some(ended) = connections.join_next().await {
             pass_on_panic(ended);
         }
@@ -342,7 +336,9 @@ impl Server {
         let hub = self.hub.borrow();
         match page {
             Page::Health => "ok\n".to_owned(),
-            Page::Metrics => metrics::render(
+            Page::Metrics(format) => metrics::render(
+                format,
+                &Process::read(),
                 &hub.counters(),
                 &hub.frame_counters(),
                 &hub.gauges(),
@@ -358,3 +354,6 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
