@@ -5,6 +5,8 @@
 //! nobody else anything. A packet is shared by all who get it, so that one encoding is stored once.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use talkspurt_core::frame::FrameDuration;
@@ -20,6 +22,9 @@ pub const VOICE_BACKLOG_MS: u32 = 200;
 /// doubled (32).
 pub const PACKET_OVERHEAD_BYTES: usize = 64;
 
+/// Packets that leave in one write at most: a write of 16 costs little more than a write of one.
+pub const BATCH_PACKETS: usize = 16;
+
 /// The control packets waiting for a consumer have outgrown their bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
@@ -27,7 +32,7 @@ pub struct Overflow;
 /// The bounded queue in front of one connection's socket.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The packet being written, and how much of it is.
+    /// The packet of which a part has been taken, and how much of it.
     current: Option<(Encoded, usize)>,
     control: VecDeque<Encoded>,
     control_bytes: usize,
@@ -75,38 +80,60 @@ impl Outbox {
         u64::from(full)
     }
 
-    /// The bytes to write next: the rest of the packet that was begun, else the next packet.
-    pub fn next_bytes(&mut self) -> Option<&[u8]> {
-        if self.current.is_none() {
-            let packet = match self.control.pop_front() {
-                Some(packet) => {
-                    self.control_bytes -= memory_bytes(&packet);
-                    packet
-                }
-                None => self.voice.pop_front()?,
-            };
-            self.current = Some((packet, 0));
+    /// What to write next, in one write: the rest of the packet that was begun, then those that wait. `None`: nothing waits.
+    pub fn next_batch(&self) -> Option<Batch<'_>> {
+        let begun = self
+            .current
+            .iter()
+            .map(|(packet, written)| &packet[*written..]);
+        let waiting = self
+            .control
+            .iter()
+            .chain(&self.voice)
+            .map(|packet| &packet[..]);
+        let mut batch = Batch {
+            slices: [IoSlice::new(&[]); BATCH_PACKETS],
+            len: 0,
+        };
+        for (slot, bytes) in batch.slices.iter_mut().zip(begun.chain(waiting)) {
+            *slot = IoSlice::new(bytes);
+            batch.len += 1;
         }
-        self.current
-            .as_ref()
-            .map(|(packet, written)| &packet[*written..])
+        (batch.len > 0).then_some(batch)
     }
 
-    /// The first `count` bytes of [`next_bytes`](Self::next_bytes) were taken by the socket. True if that ended a packet.
-    pub fn sent(&mut self, count: usize) -> bool {
-        let Some((packet, written)) = self.current.as_mut() else {
-            return false;
-        };
-        *written += count;
-        assert!(*written <= packet.len(), "more sent than was there");
+    /// The first `count` bytes of [`next_batch`](Self::next_batch) were taken by the socket. Gives how many packets that ended.
+    pub fn sent(&mut self, count: usize) -> u64 {
         if count > 0 {
             self.stalled_since = None;
         }
-        let whole = *written == packet.len();
-        if whole {
-            self.current = None;
+        let mut ended = 0;
+        let mut left = count;
+        while left > 0 {
+            let (packet, written) = self
+                .current
+                .take()
+                .or_else(|| self.pop().map(|packet| (packet, 0)))
+                .expect("no more is sent than was there");
+            let rest = packet.len() - written;
+            if left < rest {
+                self.current = Some((packet, written + left));
+                break;
+            }
+            left -= rest;
+            ended += 1;
         }
-        whole
+        ended
+    }
+
+    fn pop(&mut self) -> Option<Encoded> {
+        match self.control.pop_front() {
+            Some(packet) => {
+                self.control_bytes -= memory_bytes(&packet);
+                Some(packet)
+            }
+            None => self.voice.pop_front(),
+        }
     }
 
     /// The socket would not take more at `now`.
@@ -129,7 +156,6 @@ impl Outbox {
         self.drop_voice();
         self.control.clear();
         self.control_bytes = 0;
-        self.current.take_if(|(_, written)| *written == 0);
     }
 
     /// Nothing waits.
@@ -140,6 +166,21 @@ impl Outbox {
     /// Voice packets dropped so far because they waited too long.
     pub fn voice_dropped(&self) -> u64 {
         self.voice_dropped
+    }
+}
+
+/// Bytes that leave in one write, a slice for each packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    slices: [IoSlice<'a>; BATCH_PACKETS],
+    len: usize,
+}
+
+impl<'a> Deref for Batch<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.slices[..self.len]
     }
 }
 
@@ -163,7 +204,8 @@ mod tests {
     /// Writes everything, `chunk` bytes a call.
     fn drain(outbox: &mut Outbox, chunk: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some(next) = outbox.next_bytes() {
+        while let Some(batch) = outbox.next_batch() {
+            let next: Vec<u8> = batch.iter().flat_map(|slice| slice.to_vec()).collect();
             let count = next.len().min(chunk);
             bytes.extend_from_slice(&next[..count]);
             outbox.sent(count);
@@ -171,16 +213,50 @@ mod tests {
         bytes
     }
 
+    fn lengths(outbox: &Outbox) -> Vec<usize> {
+        let batch = outbox.next_batch();
+        batch.map_or(vec![], |batch| {
+            batch.iter().map(|slice| slice.len()).collect()
+        })
+    }
+
     #[test]
     fn control_overtakes_voice_but_never_a_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
         outbox.push_voice(packet(2, 4));
-        outbox.next_bytes();
-        assert!(!outbox.sent(1), "a quarter of a packet is no packet");
+        assert_eq!(outbox.sent(1), 0, "a quarter of a packet is no packet");
         outbox.push_control(packet(3, 2)).unwrap();
         assert_eq!(drain(&mut outbox, 3), [1, 1, 1, 3, 3, 2, 2, 2, 2]);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn packets_that_wait_leave_in_one_write() {
+        let mut outbox = Outbox::new(FrameDuration::Ms20, 10_000);
+        outbox.push_voice(packet(9, 40));
+        for len in 1..=20 {
+            outbox.push_control(packet(len as u8, len)).unwrap();
+        }
+        assert_eq!(lengths(&outbox), (1..=16).collect::<Vec<_>>());
+        assert_eq!(outbox.sent(1 + 2 + 3 + 1), 3);
+        assert_eq!(
+            lengths(&outbox),
+            [&[3], &(5..=19).collect::<Vec<_>>()[..]].concat()
+        );
+        assert_eq!(outbox.sent(3), 1, "the one that was begun");
+        assert_eq!(outbox.sent((5..=20).sum()), 16);
+        assert_eq!(lengths(&outbox), [40], "voice after all control packets");
+        assert_eq!(outbox.sent(0), 0);
+        assert_eq!((outbox.sent(40), outbox.is_empty()), (1, true));
+    }
+
+    #[test]
+    #[should_panic(expected = "no more is sent than was there")]
+    fn what_was_not_there_cannot_be_sent() {
+        let mut outbox = outbox();
+        outbox.push_voice(packet(1, 4));
+        outbox.sent(5);
     }
 
     #[test]
@@ -211,7 +287,6 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes();
         outbox.blocked(at(10));
         outbox.blocked(at(20));
         assert_eq!(outbox.stalled_since(), Some(at(10)));
@@ -223,7 +298,6 @@ mod tests {
     fn clearing_finishes_the_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes();
         outbox.sent(1);
         outbox.push_voice(packet(2, 4));
         outbox.push_control(packet(3, 4)).unwrap();

@@ -10,6 +10,7 @@ use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, Ros
 
 use crate::hub::ConnId;
 use crate::mixdown::{Listener, Mixdown, Own};
+use crate::states::STATE_INTERVAL;
 
 /// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of 5 ms. What a longer stall of his
 /// connection brings at once is too old to be heard.
@@ -26,10 +27,6 @@ const PREFILL_FRAMES: u16 = 0;
 /// For so long the first frame of a talkspurt waits at least. The frames after it may then come so much later than their period
 /// says before one has to be concealed; together with the wait for the tick it stays below one frame and 5 ms.
 pub const TALKSPURT_LEAD: Duration = Duration::from_ms(3);
-
-/// How often the others are told what one does. The first change is told at once, so is any after a pause; who flickers faster (a
-/// gate without a hold, or ill will) must not fill a slow line of everyone else: ten times a second are 120 bytes.
-pub const STATE_INTERVAL: Duration = Duration::from_ms(100);
 
 /// A participant, as his room sees him.
 #[derive(Debug)]
@@ -50,6 +47,8 @@ pub struct Participant {
     /// What the others were told last, and from when on they may be told again.
     told: ParticipantFlags,
     tell_from: Instant,
+    /// The change of flags waits for the room's next round.
+    waits: bool,
     frame: FrameDuration,
     /// His voice on its way in. Listeners who never talk cost no buffer.
     voice: Option<Box<Downlink<SLOTS>>>,
@@ -57,17 +56,6 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
-}
-
-/// Whether the others have to be told what one does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateNews {
-    /// They know.
-    None,
-    /// Tell them.
-    Tell(ParticipantFlags),
-    /// They were told something else a moment ago: ask again then.
-    AskAgain(Instant),
 }
 
 /// What a voice packet changed.
@@ -106,6 +94,7 @@ impl Participant {
             flags: ParticipantFlags::default(),
             told: ParticipantFlags::default(),
             tell_from: Instant::ZERO,
+            waits: false,
             frame,
             voice: None,
             heard_from: Instant::ZERO,
@@ -127,17 +116,25 @@ impl Participant {
         self.told = self.flags;
     }
 
-    /// What the others have to be told about him now.
-    pub fn state_news(&mut self, now: Instant) -> StateNews {
-        if self.flags == self.told {
-            StateNews::None
-        } else if now < self.tell_from {
-            StateNews::AskAgain(self.tell_from)
-        } else {
-            self.told = self.flags;
-            self.tell_from = now + STATE_INTERVAL;
-            StateNews::Tell(self.flags)
-        }
+    /// Flags that the others do not know.
+    pub fn news(&self) -> Option<ParticipantFlags> {
+        (self.flags != self.told).then_some(self.flags)
+    }
+
+    /// From when on the others may be told anew.
+    pub fn tell_from(&self) -> Instant {
+        self.tell_from
+    }
+
+    /// The others are told the present flags.
+    pub fn tell(&mut self, now: Instant) {
+        self.told = self.flags;
+        self.tell_from = now + STATE_INTERVAL;
+    }
+
+    /// Notes that a change waits for the room's next round, or no longer does; gives whether it did.
+    pub fn set_waits(&mut self, waits: bool) -> bool {
+        std::mem::replace(&mut self.waits, waits)
     }
 
     /// Whether a talkspurt of his is running.
@@ -324,28 +321,31 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_at_once_and_flickering_ten_times_a_second() {
+    fn a_change_is_news_until_it_is_told_or_undone() {
         let mut participant = participant();
-        assert_eq!(participant.state_news(at(0)), StateNews::None);
-        let mut told = 0;
-        for ms in 0..1_000 {
-            participant.set_muted(ms % 2 == 0);
-            match participant.state_news(at(ms)) {
-                StateNews::Tell(flags) => {
-                    assert_eq!(flags, participant.flags);
-                    told += 1;
-                }
-                StateNews::AskAgain(due) => assert!(due > at(ms) && due <= at(ms) + STATE_INTERVAL),
-                StateNews::None => {}
-            }
-            assert!(ms > 0 || told == 1, "the first change at once");
-        }
-        assert!((9..=10).contains(&told), "{told}");
+        assert_eq!(participant.news(), None);
         participant.set_muted(true);
-        assert!(matches!(
-            participant.state_news(at(2_000)),
-            StateNews::Tell(_)
-        ));
+        assert_eq!(participant.news(), Some(ParticipantFlags::MUTED));
+        participant.set_muted(false);
+        assert_eq!(participant.news(), None);
+        participant.set_muted(true);
+        participant.tell(at(7));
+        assert_eq!(
+            (participant.news(), participant.tell_from()),
+            (None, at(107))
+        );
+        participant.set_muted(false);
+        assert_eq!(participant.news(), Some(ParticipantFlags::default()));
+    }
+
+    #[test]
+    fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
+        let mut participant = participant();
+        participant.set_muted(true);
+        participant.introduced();
+        assert_eq!(participant.news(), None);
+        participant.set_muted(false);
+        assert_eq!(participant.news(), Some(ParticipantFlags::default()));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use talkspurt_core::wire::{ROSTER_PAGE, RoomName, RosterPage, ServerPacket, Voic
 use crate::hub::ConnId;
 use crate::mixdown::{Mixdown, SharedEncoders, encode};
 use crate::outbox::Encoded;
-use crate::participant::{Participant, StateNews, VoiceTaken};
+use crate::participant::{Participant, VoiceTaken};
+use crate::states::StateTelling;
 
 slotmap::new_key_type! {
     /// A participant's place in his room.
@@ -25,8 +26,6 @@ pub trait Outlet {
     fn control(&mut self, to: ConnId, packet: &Encoded);
     /// The newest counts.
     fn voice(&mut self, to: ConnId, packet: Encoded);
-    /// [`Room::tell_state`] is to be called for the participant of this connection at that time.
-    fn tell_state_later(&mut self, of: ConnId, at: Instant);
 }
 
 /// Who hears whom.
@@ -36,6 +35,7 @@ pub struct Room {
     frame: FrameDuration,
     members: DenseSlotMap<MemberId, Participant>,
     joins: u64,
+    states: StateTelling,
     encoders: SharedEncoders,
     /// Frame periods that this room has mixed. Stands still while nobody talks.
     ticks: u32,
@@ -63,6 +63,7 @@ impl Room {
             frame,
             members: DenseSlotMap::with_key(),
             joins: 0,
+            states: StateTelling::default(),
             encoders: SharedEncoders::default(),
             ticks: 0,
             next_tick: None,
@@ -261,16 +262,65 @@ impl Room {
         }
     }
 
-    /// Tells everyone what someone is doing, if they do not know and it is time.
-    pub fn tell_state(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+    /// Tells everyone what someone is doing, if they do not know: now, or in the next round.
+    fn tell_state(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+        let listeners = self.members.len();
         let Some(participant) = self.members.get_mut(member) else {
             return;
         };
-        let (id, conn) = (participant.id, participant.conn);
-        match participant.state_news(now) {
-            StateNews::None => {}
-            StateNews::Tell(flags) => self.broadcast(&ServerPacket::State(id, flags), outlet),
-            StateNews::AskAgain(at) => outlet.tell_state_later(conn, at),
+        if participant.news().is_none() {
+            return;
+        }
+        let from = participant.tell_from();
+        if now >= from && self.states.takes_at_once(listeners, now) {
+            self.tell_news(member, now, outlet);
+        } else if !participant.set_waits(true) {
+            self.states.wait(member, from.max(now));
+        }
+    }
+
+    /// When [`Room::tell_states`] is to be called.
+    pub fn states_due(&self) -> Option<Instant> {
+        self.states.round()
+    }
+
+    /// When [`Room::tell_states`] is to be called, if that has not been asked since it was fixed.
+    pub fn poll_states_due(&mut self) -> Option<Instant> {
+        self.states.poll_round()
+    }
+
+    /// Tells everyone the changes that wait, as far as the room's budget goes.
+    pub fn tell_states(&mut self, now: Instant, outlet: &mut impl Outlet) {
+        let listeners = self.members.len();
+        let Some(waiting) = self.states.begin_round(now) else {
+            return;
+        };
+        for _ in 0..waiting {
+            let Some(member) = self.states.first() else {
+                break;
+            };
+            let has_news = self
+                .members
+                .get(member)
+                .is_some_and(|participant| participant.news().is_some());
+            if has_news && !self.states.takes(listeners, now) {
+                break;
+            }
+            self.states.drop_first();
+            self.tell_news(member, now, outlet);
+        }
+        self.states.end_round();
+    }
+
+    fn tell_news(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+        let Some(participant) = self.members.get_mut(member) else {
+            return;
+        };
+        participant.set_waits(false);
+        if let Some(flags) = participant.news() {
+            participant.tell(now);
+            let packet = ServerPacket::State(participant.id, flags);
+            self.broadcast(&packet, outlet);
         }
     }
 }
