@@ -209,9 +209,10 @@ impl Hub {
         match self
             .connections
             .get(id)
-            .and_then(|connection| connection.outbox.next_batch())
+            .map(|connection| &connection.outbox)
+            .filter(|outbox| !outbox.is_empty())
         {
-            Some(batch) => Output::Bytes(batch),
+            Some(outbox) => Output::Packets(outbox),
             None => Output::Nothing,
         }
     }

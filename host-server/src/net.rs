@@ -17,6 +17,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::hub::{ConnId, Hub, Output};
+use crate::outbox::{BATCH_PACKETS, Outbox};
 use crate::ticker::Ticker;
 use crate::trouble::AcceptTrouble;
 
@@ -213,8 +214,8 @@ impl Socket {
         }
         loop {
             match hub.next_output(id, now) {
-                Output::Bytes(_) if self.state.get() == State::Blocked => return,
-                Output::Bytes(batch) => match self.try_write(&batch) {
+                Output::Packets(_) if self.state.get() == State::Blocked => return,
+                Output::Packets(outbox) => match self.try_write(outbox) {
                     Ok(count) => hub.sent(id, count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         hub.blocked(id, now);
@@ -234,11 +235,21 @@ impl Socket {
         }
     }
 
-    fn try_write(&self, batch: &[IoSlice<'_>]) -> io::Result<usize> {
-        match batch {
-            [bytes] => self.writer.try_write(bytes),
-            many => self.writer.try_write_vectored(many),
+    fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
+        let mut packets = outbox.packets();
+        let first = packets.next().unwrap_or_default();
+        let Some(second) = packets.next() else {
+            // As with voice nearly always.
+            return self.writer.try_write(first);
+        };
+        let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
+        slices[..2].copy_from_slice(&[IoSlice::new(first), IoSlice::new(second)]);
+        let mut filled = 2;
+        for (slot, packet) in slices[2..].iter_mut().zip(packets) {
+            *slot = IoSlice::new(packet);
+            filled += 1;
         }
+        self.writer.try_write_vectored(&slices[..filled])
     }
 
     /// Waits until the connection needs its task: gives `true` when the kernel takes output again, `false` at the end.

@@ -5,8 +5,6 @@
 //! nobody else anything. A packet is shared by all who get it, so that one encoding is stored once.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::ops::Deref;
 use std::rc::Rc;
 
 use talkspurt_core::frame::FrameDuration;
@@ -80,29 +78,17 @@ impl Outbox {
         u64::from(full)
     }
 
-    /// What to write next, in one write: the rest of the packet that was begun, then those that wait. `None`: nothing waits.
-    pub fn next_batch(&self) -> Option<Batch<'_>> {
-        let begun = self
-            .current
-            .iter()
-            .map(|(packet, written)| &packet[*written..]);
-        let waiting = self
-            .control
-            .iter()
-            .chain(&self.voice)
-            .map(|packet| &packet[..]);
-        let mut batch = Batch {
-            slices: [IoSlice::new(&[]); BATCH_PACKETS],
-            len: 0,
-        };
-        for (slot, bytes) in batch.slices.iter_mut().zip(begun.chain(waiting)) {
-            *slot = IoSlice::new(bytes);
-            batch.len += 1;
-        }
-        (batch.len > 0).then_some(batch)
+    /// What to write next, in one write: the rest of the packet that was begun, then those that wait.
+    pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        let begun = self.current.iter();
+        let waiting = self.control.iter().chain(&self.voice);
+        begun
+            .map(|(packet, written)| &packet[*written..])
+            .chain(waiting.map(|packet| &packet[..]))
+            .take(BATCH_PACKETS)
     }
 
-    /// The first `count` bytes of [`next_batch`](Self::next_batch) were taken by the socket. Gives how many packets that ended.
+    /// The first `count` bytes of [`packets`](Self::packets) were taken by the socket. Gives how many packets that ended.
     pub fn sent(&mut self, count: usize) -> u64 {
         if count > 0 {
             self.stalled_since = None;
@@ -169,21 +155,6 @@ impl Outbox {
     }
 }
 
-/// Bytes that leave in one write, a slice for each packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    slices: [IoSlice<'a>; BATCH_PACKETS],
-    len: usize,
-}
-
-impl<'a> Deref for Batch<'a> {
-    type Target = [IoSlice<'a>];
-
-    fn deref(&self) -> &Self::Target {
-        &self.slices[..self.len]
-    }
-}
-
 /// As if nobody else had it.
 fn memory_bytes(packet: &Encoded) -> usize {
     packet.len() + PACKET_OVERHEAD_BYTES
@@ -204,8 +175,8 @@ mod tests {
     /// Writes everything, `chunk` bytes a call.
     fn drain(outbox: &mut Outbox, chunk: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some(batch) = outbox.next_batch() {
-            let next: Vec<u8> = batch.iter().flat_map(|slice| slice.to_vec()).collect();
+        while !outbox.is_empty() {
+            let next: Vec<u8> = outbox.packets().flatten().copied().collect();
             let count = next.len().min(chunk);
             bytes.extend_from_slice(&next[..count]);
             outbox.sent(count);
@@ -214,10 +185,7 @@ mod tests {
     }
 
     fn lengths(outbox: &Outbox) -> Vec<usize> {
-        let batch = outbox.next_batch();
-        batch.map_or(vec![], |batch| {
-            batch.iter().map(|slice| slice.len()).collect()
-        })
+        outbox.packets().map(<[u8]>::len).collect()
     }
 
     #[test]

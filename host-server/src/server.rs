@@ -248,7 +248,7 @@ impl Server {
             self.unsent.notified().await;
             let next = || self.hub.borrow_mut().poll_output();
             while let Some(id) = next() {
-                self.send_to(id);
+                self.send_to(id, self.ticker.now());
                 self.catch_up();
             }
             self.settle(self.ticker.now());
@@ -256,9 +256,9 @@ impl Server {
         }
     }
 
-    fn send_to(&self, id: ConnId) {
+    fn send_to(&self, id: ConnId, now: Instant) {
         if let Some(socket) = self.sockets.borrow().get(id) {
-            socket.write_output(&mut self.hub.borrow_mut(), id, self.ticker.now());
+            socket.write_output(&mut self.hub.borrow_mut(), id, now);
         }
     }
 
@@ -309,7 +309,7 @@ impl Server {
                     .observe(self.ticker.now().since(started).into());
                 let next = || self.hub.borrow_mut().poll_voice_output();
                 while let Some(id) = next() {
-                    self.send_to(id);
+                    self.send_to(id, now);
                 }
             }
         }

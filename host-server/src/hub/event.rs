@@ -3,13 +3,13 @@
 use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
 
 use super::ConnId;
-use crate::outbox::Batch;
+use crate::outbox::Outbox;
 
 /// What is to be done with a connection.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// Write these, in one write.
-    Bytes(Batch<'a>),
+    /// Write its [`packets`](Outbox::packets), in one write.
+    Packets(&'a Outbox),
     /// Nothing for now.
     Nothing,
     /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.

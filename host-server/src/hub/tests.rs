@@ -211,9 +211,9 @@ impl Bench {
         };
         loop {
             match self.hub.next_output(conn, self.now) {
-                Output::Bytes(_) if !peer.reads => return self.hub.blocked(conn, self.now),
-                Output::Bytes(batch) => {
-                    let bytes: Vec<u8> = batch.iter().flat_map(|slice| slice.to_vec()).collect();
+                Output::Packets(_) if !peer.reads => return self.hub.blocked(conn, self.now),
+                Output::Packets(outbox) => {
+                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
                     peer.take(&bytes, self.now);
                     peer.writes += 1;
                     self.hub.sent(conn, bytes.len());

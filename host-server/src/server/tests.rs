@@ -81,7 +81,7 @@ async fn control_packets_wait_until_all_input_is_read_and_leave_together() {
     }
     assert_eq!(server.hub.borrow().counters().packets_out, 0);
     server.unsent.notified().await;
-    server.send_to(id);
+    server.send_to(id, server.ticker.now());
     assert_eq!(server.hub.borrow().counters().packets_out, 1 + pings);
     client.readable().await.unwrap();
     // One write, so one piece: the Welcome and the Pongs.

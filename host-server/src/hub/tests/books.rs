@@ -174,3 +174,49 @@ fn connections_that_come_and_go_leave_no_deadlines_behind() {
     bench.pass(Duration::from_secs(2));
     assert!(bench.hub.deadlines.is_empty());
 }
+
+#[test]
+fn a_connection_with_voice_is_named_once_and_first() {
+    let mut bench = Bench::new(config());
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
+    let conn = |bench: &Bench, peer: usize| bench.peers[peer].conn.unwrap();
+    bench.speak(ada, 1, false);
+    bench.speak(ada, 1, false);
+    // Two ticks, of which nothing is written meanwhile; and a packet for someone else before them.
+    bench.oversleep(Duration::from_ms(100));
+    let mut ping = [0; ENCODED_MAX];
+    let len = emit(&ClientPacket::Ping(1), &mut ping).unwrap();
+    bench
+        .hub
+        .handle_bytes(conn(&bench, ada), &ping[..len], bench.now);
+    assert!(bench.hub.has_output());
+    for _ in 0..2 {
+        assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
+    }
+    let listeners = [conn(&bench, bob), conn(&bench, eve)];
+    let named: Vec<_> = std::iter::from_fn(|| bench.hub.poll_voice_output()).collect();
+    assert_eq!(named, listeners);
+    assert_eq!(bench.hub.poll_output(), Some(conn(&bench, ada)));
+}
+
+#[test]
+fn who_is_thrown_out_gets_the_reason_and_no_old_voice() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.peers[bob].reads = false;
+    for _ in 0..5 {
+        bench.speak(ada, 1, false);
+        bench.pass(FRAME);
+    }
+    bench.take_received(bob);
+    bench.speak_payload(bob, &[1, 2, 3], false);
+    bench.peers[bob].reads = true;
+    bench.deliver_to(bench.peers[bob].conn.unwrap());
+    let received = bench.take_received(bob);
+    let voices = |received: &Received| matches!(received, Received::Voice { .. });
+    assert!(!received.iter().any(voices), "{received:?}");
+    assert_eq!(
+        received.last(),
+        Some(&Received::Bye(ByeReason::ProtocolError))
+    );
+}
