@@ -16,6 +16,8 @@ mod choice;
 mod health;
 mod microphone;
 mod pace;
+#[cfg(target_os = "linux")]
+mod plugin;
 mod settling;
 mod shared;
 mod speaker;
