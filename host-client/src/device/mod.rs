@@ -1,4 +1,4 @@
-//! Microphones and speakers: the only module that knows cpal.
+//! Microphones and speakers: the only module that knows cpal and ALSA.
 //!
 //! ```text
 //! audio thread            ring (lock-free)      session thread

@@ -21,8 +21,8 @@ use alsa::{
     poll::{Descriptors as _, poll},
 };
 use cpal::{FromSample, Sample, SampleFormat, SupportedStreamConfig, traits::DeviceTrait as _};
-use rustix::io::Errno;
 use std::{
+    io::{self, ErrorKind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -291,10 +291,9 @@ fn write<T: Copy>(io: &IO<'_, T>, samples: &[T]) -> alsa::Result<usize> {
 
 /// Nothing went wrong; it is only to be tried again.
 fn is_passing(error: &alsa::Error) -> bool {
-    matches!(
-        Errno::from_raw_os_error(error.errno()),
-        Errno::AGAIN | Errno::INTR
-    )
+    // The crate hands some codes on as ALSA gives them: negative.
+    let kind = io::Error::from_raw_os_error(error.errno().abs()).kind();
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// Makes a stream run again after an xrun or a suspended machine. With a dead sound server that does not work.
