@@ -14,6 +14,7 @@
 use super::{
     callback::{CaptureCallback, PlaybackCallback},
     shared::Shared,
+    stream::quietly,
 };
 use alsa::{
     Direction, PCM, ValueOr,
@@ -173,7 +174,7 @@ impl Plugin {
         let thread = thread::Builder::new().name(name.to_owned());
         let thread = thread
             .spawn(move || {
-                if let Err(error) = work(stage) {
+                if let Err(error) = quietly(|| work(stage)) {
                     tracing::debug!(%error, "a sound card's stream has ended");
                 }
             })
