@@ -8,8 +8,8 @@
 //! - Until the server has reported its latency the delay is an I/O error. After every xrun cpal gets thousands of them.
 //!
 //! So here all that is there is read, which leaves no rest; a delay that is not known is left out; and a thread that was
-//! woken for nothing naps before it asks again, so that no plugin can make it spin. What is left of errors is exact: an
-//! xrun is recovered from, anything else ends the stream.
+//! woken for nothing, or whose device has no clock (ALSA's `null`), naps before it asks again, so that no plugin can make it
+//! spin. What is left of errors is exact: an xrun is recovered from, anything else ends the stream.
 
 use super::{
     callback::{CaptureCallback, PlaybackCallback},
@@ -38,6 +38,11 @@ const PERIODS: Frames = 2;
 const POLL_MS: i32 = 100;
 /// After a wake-up for nothing, and after an error. A fraction of a period, which is 15 ms.
 const NAP: Duration = Duration::from_millis(3);
+
+/// A device that moves so much more than its rate allows, within [`CLOCK_WINDOW`], has no clock. A buffer is 30 ms.
+const LEAD_MAX: Duration = Duration::from_millis(500);
+/// A device's pace is looked at over this, so that a crystal's drift does not add up.
+const CLOCK_WINDOW: Duration = Duration::from_secs(10);
 
 /// Some plugins cannot be opened twice at the same time (cpal keeps a lock of its own for that).
 static OPENING: Mutex<()> = Mutex::new(());
@@ -132,15 +137,17 @@ impl Plugin {
             pcm.sw_params(&software)?;
         }
         pcm.prepare()?;
-        Ok((period > 0 && buffer >= period).then(|| Self {
-            pcm,
-            device: device.clone(),
-            format: config.sample_format(),
-            channels: usize::from(config.channels()),
-            rate_hz: config.sample_rate(),
-            period_frames: period as usize,
-            buffer_frames: buffer as usize,
-        }))
+        Ok(
+            (period > 0 && buffer >= period && pcm.count() > 0).then(|| Self {
+                pcm,
+                device: device.clone(),
+                format: config.sample_format(),
+                channels: usize::from(config.channels()),
+                rate_hz: config.sample_rate(),
+                period_frames: period as usize,
+                buffer_frames: buffer as usize,
+            }),
+        )
     }
 
     /// Starts recording.
@@ -216,7 +223,7 @@ impl Stage {
             if frames > 0 {
                 callback.take(&buffer[..frames * channels], Instant::now());
             }
-            Ok(frames > 0)
+            Ok(frames)
         })
     }
 
@@ -242,44 +249,77 @@ impl Stage {
                 rest = buffer.len();
             }
             if rest == 0 || room == 0 {
-                return Ok(false);
+                return Ok(0);
             }
-            let written = write(&io, &buffer[buffer.len() - rest..])? * channels;
-            rest -= written.min(rest);
-            Ok(written > 0)
+            let frames = write(&io, &buffer[buffer.len() - rest..])?;
+            rest -= (frames * channels).min(rest);
+            Ok(frames)
         })
     }
 
-    /// Calls `transfer` whenever the device may have something to do. It says whether anything was moved.
+    /// Calls `transfer` whenever the device may have something to do. It says how many frames were moved.
     ///
     /// Returns when the owner stops it, or with the error that ended the stream.
     fn drive(
         &self,
         shared: &Shared,
-        mut transfer: impl FnMut() -> alsa::Result<bool>,
+        mut transfer: impl FnMut() -> alsa::Result<usize>,
     ) -> alsa::Result<()> {
         let pcm = &self.plugin.pcm;
         let mut descriptors = pcm.get()?;
+        let mut clock = Clock::new(self.plugin.rate_hz, Instant::now());
         while self.running.load(Relaxed) {
             let woken = poll(&mut descriptors, POLL_MS).and_then(|count| {
                 // Plugins acknowledge their wake-ups in this call.
                 pcm.revents(&descriptors)?;
                 Ok(count > 0)
             });
-            let moved = woken.and_then(|woken| Ok(transfer()? || !woken));
-            match moved {
-                Ok(true) => {}
-                Ok(false) => thread::sleep(NAP),
-                Err(error) if is_passing(&error) => thread::sleep(NAP),
+            let moved = woken.and_then(|woken| Ok((woken, transfer()?)));
+            let rest = match moved {
+                Ok((woken, frames)) => {
+                    (woken && frames == 0) || clock.is_ahead(frames, Instant::now())
+                }
+                Err(error) if is_passing(&error) => true,
                 Err(error) => {
                     let recovered = recover(pcm, error);
                     shared.note_error(recovered.is_err());
                     recovered?;
-                    thread::sleep(NAP);
+                    true
                 }
+            };
+            if rest {
+                thread::sleep(NAP);
             }
         }
         Ok(())
+    }
+}
+
+/// Notices devices that take or give sound as fast as they are asked.
+struct Clock {
+    rate_hz: u32,
+    start: Instant,
+    moved_frames: usize,
+}
+
+impl Clock {
+    fn new(rate_hz: u32, start: Instant) -> Self {
+        Self {
+            rate_hz,
+            start,
+            moved_frames: 0,
+        }
+    }
+
+    /// So many frames more were moved; whether that is more than real time.
+    fn is_ahead(&mut self, frames: usize, now: Instant) -> bool {
+        let passed = now - self.start;
+        if passed >= CLOCK_WINDOW {
+            *self = Self::new(self.rate_hz, now);
+        }
+        self.moved_frames += frames;
+        let moved_s = self.moved_frames as f64 / f64::from(self.rate_hz);
+        moved_s > (now - self.start + LEAD_MAX).as_secs_f64()
     }
 }
 
@@ -314,5 +354,34 @@ fn linear(format: SampleFormat) -> Option<Format> {
         SampleFormat::I32 => Some(Format::s32()),
         SampleFormat::F32 => Some(Format::float()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many milliseconds out of 60,000 a device is held back that moves `frames` each time it is asked.
+    fn held_ms(frames: impl Fn(u64) -> usize) -> usize {
+        let start = Instant::now();
+        let mut clock = Clock::new(48_000, start);
+        let at = |ms| start + Duration::from_millis(ms);
+        (0..60_000)
+            .filter(|&ms| clock.is_ahead(frames(ms), at(ms)))
+            .count()
+    }
+
+    #[test]
+    fn only_a_device_without_a_clock_is_held_back() {
+        let periods = |ms: u64, every_ms: u64| if ms.is_multiple_of(every_ms) { 720 } else { 0 };
+        assert_eq!(held_ms(|ms| periods(ms, 15)), 0, "in time");
+        // Nothing for 400 ms, then all of it.
+        let late = |ms: u64| if ms.is_multiple_of(400) { 19_200 } else { 0 };
+        assert_eq!(held_ms(late), 0, "a busy machine");
+        // 0.1 % fast, which no crystal is.
+        let fast = |ms: u64| (ms + 1) as usize * 48_048 / 1_000 - ms as usize * 48_048 / 1_000;
+        assert_eq!(held_ms(fast), 0, "drift");
+        let endless = held_ms(|_| 1_440);
+        assert!(endless > 59_000, "{endless} ms");
     }
 }
