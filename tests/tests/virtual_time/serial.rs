@@ -36,11 +36,12 @@ fn node_and_desk(seed: u64, node: Vec<i16>, desk: Vec<i16>) -> (World, ClientId,
 /// Delay through two jitter buffers, a mix and the line at most.
 const DELAY_MS: u64 = 200;
 
-/// What ADPCM leaves of noise, whole: measured are 1.0, 0.998 and 80 to 100 ms of delay.
+/// What ADPCM leaves of noise, whole: measured are 0.996 to 1.0, 0.996, one frame dropped as playout settles, and 40 to 80 ms of
+/// delay.
 const WHOLE: Bounds = Bounds {
     share: 0.99,
     similarity: 0.995,
-    gap_ms: 20.0,
+    gap_ms: 40.0,
     delay_ms: 120.0,
     spread_ms: 40.0,
 };
@@ -109,10 +110,9 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
             let hearing = heard(&world, talker, ears, 1_000..19_500);
             let missed = ((1.0 - hearing.share) * hearing.frames as f64).round() as u64;
             println!("{missed} frames missed for {hits} damaged bytes: {hearing}");
-            // A byte costs one packet, or two where it was the zero between them; what a packet says, and the concealment of
-            // it, lies across three of the frames that are compared.
+            // A byte costs one packet, or two where it was the zero between them.
             assert!(
-                missed <= 3 * hits + 4,
+                missed <= 2 * hits + 4,
                 "{missed} frames missed for {hits} damaged bytes: {hearing}"
             );
             SPARSE.check("under sparse noise", &hearing).unwrap();
@@ -120,10 +120,10 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
     });
 }
 
-/// Every packet but those that were hit, which no line repairs: one in 30 here.
+/// Every packet but those that were hit, which no line repairs: one in 30 here. Measured are 0.965 to 0.973, and gaps of three frames.
 const SPARSE: Bounds = Bounds {
-    share: 0.85,
-    gap_ms: 100.0,
+    share: 0.94,
+    gap_ms: 80.0,
     ..WHOLE
 };
 
