@@ -16,8 +16,14 @@ use crate::wav::{millis, samples};
 const FRAME: usize = samples(20);
 /// What tells the delay: long enough that other speech is not taken for it.
 const PART: usize = samples(200);
-/// Frames above this RMS are speech.
+/// Frames above this RMS are speech, where a gate lets them pass.
 const SPEECH_RMS: f64 = 300.0;
+/// What every gate with the default thresholds lets pass: from a frame of this RMS on ...
+const OPENS_RMS: f64 = 2_300.0;
+/// ... until so many frames in a row (200 ms; the gate holds 300 ms) ...
+const HOLD_FRAMES: usize = 10;
+/// ... were softer than this. (Thresholds are 2,000 and 500, of frames that begin elsewhere.)
+const CLOSES_RMS: f64 = 600.0;
 /// A part that is less similar has no delay of its own: it is missing, or its delay changes in its midst.
 const PART_FOUND: f64 = 0.9;
 /// A frame that is less similar was not heard: its noise is louder than a third of it.
@@ -218,10 +224,8 @@ impl Frames {
     fn compare(spoken: &[i16], recording: &[i16], anchors: &[Anchor]) -> Self {
         let mut all = Self::default();
         let mut gap = 0;
-        for (index, frame) in spoken.chunks(FRAME).enumerate() {
-            if frame.len() < FRAME || rms(frame) <= SPEECH_RMS {
-                continue;
-            }
+        let frames = spoken.chunks_exact(FRAME).enumerate();
+        for ((index, frame), _) in frames.zip(due_frames(spoken)).filter(|&(_, due)| due) {
             all.frames += 1;
             let from = all.heard.last().map_or(0, |last| last.heard + 1);
             let found = find(frame, index * FRAME, recording, anchors);
@@ -278,6 +282,21 @@ impl Frames {
 }
 
 const PER_MS: f64 = samples(1) as f64;
+
+/// Of each frame whether it is speech that has to arrive. Soft sound after a pause is not, which a gate may cut.
+fn due_frames(spoken: &[i16]) -> Vec<bool> {
+    let mut open_for = 0;
+    let frames = spoken.chunks_exact(FRAME).map(rms);
+    let due = frames.map(|level| {
+        if level > OPENS_RMS || (open_for > 0 && level > CLOSES_RMS) {
+            open_for = HOLD_FRAMES;
+        }
+        let open = open_for > 0;
+        open_for = open_for.saturating_sub(1);
+        open && level > SPEECH_RMS
+    });
+    due.collect()
+}
 
 /// Sums over a frame and what was heard of it.
 #[derive(Clone, Copy)]
@@ -489,6 +508,17 @@ mod tests {
         assert!((anywhere.delay_ms - 200.0).abs() < 0.1, "{anywhere}");
         let nothing = Recording::new(&[0; 16_000]);
         assert_eq!(hear_anywhere(&spoken(), &nothing, 100).unwrap().share, 0.0);
+    }
+
+    #[test]
+    fn what_a_gate_may_cut_is_not_missed_and_the_rest_is() {
+        let soft: Vec<i16> = noise(3, samples(300)).iter().map(|s| s / 8).collect();
+        let pause = vec![0; samples(400)];
+        let spoken = [&noise(1, samples(600))[..], &soft, &pause, &soft].concat();
+        let due = due_frames(&spoken);
+        // 600 ms of speech and the soft end that follows at once; not the murmur after the pause.
+        assert_eq!(due.iter().filter(|due| **due).count(), 45);
+        assert!(due[..45].iter().all(|due| *due));
     }
 
     #[test]
