@@ -87,8 +87,14 @@ pub fn hear(spoken: &[i16], recording: &Recording<'_>, due: i64, latest: usize) 
             heard: found.offset,
         })
     });
-    let anchors = in_order(&found.collect::<Vec<_>>());
-    let heard = Frames::compare(spoken, recording.samples(), &anchors);
+    let mut anchors = in_order(&found.collect::<Vec<_>>());
+    let mut heard = Frames::compare(spoken, recording.samples(), &anchors);
+    if !anchors.is_empty() {
+        let bounds = due - EARLY..due + latest as i64;
+        anchors.extend(heard.refine(spoken, recording, bounds));
+        anchors.sort_by_key(|anchor| anchor.spoken);
+        heard = Frames::compare(spoken, recording.samples(), &anchors);
+    }
     (heard.frames > 0).then(|| heard.summary(spoken, due))
 }
 
@@ -214,6 +220,8 @@ struct Frames {
     frames: usize,
     /// Where each that was heard was spoken, and where it was heard.
     heard: Vec<Anchor>,
+    /// Where those were spoken that were not.
+    missed: Vec<Range<usize>>,
     longest_gap: usize,
     product: f64,
     spoken_energy: f64,
@@ -230,6 +238,7 @@ impl Frames {
             let from = all.heard.last().map_or(0, |last| last.heard + 1);
             let found = find(frame, index * FRAME, recording, anchors);
             let Some((anchor, products)) = found.filter(|(found, _)| found.heard >= from) else {
+                all.miss(index * FRAME);
                 gap += 1;
                 all.longest_gap = all.longest_gap.max(gap);
                 continue;
@@ -241,6 +250,45 @@ impl Frames {
             all.heard_energy += products.heard;
         }
         all
+    }
+
+    fn miss(&mut self, at: usize) {
+        match self.missed.last_mut() {
+            Some(last) if last.end == at => last.end += FRAME,
+            _ => self.missed.push(at..at + FRAME),
+        }
+    }
+
+    /// Places of short pieces that were missed since the delay changes close to them: each is looked for between what was heard
+    /// before it and after it, with delays within `bounds`.
+    fn refine(&self, spoken: &[i16], recording: &Recording<'_>, bounds: Range<i64>) -> Vec<Anchor> {
+        const PIECE: usize = samples(100);
+        const SHORTEST: usize = samples(40);
+        let mut found = Vec::new();
+        let runs = self.missed.iter().cloned();
+        for at in runs.flat_map(|run| run.step_by(FRAME)) {
+            let missed = self.missed.iter().find(|run| run.contains(&at));
+            let end = missed.map_or(at, |run| run.end.min(at + PIECE));
+            if end - at < SHORTEST {
+                continue;
+            }
+            let next = self.heard.partition_point(|heard| heard.spoken < at);
+            let before = next
+                .checked_sub(1)
+                .map(|last| self.heard[last].heard + FRAME);
+            let after = self.heard.get(next).map(|next| next.heard + OVERLAP);
+            let from = (at as i64 + bounds.start).max(before.unwrap_or(0) as i64 - OVERLAP as i64);
+            let to = (end as i64 + bounds.end).min(after.map_or(i64::MAX, |after| after as i64));
+            let range = from.max(0) as usize..to.max(0) as usize;
+            let place = recording.find_within(&spoken[at..end], range);
+            if let Some(place) = place.filter(|place| place.similarity >= PART_FOUND) {
+                found.push(Anchor {
+                    spoken: at,
+                    heard: place.offset,
+                });
+            }
+        }
+        found
     }
 
     fn summary(self, spoken: &[i16], due: i64) -> Hearing {
@@ -498,6 +546,22 @@ mod tests {
         assert!((hearing.least_delay_ms - 80.0).abs() < 1.1, "{hearing}");
         assert!((hearing.most_delay_ms - 100.0).abs() < 1.1, "{hearing}");
         assert_eq!(faults(&recording(&sound, samples(100))), [""; 0]);
+    }
+
+    #[test]
+    fn a_soft_end_that_comes_sooner_than_the_rest_was_heard() {
+        // Too short to be a part, and one frame nearer.
+        let soft: Vec<i16> = noise(3, samples(140)).iter().map(|s| s / 6).collect();
+        let spoken = [&noise(1, samples(600))[..], &[0; samples(60)], &soft].concat();
+        let heard = [
+            &[0; 1_000],
+            &noise(1, samples(600))[..],
+            &[0; samples(40)],
+            &soft,
+        ]
+        .concat();
+        let hearing = hear(&spoken, &Recording::new(&heard), 900, LATEST).unwrap();
+        assert_eq!((hearing.frames, hearing.share), (37, 1.0), "{hearing}");
     }
 
     #[test]

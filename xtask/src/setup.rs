@@ -287,7 +287,7 @@ fn ensure_rust_parts() -> Result<()> {
 }
 
 /// Installs a tool with cargo where it is missing or of another version than it must be.
-fn ensure_cargo_tool(name: &str, version: Option<&str>) -> Result<()> {
+pub fn ensure_cargo_tool(name: &str, version: Option<&str>) -> Result<()> {
     if let Some(path) = find_program(name) {
         let Some(version) = version else {
             return Ok(());
