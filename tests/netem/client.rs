@@ -77,8 +77,8 @@ pub struct Client {
     pub person: Person,
     /// The roster as he knows it, himself included.
     pub roster: BTreeMap<ParticipantId, (String, ParticipantFlags)>,
-    /// About whom the roster may be wrong: those of whom a packet was lost, until the next one about them arrives. (In version 1
-    /// nothing repairs a roster otherwise.)
+    /// About whom the roster may be wrong: those of whom a packet was lost, until the next one
+    /// about them arrives. (In version 1 nothing repairs a roster otherwise.)
     pub excused: BTreeSet<ParticipantId>,
     /// What his speaker has played since he joined, frame after frame.
     pub heard: Vec<i16>,
@@ -320,8 +320,8 @@ impl Client {
         self.excused.extend(lost);
     }
 
-    /// A server that forgets or repeats itself is wrong at once. Only a lost packet excuses that, and only about those whom
-    /// it was about.
+    /// A server that forgets or repeats itself is wrong at once. Only a lost packet excuses that,
+    /// and only about those whom it was about.
     fn must(&self, about: ParticipantId, holds: bool, what: &str) {
         let name = &self.person.name;
         assert!(

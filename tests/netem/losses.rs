@@ -1,4 +1,5 @@
-//! Which packets a damaged stream has lost, and whom they were about: the only faults of a roster that damage excuses.
+//! Which packets a damaged stream has lost, and whom they were about: the only faults of a roster
+//! that damage excuses.
 
 use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::wire::{ParticipantId, ServerPacket, parse};
@@ -12,8 +13,9 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Hands `arrived` to `deliver` in the order of the stream, each time after those whose packets were lost before. Bytes
-    /// come one by one where there is damage, so that a loss is known before the packet after it.
+    /// Hands `arrived` to `deliver` in the order of the stream, each time after those whose packets
+    /// were lost before. Bytes come one by one where there is damage, so that a loss is known
+    /// before the packet after it.
     pub fn follow(
         &mut self,
         sent: &[u8],

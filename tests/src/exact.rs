@@ -68,8 +68,9 @@ pub fn covered_within(runs: &[Run], part: Range<usize>) -> usize {
     heard.into_iter().filter(|heard| *heard).count()
 }
 
-/// As [`covered_within`], of what was heard in order and in time: the first sample of what was spoken is due at the sample `due`
-/// of the recording, and no sample comes later than `latest` after it is due.
+/// As [`covered_within`], of what was heard in order and in time: the first sample of what was
+/// spoken is due at the sample `due` of the recording, and no sample comes later than `latest`
+/// after it is due.
 pub fn covered_in_time(runs: &[Run], part: Range<usize>, due: i64, latest: usize) -> usize {
     // The moments from which delay is counted come from two processes, and agree within this.
     const EARLY: i64 = 3_200;

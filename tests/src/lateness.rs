@@ -1,8 +1,8 @@
-//! How busy the machine was while real programs ran on it. Their sound has to be on time, so a run on a machine that cannot
-//! wake a sleeper on time says nothing about the programs.
+//! How busy the machine was while real programs ran on it. Their sound has to be on time, so a run
+//! on a machine that cannot wake a sleeper on time says nothing about the programs.
 //!
-//! A bound that allows for a busy machine would allow for faults as well. So the bounds stay tight, and a run that fails
-//! while timers were late is repeated.
+//! A bound that allows for a busy machine would allow for faults as well. So the bounds stay tight,
+//! and a run that fails while timers were late is repeated.
 
 use std::any::Any;
 use std::fmt;
@@ -17,13 +17,15 @@ use anyhow::{Context, Result, bail};
 
 /// How long the watch sleeps at a time.
 const PERIOD: Duration = Duration::from_millis(5);
-/// Playout keeps a frame of 20 ms in reserve. A program that is woken later than half of that, twice on the way of a
-/// frame, misses it.
+/// Playout keeps a frame of 20 ms in reserve. A program that is woken later than half of that,
+/// twice on the way of a frame, misses it.
 const LATE: Duration = Duration::from_millis(10);
-/// Share of the time during which some program waited for a processor. The watch itself seldom waits, since it needs next to
-/// nothing; programs that work wait longer, so where it is crowded less lateness is enough.
+/// Share of the time during which some program waited for a processor. The watch itself seldom
+/// waits, since it needs next to nothing; programs that work wait longer, so where it is crowded
+/// less lateness is enough.
 const CROWDED: f64 = 0.25;
-/// Lateness that is enough in a crowd. (Programs that others cannot keep waiting have 4 ms at most.)
+/// Lateness that is enough in a crowd. (Programs that others cannot keep waiting have 4 ms at
+/// most.)
 const LATE_IN_A_CROWD: Duration = Duration::from_millis(6);
 /// How often a run is tried that the machine has spoilt.
 const TRIES: usize = 5;
@@ -39,8 +41,8 @@ pub struct Lateness {
     pub late: u32,
     /// The latest of them.
     pub worst: Duration,
-    /// The share of the time during which some program waited for a processor (`/proc/pressure/cpu`), where the system
-    /// tells.
+    /// The share of the time during which some program waited for a processor
+    /// (`/proc/pressure/cpu`), where the system tells.
     pub crowded: Option<f64>,
 }
 
@@ -134,8 +136,9 @@ fn parse_pressure(text: &str) -> Option<Duration> {
     Some(Duration::from_micros(total.parse().ok()?))
 }
 
-/// Runs `attempt`. Where it fails, by an error or a panic, while the machine was too busy to judge, it is run again, up to five
-/// times in all; the error of the last names the lateness. A run that fails on a calm machine has failed.
+/// Runs `attempt`. Where it fails, by an error or a panic, while the machine was too busy to judge,
+/// it is run again, up to five times in all; the error of the last names the lateness. A run that
+/// fails on a calm machine has failed.
 pub fn repeat_if_spoilt<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let attempt = || panic::catch_unwind(AssertUnwindSafe(&mut attempt)).unwrap_or_else(told);
     repeat(TRIES, attempt, Watch::start, Watch::finish, wait_for_calm)
@@ -207,7 +210,8 @@ mod tests {
         ..CALM
     };
 
-    /// Runs that fail `failures` times on a machine like that; how many there were, and the outcome.
+    /// Runs that fail `failures` times on a machine like that; how many there were, and the
+    /// outcome.
     fn runs(failures: usize, machine: Lateness) -> (usize, Result<usize>) {
         let count = Cell::new(0);
         let attempt = || {

@@ -13,7 +13,8 @@ const SPEECH_RMS: f64 = 300.0;
 /// How far the delay of a part may be from the median delay of its talker.
 const DRIFT: usize = samples(120);
 
-/// Below this a part is not the mean of both: noise louder than a third of it, or a frame that is missing.
+/// Below this a part is not the mean of both: noise louder than a third of it, or a frame that is
+/// missing.
 const HEARD: f64 = 0.95;
 
 /// How a recording of two who talked at the same time compares with what they said.
@@ -21,7 +22,8 @@ const HEARD: f64 = 0.95;
 pub struct MeanHearing {
     /// Parts in which both talk.
     pub parts: usize,
-    /// The share of the parts that are the mean of both, each within 120 ms of its talker's median delay.
+    /// The share of the parts that are the mean of both, each within 120 ms of its talker's median
+    /// delay.
     pub share: f64,
     /// The median similarity with the mean of both: 1 where the recording is that.
     pub mean: f64,

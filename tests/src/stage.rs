@@ -18,7 +18,8 @@ use crate::wav::{self, samples};
 /// Within this a client is in the room, or out of it, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Samples by which sound between two desktop clients may be late: 300 ms. It is 40 to 80 ms where the machine has time.
+/// Samples by which sound between two desktop clients may be late: 300 ms. It is 40 to 80 ms where
+/// the machine has time.
 pub const LATEST: usize = samples(300);
 
 /// A server and a directory, both gone when dropped.
@@ -70,8 +71,8 @@ impl Stage {
         wav::read(&self.heard_path(room, name))
     }
 
-    /// The share of a part of what `talker` says that `listener` has heard bit for bit, in order, and at most 300 ms late. Both
-    /// have joined once, and ended.
+    /// The share of a part of what `talker` says that `listener` has heard bit for bit, in order,
+    /// and at most 300 ms late. Both have joined once, and ended.
     pub fn share_in_time(
         &self,
         (talker, says, part): (&Process, &[i16], Range<usize>),

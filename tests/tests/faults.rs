@@ -19,7 +19,8 @@ use talkspurt_tests::wav::samples;
 
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 
-/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when playout settles.
+/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when
+/// playout settles.
 const NEARLY_ALL: f64 = 0.98;
 
 #[test]
@@ -56,7 +57,8 @@ fn rejoin_and_hear() -> Result<()> {
     for (client, name) in clients.iter_mut().zip(["ann", "ben"]) {
         let left = leave(client)?;
         assert_eq!(left.number("/reconnects")?, 1, "{}", left.json);
-        // The recording stood still while there was no server, so only differences of delay are known.
+        // The recording stood still while there was no server, so only differences of delay are
+        // known.
         let runs = exact_runs(&says, &stage.heard("r", name)?);
         let due = runs
             .first()

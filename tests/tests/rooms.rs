@@ -12,7 +12,8 @@ use talkspurt_tests::wav::samples;
 const PCM: [&str; 2] = ["--codec", "pcm16"];
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 
-/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when playout settles.
+/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when
+/// playout settles.
 const NEARLY_ALL: f64 = 0.98;
 
 /// What a speaker says: breath for so long that everyone has come, then two sentences.

@@ -173,7 +173,8 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
         )?;
         let noisy = hear(&talk.noisy, due)?;
         SPARSE.check(&format!("{who}, under sparse noise"), &noisy)?;
-        // A byte costs one packet, or two where it was the zero between them; what a packet says lies in two frames.
+        // A byte costs one packet, or two where it was the zero between them; what a packet says
+        // lies in two frames.
         let missed = ((1.0 - noisy.share) * noisy.frames as f64).round() as u64;
         ensure!(
             missed <= 4 * sparse_hits + 4,

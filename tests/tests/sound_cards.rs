@@ -16,8 +16,8 @@ use talkspurt_tests::stage::{SOON, leave};
 use talkspurt_tests::virtual_audio::VirtualAudio;
 use talkspurt_tests::wav;
 
-/// Speech that went through two resamplers, two sound cards' clocks and a gate. When it was said is known to the sound server
-/// alone, so its delay is judged by how it varies.
+/// Speech that went through two resamplers, two sound cards' clocks and a gate. When it was said is
+/// known to the sound server alone, so its delay is judged by how it varies.
 const HEARD: Bounds = Bounds {
     share: 0.9,
     similarity: 0.98,

@@ -44,7 +44,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Instruction counts of one frame's way through the core, against the kept budget
     Bench(bench::Options),
-    /// Whether the tests of the core and the server notice changes of the code, against the kept score; takes hours
+    /// Whether the tests of the core and the server notice changes of the code, against the kept
+    /// score; takes hours
     Mutants(mutants::Options),
     /// The node's image for microcontrollers, in QEMU
     #[command(subcommand)]

@@ -199,7 +199,8 @@ fn alsa_plugin_exists(lib: &Path, file: &str) -> bool {
         .any(|directory| directory.join("alsa-lib").join(file).is_file())
 }
 
-/// What installs packages and touches no other: apt-get would rather remove one than leave a wish open.
+/// What installs packages and touches no other: apt-get would rather remove one than leave a wish
+/// open.
 const APT_INSTALL: [&str; 5] = [
     "install",
     "--quiet",
@@ -235,8 +236,8 @@ fn install_system(packages: &[&str]) -> Result<()> {
     shown(apt().args(["update", "--quiet"]))?;
     shown(apt().args(APT_INSTALL).args(packages)).with_context(|| {
         format!(
-            "cannot install {list} without removing what is installed, or for the reason above. Type this, see what it \
-             would remove, and decide:\n\n    {by_hand}\n"
+            "cannot install {list} without removing what is installed, or for the reason above. \
+             Type this, see what it would remove, and decide:\n\n    {by_hand}\n"
         )
     })
 }

@@ -16,8 +16,8 @@ use talkspurt_tests::wav::samples;
 
 /// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
 const BAUD: u32 = 115_200;
-/// Speech that went through ADPCM, a gate and a mix on a machine that has time. The board begins to speak when it likes, so its
-/// delay is judged by how it varies.
+/// Speech that went through ADPCM, a gate and a mix on a machine that has time. The board begins to
+/// speak when it likes, so its delay is judged by how it varies.
 pub const HEARD: Bounds = Bounds {
     share: 0.9,
     similarity: 0.99,

@@ -10,7 +10,8 @@ use talkspurt_tests::wav::samples;
 
 use crate::scene::{HEARD, Scene, hearing};
 
-/// The share of the time in which two talk that is the mean of both. The parts in which playout drops a frame to catch up are not.
+/// The share of the time in which two talk that is the mean of both. The parts in which playout
+/// drops a frame to catch up are not.
 const MEAN_SHARE: f64 = 0.8;
 /// The mean of two went through ADPCM. With a talker alone it would have 0.7.
 const MEAN: f64 = 0.98;

@@ -36,8 +36,8 @@ fn node_and_desk(seed: u64, node: Vec<i16>, desk: Vec<i16>) -> (World, ClientId,
 /// Delay through two jitter buffers, a mix and the line at most.
 const DELAY_MS: u64 = 200;
 
-/// What ADPCM leaves of noise, whole: measured are 0.996 to 1.0, 0.996, one frame dropped as playout settles, and 40 to 80 ms of
-/// delay.
+/// What ADPCM leaves of noise, whole: measured are 0.996 to 1.0, 0.996, one frame dropped as
+/// playout settles, and 40 to 80 ms of delay.
 const WHOLE: Bounds = Bounds {
     share: 0.99,
     similarity: 0.995,
@@ -120,7 +120,8 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
     });
 }
 
-/// Every packet but those that were hit, which no line repairs: one in 30 here. Measured are 0.960 to 0.975, and gaps of three frames.
+/// Every packet but those that were hit, which no line repairs: one in 30 here. Measured are 0.960
+/// to 0.975, and gaps of three frames.
 const SPARSE: Bounds = Bounds {
     share: 0.94,
     gap_ms: 80.0,

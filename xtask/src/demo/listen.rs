@@ -14,8 +14,8 @@ use crate::run::{command, find_program, output};
 /// How much longer than its sound a player may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Names the file, and plays it on a terminal or when `asked`, where there is something to play it on. Never an error: what the
-/// demo is about has been shown.
+/// Names the file, and plays it on a terminal or when `asked`, where there is something to play it
+/// on. Never an error: what the demo is about has been shown.
 pub fn offer(recording: &Path, asked: bool) {
     println!("\nListen to this one: {}", recording.display());
     if !asked && !io::stdout().is_terminal() {

@@ -1,6 +1,7 @@
-//! `cargo xtask demo`: the main job on real speech. Two desktop clients and a node behind a serial line talk in one room, with
-//! them the same node as a firmware image on a Cortex-M4F where QEMU is there, two more desktop clients in another, all over
-//! one server on this machine; then what was heard is compared with what was said.
+//! `cargo xtask demo`: the main job on real speech. Two desktop clients and a node behind a serial
+//! line talk in one room, with them the same node as a firmware image on a Cortex-M4F where QEMU is
+//! there, two more desktop clients in another, all over one server on this machine; then what was
+//! heard is compared with what was said.
 
 pub mod cast;
 mod listen;
@@ -36,7 +37,8 @@ pub struct Options {
     /// Keep the spoken files beside the heard ones
     #[arg(long)]
     keep: bool,
-    /// Add a Cortex-M in QEMU, and install what that needs [default: only where it is there already]
+    /// Add a Cortex-M in QEMU, and install what that needs [default: only where it is there
+    /// already]
     #[arg(long)]
     board: bool,
     /// Play what was heard at the end [default: only on a terminal]
@@ -82,7 +84,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
         findings.savings_table(experiences)
     );
     println!(
-        "\nWhat nobody may hear (similarity; \"nobody\" is a sentence that was not said, which is chance)\n{}",
+        "\nWhat nobody may hear (similarity; \"nobody\": to a sentence that was not said)\n{}",
         findings.traces_table(experiences)
     );
     for Experience {
@@ -122,7 +124,8 @@ impl Played {
         let lateness = self.lateness;
         if lateness.spoils() {
             format!(
-                "This machine was too busy for live sound, twice: {lateness}. End what else runs here, and try again."
+                "This machine was too busy for live sound, twice: {lateness}. \
+                 End what else runs here, and try again."
             )
         } else {
             format!("The machine is not to blame: {lateness}.")
@@ -130,8 +133,8 @@ impl Played {
     }
 }
 
-/// Plays the plan and compares what was heard with what was said. Once more where that is not as it must be and the machine was
-/// too busy to judge.
+/// Plays the plan and compares what was heard with what was said. Once more where that is not as it
+/// must be and the machine was too busy to judge.
 pub fn play(plan: &Plan, directory: &Path, shown: Shown, unspoken: &[i16]) -> Result<Played> {
     let attempt = || {
         let watch = Watch::start();
@@ -186,8 +189,8 @@ pub fn print_recordings(directory: &Path, experiences: &[Experience]) {
 
 /// Builds the programs that are run, and images that log for these boards.
 ///
-/// As the tests build them: what this program shares with them is there already, and nobody waits for an optimisation that
-/// the sound of six participants does not need.
+/// As the tests build them: what this program shares with them is there already, and nobody waits
+/// for an optimisation that the sound of six participants does not need.
 pub fn build(boards: &[Board]) -> Result<()> {
     eprintln!("==> building the programs (the first time takes a few minutes)");
     let mut packages = vec!["talkspurt-server", "talkspurt-client", "talkspurt-node"];

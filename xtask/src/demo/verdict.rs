@@ -13,8 +13,9 @@ use crate::report::table;
 /// A frame that comes later than this was not heard.
 const LATEST: usize = samples(500);
 
-/// What is heard of one talker at a time. Measured where timers are on time: 96 to 100 %, 0.997, gaps of 40 ms, delays of 60 to
-/// 200 ms. A conversation is still one at 400 ms, mouth to ear (ITU-T G.114).
+/// What is heard of one talker at a time. Measured where timers are on time: 96 to 100 %, 0.997,
+/// gaps of 40 ms, delays of 60 to 200 ms. A conversation is still one at 400 ms, mouth to ear
+/// (ITU-T G.114).
 const BOUNDS: Bounds = Bounds {
     share: 0.93,
     similarity: 0.99,

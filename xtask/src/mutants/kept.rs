@@ -1,4 +1,5 @@
-//! `tests/mutants.json`: for each package the least score, and the mutants that change nothing, each with the reason.
+//! `tests/mutants.json`: for each package the least score, and the mutants that change nothing, each
+//! with the reason.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,7 +22,8 @@ struct Package {
     equivalent: Vec<Equivalent>,
 }
 
-/// A change that no test can notice. It is known by the text of its line, as numbers of lines change all the time.
+/// A change that no test can notice. It is known by the text of its line, as numbers of lines
+/// change all the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Equivalent {
     file: String,
@@ -53,7 +55,8 @@ impl Kept {
         Ok(self.package(package)?.least_percent)
     }
 
-    /// How many of the missed are known to change nothing, and the others. The sources are below `root`.
+    /// How many of the missed are known to change nothing, and the others. The sources are below
+    /// `root`.
     pub fn sort_out(
         &self,
         package: &str,

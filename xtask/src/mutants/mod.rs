@@ -1,8 +1,9 @@
-//! `cargo xtask mutants`: would the tests notice if the code were wrong? cargo-mutants changes one place at a time, in the core and
-//! in the part of the server that has no sockets, and runs the package's own tests.
+//! `cargo xtask mutants`: would the tests notice if the code were wrong? cargo-mutants changes one
+//! place at a time, in the core and in the part of the server that has no sockets, and runs the
+//! package's own tests.
 //!
-//! What must be caught, and which changes change nothing, is kept in `tests/mutants.json`. A whole run takes hours; `--shard`
-//! divides it, and the shards of one commit are added up.
+//! What must be caught, and which changes change nothing, is kept in `tests/mutants.json`. A whole
+//! run takes hours; `--shard` divides it, and the shards of one commit are added up.
 
 mod kept;
 mod outcome;
@@ -26,7 +27,8 @@ pub struct Options {
     /// Only this package [default: both]
     #[arg(long)]
     package: Option<Package>,
-    /// One part of N, K/N from 0/N on; with all N parts of a commit tested, the score is that of the whole
+    /// One part of N, K/N from 0/N on; with all N parts of a commit tested, the score is that of
+    /// the whole
     #[arg(long, value_name = "K/N", value_parser = parse_shard)]
     shard: Option<Shard>,
     /// Only what this diff changes: a file as `git diff` writes it

@@ -61,7 +61,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Adds the results in a directory that was cargo-mutants' `--output`. Where nothing was to be tested there are none.
+    /// Adds the results in a directory that was cargo-mutants' `--output`. Where nothing was to be
+    /// tested there are none.
     pub fn add(&mut self, directory: &Path) -> Result<()> {
         let results = directory.join("mutants.out");
         self.caught += lines(&results.join("caught.txt"))?.len();

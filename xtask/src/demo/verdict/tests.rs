@@ -30,8 +30,8 @@ fn sound(speaker: usize, nth: usize) -> Vec<i16> {
     (0..samples(1_800)).map(|_| next()).collect()
 }
 
-/// A conversation in which everyone hears the others of the rooms that `hears` allows, 80 ms late, and joined 30 ms
-/// after the one before.
+/// A conversation in which everyone hears the others of the rooms that `hears` allows, 80 ms late,
+/// and joined 30 ms after the one before.
 fn conversation(hears: impl Fn(usize, usize) -> bool) -> (Plan, Vec<Experience>) {
     let plan = Plan::new(&PARTICIPANTS, 20, |speaker, nth| Ok(sound(speaker, nth))).unwrap();
     let begin = Instant::now();
