@@ -10,6 +10,9 @@ use serde::Serialize;
 pub struct Event {
     /// Milliseconds since the program started.
     pub t_ms: u64,
+    /// Events that were left out before this one: nobody read them in time, or the server told of too much at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missed: u64,
     /// What it was.
     #[serde(flatten)]
     pub kind: EventKind,
@@ -22,6 +25,10 @@ impl Event {
         // Numbers, texts and booleans only: there is nothing that JSON could not say.
         serde_json::to_string(self).expect("an event is plain data")
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What can happen. The kind's name in JSON is its name here in snake_case.
@@ -203,7 +210,12 @@ mod tests {
     use serde_json::{Value, json};
 
     fn parsed(kind: EventKind) -> Value {
-        let line = Event { t_ms: 5, kind }.to_json();
+        let line = Event {
+            t_ms: 5,
+            missed: 0,
+            kind,
+        }
+        .to_json();
         assert!(!line.contains('\n'), "one line each: {line}");
         serde_json::from_str(&line).unwrap()
     }

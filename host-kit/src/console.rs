@@ -14,7 +14,7 @@ mod watch;
 
 pub use lines::Lines;
 pub use log::{Log, LogFormat, filter, filter_from_env, start_log};
-pub use watch::stdout_is_closed;
+pub use watch::{stdout_is_closed, terminal_is_gone};
 
 use crate::words;
 use std::{
@@ -94,8 +94,15 @@ pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
 /// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => Ok(()),
+        // A terminal that has gone gives an input/output error.
+        Err(_) if stdout_is_closed(Duration::ZERO) => Err(OutputError::Closed),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes a line to stderr. If that does not work, nobody is there to be told.

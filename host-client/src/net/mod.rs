@@ -1,6 +1,6 @@
 //! The session: one thread that owns the socket, the core's state machines and the ends of the sound.
 //!
-//! [`start`] sets it going and returns a [`Handle`]: events come out, [`Command`]s go in, a [`Snapshot`] shows the moment.
+//! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out, [`Command`]s go in, a [`Snapshot`] shows the moment.
 //! Inside, `driver` is the loop; `link` is the only code that touches the socket; `voice` joins source and sink to the core's
 //! uplink and downlink; `ends` opens devices and files.
 
@@ -8,6 +8,7 @@ mod backoff;
 mod connection;
 mod driver;
 mod ends;
+mod flood;
 mod garbage;
 mod link;
 mod outbox;
@@ -30,6 +31,7 @@ use std::{
     time::Instant,
 };
 use talkspurt_core::wire::RejectReason;
+use talkspurt_host_kit::{console::OutputError, words};
 use tokio::sync::{mpsc as tokio_mpsc, watch};
 
 /// Commands that may wait: far more than keys are pressed.
@@ -79,9 +81,15 @@ pub enum Failure {
     #[error("{0}")]
     Sound(String),
     /// The system does not give what a session needs.
-    #[error("cannot start the session: {0}")]
+    #[error("cannot start the session: {}", words::describe(.0))]
     System(io::Error),
+    /// Events cannot be shown, or nobody wants them any more.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
+
+/// A running session.
+pub struct Session(JoinHandle<Result<(), Failure>>);
 
 /// The user's end of a running session.
 pub struct Handle {
@@ -91,21 +99,20 @@ pub struct Handle {
     pub commands: tokio_mpsc::Sender<Command>,
     /// How it stands.
     pub snapshot: watch::Receiver<Snapshot>,
-    thread: JoinHandle<Result<(), Failure>>,
 }
 
-impl Handle {
+impl Session {
     /// Waits for the end. A panic of the session is passed on.
     pub fn join(self) -> Result<(), Failure> {
-        drop(self.events);
-        self.thread
+        self.0
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT and SIGTERM make it leave.
-pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
+/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and SIGHUP make it
+/// leave. It never waits for whoever has the [`Handle`].
+pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Failure> {
     let prepared = ends::prepare(&config.input, &config.output)?;
     let (teller, events) = tell::channel(epoch);
     let (commands, command_receiver) = tokio_mpsc::channel(COMMANDS_MAX);
@@ -130,12 +137,12 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
         .name("session".into())
         .spawn(run)
         .map_err(Failure::System)?;
-    Ok(Handle {
+    let handle = Handle {
         events,
         commands,
         snapshot,
-        thread,
-    })
+    };
+    Ok((Session(thread), handle))
 }
 
 /// SIGINT and SIGTERM leave the room properly, so that files are complete and the others know.

@@ -4,6 +4,17 @@ use crate::events::{Event, EventKind, RosterLine};
 
 /// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
+    let line = line(event, own_id);
+    match event.missed {
+        0 => line,
+        missed => Some(format!(
+            "({missed} events before this were left out) {}",
+            line.unwrap_or_default()
+        )),
+    }
+}
+
+fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
     let who = |id: u16, name: &str| {
         if Some(id) == *own_id {
             "you".to_owned()
@@ -98,6 +109,14 @@ mod tests {
     use super::*;
     use crate::events::Counts;
 
+    fn event(kind: EventKind) -> Event {
+        Event {
+            t_ms: 0,
+            missed: 0,
+            kind,
+        }
+    }
+
     #[test]
     fn a_stay_reads_like_a_story() {
         let line = |id, name: &str| RosterLine {
@@ -155,7 +174,7 @@ mod tests {
         let mut own_id = None;
         let told: Vec<_> = story
             .into_iter()
-            .filter_map(|kind| plain(&Event { t_ms: 0, kind }, &mut own_id))
+            .filter_map(|kind| plain(&event(kind), &mut own_id))
             .collect();
         assert_eq!(
             told,

@@ -11,6 +11,13 @@ pub fn stdout_is_closed(patience: Duration) -> bool {
     platform::stdout_is_closed(patience)
 }
 
+/// Whether the terminal on stdin or stdout has hung up, as when its window was closed. Reading from it gives an end of file
+/// for ever. Only for programs that started on a terminal: a pipe whose writer has gone looks the same.
+#[must_use]
+pub fn terminal_is_gone() -> bool {
+    platform::terminal_is_gone()
+}
+
 /// Whether stderr can be written at once; waits up to `patience` for it.
 pub(super) fn stderr_takes_more(patience: Duration) -> bool {
     platform::stderr_takes_more(patience)
@@ -43,6 +50,12 @@ mod platform {
         events(stdio::stdout(), PollFlags::empty(), patience).intersects(gone)
     }
 
+    pub(super) fn terminal_is_gone() -> bool {
+        [stdio::stdin(), stdio::stdout()].into_iter().any(|fd| {
+            events(fd, PollFlags::empty(), Duration::ZERO).intersects(PollFlags::HUP)
+        })
+    }
+
     pub(super) fn stderr_takes_more(patience: Duration) -> bool {
         !events(stdio::stderr(), PollFlags::OUT, patience).is_empty()
     }
@@ -54,6 +67,10 @@ mod platform {
 
     pub(super) fn stdout_is_closed(patience: Duration) -> bool {
         thread::sleep(patience);
+        false
+    }
+
+    pub(super) fn terminal_is_gone() -> bool {
         false
     }
 
