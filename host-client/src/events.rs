@@ -4,6 +4,8 @@
 //! added, so that a reader of today understands the lines of tomorrow.
 
 use serde::Serialize;
+use std::fmt::Write as _;
+use talkspurt_host_kit::words::is_hidden;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,11 +21,25 @@ pub struct Event {
 }
 
 impl Event {
-    /// The line for stdout, without its end.
+    /// The line for stdout, without its end. Names stand in it as they came; what is invisible or turns the writing around is
+    /// escaped, so that the line shows in a terminal as it is.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Numbers, texts and booleans only: there is nothing that JSON could not say.
-        serde_json::to_string(self).expect("an event is plain data")
+        let json = serde_json::to_string(self).expect("an event is plain data");
+        let mut line = String::with_capacity(json.len());
+        // Outside texts JSON is ASCII, and control characters are escaped already.
+        for c in json.chars() {
+            if is_hidden(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
+            } else {
+                line.push(c);
+            }
+        }
+        line
     }
 }
 
@@ -243,6 +259,26 @@ mod tests {
         assert_eq!(
             parsed(EventKind::InputEnded),
             json!({"event": "input_ended", "t_ms": 5})
+        );
+    }
+
+    #[test]
+    fn invisible_characters_are_escaped_and_survive() {
+        let name = "a\u{202e}b\u{e0041}\u{7f}";
+        let line = Event {
+            t_ms: 5,
+            missed: 3,
+            kind: EventKind::ParticipantLeft {
+                id: 1,
+                name: name.into(),
+            },
+        }
+        .to_json();
+        assert!(line.contains(r"a\u202eb\udb40\udc41\u007f"), "{line}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&value["name"], &value["missed"]),
+            (&json!(name), &json!(3))
         );
     }
 

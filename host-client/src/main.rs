@@ -29,8 +29,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, epoch: Instant) -> Result<(), Problem> {
-    let filter = console::filter(&cli.log)
-        .map_err(|problem| Problem::Usage(format!("--log: {problem}")))?;
+    let filter =
+        console::filter(&cli.log).map_err(|problem| Problem::Usage(format!("--log: {problem}")))?;
     let _log = console::start_log(filter, LogFormat::Text { module: false });
     obey(cli.command, epoch)
 }

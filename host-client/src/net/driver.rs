@@ -28,6 +28,7 @@ use talkspurt_core::{
     time::Instant as CoreInstant,
     wire::{ByeReason, RejectReason},
 };
+use talkspurt_host_kit::words;
 use tokio::{
     net::TcpStream,
     select,
@@ -233,7 +234,7 @@ impl Driver {
                     source,
                 });
             }
-            Err(error) => self.pause(error.to_string()),
+            Err(error) => self.pause(words::describe(&error)),
         }
         Ok(())
     }
@@ -259,7 +260,7 @@ impl Driver {
             (Some(Ending::Closed(reason)), _) => self.lost(reason.to_string(), now),
             (None, Ok(true)) => Ok(()),
             (None, Ok(false)) => self.lost("the server closed the connection".to_owned(), now),
-            (None, Err(error)) => self.lost(error.to_string(), now),
+            (None, Err(error)) => self.lost(words::describe(&error), now),
         }
     }
 
@@ -364,6 +365,11 @@ impl Driver {
         let finished = stay.ends.sink.finish();
         drop(stay);
         self.teller.tell(EventKind::Left { reason, counts });
-        finished.map_err(|error| Failure::Sound(format!("cannot complete the output: {error}")))
+        finished.map_err(|error| {
+            Failure::Sound(format!(
+                "cannot complete the output: {}",
+                words::describe(&error)
+            ))
+        })
     }
 }

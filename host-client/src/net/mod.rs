@@ -10,6 +10,7 @@ mod driver;
 mod ends;
 mod flood;
 mod garbage;
+mod greeting;
 mod link;
 mod outbox;
 mod roster;
@@ -54,7 +55,7 @@ pub enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The first connection did not come about.
-    #[error("cannot reach {server}: {source}; is the server running, and is this its voice port?")]
+    #[error("cannot reach {server}: {}", words::unreachable(.source))]
     Unreachable {
         /// Where to.
         server: String,
@@ -70,7 +71,7 @@ pub enum Failure {
         problem: String,
     },
     /// The server said no.
-    #[error("refused ({}): {text}", .reason.label())]
+    #[error("refused ({}): {}", .reason.label(), words::clean(.text))]
     Refused {
         /// Its reason.
         reason: RejectReason,

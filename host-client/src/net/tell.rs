@@ -90,7 +90,10 @@ impl Teller {
             tracing::error!(events, "nobody reads the events; some are lost");
         }
         if let Some(events) = self.bounds(|bounds| bounds.left_out.take(now)) {
-            tracing::warn!(events, "the server reports more events than a room can cause; some are left out");
+            tracing::warn!(
+                events,
+                "the server reports more events than a room can cause; some are left out"
+            );
         }
     }
 

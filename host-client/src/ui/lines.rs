@@ -1,6 +1,7 @@
 //! Events as plain lines, for logs, pipes and the lower part of the live view.
 
 use crate::events::{Event, EventKind, RosterLine};
+use talkspurt_host_kit::words::clean;
 
 /// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
@@ -19,7 +20,7 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
         if Some(id) == *own_id {
             "you".to_owned()
         } else {
-            name.to_owned()
+            clean(name)
         }
     };
     let is = |id: u16| if Some(id) == *own_id { "are" } else { "is" };
@@ -36,12 +37,14 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             *own_id = Some(*id);
             let others = others(*id, roster);
             format!(
-                "joined {room} as {name} ({codec}, {} kHz, {frame_ms} ms); {others}",
+                "joined {} as {} ({codec}, {} kHz, {frame_ms} ms); {others}",
+                clean(room),
+                clean(name),
                 rate_hz / 1_000
             )
         }
-        EventKind::ParticipantJoined(line) => format!("{} joined", line.name),
-        EventKind::ParticipantLeft { name, .. } => format!("{name} left"),
+        EventKind::ParticipantJoined(line) => format!("{} joined", clean(&line.name)),
+        EventKind::ParticipantLeft { name, .. } => format!("{} left", clean(name)),
         EventKind::Talking { id, name } => format!("{} {} talking", who(*id, name), is(*id)),
         EventKind::Silent { id, name } => format!("{} {} silent", who(*id, name), is(*id)),
         EventKind::Muted {
@@ -68,12 +71,14 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             retry_in_ms,
         } => {
             let secs = *retry_in_ms as f64 / 1_000.0;
+            let reason = clean(reason);
             format!("lost the server ({reason}); trying again in {secs:.1} s (try {attempt})")
         }
         EventKind::Level(_) => return None,
         EventKind::Left { reason, counts } => format!(
-            "left after {:.1} s ({reason}): sent {} of {} frames, heard {}, concealed {}, lost {}",
+            "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}",
             counts.stayed_ms as f64 / 1_000.0,
+            clean(reason),
             counts.frames_sent,
             counts.frames_captured,
             counts.frames_played,
@@ -84,6 +89,7 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
 }
 
 fn device_line(device: &str, state: &str, text: &str) -> String {
+    let text = clean(text);
     match (device, state) {
         (_, "opened") => format!("{device}: {text}"),
         (_, "lost") => format!("lost the {device} ({text}); opening it again"),
@@ -96,7 +102,7 @@ fn others(own_id: u16, roster: &[RosterLine]) -> String {
     let names: Vec<_> = roster
         .iter()
         .filter(|line| line.id != own_id)
-        .map(|line| line.name.as_str())
+        .map(|line| clean(&line.name))
         .collect();
     match names.as_slice() {
         [] => "you are alone".to_owned(),

@@ -63,7 +63,9 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
     let stayed = session.join();
     let shown = match wait(&outcome, &shown_events) {
         Some(shown) => {
-            showing.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+            showing
+                .join()
+                .unwrap_or_else(|panic| panic::resume_unwind(panic));
             shown
         }
         None => {

@@ -14,6 +14,7 @@ use ratatui::{
     widgets::{Block, Paragraph},
 };
 use std::collections::VecDeque;
+use talkspurt_host_kit::words::clean;
 
 /// Everything to draw.
 pub(super) struct Scene<'a> {
@@ -44,7 +45,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>) {
 
 fn draw_sound(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>) {
     let now = scene.snapshot;
-    let place = format!(" {} on {} ", scene.room, scene.server);
+    let place = format!(" {} on {} ", clean(scene.room), scene.server);
     let block = Block::bordered().title(Span::styled(place, Modifier::BOLD));
     let width = usize::from(block.inner(area).width);
     let lines = vec![
@@ -151,7 +152,7 @@ fn roster_line(line: &RosterLine, own_id: u16) -> Line<'static> {
     let muted = if line.muted { " muted" } else { "" };
     Line::from(vec![
         Span::styled(mark, color),
-        Span::raw(format!("{}{you}{muted}", line.name)),
+        Span::raw(format!("{}{you}{muted}", clean(&line.name))),
     ])
 }
 

@@ -51,9 +51,9 @@ mod platform {
     }
 
     pub(super) fn terminal_is_gone() -> bool {
-        [stdio::stdin(), stdio::stdout()].into_iter().any(|fd| {
-            events(fd, PollFlags::empty(), Duration::ZERO).intersects(PollFlags::HUP)
-        })
+        [stdio::stdin(), stdio::stdout()]
+            .into_iter()
+            .any(|fd| events(fd, PollFlags::empty(), Duration::ZERO).intersects(PollFlags::HUP))
     }
 
     pub(super) fn stderr_takes_more(patience: Duration) -> bool {
