@@ -1,10 +1,12 @@
 //! What Talkspurt's host programs share. It knows no session, no room and no socket.
 //!
 //! - [`console`]: standard output and error that may be closed, full or unread, and the log on them.
-//! - [`words`]: errors of the system in words for people.
+//! - [`environment`]: variables that set flags, and `RUST_LOG`.
+//! - [`words`]: errors of the system in words for people, and texts from elsewhere without what does not show.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 
 pub mod console;
+pub mod environment;
 #[cfg(feature = "wav")]
 pub mod wav;
 pub mod words;

@@ -3,17 +3,16 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use talkspurt_host_kit::environment::{self, LogFilter};
 use talkspurt_server::config::{Args, Command, Config, LogFormat};
 use talkspurt_server::{health, net, run, shutdown};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 
 /// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
 const LOG_LINES_WAITING: usize = 4_096;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = environment::parse();
     let done = match args.command {
         Some(Command::Health(health)) => health::probe(health.http),
         None => serve(Config::from(args.serve)),
@@ -21,7 +20,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            eprintln!("{line}");
+            // A stderr that takes nothing is no reason to panic: the exit code says the same.
+            let _ = writeln!(io::stderr(), "{line}");
             ExitCode::FAILURE
         }
     }
@@ -69,13 +69,17 @@ fn start_log(format: LogFormat) -> WorkerGuard {
         .lossy(true)
         .buffered_lines_limit(LOG_LINES_WAITING)
         .finish(io::stderr());
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let LogFilter { filter, complaint } = environment::log_filter("info");
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(writer);
     match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
+    }
+    if let Some(complaint) = complaint {
+        tracing::warn!("{complaint}");
     }
     guard
 }

@@ -22,9 +22,14 @@ struct Server {
 
 impl Server {
     fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
+    }
+
+    fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut process = Command::new(PROGRAM)
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(flags)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -172,6 +177,55 @@ fn the_environment_sets_flags() {
             .unwrap()
             .contains("expected 5, 10 or 20")
     );
+}
+
+#[test]
+fn an_empty_variable_means_the_default() {
+    let output = |flags: &[&str], variable: &str| {
+        let mut program = Command::new(PROGRAM);
+        program.args(flags).env(variable, "").output().unwrap()
+    };
+    for name in [
+        "LISTEN",
+        "HTTP",
+        "FRAME_MS",
+        "MIX",
+        "MAX_PARTICIPANTS",
+        "ROOM_CAPACITY",
+        "HANDSHAKE_TIMEOUT",
+        "IDLE_TIMEOUT",
+        "LOG_FORMAT",
+    ] {
+        // A port that needs no listener: flags are read before anything is bound.
+        let started = output(&["--listen", "192.0.2.1:1"], &format!("TALKSPURT_{name}"));
+        assert_eq!(started.status.code(), Some(1), "{name}: {started:?}");
+    }
+    let probed = output(&["health"], "TALKSPURT_HTTP");
+    assert_ne!(probed.status.code(), Some(2), "{probed:?}");
+}
+
+#[test]
+fn a_malformed_log_filter_is_reported_and_info_is_used() {
+    for wrong in ["talkspurt_server=verbos", "warning"] {
+        let mut server = Server::start_with(&[], &[("RUST_LOG", wrong)]);
+        let ada = Peer::join(server.voice, "kitchen", "ada");
+        server.stop(libc::SIGTERM);
+        drop(ada);
+        let log = server.log();
+        let complaints: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("RUST_LOG"))
+            .collect();
+        assert_eq!(complaints.len(), 1, "{log}");
+        assert!(
+            complaints[0].contains(wrong) && complaints[0].contains("WARN"),
+            "{log}"
+        );
+        assert!(
+            log.contains("joined"),
+            "lines of level info are there: {log}"
+        );
+    }
 }
 
 #[test]
