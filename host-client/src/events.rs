@@ -114,6 +114,15 @@ pub enum EventKind {
         /// Its name and format, or why it is not there.
         text: String,
     },
+    /// Somebody has talked for three seconds, and too quietly for the gate: nothing was sent.
+    InputQuiet {
+        /// How loud the loud parts are, in dBFS.
+        level_dbfs: f64,
+        /// Where the gate opens, in dBFS.
+        gate_open_dbfs: f64,
+        /// Where it would have to open, in dBFS: a value for `--gate-open`.
+        try_gate_open_dbfs: f64,
+    },
     /// The input file has come to its end.
     InputEnded,
     /// The server was lost; we shall try again.
@@ -152,7 +161,9 @@ impl EventKind {
             | Self::Muted { name, .. } => name.len(),
             Self::Device { device, text, .. } => device.len() + text.len(),
             Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => reason.len(),
-            Self::Deafened { .. } | Self::InputEnded | Self::Level(_) => 0,
+            Self::Deafened { .. } | Self::InputQuiet { .. } | Self::InputEnded | Self::Level(_) => {
+                0
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod device;
 pub mod events;
 pub mod net;
 mod priority;
+mod quiet;
 pub mod resample;
 pub mod rooms;
 mod stderr;

@@ -1,10 +1,8 @@
 //! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome into an exit code.
 
-use clap::Parser as _;
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _},
-    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -20,11 +18,14 @@ use talkspurt_client::{
     rooms, ui,
     wav::WavSource,
 };
-use talkspurt_host_kit::console::{self, LogFormat, Problem};
+use talkspurt_host_kit::{
+    console::{self, LogFormat, Problem},
+    environment,
+};
 
 fn main() -> ExitCode {
     let epoch = Instant::now();
-    let cli = Cli::parse();
+    let cli: Cli = environment::parse();
     console::exit("talkspurt", run(cli, epoch))
 }
 
@@ -41,6 +42,7 @@ fn obey(command: Command, epoch: Instant) -> Result<(), Problem> {
             let config = JoinConfig::try_from(*flags).map_err(usage)?;
             ui::join(config, epoch).map_err(|failure| match failure {
                 Failure::Output(error) => error.into(),
+                Failure::NoKeys => Problem::Usage(failure.to_string()),
                 failure => Problem::Failed(failure.to_string()),
             })
         }
@@ -95,8 +97,8 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
     }
     let levels = match &flags.input {
         Some(path) => {
-            let mut source = WavSource::open(Path::new(path))
-                .map_err(|error| Problem::Failed(error.to_string()))?;
+            let mut source =
+                WavSource::open(path).map_err(|error| Problem::Failed(error.to_string()))?;
             hear(&mut source, flags.seconds, false)
         }
         None => {

@@ -33,6 +33,10 @@ const LOUD_SHARE: f64 = 0.25;
 const RISES_MIN: u32 = 3;
 /// A level has to pass the middle by this, or noise around it would count.
 const HYSTERESIS_DB: f64 = 1.5;
+/// The threshold to try lies this far below the loud parts of a voice, so that its ordinary syllables pass it,
+const OPEN_BELOW_LOUD_DB: f64 = 10.0;
+/// and this far above the rest, as `talkspurt calibrate` has it.
+const OPEN_ABOVE_FLOOR_DB: f64 = 6.0;
 /// Who was heard not long ago need not be told: it is somebody else in the room, or a pause.
 const HEARD_MS: u32 = 30_000;
 /// Between two notices.
@@ -47,9 +51,18 @@ pub(crate) struct TooQuiet {
     pub(crate) floor_dbfs: f64,
 }
 
+impl TooQuiet {
+    /// A threshold that it would open: below its loud parts, and where possible above what is there without it.
+    pub(crate) fn open_dbfs(&self) -> f64 {
+        (self.level_dbfs - OPEN_BELOW_LOUD_DB)
+            .max(self.floor_dbfs + OPEN_ABOVE_FLOOR_DB)
+            .round()
+    }
+}
+
 /// Watches the levels of captured frames. Time is what the frames last.
 #[derive(Debug)]
-pub(crate) struct QuietDetector {
+struct QuietDetector {
     frame_ms: u32,
     /// Of the latest window, in dBFS.
     blocks: VecDeque<f64>,
@@ -60,7 +73,7 @@ pub(crate) struct QuietDetector {
 }
 
 impl QuietDetector {
-    pub(crate) fn new(frame: FrameDuration) -> Self {
+    fn new(frame: FrameDuration) -> Self {
         Self {
             frame_ms: u32::from(frame.ms()),
             blocks: VecDeque::with_capacity(WINDOW_BLOCKS),
@@ -71,7 +84,7 @@ impl QuietDetector {
     }
 
     /// Takes the level of the next frame, and whether the gate lets it pass.
-    pub(crate) fn push(&mut self, rms: u16, is_sent: bool) -> Option<TooQuiet> {
+    fn push(&mut self, rms: u16, is_sent: bool) -> Option<TooQuiet> {
         self.silent_ms = self.silent_ms.saturating_sub(self.frame_ms);
         if is_sent {
             self.silent_ms = self.silent_ms.max(HEARD_MS);
@@ -100,7 +113,7 @@ impl QuietDetector {
     }
 
     /// Forgets what it has heard, as while nothing is to be sent.
-    pub(crate) fn restart(&mut self) {
+    fn restart(&mut self) {
         self.blocks.clear();
         (self.block_ms, self.block_square_sum) = (0, 0.0);
     }
@@ -136,12 +149,48 @@ impl QuietDetector {
     }
 }
 
+/// A detector that can be switched off, and keeps what it finds until somebody asks.
+#[derive(Debug)]
+pub(crate) struct QuietWatch {
+    detector: QuietDetector,
+    watches: bool,
+    found: Option<TooQuiet>,
+}
+
+impl QuietWatch {
+    pub(crate) fn new(frame: FrameDuration, watches: bool) -> Self {
+        Self {
+            detector: QuietDetector::new(frame),
+            watches,
+            found: None,
+        }
+    }
+
+    /// Begins or ceases to watch: who is muted need not be told of being too quiet.
+    pub(crate) fn watch(&mut self, watches: bool) {
+        self.watches = watches;
+        self.detector.restart();
+    }
+
+    /// As [`QuietDetector::push`].
+    pub(crate) fn push(&mut self, rms: u16, is_sent: bool) {
+        if self.watches {
+            self.found = self.detector.push(rms, is_sent).or(self.found);
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<TooQuiet> {
+        self.found.take()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Threshold;
 
     const OPEN_RMS: u16 = 2_000;
+    const NONE: [u32; 0] = [];
 
     fn rms(dbfs: f64) -> u16 {
         Threshold::from_rms(32_767).shifted_db(dbfs).rms
@@ -163,7 +212,11 @@ mod tests {
         move |ms| {
             let is_pause = ms % 2_000 >= 1_400;
             let syllable = (f64::from(ms % 250) / 250.0 * std::f64::consts::PI).sin();
-            if is_pause { -70.0 } else { (peak - 30.0 * (1.0 - syllable)).max(-70.0) }
+            if is_pause {
+                -70.0
+            } else {
+                (peak - 30.0 * (1.0 - syllable)).max(-70.0)
+            }
         }
     }
 
@@ -180,10 +233,10 @@ mod tests {
 
     #[test]
     fn speech_that_opens_the_gate_is_not() {
-        assert_eq!(notices(FrameDuration::Ms20, 60_000, speech(-18.0)), []);
+        assert_eq!(notices(FrameDuration::Ms20, 60_000, speech(-18.0)), NONE);
         // Nor somebody else in the room soon after.
         let pause = |ms: u32| speech(if ms < 3_000 { -18.0 } else { -35.0 })(ms);
-        assert_eq!(notices(FrameDuration::Ms20, 30_000, pause), []);
+        assert_eq!(notices(FrameDuration::Ms20, 30_000, pause), NONE);
     }
 
     #[test]
@@ -192,17 +245,23 @@ mod tests {
         let jitter = |ms: u32| f64::from(ms.wrapping_mul(2_654_435_761) >> 16 & 0xff) / 255.0;
         for base in [-96.0, -70.0, -50.0, -30.0] {
             let noise = |ms| base + 4.0 * jitter(ms);
-            assert_eq!(notices(FrameDuration::Ms20, 60_000, noise), [], "{base}");
+            assert_eq!(notices(FrameDuration::Ms20, 60_000, noise), NONE, "{base}");
             // A click of a key each quarter of a second, and a door.
             let keys = |ms: u32| if ms % 250 < 20 { -30.0 } else { noise(ms) };
-            assert_eq!(notices(FrameDuration::Ms20, 60_000, keys), [], "{base}");
+            assert_eq!(notices(FrameDuration::Ms20, 60_000, keys), NONE, "{base}");
         }
-        let door = |ms: u32| if (5_000..6_000).contains(&ms) { -30.0 } else { -65.0 };
-        assert_eq!(notices(FrameDuration::Ms20, 60_000, door), []);
+        let door = |ms: u32| {
+            if (5_000..6_000).contains(&ms) {
+                -30.0
+            } else {
+                -65.0
+            }
+        };
+        assert_eq!(notices(FrameDuration::Ms20, 60_000, door), NONE);
         // A hum that is switched on, and a fan that slowly comes and goes.
         let hum = |ms: u32| if ms < 5_000 { -70.0 } else { -30.0 };
-        assert_eq!(notices(FrameDuration::Ms20, 60_000, hum), []);
+        assert_eq!(notices(FrameDuration::Ms20, 60_000, hum), NONE);
         let fan = |ms: u32| -40.0 + 10.0 * (f64::from(ms) / 2_000.0).sin();
-        assert_eq!(notices(FrameDuration::Ms20, 60_000, fan), []);
+        assert_eq!(notices(FrameDuration::Ms20, 60_000, fan), NONE);
     }
 }

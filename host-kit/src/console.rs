@@ -13,7 +13,7 @@ mod log;
 mod watch;
 
 pub use lines::Lines;
-pub use log::{Log, LogFormat, filter, filter_from_env, start_log};
+pub use log::{Log, LogFormat, start_log};
 pub use watch::{stdout_is_closed, terminal_is_gone};
 
 use crate::words;

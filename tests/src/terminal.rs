@@ -62,6 +62,7 @@ impl Terminal {
             .arg(command.get_program())
             .args(command.get_args())
             .env("TERM", "xterm-256color");
+        // What the command asks for comes later, and counts.
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use talkspurt_tests::noise::noise;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs;
-use talkspurt_tests::stage::{SOON, Stage};
+use talkspurt_tests::stage::{SOON, Stage, finish};
 use talkspurt_tests::terminal::{Hangup, Terminal};
 use talkspurt_tests::wav::{self, samples};
 
@@ -214,5 +214,80 @@ fn nobody_who_reads_stdout_holds_the_end() -> Result<()> {
         }
         drop(reader);
     }
+    Ok(())
+}
+
+/// Noise with the loudness of speech: four syllables a second and pauses, its loud parts at an RMS of `rms`.
+fn murmur(ms: u64, rms: f64) -> Vec<i16> {
+    let loud = noise(1, samples(ms));
+    let own = (loud.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / loud.len() as f64).sqrt();
+    let said = loud.iter().enumerate().map(|(n, &sample)| {
+        let ms = n / samples(1);
+        let syllable = ((ms % 250) as f64 / 250.0 * std::f64::consts::PI).sin();
+        let is_pause = ms % 2_000 >= 1_400;
+        let gain = if is_pause { 0.0 } else { syllable.powi(3) };
+        (f64::from(sample) * rms / own * gain) as i16
+    });
+    said.collect()
+}
+
+#[test]
+fn whoever_is_too_quiet_for_the_gate_is_told() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let mut quiet = stage.join("r", "quiet", &murmur(4_000, 600.0), &[])?;
+    let told = quiet.wait_for_event("input_quiet", SOON)?;
+    ensure!(finish(&mut quiet, SOON)?.frames("sent")? == 0);
+    let at = told.json["try_gate_open_dbfs"].to_string();
+    let flags = ["--gate-open", &format!("{at}dB")];
+    let mut heard = stage.join("r", "heard", &murmur(4_000, 600.0), &flags)?;
+    let left = finish(&mut heard, SOON)?;
+    ensure!(left.frames("sent")? > 50, "the advice helps: {}", left.json);
+    let told = |process: &Process| process.events().iter().any(|e| e.kind == "input_quiet");
+    ensure!(!told(&heard));
+    let mut muted = stage.join("r", "muted", &murmur(4_000, 600.0), &["--muted"])?;
+    finish(&mut muted, SOON)?;
+    ensure!(!told(&muted));
+    Ok(())
+}
+
+#[test]
+fn push_to_talk_sends_whatever_the_level_while_the_key_is_held() -> Result<()> {
+    // As a terminal with the keyboard protocol of kitty reports them.
+    const PRESSED: &str = "\x1b[32;1:1u";
+    const RELEASED: &str = "\x1b[32;1:3u";
+    const FOCUS_LOST: &str = "\x1b[O";
+    let stage = Stage::new(&[])?;
+    let lis = stage.join("r", "lis", &[], &[])?;
+    let says = stage.path("says.wav");
+    wav::write(&says, &murmur(60_000, 100.0))?;
+    let mut command = programs::command("talkspurt")?;
+    command
+        .args(["join", &stage.server.address, "--room", "r"])
+        .args(["--name", "ann", "--ptt", "--output", "none", "--input"])
+        .arg(&says);
+    let mark = lis.mark();
+    let mut terminal = Terminal::start(&command, 80, 24, Hangup::Sent)?;
+    let by_ann = |event: &serde_json::Value| event["name"] == "ann";
+    let came = lis.wait_for_event_after(mark, "participant_joined", SOON, by_ann)?;
+    ensure!(came.json["muted"] == false, "{}", came.json);
+    terminal.wait_for("talk on/off", SOON)?;
+    for end in [RELEASED, FOCUS_LOST] {
+        let mark = lis.mark();
+        terminal.press(PRESSED)?;
+        lis.wait_for_event_after(mark, "talking", SOON, by_ann)?;
+        terminal.press(end)?;
+        lis.wait_for_event_after(mark, "silent", SOON, by_ann)?;
+    }
+    terminal.wait_for("hold to talk", SOON)?;
+    terminal.press("q")?;
+    ensure!(terminal.wait(SOON)?.code() == Some(0));
+    ensure!(lis.events().iter().all(|event| event.kind != "muted"));
+
+    let output = command.stdin(Stdio::null()).output()?;
+    let errors = String::from_utf8(output.stderr)?;
+    ensure!(
+        output.status.code() == Some(2) && errors.contains("--ptt"),
+        "{errors}"
+    );
     Ok(())
 }

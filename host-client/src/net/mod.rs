@@ -43,6 +43,8 @@ const COMMANDS_MAX: usize = 64;
 pub enum Command {
     /// Mute or unmute; others are told.
     SetMuted(bool),
+    /// The key of push-to-talk: begin or cease to send.
+    Talk(bool),
     /// Stop or resume listening; nobody is told.
     SetDeafened(bool),
     /// Move the gate's open threshold by so many decibels.
@@ -84,6 +86,11 @@ pub enum Failure {
     /// The system does not give what a session needs.
     #[error("cannot start the session: {}", words::describe(.0))]
     System(io::Error),
+    /// Push-to-talk without a key to push.
+    #[error(
+        "--ptt: the key is read in the live view, which needs a terminal for stdin and stdout (and not TERM=dumb)"
+    )]
+    NoKeys,
     /// Events cannot be shown, or nobody wants them any more.
     #[error(transparent)]
     Output(#[from] OutputError),

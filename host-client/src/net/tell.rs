@@ -206,6 +206,10 @@ pub struct Snapshot {
     pub talking: bool,
     /// Our microphone is muted.
     pub muted: bool,
+    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    pub key_held: Option<bool>,
+    /// What is said is too quiet for the gate.
+    pub too_quiet: bool,
     /// We do not listen.
     pub deafened: bool,
     /// To the server and back, in milliseconds.
@@ -228,11 +232,12 @@ impl Snapshot {
             input_rms: 0,
             output_rms: 0,
             gate: settings
-                .gate
-                .enabled
+                .is_gated()
                 .then_some((settings.gate.open, settings.gate.close)),
             talking: false,
             muted: settings.muted,
+            key_held: settings.key_held,
+            too_quiet: false,
             deafened: false,
             round_trip_ms: None,
             playout_ms: 0,

@@ -64,6 +64,15 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             state,
             text,
         } => device_line(device, state, text),
+        EventKind::InputQuiet {
+            level_dbfs,
+            gate_open_dbfs,
+            try_gate_open_dbfs,
+        } => format!(
+            "you are too quiet, nothing is sent: your voice has {level_dbfs:.0} dBFS, the gate opens at \
+             {gate_open_dbfs:.0}; turn the microphone up, or use --gate-open {try_gate_open_dbfs:.0}dB \
+             (down arrow in the live view)"
+        ),
         EventKind::InputEnded => "the input file has ended".to_owned(),
         EventKind::Reconnecting {
             reason,

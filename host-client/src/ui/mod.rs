@@ -39,6 +39,9 @@ const SLOW_PATIENCE: Duration = Duration::from_secs(5);
 /// Joins, shows what happens until the end, and returns how it ended.
 pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
     let how = Showing::of(&config);
+    if config.push_to_talk && !matches!(how, Showing::Live { .. }) {
+        return Err(Failure::NoKeys);
+    }
     let (session, handle) = net::start(config, epoch)?;
     let commands = handle.commands.clone();
     let shown_events = Arc::new(AtomicU64::new(0));
@@ -111,7 +114,11 @@ impl Drop for Leave {
 enum Showing {
     Json,
     Plain,
-    Live { room: String, server: String },
+    Live {
+        room: String,
+        server: String,
+        push_to_talk: bool,
+    },
 }
 
 impl Showing {
@@ -121,6 +128,7 @@ impl Showing {
             EventsFormat::Auto if can_show_live_view() => Self::Live {
                 room: config.room.to_string(),
                 server: config.server.to_string(),
+                push_to_talk: config.push_to_talk,
             },
             EventsFormat::Auto | EventsFormat::Plain => Self::Plain,
         }
@@ -128,7 +136,11 @@ impl Showing {
 
     fn show(&self, handle: &Handle, shown_events: &AtomicU64) -> Result<(), Failure> {
         match self {
-            Self::Live { room, server } => screen::run(handle, room, server),
+            Self::Live {
+                room,
+                server,
+                push_to_talk,
+            } => screen::run(handle, room, server, *push_to_talk),
             Self::Json => print_events(handle, shown_events, |event| Some(event.to_json())),
             Self::Plain => {
                 let mut own_id = None;

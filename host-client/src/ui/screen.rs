@@ -11,7 +11,12 @@ use crate::{
     stderr::StderrLines,
 };
 use ratatui::crossterm::event::Event as TerminalEvent;
-use std::{collections::VecDeque, io, sync::mpsc::TryRecvError, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::mpsc::TryRecvError,
+    time::{Duration, Instant},
+};
 use talkspurt_host_kit::{
     console::{self, OutputError},
     words,
@@ -34,16 +39,21 @@ struct Showing<'a> {
 }
 
 /// Shows the session until it is over; afterwards the last line stands in the ordinary terminal.
-pub(super) fn run(handle: &Handle, room: &str, server: &str) -> Result<(), Failure> {
+pub(super) fn run(
+    handle: &Handle,
+    room: &str,
+    server: &str,
+    push_to_talk: bool,
+) -> Result<(), Failure> {
     let stderr = StderrLines::capture();
     let mut showing = Showing {
         room,
         server,
-        keys: Keys::default(),
+        keys: Keys::new(push_to_talk),
         own_id: None,
         lines: VecDeque::new(),
     };
-    let shown = LiveTerminal::take().and_then(|mut terminal| {
+    let shown = LiveTerminal::take(push_to_talk).and_then(|mut terminal| {
         let shown = showing.run(&mut terminal, handle, &stderr);
         terminal.give_back();
         shown
@@ -83,15 +93,17 @@ impl Showing<'_> {
                 help: self.keys.help(),
             };
             let drawn = terminal.draw(|frame| view::draw(frame, &scene));
-            match terminal.next(pause)? {
+            let command = match terminal.next(pause)? {
                 Input::Gone => return Ok(()),
                 Input::Event(TerminalEvent::Key(key)) => {
-                    if let Some(command) = self.keys.command(key, &snapshot) {
-                        // A full queue has more keys in it than anyone pressed: losing one is right.
-                        let _ = handle.commands.try_send(command);
-                    }
+                    self.keys.command(key, &snapshot, Instant::now())
                 }
-                Input::Event(_) | Input::None => {}
+                Input::Event(TerminalEvent::FocusLost) => self.keys.focus_lost(),
+                Input::Event(_) | Input::None => None,
+            };
+            if let Some(command) = command {
+                // A full queue has more keys in it than anyone pressed: losing one is right.
+                let _ = handle.commands.try_send(command);
             }
             // Only now: a terminal that has gone cannot be drawn to, and that is not worth a word.
             drawn?;
@@ -127,7 +139,6 @@ fn keep(lines: &mut VecDeque<String>, new: impl IntoIterator<Item = String>) {
 mod tests {
     use super::*;
     use crate::{events::EventKind, net::channel};
-    use std::time::Instant;
 
     #[test]
     fn a_flood_of_events_is_taken_picture_by_picture() {

@@ -6,8 +6,11 @@
 use ratatui::{
     DefaultTerminal, Frame,
     crossterm::{
-        event::{self, Event},
-        terminal,
+        event::{
+            self, DisableFocusChange, EnableFocusChange, Event, KeyboardEnhancementFlags,
+            PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+        },
+        execute, terminal,
     },
 };
 use std::{
@@ -43,12 +46,22 @@ pub(super) struct LiveTerminal {
     terminal: DefaultTerminal,
     keys: Receiver<Event>,
     ending: Arc<AtomicBool>,
+    all_of_keys: bool,
 }
 
 impl LiveTerminal {
-    /// Takes it over: another screen, and keys as they are pressed. A panic gives it back, too.
-    pub(super) fn take() -> io::Result<Self> {
+    /// Takes it over: another screen, and keys as they are pressed. A panic gives it back, too. If `all_of_keys`, it is asked
+    /// to report when keys are released and when it loses the focus; terminals that cannot do that ignore it.
+    pub(super) fn take(all_of_keys: bool) -> io::Result<Self> {
         let terminal = ratatui::try_init()?;
+        if all_of_keys {
+            // Only as escape codes do keys that type something report their release.
+            let flags = KeyboardEnhancementFlags::REPORT_EVENT_TYPES
+                | KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES
+                | KeyboardEnhancementFlags::REPORT_ALL_KEYS_AS_ESCAPE_CODES;
+            let ask = PushKeyboardEnhancementFlags(flags);
+            execute!(io::stdout(), EnableFocusChange, ask)?;
+        }
         let ending = Arc::new(AtomicBool::new(false));
         let (sender, keys) = mpsc::sync_channel(KEYS_MAX);
         let read = {
@@ -60,6 +73,7 @@ impl LiveTerminal {
             terminal,
             keys,
             ending,
+            all_of_keys,
         })
     }
 
@@ -83,6 +97,13 @@ impl LiveTerminal {
     /// Gives it back as it was. A terminal that has gone takes nothing back.
     pub(super) fn give_back(mut self) {
         self.ending.store(true, Ordering::Relaxed);
+        if self.all_of_keys {
+            let _ = execute!(
+                io::stdout(),
+                PopKeyboardEnhancementFlags,
+                DisableFocusChange
+            );
+        }
         let shown = self.terminal.show_cursor();
         let _ = ratatui::try_restore();
         if shown.is_err() {

@@ -70,11 +70,17 @@ fn state_line(now: &Snapshot) -> Line<'static> {
         (true, _) => badge(" in the room ", Color::Green),
         (false, _) => badge(" connecting ", Color::Yellow),
     }];
+    let no_gate = now.gate.is_none() && now.key_held.is_none();
     let more = [
         (now.talking && !now.muted, badge(" talking ", Color::Green)),
         (now.muted, badge(" muted ", Color::Red)),
         (now.deafened, badge(" deaf ", Color::Red)),
-        (now.gate.is_none(), badge(" no gate ", Color::Yellow)),
+        (
+            now.key_held == Some(false),
+            badge(" push to talk ", Color::Yellow),
+        ),
+        (no_gate, badge(" no gate ", Color::Yellow)),
+        (now.too_quiet, badge(" too quiet: press ↓ ", Color::Red)),
     ];
     for (_, span) in more.into_iter().filter(|(shown, _)| *shown) {
         spans.extend([Span::raw(" "), span]);
@@ -197,6 +203,8 @@ pub(super) mod tests {
             gate: Some((Threshold::from_rms(2_000), Threshold::from_rms(500))),
             talking: true,
             muted: false,
+            key_held: None,
+            too_quiet: false,
             deafened: false,
             round_trip_ms: Some(1.25),
             playout_ms: 60,

@@ -1,21 +1,17 @@
 //! The log on stderr. A stderr that is full, closed or unread loses lines, and nothing else happens.
 
-use super::Problem;
 use std::{
-    env,
     io::{self, IsTerminal as _, Write},
     sync::mpsc::{self, Receiver, SyncSender},
     thread,
     time::{Duration, Instant},
 };
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// Lines that may wait for stderr; more are lost.
 const LINES_MAX: usize = 1_024;
 /// How long the end of a program waits for the last lines.
 const END_PATIENCE: Duration = Duration::from_millis(200);
-/// The variable of all programs that log.
-const VARIABLE: &str = "RUST_LOG";
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,43 +23,6 @@ pub enum LogFormat {
     },
     /// A JSON object.
     Json,
-}
-
-/// A filter from text such as `info` or `talkspurt_client::net=debug`.
-///
-/// A lone word that is neither a level nor one of this project's modules is refused: `inof` would be taken for a module's
-/// name, and everything else would be silent.
-///
-/// # Errors
-/// What is wrong with it, in a sentence.
-pub fn filter(text: &str) -> Result<EnvFilter, String> {
-    let wrong = |part: &str| {
-        format!(
-            "`{part}` is not a log level; use error, warn, info, debug, trace, or MODULE=LEVEL \
-             as in talkspurt_client::net=debug"
-        )
-    };
-    for part in text.split(',').map(str::trim) {
-        let is_word = !part.contains(['=', ':', '[']) && !part.starts_with("talkspurt");
-        if !part.is_empty() && is_word && part.parse::<LevelFilter>().is_err() {
-            return Err(wrong(part));
-        }
-    }
-    EnvFilter::try_new(text).map_err(|_| wrong(text))
-}
-
-/// The filter of the variable `RUST_LOG`; `default` if it is not set or empty.
-///
-/// # Errors
-/// What is wrong with it, as [`Problem::Usage`].
-pub fn filter_from_env(default: &str) -> Result<EnvFilter, Problem> {
-    let text = env::var_os(VARIABLE).filter(|text| !text.is_empty());
-    let Some(text) = text else {
-        return filter(default).map_err(Problem::Usage);
-    };
-    let problem = |what: &str| Problem::Usage(format!("{VARIABLE}: {what}"));
-    let text = text.to_str().ok_or_else(|| problem("it is not UTF-8"))?;
-    filter(text).map_err(|what| problem(&what))
 }
 
 /// Starts logging to stderr. Call it once in a program, and keep what it returns until the end.
@@ -189,23 +148,5 @@ mod tests {
         let line = [b'x'; 1_000];
         (0..10_000).for_each(|_| writer.write_all(&line).unwrap());
         drop(log);
-    }
-
-    #[test]
-    fn a_mistyped_level_is_reported() {
-        for text in ["inof", "info,verbos", "talkspurt_client=loud", "a=b=c"] {
-            let error = filter(text).unwrap_err();
-            assert!(error.contains("log level"), "{text}: {error}");
-        }
-        for text in [
-            "",
-            "warn",
-            "INFO",
-            "off",
-            "talkspurt_core",
-            "hyper=debug,warn",
-        ] {
-            assert!(filter(text).is_ok(), "{text}");
-        }
     }
 }
