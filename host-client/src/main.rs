@@ -1,5 +1,8 @@
 //! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome into an exit code.
 
+// These macros panic when the stream cannot be written; `console` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _},

@@ -75,17 +75,14 @@ impl From<OutputError> for Problem {
 
 /// Returns the exit code for the way a program ended, after saying on stderr in one line what went wrong.
 pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
-    match outcome {
-        Ok(()) | Err(Problem::ReaderGone) => ExitCode::SUCCESS,
-        Err(Problem::Usage(text)) => {
-            report(&format!("{program}: {text}"));
-            ExitCode::from(EXIT_USAGE)
-        }
-        Err(Problem::Failed(text)) => {
-            report(&format!("{program}: {text}"));
-            ExitCode::FAILURE
-        }
-    }
+    let (text, code) = match outcome {
+        Ok(()) | Err(Problem::ReaderGone) => return ExitCode::SUCCESS,
+        Err(Problem::Usage(text)) => (text, ExitCode::from(EXIT_USAGE)),
+        Err(Problem::Failed(text)) => (text, ExitCode::FAILURE),
+    };
+    // Libraries put the system's own errors into texts of theirs.
+    report(&format!("{program}: {}", words::without_numbers(text)));
+    code
 }
 
 /// Writes text to stdout, and waits until it is written.

@@ -5,6 +5,9 @@
 //! - [`words`]: errors of the system in words for people, and texts from elsewhere without what does not show.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 
+// These macros panic when the stream cannot be written; `console` of the host kit does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod console;
 pub mod environment;
 #[cfg(feature = "wav")]

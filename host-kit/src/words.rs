@@ -12,13 +12,7 @@ use std::{error::Error, io};
 /// ```
 #[must_use]
 pub fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    while let Some(start) = text.find(" (os error ") {
-        let Some(length) = text[start..].find(')') else {
-            break;
-        };
-        text.replace_range(start..=start + length, "");
-    }
+    let text = without_numbers(error.to_string());
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
         // "Permission denied", but not "I/O" or "WAV".
@@ -27,6 +21,17 @@ pub fn describe(error: &dyn Error) -> String {
         }
         _ => text,
     }
+}
+
+/// A text without the `(os error N)` that the standard library puts behind what the system says.
+pub(crate) fn without_numbers(mut text: String) -> String {
+    while let Some(start) = text.find(" (os error ") {
+        let Some(length) = text[start..].find(')') else {
+            break;
+        };
+        text.replace_range(start..=start + length, "");
+    }
+    text
 }
 
 /// Why no connection to a host came about, and what to look at. For the first contact, when a person has just typed the name.
@@ -78,13 +83,14 @@ pub fn clean(text: &str) -> String {
 }
 
 /// Whether a character shows nothing by itself. Control characters, line and paragraph separators, Unicode's
-/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear annotation, and the blank Braille cell.
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear annotation, and the blank Braille cell;
+/// but not the joiners U+200C and U+200D, which some scripts need, and which docs/PROTOCOL.md allows in names.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')

@@ -10,13 +10,14 @@ pub(super) const GREETING_BYTES_MAX: usize = 64;
 
 /// Says what a server is that began with these bytes, if they tell. May ask it over HTTP, for a second at most.
 pub(super) fn explain(server: &Endpoint, greeting: &[u8]) -> Option<String> {
-    let kind = recognise(greeting)?;
-    if kind == HTTP && rooms::answers(server) {
+    let kind = recognise(greeting);
+    let may_be_http = greeting.is_empty() || kind == Some(HTTP);
+    if may_be_http && rooms::answers(server) {
         return Some(format!(
             "that is its HTTP port; voice is on {VOICE_PORT}, unless it was started with another --listen"
         ));
     }
-    Some(format!("{kind} answers there"))
+    kind.map(|kind| format!("{kind} answers there"))
 }
 
 const HTTP: &str = "an HTTP server";

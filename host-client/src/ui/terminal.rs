@@ -54,6 +54,12 @@ impl LiveTerminal {
     /// to report when keys are released and when it loses the focus; terminals that cannot do that ignore it.
     pub(super) fn take(all_of_keys: bool) -> io::Result<Self> {
         let terminal = ratatui::try_init()?;
+        Self::with(terminal, all_of_keys).inspect_err(|_| {
+            let _ = ratatui::try_restore();
+        })
+    }
+
+    fn with(terminal: DefaultTerminal, all_of_keys: bool) -> io::Result<Self> {
         if all_of_keys {
             // Only as escape codes do keys that type something report their release.
             let flags = KeyboardEnhancementFlags::REPORT_EVENT_TYPES
