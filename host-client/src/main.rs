@@ -33,8 +33,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, epoch: Instant) -> Result<(), Problem> {
-    let filter =
-        console::filter(&cli.log).map_err(|problem| Problem::Usage(format!("--log: {problem}")))?;
+    let filter = environment::filter(&cli.log).map_err(|problem| {
+        let advice = "try info, or talkspurt_client::net=debug";
+        Problem::Usage(format!("--log: {problem}; {advice}"))
+    })?;
     let _log = console::start_log(filter, LogFormat::Text { module: false });
     obey(cli.command, epoch)
 }

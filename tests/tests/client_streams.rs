@@ -217,6 +217,27 @@ fn nobody_who_reads_stdout_holds_the_end() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn nohup_keeps_a_client_without_a_terminal_in_the_room() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let lis = stage.join("r", "lis", &[], &[])?;
+    let mark = lis.mark();
+    let command = join(&stage, "kept", &["--events", "json"])?;
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", r#"trap "" HUP; exec "$@""#, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let mut client = Process::spawn("kept", &mut shell)?;
+    wait_for(&lis, mark, "participant_joined", "kept")?;
+    client.signal(Signal::HUP)?;
+    thread::sleep(Duration::from_millis(300));
+    ensure!(client.is_running()?);
+    client.terminate()?;
+    finish(&mut client, SOON)?;
+    Ok(())
+}
+
 /// Noise with the loudness of speech: four syllables a second and pauses, its loud parts at an RMS of `rms`.
 fn murmur(ms: u64, rms: f64) -> Vec<i16> {
     let loud = noise(1, samples(ms));

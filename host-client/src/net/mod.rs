@@ -158,17 +158,26 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
     #[cfg(unix)]
     let signalled = async {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
             signal(SignalKind::interrupt()),
             signal(SignalKind::terminate()),
-            signal(SignalKind::hangup()),
         ) else {
             return std::future::pending().await;
+        };
+        // Listening for it would undo what `nohup` did.
+        let hangup = async {
+            match hangup_is_ignored() {
+                true => std::future::pending().await,
+                false => match signal(SignalKind::hangup()) {
+                    Ok(mut hangup) => hangup.recv().await,
+                    Err(_) => std::future::pending().await,
+                },
+            }
         };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = hangup => {}
         }
     };
     #[cfg(not(unix))]
@@ -180,4 +189,14 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
     signalled.await;
     // A session that has ended takes no commands, and needs none.
     let _ = commands.send(Command::Leave).await;
+}
+
+/// Whether we were started with SIGHUP ignored. Linux tells it in a file; elsewhere a hang-up counts.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let signals = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is bit 0.
+    signals.is_some_and(|signals| signals & 1 != 0)
 }

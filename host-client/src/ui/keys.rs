@@ -86,7 +86,8 @@ impl TalkKey {
         match kind {
             KeyEventKind::Press => {
                 let before = self.pressed_at.replace(at);
-                let is_repeated = before.is_some_and(|before| at - before < REPEATED_WITHIN);
+                let is_repeated = !self.releases_are_told
+                    && before.is_some_and(|before| at - before < REPEATED_WITHIN);
                 if !self.is_down && !is_repeated {
                     self.is_down = true;
                     Some(Command::Talk(true))
