@@ -7,13 +7,7 @@ use std::env::VarError;
 use std::ffi::OsString;
 
 use clap::{Arg, Command, Error, Parser};
-use tracing_subscriber::EnvFilter;
-
-/// Words that other programs take for a level. As the name of a module they would silence the whole log without a word.
-const NOT_LEVELS: [&str; 12] = [
-    "warning", "verbose", "err", "critical", "crit", "fatal", "notice", "quiet", "silent", "none",
-    "all", "log",
-];
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Parses the command line; a variable that is empty counts as one that is not set. Ends the program as clap does: exit code 2
 /// after a wrong flag, 0 after `--help`.
@@ -76,7 +70,7 @@ fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {
             "it is not UTF-8".to_owned(),
         )),
         Ok(text) if text.trim().is_empty() => None,
-        Ok(text) => match checked(&text) {
+        Ok(text) => match filter(&text) {
             Ok(filter) => {
                 return LogFilter {
                     filter,
@@ -97,13 +91,19 @@ fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {
     }
 }
 
-fn checked(text: &str) -> Result<EnvFilter, String> {
-    if let Some(word) = text
-        .split(',')
-        .map(str::trim)
-        .find(|word| NOT_LEVELS.contains(&&*word.to_lowercase()))
-    {
-        return Err(format!("{word:?} is not a level"));
+/// A filter from text such as `info` or `talkspurt_client::net=debug`.
+///
+/// A lone word that is neither a level nor one of this project's modules is refused: `inof` would be taken for the name of a
+/// module, and all others would be silent.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    for word in text.split(',').map(str::trim) {
+        let is_lone = !word.contains(['=', ':', '[']) && !word.starts_with("talkspurt");
+        if is_lone && !word.is_empty() && word.parse::<LevelFilter>().is_err() {
+            return Err(format!("{word:?} is not a level"));
+        }
     }
     EnvFilter::try_new(text).map_err(|error| error.to_string())
 }
@@ -147,7 +147,13 @@ mod tests {
         ] {
             assert_eq!(complaint(fine), None, "{fine:?}");
         }
-        for wrong in ["talkspurt_server=verbos", "info,warning", "=", "a=b=c"] {
+        for wrong in [
+            "talkspurt_server=verbos",
+            "info,warning",
+            "inof",
+            "=",
+            "a=b=c",
+        ] {
             let text = complaint(wrong).unwrap_or_else(|| panic!("{wrong:?}"));
             assert!(
                 text.contains("\"info\" is used") && !text.contains('\n'),

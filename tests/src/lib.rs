@@ -14,6 +14,7 @@
 //! | [`exact`] | which stretches were heard bit for bit, or as the mean of two |
 //! | [`noise`] | sound that is nowhere like itself |
 //! | [`stage`] | a server of one's own, clients with WAV files, its pages |
+//! | [`terminal`] | a terminal without a window, and the day it is closed |
 //! | [`noisy_line`] | a serial line that damages bytes, or loses them |
 //! | [`firmware`] | the node's image on a board that QEMU emulates |
 //! | [`seeds`] | seeds of randomised tests, printed by a failure |
@@ -34,5 +35,6 @@ pub mod programs;
 pub mod seeds;
 pub mod speech;
 pub mod stage;
+pub mod terminal;
 pub mod virtual_audio;
 pub mod wav;
