@@ -1,1 +1,94 @@
 //! Sound files in, at a session's rate, and recordings out.
+//!
+//! [`WavReader`] turns a file of any rate, channel count and sample format into a session's samples: WAV as recorders, pipes
+//! and crashes leave it, FLAC, and Ogg Vorbis. [`BackgroundReader`] does so in a thread of its own, so that an input that
+//! stalls stalls nobody else. [`Recorder`] writes what is heard, in a thread of its own for the same reason.
+//! [`same_file`] tells whether a recording would overwrite its own input.
+
+mod background;
+mod decode;
+mod reader;
+mod recorder;
+mod resample;
+mod riff;
+mod same;
+mod writer;
+
+pub use background::{BackgroundReader, FrameRead};
+pub use reader::WavReader;
+pub use recorder::{Recorder, RecordingNotice};
+pub use same::same_file;
+pub use writer::{DATA_BYTES_MAX, WavWriter};
+
+use crate::channels::CHANNELS_MAX;
+use std::{io, path::PathBuf};
+
+/// The rates that make sense as sound; others are refused.
+const RATE_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
+
+/// Why a sound file cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum WavError {
+    /// The file is not there, or not readable.
+    #[error("cannot read {}: {}", path.display(), without_code(source))]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is not a sound file, or one of a kind that is not played.
+    #[error("cannot play {}: {problem}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is odd about it, and what to do.
+        problem: String,
+    },
+}
+
+/// A [`WavError`] before it has a path.
+#[derive(Debug)]
+enum Fault {
+    Io(io::Error),
+    Format(String),
+}
+
+impl Fault {
+    fn format(problem: impl Into<String>) -> Self {
+        Self::Format(problem.into())
+    }
+
+    fn compressed(kind: &str, container: &str) -> Self {
+        Self::Format(format!(
+            "this is {kind} in a {container} file; convert it to 16-bit PCM, FLAC or Ogg Vorbis"
+        ))
+    }
+
+    fn at(self, path: PathBuf) -> WavError {
+        match self {
+            Self::Io(source) => WavError::Open { path, source },
+            Self::Format(problem) => WavError::Format { path, problem },
+        }
+    }
+}
+
+/// Refuses what can only be a damaged header, before anything is allocated by it.
+fn check_format(channels: u16, rate_hz: u32) -> Result<(), Fault> {
+    if (1..=CHANNELS_MAX).contains(&channels) && RATE_HZ.contains(&rate_hz) {
+        Ok(())
+    } else {
+        Err(Fault::format(format!(
+            "its header says {channels} channels at {rate_hz} Hz, which is no sound"
+        )))
+    }
+}
+
+/// What the system says, without the number that only programmers read.
+fn without_code(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,188 @@
+//! What is heard, written by a thread of its own.
+//!
+//! A disk can be full, slow, or hang. None of that may hold up a call: [`Recorder::write`] only hands the samples over, and
+//! what becomes of them comes back as [`RecordingNotice`]s.
+
+use super::without_code;
+use crate::sample::ROOM_RATE_HZ;
+use rtrb::{Producer, RingBuffer};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+        mpsc::{self, Receiver},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+use writing::{Phase, Writing};
+
+mod writing;
+
+/// So much sound waits for a disk that hangs; what comes then is lost, and its time is filled with silence.
+const WAITING_SAMPLES: usize = 30 * ROOM_RATE_HZ as usize;
+/// The thread is woken for so much sound. A killed process loses that and no more.
+const BATCH_SAMPLES: usize = ROOM_RATE_HZ as usize / 2;
+/// A file that has not been opened by now is on a dead mount, or a pipe that nobody reads.
+const OPEN_PATIENCE: Duration = Duration::from_secs(2);
+/// A disk that has not taken the end by now is not waited for any longer.
+const FINISH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordingNotice {
+    /// The file is as long as a WAV file can be; the recording goes on in this one.
+    Continued {
+        /// The next file.
+        path: PathBuf,
+    },
+    /// Nothing more is recorded.
+    Stopped {
+        /// The last file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The disk was too slow: so much sound is replaced by silence.
+    Lost {
+        /// Milliseconds.
+        ms: u64,
+    },
+}
+
+/// A recording: one file, or several where one is too small.
+pub struct Recorder {
+    ring: Producer<i16>,
+    thread: Thread,
+    phase: Arc<AtomicU8>,
+    notices: Receiver<RecordingNotice>,
+    done: Receiver<()>,
+    /// Samples that found no place: their time is made up for by silence.
+    missing: u64,
+    /// Of the gap that is being made up for.
+    gap: u64,
+    lost: Option<RecordingNotice>,
+    /// Handed over since the thread was last woken.
+    unannounced: usize,
+}
+
+impl Recorder {
+    /// Opens the file, or says in a line why it cannot be written. What is in it stays until [`begin`](Self::begin); a new
+    /// file is removed again if that never comes.
+    ///
+    /// A file takes `limit_bytes` of samples, [`DATA_BYTES_MAX`](super::DATA_BYTES_MAX) at most.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, with its name.
+    pub fn open(path: &Path, limit_bytes: u32) -> Result<Self, String> {
+        let (ring, samples) = RingBuffer::new(WAITING_SAMPLES);
+        let (notify, notices) = mpsc::channel();
+        let (opened, opening) = mpsc::channel();
+        let (finished, done) = mpsc::channel();
+        let phase = Arc::new(AtomicU8::new(Phase::WAIT));
+        let writing = Writing::new(path, limit_bytes, samples, phase.clone(), notify);
+        let failed = |problem: &str| format!("cannot write {}: {problem}", path.display());
+        let thread = thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || writing.run(&opened, &finished))
+            .map_err(|error| failed(&without_code(&error)))?;
+        match opening.recv_timeout(OPEN_PATIENCE) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(failed(&without_code(&error))),
+            Err(_) => {
+                return Err(failed(
+                    "it does not open; is it a pipe that nobody reads, or on a disk that hangs?",
+                ));
+            }
+        }
+        Ok(Self {
+            ring,
+            thread: thread.thread().clone(),
+            phase,
+            notices,
+            done,
+            missing: 0,
+            gap: 0,
+            lost: None,
+            unannounced: 0,
+        })
+    }
+
+    /// Replaces what is in the file: from here on it is a recording.
+    pub fn begin(&mut self) {
+        self.tell(Phase::RECORD);
+    }
+
+    /// Hands samples over. Never waits.
+    pub fn write(&mut self, samples: &[i16]) {
+        if self.ring.is_abandoned() {
+            // It has stopped, and has said so.
+            return;
+        }
+        self.fill_gap();
+        if self.missing > 0 || self.ring.push_entire_slice(samples).is_err() {
+            self.missing += samples.len() as u64;
+            self.gap += samples.len() as u64;
+        }
+        self.unannounced += samples.len();
+        if self.unannounced >= BATCH_SAMPLES {
+            self.unannounced = 0;
+            self.thread.unpark();
+        }
+    }
+
+    /// What has happened since the last call.
+    pub fn next_notice(&mut self) -> Option<RecordingNotice> {
+        self.lost.take().or_else(|| self.notices.try_recv().ok())
+    }
+
+    /// Completes the file. Waits for a slow disk, but not for one that hangs.
+    ///
+    /// # Errors
+    /// When the disk does not take the end of the recording. Not when it stopped before: a notice tells that.
+    pub fn finish(&mut self) -> Result<(), String> {
+        if self.phase.load(Ordering::Acquire) == Phase::WAIT {
+            return Ok(());
+        }
+        self.fill_gap();
+        self.tell(Phase::FINISH);
+        match self.done.recv_timeout(FINISH_PATIENCE) {
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                Err("the disk does not take the end of the recording".to_owned())
+            }
+        }
+    }
+
+    fn tell(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Release);
+        self.thread.unpark();
+    }
+
+    /// Makes up for the samples that found no place.
+    fn fill_gap(&mut self) {
+        while self.missing > 0 && self.ring.push(0).is_ok() {
+            self.missing -= 1;
+        }
+        if self.missing == 0 && self.gap > 0 {
+            let ms = self.gap * 1_000 / u64::from(ROOM_RATE_HZ);
+            self.gap = 0;
+            self.lost = Some(RecordingNotice::Lost { ms });
+        }
+    }
+}
+
+impl Drop for Recorder {
+    /// A recording that never began leaves nothing behind.
+    fn drop(&mut self) {
+        if self.phase.load(Ordering::Acquire) == Phase::WAIT {
+            self.tell(Phase::CANCEL);
+            // The thread is gone, or hangs with its disk; neither needs more from here.
+            let _ = self.done.recv_timeout(OPEN_PATIENCE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

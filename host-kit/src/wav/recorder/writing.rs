@@ -1,0 +1,159 @@
+//! The thread that writes a recording.
+
+use super::{super::WavWriter, RecordingNotice, without_code};
+use rtrb::Consumer;
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+        mpsc::Sender,
+    },
+    thread,
+    time::Duration,
+};
+
+/// The disk gets so much at a time.
+const PIECE_SAMPLES: usize = 4_096;
+/// The thread looks at least so often whether there is something to do.
+const IDLE: Duration = Duration::from_millis(500);
+/// Names that are tried for the next file.
+const NAMES_MAX: u32 = 100_000;
+
+/// How far a recording is, told to its thread.
+pub(super) struct Phase;
+
+impl Phase {
+    pub(super) const WAIT: u8 = 0;
+    pub(super) const RECORD: u8 = 1;
+    pub(super) const FINISH: u8 = 2;
+    /// It never began.
+    pub(super) const CANCEL: u8 = 3;
+}
+
+/// What the thread owns.
+pub(super) struct Writing {
+    /// Of the first file.
+    first: PathBuf,
+    /// Of the file being written.
+    path: PathBuf,
+    number: u32,
+    samples: Consumer<i16>,
+    limit_bytes: u32,
+    phase: Arc<AtomicU8>,
+    notify: Sender<RecordingNotice>,
+}
+
+impl Writing {
+    pub(super) fn new(
+        path: &Path,
+        limit_bytes: u32,
+        samples: Consumer<i16>,
+        phase: Arc<AtomicU8>,
+        notify: Sender<RecordingNotice>,
+    ) -> Self {
+        Self {
+            first: path.to_owned(),
+            path: path.to_owned(),
+            number: 1,
+            samples,
+            limit_bytes,
+            phase,
+            notify,
+        }
+    }
+
+    /// Opens the file, says so to `opened`, writes until the end, and says so to `finished`.
+    pub(super) fn run(mut self, opened: &Sender<io::Result<()>>, finished: &Sender<()>) {
+        let (file, is_new) = match WavWriter::open(&self.path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Who does not wait any more needs no answer.
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        let is_awaited = opened.send(Ok(())).is_ok();
+        while is_awaited && self.phase() == Phase::WAIT {
+            thread::park_timeout(IDLE);
+        }
+        if is_awaited && self.phase() != Phase::CANCEL {
+            if let Err(error) = self.record(file) {
+                let _ = self.notify.send(RecordingNotice::Stopped {
+                    path: self.path.clone(),
+                    problem: without_code(&error),
+                });
+            }
+        } else if is_new {
+            // An empty file that is left behind does no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+        let _ = finished.send(());
+    }
+
+    fn phase(&self) -> u8 {
+        let is_alone = self.samples.is_abandoned();
+        match self.phase.load(Ordering::Acquire) {
+            Phase::WAIT if is_alone => Phase::CANCEL,
+            Phase::RECORD if is_alone => Phase::FINISH,
+            phase => phase,
+        }
+    }
+
+    fn record(&mut self, file: File) -> io::Result<()> {
+        let mut writer = WavWriter::new(file, self.limit_bytes)?;
+        let mut piece = [0; PIECE_SAMPLES];
+        loop {
+            // Asked first: all that was handed over before is written below.
+            let is_over = self.phase() == Phase::FINISH;
+            loop {
+                let (fresh, _) = self.samples.pop_partial_slice(&mut piece);
+                if fresh.is_empty() {
+                    break;
+                }
+                if !writer.has_room_for(fresh.len()) {
+                    writer.flush()?;
+                    writer = self.next_file()?;
+                }
+                writer.write(fresh)?;
+            }
+            writer.flush()?;
+            if is_over {
+                return Ok(());
+            }
+            thread::park_timeout(IDLE);
+        }
+    }
+
+    /// `heard.wav` is continued in `heard-2.wav`; a file that exists is never touched.
+    fn next_file(&mut self) -> io::Result<WavWriter> {
+        loop {
+            self.number += 1;
+            let path = numbered(&self.first, self.number);
+            match WavWriter::open_new(&path) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && self.number < NAMES_MAX => {}
+                Err(error) => return Err(error),
+                Ok(file) => {
+                    self.path = path.clone();
+                    let writer = WavWriter::new(file, self.limit_bytes)?;
+                    let _ = self.notify.send(RecordingNotice::Continued { path });
+                    return Ok(writer);
+                }
+            }
+        }
+    }
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path.file_stem().unwrap_or_default());
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}

@@ -1,0 +1,329 @@
+//! Finds the sound in a RIFF WAVE stream, in whatever state its header is.
+//!
+//! Recorders that are killed, pipes and cut files leave sizes that are zero, huge or wrong. The samples are there all the
+//! same, so sizes are believed only where they can be true. The input need not be seekable.
+
+use super::Fault;
+use std::io::Read;
+
+/// Chunks that may stand before the samples. Real files have a handful.
+const CHUNKS_MAX: u32 = 1_000;
+/// Bytes of them: a cover picture or a broadcaster's metadata fits many times over.
+const HEADER_BYTES_MAX: u64 = 64 << 20;
+/// A `fmt ` chunk has 16, 18 or 40 bytes.
+const FORMAT_BYTES_MAX: u64 = 1_024;
+/// What recorders into a pipe write for "unknown" starts here: 0x7FFFF000 (sox), 0x80000000 (arecord), 0xFFFFFFFF (ffmpeg).
+const UNKNOWN_FROM: u64 = 0x7FFF_0000;
+/// Rest of the GUID whose first two bytes are a format tag (KSDATAFORMAT_SUBTYPE).
+const SUBTYPE_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
+
+/// How a sample stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Unsigned8,
+    Signed16,
+    Signed24,
+    Signed32,
+    Float32,
+    Float64,
+    ALaw,
+    MuLaw,
+}
+
+impl Coding {
+    const fn sample_bytes(self) -> usize {
+        match self {
+            Self::Unsigned8 | Self::ALaw | Self::MuLaw => 1,
+            Self::Signed16 => 2,
+            Self::Signed24 => 3,
+            Self::Signed32 | Self::Float32 => 4,
+            Self::Float64 => 8,
+        }
+    }
+}
+
+/// What the `fmt ` chunk says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) coding: Coding,
+    pub(super) channels: u16,
+    pub(super) rate_hz: u32,
+}
+
+impl Format {
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.coding.sample_bytes() * usize::from(self.channels)
+    }
+}
+
+/// The samples of a RIFF WAVE stream, as bytes.
+pub(super) struct RiffReader<R> {
+    input: R,
+    format: Format,
+    /// Bytes of the sound still to come; `None`: to the end of the stream.
+    left: Option<u64>,
+    /// The beginning of a sample frame whose rest has not been read.
+    ahead: Vec<u8>,
+    warning: Option<String>,
+}
+
+/// The header while it is read.
+struct Header<R> {
+    input: R,
+    /// Bytes read so far, from the file's first one.
+    position: u64,
+}
+
+impl<R: Read> RiffReader<R> {
+    /// Reads the header up to the first sample. `input` stands behind the first twelve bytes, which are `start`; `file_bytes`
+    /// is the length of the file, where it has one.
+    pub(super) fn new(input: R, start: [u8; 12], file_bytes: Option<u64>) -> Result<Self, Fault> {
+        let mut header = Header {
+            input,
+            position: 12,
+        };
+        let riff_bytes = u64::from(u32_at(&start, 4));
+        let (mut format, mut long_data_bytes) = (None, None);
+        for _ in 0..CHUNKS_MAX {
+            let Some((id, bytes)) = header.chunk()? else {
+                return Err(Fault::format(
+                    "it ends before any sound: it has no data chunk",
+                ));
+            };
+            match &id {
+                b"fmt " => format = Some(parse_format(&header.body(bytes, FORMAT_BYTES_MAX)?)?),
+                b"ds64" => {
+                    let body = header.body(bytes, FORMAT_BYTES_MAX)?;
+                    let bytes = body.get(8..16).and_then(|bytes| bytes.try_into().ok());
+                    long_data_bytes = bytes.map(u64::from_le_bytes);
+                }
+                b"data" => {
+                    let format = format.ok_or_else(|| {
+                        Fault::format("its data chunk stands before the fmt chunk")
+                    })?;
+                    let stated = match long_data_bytes {
+                        Some(long) if bytes == u64::from(u32::MAX) => long,
+                        _ => bytes,
+                    };
+                    let left = believed(stated, riff_bytes, header.position, file_bytes);
+                    return Ok(Self {
+                        input: header.input,
+                        format,
+                        left,
+                        ahead: Vec::new(),
+                        warning: None,
+                    });
+                }
+                _ => header.skip(bytes)?,
+            }
+        }
+        Err(Fault::format(
+            "it has a thousand chunks and none of them is sound",
+        ))
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What was odd about the file, once.
+    pub(super) fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
+    }
+
+    /// Replaces `block` by the next whole sample frames, `frames` at most; none at the end of the sound.
+    pub(super) fn read_block(&mut self, frames: usize, block: &mut Vec<u8>) -> Result<(), Fault> {
+        let frame_bytes = self.format.frame_bytes();
+        block.clear();
+        block.append(&mut self.ahead);
+        let wanted = frames * frame_bytes;
+        while block.len() < wanted {
+            let missing = wanted - block.len();
+            let count = self
+                .left
+                .map_or(missing, |left| left.min(missing as u64) as usize);
+            if count == 0 && !self.goes_on(block)? {
+                break;
+            }
+            let read = self.fill(count, block)?;
+            if let Some(left) = &mut self.left {
+                *left -= read as u64;
+            }
+            if read < count {
+                self.end_early();
+                break;
+            }
+        }
+        // An odd byte at the end is no sample, and never becomes one.
+        self.ahead = block.split_off(block.len() / frame_bytes * frame_bytes);
+        Ok(())
+    }
+
+    fn fill(&mut self, count: usize, block: &mut Vec<u8>) -> Result<usize, Fault> {
+        (&mut self.input)
+            .take(count as u64)
+            .read_to_end(block)
+            .map_err(Fault::Io)
+    }
+
+    fn end_early(&mut self) {
+        if let Some(left) = self.left.replace(0).filter(|left| *left > 0) {
+            self.warning = Some(format!(
+                "it was cut: {left} bytes of sound are missing at its end"
+            ));
+        }
+    }
+
+    /// At the stated end of the sound: what follows is another chunk, the end of the file, or sound that a stale header does
+    /// not know of.
+    fn goes_on(&mut self, block: &mut Vec<u8>) -> Result<bool, Fault> {
+        let start = block.len();
+        // The pad byte of an odd size, and the next chunk's id and size.
+        self.fill(9, block)?;
+        let after = &block[start..];
+        let is_chunk = |bytes: &[u8]| {
+            bytes.len() < 8 || bytes[..4].iter().all(|byte| matches!(byte, b' '..=b'~'))
+        };
+        if is_chunk(after) || is_chunk(&after[1..]) {
+            block.truncate(start);
+            return Ok(false);
+        }
+        self.left = None;
+        self.warning = Some("its header is out of date: it is longer than that says".to_owned());
+        Ok(true)
+    }
+}
+
+impl<R: Read> Header<R> {
+    /// The next chunk's id and size; `None` at the end of the stream.
+    fn chunk(&mut self) -> Result<Option<([u8; 4], u64)>, Fault> {
+        let mut bytes = [0; 8];
+        let mut count = 0;
+        while count < bytes.len() {
+            match self.input.read(&mut bytes[count..]) {
+                Ok(0) => return Ok(None),
+                Ok(read) => count += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Io(error)),
+            }
+        }
+        self.position += 8;
+        let id = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        Ok(Some((id, u64::from(u32_at(&bytes, 4)))))
+    }
+
+    /// A chunk's content, of which `most` bytes are kept. A cut one is shorter.
+    fn body(&mut self, bytes: u64, most: u64) -> Result<Vec<u8>, Fault> {
+        let mut body = Vec::new();
+        let kept = bytes.min(most);
+        let read = (&mut self.input)
+            .take(kept)
+            .read_to_end(&mut body)
+            .map_err(Fault::Io)?;
+        self.position += read as u64;
+        self.skip_exactly(bytes - kept + bytes % 2)?;
+        Ok(body)
+    }
+
+    fn skip(&mut self, bytes: u64) -> Result<(), Fault> {
+        self.skip_exactly(bytes + bytes % 2)
+    }
+
+    fn skip_exactly(&mut self, bytes: u64) -> Result<(), Fault> {
+        if self.position.saturating_add(bytes) > HEADER_BYTES_MAX {
+            return Err(Fault::format("there is no sound within its first 64 MiB"));
+        }
+        let skipped = std::io::copy(&mut (&mut self.input).take(bytes), &mut std::io::sink())
+            .map_err(Fault::Io)?;
+        self.position += skipped;
+        Ok(())
+    }
+}
+
+/// How many bytes of sound a stated size stands for; `None`: all that follow.
+fn believed(stated: u64, riff_bytes: u64, position: u64, file_bytes: Option<u64>) -> Option<u64> {
+    let end = position.saturating_add(stated);
+    match stated {
+        // An empty recording says so twice.
+        0 if file_bytes.is_some_and(|bytes| bytes == riff_bytes + 8) => Some(0),
+        0 => None,
+        UNKNOWN_FROM.. if file_bytes.is_none_or(|bytes| end > bytes) => None,
+        _ => Some(stated),
+    }
+}
+
+fn parse_format(chunk: &[u8]) -> Result<Format, Fault> {
+    if chunk.len() < 16 {
+        return Err(Fault::format("its fmt chunk is cut"));
+    }
+    let (mut tag, channels, rate_hz) = (u16_at(chunk, 0), u16_at(chunk, 2), u32_at(chunk, 4));
+    let (block_bytes, bits) = (usize::from(u16_at(chunk, 12)), u16_at(chunk, 14));
+    super::check_format(channels, rate_hz)?;
+    if tag == 0xFFFE && chunk.len() >= 40 {
+        if chunk[26..40] != SUBTYPE_TAIL {
+            return Err(Fault::format(
+                "its samples are of a kind that is unknown here",
+            ));
+        }
+        tag = u16_at(chunk, 24);
+    }
+    // The container's size counts: 20 bits stand in the upper part of 24. `bits` is right where the block size is not.
+    let per_channel = block_bytes / usize::from(channels);
+    let enough = per_channel * 8 >= usize::from(bits);
+    let bytes = if block_bytes == per_channel * usize::from(channels) && per_channel > 0 && enough {
+        per_channel
+    } else {
+        usize::from(bits).div_ceil(8)
+    };
+    let coding = match (tag, bytes) {
+        (1, 1) => Coding::Unsigned8,
+        (1, 2) => Coding::Signed16,
+        (1, 3) => Coding::Signed24,
+        (1, 4) => Coding::Signed32,
+        (3, 4) => Coding::Float32,
+        (3, 8) => Coding::Float64,
+        (6, 1) => Coding::ALaw,
+        (7, 1) => Coding::MuLaw,
+        (1 | 3 | 6 | 7, _) => {
+            return Err(Fault::format(format!(
+                "it has samples of {bits} bits; convert it to 16-bit PCM"
+            )));
+        }
+        _ => return Err(Fault::compressed(&compression(tag), "WAV")),
+    };
+    Ok(Format {
+        coding,
+        channels,
+        rate_hz,
+    })
+}
+
+/// The name of a kind of compression, by its tag in RFC 2361 and the registries that came after.
+fn compression(tag: u16) -> String {
+    let name = match tag {
+        0x0002 => "Microsoft ADPCM",
+        0x0011 => "IMA ADPCM",
+        0x0031 => "GSM 6.10",
+        0x0040 | 0x0045 | 0x0064 => "G.726 ADPCM",
+        0x0050 => "MPEG audio",
+        0x0055 => "MP3",
+        0x0065 | 0x028F => "G.722",
+        0x00FF | 0x1600 | 0x1601 | 0x1602 | 0x1610 => "AAC",
+        0x0160..=0x0163 => "Windows Media Audio",
+        0x2000 => "AC-3",
+        0x2001 => "DTS",
+        0x566F | 0x674F..=0x6771 => "Vorbis",
+        0x704F => "Opus",
+        0xF1AC => "FLAC",
+        tag => return format!("a compression of type 0x{tag:04x}"),
+    };
+    name.to_owned()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
