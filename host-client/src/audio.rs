@@ -5,9 +5,9 @@
 //! All frames are 16-bit mono at [`ROOM_RATE_HZ`]; their length is the session's frame duration.
 
 use std::io;
+use talkspurt_host_kit::wav::RecordingNotice;
 
-/// Samples per second in a room: 16 kHz, wide-band speech.
-pub const ROOM_RATE_HZ: u32 = 16_000;
+pub use talkspurt_host_kit::sample::{ROOM_RATE_HZ, to_f32, to_i16};
 
 /// What a [`Source`] had for this tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,11 @@ pub trait Source: Send {
 
     /// Called when frames were not read for a while (the session was away): what piled up is old and may be dropped.
     fn skip_stale(&mut self) {}
+
+    /// Why there is nothing more to come, if that is not the end of a file.
+    fn take_problem(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// The speaker's side: a device, a file, or nothing.
@@ -37,6 +42,11 @@ pub trait Sink: Send {
     /// How long the samples written now wait before they are heard, in milliseconds.
     fn delay_ms(&self) -> u32 {
         0
+    }
+
+    /// What has become of a recording since the last call.
+    fn next_notice(&mut self) -> Option<RecordingNotice> {
+        None
     }
 
     /// Nothing more will come: completes what is on its way.
@@ -63,38 +73,5 @@ pub struct NoSink;
 impl Sink for NoSink {
     fn write(&mut self, _frame: &[i16]) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A 16-bit sample as a float in -1.0..1.0.
-#[must_use]
-pub fn to_f32(sample: i16) -> f32 {
-    f32::from(sample) / 32_768.0
-}
-
-/// A float as a 16-bit sample: rounded, and clipped at full scale. NaN is silence.
-#[must_use]
-pub fn to_i16(sample: f32) -> i16 {
-    // `as` saturates, and turns NaN into 0.
-    (sample * 32_768.0).round() as i16
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_sample_survives_the_way_through_float() {
-        for sample in i16::MIN..=i16::MAX {
-            assert_eq!(to_i16(to_f32(sample)), sample);
-        }
-    }
-
-    #[test]
-    fn floats_out_of_range_clip() {
-        assert_eq!(
-            (to_i16(1.0), to_i16(-7.0), to_i16(f32::NAN)),
-            (i16::MAX, i16::MIN, 0)
-        );
     }
 }

@@ -124,7 +124,26 @@ pub enum EventKind {
         try_gate_open_dbfs: f64,
     },
     /// The input file has come to its end.
-    InputEnded,
+    InputEnded {
+        /// Why, if that was not the end of the file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+    /// What became of the recording. The session goes on in any case.
+    Recording {
+        /// `stopped`, `continued` in another file, or `lost` for a disk that was too slow for a while.
+        state: &'static str,
+        /// The file that it is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        /// Why.
+        text: String,
+    },
+    /// The program cannot do what it was asked to. Nothing follows.
+    Failed {
+        /// Why, and what to do.
+        text: String,
+    },
     /// The server was lost; we shall try again.
     Reconnecting {
         /// How we know.
@@ -161,9 +180,10 @@ impl EventKind {
             | Self::Muted { name, .. } => name.len(),
             Self::Device { device, text, .. } => device.len() + text.len(),
             Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => reason.len(),
-            Self::Deafened { .. } | Self::InputQuiet { .. } | Self::InputEnded | Self::Level(_) => {
-                0
-            }
+            Self::Failed { text } => text.len(),
+            Self::Recording { file, text, .. } => text.len() + file.as_ref().map_or(0, String::len),
+            Self::InputEnded { problem } => problem.as_ref().map_or(0, String::len),
+            Self::Deafened { .. } | Self::InputQuiet { .. } | Self::Level(_) => 0,
         }
     }
 }
@@ -268,7 +288,7 @@ mod tests {
             json!({"event": "muted", "t_ms": 5, "id": 3, "name": "ann", "muted": true})
         );
         assert_eq!(
-            parsed(EventKind::InputEnded),
+            parsed(EventKind::InputEnded { problem: None }),
             json!({"event": "input_ended", "t_ms": 5})
         );
     }

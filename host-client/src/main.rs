@@ -13,13 +13,13 @@ use talkspurt_client::{
     audio::Source,
     calibrate,
     config::{
-        ConfigError, Endpoint, HTTP_PORT, JoinConfig, Threshold,
+        self, ConfigError, Endpoint, HTTP_PORT, JoinConfig, Threshold,
         flags::{CalibrateFlags, Cli, Command},
     },
     device::{self, DeviceChoice, DeviceState, Direction},
     net::Failure,
     rooms, ui,
-    wav::WavSource,
+    wav::WholeFile,
 };
 use talkspurt_host_kit::{
     console::{self, LogFormat, Problem},
@@ -100,17 +100,18 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
         );
         return Err(Problem::Usage(format!("--seconds: {problem}")));
     }
+    let channel = config::input_channel(flags.input_channel.as_deref()).map_err(usage)?;
     let levels = match &flags.input {
         Some(path) => {
-            let mut source =
-                WavSource::open(path).map_err(|error| Problem::Failed(error.to_string()))?;
+            let mut source = WholeFile::open(path, channel)
+                .map_err(|error| Problem::Failed(error.to_string()))?;
             hear(&mut source, flags.seconds, false)
         }
         None => {
             let choice = DeviceChoice::parse(flags.input_device.as_deref());
             device::check(Direction::Input, &choice).map_err(Problem::Failed)?;
             let (mut microphone, _guard) =
-                device::open_microphone(choice, |notice| match notice.state {
+                device::open_microphone(choice, channel, |notice| match notice.state {
                     DeviceState::Opened => {
                         console::report(&format!("listening to {}", notice.text));
                     }

@@ -20,7 +20,7 @@ pub use recorder::{Recorder, RecordingNotice};
 pub use same::same_file;
 pub use writer::{DATA_BYTES_MAX, WavWriter};
 
-use crate::channels::CHANNELS_MAX;
+use crate::{channels::CHANNELS_MAX, words::describe};
 use std::{io, path::PathBuf};
 
 /// The rates that make sense as sound; others are refused.
@@ -30,7 +30,7 @@ const RATE_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 #[derive(Debug, thiserror::Error)]
 pub enum WavError {
     /// The file is not there, or not readable.
-    #[error("cannot read {}: {}", path.display(), without_code(source))]
+    #[error("cannot read {}: {}", path.display(), describe(source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -81,14 +81,5 @@ fn check_format(channels: u16, rate_hz: u32) -> Result<(), Fault> {
         Err(Fault::format(format!(
             "its header says {channels} channels at {rate_hz} Hz, which is no sound"
         )))
-    }
-}
-
-/// What the system says, without the number that only programmers read.
-fn without_code(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
     }
 }

@@ -77,10 +77,10 @@ pub struct JoinFlags {
     #[arg(short, long)]
     pub name: String,
 
-    /// A WAV file instead of the microphone, or `none` to only listen.
+    /// A sound file (WAV, FLAC or Ogg Vorbis) instead of the microphone, or `none` to only listen.
     #[arg(
         long,
-        value_name = "FILE.wav|none",
+        value_name = "FILE|none",
         help_heading = "Sound",
         conflicts_with = "input_device"
     )]
@@ -96,6 +96,10 @@ pub struct JoinFlags {
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
     pub input_device: Option<String>,
+    /// Which channel of several is heard: a number from 1, or `mix` for the mean of all.
+    /// [default: the one that carries the voice]
+    #[arg(long, value_name = "N|mix", help_heading = "Sound")]
+    pub input_channel: Option<String>,
     /// Speaker by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
     pub output_device: Option<String>,
@@ -174,12 +178,16 @@ pub struct JoinFlags {
 /// `talkspurt calibrate`.
 #[derive(Debug, Args)]
 pub struct CalibrateFlags {
-    /// A WAV file of the noise instead of the microphone.
-    #[arg(long, value_name = "FILE.wav", conflicts_with = "input_device")]
+    /// A sound file of the noise instead of the microphone.
+    #[arg(long, value_name = "FILE", conflicts_with = "input_device")]
     pub input: Option<PathBuf>,
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE")]
     pub input_device: Option<String>,
+    /// Which channel of several is heard: a number from 1, or `mix` for the mean of all.
+    /// [default: the one that carries the voice]
+    #[arg(long, value_name = "N|mix")]
+    pub input_channel: Option<String>,
     /// How long to listen.
     #[arg(long, value_name = "SECS", default_value_t = 5.0)]
     pub seconds: f64,

@@ -10,6 +10,7 @@ use talkspurt_core::{
     codec::Codec,
     wire::{ParticipantName, RoomName},
 };
+use talkspurt_host_kit::{channels::InputChannel, wav::same_file};
 
 /// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out a busy scheduler.
 const PLAYOUT_DEVICE_MS: u16 = 40;
@@ -33,6 +34,8 @@ pub struct JoinConfig {
     pub name: ParticipantName,
     /// Where the sound to send comes from.
     pub input: Input,
+    /// Which channel of it is heard.
+    pub input_channel: InputChannel,
     /// Where the mix goes.
     pub output: Output,
     /// The only codec to offer; all when `None`.
@@ -110,7 +113,9 @@ impl TryFrom<JoinFlags> for JoinConfig {
     fn try_from(flags: JoinFlags) -> Result<Self, ConfigError> {
         let gate = gate(&flags)?;
         let playout_delay_ms = playout_delay_ms(&flags)?;
-        Ok(Self {
+        let input_channel = input_channel(flags.input_channel.as_deref())?;
+        let config = Self {
+            input_channel,
             server: Endpoint::parse(&flags.server, VOICE_PORT)?,
             room: RoomName::new(&flags.room)
                 .map_err(|e| ConfigError::new("--room", e.to_string()))?,
@@ -146,8 +151,35 @@ impl TryFrom<JoinFlags> for JoinConfig {
                 (None, true) => EventsFormat::Plain,
                 (None, false) => EventsFormat::Auto,
             },
-        })
+        };
+        config.refuse_to_overwrite_input()?;
+        Ok(config)
     }
+}
+
+impl JoinConfig {
+    /// A recording must not destroy what is being played.
+    fn refuse_to_overwrite_input(&self) -> Result<(), ConfigError> {
+        match (&self.input, &self.output) {
+            (Input::File(input), Output::File(output)) if same_file(input, output) => {
+                let problem = format!(
+                    "{} is the file that --input plays and would be overwritten; give another one",
+                    output.display()
+                );
+                Err(ConfigError::new("--output", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A flag `--input-channel`, checked.
+///
+/// # Errors
+/// When it is not a channel.
+pub fn input_channel(flag: Option<&str>) -> Result<InputChannel, ConfigError> {
+    flag.map_or(Ok(InputChannel::Voice), str::parse)
+        .map_err(|problem| ConfigError::new("--input-channel", problem))
 }
 
 /// The original system's threshold for closing.
@@ -325,6 +357,32 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_does_not_destroy_its_own_input() {
+        let dir = crate::testing::TempDir::new();
+        let (says, alias) = (dir.path("says.wav"), dir.path("alias.wav"));
+        std::fs::write(&says, "precious").unwrap();
+        std::fs::hard_link(&says, &alias).unwrap();
+        let flags = |input: &std::path::Path, output: &std::path::Path| {
+            format!("--input {} --output {}", input.display(), output.display())
+        };
+        for output in [&says, &alias] {
+            let error = join(&flags(&says, output)).unwrap_err();
+            assert_eq!(error.flag, "--output");
+            assert!(error.problem.contains("overwritten"), "{error}");
+        }
+        assert_eq!(std::fs::read(&says).unwrap(), b"precious");
+        assert!(join(&flags(&says, &dir.path("heard.wav"))).is_ok());
+    }
+
+    #[test]
+    fn one_channel_can_be_asked_for() {
+        let channel = |extra| join(extra).unwrap().input_channel;
+        assert_eq!(channel(""), InputChannel::Voice);
+        assert_eq!(channel("--input-channel 2"), InputChannel::Number(2));
+        assert_eq!(channel("--input-channel mix"), InputChannel::Mix);
+    }
+
+    #[test]
     fn each_wrong_flag_is_named_in_the_error() {
         for (extra, flag) in [
             ("--gate-open loud", "--gate-open"),
@@ -337,6 +395,8 @@ mod tests {
             ("--for NaN", "--for"),
             ("--for 1e300", "--for"),
             ("--input=", "--input"),
+            ("--input-channel left", "--input-channel"),
+            ("--input-channel 0", "--input-channel"),
         ] {
             let error = join(extra).unwrap_err();
             assert_eq!(error.flag, flag, "{extra}: {error}");

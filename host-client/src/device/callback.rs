@@ -7,15 +7,16 @@ use super::shared::Shared;
 use cpal::{FromSample, Sample};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::{sync::Arc, time::Instant};
+use talkspurt_host_kit::channels::{ChannelPicker, InputChannel};
 
 /// How much a ring holds, in seconds. Far more than the session leaves in it: a stalled session loses sound only after this.
 const RING_SECS: u32 = 1;
 
-/// The microphone's callback: mixes the channels down into the ring.
+/// The microphone's callback: puts the channel that is heard into the ring.
 pub(super) struct CaptureCallback {
     ring: Producer<f32>,
     shared: Arc<Shared>,
-    channels: usize,
+    picker: ChannelPicker,
 }
 
 /// The speaker's callback: spreads the ring over the channels.
@@ -40,13 +41,18 @@ pub(super) struct PlaybackLink {
 }
 
 /// The two ends of a microphone's ring.
-pub(super) fn capture(rate_hz: u32, channels: u16, now: Instant) -> (CaptureCallback, CaptureLink) {
+pub(super) fn capture(
+    rate_hz: u32,
+    channels: u16,
+    channel: InputChannel,
+    now: Instant,
+) -> (CaptureCallback, CaptureLink) {
     let (producer, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
     let shared = Arc::new(Shared::new(rate_hz, now));
     let callback = CaptureCallback {
         ring: producer,
         shared: shared.clone(),
-        channels: usize::from(channels.max(1)),
+        picker: ChannelPicker::new(channel, channels, rate_hz),
     };
     (
         callback,
@@ -87,16 +93,16 @@ impl CaptureCallback {
     where
         f32: FromSample<T>,
     {
-        let weight = 1.0 / self.channels as f32;
+        let channels = self.picker.channels();
         let mut lost = false;
-        for frame in data.chunks_exact(self.channels) {
-            let sum: f32 = frame.iter().map(|&sample| f32::from_sample(sample)).sum();
-            lost |= self.ring.push(sum * weight).is_err();
+        for frame in data.chunks_exact(channels) {
+            let samples = frame.iter().map(|&sample| f32::from_sample(sample));
+            lost |= self.ring.push(self.picker.pick(samples)).is_err();
         }
         if lost {
             self.shared.note_shortfall();
         }
-        self.shared.note_callback(data.len() / self.channels, now);
+        self.shared.note_callback(data.len() / channels, now);
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -145,7 +151,7 @@ mod tests {
         f32: FromSample<T>,
     {
         let now = Instant::now();
-        let (mut capture, mut heard) = capture(48_000, channels, now);
+        let (mut capture, mut heard) = capture(48_000, channels, InputChannel::Voice, now);
         let (mut playback, mut feed) = playback(48_000, channels, now);
         let recorded = vec![value; 480 * usize::from(channels)];
         let mut played = vec![T::EQUILIBRIUM; recorded.len()];
@@ -174,6 +180,42 @@ mod tests {
     }
 
     #[test]
+    fn a_voice_on_any_channel_is_heard_at_its_level_without_allocating() {
+        let now = Instant::now();
+        let voice = |n: usize| 0.25 * (n as f32 * 0.05).sin();
+        for (channels, on) in [(2usize, 1usize), (8, 5)] {
+            let (mut callback, mut link) =
+                capture(48_000, channels as u16, InputChannel::Voice, now);
+            let mut loudest = 0.0f32;
+            for block in 0..20 {
+                let mut data = vec![0.0f32; 480 * channels];
+                for n in 0..480 {
+                    data[n * channels + on] = voice(block * 480 + n);
+                }
+                let before = allocations();
+                callback.take(&data, now);
+                assert_eq!(allocations(), before, "a callback allocated");
+                while let Ok(sample) = link.ring.pop() {
+                    loudest = loudest.max(sample);
+                }
+            }
+            assert!(loudest > 0.24, "channel {on} of {channels}: {loudest}");
+        }
+        let (mut callback, mut link) = capture(48_000, 2, InputChannel::Voice, now);
+        let data: Vec<f32> = (0..480).flat_map(|n| [voice(n), -voice(n)]).collect();
+        callback.take(&data, now);
+        let heard: Vec<f32> = std::iter::from_fn(|| link.ring.pop().ok()).collect();
+        assert_eq!(
+            heard,
+            (0..480).map(voice).collect::<Vec<_>>(),
+            "opposite phases"
+        );
+        let (mut callback, mut link) = capture(48_000, 2, InputChannel::Number(2), now);
+        callback.take(&[0.5f32, 0.125], now);
+        assert_eq!(link.ring.pop(), Ok(0.125));
+    }
+
+    #[test]
     fn the_counting_allocator_counts() {
         let before = allocations();
         drop(std::hint::black_box(vec![0u8; 100]));
@@ -196,7 +238,7 @@ mod tests {
         callback.fill(&mut out, now);
         assert_eq!((out[39], out[40], link.shared.shortfalls()), (16_384, 0, 1));
 
-        let (mut callback, link) = capture(8_000, 1, now);
+        let (mut callback, link) = capture(8_000, 1, InputChannel::Voice, now);
         (0..101).for_each(|_| callback.take(&[0.0f32; 80], now));
         assert_eq!((link.shared.shortfalls(), link.ring.slots()), (1, 8_000));
     }
@@ -204,7 +246,7 @@ mod tests {
     #[test]
     fn a_buffer_that_is_no_whole_number_of_frames_is_no_panic() {
         let now = Instant::now();
-        let (mut callback, link) = capture(8_000, 2, now);
+        let (mut callback, link) = capture(8_000, 2, InputChannel::Voice, now);
         callback.take(&[0.5f32; 7], now);
         assert_eq!(link.ring.slots(), 3);
     }

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::device::callback::{self, CaptureCallback};
     use std::{sync::mpsc, time::Duration};
+    use talkspurt_host_kit::channels::InputChannel;
 
     /// A device on virtual time whose clock runs `ppm` fast.
     struct Device {
@@ -196,7 +197,7 @@ mod tests {
         callback_frames: usize,
     ) -> (Device, Microphone, mpsc::Sender<CaptureLink>) {
         let start = Instant::now();
-        let (callback, link) = callback::capture(rate_hz, 1, start);
+        let (callback, link) = callback::capture(rate_hz, 1, InputChannel::Voice, start);
         let (sender, receiver) = mpsc::channel();
         sender.send(link).unwrap();
         let rate_hz = f64::from(rate_hz) * (1.0 + ppm * 1e-6);
@@ -285,7 +286,7 @@ mod tests {
         drop(device);
         assert_eq!(microphone.read_at(&mut frame, lost_at), Captured::Missing);
         assert_eq!(frame, [0; 320]);
-        let (mut callback, link) = callback::capture(44_100, 2, lost_at);
+        let (mut callback, link) = callback::capture(44_100, 2, InputChannel::Voice, lost_at);
         sender.send(link).unwrap();
         let mut heard = 0;
         for n in 1..=20u32 {

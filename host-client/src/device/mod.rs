@@ -35,6 +35,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 use supervisor::Supervisor;
+use talkspurt_host_kit::channels::InputChannel;
 
 /// Which way the sound goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,15 +97,18 @@ impl Drop for DeviceGuard {
 }
 
 /// Opens a microphone and keeps it open. Returns at once; what becomes of it is told to `notices`.
+///
+/// Of several channels `channel` says which one is heard.
 pub fn open_microphone(
     choice: DeviceChoice,
+    channel: InputChannel,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Microphone, DeviceGuard) {
     let (links, receiver) = mpsc::channel();
     let guard = spawn(
         Direction::Input,
         choice,
-        stream::open_capture,
+        Box::new(move |choice| stream::open_capture(choice, channel)),
         links,
         Box::new(notices),
     );
@@ -120,7 +124,7 @@ pub fn open_speaker(
     let guard = spawn(
         Direction::Output,
         choice,
-        stream::open_playback,
+        Box::new(stream::open_playback),
         links,
         Box::new(notices),
     );

@@ -16,6 +16,7 @@ use cpal::{
     traits::{DeviceTrait as _, StreamTrait as _},
 };
 use std::{sync::Arc, time::Instant};
+use talkspurt_host_kit::channels::InputChannel;
 
 /// The buffer asked for: 15 ms. Through ALSA's pulse plugin that gives callbacks of 10 ms and a round trip of 26 to 30 ms
 /// from speaker to microphone (measured); other hosts cut it their own way.
@@ -39,8 +40,14 @@ enum Running {
 }
 
 /// Opens a microphone.
-pub(super) fn open_capture(choice: &DeviceChoice) -> Result<Opened<CaptureLink>, String> {
+pub(super) fn open_capture(
+    choice: &DeviceChoice,
+    channel: InputChannel,
+) -> Result<Opened<CaptureLink>, String> {
     let (device, config, name) = prepare(Direction::Input, choice)?;
+    channel
+        .check(config.channels())
+        .map_err(|problem| format!("`{name}` cannot be used: {problem}"))?;
     #[cfg(target_os = "linux")]
     if let Some(plugin) = Plugin::open(
         &device,
@@ -48,8 +55,12 @@ pub(super) fn open_capture(choice: &DeviceChoice) -> Result<Opened<CaptureLink>,
         &config,
         wanted_frames(&config),
     ) {
-        let (callback, link) =
-            callback::capture(config.sample_rate(), config.channels(), Instant::now());
+        let (callback, link) = callback::capture(
+            config.sample_rate(),
+            config.channels(),
+            channel,
+            Instant::now(),
+        );
         if let Some(stream) = plugin.record(callback) {
             return Ok(opened(
                 Running::Plugin(stream),
@@ -59,8 +70,12 @@ pub(super) fn open_capture(choice: &DeviceChoice) -> Result<Opened<CaptureLink>,
         }
     }
     for_each_buffer_size(&config, |stream_config| {
-        let (callback, link) =
-            callback::capture(config.sample_rate(), config.channels(), Instant::now());
+        let (callback, link) = callback::capture(
+            config.sample_rate(),
+            config.channels(),
+            channel,
+            Instant::now(),
+        );
         macro_rules! build {
             ($sample:ty) => {
                 build_capture::<$sample>(&device, stream_config, callback)?

@@ -33,7 +33,7 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens a device; the type says whether it is a microphone or a speaker.
-pub(super) type Open<L> = fn(&DeviceChoice) -> Result<Opened<L>, String>;
+pub(super) type Open<L> = Box<dyn Fn(&DeviceChoice) -> Result<Opened<L>, String> + Send>;
 
 /// The thread's own side of everything it is connected to.
 pub(super) struct Supervisor<L> {

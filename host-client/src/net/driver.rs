@@ -310,7 +310,7 @@ impl Driver {
         if let Some(stay) = &mut self.stay {
             stay.follow(params);
         } else if let Some(prepared) = self.prepared.take() {
-            let ends = Ends::open(prepared, &self.config.output, &self.teller)?;
+            let ends = Ends::open(prepared, &self.teller);
             self.stay = Some(Stay::new(ends, params, now));
             let until = self
                 .config
@@ -346,8 +346,11 @@ impl Driver {
             _ => None,
         };
         let until = self.leave_at.map(|(at, _)| at);
-        if let Some(ended_at) = stay.run(now, until, connection, self.deafened)? {
-            self.teller.tell(EventKind::InputEnded);
+        let ended_at = stay.run(now, until, connection, self.deafened)?;
+        stay.tell_of_recording(&self.teller);
+        if let Some(ended_at) = ended_at {
+            let problem = stay.ends.source.take_problem();
+            self.teller.tell(EventKind::InputEnded { problem });
             let linger_until = ended_at.checked_add(self.config.linger);
             let lingered = linger_until.map(|at| (at, "the input has ended"));
             self.leave_at = [self.leave_at, lingered].into_iter().flatten().min();
@@ -368,6 +371,7 @@ impl Driver {
             return Ok(());
         };
         let finished = stay.ends.sink.finish();
+        stay.tell_of_recording(&self.teller);
         drop(stay);
         self.teller.tell(EventKind::Left { reason, counts });
         finished.map_err(|error| {

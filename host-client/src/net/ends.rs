@@ -3,37 +3,57 @@
 use super::{Failure, tell::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
-    config::{Input, Output},
+    config::{Input, JoinConfig, Output},
     device::{self, DeviceChoice, DeviceGuard, DeviceNotice, DeviceState, Direction},
     events::EventKind,
-    wav::{WavSink, WavSource},
+    wav::{FileSink, FileSource},
 };
+use talkspurt_host_kit::channels::InputChannel;
 
-/// What can be opened before joining: an input file that cannot be played should say so before anyone is disturbed.
-pub(super) enum Prepared {
+/// What can be opened before joining: a file that cannot be played or written should say so before anyone is disturbed.
+pub(super) struct Prepared {
+    input: PreparedInput,
+    output: PreparedOutput,
+}
+
+enum PreparedInput {
     /// A microphone is opened once we are in.
-    Device(DeviceChoice),
+    Device(DeviceChoice, InputChannel),
     /// The input, ready.
     Source(Box<dyn Source>),
 }
 
-/// Checks the input, and that named devices exist.
-pub(super) fn prepare(input: &Input, output: &Output) -> Result<Prepared, Failure> {
-    if let Output::Device(choice) = output {
+enum PreparedOutput {
+    /// A speaker is opened once we are in.
+    Device(DeviceChoice),
+    /// The file is open; what is in it is replaced once we are in.
+    File(FileSink),
+    None,
+}
+
+/// Opens files, and checks that named devices exist.
+pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
+    if let Output::Device(choice) = &config.output {
         device::check(Direction::Output, choice).map_err(Failure::Sound)?;
     }
-    match input {
+    let input = match &config.input {
         Input::Device(choice) => {
             device::check(Direction::Input, choice).map_err(Failure::Sound)?;
-            Ok(Prepared::Device(choice.clone()))
+            PreparedInput::Device(choice.clone(), config.input_channel)
         }
         Input::File(path) => {
-            let source =
-                WavSource::open(path).map_err(|error| Failure::Sound(error.to_string()))?;
-            Ok(Prepared::Source(Box::new(source)))
+            let source = FileSource::open(path, config.input_channel)
+                .map_err(|error| Failure::Sound(error.to_string()))?;
+            PreparedInput::Source(Box::new(source))
         }
-        Input::None => Ok(Prepared::Source(Box::new(NoSource))),
-    }
+        Input::None => PreparedInput::Source(Box::new(NoSource)),
+    };
+    let output = match &config.output {
+        Output::Device(choice) => PreparedOutput::Device(choice.clone()),
+        Output::File(path) => PreparedOutput::File(FileSink::open(path).map_err(Failure::Sound)?),
+        Output::None => PreparedOutput::None,
+    };
+    Ok(Prepared { input, output })
 }
 
 /// The opened ends. Dropping them closes the devices.
@@ -45,34 +65,33 @@ pub(super) struct Ends {
 
 impl Ends {
     /// Opens the rest: from here on sound flows.
-    pub(super) fn open(
-        prepared: Prepared,
-        output: &Output,
-        teller: &Teller,
-    ) -> Result<Self, Failure> {
+    pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut guards = Vec::new();
-        let source = match prepared {
-            Prepared::Source(source) => source,
-            Prepared::Device(choice) => {
-                let (microphone, guard) = device::open_microphone(choice, notices(teller));
+        let source = match prepared.input {
+            PreparedInput::Source(source) => source,
+            PreparedInput::Device(choice, channel) => {
+                let (microphone, guard) = device::open_microphone(choice, channel, notices(teller));
                 guards.push(guard);
                 Box::new(microphone)
             }
         };
-        let sink: Box<dyn Sink> = match output {
-            Output::File(path) => Box::new(WavSink::create(path).map_err(Failure::Sound)?),
-            Output::None => Box::new(NoSink),
-            Output::Device(choice) => {
-                let (speaker, guard) = device::open_speaker(choice.clone(), notices(teller));
+        let sink: Box<dyn Sink> = match prepared.output {
+            PreparedOutput::File(mut file) => {
+                file.begin();
+                Box::new(file)
+            }
+            PreparedOutput::None => Box::new(NoSink),
+            PreparedOutput::Device(choice) => {
+                let (speaker, guard) = device::open_speaker(choice, notices(teller));
                 guards.push(guard);
                 Box::new(speaker)
             }
         };
-        Ok(Self {
+        Self {
             source,
             sink,
             _guards: guards,
-        })
+        }
     }
 }
 

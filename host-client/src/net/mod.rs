@@ -121,7 +121,7 @@ impl Session {
 /// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and SIGHUP make it
 /// leave. It never waits for whoever has the [`Handle`].
 pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Failure> {
-    let prepared = ends::prepare(&config.input, &config.output)?;
+    let prepared = ends::prepare(&config)?;
     let (teller, events) = tell::channel(epoch);
     let (commands, command_receiver) = tokio_mpsc::channel(COMMANDS_MAX);
     let (snapshot_sender, snapshot) =

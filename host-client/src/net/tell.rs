@@ -315,9 +315,9 @@ mod tests {
     #[test]
     fn events_that_wait_are_bounded_in_number() {
         let (teller, events) = channel(Instant::now());
-        (0..20_000).for_each(|_| teller.tell(EventKind::InputEnded));
+        (0..20_000).for_each(|_| teller.tell(EventKind::InputEnded { problem: None }));
         assert!(events.try_recv().is_ok());
-        teller.tell(EventKind::InputEnded);
+        teller.tell(EventKind::InputEnded { problem: None });
         drop(teller);
         let told: Vec<_> = events.iter().collect();
         assert_eq!(told.len(), EVENTS_MAX);

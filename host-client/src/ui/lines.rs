@@ -73,7 +73,14 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
              {gate_open_dbfs:.0}; turn the microphone up, or use --gate-open {try_gate_open_dbfs:.0}dB \
              (down arrow in the live view)"
         ),
-        EventKind::InputEnded => "the input file has ended".to_owned(),
+        EventKind::InputEnded { problem: None } => "the input file has ended".to_owned(),
+        EventKind::InputEnded {
+            problem: Some(problem),
+        } => format!("the input has ended: {problem}"),
+        EventKind::Recording { state, file, text } => {
+            recording_line(state, file.as_deref().unwrap_or_default(), text)
+        }
+        EventKind::Failed { text } => text.clone(),
         EventKind::Reconnecting {
             reason,
             attempt,
@@ -104,6 +111,16 @@ fn device_line(device: &str, state: &str, text: &str) -> String {
         (_, "lost") => format!("lost the {device} ({text}); opening it again"),
         ("microphone", _) => format!("no microphone, you are a listener ({text})"),
         _ => format!("no {device}, you hear nothing ({text})"),
+    }
+}
+
+fn recording_line(state: &str, file: &str, text: &str) -> String {
+    match state {
+        "stopped" => {
+            format!("the recording {file} has stopped ({text}); you are still in the room")
+        }
+        "continued" => format!("the recording goes on in {file} ({text})"),
+        _ => format!("the recording has a gap ({text})"),
     }
 }
 

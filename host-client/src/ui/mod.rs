@@ -12,7 +12,7 @@ mod view;
 
 use crate::{
     config::{EventsFormat, JoinConfig},
-    events::Event,
+    events::{Event, EventKind},
     net::{self, Command, Failure, Handle},
 };
 use std::{
@@ -42,7 +42,11 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
     if config.push_to_talk && !matches!(how, Showing::Live { .. }) {
         return Err(Failure::NoKeys);
     }
-    let (session, handle) = net::start(config, epoch)?;
+    let (session, handle) = net::start(config, epoch).inspect_err(|failure| {
+        if matches!(how, Showing::Json) {
+            print_failure(failure, epoch);
+        }
+    })?;
     let commands = handle.commands.clone();
     let shown_events = Arc::new(AtomicU64::new(0));
     let (told, outcome) = mpsc::sync_channel(1);
@@ -77,6 +81,19 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
         }
     };
     stayed.and(shown)
+}
+
+/// A reader of events need not read standard error, too.
+fn print_failure(failure: &Failure, epoch: Instant) {
+    let event = Event {
+        t_ms: epoch.elapsed().as_millis() as u64,
+        missed: 0,
+        kind: EventKind::Failed {
+            text: failure.to_string(),
+        },
+    };
+    // The line on standard error says the same.
+    let _ = console::print(&(event.to_json() + "\n"));
 }
 
 /// Waits for the end of the showing, as long as that gets on. `None` if it does not.

@@ -177,7 +177,7 @@ impl Decoder {
                 }
                 Err(error) => {
                     let problem = match fault(error) {
-                        Fault::Io(error) => super::without_code(&error),
+                        Fault::Io(error) => crate::words::describe(&error),
                         Fault::Format(problem) => problem,
                     };
                     self.warning = Some(format!("it ends here: {problem}"));

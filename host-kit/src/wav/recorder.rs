@@ -3,8 +3,7 @@
 //! A disk can be full, slow, or hang. None of that may hold up a call: [`Recorder::write`] only hands the samples over, and
 //! what becomes of them comes back as [`RecordingNotice`]s.
 
-use super::without_code;
-use crate::sample::ROOM_RATE_HZ;
+use crate::{sample::ROOM_RATE_HZ, words::describe};
 use rtrb::{Producer, RingBuffer};
 use std::{
     path::{Path, PathBuf},
@@ -86,10 +85,10 @@ impl Recorder {
         let thread = thread::Builder::new()
             .name("recorder".into())
             .spawn(move || writing.run(&opened, &finished))
-            .map_err(|error| failed(&without_code(&error)))?;
+            .map_err(|error| failed(&describe(&error)))?;
         match opening.recv_timeout(OPEN_PATIENCE) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(failed(&without_code(&error))),
+            Ok(Err(error)) => return Err(failed(&describe(&error))),
             Err(_) => {
                 return Err(failed(
                     "it does not open; is it a pipe that nobody reads, or on a disk that hangs?",

@@ -128,7 +128,7 @@ impl WavWriter {
         if let Err(error) = repaired {
             tracing::warn!(
                 "the recording's header is out of date: {}",
-                super::without_code(&error)
+                crate::words::describe(&error)
             );
         }
     }

@@ -76,7 +76,7 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
             leave.send(Command::Leave).await
         });
         let config = listener_config(port);
-        let prepared = ends::prepare(&config.input, &config.output).unwrap();
+        let prepared = ends::prepare(&config).unwrap();
         let settings = VoiceSettings::of(&config);
         let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
         let driver = Driver::new(config, prepared, teller, commands, snapshots);

@@ -123,7 +123,7 @@ fn a_full_disk_stops_the_recording_and_nothing_else() {
     };
     assert_eq!(file, path);
     assert!(
-        problem.contains("No space left") && !problem.contains("os error"),
+        problem.contains("no space left") && !problem.contains("os error"),
         "{problem}"
     );
     // More than could wait for a disk: it goes nowhere, and nobody waits.

@@ -1,6 +1,7 @@
 //! The thread that writes a recording.
 
-use super::{super::WavWriter, RecordingNotice, without_code};
+use super::{super::WavWriter, RecordingNotice};
+use crate::words::describe;
 use rtrb::Consumer;
 use std::{
     ffi::OsString,
@@ -84,7 +85,7 @@ impl Writing {
             if let Err(error) = self.record(file) {
                 let _ = self.notify.send(RecordingNotice::Stopped {
                     path: self.path.clone(),
-                    problem: without_code(&error),
+                    problem: describe(&error),
                 });
             }
         } else if is_new {
