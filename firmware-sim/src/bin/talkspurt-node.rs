@@ -1,6 +1,6 @@
 //! `talkspurt-node`: a microcontroller's firmware, run on a host with a simulated UART.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueEnum};
@@ -8,17 +8,21 @@ use talkspurt_core::codec::Codec;
 use talkspurt_core::level::Dbfs;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantName, RoomName};
+use talkspurt_host_kit::channels::InputChannel;
+use talkspurt_host_kit::wav::{BackgroundReader, WavError, same_file};
 use talkspurt_node::host::log;
 use talkspurt_node::host::pace::{PacedSink, PacedSource};
 use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
 use talkspurt_node::host::simulator::{Ending, RunError, Simulator};
-use talkspurt_node::host::wav::{self, WavError, WavOutput};
+use talkspurt_node::host::wav::WavOutput;
 use talkspurt_node::node::{
     AdpcmNode, Board, ConfigError, GateSettings, Node, NodeConfig, Pcm16Node,
 };
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 
+/// Exit code of a flag that cannot be used, as clap has it.
+const EXIT_USAGE: u8 = 2;
 /// The largest RMS that a threshold may have: full scale.
 const RMS_MAX: i64 = 32_767;
 
@@ -37,7 +41,8 @@ const RMS_MAX: i64 = 32_767;
 /// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the server answers, and again
 /// when the line was cut or the server restarted.
 ///
-/// Exit code: 0 after leaving (also by SIGINT and SIGTERM), 1 when refused or when a file or port cannot be used.
+/// Exit code: 0 after leaving (also by SIGINT and SIGTERM), 1 when refused or when a file or port cannot be used, 2 for
+/// flags that cannot be used.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
@@ -57,13 +62,18 @@ struct Cli {
     #[arg(long, value_parser = |text: &str| ParticipantName::new(text))]
     name: ParticipantName,
 
-    /// What the microphone hears from the moment of joining: a WAV file of any rate; `none` for silence
-    #[arg(long, value_name = "FILE.wav|none", default_value = "none")]
-    input: String,
+    /// What the microphone hears from the moment of joining: a sound file (WAV, FLAC, Ogg Vorbis); `none` for silence
+    #[arg(long, value_name = "FILE|none", default_value = "none")]
+    input: PathBuf,
+
+    /// Which channel of several is heard: a number from 1, or `mix` for the mean of all
+    /// [default: the one that carries the voice]
+    #[arg(long, value_name = "N|mix")]
+    input_channel: Option<InputChannel>,
 
     /// Where the speaker's sound goes, from the moment of joining and without gaps: 16 kHz mono 16-bit; `none` for nowhere
     #[arg(long, value_name = "FILE.wav|none", default_value = "none")]
-    output: String,
+    output: PathBuf,
 
     /// How long to stay after the end of --input
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_seconds)]
@@ -141,8 +151,12 @@ enum Failure {
         path: String,
         source: std::io::Error,
     },
+    #[error("--output: {} is the file that --input plays and would be overwritten; give another one", .0.display())]
+    SameFile(PathBuf),
     #[error(transparent)]
-    Wav(#[from] WavError),
+    Input(#[from] WavError),
+    #[error("{0}")]
+    Output(String),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -156,7 +170,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("talkspurt-node: {failure}");
-            ExitCode::FAILURE
+            match failure {
+                Failure::SameFile(_) => ExitCode::from(EXIT_USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -165,15 +182,25 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals()?;
     let config = config(cli);
     let input = file(&cli.input);
-    let samples = input.as_deref().map(wav::read).transpose()?;
+    let output = file(&cli.output);
+    if let (Some(input), Some(output)) = (input, output)
+        && same_file(input, output)
+    {
+        return Err(Failure::SameFile(output.to_owned()));
+    }
+    let channel = cli.input_channel.unwrap_or_default();
+    let microphone = match input {
+        Some(path) => PacedSource::playing(BackgroundReader::open(path, channel)?),
+        None => PacedSource::new(Vec::new()),
+    };
     let ending = Ending {
         linger: input.is_some().then_some(cli.linger),
         after_joining: cli.leave_after,
     };
-    let output = file(&cli.output)
-        .as_deref()
-        .map(WavOutput::create)
-        .transpose()?;
+    let output = output
+        .map(WavOutput::open)
+        .transpose()
+        .map_err(Failure::Output)?;
     let format = match cli.events {
         EventFormat::Text => Format::Text,
         EventFormat::Json => Format::Json,
@@ -181,7 +208,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     let mut reporter = Reporter::on_stdout(format, cli.room.as_str(), cli.name.as_str());
     let board = Board {
         port: Uart::new(line(cli, &mut reporter)?, cli.baud, Instant::ZERO),
-        microphone: PacedSource::new(samples.unwrap_or_default()),
+        microphone,
         speaker: PacedSink::new(output),
     };
     match cli.codec {
@@ -220,12 +247,12 @@ fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUE
     let written = simulator
         .board
         .speaker
-        .into_recorder()
+        .recorder_mut()
+        .as_mut()
         .map(WavOutput::finish)
         .transpose();
     outcome?;
-    written?;
-    Ok(())
+    written.map(drop).map_err(Failure::Output)
 }
 
 fn line(cli: &Cli, reporter: &mut Reporter<std::io::Stdout>) -> Result<Box<dyn Line>, Failure> {
@@ -269,8 +296,8 @@ fn config(cli: &Cli) -> NodeConfig {
     config
 }
 
-fn file(argument: &str) -> Option<PathBuf> {
-    (argument != "none").then(|| PathBuf::from(argument))
+fn file(argument: &Path) -> Option<&Path> {
+    (argument != "none").then_some(argument)
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

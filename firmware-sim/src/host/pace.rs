@@ -1,23 +1,37 @@
 //! A microphone and a speaker that are paced by the time that the loop is called with, sample for sample.
 
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_host_kit::wav::{BackgroundReader, RecordingNotice};
+use tracing::warn;
 
 use crate::node::{AudioFormat, SampleSink, SampleSource};
 
 /// Samples in the microphone's place. It listens in real time: what it would have heard while nobody asked is still given,
-/// in order, and after the last sample it hears silence.
-#[derive(Clone, Debug)]
+/// in order, and after the last sample it hears silence. So it does while a file has nothing.
 pub struct PacedSource {
-    samples: Vec<i16>,
-    position: usize,
+    sound: Sound,
     clock: Option<FrameClock>,
     ended_at: Option<Instant>,
 }
 
+/// Where a [`PacedSource`] has its samples from.
+enum Sound {
+    Samples { samples: Vec<i16>, position: usize },
+    File(BackgroundReader),
+}
+
 /// Takes the place of the speaker's wire: what is played goes there, frame by frame, without a gap.
 pub trait Recorder {
+    /// The first frame is about to come.
+    fn begin(&mut self) {}
+
     /// Takes a frame that is played.
     fn record(&mut self, frame: &[i16]);
+
+    /// What has become of the recording since the last call.
+    fn next_notice(&mut self) -> Option<RecordingNotice> {
+        None
+    }
 }
 
 /// A speaker that is ready for a frame once in a frame period, from the moment of joining.
@@ -39,9 +53,21 @@ impl PacedSource {
     /// Will hear `samples` (at the session's rate) from the moment of joining.
     #[must_use]
     pub const fn new(samples: Vec<i16>) -> Self {
-        Self {
+        Self::of(Sound::Samples {
             samples,
             position: 0,
+        })
+    }
+
+    /// Will hear a sound file from the moment of joining.
+    #[must_use]
+    pub const fn playing(file: BackgroundReader) -> Self {
+        Self::of(Sound::File(file))
+    }
+
+    const fn of(sound: Sound) -> Self {
+        Self {
+            sound,
             clock: None,
             ended_at: None,
         }
@@ -69,12 +95,7 @@ impl SampleSource for PacedSource {
             return false;
         }
         clock.taken += 1;
-        let rest = &self.samples[self.position..];
-        let count = rest.len().min(frame.len());
-        frame[..count].copy_from_slice(&rest[..count]);
-        frame[count..].fill(0);
-        self.position += count;
-        if self.position == self.samples.len() && self.ended_at.is_none() {
+        if self.sound.hear(frame) && self.ended_at.is_none() {
             self.ended_at = Some(heard_at);
         }
         true
@@ -82,6 +103,30 @@ impl SampleSource for PacedSource {
 
     fn next_frame_at(&self) -> Option<Instant> {
         self.clock.map(|clock| clock.period(clock.taken + 1))
+    }
+}
+
+impl Sound {
+    /// Fills a frame, with silence where there is nothing; true when nothing more will come.
+    fn hear(&mut self, frame: &mut [i16]) -> bool {
+        match self {
+            Self::Samples { samples, position } => {
+                let rest = &samples[*position..];
+                let count = rest.len().min(frame.len());
+                frame[..count].copy_from_slice(&rest[..count]);
+                frame[count..].fill(0);
+                *position += count;
+                *position == samples.len()
+            }
+            Self::File(file) => {
+                // A frame that is missing is silence, and so is one after the end.
+                let _ = file.read(frame);
+                if let Some(problem) = file.take_problem() {
+                    warn!("the input has ended: {problem}");
+                }
+                file.is_at_end()
+            }
+        }
     }
 }
 
@@ -99,6 +144,11 @@ impl<R> PacedSink<R> {
         &self.recorder
     }
 
+    /// Where the sound goes.
+    pub const fn recorder_mut(&mut self) -> &mut R {
+        &mut self.recorder
+    }
+
     /// Ends the sound.
     pub fn into_recorder(self) -> R {
         self.recorder
@@ -107,6 +157,9 @@ impl<R> PacedSink<R> {
 
 impl<R: Recorder> SampleSink for PacedSink<R> {
     fn start(&mut self, now: Instant, format: AudioFormat) {
+        if self.clock.is_none() {
+            self.recorder.begin();
+        }
         FrameClock::start(&mut self.clock, now, format);
     }
 
@@ -138,6 +191,16 @@ impl Recorder for () {
 }
 
 impl<R: Recorder> Recorder for Option<R> {
+    fn begin(&mut self) {
+        if let Some(recorder) = self {
+            recorder.begin();
+        }
+    }
+
+    fn next_notice(&mut self) -> Option<RecordingNotice> {
+        self.as_mut()?.next_notice()
+    }
+
     fn record(&mut self, frame: &[i16]) {
         if let Some(recorder) = self {
             recorder.record(frame);
@@ -205,6 +268,40 @@ mod tests {
         assert!(source.capture(at_ms(170), &mut frame));
         assert_eq!(frame, [0; 320]);
         assert!(!source.capture(at_ms(170), &mut frame));
+    }
+
+    #[test]
+    fn a_source_plays_what_recorders_leave_and_never_waits_for_a_pipe() {
+        let folder = std::env::temp_dir().join(format!("talkspurt-pace-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (killed, pipe) = (folder.join("killed.wav"), folder.join("pipe"));
+        // A recorder was killed before it wrote the sizes; stereo, with the voice on the right.
+        let mut bytes = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x80\x3E\0\0\0\xFA\0\0\x04\0\x10\0data\0\0\0\0"
+            .to_vec();
+        let voice = |n: usize| (8_000.0 * (n as f64 * 0.3).sin()) as i16;
+        for n in 0..1_000 {
+            bytes.extend([0, 0]);
+            bytes.extend(voice(n).to_le_bytes());
+        }
+        std::fs::write(&killed, bytes).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let open = |path: &std::path::Path| BackgroundReader::open(path, Default::default());
+        let mut source = PacedSource::playing(open(&killed).unwrap());
+        source.start(at_ms(0), FORMAT);
+        let (mut frame, mut heard) = ([0; 320], Vec::new());
+        for n in 1..=4 {
+            assert!(source.capture(at_ms(20 * n), &mut frame));
+            heard.extend_from_slice(&frame);
+        }
+        let expected: Vec<i16> = (0..1_000).map(voice).collect();
+        assert_eq!(heard[320..1_000], expected[320..]);
+        assert_eq!(source.ended_at(), Some(at_ms(80)));
+        let mut source = PacedSource::playing(open(&pipe).unwrap());
+        source.start(at_ms(0), FORMAT);
+        assert!(source.capture(at_ms(20), &mut frame));
+        assert_eq!((frame, source.ended_at()), ([0; 320], None));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

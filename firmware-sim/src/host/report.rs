@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
+use talkspurt_host_kit::wav::RecordingNotice;
 
 use crate::node::{NodeEvent, NodeStats};
 use crate::uart::Counters;
@@ -59,6 +60,26 @@ impl<W: Write> Reporter<W> {
     /// Tells where the pseudo-terminal is; the same line in both formats.
     pub fn serial(&mut self, path: &str) {
         self.line(&format!("serial on {path}"));
+    }
+
+    /// Tells what has become of the recording; the node goes on in any case.
+    pub fn recording(&mut self, now: Instant, notice: &RecordingNotice) {
+        let (state, file, text) = match notice {
+            RecordingNotice::Stopped { path, problem } => {
+                ("stopped", path.display().to_string(), problem.clone())
+            }
+            RecordingNotice::Continued { path } => {
+                let why = "the file before is as long as a WAV file can be";
+                ("continued", path.display().to_string(), why.to_owned())
+            }
+            RecordingNotice::Lost { ms } => {
+                let text = format!("the disk was too slow: {ms} ms are silence");
+                ("lost", String::new(), text)
+            }
+        };
+        let sentence = format!("recording {state}: {file} {text}");
+        let fields = json!({"state": state, "file": file, "text": text});
+        self.tell(now, "recording", fields, &sentence);
     }
 
     /// Tells a node's event.

@@ -105,6 +105,9 @@ where
             progress.follow(now, &event, reporter);
             reporter.event(now, &event);
         });
+        while let Some(notice) = self.board.speaker.recorder_mut().next_notice() {
+            self.reporter.recording(now, &notice);
+        }
         if progress.stopping_since.is_none()
             && (shutdown.is_requested() || self.is_time(now, progress))
         {
