@@ -31,7 +31,10 @@ pub use speaker::Speaker;
 use std::{
     convert::Infallible,
     fmt,
-    sync::mpsc::{self, Sender},
+    sync::{
+        Arc,
+        mpsc::{self, Sender},
+    },
     thread::{self, JoinHandle},
 };
 use supervisor::Supervisor;
@@ -108,7 +111,7 @@ pub fn open_microphone(
     let guard = spawn(
         Direction::Input,
         choice,
-        Box::new(move |choice| stream::open_capture(choice, channel)),
+        Arc::new(move |choice| stream::open_capture(choice, channel)),
         links,
         Box::new(notices),
     );
@@ -124,7 +127,7 @@ pub fn open_speaker(
     let guard = spawn(
         Direction::Output,
         choice,
-        Box::new(stream::open_playback),
+        Arc::new(stream::open_playback),
         links,
         Box::new(notices),
     );

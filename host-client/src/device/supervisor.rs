@@ -13,7 +13,10 @@ use super::{
 };
 use std::{
     convert::Infallible,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -33,7 +36,7 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens a device; the type says whether it is a microphone or a speaker.
-pub(super) type Open<L> = Box<dyn Fn(&DeviceChoice) -> Result<Opened<L>, String> + Send>;
+pub(super) type Open<L> = Arc<dyn Fn(&DeviceChoice) -> Result<Opened<L>, String> + Send + Sync>;
 
 /// The thread's own side of everything it is connected to.
 pub(super) struct Supervisor<L> {
@@ -90,7 +93,7 @@ impl<L: Send + 'static> Supervisor<L> {
 
     /// Opens the device; `None` when the owner stops meanwhile. Says once if the sound system does not answer.
     fn open(&self, told_absent: &mut bool) -> Option<Result<Opened<L>, String>> {
-        let (open, choice) = (self.open, self.choice.clone());
+        let (open, choice) = (Arc::clone(&self.open), self.choice.clone());
         let (sender, result) = mpsc::sync_channel(1);
         let spawned = thread::Builder::new()
             .name("device open".into())
@@ -196,7 +199,7 @@ mod tests {
         let supervisor = Supervisor {
             direction: Direction::Input,
             choice: DeviceChoice::Default,
-            open: never,
+            open: Arc::new(never),
             links: mpsc::channel().0,
             notices: Box::new(move |notice| notices.send(notice).unwrap()),
             stop: stopped,
