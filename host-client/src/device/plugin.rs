@@ -32,11 +32,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Periods in a buffer: as cpal does.
+/// Periods in a buffer: as cpal does. A microphone's buffer is as long.
 const PERIODS: Frames = 2;
+/// A microphone's own period. A longer one makes the plugin wait for one more of the sound server's fragments, and the voice is
+/// later (measured from mouth to ear: 10 ms less than with cpal's 15, where 15 read here were 20 more). Milliseconds.
+const CAPTURE_PERIOD_MS: u32 = 10;
 /// How long a thread waits for its device before it looks whether it should stop. Milliseconds.
 const POLL_MS: i32 = 100;
-/// After a wake-up for nothing, and after an error. A fraction of a period, which is 15 ms.
+/// After a wake-up for nothing, and after an error. A fraction of a period.
 const NAP: Duration = Duration::from_millis(3);
 
 /// A device that moves so much more than its rate allows, within [`CLOCK_WINDOW`], has no clock. A buffer is 30 ms.
@@ -122,6 +125,12 @@ impl Plugin {
             hardware.set_channels(config.channels().into())?;
             hardware.set_rate(config.sample_rate(), ValueOr::Nearest)?;
             hardware.set_buffer_size_near(PERIODS * period)?;
+            let period = match direction {
+                Direction::Playback => period,
+                Direction::Capture => {
+                    period.min((config.sample_rate() * CAPTURE_PERIOD_MS / 1_000).into())
+                }
+            };
             hardware.set_period_size_near(period, ValueOr::Nearest)?;
             pcm.hw_params(&hardware)?;
         }
