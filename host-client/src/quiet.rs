@@ -5,8 +5,7 @@
 //! that time are those of speech:
 //!
 //! - loud parts (the level that a tenth of it exceeds) stand at least [`ABOVE_FLOOR_DB`] above its
-//!   quiet parts (the level that a
-//!   tenth stays below), and above [`LOUD_DBFS_MIN`];
+//!   quiet parts (the level that a tenth stays below), and above [`LOUD_DBFS_MIN`];
 //! - at least [`LOUD_SHARE`] of it is clearly louder than the quiet parts: keys and doors are over
 //!   sooner;
 //! - it rises and falls through the middle at least [`RISES_MIN`] times: speech has 2 to 8
