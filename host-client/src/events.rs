@@ -12,7 +12,8 @@ use talkspurt_host_kit::words::is_hidden;
 pub struct Event {
     /// Milliseconds since the program started.
     pub t_ms: u64,
-    /// Events that were left out before this one: nobody read them in time, or the server told of too much at once.
+    /// Events that were left out before this one: nobody read them in time, or the server told of
+    /// too much at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub missed: u64,
     /// What it was.
@@ -21,8 +22,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The line for stdout, without its end. Names stand in it as they came; what is invisible or turns the writing around is
-    /// escaped, so that the line shows in a terminal as it is.
+    /// The line for stdout, without its end. Names stand in it as they came; what is invisible or
+    /// turns the writing around is escaped, so that the line shows in a terminal as it is.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Numbers, texts and booleans only: there is nothing that JSON could not say.

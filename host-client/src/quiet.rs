@@ -1,11 +1,15 @@
-//! Notices a voice that is too quiet for the gate: a person talks, nobody hears it, and nothing says so.
+//! Notices a voice that is too quiet for the gate: a person talks, nobody hears it, and nothing
+//! says so.
 //!
-//! Input counts as such a voice when for [`WINDOW_MS`] the gate has not opened, and the levels in that time are those of speech:
+//! Input counts as such a voice when for [`WINDOW_MS`] the gate has not opened, and the levels in
+//! that time are those of speech:
 //!
-//! - loud parts (the level that a tenth of it exceeds) stand at least [`ABOVE_FLOOR_DB`] above its quiet parts (the level that a
-//!   tenth stays below), and above [`LOUD_DBFS_MIN`];
-//! - at least [`LOUD_SHARE`] of it is clearly louder than the quiet parts: keys and doors are over sooner;
-//! - it rises and falls through the middle at least [`RISES_MIN`] times: speech has 2 to 8 syllables a second.
+//! - loud parts (the level that a tenth of it exceeds) stand at least [`ABOVE_FLOOR_DB`] above its
+//!   quiet parts (the level that a tenth stays below), and above [`LOUD_DBFS_MIN`];
+//! - at least [`LOUD_SHARE`] of it is clearly louder than the quiet parts: keys and doors are over
+//!   sooner;
+//! - it rises and falls through the middle at least [`RISES_MIN`] times: speech has 2 to 8
+//!   syllables a second.
 //!
 //! So steady noise, however loud, is none, nor is silence, nor a single bang.
 
@@ -21,7 +25,8 @@ const BLOCK_MS: u32 = 20;
 const WINDOW_BLOCKS: usize = (WINDOW_MS / BLOCK_MS) as usize;
 /// Speech in a room stands 15 to 50 dB above it; the noise of a fan moves by 3.
 const ABOVE_FLOOR_DB: f64 = 12.0;
-/// A microphone's own noise does not get louder than this; a voice 40 dB below ordinary speech would be noise to others too.
+/// A microphone's own noise does not get louder than this; a voice 40 dB below ordinary speech
+/// would be noise to others too.
 const LOUD_DBFS_MIN: f64 = -60.0;
 /// Levels below this are all the same: digital silence between words.
 const FLOOR_DBFS_MIN: f64 = -75.0;
@@ -33,7 +38,8 @@ const LOUD_SHARE: f64 = 0.25;
 const RISES_MIN: u32 = 3;
 /// A level has to pass the middle by this, or noise around it would count.
 const HYSTERESIS_DB: f64 = 1.5;
-/// The threshold to try lies this far below the loud parts of a voice, so that its ordinary syllables pass it,
+/// The threshold to try lies this far below the loud parts of a voice, so that its ordinary
+/// syllables pass it,
 const OPEN_BELOW_LOUD_DB: f64 = 10.0;
 /// and this far above the rest, as `talkspurt calibrate` has it.
 const OPEN_ABOVE_FLOOR_DB: f64 = 6.0;
@@ -52,7 +58,8 @@ pub(crate) struct TooQuiet {
 }
 
 impl TooQuiet {
-    /// A threshold that it would open: below its loud parts, and where possible above what is there without it.
+    /// A threshold that it would open: below its loud parts, and where possible above what is there
+    /// without it.
     pub(crate) fn open_dbfs(&self) -> f64 {
         (self.level_dbfs - OPEN_BELOW_LOUD_DB)
             .max(self.floor_dbfs + OPEN_ABOVE_FLOOR_DB)
@@ -196,7 +203,8 @@ mod tests {
         Threshold::from_rms(32_767).shifted_db(dbfs).rms
     }
 
-    /// Notices while `level_dbfs` gives the level at each millisecond; the gate opens above [`OPEN_RMS`].
+    /// Notices while `level_dbfs` gives the level at each millisecond; the gate opens above
+    /// [`OPEN_RMS`].
     fn notices(frame: FrameDuration, ms: u32, level_dbfs: impl Fn(u32) -> f64) -> Vec<u32> {
         let mut detector = QuietDetector::new(frame);
         let frame_ms = u32::from(frame.ms());
@@ -207,7 +215,8 @@ mod tests {
         found.map(|n| n * frame_ms).collect()
     }
 
-    /// Four syllables a second with a pause every other second, as loud as `peak` at most, in a room of -70 dBFS.
+    /// Four syllables a second with a pause every other second, as loud as `peak` at most, in a
+    /// room of -70 dBFS.
     fn speech(peak: f64) -> impl Fn(u32) -> f64 {
         move |ms| {
             let is_pause = ms % 2_000 >= 1_400;

@@ -50,7 +50,8 @@ fn problem(error: &ureq::Error, server: &Endpoint) -> String {
     match error {
         Error::HostNotFound => "there is no host of that name; is it spelt right?".into(),
         Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => format!(
-            "nothing listens there; is the server running, {is_this} By default only its own machine reaches it"
+            "nothing listens there; is the server running, and {is_this} By default \
+             only its own machine reaches it"
         ),
         Error::Timeout(_) if server.port != VOICE_PORT => {
             format!("no answer within {} s; {is_this}", TIMEOUT.as_secs())

@@ -1,9 +1,12 @@
 //! Standard output and error that may be closed, full or unread, and the log on them.
 //!
-//! Nothing here panics because a stream cannot be written, and nothing that a program with audio calls waits for a reader:
+//! Nothing here panics because a stream cannot be written, and nothing that a program with audio
+//! calls waits for a reader:
 //!
-//! - [`start_log`] sends the log to stderr through a thread; lines that stderr does not take are lost, at no other cost.
-//! - [`print`] writes the answer of a program that does one thing and ends. It may wait, as `ls` does.
+//! - [`start_log`] sends the log to stderr through a thread; lines that stderr does not take are
+//!   lost, at no other cost.
+//! - [`print`] writes the answer of a program that does one thing and ends. It may wait, as `ls`
+//!   does.
 //! - [`Lines`] writes events of a program that runs on; it never waits.
 //! - [`report`] writes a last line for people to stderr.
 //! - [`exit`] turns how a program ended into that line and the exit code.
@@ -73,7 +76,8 @@ impl From<OutputError> for Problem {
     }
 }
 
-/// Returns the exit code for the way a program ended, after saying on stderr in one line what went wrong.
+/// Returns the exit code for the way a program ended, after saying on stderr in one line what went
+/// wrong.
 pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
     let (text, code) = match outcome {
         Ok(()) | Err(Problem::ReaderGone) => return ExitCode::SUCCESS,

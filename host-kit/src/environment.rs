@@ -93,8 +93,8 @@ fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {
 
 /// A filter from text such as `info` or `talkspurt_client::net=debug`.
 ///
-/// A lone word that is neither a level nor one of this project's modules is refused: `inof` would be taken for the name of a
-/// module, and all others would be silent.
+/// A lone word that is neither a level nor one of this project's modules is refused: `inof` would
+/// be taken for the name of a module, and all others would be silent.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -2,9 +2,10 @@
 //!
 //! - [`console`]: standard output and error that may be closed, full or unread, and the log on them.
 //! - [`environment`]: variables that set flags, and `RUST_LOG`.
-//! - [`words`]: errors of the system in words for people, and texts from elsewhere without what does not show.
 //! - [`channels`]: one channel out of many, for microphones and files.
 //! - [`sample`]: samples as integers and as floats.
+//! - [`words`]: errors of the system in words for people, and texts from elsewhere without what
+//!   does not show.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 
 // These macros panic when the stream cannot be written; `console` of the host kit does not.

@@ -2,7 +2,8 @@
 
 use std::{error::Error, io};
 
-/// What an error says, to stand within a sentence: without `(os error N)`, and not starting with a capital.
+/// What an error says, to stand within a sentence: without `(os error N)`, and not starting with a
+/// capital.
 ///
 /// ```
 /// use std::io;
@@ -34,7 +35,8 @@ pub(crate) fn without_numbers(mut text: String) -> String {
     text
 }
 
-/// Why no connection to a host came about, and what to look at. For the first contact, when a person has just typed the name.
+/// Why no connection to a host came about, and what to look at. For the first contact, when a
+/// person has just typed the name.
 #[must_use]
 pub fn unreachable(error: &io::Error) -> String {
     use io::ErrorKind as Kind;
@@ -55,7 +57,8 @@ pub fn unreachable(error: &io::Error) -> String {
     format!("{said}; {advice}")
 }
 
-/// What a failed look-up of a name means. The standard library tells it in the words of the system, and has no kind for it.
+/// What a failed look-up of a name means. The standard library tells it in the words of the system,
+/// and has no kind for it.
 fn lookup(said: &str) -> Option<String> {
     let reason = said.strip_prefix("failed to lookup address information: ")?;
     let is_passing = reason.to_lowercase().contains("temporar");
@@ -65,8 +68,9 @@ fn lookup(said: &str) -> Option<String> {
     })
 }
 
-/// Text from elsewhere as it may be shown to people: without control characters, and without those that are invisible or turn
-/// the writing direction around, by which a name could pass for another one or for a part of our own text.
+/// Text from elsewhere as it may be shown to people: without control characters, and without those
+/// that are invisible or turn the writing direction around, by which a name could pass for another
+/// one or for a part of our own text.
 ///
 /// ```
 /// use talkspurt_host_kit::words::clean;
@@ -82,9 +86,10 @@ pub fn clean(text: &str) -> String {
     }
 }
 
-/// Whether a character shows nothing by itself. Control characters, line and paragraph separators, Unicode's
-/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear annotation, and the blank Braille cell;
-/// but not the joiners U+200C and U+200D, which some scripts need, and which docs/PROTOCOL.md allows in names.
+/// Whether a character shows nothing by itself. Control characters, line and paragraph separators,
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear
+/// annotation, and the blank Braille cell; but not the joiners U+200C and U+200D, which some
+/// scripts need, and which docs/PROTOCOL.md allows in names.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()

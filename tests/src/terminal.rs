@@ -1,4 +1,5 @@
-//! A terminal without a window: what a test types into a program, what that shows, and the day its window is closed.
+//! A terminal without a window: what a test types into a program, what that shows, and the day its
+//! window is closed.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -50,7 +51,8 @@ impl Terminal {
             ws_ypixel: 0,
         };
         tcsetwinsize(&slave, size)?;
-        // util-linux makes the terminal a controlling one; each of these replaces itself, so that the id stays.
+        // util-linux makes the terminal a controlling one; each of these replaces itself, so that
+        // the id stays.
         let script = match hangup {
             Hangup::Sent => r#"exec setsid --ctty "$@""#,
             Hangup::Ignored => r#"trap "" HUP; exec setsid --ctty "$@""#,
@@ -100,12 +102,23 @@ impl Terminal {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The end of it, for error messages.
+    fn last_shown(&self) -> String {
+        const BYTES: usize = 2_000;
+        let bytes = self.shown.lock().expect("no holder panics");
+        let last = &bytes[bytes.len().saturating_sub(BYTES)..];
+        format!("{:?}", String::from_utf8_lossy(last))
+    }
+
     /// Waits until `text` was shown.
     pub fn wait_for(&self, text: &str, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
         while !self.shown().contains(text) {
-            let shown = self.shown();
-            ensure!(Instant::now() < deadline, "no {text:?} in {shown:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "no {text:?} in {}",
+                self.last_shown()
+            );
             thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -134,8 +147,8 @@ impl Terminal {
             }
             ensure!(
                 Instant::now() < deadline,
-                "still running after {within:?}; it showed {:?}",
-                self.shown()
+                "still running after {within:?}; it showed {}",
+                self.last_shown()
             );
             thread::sleep(Duration::from_millis(5));
         }

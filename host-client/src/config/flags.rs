@@ -19,8 +19,8 @@ Examples:
 
 Keys in the live view:
   m mute   d deafen   up/down open threshold by 1 dB   q leave
-  space talk, with --ptt: hold it; in terminals that do not report when a key is released, it starts and stops. Talking
-  also stops when the terminal loses the focus.
+  space, with --ptt: hold it to talk; it starts and stops talking in terminals that do not report
+  when a key is released. Talking also stops when the terminal loses the focus.
 
 Exit codes: 0 after leaving, 1 when refused or when the server cannot be reached, 2 for a flag that cannot be used.";
 
@@ -153,8 +153,8 @@ pub struct JoinFlags {
     /// How much from before the opening is sent first, so that no word loses its onset.
     #[arg(long, value_name = "MS", default_value_t = 60, help_heading = "Gate")]
     pub pre_roll: u16,
-    /// Push-to-talk: send nothing until space is held, and then everything, however quiet. Others see you as silent
-    /// meanwhile, not as muted. Needs the live view.
+    /// Push-to-talk: send nothing until space is held, and then everything, however quiet. Others
+    /// see you as silent meanwhile, not as muted. Needs the live view.
     #[arg(long, conflicts_with_all = ["plain", "events", "no_gate"], help_heading = "Gate")]
     pub ptt: bool,
     /// Send every frame, silent ones too.

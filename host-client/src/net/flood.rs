@@ -1,11 +1,13 @@
-//! How much a server may make us tell: without a bound, one that means ill fills the disk of whoever keeps our events.
+//! How much a server may make us tell: without a bound, one that means ill fills the disk of
+//! whoever keeps our events.
 
 use crate::events::EventKind;
 use talkspurt_core::{session::Budget, time::Instant};
 
 /// Of each kind at once: twice a full room of 1,000 that comes, talks or goes together.
 const BURST: u32 = 2_000;
-/// Of each kind in a second. A lively room of 1,000 in which a hundred talk by turns makes a tenth of it.
+/// Of each kind in a second. A lively room of 1,000 in which a hundred talk by turns makes a tenth
+/// of it.
 const PER_SECOND: u32 = 500;
 /// Joinings at once and in a second: each tells a whole roster, and a session has one.
 const JOINED_BURST: u32 = 16;

@@ -5,10 +5,12 @@ use crate::{
     rooms,
 };
 
-/// Bytes of a connection's beginning that are kept: what programs say of themselves stands in fewer.
+/// Bytes of a connection's beginning that are kept: what programs say of themselves stands in
+/// fewer.
 pub(super) const GREETING_BYTES_MAX: usize = 64;
 
-/// Says what a server is that began with these bytes, if they tell. May ask it over HTTP, for a second at most.
+/// Says what a server is that began with these bytes, if they tell. May ask it over HTTP, for a
+/// second at most.
 pub(super) fn explain(server: &Endpoint, greeting: &[u8]) -> Option<String> {
     let kind = recognise(greeting);
     let may_be_http = greeting.is_empty() || kind == Some(HTTP);

@@ -1,8 +1,9 @@
 //! The session: one thread that owns the socket, the core's state machines and the ends of the sound.
 //!
-//! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out, [`Command`]s go in, a [`Snapshot`] shows the moment.
-//! Inside, `driver` is the loop; `link` is the only code that touches the socket; `voice` joins source and sink to the core's
-//! uplink and downlink; `ends` opens devices and files.
+//! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out,
+//! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop; `link` is the
+//! only code that touches the socket; `voice` joins source and sink to the core's uplink and
+//! downlink; `ends` opens devices and files.
 
 mod backoff;
 mod connection;
@@ -118,8 +119,8 @@ impl Session {
     }
 }
 
-/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and SIGHUP make it
-/// leave. It never waits for whoever has the [`Handle`].
+/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and
+/// SIGHUP make it leave. It never waits for whoever has the [`Handle`].
 pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Failure> {
     let prepared = ends::prepare(&config)?;
     let (teller, events) = tell::channel(epoch);
@@ -191,7 +192,8 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
     let _ = commands.send(Command::Leave).await;
 }
 
-/// Whether we were started with SIGHUP ignored. Linux tells it in a file; elsewhere a hang-up counts.
+/// Whether we were started with SIGHUP ignored. Linux tells it in a file; elsewhere a hang-up
+/// counts.
 #[cfg(unix)]
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// One step of the gate's threshold, in decibels: about what is just heard as a difference.
 const GATE_STEP_DB: f64 = 1.0;
-/// A key that comes again so soon is being held in a terminal that reports a repetition as a press (they come every 20 to
-/// 50 ms); fingers are slower.
+/// A key that comes again so soon is being held in a terminal that reports a repetition as a press
+/// (they come every 20 to 50 ms); fingers are slower.
 const REPEATED_WITHIN: Duration = Duration::from_millis(100);
 
 /// What keys mean, and the state of the push-to-talk key.
@@ -16,9 +16,11 @@ pub(super) struct Keys {
     talk: Option<TalkKey>,
 }
 
-/// The key of push-to-talk. Where the terminal reports releases, it talks while it is held; elsewhere each press toggles.
+/// The key of push-to-talk. Where the terminal reports releases, it talks while it is held;
+/// elsewhere each press toggles.
 ///
-/// Whether it does is known once a release was reported: asking takes two seconds in terminals that do not answer.
+/// Whether it does is known once a release was reported: asking takes two seconds in terminals that
+/// do not answer.
 #[derive(Debug, Default)]
 struct TalkKey {
     is_down: bool,
@@ -64,7 +66,8 @@ impl Keys {
         }
     }
 
-    /// The terminal has lost the focus: a release would not be reported any more, and the person looks at something else.
+    /// The terminal has lost the focus: a release would not be reported any more, and the person
+    /// looks at something else.
     pub(super) fn focus_lost(&mut self) -> Option<Command> {
         self.talk.as_mut().and_then(TalkKey::let_go)
     }

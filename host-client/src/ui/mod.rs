@@ -1,7 +1,8 @@
 //! What the user sees and presses: JSON lines, plain lines, or the live view.
 //!
-//! Everything here runs in a thread of its own and only reads what the session tells. A slow terminal, or one that takes
-//! nothing at all, never delays a frame, and never holds the program when the session is over.
+//! Everything here runs in a thread of its own and only reads what the session tells. A slow
+//! terminal, or one that takes nothing at all, never delays a frame, and never holds the program
+//! when the session is over.
 
 mod keys;
 mod lines;
@@ -53,7 +54,8 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
     let show = {
         let shown_events = Arc::clone(&shown_events);
         move || {
-            // Whatever ends the showing ends the session. A full queue of commands has a Leave or leads to one.
+            // Whatever ends the showing ends the session. A full queue of commands has a Leave or
+            // leads to one.
             let leave = Leave(commands);
             let shown = how.show(&handle, &shown_events);
             drop(leave);

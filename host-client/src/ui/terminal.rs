@@ -1,7 +1,9 @@
-//! The terminal of the live view: taken over, read in a thread of its own, given back, and watched for its end.
+//! The terminal of the live view: taken over, read in a thread of its own, given back, and watched
+//! for its end.
 //!
-//! A terminal that has gone makes crossterm's `poll` and `read` spin for ever, and half an escape sequence makes them wait. So
-//! keys are read in a thread that nobody waits for, and whether the terminal is still there is asked of the system.
+//! A terminal that has gone makes crossterm's `poll` and `read` spin for ever, and half an escape
+//! sequence makes them wait. So keys are read in a thread that nobody waits for, and whether the
+//! terminal is still there is asked of the system.
 
 use ratatui::{
     DefaultTerminal, Frame,
@@ -50,8 +52,9 @@ pub(super) struct LiveTerminal {
 }
 
 impl LiveTerminal {
-    /// Takes it over: another screen, and keys as they are pressed. A panic gives it back, too. If `all_of_keys`, it is asked
-    /// to report when keys are released and when it loses the focus; terminals that cannot do that ignore it.
+    /// Takes it over: another screen, and keys as they are pressed. A panic gives it back, too. If
+    /// `all_of_keys`, it is asked to report when keys are released and when it loses the focus;
+    /// terminals that cannot do that ignore it.
     pub(super) fn take(all_of_keys: bool) -> io::Result<Self> {
         let terminal = ratatui::try_init()?;
         Self::with(terminal, all_of_keys).inspect_err(|_| {

@@ -123,11 +123,13 @@ fn numbers_line(now: &Snapshot, width: usize) -> Line<'static> {
         parts.push(format!("gate {:.0}/{:.0} dB", open.dbfs(), close.dbfs()));
     }
     let counts = &now.counts;
-    parts.extend([
-        format!("lost {}", counts.packets_lost),
-        format!("concealed {}", counts.frames_concealed),
-        format!("reconnects {}", counts.reconnects),
-    ]);
+    if now.frame_ms > 0 || counts.reconnects > 0 {
+        parts.extend([
+            format!("lost {}", counts.packets_lost),
+            format!("concealed {}", counts.frames_concealed),
+            format!("reconnects {}", counts.reconnects),
+        ]);
+    }
     let mut line = String::new();
     for part in parts {
         let gap = if line.is_empty() { "" } else { "  " };
@@ -194,7 +196,8 @@ fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &VecDeque<String>) {
     frame.render_widget(Paragraph::new(shown).block(block), area);
 }
 
-/// A line in rows of at most `width` characters, broken between words where that goes; later rows are indented.
+/// A line in rows of at most `width` characters, broken between words where that goes; later rows
+/// are indented.
 fn wrapped(line: &str, width: usize) -> Vec<String> {
     const INDENT: &str = "  ";
     if width <= 2 * INDENT.len() {

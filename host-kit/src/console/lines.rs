@@ -17,8 +17,8 @@ const LINES_MAX: usize = 4_096;
 /// What they may hold together.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// Writes lines to stdout in a thread of its own. Lines that do not fit into its queue are counted, and the next one that
-/// fits can tell how many there were.
+/// Writes lines to stdout in a thread of its own. Lines that do not fit into its queue are counted,
+/// and the next one that fits can tell how many there were.
 #[derive(Debug)]
 pub struct Lines {
     sender: SyncSender<String>,
@@ -63,8 +63,8 @@ impl Lines {
         })
     }
 
-    /// Hands over a line (without its end), made by `line` from the number of lines that did not fit before it. If this one
-    /// does not fit either, it is counted with them. Never waits.
+    /// Hands over a line (without its end), made by `line` from the number of lines that did not
+    /// fit before it. If this one does not fit either, it is counted with them. Never waits.
     pub fn push(&mut self, line: impl FnOnce(u64) -> String) {
         let mut line = line(self.missed);
         line.push('\n');
@@ -91,7 +91,8 @@ impl Lines {
         self.missed
     }
 
-    /// Whether stdout still takes lines. Returns at once; call it every now and then, also when there is nothing to write.
+    /// Whether stdout still takes lines. Returns at once; call it every now and then, also when
+    /// there is nothing to write.
     ///
     /// # Errors
     /// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
@@ -103,7 +104,8 @@ impl Lines {
         }
     }
 
-    /// Waits until all lines are written, at most for `patience`: a reader that does not read holds nobody.
+    /// Waits until all lines are written, at most for `patience`: a reader that does not read holds
+    /// nobody.
     ///
     /// # Errors
     /// As [`Self::check`].

@@ -1,4 +1,5 @@
-//! The log on stderr. A stderr that is full, closed or unread loses lines, and nothing else happens.
+//! The log on stderr. A stderr that is full, closed or unread loses lines, and nothing else
+//! happens.
 
 use std::{
     io::{self, IsTerminal as _, Write},
@@ -16,7 +17,8 @@ const END_PATIENCE: Duration = Duration::from_millis(200);
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people, in colour where stderr is a terminal. `module` says whether the line names the module it comes from.
+    /// For people, in colour where stderr is a terminal. `module` says whether the line names the
+    /// module it comes from.
     Text {
         /// Name the module.
         module: bool,

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-/// Whether the reader of stdout has gone: the other end of a pipe is closed, or the terminal has hung up. Waits up to
-/// `patience` for that to happen.
+/// Whether the reader of stdout has gone: the other end of a pipe is closed, or the terminal has
+/// hung up. Waits up to `patience` for that to happen.
 ///
-/// A program that has nothing to write learns it only here: a write would tell, but there may be none for hours.
+/// A program that has nothing to write learns it only here: a write would tell, but there may be
+/// none for hours.
 #[must_use]
 pub fn stdout_is_closed(patience: Duration) -> bool {
     platform::stdout_is_closed(patience)
 }
 
-/// Whether the terminal on stdin or stdout has hung up, as when its window was closed. Reading from it gives an end of file
-/// for ever. Only for programs that started on a terminal: a pipe whose writer has gone looks the same.
+/// Whether the terminal on stdin or stdout has hung up, as when its window was closed. Reading from
+/// it gives an end of file for ever. Only for programs that started on a terminal: a pipe whose
+/// writer has gone looks the same.
 #[must_use]
 pub fn terminal_is_gone() -> bool {
     platform::terminal_is_gone()
@@ -31,7 +33,8 @@ mod platform {
     };
     use std::{os::fd::BorrowedFd, time::Duration};
 
-    /// What happened to a descriptor until `patience` was over; errors and hang-ups are always told.
+    /// What happened to a descriptor until `patience` was over; errors and hang-ups are always
+    /// told.
     fn events(fd: BorrowedFd<'_>, wanted: PollFlags, patience: Duration) -> PollFlags {
         let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
         let timeout = Timespec {

@@ -260,7 +260,8 @@ fn a_flood_of_events_is_left_out_and_counted() {
         wait_for_the_end(stream);
     });
     let told = stayed.events.len();
-    // Of each kind what is let through at once and in the seconds of the stay, however busy the machine is.
+    // Of each kind what is let through at once and in the seconds of the stay, however busy the
+    // machine is.
     assert!((4_000..20_000).contains(&told), "{told}");
     let missed: u64 = stayed.events.iter().map(|event| event.missed).sum();
     assert!(missed > 10_000, "{missed}");
