@@ -355,12 +355,13 @@ impl World {
             match self.hub.next_output(conn, self.now) {
                 Output::Nothing => return,
                 // The end is wanted even of one who takes nothing.
-                Output::Bytes(_) if stream.blocked => return,
-                Output::Bytes(bytes) => {
+                Output::Packets(_) if stream.blocked => return,
+                Output::Packets(outbox) => {
+                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
                     let taken = if stream.vanished {
                         bytes.len()
                     } else {
-                        stream.down.write(self.now, bytes)
+                        stream.down.write(self.now, &bytes)
                     };
                     if taken == 0 {
                         stream.blocked = true;

@@ -326,8 +326,8 @@ fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
 
 fn drain(hub: &mut Hub, now: Instant) {
     while let Some(conn) = hub.poll_output() {
-        while let Output::Bytes(bytes) = hub.next_output(conn, now) {
-            let count = bytes.len();
+        while let Output::Packets(outbox) = hub.next_output(conn, now) {
+            let count = outbox.packets().map(<[u8]>::len).sum();
             hub.sent(conn, count);
         }
     }
