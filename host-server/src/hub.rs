@@ -182,7 +182,7 @@ impl Hub {
         match self
             .connections
             .get_mut(id)
-            .and_then(|connection| connection.outbox.next_bytes())
+            .and_then(|connection| connection.outbox.next_bytes(now))
         {
             Some(bytes) => Output::Bytes(bytes),
             None => Output::Nothing,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::time::Instant;
+use talkspurt_core::wire::Separator;
 
 /// One encoded packet, as it goes onto the stream.
 pub type Encoded = Rc<[u8]>;
@@ -36,6 +37,7 @@ pub struct Outbox {
     voice_frames_max: usize,
     voice_dropped: u64,
     stalled_since: Option<Instant>,
+    separator: Separator,
 }
 
 impl Outbox {
@@ -50,6 +52,7 @@ impl Outbox {
             voice_frames_max: frame_duration.frames_in_ms(VOICE_BACKLOG_MS) as usize,
             voice_dropped: 0,
             stalled_since: None,
+            separator: Separator::new(),
         }
     }
 
@@ -75,8 +78,8 @@ impl Outbox {
         u64::from(full)
     }
 
-    /// The bytes to write next: the rest of the packet that was begun, else the next packet.
-    pub fn next_bytes(&mut self) -> Option<&[u8]> {
+    /// The bytes to write next: the rest of the packet that was begun, else the next packet, after a pause with a zero before it.
+    pub fn next_bytes(&mut self, now: Instant) -> Option<&[u8]> {
         if self.current.is_none() {
             let packet = match self.control.pop_front() {
                 Some(packet) => {
@@ -84,6 +87,11 @@ impl Outbox {
                     packet
                 }
                 None => self.voice.pop_front()?,
+            };
+            let packet = match self.separator.begin(now) {
+                // In one piece with the packet, as it is one write; a pause is rare enough to copy it.
+                true => [&[0], &*packet].concat().into(),
+                false => packet,
             };
             self.current = Some((packet, 0));
         }
@@ -156,14 +164,19 @@ mod tests {
         vec![byte; len].into()
     }
 
+    const NOW: Instant = Instant::ZERO;
+
+    /// One that has just sent something.
     fn outbox() -> Outbox {
-        Outbox::new(FrameDuration::Ms20, 100 + 2 * PACKET_OVERHEAD_BYTES)
+        let mut outbox = Outbox::new(FrameDuration::Ms20, 100 + 2 * PACKET_OVERHEAD_BYTES);
+        outbox.separator.begin(NOW);
+        outbox
     }
 
     /// Writes everything, `chunk` bytes a call.
     fn drain(outbox: &mut Outbox, chunk: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some(next) = outbox.next_bytes() {
+        while let Some(next) = outbox.next_bytes(NOW) {
             let count = next.len().min(chunk);
             bytes.extend_from_slice(&next[..count]);
             outbox.sent(count);
@@ -176,7 +189,7 @@ mod tests {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
         outbox.push_voice(packet(2, 4));
-        outbox.next_bytes();
+        outbox.next_bytes(NOW);
         assert!(!outbox.sent(1), "a quarter of a packet is no packet");
         outbox.push_control(packet(3, 2)).unwrap();
         assert_eq!(drain(&mut outbox, 3), [1, 1, 1, 3, 3, 2, 2, 2, 2]);
@@ -211,7 +224,7 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes();
+        outbox.next_bytes(NOW);
         outbox.blocked(at(10));
         outbox.blocked(at(20));
         assert_eq!(outbox.stalled_since(), Some(at(10)));
@@ -223,13 +236,26 @@ mod tests {
     fn clearing_finishes_the_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes();
+        outbox.next_bytes(NOW);
         outbox.sent(1);
         outbox.push_voice(packet(2, 4));
         outbox.push_control(packet(3, 4)).unwrap();
         outbox.clear_unsent();
         outbox.push_control(packet(4, 1)).unwrap();
         assert_eq!(drain(&mut outbox, 9), [1, 1, 1, 4]);
+    }
+
+    #[test]
+    fn after_a_pause_a_zero_goes_before_the_packet_and_is_no_packet_of_its_own() {
+        let mut outbox = outbox();
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        for (ms, expected) in [(20, vec![1]), (500, vec![0, 1]), (520, vec![1])] {
+            outbox.push_control(packet(1, 1)).unwrap();
+            let bytes = outbox.next_bytes(at(ms)).unwrap().to_vec();
+            assert_eq!(bytes, expected);
+            assert!(outbox.sent(bytes.len()), "one packet");
+            assert_eq!(outbox.next_bytes(at(ms)), None);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::outbox::Outbox;
 use crate::config::Endpoint;
+use socket2::SockRef;
 use std::{future::Future, io, pin::Pin, time::Duration};
 use talkspurt_core::deframer::{Deframer, Feed};
 use tokio::{
@@ -13,6 +14,11 @@ use tokio::{
 
 /// How long a connection may take to come about, all addresses of the host together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The kernel's send buffer, in bytes (Linux doubles it for its own bookkeeping): what is on its way over a long line, and no more.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes that may wait in the kernel unsent: three packets of PCM16 voice. What else waits is in the outbox, which drops what is old.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_MAX: u32 = 2 * 1024;
 /// Bytes read at a time.
 const READ_BYTES: usize = 16 * 1024;
 /// Reads in a row before the frames that are due get their turn.
@@ -36,10 +42,18 @@ pub(super) fn connect(server: Endpoint) -> Connecting {
             let text = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
             io::Error::new(io::ErrorKind::TimedOut, text)
         })??;
-        // A voice packet waits for nothing.
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         Ok(stream)
     })
+}
+
+/// Sets what voice needs: a packet waits for nothing, and little of it waits in the kernel, where it cannot be dropped.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)
 }
 
 /// An open connection.
