@@ -179,11 +179,10 @@ impl Hub {
                 .is_some_and(|connection| !connection.outbox.is_empty());
             return Output::Close { unsent };
         }
-        match self
-            .connections
-            .get_mut(id)
-            .and_then(|connection| connection.outbox.next_bytes(now))
-        {
+        match self.connections.get_mut(id).and_then(|connection| {
+            connection.outbox.separate(now);
+            connection.outbox.next_bytes()
+        }) {
             Some(bytes) => Output::Bytes(bytes),
             None => Output::Nothing,
         }

@@ -78,22 +78,22 @@ impl Outbox {
         u64::from(full)
     }
 
-    /// The bytes to write next: the rest of the packet that was begun, else the next packet, after a pause with a zero before it.
-    pub fn next_bytes(&mut self, now: Instant) -> Option<&[u8]> {
+    /// Says that what waits is written at `now`: after a pause a zero goes before the next packet, as its first byte. A pause is rare
+    /// enough to copy the packet, so that the two are one write.
+    pub fn separate(&mut self, now: Instant) {
+        if self.current.is_none()
+            && !self.is_empty()
+            && self.separator.begin(now)
+            && let Some(packet) = self.pop()
+        {
+            self.current = Some(([&[0], &*packet].concat().into(), 0));
+        }
+    }
+
+    /// The bytes to write next: the rest of the packet that was begun, else the next packet.
+    pub fn next_bytes(&mut self) -> Option<&[u8]> {
         if self.current.is_none() {
-            let packet = match self.control.pop_front() {
-                Some(packet) => {
-                    self.control_bytes -= memory_bytes(&packet);
-                    packet
-                }
-                None => self.voice.pop_front()?,
-            };
-            let packet = match self.separator.begin(now) {
-                // In one piece with the packet, as it is one write; a pause is rare enough to copy it.
-                true => [&[0], &*packet].concat().into(),
-                false => packet,
-            };
-            self.current = Some((packet, 0));
+            self.current = Some((self.pop()?, 0));
         }
         self.current
             .as_ref()
@@ -115,6 +115,16 @@ impl Outbox {
             self.current = None;
         }
         whole
+    }
+
+    fn pop(&mut self) -> Option<Encoded> {
+        match self.control.pop_front() {
+            Some(packet) => {
+                self.control_bytes -= memory_bytes(&packet);
+                Some(packet)
+            }
+            None => self.voice.pop_front(),
+        }
     }
 
     /// The socket would not take more at `now`.
@@ -164,19 +174,14 @@ mod tests {
         vec![byte; len].into()
     }
 
-    const NOW: Instant = Instant::ZERO;
-
-    /// One that has just sent something.
     fn outbox() -> Outbox {
-        let mut outbox = Outbox::new(FrameDuration::Ms20, 100 + 2 * PACKET_OVERHEAD_BYTES);
-        outbox.separator.begin(NOW);
-        outbox
+        Outbox::new(FrameDuration::Ms20, 100 + 2 * PACKET_OVERHEAD_BYTES)
     }
 
     /// Writes everything, `chunk` bytes a call.
     fn drain(outbox: &mut Outbox, chunk: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some(next) = outbox.next_bytes(NOW) {
+        while let Some(next) = outbox.next_bytes() {
             let count = next.len().min(chunk);
             bytes.extend_from_slice(&next[..count]);
             outbox.sent(count);
@@ -189,7 +194,7 @@ mod tests {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
         outbox.push_voice(packet(2, 4));
-        outbox.next_bytes(NOW);
+        outbox.next_bytes();
         assert!(!outbox.sent(1), "a quarter of a packet is no packet");
         outbox.push_control(packet(3, 2)).unwrap();
         assert_eq!(drain(&mut outbox, 3), [1, 1, 1, 3, 3, 2, 2, 2, 2]);
@@ -224,7 +229,7 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes(NOW);
+        outbox.next_bytes();
         outbox.blocked(at(10));
         outbox.blocked(at(20));
         assert_eq!(outbox.stalled_since(), Some(at(10)));
@@ -236,7 +241,7 @@ mod tests {
     fn clearing_finishes_the_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes(NOW);
+        outbox.next_bytes();
         outbox.sent(1);
         outbox.push_voice(packet(2, 4));
         outbox.push_control(packet(3, 4)).unwrap();
@@ -249,12 +254,14 @@ mod tests {
     fn after_a_pause_a_zero_goes_before_the_packet_and_is_no_packet_of_its_own() {
         let mut outbox = outbox();
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
-        for (ms, expected) in [(20, vec![1]), (500, vec![0, 1]), (520, vec![1])] {
+        for (ms, expected) in [(0, vec![0, 1]), (20, vec![1]), (500, vec![0, 1])] {
+            outbox.separate(at(ms));
             outbox.push_control(packet(1, 1)).unwrap();
-            let bytes = outbox.next_bytes(at(ms)).unwrap().to_vec();
+            outbox.separate(at(ms));
+            let bytes = outbox.next_bytes().unwrap().to_vec();
             assert_eq!(bytes, expected);
             assert!(outbox.sent(bytes.len()), "one packet");
-            assert_eq!(outbox.next_bytes(at(ms)), None);
+            assert_eq!(outbox.next_bytes(), None);
         }
     }
 

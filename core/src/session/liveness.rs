@@ -95,6 +95,7 @@ impl Liveness {
         self.ping_at().min(given_up_at).min(lost_at)
     }
 
+    #[cfg(feature = "defmt")]
     pub(super) const fn heard_at(&self) -> Instant {
         self.heard_at
     }

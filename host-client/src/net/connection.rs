@@ -169,32 +169,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::listener_config;
-
-    #[test]
-    fn a_server_that_does_not_read_its_answers_is_left() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let stream = TcpStream::connect(listener.local_addr().unwrap())
-                .await
-                .unwrap();
-            let config = listener_config(1);
-            let (settings, now) = (VoiceSettings::of(&config), CoreInstant::ZERO);
-            let mut connection = Connection::new(stream, &config, settings, now);
-            let mut events = Vec::new();
-            // Not flushed: so it is when the socket takes nothing.
-            (0..64).for_each(|_| connection.link.outbox.push_control(b"pong"));
-            connection.handle_timeout(now, &mut events);
-            assert_eq!(events, []);
-            connection.link.outbox.push_control(b"pong");
-            connection.handle_timeout(now, &mut events);
-            assert_eq!(events, [ClientEvent::Closed(ByeReason::SlowConsumer)]);
-        });
-    }
-}
+mod tests;
