@@ -1,1 +1,115 @@
 //! Standard output and error that may be closed, full or unread, and the log on them.
+//!
+//! Nothing here panics because a stream cannot be written, and nothing that a program with audio calls waits for a reader:
+//!
+//! - [`start_log`] sends the log to stderr through a thread; lines that stderr does not take are lost, at no other cost.
+//! - [`print`] writes the answer of a program that does one thing and ends. It may wait, as `ls` does.
+//! - [`Lines`] writes events of a program that runs on; it never waits.
+//! - [`report`] writes a last line for people to stderr.
+//! - [`exit`] turns how a program ended into that line and the exit code.
+
+mod lines;
+mod log;
+mod watch;
+
+pub use lines::Lines;
+pub use log::{Log, LogFormat, start_log};
+pub use watch::{stdout_is_closed, terminal_is_gone};
+
+use crate::words;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+/// Exit code for a flag or variable that cannot be used, the same as clap's.
+const EXIT_USAGE: u8 = 2;
+/// How long [`report`] waits for a stderr that takes nothing, such as a terminal stopped by Ctrl-S.
+const REPORT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Why stdout takes no more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// Its reader has closed it, and wants no more: not a failure.
+    #[error("stdout was closed")]
+    Closed,
+    /// It cannot be written.
+    #[error("cannot write to stdout: {0}")]
+    Failed(String),
+}
+
+impl From<io::Error> for OutputError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(words::describe(&error)),
+        }
+    }
+}
+
+/// Why a program ends without having done what it was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A flag or variable that cannot be used: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Anything else: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+    /// Whoever read stdout wants no more of it: exit code 0, and nothing to say.
+    #[error("stdout was closed")]
+    ReaderGone,
+}
+
+impl From<OutputError> for Problem {
+    fn from(error: OutputError) -> Self {
+        match error {
+            OutputError::Closed => Self::ReaderGone,
+            OutputError::Failed(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Returns the exit code for the way a program ended, after saying on stderr in one line what went wrong.
+pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
+    let (text, code) = match outcome {
+        Ok(()) | Err(Problem::ReaderGone) => return ExitCode::SUCCESS,
+        Err(Problem::Usage(text)) => (text, ExitCode::from(EXIT_USAGE)),
+        Err(Problem::Failed(text)) => (text, ExitCode::FAILURE),
+    };
+    // Libraries put the system's own errors into texts of theirs.
+    report(&format!("{program}: {}", words::without_numbers(text)));
+    code
+}
+
+/// Writes text to stdout, and waits until it is written.
+///
+/// # Errors
+/// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
+pub fn print(text: &str) -> Result<(), OutputError> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => Ok(()),
+        // A terminal that has gone gives an input/output error.
+        Err(_) if stdout_is_closed(Duration::ZERO) => Err(OutputError::Closed),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a line to stderr. If that does not work, nobody is there to be told.
+pub fn report(line: &str) {
+    show(&format!("{line}\n"));
+}
+
+/// Writes text to stderr without a line end, such as a meter that is redrawn.
+pub fn show(text: &str) {
+    if watch::stderr_takes_more(REPORT_PATIENCE) {
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}

@@ -2,9 +2,16 @@
 //!
 //! - [`addresses`]: in which order the addresses of a host are tried.
 //! - [`console`]: standard output and error that may be closed, full or unread, and the log on them.
+//! - [`environment`]: variables that set flags, and `RUST_LOG`.
+//! - [`words`]: errors of the system in words for people, and texts from elsewhere without what does not show.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
+
+// These macros panic when the stream cannot be written; `console` of the host kit does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod addresses;
 pub mod console;
+pub mod environment;
 #[cfg(feature = "wav")]
 pub mod wav;
+pub mod words;

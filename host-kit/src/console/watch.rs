@@ -1,0 +1,80 @@
+//! Looks at stdout and stderr without writing to them.
+
+use std::time::Duration;
+
+/// Whether the reader of stdout has gone: the other end of a pipe is closed, or the terminal has hung up. Waits up to
+/// `patience` for that to happen.
+///
+/// A program that has nothing to write learns it only here: a write would tell, but there may be none for hours.
+#[must_use]
+pub fn stdout_is_closed(patience: Duration) -> bool {
+    platform::stdout_is_closed(patience)
+}
+
+/// Whether the terminal on stdin or stdout has hung up, as when its window was closed. Reading from it gives an end of file
+/// for ever. Only for programs that started on a terminal: a pipe whose writer has gone looks the same.
+#[must_use]
+pub fn terminal_is_gone() -> bool {
+    platform::terminal_is_gone()
+}
+
+/// Whether stderr can be written at once; waits up to `patience` for it.
+pub(super) fn stderr_takes_more(patience: Duration) -> bool {
+    platform::stderr_takes_more(patience)
+}
+
+#[cfg(unix)]
+mod platform {
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        stdio,
+    };
+    use std::{os::fd::BorrowedFd, time::Duration};
+
+    /// What happened to a descriptor until `patience` was over; errors and hang-ups are always told.
+    fn events(fd: BorrowedFd<'_>, wanted: PollFlags, patience: Duration) -> PollFlags {
+        let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
+        let timeout = Timespec {
+            tv_sec: patience.as_secs() as i64,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) => fds[0].revents(),
+            // Interrupted by a signal: nothing is known, and the caller asks again.
+            Err(_) => PollFlags::empty(),
+        }
+    }
+
+    pub(super) fn stdout_is_closed(patience: Duration) -> bool {
+        let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+        events(stdio::stdout(), PollFlags::empty(), patience).intersects(gone)
+    }
+
+    pub(super) fn terminal_is_gone() -> bool {
+        [stdio::stdin(), stdio::stdout()]
+            .into_iter()
+            .any(|fd| events(fd, PollFlags::empty(), Duration::ZERO).intersects(PollFlags::HUP))
+    }
+
+    pub(super) fn stderr_takes_more(patience: Duration) -> bool {
+        !events(stdio::stderr(), PollFlags::OUT, patience).is_empty()
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use std::{thread, time::Duration};
+
+    pub(super) fn stdout_is_closed(patience: Duration) -> bool {
+        thread::sleep(patience);
+        false
+    }
+
+    pub(super) fn terminal_is_gone() -> bool {
+        false
+    }
+
+    pub(super) fn stderr_takes_more(_patience: Duration) -> bool {
+        true
+    }
+}

@@ -1,0 +1,181 @@
+//! The environment of a program: variables that set flags, and `RUST_LOG`.
+//!
+//! A compose file or a unit file often sets a variable to nothing (`TALKSPURT_HTTP=${HTTP}`). To [`parse`] that means the
+//! default, as it does to a shell's `${NAME:-default}`. [`log_filter`] reads `RUST_LOG` and says what is wrong with it.
+
+use std::env::VarError;
+use std::ffi::OsString;
+
+use clap::{Arg, Command, Error, Parser};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Parses the command line; a variable that is empty counts as one that is not set. Ends the program as clap does: exit code 2
+/// after a wrong flag, 0 after `--help`.
+pub fn parse<T: Parser>() -> T {
+    try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// Parses this command line as [`parse`] does.
+///
+/// # Errors
+/// What clap has to say: a wrong flag or variable, or the help that was asked for.
+pub fn try_parse_from<T: Parser>(
+    line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<T, Error> {
+    let mut command = without_empty_variables(T::command());
+    let matches = command.try_get_matches_from_mut(line);
+    matches
+        .and_then(|mut matches| T::from_arg_matches_mut(&mut matches))
+        .map_err(|error| error.format(&mut command))
+}
+
+/// The command without the variables that are empty, subcommands included.
+fn without_empty_variables(command: Command) -> Command {
+    command
+        .mut_args(without_empty_variable)
+        .mut_subcommands(without_empty_variables)
+}
+
+fn without_empty_variable(arg: Arg) -> Arg {
+    let is_empty = arg
+        .get_env()
+        .and_then(std::env::var_os)
+        .is_some_and(|value| value.is_empty());
+    if is_empty {
+        arg.env(None::<&'static str>)
+    } else {
+        arg
+    }
+}
+
+/// Which lines are logged.
+#[derive(Debug)]
+pub struct LogFilter {
+    /// What `RUST_LOG` asks for, or the default.
+    pub filter: EnvFilter,
+    /// A sentence about a `RUST_LOG` that cannot be read, for the log: what is wrong, and what is used instead.
+    pub complaint: Option<String>,
+}
+
+/// Reads `RUST_LOG`. Unset, empty or malformed, it means `default`, which has to be a valid filter.
+pub fn log_filter(default: &str) -> LogFilter {
+    filter_of(std::env::var(EnvFilter::DEFAULT_ENV), default)
+}
+
+fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {
+    let wrong = match variable {
+        Err(VarError::NotPresent) => None,
+        Err(VarError::NotUnicode(value)) => Some((
+            value.to_string_lossy().into_owned(),
+            "it is not UTF-8".to_owned(),
+        )),
+        Ok(text) if text.trim().is_empty() => None,
+        Ok(text) => match filter(&text) {
+            Ok(filter) => {
+                return LogFilter {
+                    filter,
+                    complaint: None,
+                };
+            }
+            Err(what) => Some((text, what)),
+        },
+    };
+    LogFilter {
+        filter: EnvFilter::new(default),
+        complaint: wrong.map(|(text, what)| {
+            format!(
+                "RUST_LOG={text:?} is ignored, {default:?} is used: {what}; \
+                 expected a level (error, warn, info, debug, trace, off) or MODULE=LEVEL, separated by commas"
+            )
+        }),
+    }
+}
+
+/// A filter from text such as `info` or `talkspurt_client::net=debug`.
+///
+/// A lone word that is neither a level nor one of this project's modules is refused: `inof` would be taken for the name of a
+/// module, and all others would be silent.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    for word in text.split(',').map(str::trim) {
+        let is_lone = !word.contains(['=', ':', '[']) && !word.starts_with("talkspurt");
+        if is_lone && !word.is_empty() && word.parse::<LevelFilter>().is_err() {
+            return Err(format!("{word:?} is not a level"));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        /// `PATH` is set and not empty wherever tests run.
+        #[arg(long, env = "PATH", default_value = "default")]
+        set: String,
+        #[arg(long, env = "TALKSPURT_UNSET_FOR_TESTS", default_value_t = 7)]
+        unset: u32,
+    }
+
+    #[test]
+    fn variables_that_are_set_count() {
+        let flags: Flags = try_parse_from(["program"]).unwrap();
+        assert_eq!(
+            (flags.set, flags.unset),
+            (std::env::var("PATH").unwrap(), 7)
+        );
+        let error = try_parse_from::<Flags>(["program", "--unset", "x"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("'--unset <UNSET>'"), "{error}");
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_complained_about_and_the_default_used() {
+        let complaint = |text: &str| filter_of(Ok(text.to_owned()), "info").complaint;
+        for fine in [
+            "",
+            " ",
+            "debug",
+            "off",
+            "warn,talkspurt_server=debug",
+            "talkspurt_server",
+            "DEBUG",
+        ] {
+            assert_eq!(complaint(fine), None, "{fine:?}");
+        }
+        for wrong in [
+            "talkspurt_server=verbos",
+            "info,warning",
+            "inof",
+            "=",
+            "a=b=c",
+        ] {
+            let text = complaint(wrong).unwrap_or_else(|| panic!("{wrong:?}"));
+            assert!(
+                text.contains("\"info\" is used") && !text.contains('\n'),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            filter_of(Ok("warning".to_owned()), "info")
+                .filter
+                .to_string(),
+            "info"
+        );
+        assert_eq!(
+            filter_of(Ok("warn".to_owned()), "info").filter.to_string(),
+            "warn"
+        );
+        let foreign = OsString::from("x");
+        assert!(
+            filter_of(Err(VarError::NotUnicode(foreign)), "info")
+                .complaint
+                .unwrap()
+                .contains("UTF-8")
+        );
+    }
+}

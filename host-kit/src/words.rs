@@ -1,0 +1,163 @@
+//! Errors of the system in words for people.
+
+use std::{error::Error, io};
+
+/// What an error says, to stand within a sentence: without `(os error N)`, and not starting with a capital.
+///
+/// ```
+/// use std::io;
+/// let error = io::Error::from_raw_os_error(111);
+/// # #[cfg(target_os = "linux")]
+/// assert_eq!(talkspurt_host_kit::words::describe(&error), "connection refused");
+/// ```
+#[must_use]
+pub fn describe(error: &dyn Error) -> String {
+    let text = without_numbers(error.to_string());
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        // "Permission denied", but not "I/O" or "WAV".
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text,
+    }
+}
+
+/// A text without the `(os error N)` that the standard library puts behind what the system says.
+pub(crate) fn without_numbers(mut text: String) -> String {
+    while let Some(start) = text.find(" (os error ") {
+        let Some(length) = text[start..].find(')') else {
+            break;
+        };
+        text.replace_range(start..=start + length, "");
+    }
+    text
+}
+
+/// Why no connection to a host came about, and what to look at. For the first contact, when a person has just typed the name.
+#[must_use]
+pub fn unreachable(error: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    let said = describe(error);
+    let advice = match error.kind() {
+        Kind::ConnectionRefused => {
+            return "nothing listens there; is the server running, and is that its port?".into();
+        }
+        Kind::HostUnreachable | Kind::NetworkUnreachable => {
+            return format!("{said}; is this machine on the network, and is the address right?");
+        }
+        Kind::NetworkDown => return "the network is down".into(),
+        Kind::AddrNotAvailable => return "no host has that address".into(),
+        Kind::TimedOut => "is the address right, and does a firewall let the port through?",
+        Kind::PermissionDenied => "a firewall of this machine may forbid it",
+        _ => return lookup(&said).unwrap_or(said),
+    };
+    format!("{said}; {advice}")
+}
+
+/// What a failed look-up of a name means. The standard library tells it in the words of the system, and has no kind for it.
+fn lookup(said: &str) -> Option<String> {
+    let reason = said.strip_prefix("failed to lookup address information: ")?;
+    let is_passing = reason.to_lowercase().contains("temporar");
+    Some(match is_passing {
+        true => "names cannot be looked up now; is this machine on the network?".into(),
+        false => "there is no host of that name; is it spelt right?".into(),
+    })
+}
+
+/// Text from elsewhere as it may be shown to people: without control characters, and without those that are invisible or turn
+/// the writing direction around, by which a name could pass for another one or for a part of our own text.
+///
+/// ```
+/// use talkspurt_host_kit::words::clean;
+/// assert_eq!(clean("b\u{202e}ob\u{1b}[2J"), "bob[2J");
+/// assert_eq!(clean("\u{200b}"), "(unprintable)");
+/// ```
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let shown: String = text.chars().filter(|&c| !is_hidden(c)).collect();
+    match shown.trim().is_empty() && !text.is_empty() {
+        true => "(unprintable)".into(),
+        false => shown,
+    }
+}
+
+/// Whether a character shows nothing by itself. Control characters, line and paragraph separators, Unicode's
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear annotation, and the blank Braille cell;
+/// but not the joiners U+200C and U+200D, which some scripts need, and which docs/PROTOCOL.md allows in names.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn numbers_of_the_system_are_left_out() {
+        let denied = io::Error::from_raw_os_error(13).to_string();
+        assert!(denied.ends_with("(os error 13)"), "{denied}");
+        let nested = io::Error::other(format!("cannot open x: {denied}; try y"));
+        let said = describe(&nested);
+        assert!(
+            !said.contains("os error") && said.ends_with("; try y"),
+            "{said}"
+        );
+        assert_eq!(describe(&io::Error::other("WAV is odd")), "WAV is odd");
+        assert_eq!(describe(&io::Error::other("Odd")), "odd");
+        assert_eq!(describe(&io::Error::other("")), "");
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_and_a_network_that_is_away_are_told_apart() {
+        let lookup = |reason| {
+            let text = format!("failed to lookup address information: {reason}");
+            unreachable(&io::Error::other(text))
+        };
+        assert!(lookup("Name or service not known").contains("no host of that name"));
+        assert!(lookup("Temporary failure in name resolution").contains("on the network"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn each_kind_of_failure_has_its_advice() {
+        for (code, part) in [
+            (111, "is the server running"),
+            (113, "no route to host; is this machine on the network"),
+            (101, "network is unreachable; is this"),
+            (110, "firewall let the port through"),
+            (104, "connection reset by peer"),
+        ] {
+            let said = unreachable(&io::Error::from_raw_os_error(code));
+            assert!(said.contains(part) && !said.contains("os error"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_shown_whatever_the_language() {
+        for text in [
+            "Ann",
+            "José",
+            "Zoë",
+            "Ольга",
+            "李雷",
+            "שרה",
+            "مريم",
+            "a b",
+            "",
+        ] {
+            assert_eq!(clean(text), text);
+        }
+        for hidden in "\u{200e}\u{2066}\u{2069}\u{feff}\u{e0041}\u{2029}\u{7}\u{85}".chars() {
+            assert_eq!(clean(&format!("a{hidden}b")), "ab", "{hidden:?}");
+        }
+    }
+}
