@@ -36,6 +36,7 @@ mod report;
 mod round;
 mod service;
 mod speech;
+mod stall;
 mod targets;
 
 fn main() -> ExitCode {

@@ -12,6 +12,7 @@ use crate::pinning::pin;
 use crate::plan::Plan;
 use crate::procfs;
 use crate::service::Service;
+use crate::stall::Stall;
 
 /// For so long everyone talks before anything counts: the server has then met every case, and its buffers their size.
 const WARM_UP: Duration = Duration::from_millis(1_500);
@@ -75,13 +76,15 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         // Other phases in each round, the same for both.
         plan.seed = order.plan.seed.wrapping_add(u64::from(number) - 1);
         let server = Service::server(order)?;
-        let round = measure(plan, order.span, Opposite::Server, &server).context("the server")?;
+        let round = measure(plan, order.span, order.stall, Opposite::Server, &server)
+            .context("the server")?;
         report_progress("server", number, order.rounds, &round);
         rounds.server.push(round);
         drop(server);
         if order.with_floor {
             let floor = Service::floor(plan.frame, order.processors)?;
-            let round = measure(plan, order.span, Opposite::Floor, &floor).context("the floor")?;
+            let round =
+                measure(plan, order.span, None, Opposite::Floor, &floor).context("the floor")?;
             report_progress("floor", number, order.rounds, &round);
             rounds.floor.push(round);
         }
@@ -89,7 +92,13 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
     Ok(rounds)
 }
 
-fn measure(plan: Plan, span: Duration, opposite: Opposite, service: &Service) -> Result<Round> {
+fn measure(
+    plan: Plan,
+    span: Duration,
+    stall: Option<Stall>,
+    opposite: Opposite,
+    service: &Service,
+) -> Result<Round> {
     let own_pid = std::process::id();
     let resident_before = procfs::resident_bytes(service.pid)?;
     let mut generator = Generator::join(plan, opposite, service.address)?;
@@ -97,6 +106,9 @@ fn measure(plan: Plan, span: Duration, opposite: Opposite, service: &Service) ->
     generator.run(WARM_UP)?;
 
     generator.start_marking();
+    if let Some(stall) = stall {
+        generator.stall(stall);
+    }
     let started = Instant::now();
     let traffic_before = generator.traffic();
     let own_before = procfs::cpu_time(own_pid)?;

@@ -34,6 +34,7 @@ pub fn parse_server(text: &str) -> Result<String, String> {
         ));
     }
     let (host, port) = match text.rsplit_once(':') {
+        _ if text.starts_with('[') && text.ends_with(']') => (text.to_owned(), None),
         // An IPv6 address without brackets has no port.
         Some((host, _)) if host.contains(':') && !host.ends_with(']') => {
             (format!("[{text}]"), None)
