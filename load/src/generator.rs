@@ -301,7 +301,9 @@ impl Generator {
             .push(Reverse((due + period, participant, Timer::Frame)));
         let now = self.now();
         let late_us = now.since(due).as_micros();
-        self.pacing.lags_ms.push(late_us as f64 / 1_000.0);
+        if !self.was_held(due) {
+            self.pacing.lags_ms.push(late_us as f64 / 1_000.0);
+        }
         let mark = match &mut self.ledger {
             Some(ledger) if self.speech.takes_turn(participant, now) => {
                 Some(ledger.send(participant, now))

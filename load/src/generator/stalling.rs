@@ -14,6 +14,8 @@ pub(super) struct Stalled {
     participants: Vec<usize>,
     /// While one lasts.
     until: Option<Instant>,
+    /// When the last one ended.
+    ended_at: Instant,
 }
 
 impl Generator {
@@ -23,6 +25,7 @@ impl Generator {
             stall,
             participants: stall.participants(&self.plan),
             until: None,
+            ended_at: Instant::ZERO,
         });
         let first = self.now() + stall.after.into();
         self.timers.push(Reverse((first, 0, Timer::Stall)));
@@ -35,6 +38,13 @@ impl Generator {
                 && stalled.stall.who == Who::Talker
                 && stalled.participants.contains(&participant)
         })
+    }
+
+    /// Whether a frame that was due then is late on purpose.
+    pub(super) fn was_held(&self, due: Instant) -> bool {
+        self.stalled
+            .as_ref()
+            .is_some_and(|stalled| stalled.stall.who != Who::Listener && due < stalled.ended_at)
     }
 
     pub(super) fn begin_or_end_stall(&mut self, due: Instant) -> Result<()> {
@@ -63,6 +73,7 @@ impl Generator {
                 .add(&self.peers[*participant], *participant as u64)?;
             self.watched[*participant] = false;
         }
+        stalled.ended_at = due;
         // All that is due goes at once: each frame's time is followed by the next one's.
         let held = self.held.drain(..);
         self.timers
