@@ -31,7 +31,7 @@ RUN find core/src host-kit/src host-server/src -name '*.rs' -exec touch {} + \
 FROM scratch
 COPY --from=build /talkspurt-server /talkspurt-server
 # Inside the container all addresses are its own: what is reachable is decided by the ports that are published.
-ENV TALKSPURT_HTTP=0.0.0.0:8256
+ENV TALKSPURT_HTTP=[::]:8256
 # nobody
 USER 65534:65534
 EXPOSE 8255/tcp 8256/tcp

@@ -14,7 +14,7 @@ use talkspurt_core::frame::{Frame, FrameDuration};
 use talkspurt_core::gate::{Gate, GateConfig, GateDecision};
 use talkspurt_core::jitter::JitterConfig;
 use talkspurt_core::level::rms;
-use talkspurt_core::mixer::{Accumulator, MixRule, MixState, render};
+use talkspurt_core::mixer::{Accumulator, Contribution, MixRule, MixState, Part, Talkers, render};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, ServerPacket, Voice, emit, parse};
@@ -128,39 +128,60 @@ fn accumulate(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumu
     sum
 }
 
-fn full_sum() -> Box<Accumulator> {
-    let mut sum = empty_sum();
-    voices().iter().for_each(|voice| sum.add(voice));
-    sum
+fn nobody() -> Box<Talkers> {
+    Box::new(Talkers::new(SAMPLES))
 }
 
-// What one talker hears of the seven others, the number of talkers being what it was.
+/// All eight, the first two of them as these parts.
+fn everyone(parts: [Part; 2]) -> Box<Talkers> {
+    let mut talkers = nobody();
+    let parts = parts.into_iter().chain(std::iter::repeat(Part::Staying));
+    for (voice, part) in voices().iter().zip(parts) {
+        talkers.add(part, voice);
+    }
+    talkers
+}
+
+const ALL_STAY: [Part; 2] = [Part::Staying; 2];
+const ONE_STARTS: [Part; 2] = [Part::Staying, Part::Starting];
+
+// What one talker hears of the seven others: while the set of those who count stays, and while it changes.
 #[library_benchmark]
-#[bench::mean(full_sum(), voice(0), MixRule::Mean)]
-#[bench::sum(full_sum(), voice(0), MixRule::Sum)]
-fn render_one(sum: Box<Accumulator>, own: Frame, rule: MixRule) -> Box<Accumulator> {
+#[bench::mean(everyone(ALL_STAY), voice(0), MixRule::Mean)]
+#[bench::sum(everyone(ALL_STAY), voice(0), MixRule::Sum)]
+#[bench::mean_changing(everyone(ONE_STARTS), voice(0), MixRule::Mean)]
+#[bench::sum_changing(everyone(ONE_STARTS), voice(0), MixRule::Sum)]
+fn render_one(talkers: Box<Talkers>, own: Frame, rule: MixRule) -> Box<Talkers> {
     let mut out = Frame::silence(SAMPLES);
     let mut state = MixState::new();
-    render(&sum, Some(black_box(&own)), rule, &mut state, &mut out);
+    let own = Contribution {
+        part: Part::Staying,
+        samples: black_box(&own),
+    };
+    render(&talkers, Some(own), rule, &mut state, &mut out);
     black_box(&out);
-    sum
+    talkers
 }
 
 // A room's whole mix-minus: eight talk, and each hears the seven others.
 #[library_benchmark]
-#[bench::of_8(empty_sum(), voices())]
-fn mix_minus(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumulator> {
+#[bench::of_8(nobody(), voices())]
+fn mix_minus(mut talkers: Box<Talkers>, voices: [Frame; TALKERS]) -> Box<Talkers> {
     let voices = black_box(&voices);
     for voice in voices {
-        sum.add(voice);
+        talkers.add(Part::Staying, voice);
     }
     let mut out = Frame::silence(SAMPLES);
     for voice in voices {
         let mut state = MixState::new();
-        render(&sum, Some(voice), MixRule::Mean, &mut state, &mut out);
+        let own = Contribution {
+            part: Part::Staying,
+            samples: voice,
+        };
+        render(&talkers, Some(own), MixRule::Mean, &mut state, &mut out);
         black_box(&out);
     }
-    sum
+    talkers
 }
 
 #[library_benchmark]

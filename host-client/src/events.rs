@@ -4,24 +4,47 @@
 //! added, so that a reader of today understands the lines of tomorrow.
 
 use serde::Serialize;
+use std::fmt::Write as _;
+use talkspurt_host_kit::words::is_hidden;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// Milliseconds since the program started.
     pub t_ms: u64,
+    /// Events that were left out before this one: nobody read them in time, or the server told of too much at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missed: u64,
     /// What it was.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
 impl Event {
-    /// The line for stdout, without its end.
+    /// The line for stdout, without its end. Names stand in it as they came; what is invisible or turns the writing around is
+    /// escaped, so that the line shows in a terminal as it is.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Numbers, texts and booleans only: there is nothing that JSON could not say.
-        serde_json::to_string(self).expect("an event is plain data")
+        let json = serde_json::to_string(self).expect("an event is plain data");
+        let mut line = String::with_capacity(json.len());
+        // Outside texts JSON is ASCII, and control characters are escaped already.
+        for c in json.chars() {
+            if is_hidden(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
+            } else {
+                line.push(c);
+            }
+        }
+        line
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What can happen. The kind's name in JSON is its name here in snake_case.
@@ -91,6 +114,15 @@ pub enum EventKind {
         /// Its name and format, or why it is not there.
         text: String,
     },
+    /// Somebody has talked for three seconds, and too quietly for the gate: nothing was sent.
+    InputQuiet {
+        /// How loud the loud parts are, in dBFS.
+        level_dbfs: f64,
+        /// Where the gate opens, in dBFS.
+        gate_open_dbfs: f64,
+        /// Where it would have to open, in dBFS: a value for `--gate-open`.
+        try_gate_open_dbfs: f64,
+    },
     /// The input file has come to its end.
     InputEnded,
     /// The server was lost; we shall try again.
@@ -129,7 +161,9 @@ impl EventKind {
             | Self::Muted { name, .. } => name.len(),
             Self::Device { device, text, .. } => device.len() + text.len(),
             Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => reason.len(),
-            Self::Deafened { .. } | Self::InputEnded | Self::Level(_) => 0,
+            Self::Deafened { .. } | Self::InputQuiet { .. } | Self::InputEnded | Self::Level(_) => {
+                0
+            }
         }
     }
 }
@@ -203,7 +237,12 @@ mod tests {
     use serde_json::{Value, json};
 
     fn parsed(kind: EventKind) -> Value {
-        let line = Event { t_ms: 5, kind }.to_json();
+        let line = Event {
+            t_ms: 5,
+            missed: 0,
+            kind,
+        }
+        .to_json();
         assert!(!line.contains('\n'), "one line each: {line}");
         serde_json::from_str(&line).unwrap()
     }
@@ -231,6 +270,26 @@ mod tests {
         assert_eq!(
             parsed(EventKind::InputEnded),
             json!({"event": "input_ended", "t_ms": 5})
+        );
+    }
+
+    #[test]
+    fn invisible_characters_are_escaped_and_survive() {
+        let name = "a\u{202e}b\u{e0041}\u{7f}";
+        let line = Event {
+            t_ms: 5,
+            missed: 3,
+            kind: EventKind::ParticipantLeft {
+                id: 1,
+                name: name.into(),
+            },
+        }
+        .to_json();
+        assert!(line.contains(r"a\u202eb\udb40\udc41\u007f"), "{line}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&value["name"], &value["missed"]),
+            (&json!(name), &json!(3))
         );
     }
 

@@ -14,6 +14,8 @@
 //! socket, `ui` alone the terminal. The session thread never waits for any of them: its clock ([`clock::FrameClock`]) says when
 //! a frame is due, and every frame is done.
 #![deny(missing_docs)]
+// These macros panic when the stream cannot be written; `console` of the host kit does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod audio;
 pub mod calibrate;
@@ -23,6 +25,7 @@ pub mod device;
 pub mod events;
 pub mod net;
 mod priority;
+mod quiet;
 pub mod resample;
 pub mod rooms;
 mod stderr;

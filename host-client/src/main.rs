@@ -1,9 +1,11 @@
 //! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome into an exit code.
 
-use clap::Parser as _;
+// These macros panic when the stream cannot be written; `console` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{
-    io::{IsTerminal as _, Write as _},
-    path::Path,
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -15,105 +17,79 @@ use talkspurt_client::{
         flags::{CalibrateFlags, Cli, Command},
     },
     device::{self, DeviceChoice, DeviceState, Direction},
+    net::Failure,
     rooms, ui,
     wav::WavSource,
 };
-use tracing_subscriber::EnvFilter;
-
-/// Exit code of a flag that cannot be used, as clap has it.
-const EXIT_USAGE: u8 = 2;
-
-/// Why the program ends without having done what was asked.
-enum Problem {
-    /// A flag: exit code 2.
-    Usage(ConfigError),
-    /// Anything else: exit code 1.
-    Other(String),
-}
+use talkspurt_host_kit::{
+    console::{self, LogFormat, Problem},
+    environment,
+};
 
 fn main() -> ExitCode {
     let epoch = Instant::now();
-    let cli = Cli::parse();
-    match log_to_stderr(&cli.log).and_then(|()| run(cli.command, epoch)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Problem::Usage(error)) => {
-            eprintln!("talkspurt: {error}");
-            ExitCode::from(EXIT_USAGE)
-        }
-        Err(Problem::Other(text)) => {
-            eprintln!("talkspurt: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    let cli: Cli = environment::parse();
+    console::exit("talkspurt", run(cli, epoch))
 }
 
-fn run(command: Command, epoch: Instant) -> Result<(), Problem> {
+fn run(cli: Cli, epoch: Instant) -> Result<(), Problem> {
+    let filter = environment::filter(&cli.log).map_err(|problem| {
+        let advice = "try info, or talkspurt_client::net=debug";
+        Problem::Usage(format!("--log: {problem}; {advice}"))
+    })?;
+    let _log = console::start_log(filter, LogFormat::Text { module: false });
+    obey(cli.command, epoch)
+}
+
+fn obey(command: Command, epoch: Instant) -> Result<(), Problem> {
     match command {
         Command::Join(flags) => {
-            let config = JoinConfig::try_from(*flags).map_err(Problem::Usage)?;
-            ui::join(config, epoch).map_err(|failure| Problem::Other(failure.to_string()))
+            let config = JoinConfig::try_from(*flags).map_err(usage)?;
+            ui::join(config, epoch).map_err(|failure| match failure {
+                Failure::Output(error) => error.into(),
+                Failure::NoKeys => Problem::Usage(failure.to_string()),
+                failure => Problem::Failed(failure.to_string()),
+            })
         }
-        Command::Devices => list_devices().map_err(Problem::Other),
+        Command::Devices => list_devices(),
         Command::Rooms { server } => {
-            let server = Endpoint::parse(&server, HTTP_PORT).map_err(Problem::Usage)?;
-            let text = rooms::rooms(&server).map_err(Problem::Other)?;
-            print(&text)
+            let server = Endpoint::parse(&server, HTTP_PORT).map_err(usage)?;
+            let text = rooms::rooms(&server).map_err(Problem::Failed)?;
+            Ok(console::print(&text)?)
         }
         Command::Calibrate(flags) => calibrate(&flags),
     }
 }
 
-fn log_to_stderr(level: &str) -> Result<(), Problem> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        let problem = format!(
-            "`{level}` is no log level ({error}); try info, or talkspurt_client::net=debug"
-        );
-        Problem::Usage(ConfigError {
-            flag: "--log",
-            problem,
-        })
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    Ok(())
+fn usage(error: ConfigError) -> Problem {
+    Problem::Usage(error.to_string())
 }
 
-/// A reader that has closed our stdout wants no more of it.
-fn print(text: &str) -> Result<(), Problem> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Problem::Other(error.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn list_devices() -> Result<(), String> {
+fn list_devices() -> Result<(), Problem> {
+    let mut text = String::new();
     for (direction, flag) in [
         (Direction::Input, "--input-device"),
         (Direction::Output, "--output-device"),
     ] {
-        let devices = device::list(direction)?;
-        println!("{direction}s ({flag}):");
+        let devices = device::list(direction).map_err(Problem::Failed)?;
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{direction}s ({flag}):");
         if devices.is_empty() {
-            println!("  none");
+            text.push_str("  none\n");
         }
         for device in devices {
             let default = if device.is_default { " (default)" } else { "" };
             let format = device
                 .format
                 .unwrap_or_else(|_| "cannot be opened now".to_owned());
-            println!(
+            let _ = writeln!(
+                text,
                 "  {:>2}  {}{default}  [{}]  {format}",
                 device.number, device.name, device.id
             );
         }
     }
-    Ok(())
+    Ok(console::print(&text)?)
 }
 
 fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
@@ -122,32 +98,31 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
             "{} is not a number of seconds from 0.2 to 600",
             flags.seconds
         );
-        return Err(Problem::Usage(ConfigError {
-            flag: "--seconds",
-            problem,
-        }));
+        return Err(Problem::Usage(format!("--seconds: {problem}")));
     }
     let levels = match &flags.input {
         Some(path) => {
-            let mut source = WavSource::open(Path::new(path))
-                .map_err(|error| Problem::Other(error.to_string()))?;
+            let mut source =
+                WavSource::open(path).map_err(|error| Problem::Failed(error.to_string()))?;
             hear(&mut source, flags.seconds, false)
         }
         None => {
             let choice = DeviceChoice::parse(flags.input_device.as_deref());
-            device::check(Direction::Input, &choice).map_err(Problem::Other)?;
+            device::check(Direction::Input, &choice).map_err(Problem::Failed)?;
             let (mut microphone, _guard) =
                 device::open_microphone(choice, |notice| match notice.state {
-                    DeviceState::Opened => eprintln!("listening to {}", notice.text),
+                    DeviceState::Opened => {
+                        console::report(&format!("listening to {}", notice.text));
+                    }
                     DeviceState::Lost | DeviceState::Absent => {
-                        eprintln!("no {}: {}", notice.direction, notice.text)
+                        console::report(&format!("no {}: {}", notice.direction, notice.text));
                     }
                 });
             hear(&mut microphone, flags.seconds, true)
         }
     };
     let Some(found) = calibrate::propose(levels) else {
-        return Err(Problem::Other(
+        return Err(Problem::Failed(
             "nothing was heard; see `talkspurt devices` for a microphone that works".into(),
         ));
     };
@@ -164,21 +139,21 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
     if found.is_noisy {
         text.push_str("it is loud here: quiet speech may not open the gate. A headset, or push-to-talk, may help.\n");
     }
-    print(&text)
+    Ok(console::print(&text)?)
 }
 
 /// Levels of what is heard, with a small live meter in a terminal.
 fn hear(source: &mut dyn Source, seconds: f64, real_time: bool) -> Vec<u16> {
-    let live = real_time && std::io::stderr().is_terminal();
+    let live = real_time && io::stderr().is_terminal();
     let mut count = 0u32;
     let levels = calibrate::listen(source, Duration::from_secs_f64(seconds), real_time, |rms| {
         count += 1;
         if live && count.is_multiple_of(5) {
-            eprint!("\r{:>6.1} dBFS ", Threshold::from_rms(rms).dbfs());
+            console::show(&format!("\r{:>6.1} dBFS ", Threshold::from_rms(rms).dbfs()));
         }
     });
     if live {
-        eprintln!();
+        console::show("\n");
     }
     levels
 }

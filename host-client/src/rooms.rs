@@ -1,37 +1,73 @@
 //! `talkspurt rooms`: asks a server over HTTP who is where.
 
-use crate::config::Endpoint;
+use crate::config::{Endpoint, HTTP_PORT, VOICE_PORT};
 use serde_json::Value;
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, io::ErrorKind, time::Duration};
+use talkspurt_host_kit::words;
 
 /// A server that does not answer within this is not there.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer: 1,000 participants take about 200 kB.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// How long a server may take that does not answer like ours.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The rooms of a server as text for a terminal. The error says what to do.
 pub fn rooms(server: &Endpoint) -> Result<String, String> {
-    let url = format!("http://{server}/rooms");
+    ask(server, TIMEOUT)
+        .map(|answer| describe(&answer))
+        .map_err(|problem| format!("cannot list the rooms of {server}: {problem}"))
+}
+
+/// Whether a Talkspurt server answers HTTP there.
+pub(crate) fn answers(server: &Endpoint) -> bool {
+    ask(server, PROBE_TIMEOUT).is_ok_and(|answer| answer.get("rooms").is_some())
+}
+
+fn ask(server: &Endpoint, patience: Duration) -> Result<Value, String> {
     let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(patience))
         .max_redirects(0)
         .build();
     let agent = ureq::Agent::new_with_config(config);
-    let mut response = agent.get(&url).call().map_err(|error| {
-        format!(
-            "{url} does not answer: {error}; is the port that of the server's --http (8256 by default), and is it open to \
-             this machine?"
-        )
-    })?;
+    let answer = agent.get(format!("http://{server}/rooms")).call();
+    let mut response = answer.map_err(|error| problem(&error, server))?;
     let body = response
         .body_mut()
         .with_config()
         .limit(ANSWER_BYTES_MAX)
         .read_to_string();
-    let body = body.map_err(|error| format!("{url}: {error}"))?;
-    let answer = serde_json::from_str(&body)
-        .map_err(|_| format!("{url} does not answer like a Talkspurt server"))?;
-    Ok(describe(&answer))
+    let body = body.map_err(|error| problem(&error, server))?;
+    serde_json::from_str(&body)
+        .map_err(|_| "an HTTP server answers there, but not like a Talkspurt server".to_owned())
+}
+
+/// Why there is no answer, and what to look at.
+fn problem(error: &ureq::Error, server: &Endpoint) -> String {
+    use ureq::Error;
+    let is_this = format!("is that the server's --http port ({HTTP_PORT} by default)?");
+    match error {
+        Error::HostNotFound => "there is no host of that name; is it spelt right?".into(),
+        Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => format!(
+            "nothing listens there; is the server running, {is_this} By default only its own machine reaches it"
+        ),
+        Error::Timeout(_) if server.port != VOICE_PORT => {
+            format!("no answer within {} s; {is_this}", TIMEOUT.as_secs())
+        }
+        Error::StatusCode(code) => {
+            format!("an HTTP server answers there, but not like a Talkspurt server (status {code})")
+        }
+        // As from a socket that speaks something else.
+        Error::Timeout(_) | Error::Protocol(_) | Error::Io(_) if server.port == VOICE_PORT => {
+            format!(
+                "that is the port of voice; rooms are listed on the --http port, {HTTP_PORT} by default"
+            )
+        }
+        Error::Protocol(_) => format!("something answers there, but not in HTTP; {is_this}"),
+        Error::Io(error) => words::unreachable(error),
+        error => words::describe(error),
+    }
 }
 
 /// Takes what it knows of the answer, and passes over the rest: servers of other versions may say more or less.
@@ -79,7 +115,7 @@ fn participant(who: &Value) -> String {
         let _ = write!(line, "  {level:.0} dBFS");
     }
     if let Some(codec) = who.get("codec").and_then(Value::as_str) {
-        let _ = write!(line, "  {}", clean(codec));
+        let _ = write!(line, "  {}", words::clean(codec));
     }
     line
 }
@@ -93,12 +129,7 @@ fn name(of: &Value) -> String {
         .get("name")
         .or_else(|| of.get("room"))
         .and_then(Value::as_str);
-    clean(name.unwrap_or("(no name)"))
-}
-
-/// What a server says must not move the cursor.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    words::clean(name.unwrap_or("(no name)"))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::mixer::MixRule;
 
-/// T-A-L-K on a phone keypad.
-pub const DEFAULT_LISTEN: &str = "0.0.0.0:8255";
+/// T-A-L-K on a phone keypad, over IPv6 and IPv4; where there is no IPv6, over IPv4.
+pub const DEFAULT_LISTEN: &str = "[::]:8255";
 /// Next to it; on the loopback only, because the page tells who is in which room.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8256";
 
@@ -47,12 +47,17 @@ pub enum LogFormat {
     Json,
 }
 
+const AFTER_HELP: &str = "\
+A variable that is empty counts as one that is not set. RUST_LOG chooses the log lines (info by default) that go to stderr.
+SIGTERM and SIGINT say Bye to everyone and end the server within 1.2 s. SIGHUP changes nothing: there is no file to reopen.";
+
 /// The raw command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "talkspurt-server",
     version,
-    about = "The Talkspurt voice-room server"
+    about = "The Talkspurt voice-room server",
+    after_help = AFTER_HELP
 )]
 pub struct Args {
     /// What to do; without it, serve.
@@ -81,7 +86,7 @@ pub struct HealthArgs {
 /// The flags of serving, each also in the environment.
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
-    /// Where participants connect (port 0: any free one, printed on stdout)
+    /// Where participants connect; [::] takes IPv6 and IPv4, or IPv4 where there is no IPv6 (port 0: any free one, printed on stdout)
     #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN, value_parser = address)]
     listen: SocketAddr,
     /// Where /healthz, /metrics and /rooms answer
@@ -173,7 +178,9 @@ impl From<MixArg> for MixRule {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("expected ADDR:PORT with a numeric address, such as {DEFAULT_LISTEN} or [::]:8255")
+        format!(
+            "expected ADDR:PORT with a numeric address, such as {DEFAULT_LISTEN} or 192.0.2.7:8255"
+        )
     })
 }
 
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn defaults_are_those_promised() {
         let config = Config::from(parse(&[]).unwrap().serve);
-        assert_eq!(config.listen.to_string(), "0.0.0.0:8255");
+        assert_eq!(config.listen.to_string(), "[::]:8255");
         assert_eq!(config.http.to_string(), "127.0.0.1:8256");
         assert_eq!(config.frame_duration, FrameDuration::Ms20);
         assert_eq!(config.mix_rule, MixRule::Mean);

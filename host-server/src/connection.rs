@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::session::{ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, Voice};
+use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, Voice};
 
 use crate::hub::{ConnId, RoomId};
 use crate::outbox::{Encoded, Outbox};
@@ -30,16 +30,18 @@ pub struct Connection {
     pub outbox: Outbox,
     /// Where its participant is.
     pub place: Option<(RoomId, MemberId)>,
-    /// When its room has to be told what its participant does.
-    pub state_due: Option<Instant>,
     /// The deadline by which the hub will look at it.
     pub armed: Option<Instant>,
     deframer: Deframer,
+    connected_at: Instant,
+    /// Something has come from it.
+    has_spoken: bool,
     /// Bytes since the last packet, and how many of them have been counted as garbage.
     unframed_bytes: u32,
     charged_bytes: u32,
-    /// It waits in the queue of those with output.
+    /// It waits in the queue of those with output, and in that of those with voice.
     ready: bool,
+    voice_ready: bool,
     closing: Option<Instant>,
 }
 
@@ -50,12 +52,14 @@ impl Connection {
             session: ServerSession::new(session, now),
             outbox,
             place: None,
-            state_due: None,
             armed: None,
             deframer: Deframer::new(),
+            connected_at: now,
+            has_spoken: false,
             unframed_bytes: 0,
             charged_bytes: 0,
             ready: false,
+            voice_ready: false,
             closing: None,
         }
     }
@@ -66,6 +70,7 @@ impl Connection {
         bytes: &'b [u8],
         now: Instant,
     ) -> (bool, Option<Voice<'a>>, &'b [u8]) {
+        self.has_spoken = true;
         let (feed, rest) = self.deframer.feed(bytes);
         match feed {
             Feed::Packet(packet) => {
@@ -110,6 +115,26 @@ impl Connection {
         false
     }
 
+    /// Refuses it unless it is in a room; gives whether it did. What has no place in a room yet can always be refused.
+    pub fn refuse(&mut self, reason: RejectReason, text: impl std::fmt::Display) -> bool {
+        let may_be_refused = !self.session.is_joined() && !self.session.is_closed();
+        if may_be_refused {
+            self.session.reject(reason, text);
+        }
+        may_be_refused
+    }
+
+    /// Since when it has been waiting for its Hello; `None` once it is in a room, or over.
+    pub fn waits_since(&self) -> Option<Instant> {
+        let is_settled = self.session.is_joined() || self.session.is_closed();
+        (!is_settled).then_some(self.connected_at)
+    }
+
+    /// Nothing has ever come from it: a port scan, or the probe of a load balancer.
+    pub fn is_probe(&self) -> bool {
+        !self.has_spoken && !self.session.is_closed()
+    }
+
     /// The session is over.
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()
@@ -131,7 +156,7 @@ impl Connection {
             .outbox
             .stalled_since()
             .map(|since| since + idle_timeout);
-        [self.session.poll_timeout(), stalled, self.state_due]
+        [self.session.poll_timeout(), stalled]
             .into_iter()
             .flatten()
             .min()
@@ -143,10 +168,10 @@ impl Connection {
 pub struct Connections {
     map: SlotMap<ConnId, Connection>,
     ready: VecDeque<ConnId>,
+    /// Those of them for whom there is voice.
+    voice_ready: VecDeque<ConnId>,
     /// Those whose control packets have piled up.
     overflowed: Vec<ConnId>,
-    /// Those whose deadline has come nearer.
-    hurried: Vec<ConnId>,
     /// Voice packets dropped because they waited too long.
     voice_drops: u64,
 }
@@ -187,8 +212,11 @@ impl Connections {
         self.voice_drops
     }
 
-    /// The next connection that has output or is to be closed.
+    /// The next connection that has output or is to be closed; those with voice first.
     pub fn poll_ready(&mut self) -> Option<ConnId> {
+        if let Some(id) = self.poll_voice_ready() {
+            return Some(id);
+        }
         while let Some(id) = self.ready.pop_front() {
             if let Some(connection) = self.map.get_mut(id) {
                 connection.ready = false;
@@ -196,6 +224,22 @@ impl Connections {
             }
         }
         None
+    }
+
+    /// The next connection that has voice to send.
+    pub fn poll_voice_ready(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.voice_ready.pop_front() {
+            if let Some(connection) = self.map.get_mut(id) {
+                connection.voice_ready = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Whether a connection may have output.
+    pub fn is_any_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.voice_ready.is_empty()
     }
 
     /// Has the shell look at a connection.
@@ -207,20 +251,13 @@ impl Connections {
         }
     }
 
-    /// The next of those whose deadline has come nearer by what happened in their room.
-    pub fn poll_hurried(&mut self) -> Option<ConnId> {
-        self.hurried.pop()
-    }
-
     /// The one that has waited longest for its Hello.
     pub fn oldest_handshake(&self) -> Option<ConnId> {
         let waiting = self
             .map
             .iter()
-            .filter(|(_, connection)| connection.place.is_none() && !connection.is_closing());
-        waiting
-            .min_by_key(|(_, connection)| connection.session.poll_timeout())
-            .map(|(id, _)| id)
+            .filter_map(|(id, connection)| Some((connection.waits_since()?, id)));
+        waiting.min().map(|(_, id)| id)
     }
 
     /// The next of those whose control packets have piled up.
@@ -230,13 +267,6 @@ impl Connections {
 }
 
 impl Outlet for Connections {
-    fn tell_state_later(&mut self, of: ConnId, at: Instant) {
-        if let Some(connection) = self.map.get_mut(of) {
-            connection.state_due = Some(at);
-            self.hurried.push(of);
-        }
-    }
-
     fn control(&mut self, to: ConnId, packet: &Encoded) {
         let Some(connection) = self.map.get_mut(to) else {
             return;
@@ -252,6 +282,8 @@ impl Outlet for Connections {
             return;
         };
         self.voice_drops += connection.outbox.push_voice(packet);
-        self.mark_ready(to);
+        if !std::mem::replace(&mut connection.voice_ready, true) {
+            self.voice_ready.push_back(to);
+        }
     }
 }

@@ -26,6 +26,8 @@ pub struct Counters {
     pub slow_consumer_drops: u64,
     /// Connections that never became a session, by reason.
     pub handshake_failures: BTreeMap<&'static str, u64>,
+    /// Connections that closed before anything came from them.
+    pub probes: u64,
     /// Sessions that ended, by reason.
     pub sessions_ended: BTreeMap<&'static str, u64>,
     /// Of talkers who have left; those who are here count for themselves.

@@ -1,7 +1,8 @@
 //! When what is due: a queue ordered by time.
 //!
-//! Entries are never taken out early. A deadline that has moved leaves its old entry behind; whoever pops one asks the thing itself
-//! whether it is still meant. So a packet that puts off a deadline costs nothing.
+//! A deadline that has moved leaves its old entry behind; whoever pops one asks the thing itself whether it is still meant. So a
+//! packet that puts off a deadline costs nothing. Old entries are taken out together once they outnumber the others, so that
+//! connections that come and go leave nothing behind, however long their timeout.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,6 +16,8 @@ use crate::hub::{ConnId, RoomId};
 pub enum Due {
     /// A room mixes its next frame. Before connections: voice does not wait for housekeeping.
     Tick(RoomId),
+    /// A room tells what its participants do.
+    States(RoomId),
     /// A connection has to be looked at.
     Connection(ConnId),
 }
@@ -27,6 +30,21 @@ impl Deadlines {
     /// Adds one.
     pub fn push(&mut self, at: Instant, due: Due) {
         self.0.push(Reverse((at, due)));
+    }
+
+    /// How many there are, old ones among them.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes out those that are no longer meant.
+    pub fn retain(&mut self, mut is_meant: impl FnMut(Instant, Due) -> bool) {
+        self.0.retain(|Reverse((at, due))| is_meant(*at, *due));
     }
 
     /// The earliest of all.
@@ -65,5 +83,18 @@ mod tests {
             [(at(10), connection), (at(20), tick), (at(20), connection)]
         );
         assert_eq!(deadlines.earliest(), Some(at(30)));
+    }
+
+    #[test]
+    fn only_those_that_are_meant_are_kept() {
+        let at = Instant::from_micros;
+        let mut deadlines = Deadlines::default();
+        assert!(deadlines.is_empty());
+        for micros in 0..100 {
+            deadlines.push(at(micros), Due::Connection(ConnId::default()));
+        }
+        deadlines.retain(|when, _| when >= at(98));
+        assert_eq!((deadlines.len(), deadlines.is_empty()), (2, false));
+        assert_eq!(deadlines.earliest(), Some(at(98)));
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::net::describe;
+
 /// Connecting, sending and each read may take so long. Container runtimes give a probe 30 s by default.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The start of an answer is all that is read; a status line is far shorter.
@@ -11,9 +13,7 @@ const ANSWER_BYTES_MAX: usize = 512;
 
 /// Asks the server whose HTTP is at `http` for `/healthz`. `Err` says in one line why it is not well.
 pub fn probe(http: SocketAddr) -> Result<(), String> {
-    let target = reachable(http);
-    let status = status_line(target)
-        .map_err(|error| format!("no healthy server at http://{target}/healthz: {error}"))?;
+    let (target, status) = first_answer(&reachable(http))?;
     if status.split(' ').nth(1) == Some("200") {
         Ok(())
     } else {
@@ -23,14 +23,33 @@ pub fn probe(http: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// A server bound to "any address" is reached at the loopback.
-fn reachable(http: SocketAddr) -> SocketAddr {
-    let ip = match http.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// A server bound to "any address" is reached at the loopback: that of IPv4 if there is no IPv6.
+fn reachable(http: SocketAddr) -> Vec<SocketAddr> {
+    let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let ips = match http.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into(), v4],
+        ip => vec![ip],
     };
-    SocketAddr::new(ip, http.port())
+    let at_port = |ip| SocketAddr::new(ip, http.port());
+    ips.into_iter().map(at_port).collect()
+}
+
+/// The first of the addresses that answers, and its answer; else what was wrong with the first.
+fn first_answer(targets: &[SocketAddr]) -> Result<(SocketAddr, String), String> {
+    let mut wrong = None;
+    for target in targets {
+        match status_line(*target) {
+            Ok(status) => return Ok((*target, status)),
+            Err(error) => {
+                wrong.get_or_insert_with(|| {
+                    let what = describe(&error);
+                    format!("no healthy server at http://{target}/healthz: {what}")
+                });
+            }
+        }
+    }
+    Err(wrong.unwrap_or_default())
 }
 
 fn status_line(target: SocketAddr) -> io::Result<String> {
@@ -100,13 +119,20 @@ mod tests {
 
     #[test]
     fn any_address_is_probed_on_the_loopback() {
-        assert_eq!(
-            reachable("0.0.0.0:8256".parse().unwrap()).to_string(),
-            "127.0.0.1:8256"
-        );
-        assert_eq!(
-            reachable("[::]:8256".parse().unwrap()).to_string(),
-            "[::1]:8256"
-        );
+        for (bound, reached) in [
+            ("0.0.0.0:8256", "[127.0.0.1:8256]"),
+            ("[::]:8256", "[[::1]:8256, 127.0.0.1:8256]"),
+            ("192.0.2.1:8256", "[192.0.2.1:8256]"),
+        ] {
+            let targets = reachable(bound.parse().unwrap());
+            assert_eq!(format!("{targets:?}"), reached);
+        }
+    }
+
+    #[test]
+    fn where_ipv6_does_not_answer_ipv4_may() {
+        let well = serve_once("HTTP/1.1 200 OK\r\n\r\n");
+        let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, well.port()));
+        assert_eq!(first_answer(&[closed, well]).unwrap().0, well);
     }
 }

@@ -3,20 +3,27 @@
 //! Nothing here sees a room. A page is a [`PageRequest`] on a bounded channel, answered by the one thread that also mixes, so
 //! that a healthy answer means that voice is served. Hostile clients are bounded: so many connections, so much time, one request each.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
 
-/// Connections served at a time; more wait in the listener's backlog.
+use crate::metrics::Format;
+use crate::net::Acceptor;
+
+/// Connections served at a time; for one more, the oldest that has asked for nothing yet makes room.
 const CONNECTIONS_MAX: usize = 128;
 /// All of one connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,16 +31,14 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Until the voice side has made the page; after that it is not well.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A pause after the listener failed (out of file descriptors, say), so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The pages that need the voice side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// Nothing but the fact of an answer.
     Health,
-    /// All metrics, in Prometheus text.
-    Metrics,
+    /// All metrics, in one of the formats that Prometheus reads.
+    Metrics(Format),
     /// The rooms and who is in them, in JSON.
     Rooms,
 }
@@ -52,22 +57,44 @@ pub type PageRequests = mpsc::Sender<PageRequest>;
 
 /// Serves the pages until it is dropped.
 pub async fn serve(listener: TcpListener, pages: PageRequests) {
+    serve_within(HEAD_TIMEOUT, listener, pages).await;
+}
+
+async fn serve_within(head_timeout: Duration, listener: TcpListener, pages: PageRequests) {
     let router = router(pages);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = tokio::task::JoinSet::new();
+    let mut acceptor = Acceptor::new(listener, "an HTTP connection");
+    let mut connections = JoinSet::new();
+    let mut open = OpenConnections::default();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
+        let (stream, _) = acceptor.accept().await;
         while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(answer(stream, router.clone(), slot));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an HTTP connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        open.make_room();
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let answering = answer(stream, router.clone(), Arc::clone(&has_asked), head_timeout);
+        open.0.push_back((connections.spawn(answering), has_asked));
+        // A request that is there already is taken before more connections can push its own out.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The tasks of connections and whether each has sent its request, oldest first.
+#[derive(Default)]
+struct OpenConnections(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
+
+impl OpenConnections {
+    /// Closes the oldest that has asked for nothing, or the oldest of all, if there are as many as there may be.
+    fn make_room(&mut self) {
+        if self.0.len() < CONNECTIONS_MAX {
+            return;
+        }
+        self.0.retain(|(task, _)| !task.is_finished());
+        if self.0.len() < CONNECTIONS_MAX {
+            return;
+        }
+        let is_idle = |(_, has_asked): &(_, Arc<AtomicBool>)| !has_asked.load(Ordering::Relaxed);
+        let oldest_idle = self.0.iter().position(is_idle).unwrap_or(0);
+        if let Some((task, _)) = self.0.remove(oldest_idle) {
+            task.abort();
         }
     }
 }
@@ -80,12 +107,11 @@ fn router(pages: PageRequests) -> Router {
         )
         .route(
             "/metrics",
-            get(|state| {
-                page(
-                    state,
-                    Page::Metrics,
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                )
+            get(|state, headers: HeaderMap| {
+                let accept = headers.get(header::ACCEPT);
+                let accept = accept.and_then(|value| value.to_str().ok());
+                let format = Format::accepted(accept.unwrap_or_default());
+                page(state, Page::Metrics(format), format.content_type())
             }),
         )
         .route(
@@ -95,12 +121,22 @@ fn router(pages: PageRequests) -> Router {
         .with_state(pages)
 }
 
-async fn answer(stream: TcpStream, router: Router, _slot: OwnedSemaphorePermit) {
+async fn answer(
+    stream: TcpStream,
+    router: Router,
+    has_asked: Arc<AtomicBool>,
+    head_timeout: Duration,
+) {
+    let pages = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        has_asked.store(true, Ordering::Relaxed);
+        pages.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "HTTP connection failed"),
@@ -134,6 +170,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn get(path: &str, voice_side_is_there: bool) -> String {
+        get_as("x", path, voice_side_is_there).await
+    }
+
+    async fn get_as(accept: &str, path: &str, voice_side_is_there: bool) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (pages, mut requests) = mpsc::channel::<PageRequest>(1);
@@ -149,7 +189,9 @@ mod tests {
         let server = tokio::spawn(serve(listener, pages));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+            .write_all(
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n").as_bytes(),
+            )
             .await
             .unwrap();
         let mut answer = String::new();
@@ -162,7 +204,7 @@ mod tests {
     async fn pages_come_from_the_voice_side_with_their_type() {
         for (path, text, content_type) in [
             ("/healthz", "Health", "text/plain"),
-            ("/metrics", "Metrics", "application/openmetrics-text"),
+            ("/metrics", "Metrics(Text)", "text/plain; version=0.0.4"),
             ("/rooms", "Rooms", "application/json"),
         ] {
             let answer = get(path, true).await;
@@ -173,6 +215,58 @@ mod tests {
             );
         }
         assert!(get("/passwords", true).await.starts_with("HTTP/1.1 404 "));
+    }
+
+    #[tokio::test]
+    async fn metrics_come_in_the_format_that_is_asked_for() {
+        let answer = get_as("application/openmetrics-text", "/metrics", true).await;
+        assert!(
+            answer.contains("content-type: application/openmetrics-text; version=1.0.0")
+                && answer.ends_with("Metrics(OpenMetrics)"),
+            "{answer}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_asks_for_nothing_makes_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (pages, mut requests) = mpsc::channel::<PageRequest>(1);
+        let for_ever = Duration::from_secs(3_600);
+        tokio::spawn(serve_within(for_ever, listener, pages));
+        // The oldest of all has asked, and its page is not ready yet.
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let pending = requests.recv().await.unwrap();
+        let mut idle = Vec::new();
+        for _ in 0..3 * CONNECTIONS_MAX {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let asked = tokio::time::timeout(Duration::from_secs(20), requests.recv()).await;
+        let request = asked
+            .expect("idle connections do not keep it waiting")
+            .unwrap();
+        request.reply.send("well".to_owned()).unwrap();
+        pending.reply.send("rooms".to_owned()).unwrap();
+        for (stream, text) in [(&mut probe, "well"), (&mut busy, "rooms")] {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with(text), "{answer:?}");
+        }
+        let is_closed = |stream: &TcpStream| matches!(stream.try_read(&mut [0; 1]), Ok(0));
+        assert_eq!(idle[0].read(&mut [0; 1]).await.unwrap(), 0);
+        let open = idle.iter().filter(|stream| !is_closed(stream)).count();
+        assert!(
+            (CONNECTIONS_MAX - 2..=CONNECTIONS_MAX).contains(&open),
+            "{open}"
+        );
     }
 
     #[tokio::test]

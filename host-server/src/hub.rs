@@ -27,6 +27,7 @@ pub use event::{Event, Output, Work};
 mod event;
 mod figures;
 mod membership;
+mod schedule;
 
 slotmap::new_key_type! {
     /// A connection.
@@ -122,13 +123,16 @@ impl Hub {
                         if let Some(tick) =
                             room.voice_taken(member, taken, now, &mut self.connections)
                         {
-                            self.deadlines.push(tick, Due::Tick(room_id));
+                            self.schedule(tick, Due::Tick(room_id));
                         }
                     }
                     Err(_) => self.end(id, ByeReason::ProtocolError),
                 }
             }
             self.after(id, now);
+            if let Some((room_id, _)) = place {
+                self.arm_states(room_id);
+            }
         }
         self.care_for_others(now);
     }
@@ -136,8 +140,13 @@ impl Hub {
     /// The connection is gone: closed by the peer, or broken.
     pub fn handle_closed(&mut self, id: ConnId, now: Instant) {
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.session.handle_disconnect();
-            self.after(id, now);
+            if connection.is_probe() {
+                self.counters.probes += 1;
+                self.events.push_back(Event::Probed { conn: id });
+            } else {
+                connection.session.handle_disconnect();
+                self.after(id, now);
+            }
             self.connections.remove(id);
             self.care_for_others(now);
         }
@@ -152,6 +161,14 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Instant) -> Work {
         match self.deadlines.pop_due(now) {
             Some((at, Due::Tick(id))) => self.tick(id, at, now),
+            Some((_, Due::States(id))) => {
+                if let Some(room) = self.rooms.get_mut(id) {
+                    room.tell_states(now, &mut self.connections);
+                    self.arm_states(id);
+                    self.care_for_others(now);
+                }
+                Work::Other
+            }
             Some((at, Due::Connection(id))) => {
                 self.look_at(id, at, now);
                 self.care_for_others(now);
@@ -161,9 +178,19 @@ impl Hub {
         }
     }
 
-    /// The next connection that has output or is to be closed.
+    /// The next connection that has output or is to be closed; those with voice first.
     pub fn poll_output(&mut self) -> Option<ConnId> {
         self.connections.poll_ready()
+    }
+
+    /// The next connection that has voice to send: what a tick has made can be written before all else.
+    pub fn poll_voice_output(&mut self) -> Option<ConnId> {
+        self.connections.poll_voice_ready()
+    }
+
+    /// Whether [`Hub::poll_output`] may give something.
+    pub fn has_output(&self) -> bool {
+        self.connections.is_any_ready()
     }
 
     /// What is to be done with a connection.
@@ -179,11 +206,16 @@ impl Hub {
                 .is_some_and(|connection| !connection.outbox.is_empty());
             return Output::Close { unsent };
         }
-        match self.connections.get_mut(id).and_then(|connection| {
-            connection.outbox.separate(now);
-            connection.outbox.next_bytes()
-        }) {
-            Some(bytes) => Output::Bytes(bytes),
+        match self
+            .connections
+            .get_mut(id)
+            .map(|connection| &mut connection.outbox)
+            .filter(|outbox| !outbox.is_empty())
+        {
+            Some(outbox) => {
+                outbox.separate(now);
+                Output::Packets(outbox)
+            }
             None => Output::Nothing,
         }
     }
@@ -192,7 +224,7 @@ impl Hub {
     pub fn sent(&mut self, id: ConnId, count: usize) {
         if let Some(connection) = self.connections.get_mut(id) {
             self.counters.bytes_out += count as u64;
-            self.counters.packets_out += u64::from(connection.outbox.sent(count));
+            self.counters.packets_out += connection.outbox.sent(count);
         }
     }
 
@@ -246,8 +278,9 @@ impl Hub {
         self.counters.ticks += 1;
         self.counters.ticks_skipped += room.tick(now, &mut self.mixdown, &mut self.connections);
         if let Some(next) = room.next_tick() {
-            self.deadlines.push(next, Due::Tick(id));
+            self.schedule(next, Due::Tick(id));
         }
+        self.arm_states(id);
         self.care_for_others(now);
         Work::Tick
     }
@@ -271,8 +304,6 @@ impl Hub {
                 return;
             }
             connection.session.handle_timeout(now);
-            let state_is_due = connection.state_due.take_if(|due| *due <= now).is_some();
-            let place = connection.place;
             if connection
                 .outbox
                 .stalled_since()
@@ -280,28 +311,9 @@ impl Hub {
             {
                 self.end(id, ByeReason::SlowConsumer);
             }
-            if let Some((room, member)) = place.filter(|_| state_is_due)
-                && let Some(room) = self.rooms.get_mut(room)
-            {
-                room.tell_state(member, now, &mut self.connections);
-            }
             self.after(id, now);
         }
         self.arm(id);
-    }
-
-    /// Has the hub look at a connection when its deadline comes. A deadline that moved back needs nothing: it is looked at early once.
-    fn arm(&mut self, id: ConnId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        let Some(due) = connection.poll_timeout(self.config.idle_timeout) else {
-            return;
-        };
-        if connection.armed.is_none_or(|armed| due < armed) {
-            connection.armed = Some(due);
-            self.deadlines.push(due, Due::Connection(id));
-        }
     }
 
     /// Ends a session from this side; [`Hub::after`] has to follow.
@@ -340,15 +352,11 @@ impl Hub {
         self.arm(id);
     }
 
-    /// Ends the sessions of those for whom control packets have piled up, which makes control packets for others; and has those
-    /// looked at in time whose deadline has come nearer.
+    /// Ends the sessions of those for whom control packets have piled up, which makes control packets for others.
     fn care_for_others(&mut self, now: Instant) {
         while let Some(id) = self.connections.poll_overflowed() {
             self.end(id, ByeReason::SlowConsumer);
             self.after(id, now);
-        }
-        while let Some(id) = self.connections.poll_hurried() {
-            self.arm(id);
         }
     }
 }

@@ -8,23 +8,80 @@ use talkspurt_core::wire::ByeReason;
 
 use crate::hub::{ConnId, Event};
 
-/// Lines at once: as many as a full server of the default size writes when everyone joins; and lines a second after that, at about
-/// 150 bytes a quarter of a gigabyte a day.
-const LINES_BURST: u32 = 1_000;
-const LINES_PER_SECOND: u32 = 20;
+/// Lines about those who join or leave: at once as many as a full server of the default size writes when everyone joins, and a
+/// second after that.
+const MEMBERS: (u32, u32) = (1_000, 20);
+/// The same about strangers who never join. Together with the others, at about 150 bytes a line, three quarters of a gigabyte a day
+/// at worst.
+const STRANGERS: (u32, u32) = (100, 5);
+
+/// What a line is about. Each kind has a budget of its own, so that strangers who are refused without end hide nobody who joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Joined,
+    Left,
+    Refused,
+    TurnedAway,
+    Probed,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Joined,
+        Self::Left,
+        Self::Refused,
+        Self::TurnedAway,
+        Self::Probed,
+    ];
+
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Joined { .. } => Self::Joined,
+            Event::Left { .. } => Self::Left,
+            Event::Refused { .. } => Self::Refused,
+            Event::Probed { .. } => Self::Probed,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Left => "left",
+            Self::Refused => "refused",
+            Self::TurnedAway => "turned away",
+            Self::Probed => "probed",
+        }
+    }
+
+    fn lines(self) -> Lines {
+        let (burst, per_second) = match self {
+            Self::Joined | Self::Left => MEMBERS,
+            _ => STRANGERS,
+        };
+        Lines {
+            budget: Budget::new(burst, per_second, Instant::ZERO),
+            left_out: 0,
+        }
+    }
+}
+
+/// The lines of one kind.
+#[derive(Debug)]
+struct Lines {
+    budget: Budget,
+    left_out: u64,
+}
 
 /// Writes lines while they are not too many, then counts what it leaves out.
 #[derive(Debug)]
 pub struct Journal {
-    lines: Budget,
-    left_out: u64,
+    lines: [Lines; Kind::ALL.len()],
 }
 
 impl Default for Journal {
     fn default() -> Self {
         Self {
-            lines: Budget::new(LINES_BURST, LINES_PER_SECOND, Instant::ZERO),
-            left_out: 0,
+            lines: Kind::ALL.map(Kind::lines),
         }
     }
 }
@@ -37,29 +94,31 @@ impl Journal {
         now: Instant,
         peer: impl Fn(ConnId) -> Option<SocketAddr>,
     ) {
-        if self.may_write(now) {
+        if self.may_write(Kind::of(event), now) {
             write(event, peer);
         }
     }
 
     /// Writes that a connection was not let in at all.
     pub fn write_turned_away(&mut self, peer: SocketAddr, now: Instant) {
-        if self.may_write(now) {
-            tracing::warn!(%peer, "refused: the server is stopping, or has no room for another connection");
+        if self.may_write(Kind::TurnedAway, now) {
+            tracing::warn!(peer = %peer, "refused: the server is stopping, or has no room for another connection");
         }
     }
 
-    fn may_write(&mut self, now: Instant) -> bool {
-        if !self.lines.take(1, now) {
-            self.left_out += 1;
+    fn may_write(&mut self, kind: Kind, now: Instant) -> bool {
+        let lines = &mut self.lines[kind as usize];
+        if !lines.budget.take(1, now) {
+            lines.left_out += 1;
             return false;
         }
-        if self.left_out > 0 {
+        let left_out = std::mem::take(&mut lines.left_out);
+        if left_out > 0 && kind != Kind::Probed {
             tracing::warn!(
-                lines = self.left_out,
+                lines = left_out,
+                about = kind.name(),
                 "left out lines: too much happened at once"
             );
-            self.left_out = 0;
         }
         true
     }
@@ -95,6 +154,9 @@ fn write(event: &Event, peer: impl Fn(ConnId) -> Option<SocketAddr>) {
                 tracing::warn!(%peer, id, name, room, participants, reason = label, "dropped: {reason}");
             }
         }
+        Event::Probed { conn } => {
+            tracing::debug!(peer = %address(peer(*conn)), "closed before anything came from it");
+        }
         Event::Refused { conn, reason } => {
             tracing::warn!(peer = %address(peer(*conn)), reason = reason.label(), "refused: {reason}");
         }
@@ -111,18 +173,46 @@ mod tests {
     use super::*;
     use talkspurt_core::time::Duration;
 
+    fn written(journal: &mut Journal, kind: Kind, seconds: u64) -> usize {
+        (0..seconds * 10_000)
+            .filter(|n| journal.may_write(kind, Instant::ZERO + Duration::from_micros(n * 100)))
+            .count()
+    }
+
     #[test]
     fn a_flood_of_events_is_a_trickle_of_lines() {
         let mut journal = Journal::default();
-        let written = (0..100_000u64)
-            .filter(|n| journal.may_write(Instant::ZERO + Duration::from_micros(n * 100)))
-            .count();
-        assert!(
-            (1_190..=1_200).contains(&written),
-            "{written} lines in 10 s"
-        );
-        assert!(journal.left_out > 0);
-        assert!(journal.may_write(Instant::ZERO + Duration::from_secs(100)));
-        assert_eq!(journal.left_out, 0, "it was said what is missing");
+        for (kind, lines) in [
+            (Kind::Joined, 1_200),
+            (Kind::Left, 1_200),
+            (Kind::Refused, 150),
+        ] {
+            let written = written(&mut journal, kind, 10);
+            assert!(
+                (lines - 10..=lines).contains(&written),
+                "{written} lines about {kind:?} in 10 s"
+            );
+            let left_out = |journal: &Journal| journal.lines[kind as usize].left_out;
+            assert!(left_out(&journal) > 0, "{kind:?}");
+            assert!(journal.may_write(kind, Instant::ZERO + Duration::from_secs(100)));
+            assert_eq!(left_out(&journal), 0, "it was said what is missing");
+        }
+    }
+
+    #[test]
+    fn strangers_hide_nobody_who_joins() {
+        let mut journal = Journal::default();
+        for kind in [Kind::Refused, Kind::TurnedAway, Kind::Probed, Kind::Left] {
+            written(&mut journal, kind, 10);
+        }
+        let now = Instant::ZERO + Duration::from_secs(10);
+        assert!((0..1_000).all(|_| journal.may_write(Kind::Joined, now)));
+    }
+
+    #[test]
+    fn every_kind_has_its_place() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
     }
 }

@@ -9,11 +9,14 @@
 //! | [`hub`] | who is connected, which rooms there are, limits |
 //! | [`connection`] | one connection: deframer, session, [`outbox`] |
 //! | [`room`], [`participant`] | who hears whom, rosters, ticks |
+//! | [`states`] | when a room tells who talks and who is muted |
 //! | [`mixdown`] | one tick's mixing and encoding, shared where it can be |
 //! | [`net`] | the only sockets of the voice side |
 //! | [`printable`] | names that look like others |
 //! | [`ticker`] | the only clock |
-//! | [`http`], [`metrics`], [`report`] | the pages |
+//! | [`turns`] | what goes first: what is due, or input |
+//! | [`http`], [`metrics`], [`process`], [`report`] | the pages |
+//! | [`trouble`] | what is said while accepting fails |
 #![deny(missing_docs)]
 
 pub mod config;
@@ -30,10 +33,14 @@ pub mod net;
 pub mod outbox;
 pub mod participant;
 pub mod printable;
+pub mod process;
 pub mod report;
 pub mod room;
 mod server;
 pub mod shutdown;
+pub mod states;
 pub mod ticker;
+pub mod trouble;
+pub mod turns;
 
 pub use server::run;

@@ -1,19 +1,22 @@
 //! The program: reads its flags, binds its ports, serves until it is told to stop.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
-use clap::Parser;
+use talkspurt_host_kit::environment::{self, LogFilter};
 use talkspurt_server::config::{Args, Command, Config, LogFormat};
 use talkspurt_server::{health, net, run, shutdown};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 
 /// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
 const LOG_LINES_WAITING: usize = 4_096;
 
+/// Descriptors beside those of participants: connections that have not joined or linger, those to the pages, and the program's own.
+const OTHER_DESCRIPTORS: usize = 256 + 256 + 128 + 32;
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = environment::parse();
     let done = match args.command {
         Some(Command::Health(health)) => health::probe(health.http),
         None => serve(Config::from(args.serve)),
@@ -21,7 +24,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            eprintln!("{line}");
+            // A stderr that takes nothing is no reason to panic: the exit code says the same.
+            let _ = writeln!(io::stderr(), "{line}");
             ExitCode::FAILURE
         }
     }
@@ -34,20 +38,22 @@ fn serve(config: Config) -> Result<(), String> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    check_descriptors(config.max_participants);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
+        .map_err(|error| format!("cannot start: {}", net::describe(&error)))?;
     runtime.block_on(async {
-        let stop =
-            shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let stop = shutdown::on_signal()
+            .map_err(|error| format!("cannot listen for signals: {}", net::describe(&error)))?;
         let listener = net::bind(config.listen, "--listen").map_err(|error| error.to_string())?;
         let http = net::bind(config.http, "--http").map_err(|error| error.to_string())?;
         // Whoever started us may have closed our stdout, which is no reason not to serve.
         let _ = writeln!(
             io::stdout(),
-            "listening on {}\nhttp on {}",
+            "listening on {}{}\nhttp on {}",
             address(&listener)?,
+            families(&listener),
             address(&http)?
         );
         run(listener, http, config, stop).await;
@@ -60,7 +66,31 @@ fn address(listener: &tokio::net::TcpListener) -> Result<String, String> {
     listener
         .local_addr()
         .map(|address| address.to_string())
-        .map_err(|error| format!("cannot tell the port: {error}"))
+        .map_err(|error| format!("cannot tell the port: {}", net::describe(&error)))
+}
+
+/// What an address does not say of itself.
+fn families(listener: &tokio::net::TcpListener) -> &'static str {
+    match listener.local_addr() {
+        Ok(bound) if bound.ip() == Ipv6Addr::UNSPECIFIED => " (IPv6 and IPv4)",
+        Ok(bound) if bound.ip() == Ipv4Addr::UNSPECIFIED => " (IPv4)",
+        _ => "",
+    }
+}
+
+/// Says so if this process may not open as many connections as participants are granted.
+fn check_descriptors(max_participants: usize) {
+    let Ok(limit) = rlimit::Resource::NOFILE.get_soft() else {
+        return;
+    };
+    let needed = max_participants + OTHER_DESCRIPTORS;
+    if limit < needed as u64 {
+        tracing::warn!(
+            limit,
+            needed,
+            "the limit of open files is too low for {max_participants} participants: raise it (ulimit -Hn, LimitNOFILE=)"
+        );
+    }
 }
 
 /// The log goes through a thread of its own: a stderr that takes nothing (a collector that hangs) must not stop the voices.
@@ -69,13 +99,17 @@ fn start_log(format: LogFormat) -> WorkerGuard {
         .lossy(true)
         .buffered_lines_limit(LOG_LINES_WAITING)
         .finish(io::stderr());
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let LogFilter { filter, complaint } = environment::log_filter("info");
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(writer);
     match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
+    }
+    if let Some(complaint) = complaint {
+        tracing::warn!("{complaint}");
     }
     guard
 }

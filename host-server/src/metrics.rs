@@ -4,14 +4,21 @@
 //! costs nothing and several servers can live in one process.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::counters::{Counters, FrameCounters, Gauges};
+use crate::process::Process;
+
+pub use text_format::Format;
+
+mod text_format;
 
 /// Upper bounds in seconds: a room of 8 mixes in tens of microseconds, and a tick that takes a frame (20 ms) is lost.
 const MIX_SECONDS: [f64; 10] = [
@@ -35,14 +42,21 @@ impl MixTimes {
     }
 }
 
-/// All metrics in OpenMetrics text.
+/// All metrics in one of the two formats.
 pub fn render(
+    format: Format,
+    process: &Process,
     counters: &Counters,
     frames: &FrameCounters,
     gauges: &Gauges,
     mix_times: &MixTimes,
 ) -> String {
     let mut page = PageRegistry(Registry::with_prefix("talkspurt"));
+    page.0.register(
+        "build",
+        "The version of the server",
+        Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+    );
     page.gauge("rooms", "Rooms with someone in them", gauges.rooms);
     page.gauge(
         "participants",
@@ -117,6 +131,11 @@ pub fn render(
         "Connections that never became a session",
         &counters.handshake_failures,
     );
+    page.counter(
+        "probes",
+        "Connections that closed before anything came from them",
+        counters.probes,
+    );
     page.by_reason(
         "sessions_ended",
         "Sessions that ended",
@@ -127,7 +146,11 @@ pub fn render(
         "Time to mix one frame of one room",
         mix_times.0.clone(),
     );
-    page.text()
+    let page = page.text(process);
+    match format {
+        Format::OpenMetrics => page,
+        Format::Text => text_format::from_open_metrics(&page),
+    }
 }
 
 struct PageRegistry(Registry);
@@ -154,13 +177,46 @@ impl PageRegistry {
         self.0.register(name, help, family);
     }
 
-    fn text(self) -> String {
-        let mut text = String::new();
+    fn text(self, process: &Process) -> String {
+        use prometheus_client::encoding::text;
+
+        let mut page = String::new();
         // Writing into a String cannot fail, and every metric above is of a kind that can be written.
-        prometheus_client::encoding::text::encode(&mut text, &self.0)
+        text::encode_registry(&mut page, &self.0)
+            .and_then(|()| text::encode_registry(&mut page, &process_registry(process)))
+            .and_then(|()| text::encode_eof(&mut page))
             .expect("metrics can be written as text");
-        text
+        page
     }
+}
+
+/// The figures of the process, under names without our prefix: dashboards know them.
+fn process_registry(process: &Process) -> Registry {
+    let mut registry = Registry::with_prefix("process");
+    let mut gauge = |name: &str, help: &str, value: Option<f64>| {
+        if let Some(value) = value {
+            let gauge = Gauge::<f64, AtomicU64>::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        }
+    };
+    let resident = process.resident_bytes.map(|bytes| bytes as f64);
+    gauge("resident_memory_bytes", "Resident memory", resident);
+    let open = process.open_fds.map(|count| count as f64);
+    gauge("open_fds", "File descriptors in use", open);
+    let max = process.max_fds.map(|count| count as f64);
+    gauge("max_fds", "File descriptors that may be in use", max);
+    gauge(
+        "start_time_seconds",
+        "When the process was started, in seconds since 1970",
+        process.start_time_seconds,
+    );
+    if let Some(seconds) = process.cpu_seconds {
+        let counter = Counter::<f64, AtomicU64>::default();
+        counter.inc_by(seconds);
+        registry.register("cpu_seconds", "User and system time spent", counter);
+    }
+    registry
 }
 
 #[cfg(test)]
@@ -192,7 +248,15 @@ mod tests {
         };
         let mix_times = MixTimes::default();
         mix_times.observe(std::time::Duration::from_micros(30));
-        let text = render(&counters, &frames, &gauges, &mix_times);
+        let process = Process {
+            cpu_seconds: Some(1.5),
+            resident_bytes: Some(4_096),
+            open_fds: Some(9),
+            max_fds: Some(1_024),
+            start_time_seconds: Some(1_700_000_000.25),
+        };
+        let render = |format| render(format, &process, &counters, &frames, &gauges, &mix_times);
+        let text = render(Format::OpenMetrics);
         for line in [
             "talkspurt_rooms 10",
             "talkspurt_participants 11",
@@ -208,6 +272,12 @@ mod tests {
             "talkspurt_frames_concealed_total 9",
             "talkspurt_mix_seconds_bucket{le=\"0.00005\"} 1",
             "talkspurt_mix_seconds_count 1",
+            "talkspurt_build_info{version=\"0.1.0\"} 1",
+            "process_cpu_seconds_total 1.5",
+            "process_resident_memory_bytes 4096",
+            "process_open_fds 9",
+            "process_max_fds 1024",
+            "process_start_time_seconds 1700000000.25",
             "# EOF",
         ] {
             assert!(
@@ -215,5 +285,24 @@ mod tests {
                 "{line} is missing in\n{text}"
             );
         }
+
+        let text = render(Format::Text);
+        assert!(!text.contains("# EOF"));
+        // As `promtool check metrics` wants it: before its first sample each name has its help and its type.
+        for sample in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = sample.split(['{', ' ']).next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix))
+                .unwrap_or(name);
+            let before = &text[..text.find(sample).unwrap()];
+            for what in ["HELP", "TYPE"] {
+                assert!(
+                    before.contains(&format!("# {what} {family} ")),
+                    "{what} of {name}"
+                );
+            }
+        }
+        assert!(text.contains("# TYPE talkspurt_packets_in_total counter\n"));
     }
 }

@@ -21,6 +21,9 @@ pub const VOICE_BACKLOG_MS: u32 = 200;
 /// doubled (32).
 pub const PACKET_OVERHEAD_BYTES: usize = 64;
 
+/// Packets that leave in one write at most: a write of 16 costs little more than a write of one.
+pub const BATCH_PACKETS: usize = 16;
+
 /// The control packets waiting for a consumer have outgrown their bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
@@ -28,7 +31,7 @@ pub struct Overflow;
 /// The bounded queue in front of one connection's socket.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The packet being written, and how much of it is.
+    /// The packet of which a part has been taken, and how much of it.
     current: Option<(Encoded, usize)>,
     control: VecDeque<Encoded>,
     control_bytes: usize,
@@ -90,31 +93,38 @@ impl Outbox {
         }
     }
 
-    /// The bytes to write next: the rest of the packet that was begun, else the next packet.
-    pub fn next_bytes(&mut self) -> Option<&[u8]> {
-        if self.current.is_none() {
-            self.current = Some((self.pop()?, 0));
-        }
-        self.current
-            .as_ref()
+    /// What to write next, in one write: the rest of the packet that was begun, then those that wait.
+    pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        let begun = self.current.iter();
+        let waiting = self.control.iter().chain(&self.voice);
+        begun
             .map(|(packet, written)| &packet[*written..])
+            .chain(waiting.map(|packet| &packet[..]))
+            .take(BATCH_PACKETS)
     }
 
-    /// The first `count` bytes of [`next_bytes`](Self::next_bytes) were taken by the socket. True if that ended a packet.
-    pub fn sent(&mut self, count: usize) -> bool {
-        let Some((packet, written)) = self.current.as_mut() else {
-            return false;
-        };
-        *written += count;
-        assert!(*written <= packet.len(), "more sent than was there");
+    /// The first `count` bytes of [`packets`](Self::packets) were taken by the socket. Gives how many packets that ended.
+    pub fn sent(&mut self, count: usize) -> u64 {
         if count > 0 {
             self.stalled_since = None;
         }
-        let whole = *written == packet.len();
-        if whole {
-            self.current = None;
+        let mut ended = 0;
+        let mut left = count;
+        while left > 0 {
+            let (packet, written) = self
+                .current
+                .take()
+                .or_else(|| self.pop().map(|packet| (packet, 0)))
+                .expect("no more is sent than was there");
+            let rest = packet.len() - written;
+            if left < rest {
+                self.current = Some((packet, written + left));
+                break;
+            }
+            left -= rest;
+            ended += 1;
         }
-        whole
+        ended
     }
 
     fn pop(&mut self) -> Option<Encoded> {
@@ -147,6 +157,7 @@ impl Outbox {
         self.drop_voice();
         self.control.clear();
         self.control_bytes = 0;
+        // A zero was put before it, and nothing of it has left.
         self.current.take_if(|(_, written)| *written == 0);
     }
 
@@ -181,7 +192,8 @@ mod tests {
     /// Writes everything, `chunk` bytes a call.
     fn drain(outbox: &mut Outbox, chunk: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some(next) = outbox.next_bytes() {
+        while !outbox.is_empty() {
+            let next: Vec<u8> = outbox.packets().flatten().copied().collect();
             let count = next.len().min(chunk);
             bytes.extend_from_slice(&next[..count]);
             outbox.sent(count);
@@ -189,16 +201,47 @@ mod tests {
         bytes
     }
 
+    fn lengths(outbox: &Outbox) -> Vec<usize> {
+        outbox.packets().map(<[u8]>::len).collect()
+    }
+
     #[test]
     fn control_overtakes_voice_but_never_a_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
         outbox.push_voice(packet(2, 4));
-        outbox.next_bytes();
-        assert!(!outbox.sent(1), "a quarter of a packet is no packet");
+        assert_eq!(outbox.sent(1), 0, "a quarter of a packet is no packet");
         outbox.push_control(packet(3, 2)).unwrap();
         assert_eq!(drain(&mut outbox, 3), [1, 1, 1, 3, 3, 2, 2, 2, 2]);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn packets_that_wait_leave_in_one_write() {
+        let mut outbox = Outbox::new(FrameDuration::Ms20, 10_000);
+        outbox.push_voice(packet(9, 40));
+        for len in 1..=20 {
+            outbox.push_control(packet(len as u8, len)).unwrap();
+        }
+        assert_eq!(lengths(&outbox), (1..=16).collect::<Vec<_>>());
+        assert_eq!(outbox.sent(1 + 2 + 3 + 1), 3);
+        assert_eq!(
+            lengths(&outbox),
+            [&[3], &(5..=19).collect::<Vec<_>>()[..]].concat()
+        );
+        assert_eq!(outbox.sent(3), 1, "the one that was begun");
+        assert_eq!(outbox.sent((5..=20).sum()), 16);
+        assert_eq!(lengths(&outbox), [40], "voice after all control packets");
+        assert_eq!(outbox.sent(0), 0);
+        assert_eq!((outbox.sent(40), outbox.is_empty()), (1, true));
+    }
+
+    #[test]
+    #[should_panic(expected = "no more is sent than was there")]
+    fn what_was_not_there_cannot_be_sent() {
+        let mut outbox = outbox();
+        outbox.push_voice(packet(1, 4));
+        outbox.sent(5);
     }
 
     #[test]
@@ -229,7 +272,6 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes();
         outbox.blocked(at(10));
         outbox.blocked(at(20));
         assert_eq!(outbox.stalled_since(), Some(at(10)));
@@ -241,7 +283,6 @@ mod tests {
     fn clearing_finishes_the_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));
-        outbox.next_bytes();
         outbox.sent(1);
         outbox.push_voice(packet(2, 4));
         outbox.push_control(packet(3, 4)).unwrap();
@@ -254,15 +295,20 @@ mod tests {
     fn after_a_pause_a_zero_goes_before_the_packet_and_is_no_packet_of_its_own() {
         let mut outbox = outbox();
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
-        for (ms, expected) in [(0, vec![0, 1]), (20, vec![1]), (500, vec![0, 1])] {
+        for (ms, expected) in [(0, vec![0, 1, 2]), (20, vec![1, 2]), (500, vec![0, 1, 2])] {
             outbox.separate(at(ms));
             outbox.push_control(packet(1, 1)).unwrap();
+            outbox.push_control(packet(2, 1)).unwrap();
             outbox.separate(at(ms));
-            let bytes = outbox.next_bytes().unwrap().to_vec();
+            let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
             assert_eq!(bytes, expected);
-            assert!(outbox.sent(bytes.len()), "one packet");
-            assert_eq!(outbox.next_bytes(), None);
+            assert_eq!(outbox.sent(bytes.len()), 2, "two packets");
+            assert!(outbox.is_empty());
         }
+        outbox.push_control(packet(1, 1)).unwrap();
+        outbox.separate(at(1_000));
+        outbox.clear_unsent();
+        assert!(outbox.is_empty(), "a packet that has not begun is no loss");
     }
 
     #[test]

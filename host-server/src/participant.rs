@@ -4,12 +4,13 @@ use talkspurt_core::codec::{Codec, CodecError};
 use talkspurt_core::downlink::Downlink;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::jitter::{JitterConfig, JitterStats, PushOutcome};
-use talkspurt_core::level;
+use talkspurt_core::mixer::TalkerState;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
 
 use crate::hub::ConnId;
-use crate::mixdown::{HeardFrame, Listener, Mixdown};
+use crate::mixdown::{Listener, Mixdown, Own};
+use crate::states::STATE_INTERVAL;
 
 /// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of 5 ms. What a longer stall of his
 /// connection brings at once is too old to be heard.
@@ -27,10 +28,6 @@ const PREFILL_FRAMES: u16 = 0;
 /// says before one has to be concealed; together with the wait for the tick it stays below one frame and 5 ms.
 pub const TALKSPURT_LEAD: Duration = Duration::from_ms(3);
 
-/// How often the others are told what one does. The first change is told at once, so is any after a pause; who flickers faster (a
-/// gate without a hold, or ill will) must not fill a slow line of everyone else: ten times a second are 120 bytes.
-pub const STATE_INTERVAL: Duration = Duration::from_ms(100);
-
 /// A participant, as his room sees him.
 #[derive(Debug)]
 pub struct Participant {
@@ -42,31 +39,23 @@ pub struct Participant {
     pub name: ParticipantName,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,
-    /// His ears.
+    /// Mix state for this listener.
     pub listener: Listener,
-    /// His frame in the tick that is being mixed.
-    pub heard: Option<HeardFrame>,
+    /// What the participant adds to the tick that is being mixed.
+    pub own: Option<Own>,
     flags: ParticipantFlags,
     /// What the others were told last, and from when on they may be told again.
     told: ParticipantFlags,
     tell_from: Instant,
+    /// The change of flags waits for the room's next round.
+    waits: bool,
     frame: FrameDuration,
     /// His voice on its way in. Listeners who never talk cost no buffer.
     voice: Option<Box<Downlink<SLOTS>>>,
     /// From when on his running talkspurt is heard.
     heard_from: Instant,
-    level_rms: u16,
-}
-
-/// Whether the others have to be told what one does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateNews {
-    /// They know.
-    None,
-    /// Tell them.
-    Tell(ParticipantFlags),
-    /// They were told something else a moment ago: ask again then.
-    AskAgain(Instant),
+    /// Whether this talker counts in the mix.
+    talker: TalkerState,
 }
 
 /// What a voice packet changed.
@@ -101,14 +90,15 @@ impl Participant {
             name,
             joined: 0,
             listener: Listener::new(codec),
-            heard: None,
+            own: None,
             flags: ParticipantFlags::default(),
             told: ParticipantFlags::default(),
             tell_from: Instant::ZERO,
+            waits: false,
             frame,
             voice: None,
             heard_from: Instant::ZERO,
-            level_rms: 0,
+            talker: TalkerState::new(frame),
         }
     }
 
@@ -126,17 +116,25 @@ impl Participant {
         self.told = self.flags;
     }
 
-    /// What the others have to be told about him now.
-    pub fn state_news(&mut self, now: Instant) -> StateNews {
-        if self.flags == self.told {
-            StateNews::None
-        } else if now < self.tell_from {
-            StateNews::AskAgain(self.tell_from)
-        } else {
-            self.told = self.flags;
-            self.tell_from = now + STATE_INTERVAL;
-            StateNews::Tell(self.flags)
-        }
+    /// Flags that the others do not know.
+    pub fn news(&self) -> Option<ParticipantFlags> {
+        (self.flags != self.told).then_some(self.flags)
+    }
+
+    /// From when on the others may be told anew.
+    pub fn tell_from(&self) -> Instant {
+        self.tell_from
+    }
+
+    /// The others are told the present flags.
+    pub fn tell(&mut self, now: Instant) {
+        self.told = self.flags;
+        self.tell_from = now + STATE_INTERVAL;
+    }
+
+    /// Notes that a change waits for the room's next round, or no longer does; gives whether it did.
+    pub fn set_waits(&mut self, waits: bool) -> bool {
+        std::mem::replace(&mut self.waits, waits)
     }
 
     /// Whether a talkspurt of his is running.
@@ -196,21 +194,21 @@ impl Participant {
         self.set(ParticipantFlags::MUTED, muted) || silenced
     }
 
-    /// Gives his frame of the tick at `due` into the mix. True if his flags changed: his talkspurt broke off.
+    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the talkspurt is over.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
-        self.heard = None;
-        let Some(voice) = self.voice.as_deref_mut().filter(|voice| voice.is_active()) else {
-            self.level_rms = 0;
-            return self.set(ParticipantFlags::TALKING, false);
+        let active = self.is_active();
+        self.own = match self.voice.as_deref_mut() {
+            Some(voice) if active && due >= self.heard_from => {
+                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
+            }
+            _ => mixdown.add_nothing(&mut self.talker),
         };
-        if due < self.heard_from {
-            return false;
-        }
-        self.heard = mixdown.add(|frame| voice.pop(frame));
-        self.level_rms = self
-            .heard
-            .map_or(0, |frame| level::rms(mixdown.samples(frame)));
         !self.is_active() && self.set(ParticipantFlags::TALKING, false)
+    }
+
+    /// Whether the latest mix ended with this talker in it, at its full share.
+    pub fn counts_in_mix(&self) -> bool {
+        self.talker.counts()
     }
 
     /// Whether the room has to tick for him: he has frames to be mixed, or is owed the end of what he hears.
@@ -220,7 +218,8 @@ impl Participant {
 
     /// Loudness of his latest frame in the mix: RMS, 0 when he is not heard.
     pub fn level_rms(&self) -> u16 {
-        if self.is_active() { self.level_rms } else { 0 }
+        let own = self.own.filter(|_| self.is_active());
+        own.map_or(0, |own| own.rms())
     }
 
     /// Frames of his that wait.
@@ -305,9 +304,9 @@ mod tests {
         );
         let mixed: Vec<_> = (3..6)
             .map(|tick| {
-                mixdown.begin();
+                mixdown.begin(0);
                 let ended = participant.speak(at(tick * 20), &mut mixdown);
-                (participant.heard.is_some(), ended)
+                (participant.own.is_some(), ended)
             })
             .collect();
         assert_eq!(mixed, [(true, false), (true, false), (true, true)]);
@@ -322,28 +321,31 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_at_once_and_flickering_ten_times_a_second() {
+    fn a_change_is_news_until_it_is_told_or_undone() {
         let mut participant = participant();
-        assert_eq!(participant.state_news(at(0)), StateNews::None);
-        let mut told = 0;
-        for ms in 0..1_000 {
-            participant.set_muted(ms % 2 == 0);
-            match participant.state_news(at(ms)) {
-                StateNews::Tell(flags) => {
-                    assert_eq!(flags, participant.flags);
-                    told += 1;
-                }
-                StateNews::AskAgain(due) => assert!(due > at(ms) && due <= at(ms) + STATE_INTERVAL),
-                StateNews::None => {}
-            }
-            assert!(ms > 0 || told == 1, "the first change at once");
-        }
-        assert!((9..=10).contains(&told), "{told}");
+        assert_eq!(participant.news(), None);
         participant.set_muted(true);
-        assert!(matches!(
-            participant.state_news(at(2_000)),
-            StateNews::Tell(_)
-        ));
+        assert_eq!(participant.news(), Some(ParticipantFlags::MUTED));
+        participant.set_muted(false);
+        assert_eq!(participant.news(), None);
+        participant.set_muted(true);
+        participant.tell(at(7));
+        assert_eq!(
+            (participant.news(), participant.tell_from()),
+            (None, at(107))
+        );
+        participant.set_muted(false);
+        assert_eq!(participant.news(), Some(ParticipantFlags::default()));
+    }
+
+    #[test]
+    fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
+        let mut participant = participant();
+        participant.set_muted(true);
+        participant.introduced();
+        assert_eq!(participant.news(), None);
+        participant.set_muted(false);
+        assert_eq!(participant.news(), Some(ParticipantFlags::default()));
     }
 
     #[test]
@@ -352,7 +354,7 @@ mod tests {
         let mut mixdown = Mixdown::new(MixRule::Mean, 320);
         participant.push_voice(&voice(1, false), at(0)).unwrap();
         let ended_at = (1..).find(|tick| {
-            mixdown.begin();
+            mixdown.begin(0);
             participant.speak(at(tick * 20), &mut mixdown)
         });
         assert_eq!(ended_at, Some(7), "one frame, five concealed, silence");
@@ -366,8 +368,8 @@ mod tests {
         let mut mixdown = Mixdown::new(MixRule::Mean, 320);
         let taken = participant.push_voice(&voice(1, false), at(18)).unwrap();
         assert_eq!(taken.heard_from, Some(at(18) + TALKSPURT_LEAD));
-        assert!(!participant.speak(at(20), &mut mixdown) && participant.heard.is_none());
-        assert!(!participant.speak(at(40), &mut mixdown) && participant.heard.is_some());
+        assert!(!participant.speak(at(20), &mut mixdown) && participant.own.is_none());
+        assert!(!participant.speak(at(40), &mut mixdown) && participant.own.is_some());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use talkspurt_core::wire::{ROSTER_PAGE, RoomName, RosterPage, ServerPacket, Voic
 use crate::hub::ConnId;
 use crate::mixdown::{Mixdown, SharedEncoders, encode};
 use crate::outbox::Encoded;
-use crate::participant::{Participant, StateNews, VoiceTaken};
+use crate::participant::{Participant, VoiceTaken};
+use crate::states::StateTelling;
 
 slotmap::new_key_type! {
     /// A participant's place in his room.
@@ -25,8 +26,6 @@ pub trait Outlet {
     fn control(&mut self, to: ConnId, packet: &Encoded);
     /// The newest counts.
     fn voice(&mut self, to: ConnId, packet: Encoded);
-    /// [`Room::tell_state`] is to be called for the participant of this connection at that time.
-    fn tell_state_later(&mut self, of: ConnId, at: Instant);
 }
 
 /// Who hears whom.
@@ -36,11 +35,14 @@ pub struct Room {
     frame: FrameDuration,
     members: DenseSlotMap<MemberId, Participant>,
     joins: u64,
+    states: StateTelling,
     encoders: SharedEncoders,
     /// Frame periods that this room has mixed. Stands still while nobody talks.
     ticks: u32,
     /// When to tick next; `None` while nobody talks.
     next_tick: Option<Instant>,
+    /// How many left in the middle of a word since the last tick.
+    gone: u16,
 }
 
 /// What a Welcome needs to know of the room.
@@ -61,9 +63,11 @@ impl Room {
             frame,
             members: DenseSlotMap::with_key(),
             joins: 0,
+            states: StateTelling::default(),
             encoders: SharedEncoders::default(),
             ticks: 0,
             next_tick: None,
+            gone: 0,
         }
     }
 
@@ -115,7 +119,9 @@ impl Room {
 
     /// Lets someone go and tells nobody, as when all go.
     pub fn remove(&mut self, member: MemberId) -> Option<Participant> {
-        self.members.remove(member)
+        let participant = self.members.remove(member)?;
+        self.gone += u16::from(participant.counts_in_mix());
+        Some(participant)
     }
 
     /// The list of those in it now, in pages.
@@ -202,7 +208,7 @@ impl Room {
     pub fn tick(&mut self, now: Instant, mixdown: &mut Mixdown, outlet: &mut impl Outlet) -> u64 {
         let Some(due) = self.next_tick else { return 0 };
         self.ticks = self.ticks.wrapping_add(1);
-        mixdown.begin();
+        mixdown.begin(std::mem::take(&mut self.gone));
         let mut ended = Vec::new();
         for (member, participant) in &mut self.members {
             if participant.speak(due, mixdown) {
@@ -214,7 +220,7 @@ impl Room {
         }
         let mut goes_on = false;
         for participant in self.members.values_mut() {
-            let own = participant.heard;
+            let own = participant.own;
             if let Some(packet) = mixdown.packet_for(
                 &mut participant.listener,
                 own,
@@ -256,16 +262,65 @@ impl Room {
         }
     }
 
-    /// Tells everyone what someone is doing, if they do not know and it is time.
-    pub fn tell_state(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+    /// Tells everyone what someone is doing, if they do not know: now, or in the next round.
+    fn tell_state(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+        let listeners = self.members.len();
         let Some(participant) = self.members.get_mut(member) else {
             return;
         };
-        let (id, conn) = (participant.id, participant.conn);
-        match participant.state_news(now) {
-            StateNews::None => {}
-            StateNews::Tell(flags) => self.broadcast(&ServerPacket::State(id, flags), outlet),
-            StateNews::AskAgain(at) => outlet.tell_state_later(conn, at),
+        if participant.news().is_none() {
+            return;
+        }
+        let from = participant.tell_from();
+        if now >= from && self.states.takes_at_once(listeners, now) {
+            self.tell_news(member, now, outlet);
+        } else if !participant.set_waits(true) {
+            self.states.wait(member, from.max(now));
+        }
+    }
+
+    /// When [`Room::tell_states`] is to be called.
+    pub fn states_due(&self) -> Option<Instant> {
+        self.states.round()
+    }
+
+    /// When [`Room::tell_states`] is to be called, if that has not been asked since it was fixed.
+    pub fn poll_states_due(&mut self) -> Option<Instant> {
+        self.states.poll_round()
+    }
+
+    /// Tells everyone the changes that wait, as far as the room's budget goes.
+    pub fn tell_states(&mut self, now: Instant, outlet: &mut impl Outlet) {
+        let listeners = self.members.len();
+        let Some(waiting) = self.states.begin_round(now) else {
+            return;
+        };
+        for _ in 0..waiting {
+            let Some(member) = self.states.first() else {
+                break;
+            };
+            let has_news = self
+                .members
+                .get(member)
+                .is_some_and(|participant| participant.news().is_some());
+            if has_news && !self.states.takes(listeners, now) {
+                break;
+            }
+            self.states.drop_first();
+            self.tell_news(member, now, outlet);
+        }
+        self.states.end_round();
+    }
+
+    fn tell_news(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+        let Some(participant) = self.members.get_mut(member) else {
+            return;
+        };
+        participant.set_waits(false);
+        if let Some(flags) = participant.news() {
+            participant.tell(now);
+            let packet = ServerPacket::State(participant.id, flags);
+            self.broadcast(&packet, outlet);
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use slotmap::SecondaryMap;
@@ -19,16 +20,16 @@ use crate::http::{self, Page, PageRequest};
 use crate::hub::{ConnId, Hub, HubConfig, Work};
 use crate::journal::Journal;
 use crate::metrics::{self, MixTimes};
-use crate::net::{self, Incoming, Socket};
+use crate::net::{self, Acceptor, Incoming, Socket};
+use crate::process::Process;
 use crate::report;
 use crate::ticker::Ticker;
+use crate::turns::Turns;
 
 /// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
-/// A pause after accepting failed (out of file descriptors, say), so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that are over and still wait for the peer to close, so that he gets the last packet; beyond, they are just closed.
 const LINGERING_MAX: usize = 256;
 /// Requests for pages that may wait.
@@ -59,6 +60,7 @@ async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(http::serve(http, pages));
     tasks.spawn_local(Rc::clone(&server).drive());
+    tasks.spawn_local(Rc::clone(&server).send_rest());
     tasks.spawn_local(Rc::clone(&server).answer_pages(page_requests));
     tasks.spawn_local(Rc::clone(&server).accept(listener));
     tokio::select! {
@@ -101,6 +103,9 @@ struct Server {
     ticker: Ticker,
     /// What the driver sleeps towards.
     armed: Cell<Option<Instant>>,
+    turns: Cell<Turns>,
+    /// There is output that nobody has written yet.
+    unsent: Notify,
     read_buffer: RefCell<Box<[u8]>>,
     mix_times: MixTimes,
     journal: RefCell<Journal>,
@@ -118,6 +123,8 @@ impl Server {
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),
+            turns: Cell::default(),
+            unsent: Notify::new(),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into()),
             mix_times: MixTimes::default(),
             journal: RefCell::default(),
@@ -129,21 +136,16 @@ impl Server {
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
+        let mut acceptor = Acceptor::new(listener, "a connection");
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, &mut connections),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+                (stream, peer) = acceptor.accept() => self.admit(stream, peer, &mut connections),
                 Some(ended) = connections.join_next() => pass_on_panic(ended),
                 () = self.stopping.notified() => break,
             }
         }
-        drop(listener);
+        drop(acceptor);
         while let Some(ended) = connections.join_next().await {
             pass_on_panic(ended);
         }
@@ -166,28 +168,16 @@ impl Server {
         self.connections.set(self.connections.get() + 1);
         connections.spawn_local(Rc::clone(self).attend(id, socket, reader));
         // Someone else may have had to make room.
-        self.flush(now);
+        self.settle(now);
         self.rearm();
     }
 
     /// The life of one connection.
     async fn attend(self: Rc<Self>, id: ConnId, socket: Rc<Socket>, mut reader: OwnedReadHalf) {
         poll_fn(|cx| {
-            let buffer = &mut **self.read_buffer.borrow_mut();
             loop {
-                match net::poll_incoming(&socket, &mut reader, buffer, cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Incoming::Bytes(count)) => {
-                        self.act(|hub, now| hub.handle_bytes(id, &buffer[..count], now))
-                    }
-                    Poll::Ready(Incoming::Writable) => {
-                        self.act(|hub, now| socket.write_output(hub, id, now))
-                    }
-                    Poll::Ready(Incoming::ClosedByUs) => return Poll::Ready(()),
-                    Poll::Ready(Incoming::ClosedByPeer) => {
-                        self.act(|hub, now| hub.handle_closed(id, now));
-                        return Poll::Ready(());
-                    }
+                if let ControlFlow::Break(poll) = self.take_in(id, &socket, &mut reader, cx) {
+                    return poll;
                 }
             }
         })
@@ -203,26 +193,72 @@ impl Server {
         self.one_closed.notify_one();
     }
 
-    /// Lets the hub do something, then sends and tells what came of it.
+    /// Takes one thing in from a connection, after what is due. `Break`: nothing more for now, or its end.
+    fn take_in(
+        &self,
+        id: ConnId,
+        socket: &Socket,
+        reader: &mut OwnedReadHalf,
+        cx: &mut Context<'_>,
+    ) -> ControlFlow<Poll<()>> {
+        self.catch_up();
+        let buffer = &mut **self.read_buffer.borrow_mut();
+        match net::poll_incoming(socket, reader, buffer, cx) {
+            Poll::Pending => return ControlFlow::Break(Poll::Pending),
+            Poll::Ready(Incoming::Bytes(count)) => {
+                self.act(|hub, now| hub.handle_bytes(id, &buffer[..count], now))
+            }
+            Poll::Ready(Incoming::Writable) => {
+                self.act(|hub, now| socket.write_output(hub, id, now))
+            }
+            Poll::Ready(Incoming::ClosedByUs) => return ControlFlow::Break(Poll::Ready(())),
+            Poll::Ready(Incoming::ClosedByPeer) => {
+                self.act(|hub, now| hub.handle_closed(id, now));
+                return ControlFlow::Break(Poll::Ready(()));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Lets the hub do something, then tells what came of it, and has it sent.
     fn act(&self, something: impl FnOnce(&mut Hub, Instant)) {
         let now = self.ticker.now();
         something(&mut self.hub.borrow_mut(), now);
-        self.flush(now);
+        self.settle(now);
         self.rearm();
     }
 
-    fn flush(&self, now: Instant) {
+    fn settle(&self, now: Instant) {
         let hub = &mut *self.hub.borrow_mut();
         let sockets = self.sockets.borrow();
-        while let Some(id) = hub.poll_output() {
-            if let Some(socket) = sockets.get(id) {
-                socket.write_output(hub, id, now);
-            }
-        }
         while let Some(event) = hub.poll_event() {
             self.journal.borrow_mut().write(&event, now, |id| {
                 sockets.get(id).map(|socket| socket.peer())
             });
+        }
+        if hub.has_output() {
+            self.unsent.notify_one();
+        }
+    }
+
+    /// Writes what ticks leave unwritten: control packets. Its turn comes after that of all who had input when there began to be some,
+    /// so that what they caused leaves in one write for each connection.
+    async fn send_rest(self: Rc<Self>) {
+        loop {
+            self.unsent.notified().await;
+            let next = || self.hub.borrow_mut().poll_output();
+            while let Some(id) = next() {
+                self.send_to(id, self.ticker.now());
+                self.catch_up();
+            }
+            self.settle(self.ticker.now());
+            self.rearm();
+        }
+    }
+
+    fn send_to(&self, id: ConnId, now: Instant) {
+        if let Some(socket) = self.sockets.borrow().get(id) {
+            socket.write_output(&mut self.hub.borrow_mut(), id, now);
         }
     }
 
@@ -240,26 +276,47 @@ impl Server {
             let due = self.hub.borrow().poll_timeout();
             self.armed.set(due);
             self.ticker.sleep_until(due).await;
-            let now = self.ticker.now();
-            while self
-                .hub
-                .borrow()
-                .poll_timeout()
-                .is_some_and(|due| due <= now)
-            {
-                let started = self.ticker.now();
-                let work = self.hub.borrow_mut().handle_timeout(now);
-                if work == Work::Tick {
-                    self.mix_times
-                        .observe(self.ticker.now().since(started).into());
-                }
-                self.flush(now);
-            }
+            self.do_what_is_due(self.ticker.now());
             if self.is_behind() {
                 // The readers must have their turn all the same. Sleeping gives it to them for three system calls less.
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Does what is due if it goes before input: a tick waits for no crowd of readers.
+    fn catch_up(&self) {
+        let due = self.hub.borrow().poll_timeout();
+        let now = self.ticker.now();
+        if self.turns.get().is_due_first(due, now) {
+            self.do_what_is_due(now);
+            self.rearm();
+        }
+    }
+
+    fn do_what_is_due(&self, now: Instant) {
+        let is_due = || {
+            self.hub
+                .borrow()
+                .poll_timeout()
+                .is_some_and(|due| due <= now)
+        };
+        while is_due() {
+            let started = self.ticker.now();
+            let work = self.hub.borrow_mut().handle_timeout(now);
+            if work == Work::Tick {
+                self.mix_times
+                    .observe(self.ticker.now().since(started).into());
+                let next = || self.hub.borrow_mut().poll_voice_output();
+                while let Some(id) = next() {
+                    self.send_to(id, now);
+                }
+            }
+        }
+        let mut turns = self.turns.get();
+        turns.worked(now, self.ticker.now());
+        self.turns.set(turns);
+        self.settle(now);
     }
 
     /// Under overload the next deadline has passed before the last one is dealt with.
@@ -279,7 +336,9 @@ impl Server {
         let hub = self.hub.borrow();
         match page {
             Page::Health => "ok\n".to_owned(),
-            Page::Metrics => metrics::render(
+            Page::Metrics(format) => metrics::render(
+                format,
+                &Process::read(),
                 &hub.counters(),
                 &hub.frame_counters(),
                 &hub.gauges(),
@@ -295,3 +354,6 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

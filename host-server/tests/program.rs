@@ -1,92 +1,17 @@
 //! The program as its users meet it: a process, its ports, its lines, its exit codes.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use peer::Peer;
+use server::{PROGRAM, Server};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason};
 
 #[allow(dead_code, reason = "each test file uses its share of the peer")]
 mod peer;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_talkspurt-server");
-
-/// A running server, killed when the test is over.
-struct Server {
-    process: Child,
-    voice: SocketAddr,
-    http: SocketAddr,
-}
-
-impl Server {
-    fn start(flags: &[&str]) -> Self {
-        let mut process = Command::new(PROGRAM)
-            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut address = |what: &str| {
-            let line = lines
-                .next()
-                .expect("the server says where it listens")
-                .unwrap();
-            line.strip_prefix(what)
-                .unwrap_or_else(|| panic!("{line:?}"))
-                .parse()
-                .unwrap()
-        };
-        let (voice, http) = (address("listening on "), address("http on "));
-        Self {
-            process,
-            voice,
-            http,
-        }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.http).unwrap();
-        stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// Sends a signal; gives the exit code and how long it took to exit.
-    fn stop(&mut self, signal: i32) -> (Option<i32>, Duration) {
-        let asked = Instant::now();
-        // SAFETY: a signal to a process that this test has started and not yet waited for.
-        #[allow(unsafe_code)]
-        let sent = unsafe { libc::kill(self.process.id().cast_signed(), signal) };
-        assert_eq!(sent, 0);
-        let status = self.process.wait().unwrap();
-        (status.code(), asked.elapsed())
-    }
-
-    fn log(&mut self) -> String {
-        let mut log = String::new();
-        self.process
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
-        log
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+#[allow(dead_code, reason = "each test file uses its share of the server")]
+mod server;
 
 #[test]
 fn signals_say_bye_to_everyone_and_exit_0_in_time() {
@@ -172,6 +97,55 @@ fn the_environment_sets_flags() {
             .unwrap()
             .contains("expected 5, 10 or 20")
     );
+}
+
+#[test]
+fn an_empty_variable_means_the_default() {
+    let output = |flags: &[&str], variable: &str| {
+        let mut program = Command::new(PROGRAM);
+        program.args(flags).env(variable, "").output().unwrap()
+    };
+    for name in [
+        "LISTEN",
+        "HTTP",
+        "FRAME_MS",
+        "MIX",
+        "MAX_PARTICIPANTS",
+        "ROOM_CAPACITY",
+        "HANDSHAKE_TIMEOUT",
+        "IDLE_TIMEOUT",
+        "LOG_FORMAT",
+    ] {
+        // A port that needs no listener: flags are read before anything is bound.
+        let started = output(&["--listen", "192.0.2.1:1"], &format!("TALKSPURT_{name}"));
+        assert_eq!(started.status.code(), Some(1), "{name}: {started:?}");
+    }
+    let probed = output(&["health"], "TALKSPURT_HTTP");
+    assert_ne!(probed.status.code(), Some(2), "{probed:?}");
+}
+
+#[test]
+fn a_malformed_log_filter_is_reported_and_info_is_used() {
+    for wrong in ["talkspurt_server=verbos", "warning"] {
+        let mut server = Server::start_as(Command::new(PROGRAM).env("RUST_LOG", wrong), &[]);
+        let ada = Peer::join(server.voice, "kitchen", "ada");
+        server.stop(libc::SIGTERM);
+        drop(ada);
+        let log = server.log();
+        let complaints: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("RUST_LOG"))
+            .collect();
+        assert_eq!(complaints.len(), 1, "{log}");
+        assert!(
+            complaints[0].contains(wrong) && complaints[0].contains("WARN"),
+            "{log}"
+        );
+        assert!(
+            log.contains("joined"),
+            "lines of level info are there: {log}"
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use talkspurt_core::codec::Codec;
 use talkspurt_core::frame::FrameDuration;
 
+use crate::crowd::{CrowdPlan, Flicker};
 use crate::marker::ROOMS_MAX;
 use crate::pinning::Processors;
 use crate::plan::Plan;
@@ -131,6 +132,10 @@ pub enum Preset {
     TwoOfEight,
     /// 1,000 silent participants in 125 rooms
     Idle,
+    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12 times a second
+    Flapping,
+    /// The same beside 512 whose every frame is a talkspurt of its own
+    FlappingWords,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -156,6 +161,8 @@ pub struct Order {
     pub with_floor: bool,
     /// What stops for a while.
     pub stall: Option<Stall>,
+    /// Who flickers beside the load.
+    pub crowd: Option<CrowdPlan>,
     /// Where the processes are kept, if they are.
     pub processors: Option<Processors>,
 }
@@ -186,6 +193,7 @@ impl Cli {
             "markers tell {ROOMS_MAX} rooms apart, these are {}; make --room-size larger",
             plan.rooms()
         );
+        let crowd = self.preset.and_then(Preset::crowd);
         let server = match (self.connect, self.server_pid) {
             (Some(address), Some(pid)) => ServerChoice::Running { address, pid },
             _ => ServerChoice::Start(self.server_program()?),
@@ -196,8 +204,12 @@ impl Cli {
             span: Duration::from_secs(self.seconds.into()),
             rounds: self.rounds,
             server,
-            // It waits for nobody, so a stall says nothing about it.
-            with_floor: !self.no_floor && plan.talkers > 0 && self.stall.is_none(),
+            // The floor waits for nobody: a stall says nothing about it.
+            with_floor: !self.no_floor
+                && plan.talkers > 0
+                && crowd.is_none()
+                && self.stall.is_none(),
+            crowd,
             stall: self.stall(),
             processors: self.pin.then(Processors::choose).transpose()?,
         })
@@ -218,6 +230,7 @@ impl Cli {
             Some(Preset::Rooms) => (64, 8, 8),
             Some(Preset::TwoOfEight) => (64, 8, 2),
             Some(Preset::Idle) => (1_000, 8, 0),
+            Some(Preset::Flapping | Preset::FlappingWords) => (32, 8, 2),
             None => (
                 self.participants as usize,
                 self.room_size as usize,
@@ -258,7 +271,18 @@ impl Preset {
             Self::Rooms => "rooms",
             Self::TwoOfEight => "two-of-eight",
             Self::Idle => "idle",
+            Self::Flapping => "flapping",
+            Self::FlappingWords => "flapping-words",
         }
+    }
+
+    fn crowd(self) -> Option<CrowdPlan> {
+        let (size, flicker) = match self {
+            Self::Flapping => (960, Flicker::Mute),
+            Self::FlappingWords => (512, Flicker::Word),
+            _ => return None,
+        };
+        Some(CrowdPlan { size, flicker })
     }
 }
 
@@ -290,6 +314,7 @@ mod tests {
         assert_eq!(shape("--preset rooms"), (64, 8, 8, Codec::Pcm16));
         assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, Codec::Pcm16));
         assert_eq!(shape("--preset idle"), (1_000, 125, 0, Codec::Pcm16));
+        assert_eq!(shape("--preset flapping"), (32, 4, 2, Codec::Pcm16));
         assert_eq!(
             shape("--codec adpcm --room-size 4"),
             (64, 16, 4, Codec::ImaAdpcm)

@@ -50,6 +50,8 @@ pub struct Figures {
     pub generator_lag_p99_ms: f64,
     /// Frames that the generator could not send.
     pub skipped_frames: u64,
+    /// What the slowest newcomer beside a crowd took to join.
+    pub join_max_ms: Option<f64>,
     /// How the delay went, second by second of the round.
     pub delay_by_second: Vec<Second>,
 }
@@ -126,6 +128,11 @@ impl Figures {
                 .fold(0.0, f64::max),
             skipped_frames: rounds.server.iter().map(|r| r.skipped_frames).sum(),
             delay_by_second: seconds(&found),
+            join_max_ms: rounds
+                .server
+                .iter()
+                .flat_map(|r| r.joins_ms.iter().copied())
+                .reduce(f64::max),
         }
     }
 
@@ -157,7 +164,7 @@ impl Figures {
         let per_second = "ms per participant-second";
         let marks = self.marks_expected > 0;
         let count = |count: u64| marks.then_some(count as f64);
-        let rows: [(&str, Option<f64>, usize, &str); 16] = [
+        let rows: [(&str, Option<f64>, usize, &str); 17] = [
             ("server's CPU", Some(self.server_cpu_ms), 3, per_second),
             ("floor's CPU", self.floor_cpu_ms, 3, per_second),
             ("server / floor", self.ratio, 2, "times"),
@@ -209,6 +216,7 @@ impl Figures {
                 0,
                 "frames",
             ),
+            ("newcomer joins, longest", self.join_max_ms, 1, "ms"),
         ];
         let mut table = Table::new();
         table
@@ -265,6 +273,7 @@ mod tests {
             generator_cpu_ms: 500.0,
             generator_lag_p99_ms: 0.1,
             skipped_frames: 0,
+            joins_ms: vec![3.0, 7.0, 5.0],
         }
     }
 
@@ -282,6 +291,7 @@ mod tests {
         assert_eq!(figures.share_delivered, Some(0.75));
         assert_eq!(figures.delay_p99_ms, Some(3.0));
         assert_eq!(figures.generator_cpu_percent, 5.0);
+        assert_eq!(figures.join_max_ms, Some(7.0));
         assert!(figures.to_table().to_string().contains("1.41"));
         assert!(!figures.notes().contains("too busy"));
         let busy = Figures {

@@ -6,6 +6,7 @@
 //! | [`marker`], [`ledger`] | the marked frames: their samples; which were sent, who has heard which, how late |
 //! | [`speech`] | what talkers say, and whose turn it is to mark a frame |
 //! | [`peer`], [`generator`] | the participants on their sockets; the one loop that paces them all |
+//! | [`crowd`] | those who flicker beside the load, and newcomers |
 //! | [`floor`], [`poller`] | the bare server to compare with; what it and the generator sleep in |
 //! | [`service`], [`pinning`], [`procfs`] | the processes under load; where they run; what the operating system says they use |
 //! | [`round`], [`percentile`], [`figures`] | one measurement; many of them in a few figures |
@@ -21,6 +22,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 mod cli;
+mod crowd;
 mod figures;
 mod floor;
 mod generator;

@@ -100,7 +100,7 @@ fn check(content: u32) -> u32 {
 mod tests {
     use talkspurt_core::codec::{Codec, Encoder, PAYLOAD_MAX};
     use talkspurt_core::frame::Frame;
-    use talkspurt_core::mixer::{Accumulator, MixRule, MixState, render};
+    use talkspurt_core::mixer::{MixRule, MixState, Part, Talkers, render};
 
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
         }
 
         fn hear(&mut self, mark: Option<Mark>, rule: MixRule) -> Frame {
-            let mut sum = Accumulator::<320>::new(self.frame_samples);
+            let mut sum = Talkers::<320>::new(self.frame_samples);
             for (i, talker) in self.talkers.iter_mut().enumerate() {
                 let mut frame = Frame::<320>::silence(self.frame_samples);
                 match mark {
@@ -143,7 +143,7 @@ mod tests {
                     _ => paint_background(&mut self.random, &mut frame),
                 }
                 transcode(self.codec, talker, &mut frame);
-                sum.add(&frame);
+                sum.add(Part::Staying, &frame);
             }
             let mut heard = Frame::silence(self.frame_samples);
             render(&sum, None, rule, &mut self.mix, &mut heard);

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::cli::{Order, ServerChoice};
+use crate::crowd::Crowd;
 use crate::generator::{Generator, Opposite};
 use crate::ledger::Found;
 use crate::percentile::percentile;
 use crate::pinning::pin;
 use crate::plan::Plan;
+use crate::poller::raise_descriptor_limit;
 use crate::procfs;
 use crate::service::Service;
 use crate::stall::Stall;
@@ -49,6 +51,8 @@ pub struct Round {
     pub generator_lag_p99_ms: f64,
     /// Frames that could not be sent.
     pub skipped_frames: u64,
+    /// How long newcomers took to join beside a crowd, in milliseconds.
+    pub joins_ms: Vec<f64>,
 }
 
 /// Takes the frame duration of a server that runs already, whatever was ordered.
@@ -71,13 +75,19 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
     if let Some(processors) = order.processors {
         pin(None, processors.generator)?;
     }
+    raise_descriptor_limit()?;
     let mut rounds = Rounds::default();
     for number in 1..=order.rounds {
         // Other phases in each round, the same for both.
         plan.seed = order.plan.seed.wrapping_add(u64::from(number) - 1);
         let server = Service::server(order)?;
-        let round = measure(plan, order.span, order.stall, Opposite::Server, &server)
+        let crowd = order.crowd.map(|crowd| Crowd::start(crowd, server.address));
+        let crowd = crowd.transpose().context("the crowd")?;
+        let mut round = measure(plan, order.span, order.stall, Opposite::Server, &server)
             .context("the server")?;
+        if let Some(crowd) = crowd {
+            round.joins_ms = crowd.stop().context("the crowd")?;
+        }
         report_progress("server", number, order.rounds, &round);
         rounds.server.push(round);
         drop(server);
@@ -132,6 +142,7 @@ fn measure(
         generator_cpu_ms: own_cpu.as_secs_f64() * 1_000.0,
         generator_lag_p99_ms: percentile(&pacing.lags_ms, 99.0).unwrap_or(0.0),
         skipped_frames: pacing.skipped_frames,
+        joins_ms: Vec::new(),
     })
 }
 

@@ -38,10 +38,12 @@ impl Service {
                 child: None,
             }),
             ServerChoice::Start(program) => {
+                // The crowd, and a newcomer.
+                let beside = order.crowd.map_or(0, |crowd| crowd.size + 1);
                 let mut command = Command::new(program);
                 command
                     .args(["--http", "127.0.0.1:0", "--max-participants"])
-                    .arg(order.plan.participants.max(1_000).to_string())
+                    .arg((order.plan.participants + beside).max(1_000).to_string())
                     .arg("--room-capacity")
                     .arg(order.plan.room_size.max(64).to_string());
                 if std::env::var_os("RUST_LOG").is_none() {

@@ -42,6 +42,11 @@ const DELAY_BEYOND_FRAME_MS: f64 = 5.0;
 /// What 1,000 silent participants may cost, in per cent of a core.
 const IDLE_CPU_PERCENT_MAX: f64 = 1.0;
 
+/// What a marked frame may take while a crowd flickers beside its room, in milliseconds.
+const DELAY_BESIDE_CROWD_MS: f64 = 40.0;
+/// What a newcomer may take to join meanwhile, in milliseconds.
+const JOIN_BESIDE_CROWD_MS: f64 = 200.0;
+
 /// The targets of a preset.
 pub fn targets(preset: Preset, frame: FrameDuration, figures: &Figures) -> Vec<Target> {
     match preset {
@@ -57,7 +62,38 @@ pub fn targets(preset: Preset, frame: FrameDuration, figures: &Figures) -> Vec<T
             ),
             resident_target(figures),
         ],
+        Preset::Flapping | Preset::FlappingWords => crowd_targets(figures),
     }
+}
+
+fn crowd_targets(figures: &Figures) -> Vec<Target> {
+    vec![
+        delivered_target(figures),
+        target(
+            "added delay p99",
+            figures.delay_p99_ms,
+            MustBe::AtMost,
+            DELAY_BESIDE_CROWD_MS,
+            "ms",
+        ),
+        target(
+            "newcomer joins, longest",
+            figures.join_max_ms,
+            MustBe::AtMost,
+            JOIN_BESIDE_CROWD_MS,
+            "ms",
+        ),
+    ]
+}
+
+fn delivered_target(figures: &Figures) -> Target {
+    target(
+        "delivered",
+        figures.share_delivered.map(|share| share * 100.0),
+        MustBe::Exactly,
+        100.0,
+        "%",
+    )
 }
 
 fn voice_targets(ratio_max: f64, frame: FrameDuration, figures: &Figures) -> Vec<Target> {
@@ -71,13 +107,7 @@ fn voice_targets(ratio_max: f64, frame: FrameDuration, figures: &Figures) -> Vec
             ratio_max,
             "times",
         ),
-        target(
-            "delivered",
-            figures.share_delivered.map(|share| share * 100.0),
-            MustBe::Exactly,
-            100.0,
-            "%",
-        ),
+        delivered_target(figures),
         target(
             "added delay p99",
             figures.delay_p99_ms,

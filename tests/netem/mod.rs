@@ -4,7 +4,9 @@
 //! The hub is driven by its own contract, as `host-server/src/server.rs` drives it over sockets.
 
 mod client;
+mod losses;
 mod pipe;
+mod stream;
 
 use fastrand::Rng;
 use talkspurt_core::frame::FrameDuration;
@@ -13,7 +15,9 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
 
 pub use client::{Client, Person};
-pub use pipe::{Pipe, Weather};
+use pipe::Arrived;
+pub use pipe::Weather;
+use stream::Stream;
 
 /// The limits of the server's own command line, in frames of that length.
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
@@ -44,25 +48,6 @@ pub struct World {
     streams: Vec<Stream>,
     clients: Vec<(Client, StreamId)>,
     wakeups: u64,
-}
-
-struct Stream {
-    /// The hub's name for it, while the hub has it.
-    conn: Option<ConnId>,
-    up: Pipe,
-    down: Pipe,
-    weather: Weather,
-    /// The hub was told to wait.
-    blocked: bool,
-    /// Nobody takes what arrives.
-    stalled: bool,
-    /// Neither end hears of the other any more, nor of its end.
-    vanished: bool,
-    /// The client knows that the server has closed it.
-    told_closed: bool,
-    client: Option<ClientId>,
-    /// What arrived at an end that is no client.
-    received: Vec<u8>,
 }
 
 /// More pieces of work than this at one moment mean that the hub asks to be woken for nothing.
@@ -104,18 +89,9 @@ impl World {
     /// Someone connects who is no client: bytes are written and read by hand.
     pub fn connect(&mut self, weather: Weather) -> StreamId {
         let (up_seed, down_seed) = (self.rng.u64(..), self.rng.u64(..));
-        self.streams.push(Stream {
-            conn: self.hub.connect(self.now),
-            up: Pipe::new(weather, up_seed),
-            down: Pipe::new(weather, down_seed),
-            weather,
-            blocked: false,
-            stalled: false,
-            vanished: false,
-            told_closed: false,
-            client: None,
-            received: Vec::new(),
-        });
+        let conn = self.hub.connect(self.now);
+        self.streams
+            .push(Stream::new(conn, weather, up_seed, down_seed));
         // Someone else may have had to make room.
         self.flush();
         StreamId(self.streams.len() - 1)
@@ -156,6 +132,12 @@ impl World {
     /// What has arrived at an end that is no client.
     pub fn received(&self, stream: StreamId) -> &[u8] {
         &self.streams[stream.0].received
+    }
+
+    /// Bytes that were damaged on a stream: on the way to the server, and on the way from it.
+    pub fn damaged_bytes(&self, stream: StreamId) -> (u64, u64) {
+        let Stream { up, down, .. } = &self.streams[stream.0];
+        (up.damaged_bytes(), down.damaged_bytes())
     }
 
     /// Whether the hub still has the connection.
@@ -285,7 +267,7 @@ impl World {
     /// In pieces of any size, as a socket or a UART would give them.
     fn deliver_up(&mut self, index: usize) {
         let stream = &mut self.streams[index];
-        let arrived = stream.up.read(self.now);
+        let arrived = stream.up.read(self.now).bytes;
         let Some(conn) = stream.conn.filter(|_| !stream.vanished) else {
             return;
         };
@@ -311,10 +293,10 @@ impl World {
             self.tell_closed(index, &arrived);
             return;
         }
-        if arrived.is_empty() {
+        if arrived.bytes.is_empty() {
             return;
         }
-        self.hand_over(index, arrived);
+        self.hand_over(index, &arrived);
         if std::mem::take(&mut self.streams[index].blocked) {
             self.write_output(index);
             self.flush();
@@ -322,8 +304,8 @@ impl World {
     }
 
     /// The last bytes arrive, and then the end of the stream.
-    fn tell_closed(&mut self, index: usize, arrived: &[u8]) {
-        self.hand_over(index, arrived.to_vec());
+    fn tell_closed(&mut self, index: usize, arrived: &Arrived) {
+        self.hand_over(index, arrived);
         if let Some(ClientId(client)) = self.streams[index].client
             && !std::mem::replace(&mut self.streams[index].told_closed, true)
         {
@@ -331,18 +313,22 @@ impl World {
         }
     }
 
-    fn hand_over(&mut self, index: usize, arrived: Vec<u8>) {
+    fn hand_over(&mut self, index: usize, arrived: &Arrived) {
         let stream = &mut self.streams[index];
-        match stream.client {
-            Some(ClientId(client)) => {
-                let mut rest = &arrived[..];
-                while !rest.is_empty() {
-                    let (piece, more) = rest.split_at(self.rng.usize(1..=rest.len()));
-                    self.clients[client].0.handle_bytes(self.now, piece);
-                    rest = more;
-                }
-            }
-            None => stream.received.extend(arrived),
+        let Some(ClientId(client)) = stream.client else {
+            stream.received.extend(&arrived.bytes);
+            return;
+        };
+        let (client, now) = (&mut self.clients[client].0, self.now);
+        let mut at = 0;
+        while at < arrived.bytes.len() {
+            let end = at + self.rng.usize(1..=arrived.bytes.len() - at);
+            let (sent, piece) = (&arrived.as_sent[at..end], &arrived.bytes[at..end]);
+            stream.losses.follow(sent, piece, |lost, bytes| {
+                client.excuse(lost);
+                client.handle_bytes(now, bytes);
+            });
+            at = end;
         }
     }
 

@@ -55,13 +55,23 @@ impl Weather {
     }
 }
 
+/// Bytes that have arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Arrived {
+    /// As they arrived.
+    pub bytes: Vec<u8>,
+    /// As they were sent: so many, and others where there was damage.
+    pub as_sent: Vec<u8>,
+}
+
 /// Bytes on their way.
 #[derive(Debug)]
 pub struct Pipe {
     weather: Weather,
     rng: Rng,
-    on_the_way: VecDeque<(Instant, Vec<u8>)>,
+    on_the_way: VecDeque<(Instant, Arrived)>,
     on_the_way_bytes: usize,
+    damaged_bytes: u64,
     line_free_at: Instant,
     last_arrival: Instant,
 }
@@ -74,6 +84,7 @@ impl Pipe {
             rng: Rng::with_seed(seed),
             on_the_way: VecDeque::new(),
             on_the_way_bytes: 0,
+            damaged_bytes: 0,
             line_free_at: Instant::ZERO,
             last_arrival: Instant::ZERO,
         }
@@ -90,11 +101,13 @@ impl Pipe {
         if taken == 0 {
             return 0;
         }
-        let mut sent = bytes[..taken].to_vec();
-        self.damage(&mut sent);
+        let as_sent = bytes[..taken].to_vec();
+        let mut bytes = as_sent.clone();
+        self.damage(&mut bytes);
         self.last_arrival = self.arrival(now, taken as u64).max(self.last_arrival);
         self.on_the_way_bytes += taken;
-        self.on_the_way.push_back((self.last_arrival, sent));
+        self.on_the_way
+            .push_back((self.last_arrival, Arrived { bytes, as_sent }));
         taken
     }
 
@@ -106,13 +119,19 @@ impl Pipe {
     }
 
     /// What has arrived.
-    pub fn read(&mut self, now: Instant) -> Vec<u8> {
-        let mut arrived = Vec::new();
-        while let Some((_, bytes)) = self.on_the_way.pop_front_if(|(at, _)| *at <= now) {
-            self.on_the_way_bytes -= bytes.len();
-            arrived.extend(bytes);
+    pub fn read(&mut self, now: Instant) -> Arrived {
+        let mut arrived = Arrived::default();
+        while let Some((_, next)) = self.on_the_way.pop_front_if(|(at, _)| *at <= now) {
+            self.on_the_way_bytes -= next.bytes.len();
+            arrived.bytes.extend(next.bytes);
+            arrived.as_sent.extend(next.as_sent);
         }
         arrived
+    }
+
+    /// How many bytes it has damaged.
+    pub fn damaged_bytes(&self) -> u64 {
+        self.damaged_bytes
     }
 
     /// When something arrives next.
@@ -154,6 +173,7 @@ impl Pipe {
         for byte in bytes {
             if self.rng.u32(0..1_000_000) < self.weather.damage_per_million {
                 *byte ^= self.rng.u8(1..);
+                self.damaged_bytes += 1;
             }
         }
     }

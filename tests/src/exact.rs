@@ -68,6 +68,25 @@ pub fn covered_within(runs: &[Run], part: Range<usize>) -> usize {
     heard.into_iter().filter(|heard| *heard).count()
 }
 
+/// As [`covered_within`], of what was heard in order and in time: the first sample of what was
+/// spoken is due at the sample `due` of the recording, and no sample comes later than `latest`
+/// after it is due.
+pub fn covered_in_time(runs: &[Run], part: Range<usize>, due: i64, latest: usize) -> usize {
+    // The moments from which delay is counted come from two processes, and agree within this.
+    const EARLY: i64 = 3_200;
+    let mut kept: Vec<Run> = Vec::new();
+    for run in runs {
+        let delay = run.heard as i64 - run.spoken as i64 - due;
+        let in_order = kept
+            .last()
+            .is_none_or(|last| last.spoken + last.len <= run.spoken);
+        if in_order && (-EARLY..=latest as i64).contains(&delay) {
+            kept.push(*run);
+        }
+    }
+    covered_within(&kept, part)
+}
+
 /// How much of a recording is the mean of two speakers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MeanMatch {
@@ -232,6 +251,23 @@ mod tests {
         assert_eq!(covered_within(&runs, 800..1_050), 150);
         assert_eq!(exact_runs(&spoken, &noise(2, 2_000)), []);
         assert_eq!(exact_runs(&spoken, &[0; 500]), []);
+    }
+
+    #[test]
+    fn only_what_is_in_order_and_in_time_counts() {
+        let spoken = noise(1, 8_000);
+        let count = |heard: &[i16], latest| {
+            let runs = exact_runs(&spoken, heard);
+            covered_in_time(&runs, 0..spoken.len(), 100, latest)
+        };
+        let late = |delay: usize| [&vec![0; 100 + delay][..], &spoken[..]].concat();
+        assert_eq!(count(&late(0), 500), 8_000);
+        assert_eq!(count(&late(500), 500), 8_000);
+        assert_eq!(count(&late(501), 500), 0);
+        let swapped = [&[0; 4_100][..], &spoken[4_000..], &spoken[..4_000]].concat();
+        assert_eq!(covered(&exact_runs(&spoken, &swapped), &spoken), 8_000);
+        assert_eq!(count(&swapped, 500), 4_000, "the second half, in its place");
+        assert_eq!(count(&swapped, 9_000), 4_000, "and not the first after it");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::analysis::{Recording, hear, rms, speech_parts};
+use crate::analysis::{Recording, rms, speech_parts};
 use crate::wav::samples;
 
 /// What is compared at a time: longer than a syllable, and short enough that a delay which changes spoils few of them.
@@ -13,12 +13,19 @@ const SPEECH_RMS: f64 = 300.0;
 /// How far the delay of a part may be from the median delay of its talker.
 const DRIFT: usize = samples(120);
 
-/// How a recording of two who talked at the same time compares with what they said: medians over its parts.
+/// Below this a part is not the mean of both: noise louder than a third of it, or a frame that is
+/// missing.
+const HEARD: f64 = 0.95;
+
+/// How a recording of two who talked at the same time compares with what they said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeanHearing {
     /// Parts in which both talk.
     pub parts: usize,
-    /// With the mean of both: 1 where the recording is that.
+    /// The share of the parts that are the mean of both, each within 120 ms of its talker's median
+    /// delay.
+    pub share: f64,
+    /// The median similarity with the mean of both: 1 where the recording is that.
     pub mean: f64,
     /// With the first alone; the root of a half where both are as loud.
     pub one: f64,
@@ -28,26 +35,29 @@ pub struct MeanHearing {
 
 /// Compares the parts of `heard` in which `one` and `other` talk at once; `None` where there is no such part.
 pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearing> {
-    let shift = |spoken| Some(hear(spoken, &speech_parts(spoken, SPEECH_RMS, PART), heard)?.shift);
-    let between = shift(one)? - shift(other)?;
     let (recording, second) = (Recording::new(heard), Recording::new(other));
+    let first_delay = median_delay(one, &recording)?;
+    let between = first_delay - median_delay(other, &recording)?;
     let (mut mean, mut alone, mut other_alone) = (Vec::new(), Vec::new(), Vec::new());
     for part in speech_parts(one, SPEECH_RMS, PART) {
         let spoken = &one[part.clone()];
-        let due = part.start as i64 + shift(one)?;
-        let Some(found) = recording.find_within(spoken, around(due, spoken.len())) else {
-            continue;
-        };
-        let piece = &heard[found.offset..found.offset + spoken.len()];
         // What the other said meanwhile: near where both delays put it, and there where it fits best.
-        let due = part.start as i64 + between;
-        let Some(place) = second.find_within(piece, around(due, piece.len())) else {
+        let beside_due = part.start as i64 + between;
+        let beside = other.get(beside_due.max(0) as usize..).unwrap_or(&[]);
+        if rms(&beside[..beside.len().min(spoken.len())]) < SPEECH_RMS {
+            continue;
+        }
+        let due = part.start as i64 + first_delay;
+        let found = recording.find_within(spoken, around(due, spoken.len()));
+        let piece = found.map(|found| &heard[found.offset..found.offset + spoken.len()]);
+        let place =
+            piece.and_then(|piece| second.find_within(piece, around(beside_due, piece.len())));
+        let (Some(piece), Some(place)) = (piece, place) else {
+            // Silence where both should be heard.
+            mean.push(0.0);
             continue;
         };
         let beside = &other[place.offset..place.offset + piece.len()];
-        if rms(beside) < SPEECH_RMS {
-            continue;
-        }
         let both: Vec<i16> = spoken
             .iter()
             .zip(beside)
@@ -57,12 +67,27 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
         alone.push(similarity(spoken, piece));
         other_alone.push(similarity(beside, piece));
     }
+    let share = mean.iter().filter(|&&part| part >= HEARD).count() as f64 / mean.len() as f64;
     Some(MeanHearing {
         parts: mean.len(),
+        share,
         mean: median(mean)?,
         one: median(alone)?,
         other: median(other_alone)?,
     })
+}
+
+/// By how many samples a talker was heard later than spoken, under another one.
+fn median_delay(spoken: &[i16], recording: &Recording<'_>) -> Option<i64> {
+    let parts = speech_parts(spoken, SPEECH_RMS, PART).into_iter();
+    let mut delays: Vec<i64> = parts
+        .filter_map(|part| {
+            let found = recording.find(&spoken[part.clone()])?;
+            Some(found.offset as i64 - part.start as i64)
+        })
+        .collect();
+    delays.sort_unstable();
+    delays.get(delays.len() / 2).copied()
 }
 
 fn around(due: i64, len: usize) -> Range<usize> {
@@ -108,6 +133,19 @@ mod tests {
         }
         let found = hear_mean(&one, &other, &one).unwrap();
         assert!(found.mean < 0.8 && found.one > 0.999, "{found:?}");
+        assert_eq!(found.share, 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_counted() {
+        let (one, other) = (noise(1, 32_000), noise(2, 32_000));
+        let mut heard = recording(&one, &other, 777);
+        let whole = hear_mean(&one, &other, &heard).unwrap();
+        assert_eq!(whole.share, 1.0, "{whole:?}");
+        heard[777 + 9_600..777 + 14_400].fill(0);
+        let gapped = hear_mean(&one, &other, &heard).unwrap();
+        assert_eq!(gapped.parts, whole.parts, "{gapped:?}");
+        assert!(gapped.share < 0.9, "{gapped:?}");
     }
 
     #[test]

@@ -139,7 +139,9 @@ fn at_peak(sound: &[i16]) -> Vec<i16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Recording, hear, rms, speech_pieces};
+    use crate::analysis::{Recording, rms};
+    use crate::hearing::{hear, hear_anywhere};
+    use crate::wav::samples;
 
     #[test]
     fn speech_has_one_loudness_and_no_silent_ends() {
@@ -171,10 +173,9 @@ mod tests {
                 "sentence {i} would not open a gate: rms {}",
                 rms(sentence)
             );
-            let pieces = speech_pieces(sentence, 300.0);
-            let own = hear(sentence, &pieces, sentence).unwrap();
-            assert_eq!(own.shift, 0);
-            assert!(own.worst_similarity > 0.999, "{own:?}");
+            let own = hear(sentence, &Recording::new(sentence), 0, samples(300)).unwrap();
+            assert_eq!((own.share, own.most_delay_ms), (1.0, 0.0), "{own}");
+            assert!(own.similarity > 0.999, "{own}");
             for (j, other) in spoken.iter().enumerate().filter(|&(j, _)| j != i) {
                 let mut room = vec![0; sentence.len()];
                 room.extend(other);
@@ -184,6 +185,9 @@ mod tests {
                     found.similarity < UNRELATED,
                     "sentence {i} in {j}: {found:?}"
                 );
+                let hearing = hear_anywhere(sentence, &Recording::new(&room), samples(300));
+                let share = hearing.unwrap().share;
+                assert!(share < 0.1, "sentence {i} in {j}: {share}");
             }
         }
     }

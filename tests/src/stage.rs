@@ -2,18 +2,25 @@
 //! and hear files.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::exact::{covered_in_time, exact_runs};
+use crate::hearing::due;
 use crate::process::{Event, Process};
 use crate::programs::{Server, client};
-use crate::wav;
+use crate::wav::{self, samples};
 
 /// Within this a client is in the room, or out of it, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
+
+/// Samples by which sound between two desktop clients may be late: 300 ms. It is 40 to 80 ms where
+/// the machine has time.
+pub const LATEST: usize = samples(300);
 
 /// A server and a directory, both gone when dropped.
 pub struct Stage {
@@ -62,6 +69,20 @@ impl Stage {
     /// What someone has heard since he joined. His process has to have ended.
     pub fn heard(&self, room: &str, name: &str) -> Result<Vec<i16>> {
         wav::read(&self.heard_path(room, name))
+    }
+
+    /// The share of a part of what `talker` says that `listener` has heard bit for bit, in order,
+    /// and at most 300 ms late. Both have joined once, and ended.
+    pub fn share_in_time(
+        &self,
+        (talker, says, part): (&Process, &[i16], Range<usize>),
+        (room, listener): (&str, &Process),
+    ) -> Result<f64> {
+        let joined = |who: &Process| who.wait_for_event("joined", Duration::ZERO);
+        let due = due(joined(talker)?.at, joined(listener)?.at);
+        let runs = exact_runs(says, &self.heard(room, listener.name())?);
+        let whole = part.len() as f64;
+        Ok(covered_in_time(&runs, part, due, LATEST) as f64 / whole)
     }
 
     /// One of the server's metrics. Counters carry `_total`.

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
 use crate::process::Process;
 
@@ -92,6 +93,11 @@ impl VirtualAudio {
     pub fn kill(&mut self) -> Result<()> {
         self.daemon.kill()?;
         self.daemon.wait(Duration::from_secs(10)).map(drop)
+    }
+
+    /// Stops the sound server as it stands: it keeps its connections and answers nothing any more.
+    pub fn freeze(&self) -> Result<()> {
+        self.daemon.signal(Signal::STOP)
     }
 
     /// Starts the sound server again, with the same cards, after [`VirtualAudio::kill`].

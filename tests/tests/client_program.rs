@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use talkspurt_tests::noise::noise;
 use talkspurt_tests::process::{Event, Process};
 use talkspurt_tests::programs;
 use talkspurt_tests::stage::{SOON, Stage, finish, leave};
+use talkspurt_tests::terminal::{Hangup, Terminal};
 use talkspurt_tests::wav::samples;
 
 /// Milliseconds in a frame of these sessions.
@@ -111,31 +112,80 @@ fn rooms_are_listed_with_who_is_in_them() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn what_cannot_be_is_one_line_and_an_exit_code() -> Result<()> {
-    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let other = TcpListener::bind("127.0.0.1:0")?;
-    let other_address = other.local_addr()?.to_string();
+/// A server that says `greeting` to everyone and closes when the other side has.
+fn greeter(greeting: &'static [u8]) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
     thread::spawn(move || {
-        for stream in other.incoming().flatten() {
-            let mut stream = stream;
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(greeting);
+            let _ = stream.shutdown(Shutdown::Write);
+            thread::spawn(move || stream.read_to_end(&mut Vec::new()));
         }
     });
+    Ok(address)
+}
+
+#[test]
+fn what_cannot_be_is_one_line_and_an_exit_code() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let (voice, http) = (&*stage.server.address, &*stage.server.http);
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let web = greeter(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
+    let ssh = greeter(b"SSH-2.0-OpenSSH_9.2p1\r\n")?;
+    let mute = greeter(b"")?;
     let join = |server: &str, more: &[&str]| {
         let base = ["join", server, "--room", "r", "--name", "n"];
         let files = ["--input", "none", "--output", "none"];
         talkspurt(&[&base[..], &files, more].concat())
     };
+    let rooms = |server: &str| talkspurt(&["rooms", server]);
+    let other = "does not answer like a Talkspurt server: ";
     for (output, code, says) in [
-        (join(&free, &[])?, 1, "is the server running"),
         (
-            join(&other_address, &[])?,
+            join(&free, &[])?,
             1,
-            "does not answer like a Talkspurt server",
+            "nothing listens there; is the server running",
+        ),
+        (join("name.invalid", &[])?, 1, "name.invalid:8255: "),
+        (
+            join(&web, &[])?,
+            1,
+            &*format!("{other}an HTTP server answers there"),
+        ),
+        (
+            join(&ssh, &[])?,
+            1,
+            &format!("{other}an SSH server answers there"),
+        ),
+        (
+            join(&mute, &[])?,
+            1,
+            &format!("{other}the server closed the connection"),
+        ),
+        (
+            join(http, &[])?,
+            1,
+            "that is its HTTP port; voice is on 8255",
         ),
         (join(&free, &["--gate-window", "0"])?, 2, "--gate-window"),
-        (talkspurt(&["rooms", &free])?, 1, free.as_str()),
+        (
+            rooms(&free)?,
+            1,
+            "is that the server's --http port (8256 by default)?",
+        ),
+        (rooms("name.invalid")?, 1, "name.invalid:8256: "),
+        (rooms(&ssh)?, 1, "answers there, but not in HTTP"),
+        (
+            rooms(&web)?,
+            1,
+            "an HTTP server answers there, but not like",
+        ),
+        (
+            talkspurt(&["--log", "inof", "devices"])?,
+            2,
+            "\"inof\" is not a level",
+        ),
     ] {
         let errors = String::from_utf8(output.stderr)?;
         ensure!(
@@ -145,9 +195,38 @@ fn what_cannot_be_is_one_line_and_an_exit_code() -> Result<()> {
         );
         ensure!(
             errors.lines().count() == 1 && errors.contains(says),
+            "no {says:?} in {errors}"
+        );
+        let fits = says.contains("is the server running") || says.contains("--http");
+        ensure!(!errors.contains("os error"), "{errors}");
+        ensure!(
+            fits || !errors.contains("is the server running"),
             "{errors}"
         );
     }
+    ensure!(rooms(voice)?.status.code() == Some(1));
+    Ok(())
+}
+
+#[test]
+fn empty_variables_mean_the_default_and_dumb_terminals_get_lines() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let mut command = programs::command("talkspurt")?;
+    command
+        .args(["join", &stage.server.address, "--room", "r"])
+        .args(["--name", "n", "--input", "none", "--output", "none"])
+        .args(["--for", "0.2"])
+        .env("TALKSPURT_LOG", "")
+        .env("TERM", "dumb");
+    let mut terminal = Terminal::start(&command, 80, 24, Hangup::Sent)?;
+    let status = terminal.wait(SOON)?;
+    terminal.close();
+    let shown = terminal.shown();
+    ensure!(status.success(), "{shown}");
+    ensure!(
+        shown.contains("joined r as n") && !shown.contains('\x1b'),
+        "{shown:?}"
+    );
     Ok(())
 }
 

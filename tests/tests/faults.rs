@@ -9,17 +9,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, emit};
-use talkspurt_tests::exact::{covered, exact_runs};
+use talkspurt_tests::exact::{covered_in_time, exact_runs};
+use talkspurt_tests::lateness::repeat_if_spoilt;
 use talkspurt_tests::noise::noise;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs::{self, Server};
-use talkspurt_tests::stage::{SOON, Stage, finish, leave, page, resident_bytes};
+use talkspurt_tests::stage::{LATEST, SOON, Stage, finish, leave, page, resident_bytes};
 use talkspurt_tests::wav::samples;
 
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 
+/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when
+/// playout settles.
+const NEARLY_ALL: f64 = 0.98;
+
 #[test]
 fn clients_rejoin_a_server_that_was_killed() -> Result<()> {
+    repeat_if_spoilt(rejoin_and_hear)
+}
+
+fn rejoin_and_hear() -> Result<()> {
     let mut stage = Stage::new(&[])?;
     let mut clients = Vec::new();
     for name in ["ann", "ben"] {
@@ -48,9 +57,18 @@ fn clients_rejoin_a_server_that_was_killed() -> Result<()> {
     for (client, name) in clients.iter_mut().zip(["ann", "ben"]) {
         let left = leave(client)?;
         assert_eq!(left.number("/reconnects")?, 1, "{}", left.json);
-        let share =
-            covered(&exact_runs(&says, &stage.heard("r", name)?), &says) as f64 / says.len() as f64;
-        assert!(share > 0.9, "{name} heard {share:.3} after the restart");
+        // The recording stood still while there was no server, so only differences of delay are
+        // known.
+        let runs = exact_runs(&says, &stage.heard("r", name)?);
+        let due = runs
+            .first()
+            .map_or(0, |run| run.heard as i64 - run.spoken as i64);
+        let share = covered_in_time(&runs, 0..says.len(), due, LATEST) as f64 / says.len() as f64;
+        println!("{name} heard {share:.3} after the restart");
+        assert!(
+            share > NEARLY_ALL,
+            "{name} heard {share:.3} after the restart"
+        );
     }
     Ok(())
 }
@@ -76,6 +94,10 @@ fn a_server_that_is_asked_to_stop_says_bye_and_exits_with_0() -> Result<()> {
 
 #[test]
 fn a_consumer_that_stops_reading_harms_nobody_and_memory_stays_bounded() -> Result<()> {
+    repeat_if_spoilt(twenty_stop_reading)
+}
+
+fn twenty_stop_reading() -> Result<()> {
     // They are not to be thrown out while the test looks.
     let stage = Stage::new(&["--idle-timeout", "120s"])?;
     let mut lis = stage.join("r", "lis", &[], &["--codec", "pcm16"])?;
@@ -100,9 +122,9 @@ fn a_consumer_that_stops_reading_harms_nobody_and_memory_stays_bounded() -> Resu
         grown < 3_000_000,
         "the server grew from {before} to {after} bytes"
     );
-    let share =
-        covered(&exact_runs(&says, &stage.heard("r", "lis")?), &says) as f64 / says.len() as f64;
-    assert!(share > 0.9, "the listener heard {share:.3}");
+    let share = stage.share_in_time((&ann, &says, 0..says.len()), ("r", &lis))?;
+    println!("the listener heard {share:.3}");
+    assert!(share > NEARLY_ALL, "the listener heard {share:.3}");
     drop(stalled);
     Ok(())
 }
@@ -135,6 +157,10 @@ fn hello(room: &str, name: &str) -> Vec<u8> {
 
 #[test]
 fn hostile_peers_are_refused_while_a_talk_goes_on() -> Result<()> {
+    repeat_if_spoilt(hostile_peers_are_refused)
+}
+
+fn hostile_peers_are_refused() -> Result<()> {
     let stage = Stage::new(&["--handshake-timeout", "1s"])?;
     let mut lis = stage.join("r", "lis", &[], &["--codec", "pcm16"])?;
     let says = noise(1, samples(6_000));
@@ -163,9 +189,9 @@ fn hostile_peers_are_refused_while_a_talk_goes_on() -> Result<()> {
     }
     finish(&mut ann, SOON)?;
     leave(&mut lis)?;
-    let share =
-        covered(&exact_runs(&says, &stage.heard("r", "lis")?), &says) as f64 / says.len() as f64;
-    assert!(share > 0.9, "the listener heard {share:.3}");
+    let share = stage.share_in_time((&ann, &says, 0..says.len()), ("r", &lis))?;
+    println!("the listener heard {share:.3}");
+    assert!(share > NEARLY_ALL, "the listener heard {share:.3}");
     assert_eq!(
         stage.metric("talkspurt_handshake_failures_total{reason=\"name_taken\"}")?,
         20.0

@@ -1,8 +1,10 @@
 //! Real processes on real speech: who hears what in a room, and who does not.
 
 use anyhow::Result;
-use talkspurt_tests::exact::{covered_within, exact_runs, mean_of};
+use talkspurt_tests::exact::{exact_runs, mean_of};
+use talkspurt_tests::lateness::repeat_if_spoilt;
 use talkspurt_tests::noise::{noise, soft_noise};
+use talkspurt_tests::process::Process;
 use talkspurt_tests::speech::{sentence, speak};
 use talkspurt_tests::stage::{SOON, Stage, finish, leave};
 use talkspurt_tests::wav::samples;
@@ -10,9 +12,9 @@ use talkspurt_tests::wav::samples;
 const PCM: [&str; 2] = ["--codec", "pcm16"];
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 
-/// A frame that came too late on a busy machine was concealed, and one that waited too long was blended away; nearly all
-/// others are as they were spoken.
-const NEARLY_ALL: f64 = 0.9;
+/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when
+/// playout settles.
+const NEARLY_ALL: f64 = 0.98;
 
 /// What a speaker says: breath for so long that everyone has come, then two sentences.
 struct Talk {
@@ -31,56 +33,68 @@ impl Talk {
         Ok(Self { samples, breath })
     }
 
-    /// The share of the sentences that was heard bit for bit.
-    fn share_heard(&self, heard: &[i16]) -> f64 {
+    /// The share of the sentences that was heard bit for bit, in order and in time.
+    fn share_heard(&self, stage: &Stage, room: &str, by: &Process, of: &Process) -> Result<f64> {
         let sentences = self.breath..self.samples.len();
-        let whole = sentences.len() as f64;
-        covered_within(&exact_runs(&self.samples, heard), sentences) as f64 / whole
+        stage.share_in_time((of, &self.samples, sentences), (room, by))
     }
 }
 
 #[test]
 fn a_listener_hears_the_mean_and_each_talker_the_other() -> Result<()> {
     for frame_ms in ["20", "5"] {
-        let stage = Stage::new(&["--frame-ms", frame_ms])?;
-        let (ann, ben) = (Talk::new(&stage, 0)?, Talk::new(&stage, 1)?);
-        let mut lis = stage.join("r", "lis", &[], &PCM)?;
-        let mut talkers = [
-            stage.join("r", "ann", &ann.samples, &UNGATED)?,
-            stage.join("r", "ben", &ben.samples, &UNGATED)?,
-        ];
-        for talker in &mut talkers {
-            let left = finish(talker, SOON)?;
-            assert!(left.frames("sent")? > 100, "{}", left.json);
-        }
-        leave(&mut lis)?;
-        for (talk, ears) in [(&ann, "ben"), (&ben, "ann")] {
-            let share = talk.share_heard(&stage.heard("r", ears)?);
-            println!("{frame_ms} ms: {ears} heard {share:.3} of the other bit for bit");
-            assert!(
-                share > NEARLY_ALL,
-                "{ears} heard only {share:.3} bit for bit"
-            );
-        }
-        let heard = stage.heard("r", "lis")?;
-        let frame = samples(frame_ms.parse()?);
-        let mean = mean_of(&ann.samples, &ben.samples, &heard, frame);
-        println!(
-            "{frame_ms} ms: the listener heard {:.3} as the mean",
-            mean.share()
-        );
-        assert!(mean.overlap > ann.breath.max(ben.breath), "{mean:?}");
+        repeat_if_spoilt(|| each_hears_what_is_due(frame_ms))?;
+    }
+    Ok(())
+}
+
+fn each_hears_what_is_due(frame_ms: &str) -> Result<()> {
+    let stage = Stage::new(&["--frame-ms", frame_ms])?;
+    let (ann, ben) = (Talk::new(&stage, 0)?, Talk::new(&stage, 1)?);
+    let mut lis = stage.join("r", "lis", &[], &PCM)?;
+    let mut talkers = [
+        stage.join("r", "ann", &ann.samples, &UNGATED)?,
+        stage.join("r", "ben", &ben.samples, &UNGATED)?,
+    ];
+    for talker in &mut talkers {
+        let left = finish(talker, SOON)?;
+        assert!(left.frames("sent")? > 100, "{}", left.json);
+    }
+    leave(&mut lis)?;
+    let [ann_process, ben_process] = &talkers;
+    for (talk, by, of) in [
+        (&ann, ben_process, ann_process),
+        (&ben, ann_process, ben_process),
+    ] {
+        let (share, ears) = (talk.share_heard(&stage, "r", by, of)?, by.name());
+        println!("{frame_ms} ms: {ears} heard {share:.3} of the other bit for bit");
         assert!(
-            mean.share() > NEARLY_ALL,
-            "{mean:?}, share {:.3}",
-            mean.share()
+            share > NEARLY_ALL,
+            "{ears} heard only {share:.3} bit for bit"
         );
     }
+    let heard = stage.heard("r", "lis")?;
+    let frame = samples(frame_ms.parse()?);
+    let mean = mean_of(&ann.samples, &ben.samples, &heard, frame);
+    println!(
+        "{frame_ms} ms: the listener heard {:.3} as the mean",
+        mean.share()
+    );
+    assert!(mean.overlap > ann.breath.max(ben.breath), "{mean:?}");
+    assert!(
+        mean.share() > NEARLY_ALL,
+        "{mean:?}, share {:.3}",
+        mean.share()
+    );
     Ok(())
 }
 
 #[test]
 fn nothing_crosses_from_room_to_room() -> Result<()> {
+    repeat_if_spoilt(each_room_hears_its_own)
+}
+
+fn each_room_hears_its_own() -> Result<()> {
     let stage = Stage::new(&[])?;
     let rooms = ["red", "blue"];
     let talks = [Talk::new(&stage, 2)?, Talk::new(&stage, 3)?];
@@ -98,10 +112,10 @@ fn nothing_crosses_from_room_to_room() -> Result<()> {
         assert!(left.frames("received")? > 100, "{}", left.json);
     }
     for (i, room) in rooms.into_iter().enumerate() {
-        let heard = stage.heard(room, "lis")?;
-        let own = talks[i].share_heard(&heard);
+        let own = talks[i].share_heard(&stage, room, &listeners[i], &talkers[i])?;
+        println!("{room}: {own:.3} of the own room's talk");
         assert!(own > NEARLY_ALL, "{room}: {own:.3} of the own room's talk");
-        let other = exact_runs(&talks[1 - i].samples, &heard);
+        let other = exact_runs(&talks[1 - i].samples, &stage.heard(room, "lis")?);
         assert_eq!(other, [], "{room} hears the other room");
         let silence = stage.heard(room, "ann")?;
         assert!(
@@ -114,7 +128,7 @@ fn nothing_crosses_from_room_to_room() -> Result<()> {
     Ok(())
 }
 
-fn names_that_came(listener: &talkspurt_tests::process::Process) -> Vec<String> {
+fn names_that_came(listener: &Process) -> Vec<String> {
     let came = listener.events().into_iter();
     came.filter(|event| event.kind == "participant_joined")
         .map(|event| event.json["name"].as_str().unwrap_or("?").to_owned())
@@ -159,6 +173,10 @@ fn a_silent_talker_sends_nothing() -> Result<()> {
 
 #[test]
 fn the_first_60_ms_of_a_word_arrive() -> Result<()> {
+    repeat_if_spoilt(the_pre_roll_arrives)
+}
+
+fn the_pre_roll_arrives() -> Result<()> {
     let stage = Stage::new(&[])?;
     let mut lis = stage.join("r", "lis", &[], &PCM)?;
     let (onset, loud, end) = (samples(1_000), samples(1_060), samples(1_800));

@@ -9,6 +9,7 @@ mod demo;
 mod docker;
 mod firmware;
 mod fuzz;
+mod mutants;
 mod report;
 mod run;
 mod setup;
@@ -43,6 +44,9 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Instruction counts of one frame's way through the core, against the kept budget
     Bench(bench::Options),
+    /// Whether the tests of the core and the server notice changes of the code, against the kept
+    /// score; takes hours
+    Mutants(mutants::Options),
     /// The node's image for microcontrollers, in QEMU
     #[command(subcommand)]
     Firmware(firmware::Task),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Mutants(options) => mutants::run(&options),
         Task::Firmware(task) => firmware::run(&task),
         Task::Docker => docker::run(),
         Task::Setup(options) => setup::run(&options),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use talkspurt_tests::firmware::Board;
 
 use crate::report::Verdict;
 use crate::run::{cargo, command, find_program, output, shown};
@@ -198,14 +199,29 @@ fn alsa_plugin_exists(lib: &Path, file: &str) -> bool {
         .any(|directory| directory.join("alsa-lib").join(file).is_file())
 }
 
+/// What installs packages and touches no other: apt-get would rather remove one than leave a wish
+/// open.
+const APT_INSTALL: [&str; 5] = [
+    "install",
+    "--quiet",
+    "--yes",
+    "--no-install-recommends",
+    "--no-remove",
+];
+
+/// The command that a person types, who decides about removals.
+fn by_hand(packages: &str) -> String {
+    format!("apt-get update && apt-get install --no-install-recommends {packages}")
+}
+
 fn install_system(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
-    let by_hand = format!("apt-get update && apt-get install --yes --no-install-recommends {list}");
     if find_program("apt-get").is_none() {
         bail!(
             "missing: {list} (Debian's names). Install them with this system's package manager, then run this again."
         );
     }
+    let by_hand = by_hand(&list);
     if !rustix::process::geteuid().is_root() {
         bail!(
             "missing system packages: {list}\nRun this, then try again:\n\n    sudo sh -c '{by_hand}'\n"
@@ -218,25 +234,31 @@ fn install_system(packages: &[&str]) -> Result<()> {
         apt
     };
     shown(apt().args(["update", "--quiet"]))?;
-    shown(
-        apt()
-            .args(["install", "--quiet", "--yes", "--no-install-recommends"])
-            .args(packages),
-    )
-    .with_context(|| format!("by hand: {by_hand}"))
+    shown(apt().args(APT_INSTALL).args(packages)).with_context(|| {
+        format!(
+            "cannot install {list} without removing what is installed, or for the reason above. \
+             Type this, see what it would remove, and decide:\n\n    {by_hand}\n"
+        )
+    })
+}
+
+/// Whether everything is here that a board in QEMU needs.
+pub fn board_is_ready(board: Board) -> bool {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]));
+    find_program("qemu-system-arm").is_some()
+        && sysroot.is_ok_and(|sysroot| has_target(&sysroot, board.target))
+}
+
+fn has_target(sysroot: &str, target: &str) -> bool {
+    let targets = Path::new(sysroot).join("lib/rustlib");
+    targets.join(target).join("lib").is_dir()
 }
 
 fn ensure_rust_parts() -> Result<()> {
     let sysroot = output(command("rustc").args(["--print", "sysroot"]))?;
     let missing: Vec<&str> = BARE_METAL
         .into_iter()
-        .filter(|target| {
-            !Path::new(&sysroot)
-                .join("lib/rustlib")
-                .join(target)
-                .join("lib")
-                .is_dir()
-        })
+        .filter(|target| !has_target(&sysroot, target))
         .collect();
     let no_component = |program: &str| output(cargo().args([program, "--version"])).is_err();
     let components: Vec<&str> = [("fmt", "rustfmt"), ("clippy", "clippy")]
@@ -266,7 +288,7 @@ fn ensure_rust_parts() -> Result<()> {
 }
 
 /// Installs a tool with cargo where it is missing or of another version than it must be.
-fn ensure_cargo_tool(name: &str, version: Option<&str>) -> Result<()> {
+pub fn ensure_cargo_tool(name: &str, version: Option<&str>) -> Result<()> {
     if let Some(path) = find_program(name) {
         let Some(version) = version else {
             return Ok(());
@@ -307,6 +329,16 @@ mod tests {
                     [[package]]\nname = \"gungraun\"\nversion = \"0.20.1\"\n";
         assert_eq!(locked_version(lock, "gungraun"), Some("0.20.1"));
         assert_eq!(locked_version(lock, "gun"), None);
+    }
+
+    #[test]
+    fn nothing_is_removed_without_a_person() {
+        assert!(APT_INSTALL.contains(&"--no-remove"));
+        let typed = by_hand("sox");
+        assert!(
+            !typed.contains("--yes") && typed.ends_with(" sox"),
+            "{typed}"
+        );
     }
 
     #[test]

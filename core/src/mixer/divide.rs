@@ -1,15 +1,15 @@
-//! Sums divided by the number of talkers: exactly while it stays, along a ramp when it changes.
-
-use super::saturate;
+//! Sums divided by the number of talkers, exactly.
 
 /// The most talkers whose mean is taken by a multiplication.
 const EXACT_DIVISOR_MAX: u16 = (1 << 15) - 1;
 
-/// Divides by multiplying with a reciprocal of 32 bits, which is many times cheaper, and exact (Granlund and Montgomery 1994).
+/// Divides by multiplying with a reciprocal of 32 bits, which is many times cheaper, and exact
+/// (Granlund and Montgomery 1994).
 ///
-/// With 2^e <= divisor < 2^(e+1) the reciprocal is floor(2^(31+e) / divisor) + 1, at most 2^31 + 1. It is too large by less than one
-/// part in 2^(31+e), and a sum is at most 2^15 * divisor, so the quotient is too large by less than 2^15 * 2^(e+1) / 2^(31+e)
-/// = 2^-15: less than the distance to the next integer, 1 / divisor.
+/// With 2^e <= divisor < 2^(e+1) the reciprocal is floor(2^(31+e) / divisor) + 1, at most 2^31 + 1.
+/// It is too large by less than one part in 2^(31+e), and a sum is at most 2^15 * divisor, so the
+/// quotient is too large by less than 2^15 * 2^(e+1) / 2^(31+e) = 2^-15: less than the distance to
+/// the next integer, 1 / divisor.
 pub(super) fn divide(sums: impl Iterator<Item = i32>, divisor: u16, out: &mut [i16]) {
     if divisor > EXACT_DIVISOR_MAX {
         out.iter_mut()
@@ -22,30 +22,6 @@ pub(super) fn divide(sums: impl Iterator<Item = i32>, divisor: u16, out: &mut [i
     for (out, sum) in out.iter_mut().zip(sums) {
         let magnitude = ((u64::from(sum.unsigned_abs()) * u64::from(factor)) >> bits) as i32;
         *out = (if sum < 0 { -magnitude } else { magnitude }) as i16;
-    }
-}
-
-/// Bits after the point in a ramp of reciprocals.
-const RECIPROCAL_BITS: u32 = 36;
-
-const fn reciprocal(divisor: u16) -> u64 {
-    (1 << RECIPROCAL_BITS) / divisor as u64 + 1
-}
-
-/// As [`divide`], by a divisor that moves from `before` to `after` across the frame.
-pub(super) fn divide_ramped(
-    sums: impl Iterator<Item = i32>,
-    before: u16,
-    after: u16,
-    out: &mut [i16],
-) {
-    let from = reciprocal(before).cast_signed();
-    let step = (reciprocal(after).cast_signed() - from) / out.len().max(1) as i64;
-    let mut factor = from;
-    for (out, sum) in out.iter_mut().zip(sums) {
-        factor += step;
-        // 24 of the factor's 36 bits: with a sum of up to 31 bits the product stays within 64.
-        *out = saturate((i64::from(sum) * (factor >> (RECIPROCAL_BITS - 24))) >> 24);
     }
 }
 

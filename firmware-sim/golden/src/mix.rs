@@ -1,54 +1,74 @@
 //! Mixes of talkers who come and go, by both rules, for one who talks and one who listens.
 
-use talkspurt_core::frame::Frame;
-use talkspurt_core::mixer::{Accumulator, Gain, MixRule, MixState, render};
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::level::rms;
+use talkspurt_core::mixer::{Contribution, Gain, MixRule, MixState, TalkerState, Talkers, render};
 
 use crate::Out;
 use crate::sound::voice;
 
 const SAMPLES: usize = 80;
+const TALKERS: usize = 4;
 
-/// Who talks in each frame, as bits; the first is also the one who listens to the others.
+/// Who has a frame in each period, as bits; the first is also the one who listens to the others. In the high half: whose frame is
+/// the last of a talkspurt. Whoever stops without one vanishes.
 const TALKING: [u8; 12] = [
-    0b0001, 0b0011, 0b0111, 0b0111, 0b1111, 0b1111, 0b1110, 0b0110, 0b0100, 0b0000, 0b1000, 0b1111,
+    0x01, 0x03, 0x07, 0x0f, 0x1f, 0x0e, 0x4e, 0x02, 0x22, 0x00, 0x0e, 0x0f,
 ];
+
+/// Whose frame is silent, as bits.
+const SILENT: [u8; 12] = [0, 0, 0, 4, 4, 0, 0, 0, 0, 0, 14, 6];
 
 pub fn run(out: &mut Out<'_>) {
     for rule in [MixRule::Mean, MixRule::Sum] {
+        let mut states = [TalkerState::new(FrameDuration::Ms5); TALKERS];
         let (mut own_state, mut listener_state) = (MixState::new(), MixState::new());
-        for (number, talking) in (0_u32..).zip(TALKING) {
-            let mut room = Accumulator::<SAMPLES>::new(SAMPLES);
+        for (number, (talking, silent)) in (0_u32..).zip(TALKING.into_iter().zip(SILENT)) {
+            let mut room = Talkers::<SAMPLES>::new(SAMPLES);
             // Two halves of the room, as on two servers.
-            let mut far_half = Accumulator::<SAMPLES>::new(SAMPLES);
+            let mut far_half = Talkers::<SAMPLES>::new(SAMPLES);
             let mut own = None;
-            for talker in 0..4_u32 {
-                if talking & (1 << talker) == 0 {
-                    continue;
-                }
-                let frame = frame(number, talker);
+            for (talker, state) in (0_u32..).zip(&mut states) {
+                let is_in = |bits: u8| bits & (1 << talker) != 0;
+                let frame = frame(number, talker, is_in(silent));
+                let part = if is_in(talking) {
+                    Some(state.frame(&frame, rms(&frame), is_in(talking >> 4)))
+                } else {
+                    state.no_frame()
+                };
+                let Some(part) = part else { continue };
                 let half = if talker < 2 { &mut room } else { &mut far_half };
-                half.add(&frame);
+                half.add(part, &frame);
                 if talker == 0 {
-                    own = Some(frame);
+                    own = Some((part, frame));
                 }
             }
             room.merge(&far_half);
-            write(&room, own.as_deref(), rule, &mut own_state, out);
+            let own = own.as_ref().map(|(part, samples)| Contribution {
+                part: *part,
+                samples,
+            });
+            write(&room, own, rule, &mut own_state, out);
             write(&room, None, rule, &mut listener_state, out);
         }
     }
 }
 
-fn frame(number: u32, talker: u32) -> Frame<SAMPLES> {
+fn frame(number: u32, talker: u32, silent: bool) -> Frame<SAMPLES> {
     let mut frame = Frame::silence(SAMPLES);
     voice(number * 4 + talker, &mut frame);
-    Gain(4_096 + 3_000 * talker as u16).apply(&mut frame);
+    let gain = if silent {
+        1
+    } else {
+        4_096 + 3_000 * talker as u16
+    };
+    Gain(gain).apply(&mut frame);
     frame
 }
 
 fn write(
-    room: &Accumulator<SAMPLES>,
-    own: Option<&[i16]>,
+    room: &Talkers<SAMPLES>,
+    own: Option<Contribution<'_>>,
     rule: MixRule,
     state: &mut MixState,
     out: &mut Out<'_>,

@@ -1,6 +1,7 @@
 //! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{ffi::OsString, path::PathBuf};
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
@@ -17,7 +18,9 @@ Examples:
       one JSON object a line on stdout: joined, participant_joined, talking, silent, left ...
 
 Keys in the live view:
-  m mute   d deafen   space push-to-talk   up/down open threshold by 1 dB   q leave
+  m mute   d deafen   up/down open threshold by 1 dB   q leave
+  space talk, with --ptt: hold it; in terminals that do not report when a key is released, it starts and stops. Talking
+  also stops when the terminal loses the focus.
 
 Exit codes: 0 after leaving, 1 when refused or when the server cannot be reached, 2 for a flag that cannot be used.";
 
@@ -81,7 +84,7 @@ pub struct JoinFlags {
         help_heading = "Sound",
         conflicts_with = "input_device"
     )]
-    pub input: Option<String>,
+    pub input: Option<OsString>,
     /// A WAV file instead of the speaker (16 kHz mono 16-bit), or `none`.
     #[arg(
         long,
@@ -89,7 +92,7 @@ pub struct JoinFlags {
         help_heading = "Sound",
         conflicts_with = "output_device"
     )]
-    pub output: Option<String>,
+    pub output: Option<OsString>,
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
     pub input_device: Option<String>,
@@ -146,6 +149,10 @@ pub struct JoinFlags {
     /// How much from before the opening is sent first, so that no word loses its onset.
     #[arg(long, value_name = "MS", default_value_t = 60, help_heading = "Gate")]
     pub pre_roll: u16,
+    /// Push-to-talk: send nothing until space is held, and then everything, however quiet. Others see you as silent
+    /// meanwhile, not as muted. Needs the live view.
+    #[arg(long, conflicts_with_all = ["plain", "events", "no_gate"], help_heading = "Gate")]
+    pub ptt: bool,
     /// Send every frame, silent ones too.
     #[arg(long, help_heading = "Gate")]
     pub no_gate: bool,
@@ -169,7 +176,7 @@ pub struct JoinFlags {
 pub struct CalibrateFlags {
     /// A WAV file of the noise instead of the microphone.
     #[arg(long, value_name = "FILE.wav", conflicts_with = "input_device")]
-    pub input: Option<String>,
+    pub input: Option<PathBuf>,
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE")]
     pub input_device: Option<String>,

@@ -5,7 +5,7 @@ use super::{
     flags::{CodecFlag, EventsFlag, JoinFlags},
 };
 use crate::{device::DeviceChoice, net::PRE_ROLL_MS_MAX};
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 use talkspurt_core::{
     codec::Codec,
     wire::{ParticipantName, RoomName},
@@ -41,6 +41,8 @@ pub struct JoinConfig {
     pub playout_delay_ms: u16,
     /// The voice gate.
     pub gate: GateSettings,
+    /// Nothing is sent until a key is held.
+    pub push_to_talk: bool,
     /// Join muted.
     pub muted: bool,
     /// How long to stay after the end of an input file.
@@ -130,6 +132,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
             }),
             playout_delay_ms,
             gate,
+            push_to_talk: flags.ptt,
             muted: flags.muted,
             linger: seconds("--linger", flags.linger)?,
             leave_after: flags
@@ -208,12 +211,12 @@ fn playout_delay_ms(flags: &JoinFlags) -> Result<u16, ConfigError> {
 /// `None`: not given. `Some(None)`: the word `none`. `Some(Some(path))`: a file.
 fn file_or_none(
     flag: &'static str,
-    text: Option<String>,
+    text: Option<OsString>,
 ) -> Result<Option<Option<PathBuf>>, ConfigError> {
-    match text.as_deref() {
+    match text {
         None => Ok(None),
-        Some("none") => Ok(Some(None)),
-        Some("") => Err(ConfigError::new(
+        Some(word) if word == "none" => Ok(Some(None)),
+        Some(empty) if empty.is_empty() => Err(ConfigError::new(
             flag,
             "is empty; give a WAV file or `none`",
         )),
@@ -293,6 +296,20 @@ mod tests {
         assert_eq!(config.codec, Some(Codec::ImaAdpcm));
         assert!(!config.gate.enabled && config.muted);
         assert_eq!(config.events, EventsFormat::Json { levels: false });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_need_not_be_utf_8() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let path = OsString::from_vec(b"f\xffr.wav".to_vec());
+        let line = ["talkspurt", "join", "h", "-r", "r", "-n", "n", "--output"];
+        let line = line.map(OsString::from).into_iter().chain([path.clone()]);
+        let Command::Join(flags) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("not join")
+        };
+        let config = JoinConfig::try_from(*flags).unwrap();
+        assert_eq!(config.output, Output::File(path.into()));
     }
 
     #[test]

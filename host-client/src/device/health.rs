@@ -1,8 +1,9 @@
 //! Is an opened stream still alive?
 //!
-//! The error callback alone does not tell: it fires a few times at the start and after every xrun while the sound is fine,
-//! and when a sound server dies under ALSA's pulse plugin it reports no lost device but fires 144,000 times a second
-//! (measured). So what counts is how errors and data callbacks compare, and whether data callbacks still come at all.
+//! Errors alone do not tell: cpal reports a few at the start and after every xrun while the sound is fine, and thousands in half a
+//! second where ALSA's pulse plugin is starved on a busy machine; then sound flows again. When a sound server dies under that
+//! plugin cpal reports no lost device but 144,000 errors a second (measured), and no data callback comes between them. So what
+//! counts is progress: a stream is given up for errors only after a while in which nothing else came.
 
 use super::shared::Shared;
 use std::{
@@ -10,14 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Errors and callbacks are compared over this time.
-const WINDOW: Duration = Duration::from_millis(250);
-/// So many errors in a window are a storm, unless data flows beside them. A healthy stream has less than one per callback.
+/// Errors without a single callback for so long are the end of a stream. A plugin starved on a busy machine recovers sooner
+/// (measured: gaps of up to half a second), and a young stream has stopped complaining (measured: after 0.1 s).
+const STORM: Duration = Duration::from_secs(1);
+/// So many errors since the last callback are a storm. A healthy stream has less than one per callback.
 const STORM_ERRORS: u32 = 100;
-/// Errors per data callback that no working stream has.
-const STORM_RATIO: u32 = 4;
-/// A young stream may do nothing but complain (measured: more than 100 errors in the first 100 ms of a healthy one).
-const GRACE: Duration = Duration::from_secs(1);
 /// The longest pause between callbacks of a working stream; a second of buffer is the most that is in use.
 const STALL: Duration = Duration::from_millis(2_500);
 
@@ -34,47 +32,35 @@ pub(super) enum Loss {
 
 /// Watches one stream.
 pub(super) struct Health {
-    start: Instant,
-    window_start: Instant,
-    window_callbacks: u32,
-    window_errors: u32,
     callbacks: u32,
+    /// When the last callback was seen, and how many errors there had been by then.
     alive_at: Instant,
+    alive_errors: u32,
 }
 
 impl Health {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            start: now,
-            window_start: now,
-            window_callbacks: 0,
-            window_errors: 0,
             callbacks: 0,
             alive_at: now,
+            alive_errors: 0,
         }
     }
 
-    /// To be called a few times in every window. `Some` means: drop the stream.
+    /// To be called many times in a second. `Some` means: drop the stream.
     pub(super) fn observe(&mut self, shared: &Shared, now: Instant) -> Option<Loss> {
         let (callbacks, errors) = (shared.callbacks(), shared.errors());
         if shared.is_fatal() {
             return Some(Loss::Gone);
         }
         if callbacks != self.callbacks {
-            (self.callbacks, self.alive_at) = (callbacks, now);
+            (self.callbacks, self.alive_at, self.alive_errors) = (callbacks, now, errors);
         }
-        let fresh_callbacks = callbacks.wrapping_sub(self.window_callbacks);
-        let fresh_errors = errors.wrapping_sub(self.window_errors);
-        let is_young = now - self.start < GRACE;
-        if !is_young && fresh_errors >= STORM_ERRORS && fresh_errors / STORM_RATIO > fresh_callbacks
-        {
+        let (quiet, complaints) = (now - self.alive_at, errors.wrapping_sub(self.alive_errors));
+        if quiet >= STORM && complaints >= STORM_ERRORS {
             return Some(Loss::Storm);
         }
-        if now - self.window_start >= WINDOW {
-            (self.window_start, self.window_callbacks, self.window_errors) =
-                (now, callbacks, errors);
-        }
-        (now - self.alive_at >= STALL).then_some(Loss::Stalled)
+        (quiet >= STALL).then_some(Loss::Stalled)
     }
 }
 
@@ -116,10 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_noticed_within_a_fraction_of_a_second() {
+    fn a_storm_is_noticed_within_little_more_than_a_second() {
         let (loss, ms) = run(&[(3_000, 100, 0), (5_000, 0, 144_000)]).expect("a dead sound server");
         assert_eq!(loss, Loss::Storm);
-        assert!((3_000..=3_100).contains(&ms), "after {ms} ms");
+        assert!((3_950..=4_050).contains(&ms), "after {ms} ms");
         let (loss, ms) = run(&[(5_000, 0, 144_000)]).expect("dead from the beginning");
         assert_eq!((loss, ms), (Loss::Storm, 1_000));
     }
@@ -138,6 +124,17 @@ mod tests {
             None,
             "a bad start"
         );
+    }
+
+    /// What ALSA's pulse plugin does on a busy machine: after an xrun errors without end, until the server has been heard.
+    #[test]
+    fn a_starved_plugin_that_makes_progress_is_no_loss() {
+        for starved_ms in [100, 300, 600, 900] {
+            let pattern = [(starved_ms, 0, 50_000), (30, 100, 0)];
+            assert_eq!(run(&pattern.repeat(30)), None, "{starved_ms} ms");
+        }
+        let (loss, _) = run(&[(1_200, 0, 50_000), (30, 100, 0)]).expect("no progress for too long");
+        assert_eq!(loss, Loss::Storm);
     }
 
     #[test]

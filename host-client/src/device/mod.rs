@@ -1,4 +1,4 @@
-//! Microphones and speakers: the only module that knows cpal.
+//! Microphones and speakers: the only module that knows cpal and ALSA.
 //!
 //! ```text
 //! audio thread            ring (lock-free)      session thread
@@ -16,6 +16,8 @@ mod choice;
 mod health;
 mod microphone;
 mod pace;
+#[cfg(target_os = "linux")]
+mod plugin;
 mod settling;
 mod shared;
 mod speaker;

@@ -1,5 +1,9 @@
-//! Opens one cpal stream: whatever rate, channel count and sample format the device prefers.
+//! Opens one stream: whatever rate, channel count and sample format the device prefers.
+//!
+//! cpal carries the samples, except through ALSA's plugins: see `plugin`.
 
+#[cfg(target_os = "linux")]
+use super::plugin::{Plugin, PluginStream};
 use super::{
     Direction,
     callback::{self, CaptureLink, PlaybackLink},
@@ -19,16 +23,41 @@ const BUFFER_MS: u32 = 15;
 
 /// A running stream. Dropping it closes the device.
 pub(super) struct Opened<L> {
-    _stream: cpal::Stream,
+    _stream: Running,
     pub(super) link: Option<L>,
     pub(super) shared: Arc<Shared>,
     /// The device and its format, for people.
     pub(super) description: String,
 }
 
+/// What carries the samples; held for its end alone.
+#[expect(dead_code, reason = "dropping it closes the device")]
+enum Running {
+    Cpal(cpal::Stream),
+    #[cfg(target_os = "linux")]
+    Plugin(PluginStream),
+}
+
 /// Opens a microphone.
 pub(super) fn open_capture(choice: &DeviceChoice) -> Result<Opened<CaptureLink>, String> {
     let (device, config, name) = prepare(Direction::Input, choice)?;
+    #[cfg(target_os = "linux")]
+    if let Some(plugin) = Plugin::open(
+        &device,
+        alsa::Direction::Capture,
+        &config,
+        wanted_frames(&config),
+    ) {
+        let (callback, link) =
+            callback::capture(config.sample_rate(), config.channels(), Instant::now());
+        if let Some(stream) = plugin.record(callback) {
+            return Ok(opened(
+                Running::Plugin(stream),
+                link,
+                describe(&name, &config),
+            ));
+        }
+    }
     for_each_buffer_size(&config, |stream_config| {
         let (callback, link) =
             callback::capture(config.sample_rate(), config.channels(), Instant::now());
@@ -39,19 +68,34 @@ pub(super) fn open_capture(choice: &DeviceChoice) -> Result<Opened<CaptureLink>,
         }
         let stream = match_format!(config.sample_format(), build);
         stream.play()?;
-        let shared = link.shared.clone();
-        Ok(Opened {
-            _stream: stream,
-            link: Some(link),
-            shared,
-            description: describe(&name, &config),
-        })
+        Ok(opened(
+            Running::Cpal(stream),
+            link,
+            describe(&name, &config),
+        ))
     })
 }
 
 /// Opens a speaker.
 pub(super) fn open_playback(choice: &DeviceChoice) -> Result<Opened<PlaybackLink>, String> {
     let (device, config, name) = prepare(Direction::Output, choice)?;
+    #[cfg(target_os = "linux")]
+    if let Some(plugin) = Plugin::open(
+        &device,
+        alsa::Direction::Playback,
+        &config,
+        wanted_frames(&config),
+    ) {
+        let (callback, link) =
+            callback::playback(config.sample_rate(), config.channels(), Instant::now());
+        if let Some(stream) = plugin.play(callback) {
+            return Ok(opened(
+                Running::Plugin(stream),
+                link,
+                describe(&name, &config),
+            ));
+        }
+    }
     for_each_buffer_size(&config, |stream_config| {
         let (callback, link) =
             callback::playback(config.sample_rate(), config.channels(), Instant::now());
@@ -62,14 +106,38 @@ pub(super) fn open_playback(choice: &DeviceChoice) -> Result<Opened<PlaybackLink
         }
         let stream = match_format!(config.sample_format(), build);
         stream.play()?;
-        let shared = link.shared.clone();
-        Ok(Opened {
-            _stream: stream,
-            link: Some(link),
-            shared,
-            description: describe(&name, &config),
-        })
+        Ok(opened(
+            Running::Cpal(stream),
+            link,
+            describe(&name, &config),
+        ))
     })
+}
+
+/// The session's end of a stream, which knows what stream and session share.
+trait Link {
+    fn shared(&self) -> Arc<Shared>;
+}
+
+impl Link for CaptureLink {
+    fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+}
+
+impl Link for PlaybackLink {
+    fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+}
+
+fn opened<L: Link>(stream: Running, link: L, description: String) -> Opened<L> {
+    Opened {
+        _stream: stream,
+        shared: link.shared(),
+        link: Some(link),
+        description,
+    }
 }
 
 /// One call of `$build!(sample type)` per format that carries linear samples.
@@ -162,18 +230,21 @@ fn prepare(direction: Direction, choice: &DeviceChoice) -> Result<Prepared, Stri
     Ok((device, config, name))
 }
 
+/// The size of a callback to ask for.
+fn wanted_frames(config: &SupportedStreamConfig) -> FrameCount {
+    let wanted: FrameCount = config.sample_rate() * BUFFER_MS / 1_000;
+    match *config.buffer_size() {
+        SupportedBufferSize::Range { min, max } => wanted.clamp(min, max.max(min)),
+        SupportedBufferSize::Unknown => wanted,
+    }
+}
+
 /// Tries a short buffer first, then whatever the device likes.
 fn for_each_buffer_size<O>(
     config: &SupportedStreamConfig,
     mut open: impl FnMut(StreamConfig) -> Result<O, Error>,
 ) -> Result<O, String> {
-    let wanted: FrameCount = config.sample_rate() * BUFFER_MS / 1_000;
-    let fixed = match *config.buffer_size() {
-        SupportedBufferSize::Range { min, max } => {
-            BufferSize::Fixed(wanted.clamp(min, max.max(min)))
-        }
-        SupportedBufferSize::Unknown => BufferSize::Fixed(wanted),
-    };
+    let fixed = BufferSize::Fixed(wanted_frames(config));
     let at = |buffer_size| StreamConfig {
         channels: config.channels(),
         sample_rate: config.sample_rate(),

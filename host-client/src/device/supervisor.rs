@@ -1,7 +1,9 @@
 //! Keeps a device open: opens it, watches it, reopens it after a loss.
 //!
-//! One thread per direction owns the cpal stream. It hands each new stream's ring to the session over a channel and says
-//! what happened as a [`DeviceNotice`]. The session never waits for a device.
+//! One thread per direction owns the stream. It hands each new stream's ring to the session over a channel and says
+//! what happened as a [`DeviceNotice`]. The session never waits for a device, and neither does the end of the program: opening
+//! and closing are calls into the sound system that may never return (a sound server that hangs), so they run in threads of
+//! their own, which are left behind if need be.
 
 use super::{
     DeviceNotice, DeviceState, Direction,
@@ -11,7 +13,8 @@ use super::{
 };
 use std::{
     convert::Infallible,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,6 +26,11 @@ const REOPEN_FIRST: Duration = Duration::from_millis(250);
 const REOPEN_LAST: Duration = Duration::from_secs(4);
 /// A stream that lived this long was a good one: after it the pauses begin anew.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
+
+/// A device that takes longer to open is told about. Busy machines and Bluetooth take a second or two.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// Closing is waited for only this long, so that what is left to play is played.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens a device; the type says whether it is a microphone or a speaker.
 pub(super) type Open<L> = fn(&DeviceChoice) -> Result<Opened<L>, String>;
@@ -38,13 +46,16 @@ pub(super) struct Supervisor<L> {
     pub(super) stop: Receiver<Infallible>,
 }
 
-impl<L> Supervisor<L> {
+impl<L: Send + 'static> Supervisor<L> {
     /// Returns when the owner stops it.
     pub(super) fn run(self) {
         let mut pause = REOPEN_FIRST;
         let mut told_absent = false;
         loop {
-            match quietly(|| (self.open)(&self.choice)) {
+            let Some(result) = self.open(&mut told_absent) else {
+                return;
+            };
+            match result {
                 Ok(mut opened) => {
                     let opened_at = Instant::now();
                     told_absent = false;
@@ -54,7 +65,7 @@ impl<L> Supervisor<L> {
                         .take()
                         .is_some_and(|link| self.links.send(link).is_ok());
                     let lost = handed.then(|| self.watch(&opened)).flatten();
-                    quietly(|| drop(opened));
+                    close(opened);
                     let Some(reason) = lost else { return };
                     self.tell(DeviceState::Lost, reason);
                     if opened_at.elapsed() >= GOOD_LIFE {
@@ -74,6 +85,45 @@ impl<L> Supervisor<L> {
                 return;
             }
             pause = (pause * 2).min(REOPEN_LAST);
+        }
+    }
+
+    /// Opens the device; `None` when the owner stops meanwhile. Says once if the sound system does not answer.
+    fn open(&self, told_absent: &mut bool) -> Option<Result<Opened<L>, String>> {
+        let (open, choice) = (self.open, self.choice.clone());
+        let (sender, result) = mpsc::sync_channel(1);
+        let spawned = thread::Builder::new()
+            .name("device open".into())
+            .spawn(move || {
+                // A device that comes too late is closed by this very thread.
+                let _ = sender.send(quietly(|| open(&choice)));
+            });
+        if let Err(error) = spawned {
+            return Some(Err(format!(
+                "no thread for the {}: {error}",
+                self.direction
+            )));
+        }
+        let started = Instant::now();
+        loop {
+            match result.recv_timeout(WATCH_EVERY) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Some(Err(format!("opening the {} failed", self.direction)));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.stopped_within(Duration::ZERO) {
+                return None;
+            }
+            if !*told_absent && started.elapsed() >= OPEN_LIMIT {
+                *told_absent = true;
+                let problem = format!(
+                    "the sound system does not answer; the {} is used as soon as it does",
+                    self.direction
+                );
+                self.tell(DeviceState::Absent, problem);
+            }
         }
     }
 
@@ -105,5 +155,66 @@ impl<L> Supervisor<L> {
             state,
             text,
         });
+    }
+}
+
+/// Closes a device, and goes on without it if the sound system does not let go of it.
+fn close<L: Send + 'static>(opened: Opened<L>) {
+    let (sender, closed) = mpsc::channel::<Infallible>();
+    let spawned = thread::Builder::new()
+        .name("device close".into())
+        .spawn(move || {
+            quietly(|| drop(opened));
+            drop(sender);
+        });
+    match spawned {
+        // Nothing is ever sent: the other end goes away when the device is closed.
+        Ok(_) if closed.recv_timeout(CLOSE_LIMIT) == Err(RecvTimeoutError::Timeout) => {
+            tracing::warn!("the sound system does not let go of a device");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "no thread to close a device"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::callback::CaptureLink;
+
+    /// What a hung sound server does to whoever opens a device.
+    fn never(_: &DeviceChoice) -> Result<Opened<CaptureLink>, String> {
+        loop {
+            thread::park();
+        }
+    }
+
+    #[test]
+    fn a_sound_system_that_does_not_answer_is_told_of_and_does_not_hold_up_the_end() {
+        let (notices, told) = mpsc::channel();
+        let (stop, stopped) = mpsc::channel();
+        let supervisor = Supervisor {
+            direction: Direction::Input,
+            choice: DeviceChoice::Default,
+            open: never,
+            links: mpsc::channel().0,
+            notices: Box::new(move |notice| notices.send(notice).unwrap()),
+            stop: stopped,
+        };
+        let (done, ended) = mpsc::channel::<Infallible>();
+        thread::spawn(move || {
+            supervisor.run();
+            drop(done);
+        });
+        // Far longer than it takes on a busy machine: what fails here hangs.
+        let hang = Duration::from_secs(60);
+        let notice: DeviceNotice = told.recv_timeout(hang).expect("a word");
+        assert_eq!(notice.state, DeviceState::Absent);
+        assert!(notice.text.contains("does not answer"), "{notice:?}");
+        drop(stop);
+        assert_eq!(
+            ended.recv_timeout(hang),
+            Err(RecvTimeoutError::Disconnected)
+        );
     }
 }

@@ -130,18 +130,14 @@ impl Connection {
         }
     }
 
-    pub(super) fn set_muted(&mut self, muted: bool) {
-        self.settings.muted = muted;
-        self.session.set_muted(muted);
-        if let Some(voice) = &mut self.voice {
-            voice.set_muted(muted);
+    /// Mute, key of push-to-talk and gate as they are now.
+    pub(super) fn set(&mut self, settings: VoiceSettings) {
+        if settings.muted != self.settings.muted {
+            self.session.set_muted(settings.muted);
         }
-    }
-
-    pub(super) fn set_gate(&mut self, settings: VoiceSettings) {
         self.settings = settings;
         if let Some(voice) = &mut self.voice {
-            voice.set_gate(&settings.gate);
+            voice.set(&settings);
         }
     }
 

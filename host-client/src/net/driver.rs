@@ -28,6 +28,7 @@ use talkspurt_core::{
     time::Instant as CoreInstant,
     wire::{ByeReason, RejectReason},
 };
+use talkspurt_host_kit::words;
 use tokio::{
     net::TcpStream,
     select,
@@ -63,6 +64,8 @@ pub(super) struct Driver {
     counts: Counts,
     settings: VoiceSettings,
     deafened: bool,
+    /// Until then the view shows that the voice is too quiet for the gate.
+    too_quiet_until: Option<Instant>,
 }
 
 enum Phase {
@@ -96,6 +99,7 @@ impl Driver {
             phase: Phase::Connecting(connect(config.server.clone())),
             settings: VoiceSettings::of(&config),
             deafened: false,
+            too_quiet_until: None,
             teller,
             commands,
             snapshot,
@@ -197,25 +201,27 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::SetMuted(muted) => {
-                self.settings.muted = muted;
-                if let Phase::Open(connection) = &mut self.phase {
-                    connection.set_muted(muted);
-                }
-            }
-            Command::SetDeafened(deafened) if self.deafened != deafened => {
-                self.deafened = deafened;
-                self.teller.tell(EventKind::Deafened { deafened });
+            Command::SetMuted(muted) => self.settings.muted = muted,
+            Command::Talk(held) => {
+                // Without push-to-talk there is no key.
+                self.settings.key_held = self.settings.key_held.map(|_| held);
             }
             Command::ShiftGate(db) => {
                 let gate = &mut self.settings.gate;
                 gate.open = gate.open.shifted_db(db);
                 gate.close = self.config.gate.close.min(gate.open);
-                if let Phase::Open(connection) = &mut self.phase {
-                    connection.set_gate(self.settings);
-                }
             }
-            Command::SetDeafened(_) | Command::Leave => {}
+            Command::SetDeafened(deafened) => {
+                if self.deafened != deafened {
+                    self.deafened = deafened;
+                    self.teller.tell(EventKind::Deafened { deafened });
+                }
+                return;
+            }
+            Command::Leave => return,
+        }
+        if let Phase::Open(connection) = &mut self.phase {
+            connection.set(self.settings);
         }
     }
 
@@ -233,7 +239,7 @@ impl Driver {
                     source,
                 });
             }
-            Err(error) => self.pause(error.to_string()),
+            Err(error) => self.pause(words::describe(&error)),
         }
         Ok(())
     }
@@ -259,7 +265,7 @@ impl Driver {
             (Some(Ending::Closed(reason)), _) => self.lost(reason.to_string(), now),
             (None, Ok(true)) => Ok(()),
             (None, Ok(false)) => self.lost("the server closed the connection".to_owned(), now),
-            (None, Err(error)) => self.lost(error.to_string(), now),
+            (None, Err(error)) => self.lost(words::describe(&error), now),
         }
     }
 
@@ -364,6 +370,11 @@ impl Driver {
         let finished = stay.ends.sink.finish();
         drop(stay);
         self.teller.tell(EventKind::Left { reason, counts });
-        finished.map_err(|error| Failure::Sound(format!("cannot complete the output: {error}")))
+        finished.map_err(|error| {
+            Failure::Sound(format!(
+                "cannot complete the output: {}",
+                words::describe(&error)
+            ))
+        })
     }
 }

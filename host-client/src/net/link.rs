@@ -1,8 +1,11 @@
 //! One TCP connection as packets in and out.
 
-use super::outbox::Outbox;
+use super::{greeting::GREETING_BYTES_MAX, outbox::Outbox};
 use std::{io, time::Duration};
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::{
+    deframer::{Deframer, Feed},
+    wire::ENCODED_MAX,
+};
 use tokio::{
     io::{AsyncWriteExt as _, Interest},
     net::TcpStream,
@@ -28,6 +31,10 @@ pub(super) struct Link {
     deframer: Deframer,
     pub(super) outbox: Outbox,
     bytes_received: u64,
+    /// The first bytes that came.
+    greeting: Vec<u8>,
+    /// Bytes since the last end of a packet.
+    unfinished_bytes: usize,
 }
 
 /// What [`Link::read`] found.
@@ -46,7 +53,14 @@ impl Link {
             deframer: Deframer::new(),
             outbox: Outbox::default(),
             bytes_received: 0,
+            greeting: Vec::new(),
+            unfinished_bytes: 0,
         }
+    }
+
+    /// The first bytes that came, some tens of them.
+    pub(super) fn greeting(&self) -> &[u8] {
+        &self.greeting
     }
 
     /// Waits until something can be read, or written if something waits to be.
@@ -71,15 +85,28 @@ impl Link {
                 Err(error) => return Err(error),
             };
             self.bytes_received += count as u64;
+            let missing = GREETING_BYTES_MAX - self.greeting.len();
+            self.greeting.extend(&buffer[..count.min(missing)]);
             let mut rest = &buffer[..count];
             while !rest.is_empty() {
                 let (feed, left) = self.deframer.feed(rest);
+                let fed_bytes = rest.len() - left.len();
                 rest = left;
                 match feed {
-                    Feed::NeedMore => {}
+                    Feed::NeedMore => {
+                        self.unfinished_bytes += fed_bytes;
+                        continue;
+                    }
                     Feed::Packet(packet) => take(Inbound::Packet(packet)),
                     Feed::Bad { dropped_bytes, .. } => take(Inbound::Bad(dropped_bytes)),
                 }
+                self.unfinished_bytes = 0;
+            }
+            if self.unfinished_bytes > ENCODED_MAX {
+                // No packet is that long: a stream that never ends one must not be read for ever.
+                take(Inbound::Bad(self.unfinished_bytes as u32));
+                self.unfinished_bytes = 0;
+                self.deframer.reset();
             }
         }
         Ok(true)

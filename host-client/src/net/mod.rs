@@ -1,7 +1,7 @@
 //! The session: one thread that owns the socket, the core's state machines and the ends of the sound.
 //!
-//! [`start`] sets it going and returns a [`Handle`]: events come out, [`Command`]s go in, a [`Snapshot`] shows the moment.
-//! Inside, `driver` is the loop; `connect` opens the socket and `link` is the only code that reads and writes it; `voice` joins source and sink to the core's
+//! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out, [`Command`]s go in, a [`Snapshot`] shows the moment.
+//! Inside, `driver` is the loop; `connect` opens the socket and `link` alone reads and writes it; `voice` joins source and sink to the core's
 //! uplink and downlink; `ends` opens devices and files.
 
 mod backoff;
@@ -9,7 +9,9 @@ mod connect;
 mod connection;
 mod driver;
 mod ends;
+mod flood;
 mod garbage;
+mod greeting;
 mod link;
 mod outbox;
 mod roster;
@@ -31,6 +33,7 @@ use std::{
     time::Instant,
 };
 use talkspurt_core::wire::RejectReason;
+use talkspurt_host_kit::{console::OutputError, words};
 use tokio::sync::{mpsc as tokio_mpsc, watch};
 
 /// Commands that may wait: far more than keys are pressed.
@@ -41,6 +44,8 @@ const COMMANDS_MAX: usize = 64;
 pub enum Command {
     /// Mute or unmute; others are told.
     SetMuted(bool),
+    /// The key of push-to-talk: begin or cease to send.
+    Talk(bool),
     /// Stop or resume listening; nobody is told.
     SetDeafened(bool),
     /// Move the gate's open threshold by so many decibels.
@@ -53,7 +58,7 @@ pub enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The first connection did not come about.
-    #[error("cannot reach {server}: {source}; is the server running, and is this its voice port?")]
+    #[error("cannot reach {server}: {}", words::unreachable(.source))]
     Unreachable {
         /// Where to.
         server: String,
@@ -69,7 +74,7 @@ pub enum Failure {
         problem: String,
     },
     /// The server said no.
-    #[error("refused ({}): {text}", .reason.label())]
+    #[error("refused ({}): {}", .reason.label(), words::clean(.text))]
     Refused {
         /// Its reason.
         reason: RejectReason,
@@ -80,9 +85,20 @@ pub enum Failure {
     #[error("{0}")]
     Sound(String),
     /// The system does not give what a session needs.
-    #[error("cannot start the session: {0}")]
+    #[error("cannot start the session: {}", words::describe(.0))]
     System(io::Error),
+    /// Push-to-talk without a key to push.
+    #[error(
+        "--ptt: the key is read in the live view, which needs a terminal for stdin and stdout (and not TERM=dumb)"
+    )]
+    NoKeys,
+    /// Events cannot be shown, or nobody wants them any more.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
+
+/// A running session.
+pub struct Session(JoinHandle<Result<(), Failure>>);
 
 /// The user's end of a running session.
 pub struct Handle {
@@ -92,21 +108,20 @@ pub struct Handle {
     pub commands: tokio_mpsc::Sender<Command>,
     /// How it stands.
     pub snapshot: watch::Receiver<Snapshot>,
-    thread: JoinHandle<Result<(), Failure>>,
 }
 
-impl Handle {
+impl Session {
     /// Waits for the end. A panic of the session is passed on.
     pub fn join(self) -> Result<(), Failure> {
-        drop(self.events);
-        self.thread
+        self.0
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT and SIGTERM make it leave.
-pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
+/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and SIGHUP make it
+/// leave. It never waits for whoever has the [`Handle`].
+pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Failure> {
     let prepared = ends::prepare(&config.input, &config.output)?;
     let (teller, events) = tell::channel(epoch);
     let (commands, command_receiver) = tokio_mpsc::channel(COMMANDS_MAX);
@@ -131,12 +146,12 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<Handle, Failure> {
         .name("session".into())
         .spawn(run)
         .map_err(Failure::System)?;
-    Ok(Handle {
+    let handle = Handle {
         events,
         commands,
         snapshot,
-        thread,
-    })
+    };
+    Ok((Session(thread), handle))
 }
 
 /// SIGINT and SIGTERM leave the room properly, so that files are complete and the others know.
@@ -144,17 +159,26 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
     #[cfg(unix)]
     let signalled = async {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
             signal(SignalKind::interrupt()),
             signal(SignalKind::terminate()),
-            signal(SignalKind::hangup()),
         ) else {
             return std::future::pending().await;
+        };
+        // Listening for it would undo what `nohup` did.
+        let hangup = async {
+            match hangup_is_ignored() {
+                true => std::future::pending().await,
+                false => match signal(SignalKind::hangup()) {
+                    Ok(mut hangup) => hangup.recv().await,
+                    Err(_) => std::future::pending().await,
+                },
+            }
         };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = hangup => {}
         }
     };
     #[cfg(not(unix))]
@@ -166,4 +190,14 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
     signalled.await;
     // A session that has ended takes no commands, and needs none.
     let _ = commands.send(Command::Leave).await;
+}
+
+/// Whether we were started with SIGHUP ignored. Linux tells it in a file; elsewhere a hang-up counts.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let signals = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is bit 0.
+    signals.is_some_and(|signals| signals & 1 != 0)
 }

@@ -1,6 +1,7 @@
 //! The session's way to its user: events in order, and a snapshot of the moment.
 
 use super::{
+    flood::Floods,
     seldom::Seldom,
     voice::{VoicePath, VoiceSettings},
 };
@@ -11,10 +12,10 @@ use crate::{
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use talkspurt_core::time::{Duration as CoreDuration, Instant as CoreInstant};
 
@@ -27,7 +28,15 @@ const EVENTS_HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A way for events, stamped with the time since `epoch`.
 pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
     let (sender, receiver) = mpsc::sync_channel(EVENTS_MAX);
-    let waiting = Arc::new(Waiting::default());
+    let waiting = Arc::new(Waiting {
+        heap_bytes: AtomicUsize::new(0),
+        missed: AtomicU64::new(0),
+        bounds: Mutex::new(Bounds {
+            floods: Floods::new(CoreInstant::ZERO),
+            left_out: Seldom::default(),
+            unread: Seldom::default(),
+        }),
+    });
     let teller = Teller {
         sender,
         waiting: Arc::clone(&waiting),
@@ -37,10 +46,18 @@ pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
 }
 
 /// What both ends know.
-#[derive(Default)]
 struct Waiting {
     heap_bytes: AtomicUsize,
-    lost: Mutex<Seldom>,
+    /// Events that were not told since the last one that was.
+    missed: AtomicU64,
+    bounds: Mutex<Bounds>,
+}
+
+/// Which events are not told, and how many were not since the log said so.
+struct Bounds {
+    floods: Floods,
+    left_out: Seldom,
+    unread: Seldom,
 }
 
 /// Sends events.
@@ -54,17 +71,29 @@ pub(crate) struct Teller {
 impl Teller {
     /// Never waits: the session has frames to care for.
     pub(crate) fn tell(&self, kind: EventKind) {
-        if !self.try_tell(kind) {
-            self.lost(|lost| lost.add(1));
-            self.log_lost();
+        let now = self.now();
+        if !self.bounds(|bounds| bounds.floods.admit(&kind, now)) {
+            self.bounds(|bounds| bounds.left_out.add(1));
+        } else if !self.try_tell(kind) {
+            self.bounds(|bounds| bounds.unread.add(1));
+        } else {
+            return;
         }
+        self.waiting.missed.fetch_add(1, Ordering::Relaxed);
+        self.log_lost();
     }
 
     /// Says in the log how many events were lost, if some were, at most once a second.
     pub(super) fn log_lost(&self) {
-        let now = CoreInstant::from_micros(self.epoch.elapsed().as_micros() as u64);
-        if let Some(events) = self.lost(|lost| lost.take(now)) {
+        let now = self.now();
+        if let Some(events) = self.bounds(|bounds| bounds.unread.take(now)) {
             tracing::error!(events, "nobody reads the events; some are lost");
+        }
+        if let Some(events) = self.bounds(|bounds| bounds.left_out.take(now)) {
+            tracing::warn!(
+                events,
+                "the server reports more events than a room can cause; some are left out"
+            );
         }
     }
 
@@ -84,23 +113,33 @@ impl Teller {
         {
             return false;
         }
-        let t_ms = self.epoch.elapsed().as_millis() as u64;
-        match self.sender.try_send(Event { t_ms, kind }) {
+        let missed = self.waiting.missed.swap(0, Ordering::Relaxed);
+        let event = Event {
+            t_ms: self.epoch.elapsed().as_millis() as u64,
+            missed,
+            kind,
+        };
+        match self.sender.try_send(event) {
             // Nobody listens any more: the program is about to end.
             Ok(()) | Err(TrySendError::Disconnected(_)) => true,
             Err(TrySendError::Full(_)) => {
                 waiting.fetch_sub(heap_bytes, Ordering::Relaxed);
+                self.waiting.missed.fetch_add(missed, Ordering::Relaxed);
                 false
             }
         }
     }
 
-    fn lost<T>(&self, with: impl FnOnce(&mut Seldom) -> T) -> T {
-        // A sum is whole even if its holder panicked.
+    fn now(&self) -> CoreInstant {
+        CoreInstant::from_micros(self.epoch.elapsed().as_micros() as u64)
+    }
+
+    fn bounds<T>(&self, with: impl FnOnce(&mut Bounds) -> T) -> T {
+        // Sums and budgets are whole even if their holder panicked.
         with(
             &mut self
                 .waiting
-                .lost
+                .bounds
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         )
@@ -120,6 +159,16 @@ impl Events {
     /// As those of the standard library's channels.
     pub fn try_recv(&self) -> Result<Event, TryRecvError> {
         self.receiver.try_recv().inspect(|event| self.taken(event))
+    }
+
+    /// Waits for the next event, for `patience` at most.
+    ///
+    /// # Errors
+    /// As those of the standard library's channels.
+    pub fn recv_timeout(&self, patience: Duration) -> Result<Event, RecvTimeoutError> {
+        self.receiver
+            .recv_timeout(patience)
+            .inspect(|event| self.taken(event))
     }
 
     /// Waits for one event after the other, until the session is over.
@@ -157,6 +206,10 @@ pub struct Snapshot {
     pub talking: bool,
     /// Our microphone is muted.
     pub muted: bool,
+    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    pub key_held: Option<bool>,
+    /// What is said is too quiet for the gate.
+    pub too_quiet: bool,
     /// We do not listen.
     pub deafened: bool,
     /// To the server and back, in milliseconds.
@@ -179,11 +232,12 @@ impl Snapshot {
             input_rms: 0,
             output_rms: 0,
             gate: settings
-                .gate
-                .enabled
+                .is_gated()
                 .then_some((settings.gate.open, settings.gate.close)),
             talking: false,
             muted: settings.muted,
+            key_held: settings.key_held,
+            too_quiet: false,
             deafened: false,
             round_trip_ms: None,
             playout_ms: 0,
@@ -245,7 +299,7 @@ mod tests {
     #[test]
     fn events_that_wait_are_bounded_in_bytes_too() {
         let (teller, events) = channel(Instant::now());
-        (0..1_000).for_each(|id| teller.tell(joined(id)));
+        (0..1_000).for_each(|id| _ = teller.try_tell(joined(id)));
         let mut heap_bytes = 0;
         let mut waited = 0;
         while let Ok(event) = events.try_recv() {
@@ -262,7 +316,12 @@ mod tests {
     fn events_that_wait_are_bounded_in_number() {
         let (teller, events) = channel(Instant::now());
         (0..20_000).for_each(|_| teller.tell(EventKind::InputEnded));
+        assert!(events.try_recv().is_ok());
+        teller.tell(EventKind::InputEnded);
         drop(teller);
-        assert_eq!(events.iter().count(), EVENTS_MAX);
+        let told: Vec<_> = events.iter().collect();
+        assert_eq!(told.len(), EVENTS_MAX);
+        let missed = told.iter().map(|event| event.missed).sum::<u64>();
+        assert_eq!((missed, told[EVENTS_MAX - 1].missed), (3_616, 3_616));
     }
 }

@@ -2,20 +2,23 @@
 
 use crate::{
     audio::{Captured, Sink, Source},
-    config::{GateSettings, JoinConfig},
     events::Counts,
+    quiet::{QuietWatch, TooQuiet},
 };
 use std::io;
 use talkspurt_core::{
     downlink::{Downlink, Playout},
     frame::{FRAME_SAMPLES_MAX, Frame},
-    gate::GateConfig,
     jitter::JitterConfig,
     level::rms,
     session::SessionParams,
     uplink::{Uplink, UplinkConfig},
     wire::{ENCODED_MAX, Voice},
 };
+
+mod settings;
+
+pub(super) use settings::VoiceSettings;
 
 /// The longest pre-roll that `--pre-roll` may ask for. Half a second holds the longest word onset many times over.
 pub const PRE_ROLL_MS_MAX: u16 = 500;
@@ -26,24 +29,6 @@ const SLOTS: usize = 128;
 /// A microphone that gives nothing while the gate is open counts as silent for so long; then the talkspurt is ended.
 const DRY_MS_MAX: u32 = 300;
 
-/// What the user can set about his voice.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct VoiceSettings {
-    pub(super) gate: GateSettings,
-    pub(super) muted: bool,
-    pub(super) playout_delay_ms: u16,
-}
-
-impl VoiceSettings {
-    pub(super) fn of(config: &JoinConfig) -> Self {
-        Self {
-            gate: config.gate,
-            muted: config.muted,
-            playout_delay_ms: config.playout_delay_ms,
-        }
-    }
-}
-
 /// Uplink and downlink of one session.
 pub(super) struct VoicePath {
     uplink: Box<Uplink<HISTORY_SAMPLES>>,
@@ -53,6 +38,7 @@ pub(super) struct VoicePath {
     dry_frames: u32,
     output_rms: u16,
     packet: Vec<u8>,
+    quiet: QuietWatch,
 }
 
 impl VoicePath {
@@ -61,12 +47,12 @@ impl VoicePath {
         let config = UplinkConfig {
             codec: params.codec,
             frame: params.frame,
-            gate: gate_config(gate, &params),
+            gate: settings.gate_config(&params),
             pre_roll_frames: params.frame.frames_in_ms(u32::from(gate.pre_roll_ms)) as u16,
         };
         // The configuration was checked against the core's own limits.
         let mut uplink = Box::new(Uplink::new(config).expect("a checked gate is a valid gate"));
-        uplink.set_muted(settings.muted);
+        uplink.set_muted(settings.is_off());
         let margin_frames = params
             .frame
             .frames_in_ms(u32::from(settings.playout_delay_ms)) as u16;
@@ -80,6 +66,7 @@ impl VoicePath {
             dry_frames: 0,
             output_rms: 0,
             packet: vec![0; ENCODED_MAX],
+            quiet: QuietWatch::new(params.frame, settings.may_be_too_quiet()),
         }
     }
 
@@ -103,6 +90,8 @@ impl VoicePath {
             Captured::Frame => {
                 self.dry_frames = 0;
                 self.uplink.push(frame);
+                let (level, is_sent) = (self.uplink.level_rms(), self.uplink.is_talking());
+                self.quiet.push(level, is_sent);
             }
             Captured::Missing if self.uplink.is_talking() => {
                 self.dry_frames += 1;
@@ -140,14 +129,18 @@ impl VoicePath {
         self.poll(&mut send);
     }
 
-    pub(super) fn set_muted(&mut self, muted: bool) {
-        self.uplink.set_muted(muted);
-    }
-
-    pub(super) fn set_gate(&mut self, gate: &GateSettings) {
-        if let Err(error) = self.uplink.set_gate(gate_config(gate, &self.params)) {
+    /// Mute, key of push-to-talk and gate as they are now.
+    pub(super) fn set(&mut self, settings: &VoiceSettings) {
+        self.uplink.set_muted(settings.is_off());
+        self.quiet.watch(settings.may_be_too_quiet());
+        if let Err(error) = self.uplink.set_gate(settings.gate_config(&self.params)) {
             tracing::warn!(%error, "the gate stays as it was");
         }
+    }
+
+    /// A voice that was too quiet for the gate, once.
+    pub(super) fn take_too_quiet(&mut self) -> Option<TooQuiet> {
+        self.quiet.take()
     }
 
     pub(super) fn params(&self) -> &SessionParams {
@@ -196,20 +189,13 @@ impl VoicePath {
     }
 }
 
-fn gate_config(gate: &GateSettings, params: &SessionParams) -> GateConfig {
-    GateConfig {
-        open_rms: gate.open.rms,
-        close_rms: gate.close.rms,
-        window_frames: gate.window_frames as u8,
-        enabled: gate.enabled,
-        ..GateConfig::default_for(params.frame)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{audio::NoSource, config::Threshold};
+    use crate::{
+        audio::NoSource,
+        config::{GateSettings, Threshold},
+    };
     use talkspurt_core::{
         codec::Codec,
         deframer::{Deframer, Feed},
@@ -259,6 +245,7 @@ mod tests {
             &VoiceSettings {
                 gate,
                 muted: false,
+                key_held: None,
                 playout_delay_ms: 40,
             },
         )

@@ -2,28 +2,53 @@
 
 use crate::net::{Command, Snapshot};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-
-/// Push-to-talk and what a key means in it.
-#[derive(Debug, Default)]
-pub(super) struct Keys {
-    /// The terminal tells when a key is released: space talks while it is held. Else each press toggles.
-    pub(super) releases_are_told: bool,
-}
+use std::time::{Duration, Instant};
 
 /// One step of the gate's threshold, in decibels: about what is just heard as a difference.
 const GATE_STEP_DB: f64 = 1.0;
+/// A key that comes again so soon is being held in a terminal that reports a repetition as a press (they come every 20 to
+/// 50 ms); fingers are slower.
+const REPEATED_WITHIN: Duration = Duration::from_millis(100);
+
+/// What keys mean, and the state of the push-to-talk key.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    talk: Option<TalkKey>,
+}
+
+/// The key of push-to-talk. Where the terminal reports releases, it talks while it is held; elsewhere each press toggles.
+///
+/// Whether it does is known once a release was reported: asking takes two seconds in terminals that do not answer.
+#[derive(Debug, Default)]
+struct TalkKey {
+    is_down: bool,
+    releases_are_told: bool,
+    pressed_at: Option<Instant>,
+}
 
 impl Keys {
+    pub(super) fn new(push_to_talk: bool) -> Self {
+        Self {
+            talk: push_to_talk.then(TalkKey::default),
+        }
+    }
+
     /// What a key asks for; `None` if nothing.
-    pub(super) fn command(&self, key: KeyEvent, now: &Snapshot) -> Option<Command> {
+    pub(super) fn command(
+        &mut self,
+        key: KeyEvent,
+        now: &Snapshot,
+        at: Instant,
+    ) -> Option<Command> {
         let pressed = key.kind == KeyEventKind::Press;
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if let Some(talk) = &mut self.talk {
+            talk.releases_are_told |= !pressed;
+            if key.code == KeyCode::Char(' ') {
+                return talk.key(key.kind, at);
+            }
+        }
         match key.code {
-            KeyCode::Char(' ') if self.releases_are_told => match key.kind {
-                KeyEventKind::Press => Some(Command::SetMuted(false)),
-                KeyEventKind::Release => Some(Command::SetMuted(true)),
-                KeyEventKind::Repeat => None,
-            },
             KeyCode::Up if key.kind != KeyEventKind::Release => {
                 Some(Command::ShiftGate(GATE_STEP_DB))
             }
@@ -31,7 +56,7 @@ impl Keys {
                 Some(Command::ShiftGate(-GATE_STEP_DB))
             }
             _ if !pressed => None,
-            KeyCode::Char(' ' | 'm' | 'M') => Some(Command::SetMuted(!now.muted)),
+            KeyCode::Char('m' | 'M') if !control => Some(Command::SetMuted(!now.muted)),
             KeyCode::Char('d' | 'D') if !control => Some(Command::SetDeafened(!now.deafened)),
             KeyCode::Char('q' | 'Q') | KeyCode::Esc => Some(Command::Leave),
             KeyCode::Char('c' | 'd') if control => Some(Command::Leave),
@@ -39,13 +64,46 @@ impl Keys {
         }
     }
 
+    /// The terminal has lost the focus: a release would not be reported any more, and the person looks at something else.
+    pub(super) fn focus_lost(&mut self) -> Option<Command> {
+        self.talk.as_mut().and_then(TalkKey::let_go)
+    }
+
     /// The line that explains the keys.
     pub(super) fn help(&self) -> &'static str {
-        if self.releases_are_told {
-            " m mute  d deafen  space hold to talk  ↑↓ gate  q leave "
-        } else {
-            " m mute  d deafen  space talk on/off  ↑↓ gate  q leave "
+        match &self.talk {
+            None => " m mute  d deafen  ↑↓ gate  q leave ",
+            Some(talk) if talk.releases_are_told => {
+                " space hold to talk  m mute  d deafen  q leave "
+            }
+            Some(_) => " space talk on/off  m mute  d deafen  q leave ",
         }
+    }
+}
+
+impl TalkKey {
+    fn key(&mut self, kind: KeyEventKind, at: Instant) -> Option<Command> {
+        match kind {
+            KeyEventKind::Press => {
+                let before = self.pressed_at.replace(at);
+                let is_repeated = !self.releases_are_told
+                    && before.is_some_and(|before| at - before < REPEATED_WITHIN);
+                if !self.is_down && !is_repeated {
+                    self.is_down = true;
+                    Some(Command::Talk(true))
+                } else if self.releases_are_told || is_repeated {
+                    None
+                } else {
+                    self.let_go()
+                }
+            }
+            KeyEventKind::Repeat => None,
+            KeyEventKind::Release => self.let_go(),
+        }
+    }
+
+    fn let_go(&mut self) -> Option<Command> {
+        std::mem::take(&mut self.is_down).then_some(Command::Talk(false))
     }
 }
 
@@ -58,37 +116,67 @@ mod tests {
         KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind)
     }
 
+    /// What space, at these times in milliseconds, leads to.
+    fn space(keys: &mut Keys, events: &[(u64, KeyEventKind)]) -> Vec<Option<Command>> {
+        let (now, epoch) = (snapshot(), Instant::now());
+        let press = |&(ms, kind): &(u64, KeyEventKind)| {
+            let at = epoch + Duration::from_millis(ms);
+            keys.command(key(KeyCode::Char(' '), kind), &now, at)
+        };
+        events.iter().map(press).collect()
+    }
+
+    const ON: Option<Command> = Some(Command::Talk(true));
+    const OFF: Option<Command> = Some(Command::Talk(false));
+
     #[test]
-    fn space_is_held_where_the_terminal_tells_and_toggles_elsewhere() {
-        let now = snapshot();
-        let space = |kind| key(KeyCode::Char(' '), kind);
-        let held = Keys {
-            releases_are_told: true,
-        };
-        assert_eq!(
-            held.command(space(KeyEventKind::Press), &now),
-            Some(Command::SetMuted(false))
-        );
-        assert_eq!(held.command(space(KeyEventKind::Repeat), &now), None);
-        assert_eq!(
-            held.command(space(KeyEventKind::Release), &now),
-            Some(Command::SetMuted(true))
-        );
-        let toggling = Keys {
-            releases_are_told: false,
-        };
-        assert_eq!(
-            toggling.command(space(KeyEventKind::Press), &now),
-            Some(Command::SetMuted(!now.muted))
-        );
-        assert_eq!(toggling.command(space(KeyEventKind::Release), &now), None);
+    fn space_talks_while_it_is_held_where_releases_are_told() {
+        use KeyEventKind::{Press, Release, Repeat};
+        let mut keys = Keys::new(true);
+        let held = [(0, Press), (500, Repeat), (530, Repeat), (600, Release)];
+        assert_eq!(space(&mut keys, &held), [ON, None, None, OFF]);
+        assert!(keys.help().contains("hold to talk"));
+        // A repetition that is told as a press does not end it.
+        let held = [(0, Press), (500, Press), (530, Press), (600, Release)];
+        assert_eq!(space(&mut keys, &held), [ON, None, None, OFF]);
+    }
+
+    #[test]
+    fn space_toggles_elsewhere_and_says_so() {
+        use KeyEventKind::Press;
+        let mut keys = Keys::new(true);
+        let pressed = [(0, Press), (900, Press), (2_000, Press), (3_000, Press)];
+        assert_eq!(space(&mut keys, &pressed), [ON, OFF, ON, OFF]);
+        assert!(keys.help().contains("on/off"));
+        // Held, it does not flutter, and the microphone is closed in the end.
+        let mut held = vec![(10_000, Press), (10_500, Press)];
+        held.extend((0..30).map(|n| (10_530 + 30 * n, Press)));
+        let commands: Vec<_> = space(&mut keys, &held).into_iter().flatten().collect();
+        assert_eq!(commands, [Command::Talk(true), Command::Talk(false)]);
+    }
+
+    #[test]
+    fn losing_the_focus_lets_go() {
+        let mut keys = Keys::new(true);
+        assert_eq!(keys.focus_lost(), None);
+        assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [ON]);
+        assert_eq!(keys.focus_lost(), OFF);
+        assert_eq!(keys.focus_lost(), None);
+        assert_eq!(space(&mut keys, &[(500, KeyEventKind::Release)]), [None]);
+    }
+
+    #[test]
+    fn without_push_to_talk_space_is_no_key() {
+        let mut keys = Keys::new(false);
+        assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [None]);
+        assert!(!keys.help().contains("space"));
     }
 
     #[test]
     fn other_keys_do_what_the_help_says_once() {
         let now = snapshot();
-        let keys = Keys::default();
-        let press = |code| keys.command(key(code, KeyEventKind::Press), &now);
+        let mut keys = Keys::default();
+        let mut press = |code| keys.command(key(code, KeyEventKind::Press), &now, Instant::now());
         assert_eq!(
             press(KeyCode::Char('m')),
             Some(Command::SetMuted(!now.muted))
@@ -101,11 +189,10 @@ mod tests {
         assert_eq!(press(KeyCode::Down), Some(Command::ShiftGate(-1.0)));
         assert_eq!(press(KeyCode::Char('q')), Some(Command::Leave));
         assert_eq!(press(KeyCode::Char('x')), None);
-        assert_eq!(
-            keys.command(key(KeyCode::Char('m'), KeyEventKind::Release), &now),
-            None
-        );
+        let mut command = |key| keys.command(key, &now, Instant::now());
+        let released = key(KeyCode::Char('m'), KeyEventKind::Release);
+        assert_eq!(command(released), None);
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(keys.command(control_c, &now), Some(Command::Leave));
+        assert_eq!(command(control_c), Some(Command::Leave));
     }
 }

@@ -1,14 +1,26 @@
 //! Events as plain lines, for logs, pipes and the lower part of the live view.
 
 use crate::events::{Event, EventKind, RosterLine};
+use talkspurt_host_kit::words::clean;
 
 /// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
+    let line = line(event, own_id);
+    match event.missed {
+        0 => line,
+        missed => Some(format!(
+            "({missed} events before this were left out) {}",
+            line.unwrap_or_default()
+        )),
+    }
+}
+
+fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
     let who = |id: u16, name: &str| {
         if Some(id) == *own_id {
             "you".to_owned()
         } else {
-            name.to_owned()
+            clean(name)
         }
     };
     let is = |id: u16| if Some(id) == *own_id { "are" } else { "is" };
@@ -25,12 +37,14 @@ pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             *own_id = Some(*id);
             let others = others(*id, roster);
             format!(
-                "joined {room} as {name} ({codec}, {} kHz, {frame_ms} ms); {others}",
+                "joined {} as {} ({codec}, {} kHz, {frame_ms} ms); {others}",
+                clean(room),
+                clean(name),
                 rate_hz / 1_000
             )
         }
-        EventKind::ParticipantJoined(line) => format!("{} joined", line.name),
-        EventKind::ParticipantLeft { name, .. } => format!("{name} left"),
+        EventKind::ParticipantJoined(line) => format!("{} joined", clean(&line.name)),
+        EventKind::ParticipantLeft { name, .. } => format!("{} left", clean(name)),
         EventKind::Talking { id, name } => format!("{} {} talking", who(*id, name), is(*id)),
         EventKind::Silent { id, name } => format!("{} {} silent", who(*id, name), is(*id)),
         EventKind::Muted {
@@ -50,6 +64,15 @@ pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             state,
             text,
         } => device_line(device, state, text),
+        EventKind::InputQuiet {
+            level_dbfs,
+            gate_open_dbfs,
+            try_gate_open_dbfs,
+        } => format!(
+            "you are too quiet, nothing is sent: your voice has {level_dbfs:.0} dBFS, the gate opens at \
+             {gate_open_dbfs:.0}; turn the microphone up, or use --gate-open {try_gate_open_dbfs:.0}dB \
+             (down arrow in the live view)"
+        ),
         EventKind::InputEnded => "the input file has ended".to_owned(),
         EventKind::Reconnecting {
             reason,
@@ -57,12 +80,14 @@ pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             retry_in_ms,
         } => {
             let secs = *retry_in_ms as f64 / 1_000.0;
+            let reason = clean(reason);
             format!("lost the server ({reason}); trying again in {secs:.1} s (try {attempt})")
         }
         EventKind::Level(_) => return None,
         EventKind::Left { reason, counts } => format!(
-            "left after {:.1} s ({reason}): sent {} of {} frames, heard {}, concealed {}, lost {}",
+            "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}",
             counts.stayed_ms as f64 / 1_000.0,
+            clean(reason),
             counts.frames_sent,
             counts.frames_captured,
             counts.frames_played,
@@ -73,6 +98,7 @@ pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
 }
 
 fn device_line(device: &str, state: &str, text: &str) -> String {
+    let text = clean(text);
     match (device, state) {
         (_, "opened") => format!("{device}: {text}"),
         (_, "lost") => format!("lost the {device} ({text}); opening it again"),
@@ -85,7 +111,7 @@ fn others(own_id: u16, roster: &[RosterLine]) -> String {
     let names: Vec<_> = roster
         .iter()
         .filter(|line| line.id != own_id)
-        .map(|line| line.name.as_str())
+        .map(|line| clean(&line.name))
         .collect();
     match names.as_slice() {
         [] => "you are alone".to_owned(),
@@ -97,6 +123,14 @@ fn others(own_id: u16, roster: &[RosterLine]) -> String {
 mod tests {
     use super::*;
     use crate::events::Counts;
+
+    fn event(kind: EventKind) -> Event {
+        Event {
+            t_ms: 0,
+            missed: 0,
+            kind,
+        }
+    }
 
     #[test]
     fn a_stay_reads_like_a_story() {
@@ -155,7 +189,7 @@ mod tests {
         let mut own_id = None;
         let told: Vec<_> = story
             .into_iter()
-            .filter_map(|kind| plain(&Event { t_ms: 0, kind }, &mut own_id))
+            .filter_map(|kind| plain(&event(kind), &mut own_id))
             .collect();
         assert_eq!(
             told,

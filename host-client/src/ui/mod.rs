@@ -1,53 +1,185 @@
 //! What the user sees and presses: JSON lines, plain lines, or the live view.
 //!
-//! Everything here runs on the main thread and only reads what the session tells; a slow terminal never delays a frame.
+//! Everything here runs in a thread of its own and only reads what the session tells. A slow terminal, or one that takes
+//! nothing at all, never delays a frame, and never holds the program when the session is over.
 
 mod keys;
 mod lines;
 mod meter;
 mod screen;
+mod terminal;
 mod view;
 
 use crate::{
     config::{EventsFormat, JoinConfig},
+    events::Event,
     net::{self, Command, Failure, Handle},
 };
 use std::{
-    io::{self, IsTerminal as _, Write as _},
-    time::Instant,
+    env,
+    io::{self, IsTerminal as _},
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
 };
+use talkspurt_host_kit::console::{self, OutputError};
+
+/// How soon a closed stdout is noticed while there is nothing to write.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// When the session is over, the last events wait so long for a reader that takes none,
+const UNREAD_PATIENCE: Duration = Duration::from_millis(500);
+/// and so long for one that is slow.
+const SLOW_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Joins, shows what happens until the end, and returns how it ended.
 pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
-    let in_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
-    let live = config.events == EventsFormat::Auto && in_terminal;
-    let json = matches!(config.events, EventsFormat::Json { .. });
-    let (room, server) = (config.room.to_string(), config.server.to_string());
-    let handle = net::start(config, epoch)?;
-    if live {
-        return screen::run(handle, &room, &server);
+    let how = Showing::of(&config);
+    if config.push_to_talk && !matches!(how, Showing::Live { .. }) {
+        return Err(Failure::NoKeys);
     }
-    print_events(&handle, json);
-    handle.join()
+    let (session, handle) = net::start(config, epoch)?;
+    let commands = handle.commands.clone();
+    let shown_events = Arc::new(AtomicU64::new(0));
+    let (told, outcome) = mpsc::sync_channel(1);
+    let show = {
+        let shown_events = Arc::clone(&shown_events);
+        move || {
+            // Whatever ends the showing ends the session. A full queue of commands has a Leave or leads to one.
+            let leave = Leave(commands);
+            let shown = how.show(&handle, &shown_events);
+            drop(leave);
+            // Events are still told until the session is over; nobody looks at them any more.
+            handle.events.iter().for_each(drop);
+            // Whoever waited for longer has gone.
+            let _ = told.send(shown);
+        }
+    };
+    let showing = thread::Builder::new()
+        .name("view".into())
+        .spawn(show)
+        .map_err(Failure::System)?;
+    let stayed = session.join();
+    let shown = match wait(&outcome, &shown_events) {
+        Some(shown) => {
+            showing
+                .join()
+                .unwrap_or_else(|panic| panic::resume_unwind(panic));
+            shown
+        }
+        None => {
+            terminal::give_up();
+            Ok(())
+        }
+    };
+    stayed.and(shown)
 }
 
-/// One line an event, until the session is over.
-fn print_events(handle: &Handle, json: bool) {
-    let mut own_id = None;
-    for event in handle.events.iter() {
-        let line = if json {
-            Some(event.to_json())
-        } else {
-            lines::plain(&event, &mut own_id)
-        };
-        let Some(line) = line else { continue };
-        let mut stdout = io::stdout().lock();
-        if writeln!(stdout, "{line}")
-            .and_then(|()| stdout.flush())
-            .is_err()
-        {
-            // Whoever read our output has gone: so do we. A full queue of commands has a Leave or leads to one.
-            let _ = handle.commands.try_send(Command::Leave);
+/// Waits for the end of the showing, as long as that gets on. `None` if it does not.
+fn wait(
+    outcome: &Receiver<Result<(), Failure>>,
+    shown_events: &AtomicU64,
+) -> Option<Result<(), Failure>> {
+    let until = Instant::now() + SLOW_PATIENCE;
+    loop {
+        let before = shown_events.load(Ordering::Relaxed);
+        match outcome.recv_timeout(UNREAD_PATIENCE) {
+            Ok(shown) => return Some(shown),
+            // It panicked; joining its thread tells.
+            Err(RecvTimeoutError::Disconnected) => return Some(Ok(())),
+            Err(RecvTimeoutError::Timeout) => {
+                let gets_on = shown_events.load(Ordering::Relaxed) != before;
+                if !gets_on || Instant::now() >= until {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Makes the session leave when it is dropped.
+struct Leave(tokio::sync::mpsc::Sender<Command>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(Command::Leave);
+    }
+}
+
+/// How events are shown.
+enum Showing {
+    Json,
+    Plain,
+    Live {
+        room: String,
+        server: String,
+        push_to_talk: bool,
+    },
+}
+
+impl Showing {
+    fn of(config: &JoinConfig) -> Self {
+        match config.events {
+            EventsFormat::Json { .. } => Self::Json,
+            EventsFormat::Auto if can_show_live_view() => Self::Live {
+                room: config.room.to_string(),
+                server: config.server.to_string(),
+                push_to_talk: config.push_to_talk,
+            },
+            EventsFormat::Auto | EventsFormat::Plain => Self::Plain,
+        }
+    }
+
+    fn show(&self, handle: &Handle, shown_events: &AtomicU64) -> Result<(), Failure> {
+        match self {
+            Self::Live {
+                room,
+                server,
+                push_to_talk,
+            } => screen::run(handle, room, server, *push_to_talk),
+            Self::Json => print_events(handle, shown_events, |event| Some(event.to_json())),
+            Self::Plain => {
+                let mut own_id = None;
+                print_events(handle, shown_events, |event| {
+                    lines::plain(event, &mut own_id)
+                })
+            }
+        }
+    }
+}
+
+/// Both stdin and stdout are a terminal, and one that can move its cursor.
+fn can_show_live_view() -> bool {
+    let is_dumb = match env::var_os("TERM") {
+        Some(term) => term.is_empty() || term == "dumb",
+        None => cfg!(unix),
+    };
+    !is_dumb && io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// One line an event, until the session is over or stdout takes no more.
+fn print_events(
+    handle: &Handle,
+    shown_events: &AtomicU64,
+    mut line: impl FnMut(&Event) -> Option<String>,
+) -> Result<(), Failure> {
+    loop {
+        match handle.events.recv_timeout(LOOK_EVERY) {
+            Ok(event) => {
+                if let Some(line) = line(&event) {
+                    console::print(&(line + "\n"))?;
+                }
+                shown_events.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(RecvTimeoutError::Timeout) if console::stdout_is_closed(Duration::ZERO) => {
+                return Err(OutputError::Closed.into());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
 }

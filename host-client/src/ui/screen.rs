@@ -1,26 +1,26 @@
-//! The terminal of the live view: taken over, drawn 20 times a second, and always given back.
+//! The live view: drawn 20 times a second from what the session tells.
 
 use super::{
     keys::Keys,
     lines,
+    terminal::{Input, LiveTerminal},
     view::{self, Scene},
 };
 use crate::{
     net::{Command, Events, Failure, Handle},
     stderr::StderrLines,
 };
-use ratatui::{
-    DefaultTerminal,
-    crossterm::{
-        event::{
-            self, Event as TerminalEvent, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
-            PushKeyboardEnhancementFlags,
-        },
-        execute,
-        terminal::supports_keyboard_enhancement,
-    },
+use ratatui::crossterm::event::Event as TerminalEvent;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::mpsc::TryRecvError,
+    time::{Duration, Instant},
 };
-use std::{collections::VecDeque, io, sync::mpsc::TryRecvError, time::Duration};
+use talkspurt_host_kit::{
+    console::{self, OutputError},
+    words,
+};
 
 /// Between two pictures, unless a key is pressed.
 const REDRAW_EVERY: Duration = Duration::from_millis(50);
@@ -29,82 +29,86 @@ const CATCH_UP_EVERY: Duration = Duration::from_millis(10);
 /// Lines of what happened that are kept for the view, and events taken for one picture.
 const LINES_MAX: usize = 200;
 
+/// What is shown.
+struct Showing<'a> {
+    room: &'a str,
+    server: &'a str,
+    keys: Keys,
+    own_id: Option<u16>,
+    lines: VecDeque<String>,
+}
+
 /// Shows the session until it is over; afterwards the last line stands in the ordinary terminal.
-pub(super) fn run(handle: Handle, room: &str, server: &str) -> Result<(), Failure> {
+pub(super) fn run(
+    handle: &Handle,
+    room: &str,
+    server: &str,
+    push_to_talk: bool,
+) -> Result<(), Failure> {
     let stderr = StderrLines::capture();
-    // Also restores the terminal when a panic comes.
-    let mut terminal = ratatui::init();
-    let releases_are_told = supports_keyboard_enhancement().unwrap_or(false)
-        && execute!(
-            io::stdout(),
-            PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::REPORT_EVENT_TYPES)
-        )
-        .is_ok();
-    let mut lines = VecDeque::new();
-    let shown = show(
-        &mut terminal,
-        &handle,
+    let mut showing = Showing {
         room,
         server,
-        &Keys { releases_are_told },
-        &stderr,
-        &mut lines,
-    );
-    if releases_are_told {
-        // A terminal that has gone has nothing to give back.
-        let _ = execute!(io::stdout(), PopKeyboardEnhancementFlags);
-    }
-    ratatui::restore();
+        keys: Keys::new(push_to_talk),
+        own_id: None,
+        lines: VecDeque::new(),
+    };
+    let shown = LiveTerminal::take(push_to_talk).and_then(|mut terminal| {
+        let shown = showing.run(&mut terminal, handle, &stderr);
+        terminal.give_back();
+        shown
+    });
     drop(stderr);
-    if let Err(error) = shown {
-        tracing::error!(%error, "the terminal cannot be drawn to; leaving");
-        let _ = handle.commands.try_send(Command::Leave);
-    }
-    let mut own_id = None;
+    // The session may still have to leave.
+    let _ = handle.commands.try_send(Command::Leave);
+    let mut own_id = showing.own_id;
     let rest = handle
         .events
         .iter()
         .filter_map(|event| lines::plain(&event, &mut own_id))
         .last();
-    if let Some(last) = rest.or_else(|| lines.pop_back()) {
-        println!("{last}");
+    shown.map_err(|error| OutputError::Failed(words::describe(&error)))?;
+    match rest.or_else(|| showing.lines.pop_back()) {
+        Some(last) => Ok(console::print(&(last + "\n"))?),
+        None => Ok(()),
     }
-    handle.join()
 }
 
-fn show(
-    terminal: &mut DefaultTerminal,
-    handle: &Handle,
-    room: &str,
-    server: &str,
-    keys: &Keys,
-    stderr: &StderrLines,
-    lines: &mut VecDeque<String>,
-) -> io::Result<()> {
-    let mut own_id = None;
-    loop {
-        let Some(pause) = take_events(&handle.events, &mut own_id, lines) else {
-            return Ok(());
-        };
-        keep(lines, stderr.take());
-        let snapshot = handle.snapshot.borrow().clone();
-        let scene = Scene {
-            room,
-            server,
-            snapshot: &snapshot,
-            lines,
-            help: keys.help(),
-        };
-        terminal.draw(|frame| view::draw(frame, &scene))?;
-        if !event::poll(pause)? {
-            continue;
+impl Showing<'_> {
+    /// Until the session is over or the terminal has gone.
+    fn run(
+        &mut self,
+        terminal: &mut LiveTerminal,
+        handle: &Handle,
+        stderr: &StderrLines,
+    ) -> io::Result<()> {
+        while let Some(pause) = take_events(&handle.events, &mut self.own_id, &mut self.lines) {
+            keep(&mut self.lines, stderr.take());
+            let snapshot = handle.snapshot.borrow().clone();
+            let scene = Scene {
+                room: self.room,
+                server: self.server,
+                snapshot: &snapshot,
+                lines: &self.lines,
+                help: self.keys.help(),
+            };
+            let drawn = terminal.draw(|frame| view::draw(frame, &scene));
+            let command = match terminal.next(pause)? {
+                Input::Gone => return Ok(()),
+                Input::Event(TerminalEvent::Key(key)) => {
+                    self.keys.command(key, &snapshot, Instant::now())
+                }
+                Input::Event(TerminalEvent::FocusLost) => self.keys.focus_lost(),
+                Input::Event(_) | Input::None => None,
+            };
+            if let Some(command) = command {
+                // A full queue has more keys in it than anyone pressed: losing one is right.
+                let _ = handle.commands.try_send(command);
+            }
+            // Only now: a terminal that has gone cannot be drawn to, and that is not worth a word.
+            drawn?;
         }
-        if let TerminalEvent::Key(key) = event::read()?
-            && let Some(command) = keys.command(key, &snapshot)
-        {
-            // A full queue has more keys in it than anyone pressed: losing one is right.
-            let _ = handle.commands.try_send(command);
-        }
+        Ok(())
     }
 }
 
@@ -135,7 +139,6 @@ fn keep(lines: &mut VecDeque<String>, new: impl IntoIterator<Item = String>) {
 mod tests {
     use super::*;
     use crate::{events::EventKind, net::channel};
-    use std::time::Instant;
 
     #[test]
     fn a_flood_of_events_is_taken_picture_by_picture() {

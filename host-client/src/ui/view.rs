@@ -14,6 +14,7 @@ use ratatui::{
     widgets::{Block, Paragraph},
 };
 use std::collections::VecDeque;
+use talkspurt_host_kit::words::clean;
 
 /// Everything to draw.
 pub(super) struct Scene<'a> {
@@ -44,7 +45,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>) {
 
 fn draw_sound(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>) {
     let now = scene.snapshot;
-    let place = format!(" {} on {} ", scene.room, scene.server);
+    let place = format!(" {} on {} ", clean(scene.room), scene.server);
     let block = Block::bordered().title(Span::styled(place, Modifier::BOLD));
     let width = usize::from(block.inner(area).width);
     let lines = vec![
@@ -57,7 +58,7 @@ fn draw_sound(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>) {
             width,
         ),
         level_line("room ", now.output_rms, None, !now.deafened, width),
-        numbers_line(now),
+        numbers_line(now, width),
     ];
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
@@ -69,11 +70,17 @@ fn state_line(now: &Snapshot) -> Line<'static> {
         (true, _) => badge(" in the room ", Color::Green),
         (false, _) => badge(" connecting ", Color::Yellow),
     }];
+    let no_gate = now.gate.is_none() && now.key_held.is_none();
     let more = [
         (now.talking && !now.muted, badge(" talking ", Color::Green)),
         (now.muted, badge(" muted ", Color::Red)),
         (now.deafened, badge(" deaf ", Color::Red)),
-        (now.gate.is_none(), badge(" no gate ", Color::Yellow)),
+        (
+            now.key_held == Some(false),
+            badge(" push to talk ", Color::Yellow),
+        ),
+        (no_gate, badge(" no gate ", Color::Yellow)),
+        (now.too_quiet, badge(" too quiet: press ↓ ", Color::Red)),
     ];
     for (_, span) in more.into_iter().filter(|(shown, _)| *shown) {
         spans.extend([Span::raw(" "), span]);
@@ -99,23 +106,38 @@ fn level_line(
     Line::from(spans)
 }
 
-fn numbers_line(now: &Snapshot) -> Line<'static> {
-    let round_trip = now
-        .round_trip_ms
-        .map_or("-".to_owned(), |ms| format!("{ms:.1}"));
-    let gate = now.gate.map_or(String::new(), |(open, close)| {
-        format!("  gate {:.0}/{:.0} dB", open.dbfs(), close.dbfs())
-    });
+/// What matters most comes first; what does not fit is left out.
+fn numbers_line(now: &Snapshot, width: usize) -> Line<'static> {
+    let mut parts = Vec::new();
+    if now.frame_ms > 0 {
+        let round_trip = now
+            .round_trip_ms
+            .map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+        parts.extend([
+            format!("{} {} ms", now.codec, now.frame_ms),
+            format!("round trip {round_trip} ms"),
+            format!("playout {} ms", now.playout_ms),
+        ]);
+    }
+    if let Some((open, close)) = now.gate {
+        parts.push(format!("gate {:.0}/{:.0} dB", open.dbfs(), close.dbfs()));
+    }
     let counts = &now.counts;
-    Line::from(format!(
-        "{} {} ms  round trip {round_trip} ms  playout {} ms  lost {}  concealed {}  reconnects {}{gate}",
-        now.codec,
-        now.frame_ms,
-        now.playout_ms,
-        counts.packets_lost,
-        counts.frames_concealed,
-        counts.reconnects,
-    ))
+    parts.extend([
+        format!("lost {}", counts.packets_lost),
+        format!("concealed {}", counts.frames_concealed),
+        format!("reconnects {}", counts.reconnects),
+    ]);
+    let mut line = String::new();
+    for part in parts {
+        let gap = if line.is_empty() { "" } else { "  " };
+        if line.len() + gap.len() + part.len() > width {
+            break;
+        }
+        line.push_str(gap);
+        line.push_str(&part);
+    }
+    Line::from(line)
 }
 
 fn draw_roster(frame: &mut Frame<'_>, area: Rect, now: &Snapshot) {
@@ -151,21 +173,54 @@ fn roster_line(line: &RosterLine, own_id: u16) -> Line<'static> {
     let muted = if line.muted { " muted" } else { "" };
     Line::from(vec![
         Span::styled(mark, color),
-        Span::raw(format!("{}{you}{muted}", line.name)),
+        Span::raw(format!("{}{you}{muted}", clean(&line.name))),
     ])
 }
 
 fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &VecDeque<String>) {
     let block = Block::bordered().title(" what happened ");
-    let height = usize::from(block.inner(area).height);
-    let latest = lines
-        .iter()
-        .skip(lines.len().saturating_sub(height))
-        .map(|line| Line::from(line.as_str()));
-    frame.render_widget(
-        Paragraph::new(latest.collect::<Vec<_>>()).block(block),
-        area,
-    );
+    let inner = block.inner(area);
+    let (width, height) = (usize::from(inner.width), usize::from(inner.height));
+    let mut rows = VecDeque::new();
+    for line in lines.iter().rev() {
+        for row in wrapped(line, width).into_iter().rev() {
+            rows.push_front(Line::from(row));
+        }
+        if rows.len() >= height {
+            break;
+        }
+    }
+    let shown: Vec<_> = rows.split_off(rows.len().saturating_sub(height)).into();
+    frame.render_widget(Paragraph::new(shown).block(block), area);
+}
+
+/// A line in rows of at most `width` characters, broken between words where that goes; later rows are indented.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    const INDENT: &str = "  ";
+    if width <= 2 * INDENT.len() {
+        return vec![line.to_owned()];
+    }
+    let mut rows = Vec::new();
+    let mut row = String::new();
+    for word in line.split(' ') {
+        let mut word = word;
+        let needed = row.chars().count() + 1 + word.chars().count();
+        let is_begun = row.len() > INDENT.len() || (rows.is_empty() && !row.is_empty());
+        if is_begun && needed <= width {
+            row.push(' ');
+        } else if is_begun {
+            rows.push(std::mem::replace(&mut row, INDENT.to_owned()));
+        }
+        // A word longer than a row.
+        while let Some((at, _)) = word.char_indices().nth(width - row.chars().count()) {
+            row.push_str(&word[..at]);
+            rows.push(std::mem::replace(&mut row, INDENT.to_owned()));
+            word = &word[at..];
+        }
+        row.push_str(word);
+    }
+    rows.push(row);
+    rows
 }
 
 #[cfg(test)]
@@ -196,6 +251,8 @@ pub(super) mod tests {
             gate: Some((Threshold::from_rms(2_000), Threshold::from_rms(500))),
             talking: true,
             muted: false,
+            key_held: None,
+            too_quiet: false,
             deafened: false,
             round_trip_ms: Some(1.25),
             playout_ms: 60,
@@ -251,6 +308,23 @@ pub(super) mod tests {
         let cat = rows.iter().position(|row| row.contains("● cat")).unwrap();
         let ann = rows.iter().position(|row| row.contains("✕ ann")).unwrap();
         assert!(cat < ann, "who talks stands above");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_between_words() {
+        let rows = wrapped("you are too quiet, nothing is sent", 16);
+        assert_eq!(rows, ["you are too", "  quiet, nothing", "  is sent"]);
+        assert_eq!(wrapped("abcdefghijkl", 6), ["abcdef", "  ghij", "  kl"]);
+        assert_eq!(wrapped("", 6), [""]);
+        assert_eq!(wrapped("a b", 3), ["a b"]);
+    }
+
+    #[test]
+    fn names_from_the_server_move_nothing() {
+        let mut odd = snapshot();
+        odd.roster[1].name = "b\u{202e}o\u{1b}[2Jb".into();
+        let all = drawn(110, 20, &odd).join("\n");
+        assert!(all.contains("○ bo[2Jb (you)"), "{all}");
     }
 
     #[test]

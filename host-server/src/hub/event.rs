@@ -3,12 +3,13 @@
 use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
 
 use super::ConnId;
+use crate::outbox::Outbox;
 
 /// What is to be done with a connection.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Output<'a> {
-    /// Write these.
-    Bytes(&'a [u8]),
+    /// Write its [`packets`](Outbox::packets), in one write.
+    Packets(&'a Outbox),
     /// Nothing for now.
     Nothing,
     /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.
@@ -57,6 +58,11 @@ pub enum Event {
         participants: usize,
         /// Why.
         reason: ByeReason,
+    },
+    /// A connection closed before anything came from it.
+    Probed {
+        /// Which.
+        conn: ConnId,
     },
     /// A connection was refused before it joined.
     Refused {

@@ -50,14 +50,14 @@ impl Hub {
         let Some(id) = self.connections.oldest_handshake() else {
             return false;
         };
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.session.reject(
+        let is_refused = self.connections.get_mut(id).is_some_and(|connection| {
+            connection.refuse(
                 RejectReason::ServerFull,
                 "too many connections wait to join: say Hello at once, or try again later",
-            );
-        }
+            )
+        });
         self.after(id, now);
-        true
+        is_refused
     }
 
     pub(super) fn handle_event(&mut self, id: ConnId, event: ServerEvent, now: Instant) {
@@ -84,7 +84,7 @@ impl Hub {
     fn join(&mut self, id: ConnId, request: HelloRequest) {
         if let Some((reason, text)) = self.objection(&request) {
             if let Some(connection) = self.connections.get_mut(id) {
-                connection.session.reject(reason, text);
+                connection.refuse(reason, text);
             }
             return;
         }

@@ -13,8 +13,12 @@ use super::*;
 use crate::counters::Gauges;
 use crate::outbox::PACKET_OVERHEAD_BYTES;
 
+mod books;
+mod handshakes;
 mod limits;
+mod mix;
 mod rosters;
+mod states;
 mod voice;
 
 const SAMPLES: usize = 320;
@@ -48,7 +52,11 @@ struct Peer {
     reads: bool,
     received: Vec<Received>,
     closed: bool,
+    /// Whether the hub gave up what it had not taken, once it is closed.
+    closed_unsent: Option<bool>,
     spoken: u16,
+    /// How many writes have brought what it received.
+    writes: usize,
 }
 
 /// A server packet, owned.
@@ -95,7 +103,9 @@ impl Bench {
             reads: true,
             received: vec![],
             closed: false,
+            closed_unsent: None,
             spoken: 0,
+            writes: 0,
         };
         self.peers.push(peer);
         // Someone else may have had to make room.
@@ -115,6 +125,10 @@ impl Bench {
     }
 
     fn hello(&mut self, peer: usize, room: &str, name: &str, codec: Codec) {
+        self.hello_with(room, name, false, peer, codec);
+    }
+
+    fn hello_with(&mut self, room: &str, name: &str, muted: bool, peer: usize, codec: Codec) {
         let codecs = &[codec.id()];
         let mut hello = Hello {
             version: PROTOCOL_VERSION,
@@ -122,7 +136,7 @@ impl Bench {
             name,
             codecs,
             rates_hz: Default::default(),
-            muted: false,
+            muted,
             credentials: &[],
         };
         hello.rates_hz.push(16_000).unwrap();
@@ -197,15 +211,17 @@ impl Bench {
         };
         loop {
             match self.hub.next_output(conn, self.now) {
-                Output::Bytes(_) if !peer.reads => return self.hub.blocked(conn, self.now),
-                Output::Bytes(bytes) => {
-                    let count = bytes.len();
-                    peer.take(bytes, self.now);
-                    self.hub.sent(conn, count);
+                Output::Packets(_) if !peer.reads => return self.hub.blocked(conn, self.now),
+                Output::Packets(outbox) => {
+                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+                    peer.take(&bytes, self.now);
+                    peer.writes += 1;
+                    self.hub.sent(conn, bytes.len());
                 }
                 Output::Nothing => return,
-                Output::Close { .. } => {
+                Output::Close { unsent } => {
                     (peer.closed, peer.conn) = (true, None);
+                    peer.closed_unsent = Some(unsent);
                     return;
                 }
             }

@@ -4,8 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use talkspurt_tests::analysis::{Hearing, hear, speech_parts};
+use talkspurt_tests::analysis::Recording;
 use talkspurt_tests::firmware::{Board, Counts, Firmware, Told};
+use talkspurt_tests::hearing::{Bounds, Hearing, hear_anywhere};
 use talkspurt_tests::noisy_line::NoisyLine;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs::bridge;
@@ -15,14 +16,15 @@ use talkspurt_tests::wav::samples;
 
 /// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
 const BAUD: u32 = 115_200;
-/// The median part of speech that went through ADPCM, a gate and a mix is more similar than this: 0.997 where the machine has
-/// time. Where it has not, a part has concealed frames, or its delay changes in its midst: 0.5 to 0.9. Parts of other speech
-/// have 0.2 to 0.35.
-pub const HEARD: f64 = 0.6;
-/// What is looked for at a time: short enough that a delay which changes spoils few of many.
-const PART: usize = samples(300);
-/// Above this RMS there is speech.
-const SPEECH_RMS: f64 = 300.0;
+/// Speech that went through ADPCM, a gate and a mix on a machine that has time. The board begins to
+/// speak when it likes, so its delay is judged by how it varies.
+pub const HEARD: Bounds = Bounds {
+    share: 0.9,
+    similarity: 0.99,
+    gap_ms: 80.0,
+    delay_ms: 1_000.0,
+    spread_ms: 200.0,
+};
 /// Between two sentences: longer than the gate's hold.
 const PAUSE: usize = samples(900);
 
@@ -107,12 +109,9 @@ impl Scene {
             (name, chip, self.stage.heard("lab", name)?),
         ] {
             let hearing = hearing(spoken, &heard)?;
-            println!("{who} heard the other: {hearing:?}");
-            anyhow::ensure!(
-                hearing.similarity > HEARD,
-                "{who} did not hear the other: {hearing:?}; the image said: {:#?}",
-                self.firmware.log.lines()
-            );
+            HEARD
+                .check(&format!("{who} heard the other"), &hearing)
+                .with_context(|| format!("the image said: {:#?}", self.firmware.log.lines()))?;
         }
         Ok(())
     }
@@ -133,10 +132,9 @@ impl Scene {
     }
 }
 
-/// How `spoken` was heard, part by part.
+/// How `spoken` was heard, wherever it fits best.
 pub fn hearing(spoken: &[i16], heard: &[i16]) -> Result<Hearing> {
-    let parts = speech_parts(spoken, SPEECH_RMS, PART);
-    hear(spoken, &parts, heard).context("a sentence has parts, and a recording some seconds")
+    hear_anywhere(spoken, &Recording::new(heard), samples(300)).context("a sentence is speech")
 }
 
 /// `sound` again and again, with pauses, for at least `seconds`.

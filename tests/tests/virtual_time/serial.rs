@@ -1,14 +1,22 @@
 //! A node behind a serial line at 115,200 baud that damages bytes: the session lives or comes back, speech is heard.
 
+use std::ops::Range;
+
+use fastrand::Rng;
 use talkspurt_core::codec::Codec;
 use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::time::Duration;
-use talkspurt_tests::analysis::{Hearing, hear};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
+};
+use talkspurt_tests::analysis::Recording;
+use talkspurt_tests::hearing::{Bounds, Hearing, hear};
 use talkspurt_tests::noise::noise;
 use talkspurt_tests::seeds::for_each_seed;
 use talkspurt_tests::wav::samples;
 
-use crate::netem::{ClientId, Person, Weather, World, hub_config};
+use crate::netem::{Client, ClientId, Person, Weather, World, hub_config};
+use crate::packets::encoded;
 
 const SERIAL: Weather = Weather::serial(115_200);
 
@@ -25,13 +33,28 @@ fn node_and_desk(seed: u64, node: Vec<i16>, desk: Vec<i16>) -> (World, ClientId,
     (world, node, desk)
 }
 
-/// How the second of sound at `from_ms` was heard.
-fn heard(spoken: &[i16], from_ms: u64, to_ms: u64, heard: &[i16]) -> Hearing {
-    let pieces: Vec<_> = (from_ms..to_ms)
-        .step_by(500)
-        .map(|ms| samples(ms)..samples(ms + 500))
-        .collect();
-    hear(spoken, &pieces, heard).expect("noise is no silence")
+/// Delay through two jitter buffers, a mix and the line at most.
+const DELAY_MS: u64 = 200;
+
+/// What ADPCM leaves of noise, whole: measured are 0.996 to 1.0, 0.996, one frame dropped as
+/// playout settles, and 40 to 80 ms of delay.
+const WHOLE: Bounds = Bounds {
+    share: 0.99,
+    similarity: 0.995,
+    gap_ms: 40.0,
+    delay_ms: 120.0,
+    spread_ms: 40.0,
+};
+
+/// How a part of what someone said was heard, since both had joined.
+fn heard(world: &World, talker: ClientId, listener: ClientId, part: Range<u64>) -> Hearing {
+    let (talker, listener) = (world.client(talker), world.client(listener));
+    let since = |client: &Client| client.heard_since.expect("everyone has joined").as_micros();
+    let between_us = since(talker) as i64 - since(listener) as i64;
+    let due = between_us * samples(1) as i64 / 1_000 + samples(part.start) as i64;
+    let spoken = &talker.person.says[samples(part.start)..samples(part.end)];
+    let recording = Recording::new(&listener.heard);
+    hear(spoken, &recording, due, samples(DELAY_MS)).expect("noise is no silence")
 }
 
 #[test]
@@ -40,9 +63,10 @@ fn a_clean_line_carries_full_duplex() {
         let (node_says, desk_says) = (noise(seed, samples(10_000)), noise(!seed, samples(10_000)));
         let (mut world, node, desk) = node_and_desk(seed, node_says.clone(), desk_says.clone());
         world.run_for(Duration::from_secs(11));
-        for (says, ears) in [(&node_says, desk), (&desk_says, node)] {
-            let hearing = heard(says, 0, 10_000, &world.client(ears).heard);
-            assert!(hearing.worst_similarity > 0.9, "{hearing:?}");
+        for (talker, ears) in [(node, desk), (desk, node)] {
+            // The first frames of who came first were said before the other came.
+            let hearing = heard(&world, talker, ears, 100..10_000);
+            WHOLE.check("on a clean line", &hearing).unwrap();
         }
         assert_eq!(
             world.client(node).voice_packets_out,
@@ -81,14 +105,103 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
             (1, 1),
             "nobody had to join again"
         );
-        for (says, ears) in [(&node_says, desk), (&desk_says, node)] {
-            let hearing = heard(says, 1_000, 19_500, &world.client(ears).heard);
+        let (up, down) = world.damaged_bytes(world.stream(node));
+        for (talker, ears, hits) in [(node, desk, up), (desk, node, down)] {
+            let hearing = heard(&world, talker, ears, 1_000..19_500);
+            let missed = ((1.0 - hearing.share) * hearing.frames as f64).round() as u64;
+            println!("{missed} frames missed for {hits} damaged bytes: {hearing}");
+            // A byte costs one packet, or two where it was the zero between them.
             assert!(
-                hearing.similarity > 0.85,
-                "half of the half seconds or more are whole: {hearing:?}"
+                missed <= 2 * hits + 4,
+                "{missed} frames missed for {hits} damaged bytes: {hearing}"
             );
+            SPARSE.check("under sparse noise", &hearing).unwrap();
         }
     });
+}
+
+/// Every packet but those that were hit, which no line repairs: one in 30 here. Measured are 0.960
+/// to 0.975, and gaps of three frames.
+const SPARSE: Bounds = Bounds {
+    share: 0.94,
+    gap_ms: 80.0,
+    ..WHOLE
+};
+
+#[test]
+fn a_roster_errs_only_about_those_whose_packets_were_lost() {
+    for_each_seed(4, |seed| {
+        let mut rng = Rng::with_seed(seed);
+        let (mut world, node, desk) = node_and_desk(seed, vec![], vec![]);
+        world.run_for(Duration::from_secs(1));
+        // One byte in 200: every tenth of these short packets is hit.
+        let noisy = Weather {
+            damage_per_million: 5_000,
+            ..SERIAL
+        };
+        world.set_weather(node, noisy);
+        let mut there = Vec::new();
+        let mut erred = false;
+        for i in 0..150 {
+            match rng.u8(0..3) {
+                0 if !there.is_empty() => {
+                    let who = there.swap_remove(rng.usize(..there.len()));
+                    world.act(who, |who, now| who.leave(now));
+                }
+                1 if !there.is_empty() => {
+                    let (who, muted) = (there[rng.usize(..there.len())], rng.bool());
+                    world.act(who, |who, now| who.set_muted(now, muted));
+                }
+                _ => there.push(world.join(Person::new("r", &format!("p{i}")), Weather::CALM)),
+            }
+            world.run_for(Duration::from_ms(200));
+            erred |= world.client(node).roster != world.client(desk).roster;
+            assert_errs_only_where_excused(world.client(node), world.client(desk));
+        }
+        assert!(erred, "some packet about someone was lost");
+        assert!(world.client(node).is_in() && world.client(desk).excused.is_empty());
+    });
+}
+
+fn assert_errs_only_where_excused(noisy: &Client, calm: &Client) {
+    if !noisy.is_in() {
+        return;
+    }
+    let of = |client: &Client| {
+        let mut roster = client.roster.clone();
+        roster.retain(|id, _| !noisy.excused.contains(id));
+        roster
+    };
+    assert_eq!(of(noisy), of(calm), "excused: {:?}", noisy.excused);
+}
+
+/// Someone whose line has damaged bytes, though of no packet about number 7.
+#[test]
+#[should_panic(expected = "never knew of someone who changed")]
+fn damage_to_other_packets_excuses_nothing() {
+    let now = Instant::ZERO;
+    let mut ann = Client::new(Person::new("r", "ann"), now);
+    let ann_herself = RosterEntry {
+        id: ParticipantId(1),
+        flags: ParticipantFlags::default(),
+        name: "ann",
+    };
+    let welcome = ServerPacket::Welcome(Welcome {
+        version: PROTOCOL_VERSION,
+        id: ParticipantId(1),
+        codec: Codec::Pcm16.id(),
+        rate_hz: 16_000,
+        frame_ms: 20,
+        idle_timeout_ms: 15_000,
+        roster_len: 1,
+        roster: [ann_herself].into_iter().collect(),
+    });
+    ann.handle_bytes(now, &encoded(&welcome));
+    ann.handle_bytes(now, &[1, 2, 3, 0]);
+    assert!(ann.dropped_bytes > 0);
+    ann.excuse(&[ParticipantId(8)]);
+    let state = ServerPacket::State(ParticipantId(7), ParticipantFlags::TALKING);
+    ann.handle_bytes(now, &encoded(&state));
 }
 
 #[test]
@@ -118,12 +231,17 @@ fn after_noise_that_ends_everything_the_session_recovers() {
             noise(seed + 9, samples(3_000)),
             noise(seed + 10, samples(3_000)),
         );
+        let from = [node, desk].map(|id| world.client(id).heard.len());
         world.act(node, |node, _| node.say(node_says.clone()));
         world.act(desk, |desk, _| desk.say(desk_says.clone()));
         world.run_for(Duration::from_secs(4));
-        for (says, ears) in [(&node_says, desk), (&desk_says, node)] {
-            let hearing = heard(says, 0, 3_000, &world.client(ears).heard);
-            assert!(hearing.worst_similarity > 0.9, "{hearing:?}");
+        // Both begin to say it in the frame after this moment.
+        for (says, ears, from) in [(&node_says, desk, from[1]), (&desk_says, node, from[0])] {
+            let recording = Recording::new(&world.client(ears).heard);
+            let hearing = hear(says, &recording, from as i64, samples(DELAY_MS));
+            WHOLE
+                .check("after the noise", &hearing.expect("noise is no silence"))
+                .unwrap();
         }
         assert_eq!(
             world.client(node).names().len(),

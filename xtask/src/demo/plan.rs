@@ -72,6 +72,13 @@ pub const PARTICIPANTS: [Participant; 6] = [
     },
 ];
 
+/// All participants, or those who need no board.
+pub fn participants(with_board: bool) -> Vec<Participant> {
+    let mut participants = PARTICIPANTS.to_vec();
+    participants.retain(|one| with_board || !matches!(one.kind, Kind::Firmware(_)));
+    participants
+}
+
 /// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of chance.
 pub const UNSPOKEN_BY: usize = 6;
 
@@ -240,5 +247,12 @@ mod tests {
         speakers.dedup();
         assert_eq!(speakers.len(), PARTICIPANTS.len() + 1);
         assert_eq!(rooms(&PARTICIPANTS), ["kitchen", "garden"]);
+    }
+
+    #[test]
+    fn without_a_board_the_others_are_the_same() {
+        assert_eq!(participants(true).len(), PARTICIPANTS.len());
+        let names: Vec<&str> = participants(false).iter().map(|one| one.name).collect();
+        assert_eq!(names, ["anna", "bea", "door", "cleo", "dan"]);
     }
 }

@@ -6,9 +6,8 @@ use talkspurt_tests::firmware::BOARDS;
 
 use super::counts;
 use crate::demo::plan::{Kind, Participant, Plan, UNSPOKEN_BY};
-use crate::demo::stage::{Shown, perform};
-use crate::demo::verdict::Findings;
-use crate::demo::{Speech, build, prepare_directory, print_recordings};
+use crate::demo::stage::Shown;
+use crate::demo::{Speech, build, play, prepare_directory, print_recordings};
 use crate::report::Verdict;
 use crate::setup::{Purpose, ensure_for};
 
@@ -55,17 +54,17 @@ pub fn run(options: &Options) -> Result<Verdict> {
         "==> a desktop and a {} talk, and this is its log",
         board.machine
     );
-    let experiences = perform(&plan, &directory, Shown::BoardLogs)?;
+    let played = play(&plan, &directory, Shown::BoardLogs, &unspoken)?;
     speech.remove(&plan)?;
 
-    let findings = Findings::measure(&plan, &experiences, &unspoken);
+    let (experiences, findings) = (&played.experiences, &played.findings);
     println!(
         "\nWho heard whom (mouth to ear)\n{}",
-        findings.heard_table(&experiences)
+        findings.heard_table(experiences)
     );
     println!(
         "\nWhat the gate saved\n{}",
-        findings.savings_table(&experiences)
+        findings.savings_table(experiences)
     );
     let report = experiences
         .iter()
@@ -76,11 +75,14 @@ pub fn run(options: &Options) -> Result<Verdict> {
         board.machine,
         counts::table_of(report)?
     );
-    print_recordings(&directory, &experiences);
+    print_recordings(&directory, experiences);
     let verdict = Verdict::from(findings.good() && report.get("joins")? == 1);
     match verdict {
         Verdict::Good => println!("\nBoth heard each other."),
-        Verdict::Bad => println!("\nNot as it must be: see WRONG above, or more than one joining."),
+        Verdict::Bad => println!(
+            "\nNot as it must be: see WRONG above, or more than one joining. {}",
+            played.blame()
+        ),
     }
     Ok(verdict)
 }

@@ -1,6 +1,6 @@
 //! What becomes of a stay whose connection was refused or lost: the end, or a pause and another try.
 
-use super::super::Failure;
+use super::super::{Failure, greeting};
 use super::{Driver, Ending, Phase};
 use crate::events::EventKind;
 use std::time::{Duration, Instant};
@@ -48,9 +48,11 @@ impl Driver {
             return Ok(());
         };
         if self.stay.is_none() {
+            let server = &self.config.server;
+            let what = greeting::explain(server, connection.link.greeting());
             return Err(Failure::NotTalkspurt {
-                server: self.config.server.to_string(),
-                problem: reason,
+                server: server.to_string(),
+                problem: what.unwrap_or(reason),
             });
         }
         if connection.voice.is_some() && now - connection.since >= GOOD_LIFE {

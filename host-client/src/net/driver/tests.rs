@@ -230,3 +230,38 @@ fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
         stayed.polls
     );
 }
+
+#[test]
+fn a_stream_that_never_ends_a_packet_is_a_loss() {
+    let stayed = stay(Duration::from_secs(4), |stream| {
+        stream.write_all(&welcome(1, &["ann"])).unwrap();
+        // As fast as it goes, or a byte now and then: it is the sum that tells.
+        while stream.write_all(&[7; 512]).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let reason = ByeReason::ProtocolError.to_string();
+    assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
+}
+
+#[test]
+fn a_flood_of_events_is_left_out_and_counted() {
+    let stayed = stay(Duration::from_secs(2), |stream| {
+        let mut bytes = welcome(0, &["ann"]);
+        bytes.extend(stream_of(&ServerPacket::Joined(entry(7, "bob"))));
+        let state = |flags| stream_of(&ServerPacket::State(ParticipantId(7), flags));
+        let flicker = [
+            state(ParticipantFlags::TALKING),
+            state(ParticipantFlags::default()),
+        ];
+        bytes.extend(flicker.concat().repeat(20_000));
+        // The client may be gone before it has all.
+        let _ = stream.write_all(&bytes);
+        wait_for_the_end(stream);
+    });
+    let told = stayed.events.len();
+    // Of each kind what is let through at once and in the seconds of the stay, however busy the machine is.
+    assert!((4_000..20_000).contains(&told), "{told}");
+    let missed: u64 = stayed.events.iter().map(|event| event.missed).sum();
+    assert!(missed > 10_000, "{missed}");
+}

@@ -72,37 +72,53 @@ fn full_rooms_and_full_servers_say_so() {
 }
 
 #[test]
-fn connections_that_say_nothing_make_room_for_those_who_do() {
-    let mut bench = Bench::new(HubConfig {
-        max_participants: 10,
-        ..config()
-    });
-    let places = 10 + HANDSHAKES_SPARE;
-    let silent: Vec<_> = (0..places + 34)
-        .map(|_| {
-            bench.pass(Duration::from_ms(1));
-            bench.connect()
-        })
-        .collect();
-    for (n, peer) in silent.iter().enumerate() {
-        assert_eq!(
-            bench.peers[*peer].closed,
-            n < 34,
-            "the oldest, and only they: {n}"
-        );
-    }
-    assert!(matches!(
-        bench.take_received(silent[0])[..],
-        [Received::Reject(RejectReason::ServerFull, _)]
-    ));
-    let ada = bench.join("kitchen", "ada");
+fn who_was_stalled_for_a_moment_gets_all_that_waited() {
+    let (mut bench, _, bob) = bench_with_room();
+    let slow = bench.join("kitchen", "slow");
+    bench.take_received(slow);
+    bench.pass(Duration::from_secs(14));
+    bench.send(bob, &ClientPacket::Ping(1));
+    bench.peers[slow].reads = false;
+    let eve = bench.join("kitchen", "eve");
+    // Not a byte from it for so long that it is dropped; but it has stalled for a second only.
+    bench.pass(Duration::from_secs(1));
+    bench.peers[slow].reads = true;
+    bench.deliver_to(bench.peers[slow].conn.unwrap());
+    let received = bench.take_received(slow);
     assert!(
-        matches!(bench.take_received(ada)[..], [Received::Welcome { .. }]),
-        "who says Hello gets in, however many say nothing"
+        matches!(
+            &received[..],
+            [
+                Received::Joined(..),
+                Received::Left(_),
+                Received::Bye(ByeReason::IdleTimeout)
+            ]
+        ),
+        "{received:?}"
     );
-    bench.pass(Duration::from_secs(5));
-    assert!(silent.iter().all(|peer| bench.peers[*peer].closed));
-    assert_eq!(bench.hub.gauges().handshakes, 0);
+    assert!(!bench.peers[eve].closed);
+}
+
+#[test]
+fn a_bye_does_not_overtake_what_waited_unless_it_is_for_that() {
+    let (mut bench, _, bob) = bench_with_room();
+    bench.take_received(bob);
+    bench.peers[bob].reads = false;
+    bench.join("kitchen", "eve");
+    bench.speak_payload(bob, &[1, 2, 3], false);
+    bench.peers[bob].reads = true;
+    bench.deliver_to(bench.peers[bob].conn.unwrap());
+    let received = bench.take_received(bob);
+    assert!(
+        matches!(
+            &received[..],
+            [
+                Received::Joined(..),
+                Received::Bye(ByeReason::ProtocolError)
+            ]
+        ),
+        "{received:?}"
+    );
 }
 
 #[test]

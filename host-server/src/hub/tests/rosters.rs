@@ -222,6 +222,7 @@ fn rooms_come_with_the_first_and_go_with_the_last() {
             ..
         } => format!("left {participants} {}", reason.label()),
         Event::Refused { reason, .. } => reason.label().to_owned(),
+        Event::Probed { .. } => "probed".to_owned(),
     };
     let events: Vec<_> = bench.events.iter().map(told).collect();
     assert_eq!(

@@ -1,0 +1,269 @@
+//! Who counts in a mix, and from which edge of a frame to which.
+
+use super::Accumulator;
+use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
+
+/// The loudest RMS of a silent frame: -71 dBFS.
+///
+/// ITU-T G.712 allows a telephone channel on which nobody speaks -65 dBm0p of noise. A full-scale
+/// sine is +3.14 dBm0 (G.711, A-law), so that noise is 68.14 dB below it: an RMS of 9. ADPCM's
+/// residue of digital silence and a dither of 1 LSB lie below.
+pub const SILENCE_RMS_MAX: u16 = 9;
+
+/// For so long a talker still counts who has become silent: longer than the closure of a plosive,
+/// so that one word takes a talker into the mean once. It is also the silence after which a
+/// talkspurt that broke off is over.
+const HOLD_MS: u32 = 100;
+
+/// What one talker's frame is to the mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Part {
+    /// The talker counts at both edges of the frame.
+    Staying,
+    /// The talker begins to count: the frame fades in.
+    Starting,
+    /// The talker counts no more after this frame: it fades out.
+    Ending,
+    /// The talker counts at neither edge: the frame is heard only where nobody counts.
+    Quiet,
+    /// As `Quiet`, with every sample zero: there is nothing to hear.
+    Blank,
+    /// There is no frame, but the talker counted until now: those who stay get back their share
+    /// over the frame.
+    Gone,
+}
+
+/// Whether one talker counts, followed from frame to frame.
+///
+/// A talker counts from the first frame that is louder than [`SILENCE_RMS_MAX`], and as long as no
+/// frame has been for 100 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TalkerState {
+    counts: bool,
+    silent_frames: u32,
+    hold_frames: u32,
+}
+
+impl TalkerState {
+    /// A talker who has not said anything yet, in frames of that duration.
+    pub const fn new(frame: FrameDuration) -> Self {
+        Self {
+            counts: false,
+            silent_frames: 0,
+            hold_frames: frame.frames_in_ms(HOLD_MS),
+        }
+    }
+
+    /// Takes the talker's next frame, whose root mean square is `rms`. `last` says that none
+    /// follows it for now.
+    pub fn frame(&mut self, samples: &[i16], rms: u16, last: bool) -> Part {
+        let silent = rms <= SILENCE_RMS_MAX;
+        self.silent_frames = if silent {
+            self.silent_frames.saturating_add(1)
+        } else {
+            0
+        };
+        let held = self.counts && self.silent_frames < self.hold_frames;
+        let counts = (!silent || held) && !last;
+        match (core::mem::replace(&mut self.counts, counts), counts) {
+            (true, true) => Part::Staying,
+            (false, true) => Part::Starting,
+            (true, false) => Part::Ending,
+            (false, false) if samples.iter().any(|&sample| sample != 0) => Part::Quiet,
+            (false, false) => Part::Blank,
+        }
+    }
+
+    /// Takes a frame period in which the talker has no frame. Returns [`Part::Gone`] if that is
+    /// news.
+    pub fn no_frame(&mut self) -> Option<Part> {
+        core::mem::take(&mut self.counts).then_some(Part::Gone)
+    }
+
+    /// Whether the talker counts at the end of the latest frame.
+    pub const fn counts(&self) -> bool {
+        self.counts
+    }
+}
+
+/// Everyone's frames of one period, summed by what they are to the mix.
+///
+/// Two (sum, count) pairs follow from it: those who counted before the frame ([`Part::Staying`] and
+/// [`Part::Ending`], and the number of those [`Part::Gone`]), and those who count after it
+/// ([`Part::Staying`] and [`Part::Starting`]). Each sum merges exactly, and so do both pairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Talkers<const N: usize = FRAME_SAMPLES_MAX> {
+    pub(super) staying: Accumulator<N>,
+    pub(super) starting: Accumulator<N>,
+    pub(super) ending: Accumulator<N>,
+    pub(super) quiet: Accumulator<N>,
+    pub(super) blank: u16,
+    pub(super) gone: u16,
+    /// All of them.
+    added: u16,
+}
+
+impl<const N: usize> Talkers<N> {
+    /// Nobody, in frames of `len` samples. Panics if `len` exceeds `N`.
+    pub const fn new(len: usize) -> Self {
+        Self {
+            staying: Accumulator::new(len),
+            starting: Accumulator::new(len),
+            ending: Accumulator::new(len),
+            quiet: Accumulator::new(len),
+            blank: 0,
+            gone: 0,
+            added: 0,
+        }
+    }
+
+    /// Forgets everyone and keeps the length.
+    pub fn clear(&mut self) {
+        self.staying.clear();
+        self.starting.clear();
+        self.ending.clear();
+        self.quiet.clear();
+        (self.blank, self.gone, self.added) = (0, 0, 0);
+    }
+
+    /// Adds one talker; those who are [`Part::Gone`] have no samples.
+    ///
+    /// Panics if the frame has another length, or if 65,535 were added already.
+    pub fn add(&mut self, part: Part, samples: &[i16]) {
+        self.count_in(1);
+        match part {
+            Part::Staying => self.staying.add(samples),
+            Part::Starting => self.starting.add(samples),
+            Part::Ending => self.ending.add(samples),
+            Part::Quiet => self.quiet.add(samples),
+            Part::Blank => self.blank += 1,
+            Part::Gone => self.gone += 1,
+        }
+    }
+
+    /// Adds another's talkers, as from another server's half of the room.
+    ///
+    /// Panics if its frames have another length, or if together they are more than 65,535.
+    pub fn merge(&mut self, other: &Self) {
+        self.count_in(other.added);
+        self.staying.merge(&other.staying);
+        self.starting.merge(&other.starting);
+        self.ending.merge(&other.ending);
+        self.quiet.merge(&other.quiet);
+        self.blank += other.blank;
+        self.gone += other.gone;
+    }
+
+    /// How many have a frame.
+    pub const fn present(&self) -> u16 {
+        self.added - self.gone
+    }
+
+    /// How many were added as `part`.
+    pub(super) const fn count(&self, part: Part) -> u16 {
+        match part {
+            Part::Staying => self.staying.count(),
+            Part::Starting => self.starting.count(),
+            Part::Ending => self.ending.count(),
+            Part::Quiet => self.quiet.count(),
+            Part::Blank => self.blank,
+            Part::Gone => self.gone,
+        }
+    }
+
+    /// Samples in a frame.
+    pub(super) fn frame_samples(&self) -> usize {
+        self.staying.sum().len()
+    }
+
+    /// As many as one i32 sum can hold, so that those of several parts can be summed, too.
+    fn count_in(&mut self, more: u16) {
+        let Some(added) = self.added.checked_add(more) else {
+            panic!("more talkers than an i32 sum can hold")
+        };
+        self.added = added;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOUD: &[i16] = &[1_000; 80];
+    const SILENT: &[i16] = &[1; 80];
+
+    fn say(state: &mut TalkerState, samples: &[i16], last: bool) -> Part {
+        state.frame(samples, crate::level::rms(samples), last)
+    }
+
+    #[test]
+    fn a_talker_counts_from_the_first_sound_to_the_last_frame() {
+        let mut state = TalkerState::new(FrameDuration::Ms20);
+        assert_eq!(say(&mut state, &[0; 80], false), Part::Blank);
+        assert_eq!(say(&mut state, SILENT, false), Part::Quiet);
+        assert_eq!(say(&mut state, LOUD, false), Part::Starting);
+        assert_eq!(say(&mut state, LOUD, false), Part::Staying);
+        assert_eq!(say(&mut state, LOUD, true), Part::Ending);
+        assert_eq!(state.no_frame(), None, "the end was told");
+        assert_eq!(say(&mut state, LOUD, true), Part::Quiet, "one frame alone");
+    }
+
+    #[test]
+    fn whoever_vanishes_is_gone_once() {
+        let mut state = TalkerState::new(FrameDuration::Ms20);
+        say(&mut state, LOUD, false);
+        assert_eq!(state.no_frame(), Some(Part::Gone));
+        assert_eq!(state.no_frame(), None);
+        assert_eq!(say(&mut state, LOUD, false), Part::Starting);
+    }
+
+    #[test]
+    fn a_talker_who_falls_silent_counts_for_100_ms_more() {
+        for (frame, frames) in [
+            (FrameDuration::Ms5, 20),
+            (FrameDuration::Ms10, 10),
+            (FrameDuration::Ms20, 5),
+        ] {
+            let mut state = TalkerState::new(frame);
+            say(&mut state, LOUD, false);
+            for _ in 0..2 {
+                for _ in 1..frames {
+                    assert_eq!(say(&mut state, SILENT, false), Part::Staying, "{frame:?}");
+                }
+                // Any sound in between makes it begin anew.
+                assert_eq!(say(&mut state, LOUD, false), Part::Staying);
+            }
+            for _ in 1..frames {
+                say(&mut state, &[0; 80], false);
+            }
+            assert_eq!(say(&mut state, &[0; 80], false), Part::Ending);
+            assert_eq!(say(&mut state, &[0; 80], false), Part::Blank);
+        }
+    }
+
+    #[test]
+    fn silence_ends_at_71_db_below_full_scale() {
+        let mut state = TalkerState::new(FrameDuration::Ms20);
+        let loudest_silence = SILENCE_RMS_MAX.cast_signed();
+        assert_eq!(say(&mut state, &[loudest_silence; 80], false), Part::Quiet);
+        assert_eq!(
+            say(&mut state, &[-loudest_silence - 1; 80], false),
+            Part::Starting
+        );
+        let dbfs = crate::level::Dbfs::from_rms(SILENCE_RMS_MAX);
+        assert_eq!(dbfs.as_q8() / 256, -71);
+    }
+
+    #[test]
+    #[should_panic(expected = "more talkers")]
+    fn the_parts_together_hold_what_one_sum_can() {
+        let mut talkers = Talkers::<1>::new(1);
+        for _ in 0..u16::MAX {
+            talkers.add(Part::Blank, &[0]);
+        }
+        talkers.add(Part::Staying, &[0]);
+    }
+}

@@ -1,0 +1,141 @@
+//! How loud a room is while talkers come and go, and beside those who send silence.
+
+use super::*;
+
+/// 437 Hz at 20,000, and what of it comes from sample `from` on.
+fn tone(from: usize) -> Vec<i16> {
+    (from..from + SAMPLES)
+        .map(|n| {
+            let phase = std::f64::consts::TAU * 437.0 * n as f64 / 16_000.0;
+            (20_000.0 * phase.sin()).round() as i16
+        })
+        .collect()
+}
+
+fn payload(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|s| s.to_le_bytes()).collect()
+}
+
+fn heard_samples(bench: &Bench, peer: usize) -> Vec<i16> {
+    bench
+        .voices(peer)
+        .flat_map(|(_, _, samples)| samples.to_vec())
+        .collect()
+}
+
+#[test]
+fn nobody_is_louder_than_they_are_when_a_second_talker_starts_or_stops() {
+    // The second one starts a second later, and stops: by a last frame, by closing the connection,
+    // or by muting.
+    for stop in 0..3 {
+        let mut bench = Bench::new(config());
+        let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+        let mut said = Vec::new();
+        for frame in 0..150 {
+            let samples = tone(frame * SAMPLES);
+            bench.speak_payload(ann, &payload(&samples), frame == 149);
+            if (50..100).contains(&frame) {
+                bench.speak_payload(ben, &payload(&samples), frame == 99 && stop == 0);
+            }
+            match (frame, stop) {
+                (100, 1) => bench.close(ben),
+                (100, 2) => bench.send(ben, &ClientPacket::SetMuted(true)),
+                _ => {}
+            }
+            said.extend(samples);
+            bench.pass(FRAME);
+        }
+        bench.pass(FRAME);
+        let heard = heard_samples(&bench, lis);
+        assert_eq!(heard.len(), said.len());
+        let loudest = heard.iter().map(|s| s.unsigned_abs()).max().unwrap();
+        assert!((19_990..=20_001).contains(&loudest), "{loudest}");
+        // Both say the same, so their mean is what each says. Whoever stops without a last frame
+        // leaves a frame in which their share is still silence.
+        let differing: Vec<usize> = (0..said.len())
+            .filter(|&i| (heard[i] - said[i]).abs() > 1)
+            .map(|i| i / SAMPLES)
+            .collect();
+        assert!(
+            differing.iter().all(|frame| stop > 0 && *frame == 100),
+            "stop {stop}: frames {differing:?}"
+        );
+    }
+}
+
+#[test]
+fn a_talker_beside_three_silent_senders_is_heard_bit_for_bit() {
+    for silence in [[0; SAMPLES], [1; SAMPLES]] {
+        let mut bench = Bench::new(config());
+        let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+        let open = ["ben", "eve", "joe"].map(|name| bench.join("kitchen", name));
+        let mut said = Vec::new();
+        for frame in 0..100 {
+            for peer in open {
+                bench.speak_payload(peer, &payload(&silence), frame == 99);
+            }
+            // Sound from the first frame, and a pause of 80 ms between two words.
+            let mut samples = tone(frame * SAMPLES);
+            if (40..44).contains(&frame) {
+                samples.iter_mut().for_each(|sample| *sample /= 10_000);
+            }
+            bench.speak_payload(ann, &payload(&samples), frame == 99);
+            said.extend(samples);
+            bench.pass(FRAME);
+        }
+        bench.pass(FRAME);
+        for peer in [lis, open[0], open[2]] {
+            assert_eq!(heard_samples(&bench, peer), said);
+        }
+        // Whoever talks hears the silence of the others, as they send it.
+        let heard = heard_samples(&bench, ann);
+        assert!(heard.iter().all(|sample| *sample == silence[0]));
+    }
+}
+
+#[test]
+fn a_talker_beside_a_sender_of_zeros_keeps_the_level_through_long_pauses() {
+    let mut bench = Bench::new(config());
+    let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+    let mut said = Vec::new();
+    for frame in 0..200 {
+        let mut samples = tone(frame * SAMPLES);
+        if frame % 50 > 25 {
+            samples.iter_mut().for_each(|sample| *sample /= 5_000);
+        }
+        bench.speak_payload(ben, &payload(&[0; SAMPLES]), false);
+        bench.speak_payload(ann, &payload(&samples), false);
+        said.extend(samples);
+        bench.pass(FRAME);
+    }
+    assert_eq!(heard_samples(&bench, lis), said);
+}
+
+#[test]
+fn listeners_share_one_encoding_also_where_talkers_change() {
+    let mut bench = Bench::new(config());
+    let talkers: Vec<_> = (0..3)
+        .map(|n| bench.join("kitchen", &format!("talker {n}")))
+        .collect();
+    for n in 0..10 {
+        bench.join("kitchen", &format!("listener {n}"));
+    }
+    let mut of_talkers = 0;
+    for frame in 0..48 {
+        // Each has talkspurts of ten frames, begun two frames after those of the talker before;
+        // then a pause of ten.
+        for (n, talker) in talkers.iter().enumerate() {
+            let at = (frame + 20 - 2 * n) % 20;
+            if at < 10 {
+                bench.speak(*talker, 1_000, at == 9);
+            }
+        }
+        bench.join("kitchen", &format!("newcomer {frame}"));
+        let before = bench.hub.counters().encodings;
+        bench.pass(FRAME);
+        let encodings = bench.hub.counters().encodings - before;
+        of_talkers += encodings.saturating_sub(1);
+        assert!(encodings <= 1 + 3, "{encodings} in frame {frame}");
+    }
+    assert!(of_talkers > 40, "{of_talkers}");
+}

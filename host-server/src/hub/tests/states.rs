@@ -1,0 +1,157 @@
+//! Who talks and who is muted: told at once in a calm room, bounded in one that flickers, and true at last.
+
+use super::*;
+
+const NOTHING: ParticipantFlags = ParticipantFlags(0);
+const TALKING: ParticipantFlags = ParticipantFlags::TALKING;
+const MUTED: ParticipantFlags = ParticipantFlags::MUTED;
+
+/// Everyone in a room of `size` mutes and unmutes 12 times a second, each at a phase of its own, for `seconds`. The first of
+/// the peers that are given only listens.
+fn flapping_room(bench: &mut Bench, size: usize, seconds: u64) -> Vec<usize> {
+    let peers: Vec<_> = (0..size)
+        .map(|n| bench.join("hall", &format!("p{n}")))
+        .collect();
+    bench.pass(Duration::from_secs(1));
+    bench.forget_received();
+    let change_us = 1_000_000 / 12 / (size as u64 - 1);
+    for change in 0..seconds * 12 {
+        for peer in &peers[1..] {
+            bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
+            bench.pass(Duration::from_micros(change_us));
+        }
+        keep_alive(bench, peers[0], change);
+    }
+    peers
+}
+
+fn keep_alive(bench: &mut Bench, peer: usize, change: u64) {
+    if change.is_multiple_of(12) {
+        bench.send(peer, &ClientPacket::Ping(1));
+        bench.peers[peer]
+            .received
+            .retain(|received| !matches!(received, Received::Pong(_)));
+    }
+}
+
+/// What a peer was told of each participant last.
+fn last_told(states: &[Received]) -> HashMap<u16, ParticipantFlags> {
+    let told = states.iter().filter_map(|received| match received {
+        Received::State(id, flags) => Some((*id, *flags)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_flickering_room_tells_less_the_larger_it_is_and_the_truth_at_last() {
+    const SECONDS: usize = 5;
+    // Changes a second that a listener is told: ten of each other at most, and of 1,000 packets to one listener its share.
+    for (size, a_second) in [(4, 30), (8, 70), (64, 16), (200, 10)] {
+        let mut bench = Bench::new(HubConfig {
+            max_participants: 200,
+            room_capacity: 200,
+            ..config()
+        });
+        let peers = flapping_room(&mut bench, size, SECONDS as u64);
+        let told = bench.peers[peers[0]].received.len();
+        let burst = 1_000 / size;
+        assert!(
+            told <= SECONDS * (a_second + 1) + burst.min(a_second),
+            "{told} packets in {SECONDS} s in a room of {size}"
+        );
+        assert!(told >= SECONDS * a_second / 2, "{told} in a room of {size}");
+        for peer in &peers[1..] {
+            bench.send(*peer, &ClientPacket::SetMuted(true));
+        }
+        for second in 0..25 {
+            keep_alive(&mut bench, peers[0], second * 12);
+            peers[1..]
+                .iter()
+                .for_each(|peer| bench.send(*peer, &ClientPacket::Ping(1)));
+            bench.pass(Duration::from_secs(1));
+        }
+        let last = last_told(&bench.take_states(peers[0]));
+        assert_eq!(last.len(), size - 1);
+        assert!(last.values().all(|flags| *flags == MUTED), "{last:?}");
+    }
+}
+
+#[test]
+fn what_many_change_leaves_in_one_write_for_each_listener() {
+    let mut bench = Bench::new(config());
+    let peers = flapping_room(&mut bench, 60, 3);
+    let told = bench.peers[peers[0]].received.len();
+    let writes_before = bench.peers[peers[0]].writes;
+    bench.forget_received();
+    for second in 0..2 {
+        bench.pass(Duration::from_ms(900));
+        let writes = bench.peers[peers[0]].writes - writes_before;
+        assert!(writes <= 10 * (second + 1), "{writes} writes");
+    }
+    let rest = bench.take_states(peers[0]).len();
+    assert!(told > 40 && rest > 20, "{told}, {rest}");
+}
+
+#[test]
+fn a_flickering_room_costs_others_nothing() {
+    let mut bench = Bench::new(config());
+    let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
+    flapping_room(&mut bench, 60, 2);
+    bench.send(ada, &ClientPacket::SetMuted(true));
+    let told = bench.take_states(bob);
+    assert!(
+        matches!(told[..], [Received::State(_, MUTED)]),
+        "at once: {told:?}"
+    );
+}
+
+#[test]
+fn a_short_word_is_shown_for_a_tenth_of_a_second() {
+    let mut bench = Bench::new(config());
+    let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
+    bench.forget_received();
+    bench.speak(ada, 1, true);
+    bench.pass(Duration::from_ms(99));
+    let told = bench.take_states(bob);
+    assert!(
+        matches!(told[..], [Received::State(_, TALKING)]),
+        "{told:?}"
+    );
+    bench.pass(Duration::from_ms(1));
+    let told = bench.take_states(bob);
+    assert!(
+        matches!(told[..], [Received::State(_, NOTHING)]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_joins_muted_and_unmutes_is_shown_so() {
+    let mut bench = Bench::new(config());
+    let bob = bench.join("kitchen", "bob");
+    let ada = bench.connect();
+    bench.hello_with("kitchen", "ada", true, ada, Codec::Pcm16);
+    bench.forget_received();
+    bench.send(ada, &ClientPacket::SetMuted(false));
+    let told = bench.take_states(bob);
+    assert!(
+        matches!(told[..], [Received::State(_, NOTHING)]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn who_changes_and_leaves_is_forgotten() {
+    let mut bench = Bench::new(config());
+    let peers = flapping_room(&mut bench, 60, 2);
+    for peer in &peers[1..] {
+        bench.close(*peer);
+    }
+    bench.forget_received();
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.take_received(peers[0]), []);
+    bench.close(peers[0]);
+    bench.pass(Duration::from_secs(20));
+    assert_eq!(bench.hub.poll_timeout(), None);
+}

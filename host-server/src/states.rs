@@ -1,0 +1,190 @@
+//! When a room tells everyone what one of them does: talks, is silent, has muted. Pure.
+//!
+//! Every change goes to everyone in the room, so that the cost of flickering grows with the square of the room, and a hundred
+//! connections that mute and unmute could keep a server from mixing. Two budgets bound it, both counted in packets times
+//! listeners. While a room is calm its changes are told at once. Beyond that they wait for the next round, in which all that
+//! wait are told together: one write to each listener. What changed back meanwhile is not told at all; the last state always is.
+
+use std::collections::VecDeque;
+
+use talkspurt_core::session::Budget;
+use talkspurt_core::time::{Duration, Instant};
+
+use crate::room::MemberId;
+
+/// How often the others are told what one does, at most, and how often a room has a round. Ten times a second are 120 bytes:
+/// someone who changes faster (a gate without a hold, or ill will) must not fill a slow line of everyone else.
+pub const STATE_INTERVAL: Duration = Duration::from_ms(100);
+
+/// Packets to one listener that a room tells at once, and in a second of that: a room of 8 in which everyone begins or ends a
+/// talkspurt every two thirds of a second. Each is a write of its own: 1,000 participants in rooms of any size cause 30,000 writes a
+/// second at worst, a tenth of a core.
+const AT_ONCE_BURST: u32 = 200;
+const AT_ONCE_PER_SECOND: u32 = 100;
+/// Packets to one listener that a room tells in all, and in a second of that: a room of 10 at one change in 100 ms each. In a room
+/// of 64 a listener gets 15 a second, 200 bytes.
+const TOLD_BURST: u32 = 1_000;
+const TOLD_PER_SECOND: u32 = 1_000;
+/// More listeners than this cost no more, so that even a room of 1,000 tells 10 changes a second: a fifth of its voice packets.
+const LISTENERS_CHARGED_MAX: usize = 100;
+
+/// A room's changes that wait to be told, and how much it may tell.
+#[derive(Debug)]
+pub struct StateTelling {
+    at_once: Budget,
+    told: Budget,
+    /// Whose change waits, longest first; each once.
+    waiting: VecDeque<MemberId>,
+    /// When the next round is due; `None` while nothing waits.
+    round: Option<Instant>,
+    /// The caller has been told of that round.
+    announced: bool,
+    /// No round before this.
+    round_from: Instant,
+}
+
+impl Default for StateTelling {
+    /// Nothing waits.
+    fn default() -> Self {
+        Self {
+            at_once: Budget::new(AT_ONCE_BURST, AT_ONCE_PER_SECOND, Instant::ZERO),
+            told: Budget::new(TOLD_BURST, TOLD_PER_SECOND, Instant::ZERO),
+            waiting: VecDeque::new(),
+            round: None,
+            announced: false,
+            round_from: Instant::ZERO,
+        }
+    }
+}
+
+impl StateTelling {
+    /// Whether a change may be told to so many listeners now, outside a round; charges for it if so.
+    pub fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
+        self.at_once.take(charge(listeners), now) && self.takes(listeners, now)
+    }
+
+    /// Whether a change may be told to so many listeners in a round; charges for it if so.
+    pub fn takes(&mut self, listeners: usize, now: Instant) -> bool {
+        self.told.take(charge(listeners), now)
+    }
+
+    /// Has a change wait for a round, at `from` at the earliest if nothing waits yet. Not for one that waits already.
+    pub fn wait(&mut self, member: MemberId, from: Instant) {
+        self.waiting.push_back(member);
+        self.round.get_or_insert(from.max(self.round_from));
+    }
+
+    /// When the next round is due.
+    pub fn round(&self) -> Option<Instant> {
+        self.round
+    }
+
+    /// When the next round is due, if that has not been asked since it was fixed.
+    pub fn poll_round(&mut self) -> Option<Instant> {
+        let round = self.round.filter(|_| !self.announced)?;
+        self.announced = true;
+        Some(round)
+    }
+
+    /// Begins the round that is due, if one is; gives how many changes wait for it. [`StateTelling::end_round`] has to follow.
+    pub fn begin_round(&mut self, now: Instant) -> Option<usize> {
+        self.round.filter(|due| *due <= now)?;
+        self.round_from = now + STATE_INTERVAL;
+        Some(self.waiting.len())
+    }
+
+    /// The change that has waited longest.
+    pub fn first(&self) -> Option<MemberId> {
+        self.waiting.front().copied()
+    }
+
+    /// The change that has waited longest waits no more.
+    pub fn drop_first(&mut self) {
+        self.waiting.pop_front();
+    }
+
+    /// Ends a round: changes for which the budget did not suffice wait for the next.
+    pub fn end_round(&mut self) {
+        self.announced = false;
+        self.round = (!self.waiting.is_empty()).then_some(self.round_from);
+    }
+}
+
+fn charge(listeners: usize) -> u32 {
+    listeners.min(LISTENERS_CHARGED_MAX) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_ms(ms)
+    }
+
+    #[test]
+    fn what_a_room_may_tell_shrinks_with_its_size_down_to_ten_a_second() {
+        for (listeners, at_once, a_second) in [
+            (2, 100, 500),
+            (8, 25, 125),
+            (64, 3, 15),
+            (100, 2, 10),
+            (1_000, 2, 10),
+        ] {
+            let mut states = StateTelling::default();
+            let told = (0..1_000)
+                .filter(|_| states.takes_at_once(listeners, at(0)))
+                .count();
+            assert_eq!(told, at_once, "{listeners} listeners");
+            let mut states = StateTelling::default();
+            while states.takes(listeners, at(0)) {}
+            let told = (0..10_000)
+                .filter(|ms| states.takes(listeners, at(*ms)))
+                .count();
+            assert!(
+                told.abs_diff(10 * a_second) <= 10,
+                "{listeners} listeners: {told} in 10 s"
+            );
+        }
+    }
+
+    #[test]
+    fn rounds_are_an_interval_apart_and_told_of_once() {
+        let mut states = StateTelling::default();
+        let member = MemberId::default();
+        assert_eq!(
+            (states.poll_round(), states.begin_round(at(0))),
+            (None, None)
+        );
+        states.wait(member, at(30));
+        states.wait(member, at(10));
+        assert_eq!(
+            (states.poll_round(), states.poll_round()),
+            (Some(at(30)), None)
+        );
+        assert_eq!(states.begin_round(at(29)), None);
+        assert_eq!(states.begin_round(at(30)), Some(2));
+        states.drop_first();
+        states.end_round();
+        assert_eq!(
+            states.poll_round(),
+            Some(at(130)),
+            "what was left waits for the next round"
+        );
+        assert_eq!(states.begin_round(at(130)), Some(1));
+        states.drop_first();
+        states.end_round();
+        assert_eq!((states.poll_round(), states.first()), (None, None));
+        states.wait(member, at(131));
+        assert_eq!(
+            states.poll_round(),
+            Some(at(230)),
+            "not before the interval is over"
+        );
+        states.begin_round(at(230));
+        states.drop_first();
+        states.end_round();
+        states.wait(member, at(500));
+        assert_eq!(states.poll_round(), Some(at(500)));
+    }
+}

@@ -1,0 +1,128 @@
+//! What a server meets in the field: signals, limits, other address families, strangers.
+
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use peer::Peer;
+use server::{PROGRAM, Server};
+use talkspurt_core::wire::ClientPacket;
+
+#[allow(dead_code, reason = "each test file uses its share of the peer")]
+mod peer;
+#[allow(dead_code, reason = "each test file uses its share of the server")]
+mod server;
+
+#[test]
+fn a_hangup_throws_nobody_out() {
+    let mut server = Server::start(&[]);
+    let mut ada = Peer::join(server.voice, "kitchen", "ada");
+    let bob = Peer::join(server.voice, "kitchen", "bob");
+    for _ in 0..3 {
+        server.signal(libc::SIGHUP);
+    }
+    ada.send(&ClientPacket::SetMuted(true));
+    ada.wait_for_state_of(ada.id);
+    drop((ada, bob));
+    assert_eq!(server.stop(libc::SIGTERM).0, Some(0));
+    let log = server.log();
+    assert!(log.contains("SIGHUP"), "{log}");
+}
+
+#[test]
+fn out_of_descriptors_is_one_line_for_each_listener_and_passes() {
+    // 40 descriptors, and 60 connections that hold them.
+    let mut server = Server::start_as(
+        Command::new("sh").args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", PROGRAM]),
+        &[],
+    );
+    let held: Vec<_> = (0..60)
+        .map(|_| TcpStream::connect(server.voice).unwrap())
+        .collect();
+    let _http: Vec<_> = (0..5)
+        .map(|_| TcpStream::connect(server.http).unwrap())
+        .collect();
+    std::thread::sleep(Duration::from_millis(1_500));
+    drop(held);
+    let ada = Peer::join(server.voice, "kitchen", "ada");
+    drop(ada);
+    server.stop(libc::SIGTERM);
+    let log = server.log();
+    let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines("cannot accept a connection"), 1, "{log}");
+    assert_eq!(lines("cannot accept an HTTP connection"), 1, "{log}");
+    assert_eq!(lines("ulimit -n"), 2, "what to do: {log}");
+    assert_eq!(lines("limit of open files is too low"), 1, "{log}");
+    assert!(!log.contains("os error"), "{log}");
+}
+
+#[test]
+fn any_address_is_both_families_and_ipv4_is_logged_as_ipv4() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // No IPv6 here: `net` has the test of what happens then.
+    }
+    let mut server = Server::start(&["--listen", "[::]:0"]);
+    assert_eq!(server.said, format!("{} (IPv6 and IPv4)", server.voice));
+    let port = server.voice.port();
+    let v4 = Peer::join(SocketAddr::from(([127, 0, 0, 1], port)), "kitchen", "ada");
+    let v6 = Peer::join(
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+        "kitchen",
+        "bob",
+    );
+    drop((v4, v6));
+    server.stop(libc::SIGTERM);
+    let log = server.log();
+    assert!(
+        log.contains("peer=127.0.0.1:") && log.contains("peer=[::1]:"),
+        "{log}"
+    );
+    assert!(!log.contains("ffff"), "{log}");
+}
+
+#[test]
+fn health_finds_a_server_bound_to_any_address() {
+    for http in ["[::]:0", "0.0.0.0:0"] {
+        let server = Server::start(&["--http", http]);
+        let asked = format!(
+            "{}:{}",
+            http.strip_suffix(":0").unwrap(),
+            server.http.port()
+        );
+        let mut health = Command::new(PROGRAM);
+        let output = health.args(["health", "--http", &asked]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
+#[test]
+fn a_probe_of_the_port_is_no_warning() {
+    let mut server = Server::start(&[]);
+    for _ in 0..20 {
+        drop(TcpStream::connect(server.voice).unwrap());
+    }
+    let counted = |server: &Server| {
+        let page = server.get("/metrics");
+        page.lines().any(|line| line == "talkspurt_probes_total 20")
+    };
+    while !counted(&server) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop(libc::SIGTERM);
+    let log = server.log();
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+#[test]
+fn a_full_stderr_does_not_hide_the_exit_code() {
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = Command::new(PROGRAM)
+        .args(["--listen", "192.0.2.1:1"])
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}

@@ -1,0 +1,199 @@
+//! The measure itself: what it must not let pass.
+
+use std::time::Duration;
+
+use super::frames::due_frames;
+use super::*;
+use crate::noise::noise;
+
+const STRICT: Bounds = Bounds {
+    share: 0.97,
+    similarity: 0.995,
+    gap_ms: 60.0,
+    delay_ms: 300.0,
+    spread_ms: 100.0,
+};
+const DUE: usize = samples(500);
+const LATEST: usize = samples(300);
+
+/// Two sentences, with a pause between them.
+fn spoken() -> Vec<i16> {
+    let pause = vec![0; samples(500)];
+    [noise(1, samples(1_500)), pause, noise(2, samples(1_500))].concat()
+}
+
+/// A recording in which the sound comes so late.
+fn recording(sound: &[i16], delay: usize) -> Vec<i16> {
+    [&vec![0; DUE + delay], sound, &vec![0; samples(1_000)]].concat()
+}
+
+fn heard(recording: &[i16]) -> Hearing {
+    hear(&spoken(), &Recording::new(recording), DUE as i64, LATEST).unwrap()
+}
+
+/// The faults of a recording, added sound among them.
+fn faults(recording: &[i16]) -> Vec<String> {
+    let hearing = heard(recording);
+    let mut faults = STRICT.faults(&hearing);
+    let added = added_ms(recording, [&hearing]);
+    if added > 0.0 {
+        faults.push(format!("{added} ms added"));
+    }
+    faults
+}
+
+fn assert_fault(recording: &[i16], what: &str) {
+    let faults = faults(recording);
+    let found = faults.iter().any(|fault| fault.contains(what));
+    assert!(found, "no \"{what}\" in {faults:?}");
+}
+
+#[test]
+fn what_was_heard_as_spoken_has_no_fault_at_any_loudness() {
+    for delay in [0, 77, samples(250)] {
+        let soft: Vec<i16> = spoken().iter().map(|s| s / 3).collect();
+        assert_eq!(faults(&recording(&soft, delay)), [""; 0]);
+        let hearing = heard(&recording(&spoken(), delay));
+        assert_eq!((hearing.share, hearing.gap_ms), (1.0, 0.0));
+        let delay_ms = millis(delay);
+        let near = |ms: f64| (ms - delay_ms).abs() < 0.01;
+        assert!(near(hearing.least_delay_ms) && near(hearing.most_delay_ms));
+    }
+}
+
+#[test]
+fn half_missing_is_a_fault_wherever_it_is_missing() {
+    let half = spoken().len() / 2;
+    let mut first = spoken();
+    first[half..].fill(0);
+    assert_fault(&recording(&first, 100), "heard 50.0 %");
+    let mut second = spoken();
+    second[..half].fill(0);
+    assert_fault(&recording(&second, 100), "heard 50.0 %");
+    // Every second frame: no gap is long.
+    let mut riddled = spoken();
+    for frame in riddled.chunks_mut(FRAME).step_by(2) {
+        frame.fill(0);
+    }
+    assert_fault(&recording(&riddled, 100), "heard");
+}
+
+#[test]
+fn a_lost_word_is_a_gap() {
+    let mut gapped = spoken();
+    gapped[samples(600)..samples(700)].fill(0);
+    assert_fault(&recording(&gapped, 100), "gap 100 ms");
+}
+
+#[test]
+fn words_that_have_changed_places_were_not_heard() {
+    let mut swapped = spoken();
+    let (one, other) = swapped[..samples(600)].split_at_mut(samples(300));
+    one.swap_with_slice(other);
+    assert_fault(&recording(&swapped, 0), "heard");
+    // Also where both are within the bound of delay.
+    let mut swapped = spoken();
+    let (one, other) = swapped[..samples(400)].split_at_mut(samples(200));
+    one.swap_with_slice(other);
+    assert_fault(&recording(&swapped, samples(200)), "heard");
+    let (first, second) = (noise(1, samples(1_500)), noise(2, samples(1_500)));
+    let reversed = [&second[..], &vec![0; samples(500)], &first].concat();
+    assert_fault(&recording(&reversed, 100), "nothing heard");
+}
+
+#[test]
+fn what_comes_after_the_bound_was_not_heard() {
+    assert_fault(&recording(&spoken(), LATEST + samples(50)), "nothing heard");
+    let late = [&spoken()[..samples(1_500)], &vec![0; samples(900)]].concat();
+    let late = [late, noise(2, samples(1_500))].concat();
+    assert_fault(&recording(&late, 0), "heard 50.0 %");
+}
+
+#[test]
+fn a_delay_that_grows_within_the_bound_is_a_spread() {
+    let grown = [&spoken()[..samples(1_500)], &vec![0; samples(650)]].concat();
+    let grown = [grown, noise(2, samples(1_500))].concat();
+    assert_fault(&recording(&grown, 0), "delay varies by 150 ms");
+}
+
+#[test]
+fn noise_under_speech_and_noise_in_a_pause_are_faults() {
+    let under = spoken();
+    let noisy: Vec<i16> = under
+        .iter()
+        .zip(noise(3, under.len()))
+        .map(|(speech, noise)| speech.saturating_add(noise / 6))
+        .collect();
+    assert_fault(&recording(&noisy, 100), "similarity");
+    let mut beside = recording(&spoken(), 100);
+    for (sample, noise) in beside.iter_mut().zip(noise(4, samples(100))) {
+        *sample = noise / 6;
+    }
+    assert_fault(&beside, "100 ms added");
+    let mut twice = recording(&spoken(), 100);
+    twice.extend(noise(2, samples(1_500)));
+    assert_fault(&twice, "1520 ms added");
+}
+
+#[test]
+fn a_frame_that_playout_dropped_costs_a_frame() {
+    let cut = samples(610);
+    let mut sound = spoken();
+    sound.drain(cut..cut + FRAME);
+    let hearing = heard(&recording(&sound, samples(100)));
+    assert!(hearing.frames - (hearing.share * hearing.frames as f64) as usize <= 2);
+    assert!((hearing.least_delay_ms - 80.0).abs() < 1.1, "{hearing}");
+    assert!((hearing.most_delay_ms - 100.0).abs() < 1.1, "{hearing}");
+    assert_eq!(faults(&recording(&sound, samples(100))), [""; 0]);
+}
+
+#[test]
+fn a_soft_end_that_comes_sooner_than_the_rest_was_heard() {
+    // Too short to be a part, and one frame nearer.
+    let soft: Vec<i16> = noise(3, samples(140)).iter().map(|s| s / 6).collect();
+    let spoken = [&noise(1, samples(600))[..], &[0; samples(60)], &soft].concat();
+    let heard = [
+        &[0; 1_000],
+        &noise(1, samples(600))[..],
+        &[0; samples(40)],
+        &soft,
+    ]
+    .concat();
+    let hearing = hear(&spoken, &Recording::new(&heard), 900, LATEST).unwrap();
+    assert_eq!((hearing.frames, hearing.share), (37, 1.0), "{hearing}");
+}
+
+#[test]
+fn a_recording_with_a_clock_of_its_own_is_compared_around_the_best_place() {
+    let recording = recording(&spoken(), samples(400));
+    let anywhere = hear_anywhere(&spoken(), &Recording::new(&recording), samples(200)).unwrap();
+    assert!((anywhere.share - 1.0).abs() < 1e-9, "{anywhere}");
+    assert!((anywhere.delay_ms - 200.0).abs() < 0.1, "{anywhere}");
+    let nothing = Recording::new(&[0; 16_000]);
+    assert_eq!(hear_anywhere(&spoken(), &nothing, 100).unwrap().share, 0.0);
+}
+
+#[test]
+fn what_a_gate_may_cut_is_not_missed_and_the_rest_is() {
+    let soft: Vec<i16> = noise(3, samples(300)).iter().map(|s| s / 8).collect();
+    let pause = vec![0; samples(400)];
+    let spoken = [&noise(1, samples(600))[..], &soft, &pause, &soft].concat();
+    let due = due_frames(&spoken);
+    // 600 ms of speech and the soft end that follows at once; not the murmur after the pause.
+    assert_eq!(due.iter().filter(|due| **due).count(), 45);
+    assert!(due[..45].iter().all(|due| *due));
+}
+
+#[test]
+fn who_joins_later_is_due_later() {
+    let now = Instant::now();
+    let later = now + Duration::from_millis(250);
+    assert_eq!(due(later, now), samples(250) as i64);
+    assert_eq!(due(now, later), -(samples(250) as i64));
+}
+
+#[test]
+fn silence_is_no_speech() {
+    let recording = Recording::new(&[1; 16_000]);
+    assert_eq!(hear(&[0; 16_000], &recording, 0, 1_000), None);
+}
