@@ -19,6 +19,7 @@ mod budget;
 mod client;
 mod hello;
 mod join;
+mod liveness;
 mod server;
 
 use crate::frame::{FrameDuration, SampleRate};

@@ -13,10 +13,12 @@ pub use crate::wire::names::{
     NAME_BYTES_MAX, NameError, ParticipantName, ROOM_BYTES_MAX, RoomName,
 };
 pub use crate::wire::reasons::{ByeReason, REJECT_TEXT_BYTES_MAX, RejectReason};
+pub use crate::wire::separator::Separator;
 
 pub(crate) mod framing;
 mod names;
 mod reasons;
+mod separator;
 
 /// The version of this protocol, in the first packet of each side.
 pub const PROTOCOL_VERSION: u8 = 1;

@@ -1,5 +1,6 @@
 //! What Talkspurt's host programs share. It knows no session, no room and no socket.
 //!
+//! - [`addresses`]: in which order the addresses of a host are tried.
 //! - [`console`]: standard output and error that may be closed, full or unread, and the log on them.
 //! - [`environment`]: variables that set flags, and `RUST_LOG`.
 //! - [`channels`]: one channel out of many, for microphones and files.
@@ -11,6 +12,7 @@
 // These macros panic when the stream cannot be written; `console` of the host kit does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod addresses;
 pub mod channels;
 pub mod console;
 pub mod environment;

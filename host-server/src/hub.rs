@@ -208,11 +208,14 @@ impl Hub {
         }
         match self
             .connections
-            .get(id)
-            .map(|connection| &connection.outbox)
+            .get_mut(id)
+            .map(|connection| &mut connection.outbox)
             .filter(|outbox| !outbox.is_empty())
         {
-            Some(outbox) => Output::Packets(outbox),
+            Some(outbox) => {
+                outbox.separate(now);
+                Output::Packets(outbox)
+            }
             None => Output::Nothing,
         }
     }

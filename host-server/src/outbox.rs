@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::time::Instant;
+use talkspurt_core::wire::Separator;
 
 /// One encoded packet, as it goes onto the stream.
 pub type Encoded = Rc<[u8]>;
@@ -39,6 +40,7 @@ pub struct Outbox {
     voice_frames_max: usize,
     voice_dropped: u64,
     stalled_since: Option<Instant>,
+    separator: Separator,
 }
 
 impl Outbox {
@@ -53,6 +55,7 @@ impl Outbox {
             voice_frames_max: frame_duration.frames_in_ms(VOICE_BACKLOG_MS) as usize,
             voice_dropped: 0,
             stalled_since: None,
+            separator: Separator::new(),
         }
     }
 
@@ -76,6 +79,18 @@ impl Outbox {
         }
         self.voice.push_back(packet);
         u64::from(full)
+    }
+
+    /// Says that what waits is written at `now`: after a pause a zero goes before the next packet, as its first byte. A pause is rare
+    /// enough to copy the packet, so that the two are one write.
+    pub fn separate(&mut self, now: Instant) {
+        if self.current.is_none()
+            && !self.is_empty()
+            && self.separator.begin(now)
+            && let Some(packet) = self.pop()
+        {
+            self.current = Some(([&[0], &*packet].concat().into(), 0));
+        }
     }
 
     /// What to write next, in one write: the rest of the packet that was begun, then those that wait.
@@ -142,6 +157,8 @@ impl Outbox {
         self.drop_voice();
         self.control.clear();
         self.control_bytes = 0;
+        // A zero was put before it, and nothing of it has left.
+        self.current.take_if(|(_, written)| *written == 0);
     }
 
     /// Nothing waits.
@@ -272,6 +289,26 @@ mod tests {
         outbox.clear_unsent();
         outbox.push_control(packet(4, 1)).unwrap();
         assert_eq!(drain(&mut outbox, 9), [1, 1, 1, 4]);
+    }
+
+    #[test]
+    fn after_a_pause_a_zero_goes_before_the_packet_and_is_no_packet_of_its_own() {
+        let mut outbox = outbox();
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        for (ms, expected) in [(0, vec![0, 1, 2]), (20, vec![1, 2]), (500, vec![0, 1, 2])] {
+            outbox.separate(at(ms));
+            outbox.push_control(packet(1, 1)).unwrap();
+            outbox.push_control(packet(2, 1)).unwrap();
+            outbox.separate(at(ms));
+            let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+            assert_eq!(bytes, expected);
+            assert_eq!(outbox.sent(bytes.len()), 2, "two packets");
+            assert!(outbox.is_empty());
+        }
+        outbox.push_control(packet(1, 1)).unwrap();
+        outbox.separate(at(1_000));
+        outbox.clear_unsent();
+        assert!(outbox.is_empty(), "a packet that has not begun is no loss");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::crowd::{CrowdPlan, Flicker};
 use crate::marker::ROOMS_MAX;
 use crate::pinning::Processors;
 use crate::plan::Plan;
+use crate::stall::{Stall, Who};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +82,18 @@ pub struct Cli {
     /// Keep server and floor on one processor and this process on another
     #[arg(long, conflicts_with = "connect")]
     pin: bool,
+    /// Stop a part of the load for so many milliseconds; the report then has the delay of each second
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    stall: Option<u32>,
+    /// Who stops
+    #[arg(long, value_enum, default_value = "talker", requires = "stall")]
+    stall_who: Who,
+    /// When, in seconds from the beginning of a round
+    #[arg(long, value_name = "SECS", default_value_t = 2, requires = "stall")]
+    stall_after: u32,
+    /// Stop again each time so many seconds have passed
+    #[arg(long, value_name = "SECS", requires = "stall", value_parser = clap::value_parser!(u32).range(1..))]
+    stall_every: Option<u32>,
     /// What talkers' phases are drawn from; equal seeds make equal loads
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -146,6 +159,8 @@ pub struct Order {
     pub server: ServerChoice,
     /// Whether to measure the floor, too.
     pub with_floor: bool,
+    /// What stops for a while.
+    pub stall: Option<Stall>,
     /// Who flickers beside the load.
     pub crowd: Option<CrowdPlan>,
     /// Where the processes are kept, if they are.
@@ -189,9 +204,24 @@ impl Cli {
             span: Duration::from_secs(self.seconds.into()),
             rounds: self.rounds,
             server,
-            with_floor: !self.no_floor && plan.talkers > 0 && crowd.is_none(),
+            // The floor waits for nobody: a stall says nothing about it.
+            with_floor: !self.no_floor
+                && plan.talkers > 0
+                && crowd.is_none()
+                && self.stall.is_none(),
             crowd,
+            stall: self.stall(),
             processors: self.pin.then(Processors::choose).transpose()?,
+        })
+    }
+
+    fn stall(&self) -> Option<Stall> {
+        let seconds = |count: u32| Duration::from_secs(count.into());
+        self.stall.map(|ms| Stall {
+            who: self.stall_who,
+            span: Duration::from_millis(ms.into()),
+            after: seconds(self.stall_after),
+            every: self.stall_every.map(seconds),
         })
     }
 
@@ -289,6 +319,22 @@ mod tests {
             shape("--codec adpcm --room-size 4"),
             (64, 16, 4, Codec::ImaAdpcm)
         );
+    }
+
+    #[test]
+    fn a_stall_is_once_or_again_and_leaves_the_floor_out() {
+        let once = order("--stall 120").unwrap();
+        let stall = once.stall.unwrap();
+        assert_eq!((stall.who, stall.every), (Who::Talker, None));
+        assert_eq!(stall.span, Duration::from_millis(120));
+        assert!(!once.with_floor);
+        let again = order("--stall 5000 --stall-who listener --stall-every 20").unwrap();
+        let stall = again.stall.unwrap();
+        assert_eq!(
+            (stall.who, stall.every),
+            (Who::Listener, Some(Duration::from_secs(20)))
+        );
+        assert!(order("--stall-every 20").is_err());
     }
 
     #[test]

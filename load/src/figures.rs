@@ -52,6 +52,36 @@ pub struct Figures {
     pub skipped_frames: u64,
     /// What the slowest newcomer beside a crowd took to join.
     pub join_max_ms: Option<f64>,
+    /// How the delay went, second by second of the round.
+    pub delay_by_second: Vec<Second>,
+}
+
+/// The delay of the marked frames that were sent in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Second {
+    /// Seconds since the round began.
+    pub second: usize,
+    /// Middle.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// How many were heard.
+    pub heard: usize,
+}
+
+/// Seconds in which nothing was heard are left out.
+fn seconds(found: &Found) -> Vec<Second> {
+    let by_second = found.delays_ms_by_second.iter().enumerate();
+    by_second
+        .filter_map(|(second, delays_ms)| {
+            Some(Second {
+                second,
+                p50_ms: percentile(delays_ms, 50.0)?,
+                p99_ms: percentile(delays_ms, 99.0)?,
+                heard: delays_ms.len(),
+            })
+        })
+        .collect()
 }
 
 impl Figures {
@@ -97,12 +127,35 @@ impl Figures {
                 .map(|r| r.generator_lag_p99_ms)
                 .fold(0.0, f64::max),
             skipped_frames: rounds.server.iter().map(|r| r.skipped_frames).sum(),
+            delay_by_second: seconds(&found),
             join_max_ms: rounds
                 .server
                 .iter()
                 .flat_map(|r| r.joins_ms.iter().copied())
                 .reduce(f64::max),
         }
+    }
+
+    /// One row for each second.
+    pub fn series_table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(ASCII_MARKDOWN).set_header([
+            "second",
+            "delay p50, ms",
+            "delay p99, ms",
+            "heard",
+        ]);
+        for Second {
+            second,
+            p50_ms,
+            p99_ms,
+            heard,
+        } in &self.delay_by_second
+        {
+            let (p50, p99) = (format!("{p50_ms:.1}"), format!("{p99_ms:.1}"));
+            table.add_row([second.to_string(), p50, p99, heard.to_string()]);
+        }
+        table
     }
 
     /// One row for each figure that this load has.

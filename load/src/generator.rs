@@ -17,6 +17,10 @@ use crate::plan::Plan;
 use crate::poller::{Poller, Ready, raise_descriptor_limit};
 use crate::speech::{Speech, mark_in};
 
+use stalling::Stalled;
+
+mod stalling;
+
 /// How many joins may be under way at once: enough to be quick, too few for any server's backlog.
 const JOINS_AT_ONCE: usize = 32;
 /// How long all joins together may take.
@@ -50,6 +54,9 @@ pub struct Generator {
     speech: Speech,
     ledger: Option<Ledger>,
     pacing: Pacing,
+    stalled: Option<Stalled>,
+    /// Frames that a stall holds back; each stands for those after it.
+    held: Vec<(Instant, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +65,8 @@ enum Timer {
     Frame,
     /// The session's own.
     Session,
+    /// A stall begins or ends, whoever the participant is.
+    Stall,
 }
 
 /// How well the generator kept time.
@@ -88,6 +97,8 @@ impl Generator {
             speech: Speech::new(plan),
             ledger: None,
             pacing: Pacing::default(),
+            stalled: None,
+            held: Vec::new(),
         };
         let deadline = generator.now() + JOIN_LIMIT;
         for participant in 0..plan.participants {
@@ -238,7 +249,9 @@ impl Generator {
         {
             self.timers.pop();
             match timer {
+                Timer::Frame if self.is_held(participant) => self.held.push((due, participant)),
                 Timer::Frame => self.send_frame(participant, due)?,
+                Timer::Stall => self.begin_or_end_stall(due)?,
                 Timer::Session if self.armed[participant] != Some(due) => {}
                 Timer::Session => {
                     self.peers[participant]
@@ -272,7 +285,9 @@ impl Generator {
         if peer.is_closed() {
             return self.poller.remove(&*peer);
         }
-        self.watch(participant)?;
+        if !self.does_not_read(participant) {
+            self.watch(participant)?;
+        }
         if !was_joined && self.peers[participant].is_joined() {
             // The first Ping is due at once, earlier than the timeout of the Hello.
             self.arm_session(participant);
@@ -286,7 +301,9 @@ impl Generator {
             .push(Reverse((due + period, participant, Timer::Frame)));
         let now = self.now();
         let late_us = now.since(due).as_micros();
-        self.pacing.lags_ms.push(late_us as f64 / 1_000.0);
+        if !self.was_held(due) {
+            self.pacing.lags_ms.push(late_us as f64 / 1_000.0);
+        }
         let mark = match &mut self.ledger {
             Some(ledger) if self.speech.takes_turn(participant, now) => {
                 Some(ledger.send(participant, now))
@@ -302,6 +319,9 @@ impl Generator {
             .send_voice(&packet[..len])
             .with_context(|| describe(participant))?;
         self.pacing.skipped_frames += u64::from(!sent);
+        if self.does_not_read(participant) {
+            return Ok(());
+        }
         self.watch(participant)
     }
 

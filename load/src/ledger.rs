@@ -13,6 +13,8 @@ pub struct Ledger {
     plan: Plan,
     rooms: Vec<Room>,
     found: Found,
+    /// When the first mark was sent.
+    since: Option<Instant>,
 }
 
 /// What the books come to.
@@ -20,6 +22,8 @@ pub struct Ledger {
 pub struct Found {
     /// From sending to hearing, in milliseconds: one for each listener of each marker.
     pub delays_ms: Vec<f64>,
+    /// The same by the second in which they were sent, counted from the first.
+    pub delays_ms_by_second: Vec<Vec<f64>>,
     /// As many as there should be: every other member of the room for every marker.
     pub expected: u64,
     /// Markers heard in a room in which they were not said.
@@ -52,11 +56,13 @@ impl Ledger {
             plan,
             rooms,
             found: Found::default(),
+            since: None,
         }
     }
 
     /// The mark for the next marked frame of a talker, who sends it at `at`.
     pub fn send(&mut self, talker: usize, at: Instant) -> Mark {
+        self.since.get_or_insert(at);
         let room = self.plan.room_of(talker);
         let members = self.plan.members(room).len();
         let books = &mut self.rooms[room];
@@ -88,7 +94,15 @@ impl Ledger {
             self.found.repeated += 1;
         } else {
             let delay_us = at.since(sent.at).as_micros();
-            self.found.delays_ms.push(delay_us as f64 / 1_000.0);
+            let delay_ms = delay_us as f64 / 1_000.0;
+            self.found.delays_ms.push(delay_ms);
+            let second = self
+                .since
+                .map_or(0, |since| sent.at.since(since).as_ms() / 1_000)
+                as usize;
+            let by_second = &mut self.found.delays_ms_by_second;
+            by_second.resize(by_second.len().max(second + 1), Vec::new());
+            by_second[second].push(delay_ms);
         }
     }
 
@@ -102,6 +116,12 @@ impl Found {
     /// Adds another round's.
     pub fn add(&mut self, other: &Self) {
         self.delays_ms.extend_from_slice(&other.delays_ms);
+        let seconds = other.delays_ms_by_second.len();
+        let mine = &mut self.delays_ms_by_second;
+        mine.resize(mine.len().max(seconds), Vec::new());
+        for (mine, others) in mine.iter_mut().zip(&other.delays_ms_by_second) {
+            mine.extend_from_slice(others);
+        }
         self.expected += other.expected;
         self.crossed += other.crossed;
         self.own_heard += other.own_heard;
@@ -148,6 +168,23 @@ mod tests {
         assert_eq!(found.delays_ms, [21.0, 12.0]);
         assert_eq!((found.expected, found.repeated), (2, 1));
         assert_eq!(found.share_delivered(), Some(1.0));
+    }
+
+    #[test]
+    fn delays_are_kept_by_the_second_of_sending_over_all_rounds() {
+        let round = |delays_ms: [u64; 3]| {
+            let mut ledger = ledger();
+            for (sent_ms, delay_ms) in [5_000, 5_900, 7_100].into_iter().zip(delays_ms) {
+                let mark = ledger.send(4, at_ms(sent_ms));
+                ledger.hear(3, mark, at_ms(sent_ms + delay_ms));
+            }
+            ledger.close()
+        };
+        let mut found = Found::default();
+        found.add(&round([10, 2_000, 30]));
+        found.add(&round([11, 12, 13]));
+        let expected = [vec![10.0, 2_000.0, 11.0, 12.0], vec![], vec![30.0, 13.0]];
+        assert_eq!(found.delays_ms_by_second, expected);
     }
 
     #[test]

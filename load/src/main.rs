@@ -38,6 +38,7 @@ mod report;
 mod round;
 mod service;
 mod speech;
+mod stall;
 mod targets;
 
 fn main() -> ExitCode {

@@ -34,6 +34,8 @@ struct Load {
     rounds: u32,
     seed: u64,
     pinned: bool,
+    /// How long a part of it stops, if it does.
+    stall_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +91,9 @@ impl Report {
     /// Tables for people.
     pub fn to_table(&self) -> String {
         let mut text = format!("{}\n\n{}\n", self.load.describe(), self.figures.to_table());
+        if self.load.stall_ms.is_some() {
+            text += &format!("\n{}\n", self.figures.series_table());
+        }
         text += &self.figures.notes();
         if !self.targets.is_empty() {
             text += &format!("\n{}\n", targets_table(&self.targets));
@@ -112,6 +117,7 @@ impl Load {
             rounds: order.rounds,
             seed: plan.seed,
             pinned: order.processors.is_some(),
+            stall_ms: order.stall.map(|stall| stall.span.as_millis() as u64),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::poller::raise_descriptor_limit;
 use crate::procfs;
 use crate::service::Service;
+use crate::stall::Stall;
 
 /// For so long everyone talks before anything counts: the server has then met every case, and its buffers their size.
 const WARM_UP: Duration = Duration::from_millis(1_500);
@@ -82,8 +83,8 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         let server = Service::server(order)?;
         let crowd = order.crowd.map(|crowd| Crowd::start(crowd, server.address));
         let crowd = crowd.transpose().context("the crowd")?;
-        let mut round =
-            measure(plan, order.span, Opposite::Server, &server).context("the server")?;
+        let mut round = measure(plan, order.span, order.stall, Opposite::Server, &server)
+            .context("the server")?;
         if let Some(crowd) = crowd {
             round.joins_ms = crowd.stop().context("the crowd")?;
         }
@@ -92,7 +93,8 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         drop(server);
         if order.with_floor {
             let floor = Service::floor(plan.frame, order.processors)?;
-            let round = measure(plan, order.span, Opposite::Floor, &floor).context("the floor")?;
+            let round =
+                measure(plan, order.span, None, Opposite::Floor, &floor).context("the floor")?;
             report_progress("floor", number, order.rounds, &round);
             rounds.floor.push(round);
         }
@@ -100,7 +102,13 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
     Ok(rounds)
 }
 
-fn measure(plan: Plan, span: Duration, opposite: Opposite, service: &Service) -> Result<Round> {
+fn measure(
+    plan: Plan,
+    span: Duration,
+    stall: Option<Stall>,
+    opposite: Opposite,
+    service: &Service,
+) -> Result<Round> {
     let own_pid = std::process::id();
     let resident_before = procfs::resident_bytes(service.pid)?;
     let mut generator = Generator::join(plan, opposite, service.address)?;
@@ -108,6 +116,9 @@ fn measure(plan: Plan, span: Duration, opposite: Opposite, service: &Service) ->
     generator.run(WARM_UP)?;
 
     generator.start_marking();
+    if let Some(stall) = stall {
+        generator.stall(stall);
+    }
     let started = Instant::now();
     let traffic_before = generator.traffic();
     let own_before = procfs::cpu_time(own_pid)?;

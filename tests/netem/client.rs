@@ -15,7 +15,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{
     ByeReason, ENCODED_MAX, ParticipantFlags, ParticipantId, ParticipantName, RejectReason,
-    RoomName,
+    RoomName, Separator,
 };
 
 /// Who joins where, and what he says.
@@ -102,6 +102,7 @@ pub struct Client {
     deframer: Deframer,
     voice: Option<Voice>,
     outbox: Vec<u8>,
+    separator: Separator,
     rejoin_at: Option<Instant>,
     said_samples: usize,
     listed: bool,
@@ -134,6 +135,7 @@ impl Client {
             deframer: Deframer::new(),
             voice: None,
             outbox: Vec::new(),
+            separator: Separator::new(),
             rejoin_at: None,
             said_samples: 0,
             listed: false,
@@ -253,7 +255,7 @@ impl Client {
             .as_ref()
             .is_some_and(|voice| voice.next_frame_at <= now)
         {
-            self.frame();
+            self.frame(now);
         }
     }
 
@@ -277,7 +279,15 @@ impl Client {
         }
         let mut packet = [0; ENCODED_MAX];
         while let Some(len) = self.session.poll_transmit(&mut packet) {
+            self.separate(now);
             self.outbox.extend(&packet[..len]);
+        }
+    }
+
+    /// After a pause a zero goes first.
+    fn separate(&mut self, now: Instant) {
+        if self.separator.begin(now) {
+            self.outbox.push(0);
         }
     }
 
@@ -358,7 +368,7 @@ impl Client {
     }
 
     /// One frame of microphone and speaker.
-    fn frame(&mut self) {
+    fn frame(&mut self, now: Instant) {
         let Some(voice) = &mut self.voice else { return };
         let samples = voice.params.frame_samples();
         voice.next_frame_at += voice.params.frame.duration();
@@ -377,8 +387,11 @@ impl Client {
         }
         let mut packet = [0; ENCODED_MAX];
         while let Some(len) = voice.uplink.poll_packet(&mut packet) {
-            if self.outbox.len() + len <= OUTBOX_BYTES {
+            if self.outbox.len() + len < OUTBOX_BYTES {
                 self.voice_packets_out += 1;
+                if self.separator.begin(now) {
+                    self.outbox.push(0);
+                }
                 self.outbox.extend(&packet[..len]);
             }
         }

@@ -154,6 +154,14 @@ impl World {
         stream.down.set_weather(weather);
     }
 
+    /// Noise on a client's line, both ways: bytes that nobody sent.
+    pub fn noise(&mut self, id: ClientId, bytes: &[u8]) {
+        let stream = self.stream(id);
+        let stream = &mut self.streams[stream.0];
+        stream.up.write(self.now, bytes);
+        stream.down.write(self.now, bytes);
+    }
+
     /// The stream is closed as by a killed process: each end is told.
     pub fn cut(&mut self, stream: StreamId) {
         let cut = &mut self.streams[stream.0];

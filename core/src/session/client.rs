@@ -2,8 +2,9 @@
 
 use heapless::{Deque, String, Vec};
 
+use super::SESSION_RATE;
 use super::join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
-use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
+use super::liveness::{Due, Liveness};
 use crate::codec::Codec;
 use crate::frame::{FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
@@ -39,11 +40,7 @@ enum State {
 pub struct ClientSession {
     request: JoinRequest,
     state: State,
-    heard_at: Instant,
-    next_ping_at: Instant,
-    ping: Option<(u32, Instant)>,
-    pings: u32,
-    round_trip: Option<Duration>,
+    liveness: Liveness,
     events: Deque<ClientEvent, EVENTS_MAX>,
     reject_text: String<REJECT_TEXT_BYTES_MAX>,
     hello_due: bool,
@@ -61,8 +58,8 @@ impl defmt::Format for ClientSession {
             f,
             "ClientSession {{ state: {}, heard_at: {}, round_trip: {} }}",
             self.state,
-            self.heard_at,
-            self.round_trip
+            self.liveness.heard_at(),
+            self.liveness.round_trip()
         )
     }
 }
@@ -75,11 +72,7 @@ impl ClientSession {
             state: State::AwaitingWelcome {
                 deadline: now + config.handshake_timeout,
             },
-            heard_at: now,
-            next_ping_at: now,
-            ping: None,
-            pings: 0,
-            round_trip: None,
+            liveness: Liveness::new(now),
             events: Deque::new(),
             reject_text: String::new(),
             hello_due: true,
@@ -99,11 +92,11 @@ impl ClientSession {
         }
         match parse::<ServerPacket<'a>>(packet) {
             Ok(ServerPacket::Voice(voice)) => {
-                self.heard_at = now;
+                self.liveness.heard(now);
                 matches!(self.state, State::Joined { .. }).then_some(voice)
             }
             Ok(packet) => {
-                self.heard_at = now;
+                self.liveness.heard(now);
                 self.handle_control(now, packet);
                 None
             }
@@ -127,13 +120,11 @@ impl ClientSession {
                 self.close(ByeReason::IdleTimeout, false)
             }
             State::Joined { params, .. } => {
-                if now.since(self.heard_at) >= params.idle_timeout {
-                    self.close(ByeReason::IdleTimeout, true);
-                } else if now >= self.next_ping_at {
-                    self.next_ping_at = now + params.idle_timeout.divided_by(PINGS_PER_TIMEOUT);
-                    self.pings = self.pings.wrapping_add(1);
-                    self.ping = Some((self.pings, now));
-                    self.ping_due = Some(self.pings);
+                match self.liveness.handle_timeout(now, params.idle_timeout) {
+                    Due::Nothing => {}
+                    Due::Ping(number) => self.ping_due = Some(number),
+                    Due::IdleTimeout => self.close(ByeReason::IdleTimeout, true),
+                    Due::Lost => self.close(ByeReason::ConnectionLost, false),
                 }
             }
             _ => {}
@@ -144,9 +135,7 @@ impl ClientSession {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::AwaitingWelcome { deadline } => Some(deadline),
-            State::Joined { params, .. } => {
-                Some(self.next_ping_at.min(self.heard_at + params.idle_timeout))
-            }
+            State::Joined { params, .. } => Some(self.liveness.poll_timeout(params.idle_timeout)),
             State::Closed => None,
         }
     }
@@ -184,6 +173,12 @@ impl ClientSession {
         }
     }
 
+    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every second whether it is there, and
+    /// counts as lost after three without an answer. Without these calls only the idle timeout finds that.
+    pub fn voice_sent(&mut self, now: Instant) {
+        self.liveness.voice_sent(now);
+    }
+
     /// Leaves: a Bye is transmitted, and the session is over.
     pub fn leave(&mut self) {
         self.end(ByeReason::Leaving);
@@ -209,7 +204,7 @@ impl ClientSession {
 
     /// The last measured round trip to the server and back.
     pub const fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        self.liveness.round_trip()
     }
 
     /// What the server said with its Reject; empty if it said nothing.
@@ -242,11 +237,7 @@ impl ClientSession {
     fn handle_control(&mut self, now: Instant, packet: ServerPacket<'_>) {
         match packet {
             ServerPacket::Ping(number) => self.pong_due = Some(number),
-            ServerPacket::Pong(number) => {
-                if let Some((_, sent_at)) = self.ping.take_if(|(expected, _)| *expected == number) {
-                    self.round_trip = Some(now.since(sent_at));
-                }
-            }
+            ServerPacket::Pong(number) => self.liveness.answered(number, now),
             ServerPacket::Bye(reason) => self.close(reason, false),
             ServerPacket::Reject(reason, text) => self.reject(reason, text),
             ServerPacket::Welcome(welcome) => self.handle_welcome(now, &welcome),
@@ -276,7 +267,7 @@ impl ClientSession {
             listed: 0,
             roster_len: welcome.roster_len,
         };
-        self.next_ping_at = now;
+        self.liveness.joined(now);
         self.event(ClientEvent::Joined(params, welcome.roster_len));
         self.list(&welcome.roster);
     }

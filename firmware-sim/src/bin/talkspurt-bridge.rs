@@ -1,13 +1,18 @@
 //! `talkspurt-bridge`: connects a node on a serial port to a server.
 
-use std::io::{Write, stdout};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use clap::Parser;
+use talkspurt_host_kit::console::{self, Lines, LogFormat, OutputError, Problem};
+use talkspurt_host_kit::environment;
+use talkspurt_host_kit::words::describe;
 use talkspurt_node::bridge::{self, Config, Direction, Event};
-use talkspurt_node::host::log;
+use talkspurt_node::host::arguments::{parse_serial, parse_server};
 use talkspurt_node::host::shutdown::Shutdown;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// Connects a node on a serial port to a Talkspurt server: a blind byte pump.
 ///
@@ -19,12 +24,12 @@ use tracing::{error, info, warn};
 /// connection never starts with old bytes, and each direction has a bounded buffer that drops its oldest bytes when the
 /// other end does not keep up. What is lost is logged on stderr (RUST_LOG sets the level; default info).
 ///
-/// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open.
+/// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open. A reader that closes it ends the bridge.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Args {
     /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node --serial pty` printed
-    #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL")]
+    #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL", value_parser = parse_serial)]
     serial: String,
 
     /// Baud rate of the port (8 data bits, no parity, 1 stop bit); ADPCM voice needs 115200
@@ -33,32 +38,70 @@ struct Args {
     baud: u32,
 
     /// Server to connect to; the port is 8255 unless the server was told otherwise
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
           value_parser = parse_server)]
     server: String,
 }
 
+/// How often stdout is looked at, whether anybody reads it.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long the last line may take to be written.
+const FINISH_PATIENCE: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
-    let args = Args::parse();
-    log::init();
-    let shutdown = match Shutdown::on_signals() {
-        Ok(shutdown) => shutdown,
-        Err(error) => {
-            error!("cannot listen for SIGINT and SIGTERM: {error}");
-            return ExitCode::FAILURE;
-        }
+    let args: Args = environment::parse();
+    console::exit("talkspurt-bridge", run(args))
+}
+
+fn run(args: Args) -> Result<(), Problem> {
+    let log = environment::log_filter("info");
+    let _log = console::start_log(log.filter, LogFormat::Text { module: false });
+    if let Some(complaint) = log.complaint {
+        warn!("{complaint}");
+    }
+    let failed = |what: &str, error: &dyn std::error::Error| {
+        Problem::Failed(format!("{what}: {}", describe(error)))
     };
+    let shutdown = Shutdown::on_signals()
+        .map_err(|error| failed("cannot listen for SIGINT and SIGTERM", &error))?;
+    let lines = Lines::to_stdout().map_err(|error| failed("cannot write to stdout", &error))?;
+    let lines = Arc::new(Mutex::new(Some(lines)));
+    let watch = watch_stdout(Arc::clone(&lines), shutdown.clone());
     let config = Config {
         serial: args.serial,
         baud: args.baud,
         server: args.server,
     };
-    bridge::run(&config, &shutdown, |event| tell(&config, event));
+    bridge::run(&config, &shutdown, |event| {
+        if let Some(lines) = &mut *lines.lock().unwrap_or_else(PoisonError::into_inner) {
+            tell(&config, lines, event);
+        }
+    });
     info!("stopped");
-    ExitCode::SUCCESS
+    shutdown.request();
+    let lines = lines.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let finished = lines.map_or(Ok(()), |lines| lines.finish(FINISH_PATIENCE));
+    let watched = watch.join().unwrap_or(Ok(()));
+    Ok(watched.and(finished)?)
 }
 
-fn tell(config: &Config, event: Event) {
+/// Ends the bridge when stdout cannot be written any more: its reader wants it to end, or cannot know what it does.
+fn watch_stdout(
+    lines: Arc<Mutex<Option<Lines>>>,
+    shutdown: Shutdown,
+) -> thread::JoinHandle<Result<(), OutputError>> {
+    thread::spawn(move || {
+        while !shutdown.is_requested() {
+            if let Some(lines) = &*lines.lock().unwrap_or_else(PoisonError::into_inner) {
+                lines.check().inspect_err(|_| shutdown.request())?;
+            }
+            shutdown.sleep_unless(LOOK, || false);
+        }
+        Ok(())
+    })
+}
+
+fn tell(config: &Config, lines: &mut Lines, event: Event) {
     let Config {
         serial,
         baud,
@@ -66,26 +109,25 @@ fn tell(config: &Config, event: Event) {
     } = config;
     match event {
         Event::Bridging => {
-            // Nobody reading stdout is no reason to stop bridging.
-            let mut out = stdout().lock();
-            let _ = writeln!(out, "bridging {serial} at {baud} baud to {server}")
-                .and_then(|()| out.flush());
+            lines.push(|_| format!("bridging {serial} at {baud} baud to {server}"));
             info!("bridging {serial} at {baud} baud to {server}");
         }
         Event::PortUnavailable(error, wait) => {
             warn!(
-                "cannot open {serial}: {error}; trying again in {} ms",
+                "cannot open {serial}: {}; trying again in {} ms",
+                describe(&error),
                 wait.as_millis()
             );
         }
         Event::ServerUnavailable(error, wait) => {
             warn!(
-                "cannot reach {server}: {error}; trying again in {} ms",
+                "cannot reach {server}: {}; trying again in {} ms",
+                describe(&error),
                 wait.as_millis()
             );
         }
-        Event::PortLost(error) => warn!("lost {serial}: {error}; opening it again"),
-        Event::ServerLost(error) => warn!("lost {server}: {error}; connecting again"),
+        Event::PortLost(error) => warn!("lost {serial}: {}; opening it again", describe(&error)),
+        Event::ServerLost(error) => warn!("lost {server}: {}; connecting again", describe(&error)),
         Event::Dropped(Direction::ToServer, bytes) => {
             warn!("dropped {bytes} bytes for {server}, which reads too slowly")
         }
@@ -98,13 +140,14 @@ fn tell(config: &Config, event: Event) {
     }
 }
 
-fn parse_server(text: &str) -> Result<String, String> {
-    let valid = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if valid {
-        Ok(text.to_owned())
-    } else {
-        Err("give HOST:PORT, such as localhost:8255 or [::1]:8255".to_owned())
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
     }
 }

@@ -9,8 +9,10 @@ use talkspurt_core::level::Dbfs;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
+use talkspurt_host_kit::console::{self, Lines, LogFormat, Problem};
 use talkspurt_host_kit::wav::{BackgroundReader, WavError, same_file};
-use talkspurt_node::host::log;
+use talkspurt_host_kit::{environment, words};
+use talkspurt_node::host::arguments;
 use talkspurt_node::host::pace::{PacedSink, PacedSource};
 use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
@@ -20,9 +22,8 @@ use talkspurt_node::node::{
     AdpcmNode, Board, ConfigError, GateSettings, Node, NodeConfig, Pcm16Node,
 };
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
+use tracing::warn;
 
-/// Exit code of a flag that cannot be used, as clap has it.
-const EXIT_USAGE: u8 = 2;
 /// The largest RMS that a threshold may have: full scale.
 const RMS_MAX: i64 = 32_767;
 
@@ -47,7 +48,7 @@ const RMS_MAX: i64 = 32_767;
 #[command(version, verbatim_doc_comment)]
 struct Cli {
     /// Serial line: `pty` makes a pseudo-terminal and prints where it is; else a port, such as /dev/ttyUSB0
-    #[arg(long, value_name = "pty|PATH")]
+    #[arg(long, value_name = "pty|PATH", value_parser = arguments::parse_serial)]
     serial: String,
 
     /// Bits per second of the line. ADPCM at 20 ms takes 90,000 each way while someone talks, PCM16 330,000
@@ -79,7 +80,7 @@ struct Cli {
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_seconds)]
     linger: Duration,
 
-    /// Leave this long after joining, whatever --input has left
+    /// Leave this long after the start, joined or not, whatever --input has left
     #[arg(long = "for", value_name = "SECS", value_parser = parse_seconds)]
     leave_after: Option<Duration>,
 
@@ -146,13 +147,15 @@ enum EventFormat {
 enum Failure {
     #[error("cannot listen for SIGINT and SIGTERM: {0}")]
     Signals(#[from] ctrlc::Error),
-    #[error("cannot open {path}: {source}; give a serial port that is free, or `pty`")]
+    #[error("cannot open {path}: {}; give a serial port that is free, or `pty`", words::describe(.source))]
     Serial {
         path: String,
         source: std::io::Error,
     },
     #[error("--output: {} is the file that --input plays and would be overwritten; give another one", .0.display())]
     SameFile(PathBuf),
+    #[error("cannot write to stdout: {}", words::describe(.0))]
+    Stdout(std::io::Error),
     #[error(transparent)]
     Input(#[from] WavError),
     #[error("{0}")]
@@ -164,18 +167,21 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log::init();
-    match start(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("talkspurt-node: {failure}");
-            match failure {
-                Failure::SameFile(_) => ExitCode::from(EXIT_USAGE),
-                _ => ExitCode::FAILURE,
-            }
-        }
+    let cli: Cli = environment::parse();
+    console::exit("talkspurt-node", logged(&cli))
+}
+
+fn logged(cli: &Cli) -> Result<(), Problem> {
+    let log = environment::log_filter("info");
+    let _log = console::start_log(log.filter, LogFormat::Text { module: false });
+    if let Some(complaint) = log.complaint {
+        warn!("{complaint}");
     }
+    start(cli).map_err(|failure| match failure {
+        Failure::Run(RunError::Output(error)) => error.into(),
+        Failure::SameFile(_) => Problem::Usage(failure.to_string()),
+        failure => Problem::Failed(failure.to_string()),
+    })
 }
 
 fn start(cli: &Cli) -> Result<(), Failure> {
@@ -195,7 +201,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     };
     let ending = Ending {
         linger: input.is_some().then_some(cli.linger),
-        after_joining: cli.leave_after,
+        after: cli.leave_after,
     };
     let output = output
         .map(WavOutput::open)
@@ -205,7 +211,8 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         EventFormat::Text => Format::Text,
         EventFormat::Json => Format::Json,
     };
-    let mut reporter = Reporter::on_stdout(format, cli.room.as_str(), cli.name.as_str());
+    let mut reporter = Reporter::on_stdout(format, cli.room.as_str(), cli.name.as_str())
+        .map_err(Failure::Stdout)?;
     let board = Board {
         port: Uart::new(line(cli, &mut reporter)?, cli.baud, Instant::ZERO),
         microphone,
@@ -235,7 +242,7 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-type OnStdout<N> = Simulator<N, Box<dyn Line>, Option<WavOutput>, std::io::Stdout>;
+type OnStdout<N> = Simulator<N, Box<dyn Line>, Option<WavOutput>, Lines>;
 
 fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>(
     mut simulator: OnStdout<Node<PAYLOAD, ENCODED, SLOTS, QUEUE>>,
@@ -251,11 +258,13 @@ fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUE
         .as_mut()
         .map(WavOutput::finish)
         .transpose();
+    let told = simulator.reporter.finish();
     outcome?;
-    written.map(drop).map_err(Failure::Output)
+    written.map_err(Failure::Output)?;
+    Ok(told.map_err(RunError::Output)?)
 }
 
-fn line(cli: &Cli, reporter: &mut Reporter<std::io::Stdout>) -> Result<Box<dyn Line>, Failure> {
+fn line(cli: &Cli, reporter: &mut Reporter<Lines>) -> Result<Box<dyn Line>, Failure> {
     let failed = |source| Failure::Serial {
         path: cli.serial.clone(),
         source,

@@ -11,6 +11,7 @@
 //!   What an earlier connection said last to the node (a Bye, say) still reaches it.
 
 mod backoff;
+mod connect;
 mod end;
 mod open;
 mod queue;
@@ -21,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use crate::host::shutdown::Shutdown;
 use backoff::Backoff;
-use open::{SerialEnd, ServerEnd, connect};
+use connect::connect;
+use open::{SerialEnd, ServerEnd};
 use queue::ByteQueue;
 
 /// How often the ends are looked after; a lost one is noticed within this time.

@@ -1,24 +1,13 @@
-//! Opening the two ends: the only place that knows `serialport` and the options of the TCP socket.
+//! The two ends with their threads: the only place that knows `serialport`.
 
-use std::io::{self, ErrorKind};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serialport::{ClearBuffer, SerialPort};
-use socket2::{SockRef, TcpKeepalive};
 
 use super::end::{End, POLL};
 use super::queue::ByteQueue;
-
-/// How long one address may take to answer a connection attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A server host that vanished without a word is noticed after this much silence (then probed every 3 s, 3 times), ...
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
-const KEEPALIVE_PROBES: u32 = 3;
-/// ... or when it has not acknowledged bytes for this long. A node pings its server every few seconds.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(14);
 
 /// An open serial port with its threads.
 pub struct SerialEnd {
@@ -71,7 +60,7 @@ pub struct ServerEnd {
 }
 
 impl ServerEnd {
-    /// Starts pumping over a connection made by [`connect`].
+    /// Starts pumping over a connection made by [`super::connect::connect`].
     ///
     /// # Errors
     /// When the socket refuses an option or the system has no thread to give.
@@ -98,41 +87,4 @@ impl ServerEnd {
         let _ = self.stream.shutdown(Shutdown::Both);
         self.end.close();
     }
-}
-
-/// Connects to `server` (`HOST:PORT`), trying each address that the name stands for.
-///
-/// # Errors
-/// When the name does not resolve, or no address answers: the last one's error.
-pub fn connect(server: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name stands for no address");
-    for address in server.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                notice_a_vanished_server(&stream)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn notice_a_vanished_server(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY);
-    #[cfg(not(any(
-        target_os = "openbsd",
-        target_os = "redox",
-        target_os = "solaris",
-        target_os = "windows"
-    )))]
-    let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(())
 }

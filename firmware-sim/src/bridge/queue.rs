@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes on their way in one direction. A full queue drops its oldest bytes: late voice is worth less than new voice,
-/// and the deframer at the far side finds the next packet by itself.
+/// Bytes on their way in one direction. A full queue drops its oldest bytes, since late voice is worth less than new voice, and
+/// drops them from behind one zero up to another: whatever the bytes mean, a stream that is cut there loses what was cut out and
+/// nothing else, while one that is cut anywhere loses what stands around each cut.
 #[derive(Debug)]
 pub struct ByteQueue {
     state: Mutex<State>,
@@ -25,6 +26,8 @@ pub struct Lost {
 #[derive(Debug)]
 struct State {
     bytes: VecDeque<u8>,
+    /// The last byte that left was no zero.
+    is_cut: bool,
     connected: bool,
     lost: Lost,
 }
@@ -39,6 +42,7 @@ impl ByteQueue {
         assert!(capacity > 0, "a byte queue needs room");
         let state = State {
             bytes: VecDeque::with_capacity(capacity),
+            is_cut: false,
             connected: false,
             lost: Lost::default(),
         };
@@ -54,6 +58,7 @@ impl ByteQueue {
         let mut state = self.lock();
         state.lost.unconnected_bytes += state.bytes.len() as u64;
         state.bytes.clear();
+        state.is_cut = false;
         state.connected = true;
     }
 
@@ -72,11 +77,11 @@ impl ByteQueue {
             state.lost.unconnected_bytes += bytes.len() as u64;
             return;
         }
-        let kept = &bytes[bytes.len().saturating_sub(self.capacity)..];
-        let excess = (state.bytes.len() + kept.len()).saturating_sub(self.capacity);
-        state.bytes.drain(..excess);
-        state.bytes.extend(kept);
-        state.lost.overflow_bytes += (excess + bytes.len() - kept.len()) as u64;
+        for part in bytes.chunks(self.capacity) {
+            let excess = (state.bytes.len() + part.len()).saturating_sub(self.capacity);
+            state.make_room(excess);
+            state.bytes.extend(part);
+        }
         drop(state);
         self.filled.notify_one();
     }
@@ -92,6 +97,9 @@ impl ByteQueue {
         for (slot, byte) in out.iter_mut().zip(state.bytes.drain(..count)) {
             *slot = byte;
         }
+        if let Some(last) = out[..count].last() {
+            state.is_cut = *last != 0;
+        }
         count
     }
 
@@ -103,6 +111,29 @@ impl ByteQueue {
     /// A panicking holder cannot leave the state half changed, so a poisoned lock is still good.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Drops at least `excess` bytes: the oldest that stand between two zeros.
+    fn make_room(&mut self, excess: usize) {
+        if excess == 0 {
+            return;
+        }
+        let zeros = || {
+            let bytes = self.bytes.iter().enumerate();
+            bytes.filter(|(_, byte)| **byte == 0).map(|(at, _)| at + 1)
+        };
+        // The rest of what has begun to leave stays.
+        let start = if self.is_cut { zeros().next() } else { Some(0) };
+        let end = start.and_then(|start| zeros().find(|end| *end >= start + excess));
+        let (start, end) = match (start, end) {
+            (Some(start), Some(end)) => (start, end),
+            // Too few zeros for that: not a stream that is cut by them.
+            _ => (0, excess),
+        };
+        self.bytes.drain(start..end);
+        self.lost.overflow_bytes += (end - start) as u64;
     }
 }
 
@@ -130,6 +161,43 @@ mod tests {
             }
         );
         assert_eq!(pop_all(&queue), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn bytes_are_dropped_from_zero_to_zero_and_not_what_has_begun_to_leave() {
+        let queue = ByteQueue::new(10);
+        queue.connect();
+        queue.push(&[1, 1, 0, 2, 2, 0, 3, 3, 0]);
+        let mut first = [0; 1];
+        assert_eq!(queue.pop(&mut first, Duration::ZERO), 1);
+        queue.push(&[4, 4, 0]);
+        assert_eq!(queue.take_lost().overflow_bytes, 3);
+        assert_eq!(pop_all(&queue), [1, 0, 3, 3, 0, 4, 4, 0]);
+        // Between two zeros the oldest goes whole.
+        queue.push(&[5, 5, 0, 6, 6, 0, 7, 7, 0]);
+        queue.push(&[8, 8, 0]);
+        assert_eq!(pop_all(&queue), [6, 6, 0, 7, 7, 0, 8, 8, 0]);
+    }
+
+    #[test]
+    fn a_line_at_three_quarters_of_its_rate_carries_whole_what_it_carries() {
+        let queue = ByteQueue::new(1_000);
+        queue.connect();
+        let (mut heard, mut piece) = (Vec::new(), [0; 75]);
+        for number in 0..100_u8 {
+            let mut packet = [number + 1; 100];
+            packet[99] = 0;
+            queue.push(&packet[..30]);
+            queue.push(&packet[30..]);
+            let count = queue.pop(&mut piece, Duration::ZERO);
+            heard.extend_from_slice(&piece[..count]);
+        }
+        let whole = |packet: &&[u8]| packet.len() == 99 && packet.iter().all(|b| *b == packet[0]);
+        let packets: Vec<&[u8]> = heard.split(|byte| *byte == 0).collect();
+        // The last one is still on its way.
+        let (_, packets) = packets.split_last().unwrap();
+        assert!(packets.iter().all(|packet| whole(&packet)), "{packets:?}");
+        assert_eq!(packets.len(), 75);
     }
 
     #[test]

@@ -213,10 +213,14 @@ fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way
     let mut writer = node.try_clone_native().unwrap();
     let feeding = Shutdown::new();
     let stop = feeding.clone();
+    let mut packet = [0x5A; 128];
+    packet[127] = 0;
     let feeder = thread::spawn(move || {
-        while !stop.is_requested() {
-            match writer.write_all(&[0x5A; 128]) {
-                Ok(()) => {}
+        let mut left = &packet[..];
+        while !stop.is_requested() || left.len() < packet.len() {
+            match writer.write(left) {
+                Ok(count) if count < left.len() => left = &left[count..],
+                Ok(_) => left = &packet,
                 Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
             }
         }
@@ -230,4 +234,17 @@ fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way
     expect(&mut node, b"to the node");
     feeding.request();
     feeder.join().unwrap();
+    // What waited in the bridge and in both kernels is little, and none of it was torn.
+    server
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let (mut waited, mut chunk) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = server.read(&mut chunk) {
+        waited.extend_from_slice(&chunk[..count]);
+    }
+    assert!(waited.len() < 64 * 1024, "{} bytes waited", waited.len());
+    let packets: Vec<&[u8]> = waited.split(|byte| *byte == 0).collect();
+    let (_, whole) = packets.split_last().unwrap();
+    assert!(whole.len() > 10);
+    assert!(whole.iter().all(|bytes| *bytes == &packet[..127]));
 }

@@ -1,6 +1,6 @@
 //! What a host puts in the place of a microcontroller's hardware, and what both programs share.
 
-pub mod log;
+pub mod arguments;
 pub mod pace;
 pub mod report;
 pub mod shutdown;

@@ -1,7 +1,8 @@
 //! What the simulated node tells on stdout: plain lines for a person, or one JSON object a line.
 
 use std::collections::BTreeMap;
-use std::io::{Write, stdout};
+use std::io;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use talkspurt_core::session::{Participant, SessionParams};
@@ -9,8 +10,13 @@ use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
 use talkspurt_host_kit::wav::RecordingNotice;
 
+use talkspurt_host_kit::console::{Lines, OutputError};
+
 use crate::node::{NodeEvent, NodeStats};
 use crate::uart::Counters;
+
+/// How long the last lines may take to be written.
+const FINISH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How events are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,28 @@ pub enum Format {
     Text,
     /// One JSON object each, with `event` and `t_ms` (milliseconds since the start).
     Json,
+}
+
+/// Where events go. It never waits for its reader.
+pub trait Output {
+    /// Takes a line, made from the number of lines that were left out before it.
+    fn push(&mut self, line: impl FnOnce(u64) -> String);
+
+    /// Whether it still takes lines.
+    ///
+    /// # Errors
+    /// When nobody reads it any more, or it cannot be written.
+    fn check(&self) -> Result<(), OutputError>;
+}
+
+impl Output for Lines {
+    fn push(&mut self, line: impl FnOnce(u64) -> String) {
+        Self::push(self, line);
+    }
+
+    fn check(&self) -> Result<(), OutputError> {
+        Self::check(self)
+    }
 }
 
 /// Follows the roster and tells what changes.
@@ -37,15 +65,25 @@ struct Entry {
     flags: ParticipantFlags,
 }
 
-impl Reporter<std::io::Stdout> {
-    /// Tells on stdout.
-    #[must_use]
-    pub fn on_stdout(format: Format, room: &str, name: &str) -> Self {
-        Self::new(stdout(), format, room, name)
+impl Reporter<Lines> {
+    /// Tells on stdout, and never waits for whoever reads that.
+    ///
+    /// # Errors
+    /// When the system gives no thread to write it.
+    pub fn on_stdout(format: Format, room: &str, name: &str) -> io::Result<Self> {
+        Ok(Self::new(Lines::to_stdout()?, format, room, name))
+    }
+
+    /// Waits a moment until all is written.
+    ///
+    /// # Errors
+    /// As [`Output::check`].
+    pub fn finish(self) -> Result<(), OutputError> {
+        self.out.finish(FINISH_PATIENCE)
     }
 }
 
-impl<W: Write> Reporter<W> {
+impl<W: Output> Reporter<W> {
     /// Tells on `out`.
     pub fn new(out: W, format: Format, room: &str, name: &str) -> Self {
         Self {
@@ -238,22 +276,35 @@ impl<W: Write> Reporter<W> {
         )
     }
 
+    /// Whether somebody can still be told.
+    ///
+    /// # Errors
+    /// As [`Output::check`].
+    pub fn check(&self) -> Result<(), OutputError> {
+        self.out.check()
+    }
+
     fn tell(&mut self, now: Instant, event: &str, fields: Value, text: &str) {
         match self.format {
             Format::Text => self.line(text),
-            Format::Json => {
+            Format::Json => self.out.push(|missed| {
                 let mut object = json!({"event": event, "t_ms": now.as_micros() / 1000});
                 if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
                     object.extend(fields);
+                    if missed > 0 {
+                        object.insert("missed".to_owned(), missed.into());
+                    }
                 }
-                self.line(&object.to_string());
-            }
+                object.to_string()
+            }),
         }
     }
 
     fn line(&mut self, text: &str) {
-        // Nobody reading is no reason to leave the room.
-        let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+        self.out.push(|missed| match missed {
+            0 => text.to_owned(),
+            _ => format!("({missed} events before this were left out) {text}"),
+        });
     }
 }
 
@@ -275,8 +326,21 @@ mod tests {
 
     use super::*;
 
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl Output for Told {
+        fn push(&mut self, line: impl FnOnce(u64) -> String) {
+            self.0.push(line(0));
+        }
+
+        fn check(&self) -> Result<(), OutputError> {
+            Ok(())
+        }
+    }
+
     fn told(format: Format) -> Vec<String> {
-        let mut reporter = Reporter::new(Vec::new(), format, "kitchen", "kettle");
+        let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
         let participant = |id, name| Participant {
             id: ParticipantId(id),
             flags: ParticipantFlags::default(),
@@ -319,11 +383,7 @@ mod tests {
         );
         reporter.event(at, &NodeEvent::Lost(ByeReason::IdleTimeout));
         reporter.left(at, "leaving", &NodeStats::default(), &Counters::default());
-        String::from_utf8(reporter.out)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        reporter.out.0
     }
 
     #[test]

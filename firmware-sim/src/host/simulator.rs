@@ -9,11 +9,12 @@ use std::time;
 
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::RejectReason;
+use talkspurt_host_kit::console::OutputError;
 use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::pace::{PacedSink, PacedSource, Recorder};
-use super::report::Reporter;
+use super::report::{Output, Reporter};
 use super::shutdown::Shutdown;
 use crate::node::{Board, Node, NodeEvent};
 use crate::uart::{BITS_PER_BYTE, Line, Uart};
@@ -28,13 +29,18 @@ const LEAVE_LONGEST: Duration = Duration::from_ms(1_000);
 /// the Bye for one; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 
+/// How often a person is told that nobody answers.
+const TELL_UNANSWERED_EVERY: Duration = Duration::from_secs(3);
+/// How often stdout is looked at, whether anybody reads it.
+const CHECK_OUTPUT_EVERY: Duration = Duration::from_ms(100);
+
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
     /// So long after the end of the microphone's samples.
     pub linger: Option<Duration>,
-    /// So long after joining.
-    pub after_joining: Option<Duration>,
+    /// So long after the start, whether the server has answered or not.
+    pub after: Option<Duration>,
 }
 
 /// Why a run ended before its time.
@@ -48,6 +54,9 @@ pub enum RunError {
         /// What the server says about it.
         text: String,
     },
+    /// Nobody can be told what happens.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 /// A node, the board that it runs on, and what it tells.
@@ -67,7 +76,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
 where
     L: Line,
     R: Recorder,
-    W: std::io::Write,
+    W: Output,
 {
     /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time starts at zero.
     ///
@@ -91,7 +100,9 @@ where
                 if self.is_over(now, &progress) {
                     self.report_left(now, &progress);
                     thread::sleep(LINE_STAYS);
-                    return Ok(());
+                    return progress
+                        .output_failure
+                        .map_or(Ok(()), |error| Err(error.into()));
                 }
             }
             thread::sleep(step.into());
@@ -109,7 +120,7 @@ where
             self.reporter.recording(now, &notice);
         }
         if progress.stopping_since.is_none()
-            && (shutdown.is_requested() || self.is_time(now, progress))
+            && (shutdown.is_requested() || self.is_time(now) || self.is_unheard(now, progress))
         {
             progress.stopping_since = Some(now);
             self.node.leave(now);
@@ -126,14 +137,23 @@ where
             .left(now, reason, &self.node.stats(), &self.board.port.counters());
     }
 
-    fn is_time(&self, now: Instant, progress: &Progress) -> bool {
+    fn is_time(&self, now: Instant) -> bool {
         let passed = |since: Option<Instant>, span: Option<Duration>| {
             since
                 .zip(span)
                 .is_some_and(|(since, span)| now >= since + span)
         };
         passed(self.board.microphone.ended_at(), self.ending.linger)
-            || passed(progress.joined_at, self.ending.after_joining)
+            || passed(Some(Instant::ZERO), self.ending.after)
+    }
+
+    /// Whether nobody can be told any more what happens, asked every now and then.
+    fn is_unheard(&self, now: Instant, progress: &mut Progress) -> bool {
+        if now >= progress.check_output_at {
+            progress.check_output_at = now + CHECK_OUTPUT_EVERY;
+            progress.output_failure = self.reporter.check().err();
+        }
+        progress.output_failure.is_some()
     }
 
     fn is_over(&self, now: Instant, progress: &Progress) -> bool {
@@ -150,18 +170,25 @@ struct Progress {
     joined_at: Option<Instant>,
     stopping_since: Option<Instant>,
     refusal: Option<RunError>,
+    /// When a person was last told that nobody answers, or the calls began.
+    told_unanswered_at: Instant,
+    check_output_at: Instant,
+    output_failure: Option<OutputError>,
 }
 
 impl Progress {
-    fn follow<W: std::io::Write>(
+    fn follow<W: Output>(
         &mut self,
         now: Instant,
         event: &NodeEvent<'_>,
         reporter: &mut Reporter<W>,
     ) {
         match event {
-            NodeEvent::Calling { attempt: 1 } => info!("calling the server"),
-            NodeEvent::Calling { attempt } => debug!("no answer yet; call number {attempt}"),
+            NodeEvent::Calling { attempt: 1 } => {
+                self.told_unanswered_at = now;
+                info!("calling the server");
+            }
+            NodeEvent::Calling { attempt } => self.unanswered(now, *attempt),
             NodeEvent::Joined { .. } => {
                 self.joined_at.get_or_insert(now);
             }
@@ -172,6 +199,7 @@ impl Progress {
                 self.refusal = Some(RunError::Refused { reason, text });
             }
             NodeEvent::Rejected { reason, text } => {
+                self.told_unanswered_at = now;
                 warn!("the server refuses for now: {reason}: {text}");
                 if self.joined_at.is_some() {
                     reporter.reconnecting(now, reason.label(), &reason.to_string());
@@ -179,6 +207,18 @@ impl Progress {
             }
             NodeEvent::Lost(reason) => warn!("lost the server: {reason}"),
             _ => {}
+        }
+    }
+}
+
+impl Progress {
+    fn unanswered(&mut self, now: Instant, attempt: u16) {
+        debug!("no answer yet; call number {attempt}");
+        if now.since(self.told_unanswered_at) >= TELL_UNANSWERED_EVERY {
+            self.told_unanswered_at = now;
+            warn!(
+                "no answer from the server behind the bridge yet: is the bridge running, and do the baud rates agree?"
+            );
         }
     }
 }

@@ -45,12 +45,12 @@ pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) }, 16, 1448>
 pub type Pcm16Node = Node<PAYLOAD_MAX, ENCODED_MAX, 16, 4096>;
 
 /// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a 32-bit microcontroller
-/// it is 9,920 bytes: 3,648 downlink (16 packets), 2,788 uplink (80 ms of samples), 1,448 voice waiting for the port, 952
+/// it is 9,984 bytes: 3,648 downlink (16 packets), 2,788 uplink (80 ms of samples), 1,448 voice waiting for the port, 976
 /// session, 2 * 360 packets being read and written, the rest configuration and counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
-    9_984
+    10_048
 } else {
-    10_240
+    10_368
 };
 
 const _: () = assert!(size_of::<AdpcmNode>() <= ADPCM_NODE_RAM_BYTES);
@@ -157,7 +157,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.keep_session(now, board, on_event);
         self.capture(now, &mut board.microphone);
         self.play(now, &mut board.speaker);
-        self.transmit(&mut board.port);
+        self.transmit(now, &mut board.port);
         self.next_call(board)
     }
 
@@ -307,11 +307,11 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         }
     }
 
-    fn transmit<P: SerialPort>(&mut self, port: &mut P) {
+    fn transmit<P: SerialPort>(&mut self, now: Instant, port: &mut P) {
         let session = &mut self.session;
         // Between sessions only a Bye of the last one is left; before the first, its Hello is not due yet.
         let speaks = self.attempt > 0 || self.stats.joins > 0;
-        let done = self.outbox.transmit(port, |out| {
+        let done = self.outbox.transmit(now, port, |out| {
             if speaks {
                 session.poll_transmit(out)
             } else {

@@ -2,6 +2,8 @@
 
 use embedded_io::{Write, WriteReady};
 use heapless::Vec;
+use talkspurt_core::time::Instant;
+use talkspurt_core::wire::Separator;
 
 /// Bytes that stand before each queued packet: its length.
 const LENGTH_BYTES: usize = 2;
@@ -15,6 +17,9 @@ pub struct Outbox<const ENCODED: usize, const QUEUE: usize> {
     /// The oldest first. Most often one packet waits, so taking it moves nothing.
     voice: Vec<u8, QUEUE>,
     dropped: u32,
+    separator: Separator,
+    /// A zero goes before the current packet.
+    zero_due: bool,
 }
 
 /// What a call of [`Outbox::transmit`] did.
@@ -41,6 +46,8 @@ impl<const ENCODED: usize, const QUEUE: usize> Outbox<ENCODED, QUEUE> {
             sent: 0,
             voice: Vec::new(),
             dropped: 0,
+            separator: Separator::new(),
+            zero_due: false,
         }
     }
 
@@ -80,23 +87,36 @@ impl<const ENCODED: usize, const QUEUE: usize> Outbox<ENCODED, QUEUE> {
     /// Writes as much as the port takes without waiting; `control` gives the session's packets.
     pub fn transmit<P: Write + WriteReady>(
         &mut self,
+        now: Instant,
         port: &mut P,
         mut control: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Transmitted {
         let mut done = Transmitted::default();
         loop {
-            if self.sent == self.current.len() && !self.load_next(&mut control) {
-                done.drained = true;
-                return done;
+            if self.sent == self.current.len() {
+                if !self.load_next(&mut control) {
+                    done.drained = true;
+                    return done;
+                }
+                self.zero_due = self.separator.begin(now);
             }
+            let rest = if self.zero_due {
+                &[0]
+            } else {
+                &self.current[self.sent..]
+            };
             let ready = port.write_ready();
             let written = match ready {
-                Ok(true) => port.write(&self.current[self.sent..]),
+                Ok(true) => port.write(rest),
                 Ok(false) => return done,
                 Err(error) => Err(error),
             };
             match written {
                 Ok(0) => return done,
+                Ok(count) if self.zero_due => {
+                    self.zero_due = false;
+                    done.bytes += count;
+                }
                 Ok(count) => {
                     self.sent += count.min(self.current.len() - self.sent);
                     done.bytes += count;
@@ -187,16 +207,25 @@ mod tests {
         }
     }
 
+    const NOW: Instant = Instant::ZERO;
+
+    /// One that has just sent something.
+    fn outbox<const QUEUE: usize>() -> Outbox<8, QUEUE> {
+        let mut outbox = Outbox::new();
+        outbox.separator.begin(NOW);
+        outbox
+    }
+
     #[test]
     fn a_full_queue_drops_the_oldest_voice_and_never_control() {
-        let mut outbox = Outbox::<8, 16>::new();
+        let mut outbox = outbox::<16>();
         for number in 1..=5 {
             outbox.push_voice(&[number; 3]);
         }
         assert_eq!(outbox.dropped(), 2, "three packets of 3 + 2 bytes fit 16");
         let mut control = [7, 8].into_iter();
         let mut port = port(100);
-        let done = outbox.transmit(&mut port, |out| {
+        let done = outbox.transmit(NOW, &mut port, |out| {
             let byte = control.next()?;
             out[..2].fill(byte);
             Some(2)
@@ -215,12 +244,12 @@ mod tests {
 
     #[test]
     fn a_packet_on_its_way_is_finished_before_any_other() {
-        let mut outbox = Outbox::<8, 32>::new();
+        let mut outbox = outbox::<32>();
         outbox.push_voice(&[1; 4]);
         outbox.push_voice(&[2; 4]);
         let mut first = port(3);
         assert_eq!(
-            outbox.transmit(&mut first, |_| None),
+            outbox.transmit(NOW, &mut first, |_| None),
             Transmitted {
                 bytes: 3,
                 packets: 0,
@@ -232,7 +261,7 @@ mod tests {
         outbox.push_voice(&[3; 4]);
         let mut control = Some(1);
         let mut second = port(100);
-        outbox.transmit(&mut second, |out| {
+        outbox.transmit(NOW, &mut second, |out| {
             out[0] = 9;
             control.take()
         });
@@ -241,9 +270,28 @@ mod tests {
 
     #[test]
     fn what_can_never_fit_is_dropped_and_counted() {
-        let mut outbox = Outbox::<8, 32>::new();
+        let mut outbox = outbox::<32>();
         outbox.push_voice(&[1; 9]);
         assert!(!outbox.has_voice());
         assert_eq!(outbox.dropped(), 1);
+    }
+
+    #[test]
+    fn after_a_pause_a_zero_goes_before_the_packet() {
+        let mut outbox = outbox::<32>();
+        let mut say = |ms: u64, room| {
+            let mut control = Some(7);
+            let mut port = port(room);
+            let done = outbox.transmit(Instant::from_micros(ms * 1_000), &mut port, |out| {
+                out[0] = control.take()?;
+                Some(1)
+            });
+            assert_eq!(done.bytes, port.taken.len());
+            (port.taken, done.packets)
+        };
+        assert_eq!(say(20, 9), ([7].to_vec(), 1));
+        assert_eq!(say(500, 9), ([0, 7].to_vec(), 1));
+        assert_eq!(say(1_000, 1), ([0].to_vec(), 0), "no room for the packet");
+        assert_eq!(say(1_010, 9), ([7, 7].to_vec(), 2));
     }
 }

@@ -3,7 +3,8 @@
 use super::{
     garbage::Garbage,
     link::{Inbound, Link},
-    voice::{VoicePath, VoiceSettings},
+    outbox::VOICE_AGE_MAX,
+    voice::{PRE_ROLL_MS_MAX, VoicePath, VoiceSettings},
 };
 use crate::{config::JoinConfig, events::Counts};
 use std::{
@@ -99,6 +100,12 @@ impl Connection {
     /// Lets time pass.
     pub(super) fn handle_timeout(&mut self, now: CoreInstant, events: &mut Vec<ClientEvent>) {
         self.garbage.log(now);
+        self.link.outbox.advance(now);
+        if let Some(voice) = &self.voice {
+            let waiting_ms = VOICE_AGE_MAX.as_ms() as u32 + u32::from(PRE_ROLL_MS_MAX);
+            let frames = voice.params().frame.frames_in_ms(waiting_ms);
+            self.link.outbox.set_voice_packets_max(frames as usize);
+        }
         if self.link.outbox.is_stuck() {
             self.session.end(ByeReason::SlowConsumer);
         }
@@ -110,6 +117,9 @@ impl Connection {
 
     /// Moves the session's packets to the outbox, and as much of that to the socket as it takes.
     pub(super) fn transmit(&mut self) {
+        if let Some(at) = self.link.outbox.voice_at() {
+            self.session.voice_sent(at);
+        }
         let mut packet = [0; ENCODED_MAX];
         while let Some(len) = self.session.poll_transmit(&mut packet) {
             self.link.outbox.push_control(&packet[..len]);
@@ -155,32 +165,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::listener_config;
-
-    #[test]
-    fn a_server_that_does_not_read_its_answers_is_left() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let stream = TcpStream::connect(listener.local_addr().unwrap())
-                .await
-                .unwrap();
-            let config = listener_config(1);
-            let (settings, now) = (VoiceSettings::of(&config), CoreInstant::ZERO);
-            let mut connection = Connection::new(stream, &config, settings, now);
-            let mut events = Vec::new();
-            // Not flushed: so it is when the socket takes nothing.
-            (0..64).for_each(|_| connection.link.outbox.push_control(b"pong"));
-            connection.handle_timeout(now, &mut events);
-            assert_eq!(events, []);
-            connection.link.outbox.push_control(b"pong");
-            connection.handle_timeout(now, &mut events);
-            assert_eq!(events, [ClientEvent::Closed(ByeReason::SlowConsumer)]);
-        });
-    }
-}
+mod tests;

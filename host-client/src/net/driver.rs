@@ -6,9 +6,9 @@
 use super::{
     Command, Failure,
     backoff::Backoff,
+    connect::{Connecting, connect},
     connection::Connection,
     ends::{Ends, Prepared},
-    link::{self, Connecting},
     roster::Roster,
     stay::Stay,
     tell::{Snapshot, Teller},
@@ -96,7 +96,7 @@ impl Driver {
     ) -> Self {
         let epoch = Instant::now();
         Self {
-            phase: Phase::Connecting(link::connect(config.server.clone())),
+            phase: Phase::Connecting(connect(config.server.clone())),
             settings: VoiceSettings::of(&config),
             deafened: false,
             too_quiet_until: None,
@@ -146,7 +146,7 @@ impl Driver {
                 return Ok(reason);
             }
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
-                self.phase = Phase::Connecting(link::connect(self.config.server.clone()));
+                self.phase = Phase::Connecting(connect(self.config.server.clone()));
             }
             // A socket that always has something never makes us wait, and signals would never be looked at.
             yield_now().await;

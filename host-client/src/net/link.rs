@@ -1,8 +1,7 @@
 //! One TCP connection as packets in and out.
 
 use super::{greeting::GREETING_BYTES_MAX, outbox::Outbox};
-use crate::config::Endpoint;
-use std::{future::Future, io, pin::Pin, time::Duration};
+use std::{io, time::Duration};
 use talkspurt_core::{
     deframer::{Deframer, Feed},
     wire::ENCODED_MAX,
@@ -14,8 +13,6 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a connection may take to come about, all addresses of the host together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes read at a time.
 const READ_BYTES: usize = 16 * 1024;
 /// Reads in a row before the frames that are due get their turn.
@@ -27,23 +24,6 @@ pub(super) const ROUND_BYTES_MAX: usize = READS_MAX * READ_BYTES;
 /// Bytes read for nothing while closing: a full room's roster is 0.04 MB and a second of voice as much; the rest is what the
 /// buffers of a stalled connection hold. A server that goes on sending beyond that has not read our Bye, or does not care.
 const CLOSE_READ_BYTES_MAX: u64 = 1024 * 1024;
-
-/// A connection on its way.
-pub(super) type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
-
-/// Starts to connect; the addresses of the host are tried in turn.
-pub(super) fn connect(server: Endpoint) -> Connecting {
-    Box::pin(async move {
-        let connect = TcpStream::connect((server.host.as_str(), server.port));
-        let stream = timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| {
-            let text = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, text)
-        })??;
-        // A voice packet waits for nothing.
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    })
-}
 
 /// An open connection.
 pub(super) struct Link {

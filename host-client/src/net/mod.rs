@@ -1,11 +1,12 @@
 //! The session: one thread that owns the socket, the core's state machines and the ends of the sound.
 //!
 //! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out,
-//! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop; `link` is the
-//! only code that touches the socket; `voice` joins source and sink to the core's uplink and
+//! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop; `connect` opens
+//! the socket and `link` alone reads and writes it; `voice` joins source and sink to the core's uplink and
 //! downlink; `ends` opens devices and files.
 
 mod backoff;
+mod connect;
 mod connection;
 mod driver;
 mod ends;

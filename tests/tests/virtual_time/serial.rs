@@ -251,3 +251,20 @@ fn after_noise_that_ends_everything_the_session_recovers() {
         assert_eq!(world.client(desk).names().len(), 2);
     });
 }
+
+/// A byte of noise every second on a line on which nobody talks: each lone packet would stick to the noise before it.
+#[test]
+fn noise_on_a_quiet_line_does_not_end_the_session() {
+    let (mut world, node, desk) = node_and_desk(1, vec![], vec![]);
+    world.run_for(Duration::from_secs(1));
+    for second in 0..60_u8 {
+        world.run_for(Duration::from_secs(1));
+        world.noise(node, &[1 + second]);
+    }
+    assert!(world.client(node).dropped_bytes > 0, "the noise was there");
+    assert_eq!(
+        (world.client(node).joins, world.client(node).closed),
+        (1, None)
+    );
+    assert_eq!(world.client(desk).names().len(), 2);
+}

@@ -1,6 +1,6 @@
 //! A whole stay against a server that means ill.
 
-use super::super::{ends, tell};
+use super::super::{ends, link, tell};
 use super::*;
 use crate::{events::Event, testing::listener_config};
 use std::{
