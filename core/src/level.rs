@@ -1,5 +1,10 @@
 //! Layer 1: how loud samples are, in integers.
 
+use crate::filter::{BLOCKS_PER_SECOND, HighPass};
+
+/// What a meter is made for unless it says otherwise: the rate of a session.
+const SESSION_HZ: u32 = 16_000;
+
 /// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every sample -32768).
 pub fn mean_square(samples: &[i16]) -> u32 {
     if samples.is_empty() {
@@ -14,7 +19,60 @@ pub fn mean_square(samples: &[i16]) -> u32 {
 
 /// The root of the mean square, rounded down: 0 to 32768.
 pub fn rms(samples: &[i16]) -> u16 {
-    mean_square(samples).isqrt() as u16
+    root(mean_square(samples))
+}
+
+/// The square root, rounded down, a bit at a time: the library's takes tables.
+fn root(square: u32) -> u16 {
+    let (mut root, mut bit) = (0, 1 << 15);
+    while bit > 0 {
+        let longer = root | bit;
+        if longer * longer <= square {
+            root = longer;
+        }
+        bit >>= 1;
+    }
+    root as u16
+}
+
+/// The level of what a microphone hears of voice: RMS without DC offset, rumble and hum. The samples themselves stay as they are.
+///
+/// `HZ` samples a second, a multiple of 4,000. The filter's state goes on from frame to frame.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LevelMeter<const HZ: u32 = { SESSION_HZ }> {
+    high_pass: HighPass,
+}
+
+impl<const HZ: u32> LevelMeter<HZ> {
+    const BLOCK: usize = {
+        assert!(HZ.is_multiple_of(BLOCKS_PER_SECOND) && HZ >= BLOCKS_PER_SECOND);
+        (HZ / BLOCKS_PER_SECOND) as usize
+    };
+
+    /// A meter that has heard nothing yet: whatever offset the first samples have counts for nothing.
+    pub const fn new() -> Self {
+        Self {
+            high_pass: HighPass::new(),
+        }
+    }
+
+    /// The RMS of the next frame: 0..=32768. Frames have whole blocks of 0.25 ms; samples beyond them do not count.
+    pub fn rms(&mut self, frame: &[i16]) -> u16 {
+        let mut sum = 0u64;
+        let mut samples = 0;
+        for block in frame.chunks_exact(Self::BLOCK) {
+            let total: i32 = block.iter().map(|&sample| i32::from(sample)).sum();
+            let below = self.high_pass.below(total * 4 / Self::BLOCK as i32);
+            for &sample in block {
+                let above = i32::from(sample) - below;
+                sum += u64::from(above.wrapping_mul(above).cast_unsigned());
+            }
+            samples += Self::BLOCK as u64;
+        }
+        let mean_square = sum.checked_div(samples).unwrap_or(0);
+        root(mean_square.min(1 << 30) as u32)
+    }
 }
 
 /// The largest magnitude among `samples`: 0 to 32768.
