@@ -53,7 +53,7 @@ impl HighPass {
         let high = self.at_50_hz.step::<9, 5, 80>(high);
         // Rounded, and so that the difference to any sample has a square that fits 32 bits.
         let below = (input - high + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS;
-        below.clamp(-i32::from(i16::MAX), i32::from(i16::MAX))
+        below.clamp(i32::from(i16::MIN), i32::from(i16::MAX))
     }
 }
 
