@@ -315,6 +315,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     /// Free slots from that of `seq` up to the first that is taken.
+    #[inline(never)]
     fn free_from(&self, seq: Seq) -> u16 {
         (0..SLOTS as u16)
             .find(|&n| self.slots[Self::index(seq.plus(n))].is_some())
