@@ -161,7 +161,13 @@ fn what_is_quiet_is_judged_anew_after_a_pause() {
 #[test]
 fn a_blend_of_the_loudest_samples_does_not_overflow() {
     let mut ear = Ear::plain();
-    let loud = |number: u16| [if number % 2 == 0 { i16::MIN } else { i16::MAX }; 320];
+    let loud = |number: u16| {
+        [if number.is_multiple_of(2) {
+            i16::MIN
+        } else {
+            i16::MAX
+        }; 320]
+    };
     ear.receive(0, &loud(0));
     for number in 1..400 {
         ear.receive(number, &loud(number));
