@@ -16,7 +16,8 @@ use crate::wire::Voice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Playout {
-    /// A frame that was received, bit for bit as it was decoded (or two, blended, to shorten the delay).
+    /// A frame that was received, bit for bit as it was decoded; blended with what stood in for it where voice resumes, or with the
+    /// next one to shorten the delay.
     Frame {
         /// It was the last of its talkspurt.
         terminator: bool,
@@ -109,13 +110,16 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         out.set_len(self.frame_samples);
         match self.jitter.pop() {
             Pop::Item(payload, terminator) if self.decode(&payload, out) => {
+                if self.jitter.has_resumed() {
+                    self.resume(out);
+                }
                 self.shorten_delay(out);
                 self.played(out);
                 Playout::Frame { terminator }
             }
             // A talkspurt that was cut off by an empty packet, as by the mute button, fades instead of clicking.
             Pop::Item(..) if self.last.iter().any(|&sample| sample != 0) => {
-                self.conceal(Fade::ToNothing, out);
+                self.conceal(0, out);
                 self.fall_silent();
                 Playout::Concealed
             }
@@ -126,12 +130,12 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             }
             Pop::Missing | Pop::Underrun => {
                 self.concealed_in_a_row = self.concealed_in_a_row.saturating_add(1);
-                let fade = if self.concealed_in_a_row < self.conceal_max_frames {
-                    Fade::ToHalf
+                let end_q15 = if self.concealed_in_a_row < self.conceal_max_frames {
+                    FULL_Q15 / 2
                 } else {
-                    Fade::ToNothing
+                    0
                 };
-                self.conceal(fade, out);
+                self.conceal(end_q15, out);
                 Playout::Concealed
             }
         }
@@ -202,7 +206,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         };
         self.last.set_len(self.frame_samples);
         if !payload.is_empty() && self.codec.decode(&payload, &mut self.last).is_ok() {
-            cross_fade(out, &self.last);
+            fade(out, self.last.iter(), 0, FULL_Q15);
         }
     }
 
@@ -214,37 +218,37 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 
     /// Plays the last frame backwards and fading: it begins where the last sample was, so there is no click, and a sound that
     /// goes on for long would be a lie.
-    fn conceal(&mut self, fade: Fade, out: &mut Frame) {
-        let fall_q15 = match fade {
-            Fade::ToHalf => 1 << 14,
-            Fade::ToNothing => 1 << 15,
-        };
-        let len = self.frame_samples as i32;
-        for (i, (out, &last)) in out.iter_mut().zip(self.last.iter().rev()).enumerate() {
-            let gain_q15 = (1 << 15) - (i as i32 + 1) * fall_q15 / len;
-            *out = ((i32::from(last) * gain_q15) / (1 << 15)) as i16;
-        }
+    fn conceal(&mut self, end_q15: i32, out: &mut Frame) {
+        out.silence_all();
+        fade(out, self.last.iter().rev(), FULL_Q15, end_q15);
         self.last.copy_from_slice(out);
+    }
+
+    /// Voice goes on after a gap: what stood in for it goes on for a moment, too, and fades as the voice sets in.
+    fn resume(&self, out: &mut Frame) {
+        let beginning = &mut out[..RESUME_SAMPLES];
+        fade(beginning, self.last.iter().rev(), FULL_Q15, 0);
     }
 }
 
-/// How loud concealment is at its frame's end, relative to the start.
-#[derive(Clone, Copy)]
-enum Fade {
-    ToHalf,
-    ToNothing,
-}
+/// All of it, as a weight.
+const FULL_Q15: i32 = 1 << 15;
 
-/// From `out` to `next`, in a straight line over the frame.
-fn cross_fade(out: &mut [i16], next: &[i16]) {
-    let len = out.len() as i32;
-    for (i, (out, &next)) in out.iter_mut().zip(next).enumerate() {
-        let weight = i as i32 + 1;
-        *out = ((i32::from(*out) * (len - weight) + i32::from(next) * weight) / len) as i16;
+/// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a consonant.
+const RESUME_SAMPLES: usize = session_frame_samples(FrameDuration::Ms5);
+
+/// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.
+fn fade<'a>(out: &mut [i16], other: impl Iterator<Item = &'a i16>, from_q15: i32, to_q15: i32) {
+    let step_q30 = ((to_q15 - from_q15) << 15) / out.len() as i32;
+    let mut weight_q30 = from_q15 << 15;
+    for (out, &other) in out.iter_mut().zip(other) {
+        weight_q30 += step_q30;
+        let apart = i32::from(other) - i32::from(*out);
+        *out = (i32::from(*out) + ((apart * (weight_q30 >> 15)) >> 15)) as i16;
     }
 }
 
 const _: () = assert!(
-    FRAME_SAMPLES_MAX <= 1 << 15,
-    "a cross-fade's products fit 32 bits"
+    RESUME_SAMPLES <= FRAME_SAMPLES_MAX && FRAME_SAMPLES_MAX <= 1 << 15,
+    "a fade fits a frame, and its products 32 bits"
 );

@@ -317,6 +317,33 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_the_ranges_are_allowed() {
+        let good = *gate(10, 0).config();
+        for (open_rms, close_rms) in [(32_768, 32_768), (32_768, 0), (0, 0)] {
+            let config = GateConfig {
+                open_rms,
+                close_rms,
+                ..good
+            };
+            assert_eq!(config.check(), Ok(()), "{open_rms} {close_rms}");
+        }
+        for window_frames in [1, 64] {
+            let config = GateConfig {
+                window_frames,
+                ..good
+            };
+            assert_eq!(config.check(), Ok(()), "{window_frames}");
+        }
+        // At full scale nothing is louder.
+        let mut deaf = Gate::new(GateConfig {
+            open_rms: 32_768,
+            ..good
+        })
+        .unwrap();
+        assert_eq!(deaf.push(32_768), Closed);
+    }
+
+    #[test]
     fn a_shorter_window_forgets_at_once() {
         let mut gate = gate(10, 0);
         for rms in [3_000, 3_000, 0, 0] {

@@ -10,7 +10,9 @@
 //!   playout moves back: it was concealed already.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be dropped
 //!   ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay never only grows.
-//! - A long time without underruns takes the margin back, frame by frame.
+//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends, the part of the margin that a
+//!   calm network did not touch goes at once, and so does every item beyond the margin.
+//! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the newest are dropped.
 
 use crate::seq::Seq;
 
@@ -19,6 +21,10 @@ pub use crate::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shr
 
 mod margin;
 mod report;
+mod skip;
+
+/// Surplus that a pause does not drop: this part of the longest stall, 60 ms by default.
+const PRE_ROLL_PARTS: u16 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -34,7 +40,6 @@ enum Phase {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Slot<T> {
-    seq: Seq,
     timestamp_frames: u32,
     terminator: bool,
     item: T,
@@ -47,6 +52,10 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     config: JitterConfig,
     slots: [Option<Slot<T>>; SLOTS],
     queued: u16,
+    /// Terminators among the queued items.
+    terminators: u16,
+    /// More queued items than this are the backlog of a stall.
+    backlog_over: u16,
     phase: Phase,
     /// The item that is due next.
     next: Seq,
@@ -54,6 +63,10 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     played_timestamp: Option<u32>,
     margin: Margin,
     underruns_in_a_row: u16,
+    /// Something between the last item that was popped and the next one is not played.
+    gap: bool,
+    /// There was such a gap before the item that was popped last.
+    resumed: bool,
     stats: JitterStats,
 }
 
@@ -70,11 +83,15 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             config,
             slots: [const { None }; SLOTS],
             queued: 0,
+            terminators: 0,
+            backlog_over: 0,
             phase: Phase::Idle,
             next: Seq(0),
             played_timestamp: None,
             margin: Margin::new(&config),
             underruns_in_a_row: 0,
+            gap: false,
+            resumed: false,
             stats: JitterStats {
                 late: 0,
                 lost: 0,
@@ -94,20 +111,27 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             config: own_config,
             slots: _,
             queued,
+            terminators,
+            backlog_over,
             phase,
             next,
             played_timestamp,
             margin,
             underruns_in_a_row,
+            gap,
+            resumed,
             stats,
         } = self;
         *own_config = config;
         *queued = 0;
+        *terminators = 0;
+        *backlog_over = 0;
         *phase = Phase::Idle;
         *next = Seq(0);
         *played_timestamp = None;
         *margin = Margin::new(&config);
         *underruns_in_a_row = 0;
+        (*gap, *resumed) = (false, false);
         *stats = JitterStats::default();
     }
 
@@ -145,12 +169,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             return PushOutcome::Duplicate;
         }
         *slot = Some(Slot {
-            seq,
             timestamp_frames,
             terminator,
             item,
         });
         self.queued += 1;
+        self.terminators += u16::from(terminator);
         if dropped == 0 {
             PushOutcome::Queued
         } else {
@@ -163,10 +187,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited) => {
-                if self.queued <= self.margin.target_frames()
-                    && waited < self.margin.target_frames()
-                    && !self.terminator_is_queued()
-                {
+                let target_frames = self.margin.target_frames();
+                if self.queued <= target_frames && waited < target_frames && self.terminators == 0 {
                     self.phase = Phase::Filling(waited + 1);
                     return Pop::Silence;
                 }
@@ -179,12 +201,18 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
         self.jump_what_was_concealed();
         self.jump_long_gap();
+        self.drop_backlog();
+        // Behind a terminator nothing more has to come: what waits then says nothing of the network.
+        let is_ending = self.terminators > 0;
         match self.take_next() {
             Some(slot) => {
-                self.margin.taken(self.queued, &self.config);
+                if !is_ending {
+                    self.margin.taken(self.queued, &self.config);
+                }
                 self.played(slot)
             }
             None => {
+                self.gap = true;
                 self.count_lost(1);
                 self.stats.concealed = self.stats.concealed.wrapping_add(1);
                 Pop::Missing
@@ -218,6 +246,11 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
+    /// Whether the item that was popped last does not follow on what was popped before it: something was concealed or dropped.
+    pub const fn has_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// Whether a talkspurt is in progress (or its first items are waiting).
     pub fn is_active(&self) -> bool {
         self.phase != Phase::Idle
@@ -242,6 +275,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     pub fn clear(&mut self) {
         self.slots.fill_with(|| None);
         self.queued = 0;
+        self.terminators = 0;
+        self.gap = false;
         self.end_talkspurt();
     }
 
@@ -258,6 +293,14 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.phase = Phase::Filling(0);
         self.next = seq;
         self.underruns_in_a_row = 0;
+        // After a gap the talkspurt goes on; otherwise it begins, maybe with a pre-roll of half a second.
+        let stall_max_frames = self.stall_max_frames();
+        self.backlog_over = if self.gap {
+            stall_max_frames
+        } else {
+            let most = self.config.stall_max_frames.max(stall_max_frames);
+            most.saturating_mul(2)
+        };
         self.margin.restart_window();
     }
 
@@ -266,71 +309,34 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.margin.restart_window();
     }
 
-    /// While filling: whether the span from `seq` to the newest item still fits the buffer.
+    /// While filling: whether the span from `seq` to the newest item still fits the buffer: nothing lies where the items from
+    /// `seq` up to the first one belong.
     fn fits_before_first(&self, seq: Seq) -> bool {
-        let furthest = self
-            .slots
-            .iter()
-            .flatten()
-            .map(|slot| slot.seq.distance(seq))
-            .max()
-            .unwrap_or(0);
-        (0..SLOTS as i32).contains(&i32::from(furthest))
+        self.free_from(seq) >= self.next.distance(seq).unsigned_abs()
     }
 
-    /// Advances past the oldest items until `seq` has a slot; gives how many were dropped.
-    fn make_room_for(&mut self, seq: Seq) -> u16 {
-        let mut dropped = 0;
-        while seq.distance(self.next) >= SLOTS as i16 {
-            if self.queued == 0 {
-                self.count_lost(seq.distance(self.next).unsigned_abs());
-                self.next = seq;
-                break;
-            }
-            if self.take_next().is_some() {
-                dropped += 1;
-            } else {
-                self.count_lost(1);
-            }
-        }
-        self.stats.overflowed = self.stats.overflowed.wrapping_add(u32::from(dropped));
-        dropped
-    }
-
-    fn terminator_is_queued(&self) -> bool {
-        self.slots.iter().flatten().any(|slot| slot.terminator)
-    }
-
-    /// Moves on over items that underruns have concealed and that prove to be lost, as later ones are there.
-    fn jump_what_was_concealed(&mut self) {
-        while self.underruns_in_a_row > 0 && self.slots[Self::index(self.next)].is_none() {
-            self.underruns_in_a_row -= 1;
-            self.count_lost(1);
-            self.next = self.next.next();
-        }
-    }
-
-    /// Moves on to the earliest item if more are missing before it than are worth concealing.
-    fn jump_long_gap(&mut self) {
-        let gap = (0..SLOTS as u16)
-            .find(|&n| self.slots[Self::index(self.next.plus(n))].is_some())
-            .unwrap_or(0);
-        if gap > self.config.conceal_max_frames {
-            self.count_lost(gap);
-            self.next = self.next.plus(gap);
-        }
+    /// Free slots from that of `seq` up to the first that is taken.
+    #[inline(never)]
+    fn free_from(&self, seq: Seq) -> u16 {
+        (0..SLOTS as u16)
+            .find(|&n| self.slots[Self::index(seq.plus(n))].is_some())
+            .unwrap_or(0)
     }
 
     fn take_next(&mut self) -> Option<Slot<T>> {
         let slot = self.slots[Self::index(self.next)].take();
         self.next = self.next.next();
-        self.queued -= u16::from(slot.is_some());
+        if let Some(slot) = &slot {
+            self.queued -= 1;
+            self.terminators -= u16::from(slot.terminator);
+        }
         slot
     }
 
     fn played(&mut self, slot: Slot<T>) -> Pop<T> {
         self.played_timestamp = Some(slot.timestamp_frames);
         self.underruns_in_a_row = 0;
+        self.resumed = core::mem::take(&mut self.gap);
         if slot.terminator {
             self.end_after_terminator();
         }
@@ -340,15 +346,17 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// The next talkspurt may be waiting already: it begins at the earliest item that is left.
     fn end_after_terminator(&mut self) {
         self.end_talkspurt();
-        let from = self.next;
-        let waiting = self.slots.iter().flatten().map(|slot| slot.seq);
-        if let Some(first) = waiting.min_by_key(|seq| seq.distance(from)) {
-            self.start_talkspurt(first);
+        self.margin.pause(&self.config);
+        // The next words must not lose their beginning to the delay of a pre-roll.
+        self.drop_surplus(self.config.stall_max_frames / PRE_ROLL_PARTS);
+        if self.queued > 0 {
+            self.start_talkspurt(self.next.plus(self.free_from(self.next)));
         }
     }
 
     fn underrun(&mut self) -> Pop<T> {
         self.underruns_in_a_row = self.underruns_in_a_row.saturating_add(1);
+        self.gap = true;
         if self.underruns_in_a_row > self.config.conceal_max_frames {
             self.end_talkspurt();
             return Pop::Silence;

@@ -1,5 +1,8 @@
 //! Layer 1: how loud samples are, in integers.
 
+use crate::filter::{BLOCKS_PER_SECOND, HighPass};
+use crate::frame::SampleRate;
+
 /// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every sample -32768).
 pub fn mean_square(samples: &[i16]) -> u32 {
     if samples.is_empty() {
@@ -14,7 +17,82 @@ pub fn mean_square(samples: &[i16]) -> u32 {
 
 /// The root of the mean square, rounded down: 0 to 32768.
 pub fn rms(samples: &[i16]) -> u16 {
-    mean_square(samples).isqrt() as u16
+    root(mean_square(samples))
+}
+
+/// The square root, rounded down, a bit at a time: the library's takes tables.
+fn root(square: u32) -> u16 {
+    let (mut root, mut bit) = (0, 1 << 15);
+    while bit > 0 {
+        let longer = root | bit;
+        if longer * longer <= square {
+            root = longer;
+        }
+        bit >>= 1;
+    }
+    root as u16
+}
+
+/// The level of what a microphone hears of voice: RMS without DC offset, rumble and hum. The samples themselves stay as they are.
+///
+/// `BLOCK` samples are 0.25 ms: 4 at the rate of a session. The filter's state goes on from frame to frame.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LevelMeter<const BLOCK: usize = { block_samples(SampleRate::Hz16000) }> {
+    high_pass: HighPass,
+}
+
+/// Samples in 0.25 ms.
+pub const fn block_samples(rate: SampleRate) -> usize {
+    (rate.hz() / BLOCKS_PER_SECOND) as usize
+}
+
+impl<const BLOCK: usize> LevelMeter<BLOCK> {
+    /// A meter that has heard nothing yet: whatever offset the first samples have counts for nothing.
+    pub const fn new() -> Self {
+        Self {
+            high_pass: HighPass::new(),
+        }
+    }
+
+    /// The RMS of the next frame: 0..=32768. Frames have whole blocks; samples beyond them do not count.
+    #[inline(never)]
+    pub fn rms(&mut self, frame: &[i16]) -> u16 {
+        if let Some(&first) = frame.first() {
+            self.high_pass.begin(first);
+        }
+        let (blocks, _) = frame.as_chunks::<BLOCK>();
+        let mut sum = 0u64;
+        // On its own, the state stays in registers: on a Cortex-M that saves a fifth of the time.
+        let mut high_pass = self.high_pass.clone();
+        for block in blocks {
+            // A loop over four samples would cost more than what it does with them.
+            if let &[a, b, c, d] = block.as_slice() {
+                let (a, b) = (i32::from(a), i32::from(b));
+                let (c, d) = (i32::from(c), i32::from(d));
+                let below = high_pass.below(a + b + c + d);
+                sum += square(a - below) + square(b - below);
+                sum += square(c - below) + square(d - below);
+            } else {
+                let total: i32 = block.iter().map(|&sample| i32::from(sample)).sum();
+                let below = high_pass.below(total * 4 / BLOCK as i32);
+                sum += block
+                    .iter()
+                    .map(|&sample| square(i32::from(sample) - below))
+                    .sum::<u64>();
+            }
+        }
+        self.high_pass = high_pass;
+        let samples = (blocks.len() * BLOCK) as u64;
+        let mean_square = sum.checked_div(samples).unwrap_or(0);
+        root(mean_square.min(1 << 30) as u32)
+    }
+}
+
+/// The square of a difference of two samples (-65535..=65535), in a multiplication of 32 bits.
+#[inline(always)]
+fn square(difference: i32) -> u64 {
+    u64::from(difference.wrapping_mul(difference).cast_unsigned())
 }
 
 /// The largest magnitude among `samples`: 0 to 32768.

@@ -9,7 +9,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 | [`frame`], [`time`], [`seq`] |
-//! | 1 | [`level`], [`codec`] |
+//! | 1 | [`filter`], [`level`], [`codec`] |
 //! | 2 | [`gate`], [`mixer`], [`jitter`], [`wire`] |
 //! | 3 | [`deframer`], [`session`] |
 //! | 4 | [`uplink`], [`downlink`] |
@@ -42,6 +42,7 @@ extern crate std;
 pub mod codec;
 pub mod deframer;
 pub mod downlink;
+pub mod filter;
 pub mod frame;
 pub mod gate;
 pub mod jitter;

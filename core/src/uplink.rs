@@ -5,7 +5,7 @@
 use crate::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder, PAYLOAD_MAX};
 use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
 use crate::gate::{Gate, GateConfig, GateConfigError, GateDecision};
-use crate::level::rms;
+use crate::level::LevelMeter;
 use crate::seq::Seq;
 use crate::session::session_frame_samples;
 use crate::wire::{ClientPacket, Voice, emit};
@@ -74,6 +74,7 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     /// The timestamp of the frame that was pushed last; the first has 1.
     timestamp_frames: u32,
     muted: bool,
+    meter: LevelMeter,
     level_rms: u16,
     stats: UplinkStats,
 }
@@ -105,6 +106,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             seq: Seq(0),
             timestamp_frames: 0,
             muted: false,
+            meter: LevelMeter::new(),
             level_rms: 0,
             stats: UplinkStats::default(),
         }
@@ -128,6 +130,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             seq,
             timestamp_frames,
             muted,
+            meter,
             level_rms,
             stats,
         } = self;
@@ -141,6 +144,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         *seq = Seq(0);
         *timestamp_frames = 0;
         *muted = false;
+        *meter = LevelMeter::new();
         *level_rms = 0;
         *stats = UplinkStats::default();
         Ok(())
@@ -149,7 +153,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// Takes the next frame. Panics if it has not the session's length.
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-        self.level_rms = rms(frame);
+        self.level_rms = self.meter.rms(frame);
         let last_timestamp = self.timestamp_frames;
         self.timestamp_frames = last_timestamp.wrapping_add(1);
         if self.muted {
@@ -241,7 +245,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         self.gate.is_open()
     }
 
-    /// The level of the last frame: RMS, 0..=32768.
+    /// The level of the last frame, without offset, rumble and hum: RMS, 0..=32768.
     pub const fn level_rms(&self) -> u16 {
         self.level_rms
     }

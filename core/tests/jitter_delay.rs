@@ -81,10 +81,10 @@ fn a_surplus_is_dropped_after_its_window_when_quiet_and_after_three_regardless()
 #[test]
 fn a_big_surplus_goes_faster() {
     let mut line = Line::new(0);
-    for number in 0..50 {
+    for number in 0..15 {
         line.push(number);
     }
-    let mut number = 50;
+    let mut number = 15;
     let mut pops = 0;
     while line.buffer.depth_frames() > 0 || pops < 10 {
         line.push(number);
@@ -94,11 +94,11 @@ fn a_big_surplus_goes_faster() {
             line.buffer.skip_into().unwrap();
         }
         pops += 1;
-        assert!(pops < 1_000, "a second of surplus is gone within 20 s");
+        assert!(pops < 1_000, "300 ms of surplus are gone within 20 s");
     }
-    // 100/49 + 100/48 + .. + 100/1 pops: about 100 * ln 49 + 58.
-    assert!((350..550).contains(&pops), "{pops}");
-    assert_eq!(line.buffer.stats().skipped, 50);
+    // 100/15 + 100/14 + .. + 100/1 pops, each rounded down; in the first window the item that was just pushed does not wait yet.
+    assert!((310..430).contains(&pops), "{pops}");
+    assert_eq!(line.buffer.stats().skipped, 15);
 }
 
 #[test]
@@ -164,6 +164,7 @@ fn extreme_configurations_neither_hang_nor_overflow() {
             shrink_window_frames: value,
             decay_window_frames: value,
             conceal_max_frames: value,
+            stall_max_frames: value,
         });
         for number in 0..10 {
             line.push(number);

@@ -21,6 +21,7 @@ fn config(target_frames: u16) -> JitterConfig {
         shrink_window_frames: 20,
         decay_window_frames: 50,
         conceal_max_frames: 5,
+        stall_max_frames: 7,
     }
 }
 
@@ -33,6 +34,9 @@ struct Model {
     next: u64,
     played: Option<u64>,
     underruns: u64,
+    stall_max: usize,
+    backlog_over: usize,
+    gap: bool,
 }
 
 #[derive(PartialEq)]
@@ -65,7 +69,9 @@ impl Model {
         while number - self.next >= SLOTS as u64 {
             if self.waiting.is_empty() {
                 self.next = number;
+                self.gap = true;
             } else {
+                self.gap = true;
                 dropped += u16::from(self.waiting.remove(&self.next).is_some());
                 self.next += 1;
             }
@@ -96,6 +102,7 @@ impl Model {
         }
         let Some(&first) = self.waiting.keys().next() else {
             self.underruns += 1;
+            self.gap = true;
             if self.underruns > self.conceal_max {
                 self.phase = Phase::Idle;
                 return Pop::Silence;
@@ -108,15 +115,27 @@ impl Model {
         if first - self.next > self.conceal_max {
             self.next = first;
         }
+        if self.waiting.len() > self.backlog_over {
+            self.drop_surplus(1);
+            self.backlog_over = self.waiting.len();
+        } else {
+            self.backlog_over = self
+                .backlog_over
+                .min(self.waiting.len())
+                .max(self.stall_max());
+        }
         let due = self.next;
         self.next += 1;
         let Some(terminator) = self.waiting.remove(&due) else {
+            self.gap = true;
             return Pop::Missing;
         };
+        self.gap = false;
         self.played = Some(due);
         self.underruns = 0;
         if terminator {
             self.phase = Phase::Idle;
+            self.drop_surplus(self.stall_max / 4);
             if let Some(&first) = self.waiting.keys().next() {
                 self.start(first);
             }
@@ -128,6 +147,21 @@ impl Model {
         self.phase = Phase::Filling(0);
         self.next = number;
         self.underruns = 0;
+        let at_start = if self.gap { 1 } else { 2 };
+        self.backlog_over = self.stall_max() * at_start;
+    }
+
+    /// The newest stay, as many as the margin asks for, and one to play.
+    fn drop_surplus(&mut self, tolerated: usize) {
+        while self.waiting.len() > self.target as usize + tolerated {
+            self.played = self.waiting.pop_first().map(|(number, _)| number);
+            self.gap = true;
+            self.next = self.waiting.keys().next().copied().unwrap_or(self.next);
+        }
+    }
+
+    fn stall_max(&self) -> usize {
+        self.stall_max.max(2 * self.target as usize)
     }
 }
 
@@ -155,6 +189,7 @@ proptest! {
         let mut buffer = Buffer::new(config(target));
         let mut model = Model {
             target: target.into(), conceal_max: 5, waiting: BTreeMap::new(), phase: Phase::Idle, next: 0, played: None, underruns: 0,
+            stall_max: 7, backlog_over: 0, gap: false,
         };
         let mut newest = 1_000u64;
         for op in ops {
@@ -180,7 +215,7 @@ proptest! {
     ) {
         let mut buffer = Buffer::new(config(target));
         let mut seen = BTreeSet::new();
-        let (mut pushed, mut taken) = (0u64, 0u64);
+        let (mut pushed, mut taken, mut blended) = (0u64, 0u64, 0u64);
         for (seq, timestamp, terminator, pops) in pushes {
             let seq = if nearby { seq % 24 } else { seq };
             buffer.push(Seq(seq), timestamp, terminator, pushed);
@@ -193,12 +228,14 @@ proptest! {
                 }
                 if let Some(item) = buffer.skip_into() {
                     prop_assert!(seen.insert(item), "item {} twice", item);
-                    taken += 1;
+                    blended += 1;
                 }
             }
         }
         let stats = *buffer.stats();
-        let dropped = u64::from(stats.late) + u64::from(stats.duplicate) + u64::from(stats.overflowed);
+        let dropped = u64::from(stats.late) + u64::from(stats.duplicate) + u64::from(stats.overflowed)
+            + u64::from(stats.skipped);
+        prop_assert!(blended <= u64::from(stats.skipped));
         prop_assert_eq!(pushed, taken + dropped + u64::from(buffer.depth_frames()));
     }
 
@@ -222,7 +259,7 @@ proptest! {
             }
         }
         let arrived = losses.iter().filter(|lost| !**lost).count() as u32;
-        prop_assert_eq!(heard + buffer.stats().late, arrived);
+        prop_assert_eq!(heard + buffer.stats().late + buffer.stats().skipped, arrived);
     }
 
     #[test]
@@ -261,5 +298,6 @@ fn the_defaults_hold_at_every_frame_duration() {
         assert_eq!(ms(config.shrink_window_frames), 2_000);
         assert_eq!(ms(config.decay_window_frames), 10_000);
         assert_eq!(ms(config.conceal_max_frames), 100);
+        assert_eq!(ms(config.stall_max_frames), 300);
     }
 }

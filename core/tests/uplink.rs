@@ -263,6 +263,16 @@ fn muting_twice_ends_once() {
 }
 
 #[test]
+fn to_unmute_one_who_is_not_muted_interrupts_nothing() {
+    let mut mic = Mic::new(config());
+    mic.capture(&word(1));
+    mic.uplink.set_muted(false);
+    assert_eq!(mic.poll_all(), [], "the talkspurt goes on");
+    assert!(mic.uplink.is_talking());
+    assert_eq!(marks(&mic.capture(&word(2))), [(Some(2), false)]);
+}
+
+#[test]
 fn without_a_gate_every_frame_is_sent_and_finish_ends_it() {
     let mut config = config();
     config.gate.enabled = false;

@@ -9,7 +9,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use talkspurt_core::level::rms;
+use talkspurt_core::level::LevelMeter;
 
 /// The frame duration levels are measured over: that of a session by default.
 const FRAME_MS: u8 = 20;
@@ -52,6 +52,8 @@ pub fn listen(
 ) -> Vec<u16> {
     let mut frame = [0; FRAME_SAMPLES];
     let mut levels = Vec::new();
+    // The gate's own, or its thresholds would not fit what it will see.
+    let mut meter: LevelMeter = LevelMeter::new();
     let mut clock = FrameClock::new(Instant::now(), FRAME_MS);
     let frames = span.as_millis() as u64 / u64::from(FRAME_MS);
     while clock.done_frames() < frames {
@@ -62,7 +64,7 @@ pub fn listen(
         clock.take_due(due);
         match source.read(&mut frame) {
             Captured::Frame => {
-                let level = rms(&frame);
+                let level = meter.rms(&frame);
                 levels.push(level);
                 progress(level);
             }
@@ -132,6 +134,23 @@ mod tests {
             (proposal.open.rms, proposal.close.rms, proposal.is_noisy),
             (798, 200, false)
         );
+    }
+
+    /// A microphone with an offset, in a room without noise.
+    struct Offset;
+
+    impl Source for Offset {
+        fn read(&mut self, frame: &mut [i16]) -> Captured {
+            frame.fill(600);
+            Captured::Frame
+        }
+    }
+
+    #[test]
+    fn an_offset_is_no_noise() {
+        let levels = listen(&mut Offset, Duration::from_secs(2), false, |_| ());
+        assert_eq!(levels, [0; 100]);
+        assert_eq!(propose(levels).unwrap().open.rms, OPEN_RMS_MIN);
     }
 
     #[test]

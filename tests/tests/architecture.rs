@@ -84,7 +84,7 @@ fn modules() -> Vec<String> {
     let modules: Vec<_> = rows.collect();
     assert_eq!(
         modules.len(),
-        13,
+        14,
         "the map lists the core's modules: {modules:?}"
     );
     modules

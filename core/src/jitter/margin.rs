@@ -5,6 +5,9 @@ use super::report::{JitterConfig, Shrink};
 /// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
 const OVERDUE_WINDOWS: u8 = 3;
 
+/// A pause takes back what was not needed of the margin if there was no underrun for this part of a window: 1 s by default.
+const CALM_PARTS: u16 = 2;
+
 /// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that wait beyond it through a whole
 /// window are surplus.
 #[derive(Clone, Debug)]
@@ -12,6 +15,8 @@ const OVERDUE_WINDOWS: u8 = 3;
 pub(super) struct Margin {
     target_frames: u16,
     pops_since_underrun: u16,
+    /// The fewest items that waited since the last underrun, or since the last pause that changed the margin.
+    calm_least_waiting: u16,
     window_pops: u16,
     window_least_waiting: u16,
     windows_overdue: u8,
@@ -22,6 +27,7 @@ impl Margin {
         Self {
             target_frames: config.target_frames,
             pops_since_underrun: 0,
+            calm_least_waiting: u16::MAX,
             window_pops: 0,
             window_least_waiting: u16::MAX,
             windows_overdue: 0,
@@ -54,23 +60,42 @@ impl Margin {
             let most = config.target_max_frames.min(slots / 2);
             self.target_frames = (self.target_frames + 1).min(most.max(config.target_frames));
         }
-        self.pops_since_underrun = 0;
+        self.restart_calm();
         self.restart_window();
+    }
+
+    /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin is not needed.
+    pub(super) fn pause(&mut self, config: &JitterConfig) {
+        if self.pops_since_underrun >= config.shrink_window_frames / CALM_PARTS {
+            self.lower_by(self.calm_least_waiting, config);
+            self.restart_calm();
+        }
     }
 
     /// An item was taken in its turn, and so many wait behind it.
     pub(super) fn taken(&mut self, waiting_frames: u16, config: &JitterConfig) {
-        self.pops_since_underrun = self.pops_since_underrun.saturating_add(1);
-        if self.pops_since_underrun >= config.decay_window_frames {
-            self.pops_since_underrun = 0;
-            self.target_frames = self
-                .target_frames
-                .saturating_sub(1)
-                .max(config.target_frames);
+        self.pops_since_underrun = self.pops_since_underrun.wrapping_add(1);
+        self.calm_least_waiting = self.calm_least_waiting.min(waiting_frames);
+        if self
+            .pops_since_underrun
+            .checked_rem(config.decay_window_frames)
+            == Some(0)
+        {
+            self.lower_by(1, config);
         }
         self.window_pops += 1;
         self.window_least_waiting = self.window_least_waiting.min(waiting_frames);
         self.judge_window(config);
+    }
+
+    const fn restart_calm(&mut self) {
+        self.pops_since_underrun = 0;
+        self.calm_least_waiting = u16::MAX;
+    }
+
+    fn lower_by(&mut self, frames: u16, config: &JitterConfig) {
+        let lowered = self.target_frames.saturating_sub(frames);
+        self.target_frames = lowered.max(config.target_frames);
     }
 
     /// The more surplus frames there are, the shorter is the window.

@@ -17,6 +17,9 @@ pub struct JitterConfig {
     /// Underruns in a row after which a talkspurt without a terminator counts as ended. Of items lost in a row as many are concealed
     /// one by one; a longer gap is jumped.
     pub conceal_max_frames: u16,
+    /// The longest stall whose items are played late. When more wait at a pop (but never less than twice the margin), all but the
+    /// newest are dropped. A talkspurt may begin with twice as many: pre-roll.
+    pub stall_max_frames: u16,
 }
 
 impl JitterConfig {
@@ -24,14 +27,17 @@ impl JitterConfig {
     ///
     /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of concealment is about a syllable, after
     /// which repeating what was heard misleads more than silence; 200 ms of margin is where talking over each other begins
-    /// (ITU-T G.114 advises at most 150 ms one way for all of a path).
+    /// (ITU-T G.114 advises at most 150 ms one way for all of a path); voice that is 300 ms old only delays what is new.
     pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
+        // Whole in frames of any duration.
+        let in_100_ms = frame.frames_in_ms(100) as u16;
         Self {
             target_frames,
-            target_max_frames: frame.frames_in_ms(200) as u16,
-            shrink_window_frames: frame.frames_in_ms(2_000) as u16,
-            decay_window_frames: frame.frames_in_ms(10_000) as u16,
-            conceal_max_frames: frame.frames_in_ms(100) as u16,
+            target_max_frames: 2 * in_100_ms,
+            shrink_window_frames: 20 * in_100_ms,
+            decay_window_frames: 100 * in_100_ms,
+            conceal_max_frames: in_100_ms,
+            stall_max_frames: 3 * in_100_ms,
         }
     }
 }

@@ -164,10 +164,9 @@ impl ServerSession {
     /// Says that the deframer dropped bytes: noise on a serial line is borne, a stream of garbage is not.
     pub fn handle_garbage(&mut self, now: Instant, dropped_bytes: u32) {
         if self.state != State::Closed && !self.garbage.take(dropped_bytes, now) {
-            self.refuse_or_end(
+            self.reject(
                 RejectReason::Malformed,
                 "what you send is not Talkspurt's protocol",
-                ByeReason::ProtocolError,
             );
         }
     }
@@ -222,11 +221,13 @@ impl ServerSession {
     }
 
     /// Refuses a client who is not in. `text` is a sentence that tells him what to do; what exceeds 160 bytes is cut.
-    /// Changes nothing once the session is over. Panics if he is in: that takes [`ServerSession::end`].
+    /// Changes nothing once the session is over. A client that is in is past refusing: it gets a Bye instead (`ProtocolError`), as by
+    /// [`ServerSession::end`].
     pub fn reject(&mut self, reason: RejectReason, text: impl core::fmt::Display) {
-        assert!(self.state != State::Joined, "who is in cannot be refused");
-        if self.state == State::Closed {
-            return;
+        match self.state {
+            State::AwaitingHello { .. } | State::Deciding => {}
+            State::Joined => return self.end(ByeReason::ProtocolError),
+            State::Closed => return,
         }
         let mut cut = CutText(&mut self.reject_text);
         cut.0.clear();
@@ -294,23 +295,11 @@ impl ServerSession {
 
     fn refuse_unreadable(&mut self, packet: &[u8]) {
         match greeting_version(packet) {
-            Some(version) if version != PROTOCOL_VERSION && self.state != State::Joined => {
+            Some(version) if version != PROTOCOL_VERSION => {
                 let refusal = Refusal::Version(version);
                 self.reject(refusal.reason(), &refusal);
             }
-            _ => self.refuse_or_end(
-                RejectReason::Malformed,
-                "a packet could not be read",
-                ByeReason::ProtocolError,
-            ),
-        }
-    }
-
-    fn refuse_or_end(&mut self, refusal: RejectReason, text: &str, bye: ByeReason) {
-        if self.state == State::Joined {
-            self.end(bye);
-        } else {
-            self.reject(refusal, text);
+            _ => self.reject(RejectReason::Malformed, "a packet could not be read"),
         }
     }
 

@@ -71,7 +71,7 @@ impl<const MAX: usize> Name<MAX> {
 fn check(text: &str) -> Result<(), NameError> {
     let (mut blank, mut control) = (true, false);
     for character in text.chars() {
-        blank &= character.is_whitespace();
+        blank &= is_blank(character);
         control |= character.is_control();
     }
     match (blank, control) {
@@ -79,6 +79,24 @@ fn check(text: &str) -> Result<(), NameError> {
         (false, true) => Err(NameError::ControlCharacter),
         (false, false) => Ok(()),
     }
+}
+
+/// White space, as Unicode's property White_Space has it. That does not change any more, and the library's table takes 256 bytes.
+const fn is_blank(character: char) -> bool {
+    matches!(
+        character,
+        '\t'..='\r'
+            | ' '
+            | '\u{85}'
+            | '\u{a0}'
+            | '\u{1680}'
+            | '\u{2000}'..='\u{200a}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{202f}'
+            | '\u{205f}'
+            | '\u{3000}'
+    )
 }
 
 impl<const MAX: usize> Deref for Name<MAX> {
@@ -121,8 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn blank_is_what_unicode_calls_white_space() {
+        for character in '\0'..=char::MAX {
+            assert_eq!(
+                is_blank(character),
+                character.is_whitespace(),
+                "{character:?}"
+            );
+        }
+    }
+
+    #[test]
     fn blank_and_control_are_refused() {
-        for blank in ["", " ", "\t\n"] {
+        for blank in ["", " ", "\t\n", "\u{3000}\u{a0}"] {
             assert_eq!(RoomName::new(blank), Err(NameError::Empty));
         }
         for text in ["a\nb", "\x1b[2J", "a\0"] {

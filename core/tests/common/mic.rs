@@ -77,7 +77,8 @@ pub fn word(mark: i16) -> Vec<i16> {
 }
 
 fn marked(mark: i16, level: i16) -> Vec<i16> {
-    let mut frame = vec![level; 320];
+    // The highest frequency there is: nothing of it is below the gate's high-pass.
+    let mut frame = [level, -level].repeat(160);
     frame[0] = mark;
     frame
 }

@@ -5,6 +5,7 @@
 )]
 
 pub mod cases;
+pub mod ear;
 pub mod jitter_line;
 pub mod mic;
 pub mod packets;

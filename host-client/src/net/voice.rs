@@ -10,7 +10,7 @@ use talkspurt_core::{
     downlink::{Downlink, Playout},
     frame::{FRAME_SAMPLES_MAX, Frame},
     jitter::JitterConfig,
-    level::rms,
+    level::LevelMeter,
     session::SessionParams,
     uplink::{Uplink, UplinkConfig},
     wire::{ENCODED_MAX, Voice},
@@ -36,6 +36,7 @@ pub(super) struct VoicePath {
     params: SessionParams,
     /// Frames in a row that the source did not have.
     dry_frames: u32,
+    output_meter: LevelMeter,
     output_rms: u16,
     packet: Vec<u8>,
     quiet: QuietWatch,
@@ -64,6 +65,7 @@ impl VoicePath {
             downlink,
             params,
             dry_frames: 0,
+            output_meter: LevelMeter::new(),
             output_rms: 0,
             packet: vec![0; ENCODED_MAX],
             quiet: QuietWatch::new(params.frame, settings.may_be_too_quiet()),
@@ -112,10 +114,11 @@ impl VoicePath {
     pub(super) fn play(&mut self, sink: &mut dyn Sink, deafened: bool) -> io::Result<()> {
         let mut frame = Frame::silence(self.params.frame_samples());
         let playout = self.downlink.pop(&mut frame);
+        let heard_rms = self.output_meter.rms(&frame);
         self.output_rms = if playout == Playout::Silence {
             0
         } else {
-            rms(&frame)
+            heard_rms
         };
         if deafened {
             frame.silence_all();
@@ -210,7 +213,10 @@ mod tests {
     impl Source for Script {
         fn read(&mut self, frame: &mut [i16]) -> Captured {
             let (captured, sample) = self.0.next().unwrap_or((Captured::End, 0));
-            frame.fill(sample);
+            // The highest frequency there is: a constant would be an offset, which no gate hears.
+            for (n, out) in frame.iter_mut().enumerate() {
+                *out = if n % 2 == 0 { sample } else { -sample };
+            }
             captured
         }
     }

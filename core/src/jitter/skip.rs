@@ -1,0 +1,85 @@
+//! Moving on over items that are not played: lost ones, and those that are too old.
+
+use super::JitterBuffer;
+use crate::seq::Seq;
+
+impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
+    /// Advances past the oldest items until `seq` has a slot; gives how many were dropped.
+    pub(super) fn make_room_for(&mut self, seq: Seq) -> u16 {
+        let mut dropped = 0;
+        while seq.distance(self.next) >= SLOTS as i16 {
+            if self.queued == 0 {
+                self.jump(seq.distance(self.next).unsigned_abs());
+                break;
+            }
+            dropped += self.drop_next();
+        }
+        self.stats.overflowed = self.stats.overflowed.wrapping_add(u32::from(dropped));
+        dropped
+    }
+
+    /// Moves on over the next item; gives 1 if it was there.
+    fn drop_next(&mut self) -> u16 {
+        self.gap = true;
+        match self.take_next() {
+            Some(slot) => {
+                self.played_timestamp = Some(slot.timestamp_frames);
+                1
+            }
+            None => {
+                self.count_lost(1);
+                0
+            }
+        }
+    }
+
+    /// Drops the oldest items until only the margin and `tolerated` more are left. The next one is there then.
+    pub(super) fn drop_surplus(&mut self, tolerated: u16) {
+        let keep = self.margin.target_frames().saturating_add(tolerated);
+        while self.queued > keep {
+            self.stats.skipped = self.stats.skipped.wrapping_add(u32::from(self.drop_next()));
+            self.jump(self.free_from(self.next));
+        }
+    }
+
+    /// Drops what a long stall has brought at once, and what the rest of it brings.
+    pub(super) fn drop_backlog(&mut self) {
+        if self.queued > self.backlog_over {
+            self.drop_surplus(1);
+            self.backlog_over = self.queued;
+        } else {
+            // A long pre-roll may wait at the start of a talkspurt, and gets shorter only.
+            let kept = self.backlog_over.min(self.queued);
+            self.backlog_over = kept.max(self.stall_max_frames());
+        }
+    }
+
+    /// A buffer that is full has a stall behind it, too; and what a wide margin is for is no stall.
+    pub(super) fn stall_max_frames(&self) -> u16 {
+        let most = self.config.stall_max_frames.min(SLOTS as u16 - 1);
+        most.max(self.margin.target_frames().saturating_mul(2))
+    }
+
+    /// Moves on over items that underruns have concealed and that prove to be lost, as later ones are there.
+    pub(super) fn jump_what_was_concealed(&mut self) {
+        while self.underruns_in_a_row > 0 && self.slots[Self::index(self.next)].is_none() {
+            self.underruns_in_a_row -= 1;
+            self.jump(1);
+        }
+    }
+
+    /// Moves on to the earliest item if more are missing before it than are worth concealing.
+    pub(super) fn jump_long_gap(&mut self) {
+        let gap = self.free_from(self.next);
+        if gap > self.config.conceal_max_frames {
+            self.jump(gap);
+        }
+    }
+
+    /// Moves on over so many items that are not there.
+    fn jump(&mut self, items: u16) {
+        self.gap |= items > 0;
+        self.count_lost(items);
+        self.next = self.next.plus(items);
+    }
+}

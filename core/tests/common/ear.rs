@@ -1,0 +1,104 @@
+//! A listener's downlink, and a voice to play.
+
+use talkspurt_core::codec::{Codec, Encoder};
+use talkspurt_core::downlink::{Downlink, Playout};
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::jitter::{JitterConfig, PushOutcome};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::wire::Voice;
+
+pub const PLAYED: Playout = Playout::Frame { terminator: false };
+pub const PLAYED_LAST: Playout = Playout::Frame { terminator: true };
+
+pub struct Ear {
+    pub downlink: Downlink<64>,
+    pub encoder: Encoder,
+    pub out: Frame,
+    /// All that was heard.
+    pub heard: Vec<i16>,
+}
+
+impl Ear {
+    pub fn new(codec: Codec, frame: FrameDuration, target_frames: u16) -> Self {
+        let config = JitterConfig::default_for(frame, target_frames);
+        Self {
+            downlink: Downlink::new(codec, frame, config),
+            encoder: Encoder::new(codec),
+            out: Frame::silence(0),
+            heard: Vec::new(),
+        }
+    }
+
+    /// PCM16, 20 ms, no margin.
+    pub fn plain() -> Self {
+        Self::new(Codec::Pcm16, FrameDuration::Ms20, 0)
+    }
+
+    pub fn receive(&mut self, number: u16, samples: &[i16]) -> PushOutcome {
+        self.receive_packet(number, samples, false)
+    }
+
+    pub fn receive_packet(
+        &mut self,
+        number: u16,
+        samples: &[i16],
+        terminator: bool,
+    ) -> PushOutcome {
+        let mut payload = [0; 640];
+        let len = self.encoder.encode(samples, &mut payload).unwrap();
+        self.downlink
+            .push(&Voice {
+                seq: Seq(number),
+                timestamp_frames: number.into(),
+                terminator,
+                payload: &payload[..len],
+            })
+            .unwrap()
+    }
+
+    pub fn receive_empty_terminator(&mut self, number: u16) {
+        let voice = Voice {
+            seq: Seq(number),
+            timestamp_frames: number.into(),
+            terminator: true,
+            payload: &[],
+        };
+        self.downlink.push(&voice).unwrap();
+    }
+
+    pub fn play(&mut self) -> Playout {
+        let playout = self.downlink.pop(&mut self.out);
+        self.heard.extend_from_slice(&self.out);
+        playout
+    }
+}
+
+/// Three partials that have no common period: every frame differs. Frame `number` goes on where the one before it ended.
+pub fn voice(number: u16, samples: usize) -> Vec<i16> {
+    let start = usize::from(number) * samples;
+    (start..start + samples)
+        .map(|n| {
+            let partial = |hz: f64, loud: f64| {
+                (n as f64 / 16_000.0 * hz * std::f64::consts::TAU).sin() * loud
+            };
+            (partial(137.3, 5_000.0) + partial(291.1, 2_500.0) + partial(811.7, 1_500.0)) as i16
+        })
+        .collect()
+}
+
+/// The largest step between neighbouring samples.
+pub fn largest_step(sound: &[i16]) -> i32 {
+    let steps = sound
+        .windows(2)
+        .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs());
+    steps.max().unwrap()
+}
+
+/// The voice's own largest step.
+pub fn voice_step() -> i32 {
+    largest_step(
+        &(0..100)
+            .flat_map(|number| voice(number, 320))
+            .collect::<Vec<_>>(),
+    )
+}

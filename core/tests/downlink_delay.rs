@@ -1,0 +1,182 @@
+//! The downlink where too much waits: how it shortens the delay, when, and with what sound.
+
+mod common;
+
+use common::ear::{Ear, PLAYED, largest_step, voice, voice_step};
+use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::jitter::PushOutcome;
+
+/// A sound of this RMS.
+fn level(rms: i16) -> Vec<i16> {
+    [rms, -rms].repeat(160)
+}
+
+/// A listener with one frame too many, who has waited long enough for it: it goes at the next quiet moment. All so far was of
+/// RMS 8,000. Gives the number of the next packet, too.
+fn overdue() -> (Ear, u16) {
+    let mut ear = Ear::plain();
+    ear.receive(0, &level(8_000));
+    for number in 1..=100 {
+        ear.receive(number, &level(8_000));
+        assert_eq!(ear.play(), PLAYED);
+    }
+    assert_eq!(
+        (ear.downlink.stats().skipped, ear.downlink.depth_frames()),
+        (0, 1)
+    );
+    (ear, 101)
+}
+
+/// Plays sounds of these levels to an overdue listener; gives how many were played when one was blended into another.
+fn skipped_at(levels: &[i16]) -> Option<usize> {
+    let (mut ear, mut number) = overdue();
+    // The frame that waits already is loud, and so are those after them.
+    for (played, &rms) in levels.iter().chain(&[8_000; 20]).enumerate() {
+        ear.receive(number, &level(rms));
+        number += 1;
+        ear.play();
+        if ear.downlink.stats().skipped > 0 {
+            return Some(played);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_frame_is_skipped_where_it_is_quiet_beside_the_loudest_of_late() {
+    // What is the loudest falls by an eighth a frame: 7,000, 6,125, 5,360. A quarter of that is quiet, more is not.
+    assert_eq!(skipped_at(&[8_000, 1_751, 8_000]), None);
+    assert_eq!(skipped_at(&[8_000, 1_750, 8_000]), Some(2));
+    assert_eq!(skipped_at(&[8_000, 8_000, 0, 8_000]), Some(3));
+    assert_eq!(skipped_at(&[3_000, 3_000, 1_341, 8_000]), None);
+    assert_eq!(skipped_at(&[3_000, 3_000, 1_340, 8_000]), Some(3));
+    // A louder one counts from where it is.
+    assert_eq!(skipped_at(&[16_000, 3_500, 8_000]), Some(2));
+}
+
+#[test]
+fn without_a_quiet_moment_a_frame_is_skipped_after_three_windows() {
+    let (mut ear, mut number) = overdue();
+    let mut played = 100;
+    while ear.downlink.stats().skipped == 0 {
+        ear.receive(number, &level(8_000));
+        number += 1;
+        ear.play();
+        played += 1;
+    }
+    assert_eq!(played, 300);
+    assert_eq!(ear.downlink.depth_frames(), 0);
+}
+
+#[test]
+fn a_skipped_frame_is_blended_into_the_one_before_it() {
+    let mut ear = Ear::plain();
+    ear.receive(0, &voice(0, 320));
+    let mut number = 0;
+    while ear.downlink.stats().skipped == 0 {
+        number += 1;
+        ear.receive(number, &voice(number, 320));
+        assert_eq!(ear.play(), PLAYED);
+    }
+    // Begins as the one, ends as the other, in a straight line.
+    let (first, second) = (voice(number - 1, 320), voice(number, 320));
+    for (n, &heard) in ear.out.iter().enumerate() {
+        let weight = (n + 1) as f64 / 320.0;
+        let expected = f64::from(first[n]) * (1.0 - weight) + f64::from(second[n]) * weight;
+        assert!((f64::from(heard) - expected).abs() <= 2.0, "{n}");
+    }
+    let before = usize::from(number - 1) * 320;
+    let sent: Vec<i16> = (0..number - 1).flat_map(|n| voice(n, 320)).collect();
+    assert_eq!(ear.heard[..before], sent, "all before it is as it was sent");
+    ear.receive(number + 1, &voice(number + 1, 320));
+    ear.play();
+    assert_eq!(*ear.out, voice(number + 1, 320), "and all after it");
+    assert!(largest_step(&ear.heard) <= voice_step());
+}
+
+#[test]
+fn a_burst_is_absorbed_and_the_delay_comes_back_in_quiet_moments() {
+    let mut ear = Ear::plain();
+    // Speech: 200 ms of voice, 160 ms of near-silence, and so on: a quiet moment always comes in time.
+    let is_loud = |number: u16| number % 18 < 10;
+    let speech = |number: u16| {
+        let sound = voice(number, 320);
+        if is_loud(number) {
+            return sound;
+        }
+        sound.iter().map(|sample| sample / 500).collect()
+    };
+    let mut number = 0;
+    // A stall: 300 ms of packets at once.
+    for _ in 0..15 {
+        assert_eq!(ear.receive(number, &speech(number)), PushOutcome::Queued);
+        number += 1;
+    }
+    let mut next_heard = 0;
+    while ear.downlink.depth_frames() > 0 {
+        let skipped = ear.downlink.stats().skipped;
+        assert_eq!(ear.play(), PLAYED);
+        if ear.downlink.stats().skipped == skipped {
+            assert_eq!(*ear.out, speech(next_heard));
+        } else {
+            assert!(!is_loud(next_heard), "skipped in the midst of a vowel");
+            next_heard += 1;
+        }
+        next_heard += 1;
+        // The packet just received is what the next pop plays: that one is no delay.
+        if ear.downlink.depth_frames() == 0 {
+            break;
+        }
+        ear.receive(number, &speech(number));
+        number += 1;
+        assert!(number < 600, "12 s later still late");
+    }
+    assert_eq!(ear.downlink.stats().skipped, 14);
+    assert_eq!(ear.downlink.stats().overflowed, 0);
+    // And it stays: from here on every frame is bit for bit what was sent.
+    for number in number..number + 200 {
+        ear.receive(number, &speech(number));
+        assert_eq!(ear.play(), PLAYED);
+        assert_eq!(*ear.out, speech(number));
+    }
+}
+
+#[test]
+fn what_is_quiet_is_judged_anew_after_a_pause() {
+    // The loudest of the last talkspurt counts for nothing in the next.
+    let mut ear = Ear::plain();
+    ear.receive_packet(0, &level(16_000), true);
+    ear.play();
+    ear.play();
+    let mut number = 1;
+    ear.receive(number, &level(1_000));
+    while number < 150 {
+        number += 1;
+        ear.receive(number, &level(1_000));
+        ear.play();
+    }
+    assert_eq!(ear.downlink.stats().skipped, 0, "never quiet beside itself");
+}
+
+#[test]
+fn a_blend_of_the_loudest_samples_does_not_overflow() {
+    let mut ear = Ear::plain();
+    let loud = |number: u16| {
+        [if number.is_multiple_of(2) {
+            i16::MIN
+        } else {
+            i16::MAX
+        }; 320]
+    };
+    ear.receive(0, &loud(0));
+    for number in 1..400 {
+        ear.receive(number, &loud(number));
+        ear.play();
+    }
+    assert_eq!(ear.downlink.stats().skipped, 1);
+    assert_eq!(Frame::<320>::silence(320).len(), ear.out.len());
+    assert_eq!(
+        ear.downlink.frame_samples(),
+        16 * usize::from(FrameDuration::Ms20.ms())
+    );
+}

@@ -1,0 +1,272 @@
+//! The jitter buffer after stalls and losses: how late voice is before, right after, and after the next pause. Exact, in frames of
+//! 20 ms.
+
+mod common;
+
+use common::jitter_line::Line;
+use talkspurt_core::jitter::{JitterConfig, Pop};
+
+/// One stream on virtual time. Frame `n` is captured in period `n` and arrives in the period that the network says.
+struct Stream {
+    line: Line,
+    period: u32,
+    /// How late the frames were that were played, period by period; `None` where none was.
+    late: Vec<Option<u32>>,
+}
+
+impl Stream {
+    /// A listener with a margin of so many frames.
+    fn new(target_frames: u16) -> Self {
+        Self {
+            line: Line::new(target_frames),
+            period: 0,
+            late: Vec::new(),
+        }
+    }
+
+    /// Lets `periods` pass. `arrivals` says which frames, captured by then, arrive in each.
+    fn pass(&mut self, periods: u32, mut arrivals: impl FnMut(u32) -> std::ops::Range<u32>) {
+        for _ in 0..periods {
+            for number in arrivals(self.period) {
+                self.line.push(number);
+            }
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        let late = match self.line.pop() {
+            Pop::Item(number, _) => Some(self.period - number),
+            _ => None,
+        };
+        self.late.push(late);
+        self.period += 1;
+    }
+
+    /// The network is calm and the talker talks.
+    fn talk(&mut self, periods: u32) {
+        self.pass(periods, |now| now..now + 1);
+    }
+
+    /// The network brings nothing, then all at once in the first period after it.
+    fn stall(&mut self, periods: u32) {
+        let from = self.period;
+        self.pass(periods, |_| 0..0);
+        self.pass(1, |now| from..now + 1);
+    }
+
+    /// The talkspurt's last frame, then silence.
+    fn pause(&mut self, periods: u32) {
+        self.line.push_last(self.period);
+        self.pop();
+        self.pass(periods, |_| 0..0);
+    }
+
+    /// How late the frame was that was played last.
+    fn is_late(&self) -> Option<u32> {
+        self.late.last().copied().flatten()
+    }
+
+    fn skipped(&self) -> u32 {
+        self.line.buffer.stats().skipped
+    }
+}
+
+#[test]
+fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
+    for target in [0, 2] {
+        let mut stream = Stream::new(target);
+        stream.talk(50);
+        assert_eq!(stream.is_late(), Some(target.into()), "before");
+        stream.stall(250);
+        // The underrun has widened the margin by one.
+        assert_eq!(
+            stream.is_late(),
+            Some(u32::from(target) + 1),
+            "in the first period after it"
+        );
+        stream.talk(100);
+        assert_eq!(
+            stream.is_late(),
+            Some(u32::from(target) + 1),
+            "2 s later, the talker goes on"
+        );
+        stream.pause(25);
+        stream.talk(10);
+        assert_eq!(
+            stream.is_late(),
+            Some(target.into()),
+            "after the next pause"
+        );
+    }
+}
+
+#[test]
+fn a_listener_that_was_stopped_itself_is_not_late_afterwards() {
+    let mut stream = Stream::new(2);
+    stream.talk(50);
+    // Neither pushes nor pops for 5 s; then all is pushed before the next pop, and the buffer overflows.
+    let from = stream.period;
+    stream.period += 250;
+    for number in from..stream.period {
+        stream.line.push(number);
+    }
+    stream.talk(1);
+    assert_eq!(stream.is_late(), Some(2));
+    stream.talk(50);
+    assert_eq!(
+        (stream.is_late(), stream.line.buffer.target_frames()),
+        (Some(2), 2)
+    );
+}
+
+#[test]
+fn a_stall_of_up_to_300_ms_is_played_late_and_a_longer_one_is_not() {
+    for (stalled, late, skipped) in [(14, 14, 0), (15, 1, 14), (16, 1, 15)] {
+        let mut stream = Stream::new(0);
+        stream.talk(50);
+        stream.stall(stalled);
+        // What came at once are the frames of the stall and the one of that period.
+        assert_eq!(
+            (stream.is_late(), stream.skipped()),
+            (Some(late), skipped),
+            "{stalled} periods"
+        );
+    }
+}
+
+#[test]
+fn the_backlog_of_a_stall_is_dropped_even_if_it_comes_little_by_little() {
+    let mut stream = Stream::new(0);
+    stream.talk(50);
+    stream.pass(250, |_| 0..0);
+    // Ten frames each period, from the oldest on, until the present is reached.
+    let mut next = 50;
+    while next < stream.period {
+        let (from, to) = (next, (next + 10).min(stream.period + 1));
+        next = to;
+        stream.pass(1, |_| from..to);
+    }
+    stream.talk(5);
+    assert_eq!(stream.is_late(), Some(1));
+}
+
+#[test]
+fn one_stall_of_120_ms_is_gone_after_the_next_pause() {
+    let mut stream = Stream::new(0);
+    stream.talk(50);
+    assert_eq!(stream.is_late(), Some(0));
+    stream.stall(6);
+    assert_eq!(stream.is_late(), Some(6), "nothing is lost, so it is late");
+    assert_eq!(stream.skipped(), 0);
+    stream.talk(60);
+    assert_eq!(stream.is_late(), Some(6), "inside the talkspurt");
+    stream.pause(10);
+    stream.talk(10);
+    assert_eq!(stream.is_late(), Some(0));
+    assert_eq!(stream.line.buffer.target_frames(), 0);
+}
+
+#[test]
+fn a_margin_that_losses_have_driven_up_is_gone_after_the_next_calm_pause() {
+    let mut stream = Stream::new(2);
+    // The storm: short stalls, until the margin is at its most.
+    while stream.line.buffer.target_frames() < 10 {
+        stream.talk(20);
+        stream.stall(u32::from(stream.line.buffer.depth_frames()) + 2);
+    }
+    stream.pause(30);
+    stream.talk(30);
+    assert_eq!(stream.is_late(), Some(10), "right after the storm");
+    // 160 ms more than before. A second of calm later the talker pauses.
+    stream.talk(30);
+    stream.pause(30);
+    stream.talk(15);
+    assert_eq!(stream.is_late(), Some(2));
+}
+
+#[test]
+fn what_the_network_needs_of_the_margin_stays_through_pauses() {
+    let mut stream = Stream::new(0);
+    stream.talk(50);
+    // Each second three frames stall: the margin is needed.
+    let talkspurt = |stream: &mut Stream| {
+        for _ in 0..4 {
+            stream.talk(30);
+            stream.stall(3);
+        }
+        stream.talk(10);
+        stream.pause(20);
+    };
+    (0..6).for_each(|_| talkspurt(&mut stream));
+    let (concealed, target) = (
+        stream.line.buffer.stats().concealed,
+        stream.line.buffer.target_frames(),
+    );
+    assert_eq!(target, 3);
+    (0..6).for_each(|_| talkspurt(&mut stream));
+    assert_eq!(stream.line.buffer.target_frames(), target);
+    assert_eq!(
+        stream.line.buffer.stats().concealed,
+        concealed,
+        "no stall is heard"
+    );
+}
+
+#[test]
+fn of_what_is_left_after_a_short_pause_all_but_a_pre_roll_is_dropped() {
+    let mut stream = Stream::new(0);
+    stream.talk(50);
+    stream.stall(10);
+    assert_eq!(stream.is_late(), Some(10));
+    // A pause of 40 ms in the midst of it.
+    stream.line.push_last(stream.period);
+    stream.pop();
+    stream.pass(2, |_| 0..0);
+    stream.talk(20);
+    assert_eq!(stream.is_late(), Some(4), "60 ms, and the margin");
+    assert_eq!(stream.skipped(), 4);
+    stream.talk(40);
+    stream.pause(10);
+    stream.talk(5);
+    assert_eq!(stream.is_late(), Some(0), "after the next pause");
+}
+
+#[test]
+fn a_talkspurt_may_begin_with_half_a_second_of_pre_roll() {
+    let mut stream = Stream::new(2);
+    stream.talk(5);
+    stream.pause(100);
+    let opened = stream.period;
+    stream.pass(1, |now| now - 25..now + 1);
+    assert_eq!(stream.is_late(), Some(25));
+    stream.talk(50);
+    assert_eq!(
+        (stream.is_late(), stream.skipped()),
+        (Some(25), 0),
+        "opened at {opened}"
+    );
+    // A longer one is the backlog of a stall, whatever it was meant for.
+    stream.pause(100);
+    stream.pass(1, |now| now - 40..now + 1);
+    assert_eq!(stream.is_late(), Some(2));
+}
+
+#[test]
+fn a_wide_margin_is_no_backlog() {
+    // 500 ms of margin, as a listener may ask for.
+    let mut line = Line::with(JitterConfig {
+        target_frames: 25,
+        target_max_frames: 25,
+        ..JitterConfig::default_for(talkspurt_core::frame::FrameDuration::Ms20, 25)
+    });
+    let mut played = 0;
+    for number in 0..500 {
+        // In clumps of five.
+        if number % 5 == 4 {
+            (number - 4..=number).for_each(|number| _ = line.push(number));
+        }
+        played += u32::from(matches!(line.pop(), Pop::Item(..)));
+    }
+    assert_eq!((played, line.buffer.stats().skipped), (500 - 29, 0));
+}
