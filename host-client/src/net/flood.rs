@@ -82,7 +82,7 @@ mod tests {
         }
         assert_eq!(told, BURST + 10 * PER_SECOND - 1, "in 10 s");
         assert!(floods.admit(&silent(), now));
-        assert!(floods.admit(&EventKind::InputEnded, now));
+        assert!(floods.admit(&EventKind::InputEnded { problem: None }, now));
     }
 
     #[test]

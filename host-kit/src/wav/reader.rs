@@ -42,7 +42,7 @@ impl WavReader {
             Ok((file, metadata))
         });
         let (file, metadata) = opened.map_err(|source| Fault::Io(source).at(path.to_owned()))?;
-        let file_bytes = metadata.is_file().then(|| metadata.len());
+        let file_bytes = metadata.is_file().then_some(metadata.len());
         Self::from_bytes(BufReader::new(file), file_bytes, path, channel)
     }
 

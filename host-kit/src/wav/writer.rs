@@ -170,7 +170,7 @@ mod tests {
         let mut writer = create(&path);
         assert_eq!(
             samples(&path),
-            [],
+            [0i16; 0],
             "valid from the beginning, and the old file is gone"
         );
         let all: Vec<i16> = (0..80 * 320)
@@ -178,7 +178,11 @@ mod tests {
             .collect();
         all.chunks(320)
             .for_each(|frame| writer.write(frame).unwrap());
-        assert_eq!(samples(&path), [], "the header knows nothing of them yet");
+        assert_eq!(
+            samples(&path),
+            [0i16; 0],
+            "the header knows nothing of them yet"
+        );
         writer.flush().unwrap();
         assert_eq!(samples(&path), all);
         writer.write(&[1, 2]).unwrap();
