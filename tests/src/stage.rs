@@ -18,8 +18,7 @@ use crate::wav::{self, samples};
 /// Within this a client is in the room, or out of it, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Samples by which sound between two desktop clients may be late: 300 ms. It is 40 to 80 ms where
-/// the machine has time.
+/// Samples by which sound between two desktop clients may be late: 300 ms.
 pub const LATEST: usize = samples(300);
 
 /// A server and a directory, both gone when dropped.

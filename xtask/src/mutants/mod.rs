@@ -123,6 +123,11 @@ pub fn run(options: &Options) -> Result<Verdict> {
 /// Runs cargo-mutants on one package; the directory of its results.
 fn test(package: Package, options: &Options, commit: &str) -> Result<PathBuf> {
     let directory = results_dir(package, options.shard, options.in_diff.is_some());
+    // Where nothing is to be tested, cargo-mutants would leave the results of another time.
+    if directory.exists() {
+        fs::remove_dir_all(&directory)
+            .with_context(|| format!("cannot empty {}", directory.display()))?;
+    }
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     fs::write(directory.join("commit"), commit)?;
