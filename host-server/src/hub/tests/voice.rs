@@ -245,7 +245,9 @@ fn a_server_that_is_far_too_late_gives_ticks_up() {
     bench.oversleep(Duration::from_secs(2));
     (0..20).for_each(|_| bench.speak(ada, 100, false));
     bench.pass(Duration::ZERO);
-    assert!(bench.heard(bob).len() < 10, "{}", bench.heard(bob).len());
+    // Not all of them constant: after the gap the voice fades in.
+    let heard = bench.voices(bob).count();
+    assert!(heard < 10, "{heard}");
     assert!(bench.hub.counters().ticks_skipped > 90);
     assert!(
         bench
