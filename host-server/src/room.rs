@@ -103,8 +103,8 @@ impl Room {
 
     /// Lets someone in and tells the others. He gets the roster from [`Room::roster`].
     pub fn join(&mut self, mut participant: Participant, outlet: &mut impl Outlet) -> MemberId {
-        self.broadcast(&ServerPacket::Joined(participant.roster_entry()), outlet);
         participant.introduced();
+        self.broadcast(&ServerPacket::Joined(participant.roster_entry()), outlet);
         self.joins += 1;
         participant.joined = self.joins;
         self.members.insert(participant)

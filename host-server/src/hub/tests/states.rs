@@ -142,6 +142,30 @@ fn who_joins_muted_and_unmutes_is_shown_so() {
 }
 
 #[test]
+fn a_newcomer_knows_the_truth_after_a_change_that_is_undone_before_it_is_told() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    let set_muted = |bench: &mut Bench, muted| bench.send(ada, &ClientPacket::SetMuted(muted));
+    set_muted(&mut bench, true);
+    bench.pass(Duration::from_ms(10));
+    set_muted(&mut bench, false);
+    let bob = bench.join("kitchen", "bob");
+    set_muted(&mut bench, true);
+    bench.pass(Duration::from_ms(200));
+    let mut known = HashMap::new();
+    for received in bench.take_received(bob) {
+        match received {
+            Received::Welcome { roster, .. } => {
+                known.extend(roster.into_iter().map(|(id, _, flags)| (id, flags)));
+            }
+            Received::State(id, flags) => drop(known.insert(id, flags.0)),
+            _ => {}
+        }
+    }
+    assert!(known.values().any(|flags| *flags == MUTED.0), "{known:?}");
+}
+
+#[test]
 fn who_changes_and_leaves_is_forgotten() {
     let mut bench = Bench::new(config());
     let peers = flapping_room(&mut bench, 60, 2);

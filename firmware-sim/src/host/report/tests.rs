@@ -1,0 +1,120 @@
+use talkspurt_core::codec::Codec;
+use talkspurt_core::frame::{FrameDuration, SampleRate};
+use talkspurt_core::time::Duration;
+use talkspurt_core::wire::{ByeReason, ParticipantName};
+
+use super::*;
+
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Output for Told {
+    fn push(&mut self, line: impl FnOnce(u64) -> String) {
+        self.0.push(line(0));
+    }
+
+    fn check(&self) -> Result<(), OutputError> {
+        Ok(())
+    }
+}
+
+fn told(format: Format) -> Vec<String> {
+    let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
+    let participant = |id, name| Participant {
+        id: ParticipantId(id),
+        flags: ParticipantFlags::default(),
+        name: ParticipantName::new(name).unwrap(),
+    };
+    let params = SessionParams {
+        id: ParticipantId(7),
+        codec: Codec::ImaAdpcm,
+        rate: SampleRate::Hz16000,
+        frame: FrameDuration::Ms20,
+        idle_timeout: Duration::from_secs(15),
+    };
+    let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);
+    let at = Instant::from_micros(1_234_567);
+    reporter.serial("/dev/pts/9");
+    reporter.event(at, &NodeEvent::Calling { attempt: 1 });
+    reporter.event(
+        at,
+        &NodeEvent::Joined {
+            params,
+            roster_len: 1,
+        },
+    );
+    reporter.event(at, &NodeEvent::Listed(&participant(7, "kettle")));
+    reporter.event(at, &NodeEvent::RosterComplete);
+    reporter.event(at, &NodeEvent::ParticipantJoined(&participant(8, "ann")));
+    reporter.event(
+        at,
+        &NodeEvent::State(ParticipantId(8), ParticipantFlags::TALKING),
+    );
+    reporter.event(at, &NodeEvent::State(ParticipantId(8), both));
+    reporter.event(
+        at,
+        &NodeEvent::State(ParticipantId(8), ParticipantFlags::MUTED),
+    );
+    reporter.event(at, &NodeEvent::ParticipantLeft(ParticipantId(8)));
+    reporter.event(
+        at,
+        &NodeEvent::State(ParticipantId(99), ParticipantFlags::TALKING),
+    );
+    reporter.event(at, &NodeEvent::Lost(ByeReason::IdleTimeout));
+    reporter.left(at, "leaving", &NodeStats::default(), &Counters::default());
+    reporter.out.0
+}
+
+#[test]
+fn json_has_one_object_a_line_after_the_serial_path() {
+    let lines = told(Format::Json);
+    assert_eq!(lines[0], "serial on /dev/pts/9");
+    let objects: Vec<Value> = lines[1..]
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events: Vec<&str> = objects
+        .iter()
+        .map(|object| object["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "joined",
+            "roster",
+            "participant_joined",
+            "talking",
+            "muted",
+            "silent",
+            "participant_left",
+            "talking",
+            "reconnecting",
+            "left"
+        ]
+    );
+    assert!(objects.iter().all(|object| object["t_ms"] == 1234));
+    let joined = json!({
+        "event": "joined", "t_ms": 1234, "id": 7, "roster_len": 1, "room": "kitchen", "name": "kettle",
+        "codec": objects[0]["codec"], "rate_hz": 16_000, "frame_ms": 20,
+    });
+    assert_eq!(objects[0], joined);
+    assert_eq!(
+        objects[1]["roster"][0],
+        json!({"id": 7, "name": "kettle", "talking": false, "muted": false})
+    );
+    assert_eq!(objects[3]["name"], "ann");
+    assert_eq!(objects[7]["name"], "participant 99");
+    assert_eq!(
+        objects[9].pointer("/serial/tx_voice_drops"),
+        Some(&json!(0))
+    );
+}
+
+#[test]
+fn text_says_the_same_in_words() {
+    let lines = told(Format::Text);
+    assert_eq!(lines.len(), 11);
+    assert!(lines[1].starts_with("joined kitchen as kettle: 1 in the room"));
+    assert_eq!(lines[4], "ann is talking");
+    assert_eq!(lines[5], "ann is muted");
+}

@@ -1,0 +1,139 @@
+use super::*;
+use crate::config::flags::{Cli, Command};
+use clap::Parser as _;
+
+fn join(extra: &str) -> Result<JoinConfig, ConfigError> {
+    let line = format!("talkspurt join host --room r --name n {extra}");
+    let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+    let Command::Join(flags) = cli.command else {
+        panic!("not join")
+    };
+    JoinConfig::try_from(*flags)
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let config = join("").unwrap();
+    assert_eq!(
+        config.server,
+        Endpoint {
+            host: "host".into(),
+            port: 8255
+        }
+    );
+    assert_eq!((config.gate.open.rms, config.gate.close.rms), (2000, 500));
+    assert_eq!(
+        (
+            config.gate.window_frames,
+            config.gate.pre_roll_ms,
+            config.gate.enabled
+        ),
+        (10, 60, true)
+    );
+    assert_eq!(
+        (config.input, config.output),
+        (
+            Input::Device(DeviceChoice::Default),
+            Output::Device(DeviceChoice::Default)
+        )
+    );
+    assert_eq!(
+        (config.linger, config.leave_after),
+        (Duration::from_secs(1), None)
+    );
+    assert_eq!(
+        (config.events, config.muted, config.codec),
+        (EventsFormat::Auto, false, None)
+    );
+}
+
+#[test]
+fn files_take_the_devices_place() {
+    let config =
+        join("--input in.wav --output none --codec adpcm --no-gate --muted --events json").unwrap();
+    assert_eq!(config.input, Input::File("in.wav".into()));
+    assert_eq!(config.output, Output::None);
+    assert_eq!(config.codec, Some(Codec::ImaAdpcm));
+    assert!(!config.gate.enabled && config.muted);
+    assert_eq!(config.events, EventsFormat::Json { levels: false });
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let path = OsString::from_vec(b"f\xffr.wav".to_vec());
+    let line = ["talkspurt", "join", "h", "-r", "r", "-n", "n", "--output"];
+    let line = line.map(OsString::from).into_iter().chain([path.clone()]);
+    let Command::Join(flags) = Cli::try_parse_from(line).unwrap().command else {
+        panic!("not join")
+    };
+    let config = JoinConfig::try_from(*flags).unwrap();
+    assert_eq!(config.output, Output::File(path.into()));
+}
+
+#[test]
+fn a_low_gate_brings_its_closing_threshold_along() {
+    let thresholds = |extra| {
+        let gate = join(extra).unwrap().gate;
+        (gate.open.rms, gate.close.rms)
+    };
+    assert_eq!(thresholds("--gate-open 800"), (800, 401));
+    assert_eq!(thresholds("--gate-open 0"), (0, 0));
+    assert_eq!(thresholds("--gate-open 9000"), (9_000, 500));
+    assert_eq!(thresholds("--gate-open 400 --gate-close 399"), (400, 399));
+}
+
+#[test]
+fn a_recording_does_not_destroy_its_own_input() {
+    let dir = crate::testing::TempDir::new();
+    let (says, alias) = (dir.path("says.wav"), dir.path("alias.wav"));
+    std::fs::write(&says, "precious").unwrap();
+    std::fs::hard_link(&says, &alias).unwrap();
+    let flags = |input: &std::path::Path, output: &std::path::Path| {
+        format!("--input {} --output {}", input.display(), output.display())
+    };
+    for output in [&says, &alias] {
+        let error = join(&flags(&says, output)).unwrap_err();
+        assert_eq!(error.flag, "--output");
+        assert!(error.problem.contains("overwritten"), "{error}");
+    }
+    assert_eq!(std::fs::read(&says).unwrap(), b"precious");
+    assert!(join(&flags(&says, &dir.path("heard.wav"))).is_ok());
+}
+
+#[test]
+fn one_channel_can_be_asked_for() {
+    let channel = |extra| join(extra).unwrap().input_channel;
+    assert_eq!(channel(""), InputChannel::Voice);
+    assert_eq!(channel("--input-channel 2"), InputChannel::Number(2));
+    assert_eq!(channel("--input-channel mix"), InputChannel::Mix);
+}
+
+#[test]
+fn each_wrong_flag_is_named_in_the_error() {
+    for (extra, flag) in [
+        ("--gate-open loud", "--gate-open"),
+        ("--gate-open 400 --gate-close 500", "--gate-close"),
+        ("--gate-window 0", "--gate-window"),
+        ("--gate-window 60000", "--gate-window"),
+        ("--pre-roll 501", "--pre-roll"),
+        ("--playout-delay 301", "--playout-delay"),
+        ("--linger=-1", "--linger"),
+        ("--for NaN", "--for"),
+        ("--for 1e300", "--for"),
+        ("--input=", "--input"),
+        ("--input-channel left", "--input-channel"),
+        ("--input-channel 0", "--input-channel"),
+    ] {
+        let error = join(extra).unwrap_err();
+        assert_eq!(error.flag, flag, "{extra}: {error}");
+    }
+    let long = "x".repeat(65);
+    let cli =
+        Cli::try_parse_from(["talkspurt", "join", "h", "--room", &long, "--name", "n"]).unwrap();
+    let Command::Join(flags) = cli.command else {
+        panic!("not join")
+    };
+    assert_eq!(JoinConfig::try_from(*flags).unwrap_err().flag, "--room");
+}

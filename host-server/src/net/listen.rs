@@ -1,0 +1,204 @@
+//! Listening: binding an address of either family, and accepting whatever fails meanwhile.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::ticker::Ticker;
+use crate::trouble::AcceptTrouble;
+
+/// Connections that wait to be accepted: a whole server's clients that come back at once after a restart.
+const BACKLOG: u32 = 1024;
+/// A pause after accepting failed, so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// EMFILE and ENFILE, on every Unix.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
+/// EAFNOSUPPORT.
+const ADDRESS_FAMILY_NOT_SUPPORTED: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
+
+/// Why an address cannot be listened on, in one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}; choose another with {flag}", describe(.source))]
+pub struct BindError {
+    address: SocketAddr,
+    flag: &'static str,
+    source: io::Error,
+}
+
+/// Binds a listener; `flag` is the one that chose the address. Needs a runtime.
+///
+/// `[::]` takes IPv6 and IPv4, whatever the system's default is; where there is no IPv6 it takes IPv4.
+pub fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, BindError> {
+    let bound = match listen(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_ipv6_absent(&error) => {
+            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| BindError {
+        address,
+        flag,
+        source,
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        SockRef::from(&socket).set_only_v6(false)?;
+    }
+    // A restarted server gets its port back although old connections linger in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn is_ipv6_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(ADDRESS_FAMILY_NOT_SUPPORTED)
+}
+
+/// What the error means to a person, without the system's number.
+pub fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ if OUT_OF_DESCRIPTORS.map(Some).contains(&error.raw_os_error()) => {
+            "no file descriptor is left: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+                .to_owned()
+        }
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+    }
+}
+
+/// Accepts connections, however often that fails.
+pub struct Acceptor {
+    listener: TcpListener,
+    what: &'static str,
+    clock: Ticker,
+    trouble: AcceptTrouble,
+}
+
+impl Acceptor {
+    /// Of a bound listener; `what` is what comes through it, for the log.
+    pub fn new(listener: TcpListener, what: &'static str) -> Self {
+        Self {
+            listener,
+            what,
+            clock: Ticker::default(),
+            trouble: AcceptTrouble::default(),
+        }
+    }
+
+    /// The next connection, and where it comes from. Can be dropped and called again at any time.
+    ///
+    /// While the system refuses it says so once a minute and tries again after a pause: what is out of descriptors now has some when
+    /// somebody leaves.
+    pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return (stream, canonical(peer)),
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection was lost while it was accepted");
+                }
+                Err(error) => {
+                    if let Some(times) = self.trouble.failed(self.clock.now()) {
+                        tracing::warn!(times, "cannot accept {}: {}", self.what, describe(&error));
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// An address as people know it: IPv4 that came in through an IPv6 socket is IPv4.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_one_clear_line() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        let taken = listener.local_addr().unwrap();
+        let message = bind(taken, "--listen").unwrap_err().to_string();
+        assert_eq!(
+            message,
+            format!("cannot listen on {taken}: address in use; choose another with --listen")
+        );
+    }
+
+    #[tokio::test]
+    async fn any_address_takes_both_families_and_shows_each_as_it_is() {
+        let Ok(listener) = bind("[::]:0".parse().unwrap(), "--listen") else {
+            panic!("neither IPv6 nor IPv4")
+        };
+        let bound = listener.local_addr().unwrap();
+        let mut acceptor = Acceptor::new(listener, "a connection");
+        let mut targets = vec![SocketAddr::from(([127, 0, 0, 1], bound.port()))];
+        // Where there is no IPv6 it is bound to IPv4.
+        let has_loopback = std::net::TcpListener::bind("[::1]:0").is_ok();
+        if bound.is_ipv6() && has_loopback {
+            targets.push(SocketAddr::from((Ipv6Addr::LOCALHOST, bound.port())));
+        }
+        for target in targets {
+            let client = TcpStream::connect(target).await.unwrap();
+            let (_, peer) = acceptor.accept().await;
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+    }
+
+    #[test]
+    fn without_ipv6_any_address_is_ipv4() {
+        let error = io::Error::from_raw_os_error;
+        assert!(is_ipv6_absent(&error(ADDRESS_FAMILY_NOT_SUPPORTED)));
+        assert!(is_ipv6_absent(&io::ErrorKind::AddrNotAvailable.into()));
+        assert!(!is_ipv6_absent(&io::ErrorKind::AddrInUse.into()));
+    }
+
+    #[test]
+    fn errors_are_told_without_numbers() {
+        let told = |number| describe(&io::Error::from_raw_os_error(number));
+        assert!(told(24).contains("ulimit -n") && told(23).contains("ulimit -n"));
+        for number in 1..100 {
+            assert!(!told(number).contains("os error"), "{}", told(number));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_foreign_address_is_one_clear_line() {
+        // TEST-NET-1 (RFC 5737) belongs to nobody.
+        let message = bind("192.0.2.1:8255".parse().unwrap(), "--http")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("this machine does not have the address; choose another with --http"),
+            "{message}"
+        );
+    }
+}
