@@ -5,7 +5,7 @@
 //!
 //! - [`start_log`] sends the log to stderr through a thread; lines that stderr does not take are
 //!   lost, at no other cost.
-//! - [`print`] writes the answer of a program that does one thing and ends. It may wait, as `ls`
+//! - [`print()`] writes the answer of a program that does one thing and ends. It may wait, as `ls`
 //!   does.
 //! - [`Lines`] writes events of a program that runs on; it never waits.
 //! - [`report`] writes a last line for people to stderr.

@@ -253,7 +253,7 @@ mod tests {
         assert!(outbox.dropped_voice().abs_diff(lost) <= 16);
         // The line recovers: what waits goes at once, and nothing after it is late.
         let fast = run(&mut outbox, 15_000..17_000, 1_000);
-        let late = fast.iter().filter(|(_, late)| *late > 1).next_back();
+        let late = fast.iter().rfind(|(_, late)| *late > 1);
         assert!(
             late.is_some_and(|(spoken_at, _)| *spoken_at < 15_040),
             "{late:?}"

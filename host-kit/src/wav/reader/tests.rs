@@ -115,13 +115,16 @@ fn room_format_passes_unchanged() {
     assert_eq!(Wav::plain(&ramp(5_001)).heard(), ramp(5_001));
 }
 
+/// Format tag, bits a sample, largest deviation allowed, and how a sample is coded.
+type Coding<'a> = (u16, u16, f64, &'a dyn Fn(f64) -> Vec<u8>);
+
 #[test]
 fn every_coding_keeps_the_sound() {
     let sound: Vec<f64> = (0..1_000)
         .map(|n| 0.5 * (TAU * f64::from(n) / 40.0).sin())
         .collect();
     let full = |bits: i32| 2f64.powi(bits - 1);
-    let codings: [(u16, u16, f64, &dyn Fn(f64) -> Vec<u8>); 6] = [
+    let codings: [Coding<'_>; 6] = [
         (1, 8, 1.0 / 128.0, &|x| vec![(x * full(8) + 128.0) as u8]),
         (1, 16, 1e-4, &|x| {
             ((x * full(16)) as i16).to_le_bytes().to_vec()
