@@ -196,7 +196,7 @@ mod tests {
         let packets: Vec<&[u8]> = heard.split(|byte| *byte == 0).collect();
         // The last one is still on its way.
         let (_, packets) = packets.split_last().unwrap();
-        assert!(packets.iter().all(|packet| whole(packet)), "{packets:?}");
+        assert!(packets.iter().all(whole), "{packets:?}");
         assert_eq!(packets.len(), 75);
     }
 
