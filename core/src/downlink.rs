@@ -48,6 +48,7 @@ pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
 
 impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
     /// A stream that has brought nothing yet.
+    #[inline]
     pub const fn new(codec: Codec, frame: FrameDuration, jitter: JitterConfig) -> Self {
         let frame_samples = session_frame_samples(frame);
         Self {

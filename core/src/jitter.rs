@@ -77,6 +77,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     );
 
     /// An empty buffer.
+    #[inline]
     pub const fn new(config: JitterConfig) -> Self {
         let () = Self::POWER_OF_TWO;
         Self {

@@ -90,10 +90,12 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     }
 
     /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place where it is to be.
+    #[inline]
     pub fn default_for(codec: Codec, frame: FrameDuration) -> Self {
         Self::checked(UplinkConfig::default_for(codec, frame))
     }
 
+    #[inline]
     fn checked(config: UplinkConfig) -> Self {
         Self {
             config,
@@ -316,6 +318,7 @@ impl<const SAMPLES: usize> History<SAMPLES> {
         "the history must hold the frame that is being sent"
     );
 
+    #[inline(always)]
     fn new(frame_samples: usize) -> Self {
         let () = Self::ONE_FRAME;
         let capacity = SAMPLES / frame_samples;

@@ -66,6 +66,7 @@ impl defmt::Format for ClientSession {
 
 impl ClientSession {
     /// Begins: the Hello is the first thing to transmit.
+    #[inline]
     pub fn new(request: JoinRequest, config: ClientConfig, now: Instant) -> Self {
         Self {
             request,

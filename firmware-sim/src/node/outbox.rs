@@ -39,6 +39,7 @@ impl<const ENCODED: usize, const QUEUE: usize> Outbox<ENCODED, QUEUE> {
     const HOLDS_A_PACKET: () = assert!(QUEUE >= 2 * LENGTH_BYTES && QUEUE <= u16::MAX as usize);
 
     /// An empty one.
+    #[inline]
     pub const fn new() -> Self {
         let () = Self::HOLDS_A_PACKET;
         Self {
