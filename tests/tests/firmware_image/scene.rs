@@ -100,8 +100,8 @@ impl Scene {
         let said = self.sentence(speaker, 0)?;
         let mut says = vec![0; samples(500)];
         says.extend(&said);
-        // Longer than a round of the image's sentence.
-        says.resize(says.len().max(chip.len() + PAUSE + samples(500)), 0);
+        // Whoever comes in the middle of the image's sentence hears all of the next one.
+        says.resize(says.len().max(2 * (chip.len() + PAUSE) + samples(500)), 0);
         let mut visitor = self.stage.join("lab", name, &says, &["--linger", "1"])?;
         finish(&mut visitor, SOON)?;
         for (who, spoken, heard) in [
