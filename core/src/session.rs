@@ -19,7 +19,6 @@ mod budget;
 mod client;
 mod hello;
 mod join;
-mod liveness;
 mod server;
 
 use crate::frame::{FrameDuration, SampleRate};

@@ -2,9 +2,8 @@
 
 use heapless::{Deque, String, Vec};
 
-use super::SESSION_RATE;
 use super::join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
-use super::liveness::{Due, Liveness};
+use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
 use crate::codec::Codec;
 use crate::frame::{FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
@@ -13,6 +12,8 @@ use crate::wire::{
     REJECT_TEXT_BYTES_MAX, ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome,
     emit, greeting_version, parse,
 };
+
+mod talking;
 
 /// The most events of one input: a Welcome with a full page.
 const EVENTS_MAX: usize = ROSTER_PAGE + 2;
@@ -40,7 +41,13 @@ enum State {
 pub struct ClientSession {
     request: JoinRequest,
     state: State,
-    liveness: Liveness,
+    heard_at: Instant,
+    next_ping_at: Instant,
+    ping: Option<(u32, Instant)>,
+    pings: u32,
+    round_trip: Option<Duration>,
+    /// The first Ping that a talker sent since anything was heard; an earlier time if there was none.
+    asked_at: Instant,
     events: Deque<ClientEvent, EVENTS_MAX>,
     reject_text: String<REJECT_TEXT_BYTES_MAX>,
     hello_due: bool,
@@ -58,8 +65,8 @@ impl defmt::Format for ClientSession {
             f,
             "ClientSession {{ state: {}, heard_at: {}, round_trip: {} }}",
             self.state,
-            self.liveness.heard_at(),
-            self.liveness.round_trip()
+            self.heard_at,
+            self.round_trip
         )
     }
 }
@@ -73,7 +80,12 @@ impl ClientSession {
             state: State::AwaitingWelcome {
                 deadline: now + config.handshake_timeout,
             },
-            liveness: Liveness::new(now),
+            heard_at: now,
+            next_ping_at: now,
+            ping: None,
+            pings: 0,
+            round_trip: None,
+            asked_at: now,
             events: Deque::new(),
             reject_text: String::new(),
             hello_due: true,
@@ -93,11 +105,11 @@ impl ClientSession {
         }
         match parse::<ServerPacket<'a>>(packet) {
             Ok(ServerPacket::Voice(voice)) => {
-                self.liveness.heard(now);
+                self.heard_at = now;
                 matches!(self.state, State::Joined { .. }).then_some(voice)
             }
             Ok(packet) => {
-                self.liveness.heard(now);
+                self.heard_at = now;
                 self.handle_control(now, packet);
                 None
             }
@@ -121,11 +133,10 @@ impl ClientSession {
                 self.close(ByeReason::IdleTimeout, false)
             }
             State::Joined { params, .. } => {
-                match self.liveness.handle_timeout(now, params.idle_timeout) {
-                    Due::Nothing => {}
-                    Due::Ping(number) => self.ping_due = Some(number),
-                    Due::IdleTimeout => self.close(ByeReason::IdleTimeout, true),
-                    Due::Lost => self.close(ByeReason::ConnectionLost, false),
+                if now.since(self.heard_at) >= params.idle_timeout {
+                    self.close(ByeReason::IdleTimeout, true);
+                } else if now >= self.next_ping_at {
+                    self.ask(now, params.idle_timeout);
                 }
             }
             _ => {}
@@ -136,7 +147,9 @@ impl ClientSession {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::AwaitingWelcome { deadline } => Some(deadline),
-            State::Joined { params, .. } => Some(self.liveness.poll_timeout(params.idle_timeout)),
+            State::Joined { params, .. } => {
+                Some(self.next_ping_at.min(self.heard_at + params.idle_timeout))
+            }
             State::Closed => None,
         }
     }
@@ -174,12 +187,6 @@ impl ClientSession {
         }
     }
 
-    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every second whether it is there, and
-    /// counts as lost after three without an answer. Without these calls only the idle timeout finds that.
-    pub fn voice_sent(&mut self, now: Instant) {
-        self.liveness.voice_sent(now);
-    }
-
     /// Leaves: a Bye is transmitted, and the session is over.
     pub fn leave(&mut self) {
         self.end(ByeReason::Leaving);
@@ -205,7 +212,7 @@ impl ClientSession {
 
     /// The last measured round trip to the server and back.
     pub const fn round_trip(&self) -> Option<Duration> {
-        self.liveness.round_trip()
+        self.round_trip
     }
 
     /// What the server said with its Reject; empty if it said nothing.
@@ -235,10 +242,21 @@ impl ClientSession {
             .map(|len| len + 1)
     }
 
+    fn ask(&mut self, now: Instant, idle_timeout: Duration) {
+        self.next_ping_at = now + idle_timeout.divided_by(PINGS_PER_TIMEOUT);
+        self.pings = self.pings.wrapping_add(1);
+        self.ping = Some((self.pings, now));
+        self.ping_due = Some(self.pings);
+    }
+
     fn handle_control(&mut self, now: Instant, packet: ServerPacket<'_>) {
         match packet {
             ServerPacket::Ping(number) => self.pong_due = Some(number),
-            ServerPacket::Pong(number) => self.liveness.answered(number, now),
+            ServerPacket::Pong(number) => {
+                if let Some((_, sent_at)) = self.ping.take_if(|(expected, _)| *expected == number) {
+                    self.round_trip = Some(now.since(sent_at));
+                }
+            }
             ServerPacket::Bye(reason) => self.close(reason, false),
             ServerPacket::Reject(reason, text) => self.reject(reason, text),
             ServerPacket::Welcome(welcome) => self.handle_welcome(now, &welcome),
@@ -268,7 +286,7 @@ impl ClientSession {
             listed: 0,
             roster_len: welcome.roster_len,
         };
-        self.liveness.joined(now);
+        self.next_ping_at = now;
         self.event(ClientEvent::Joined(params, welcome.roster_len));
         self.list(&welcome.roster);
     }
