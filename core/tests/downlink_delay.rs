@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::ear::{Ear, PLAYED, largest_step, voice, voice_step};
+use common::ear::{Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step};
+use talkspurt_core::downlink::Playout;
 use talkspurt_core::frame::{Frame, FrameDuration};
 use talkspurt_core::jitter::PushOutcome;
 
@@ -179,4 +180,20 @@ fn a_blend_of_the_loudest_samples_does_not_overflow() {
         ear.downlink.frame_samples(),
         16 * usize::from(FrameDuration::Ms20.ms())
     );
+}
+
+#[test]
+fn a_soft_talkspurt_after_a_loud_one_is_no_pause() {
+    let mut ear = Ear::plain();
+    ear.receive_packet(0, &[16_000; 320], true);
+    assert_eq!(ear.play(), PLAYED_LAST);
+    assert_eq!(ear.play(), Playout::Silence);
+    // 400 ms of pre-roll: soon a frame may be skipped, but only where it is quiet.
+    for number in 1..=20 {
+        ear.receive(number, &[1_000; 320]);
+    }
+    for _ in 0..8 {
+        assert_eq!(ear.play(), PLAYED);
+    }
+    assert_eq!(ear.downlink.stats().skipped, 0);
 }

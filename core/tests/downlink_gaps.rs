@@ -210,3 +210,36 @@ fn the_end_of_the_range_is_concealed_without_overflow() {
         );
     }
 }
+
+#[test]
+fn what_stands_in_for_voice_is_over_when_silence_follows_and_not_before() {
+    let mut ear = Ear::plain();
+    ear.receive(0, &[8_000; 320]);
+    ear.play();
+    let ends = [0; 5].map(|_| {
+        assert_eq!(ear.play(), Playout::Concealed);
+        ear.out[319]
+    });
+    // Backwards each time, so that every second one ends where it began.
+    assert_near(&ends[..1], &[4_000]);
+    assert!((1_900..2_000).contains(&ends[3]), "{ends:?}");
+    assert_eq!(ends[4], 0);
+    assert_eq!(ear.play(), Playout::Silence);
+}
+
+#[test]
+fn losses_apart_are_each_concealed_as_the_first() {
+    let mut ear = Ear::plain();
+    ear.receive(0, &[8_000; 320]);
+    for number in 0..24 {
+        // One always waits, and every third is lost.
+        if (number + 1) % 3 != 2 {
+            ear.receive(number + 1, &[8_000; 320]);
+        }
+        let is_lost = number % 3 == 2;
+        assert_eq!(ear.play() == Playout::Concealed, is_lost, "{number}");
+        if is_lost {
+            assert_near(&ear.out[319..], &[4_000]);
+        }
+    }
+}

@@ -294,6 +294,7 @@ fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
     bad[3].frame_ms = 15;
     bad[4].idle_timeout_ms = 499;
     bad[5].roster_len = 0; // One is in the room oneself.
+    bad[5].roster.clear();
     bad[6].roster[0].name = "";
     bad[7].idle_timeout_ms = 499; // It would be pinged away.
     for welcome in bad {

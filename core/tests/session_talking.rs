@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::session_pair::Pair;
+use common::session_pair::{Pair, say};
 use talkspurt_core::session::ClientEvent;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX};
+use talkspurt_core::wire::{ByeReason, ENCODED_MAX, ServerPacket};
 
 const FRAME: Duration = Duration::from_ms(20);
 
@@ -80,7 +80,7 @@ fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
     for _ in 0..10 {
         let pings = run(&mut pair, Duration::from_ms(2_900), true, false);
         assert!((2..=3).contains(&pings), "{pings}");
-        pair.send_to_client(&talkspurt_core::wire::ServerPacket::Ping(7));
+        pair.send_to_client(&ServerPacket::Ping(7));
         pair.client.poll_transmit(&mut [0; ENCODED_MAX]).unwrap();
     }
     assert!(!pair.client.is_closed());
@@ -92,8 +92,101 @@ fn a_server_that_speaks_all_the_time_is_not_asked() {
     run(&mut pair, Duration::from_ms(100), true, true);
     let mut pings = 0;
     for _ in 0..40 {
-        pair.send_to_client(&talkspurt_core::wire::ServerPacket::Pong(99));
+        pair.send_to_client(&ServerPacket::Pong(99));
         pings += run(&mut pair, Duration::from_ms(100), true, false);
     }
     assert_eq!(pings, 0);
+}
+
+/// Wakes the client when it asks for that, or a little later; gives how long after `since` that is, and whether it has something to
+/// send.
+fn wake(pair: &mut Pair, since: Instant, late: Duration) -> (u64, bool) {
+    pair.now = pair.client.poll_timeout().expect("it waits for something") + late;
+    pair.client.handle_timeout(pair.now);
+    let sent = pair.client.poll_transmit(&mut [0; ENCODED_MAX]).is_some();
+    (pair.now.since(since).as_ms(), sent)
+}
+
+/// A client whose server has said something else than the answer 100 ms after the first Ping; gives when.
+fn heard_100_ms_after_the_ping() -> (Pair, Instant) {
+    let mut pair = Pair::joined();
+    let now = pair.now;
+    assert_eq!(wake(&mut pair, now, Duration::ZERO), (0, true));
+    pair.now += Duration::from_ms(100);
+    pair.send_to_client(&ServerPacket::Pong(99));
+    let heard_at = pair.now;
+    (pair, heard_at)
+}
+
+#[test]
+fn a_talker_asks_a_second_after_it_heard_something_and_gives_up_three_after_that() {
+    let (mut pair, heard_at) = heard_100_ms_after_the_ping();
+    pair.client.voice_sent(heard_at + FRAME);
+    // Its caller is busy, and wakes it 10 ms late.
+    let late = Duration::from_ms(10);
+    let pings = [0; 3].map(|_| wake(&mut pair, heard_at, late));
+    assert_eq!(pings, [(1_010, true), (2_020, true), (3_030, true)]);
+    // Three seconds after the first Ping, and without a Bye.
+    assert_eq!(wake(&mut pair, heard_at, Duration::ZERO), (4_010, false));
+    assert_eq!(
+        pair.client_events(),
+        [ClientEvent::Closed(ByeReason::ConnectionLost)]
+    );
+}
+
+#[test]
+fn a_listener_gives_up_when_the_idle_timeout_is_over_and_not_at_the_next_ping() {
+    let (mut pair, heard_at) = heard_100_ms_after_the_ping();
+    let woken = [0; 4].map(|_| wake(&mut pair, heard_at, Duration::ZERO));
+    let bye = (15_000, true);
+    assert_eq!(woken, [(4_900, true), (9_900, true), (14_900, true), bye]);
+    assert_eq!(
+        pair.client_events(),
+        [ClientEvent::Closed(ByeReason::IdleTimeout)]
+    );
+}
+
+#[test]
+fn a_talker_pings_three_times_in_a_short_idle_timeout_too() {
+    let mut pair = Pair::joined();
+    let mut welcome = Pair::welcome_packet(&["ada"]);
+    welcome.idle_timeout_ms = 1_000;
+    pair.now += Duration::from_secs(1);
+    pair.send_to_client(&ServerPacket::Welcome(welcome));
+    pair.client_events();
+    let welcomed_at = pair.now;
+    // What the first Welcome said of Pings holds no longer.
+    assert_eq!(wake(&mut pair, welcomed_at, Duration::ZERO), (0, true));
+    pair.client.voice_sent(welcomed_at + FRAME);
+    let woken = [0; 4].map(|_| wake(&mut pair, welcomed_at, Duration::ZERO));
+    let bye = (1_000, true);
+    assert_eq!(woken, [(333, true), (666, true), (999, true), bye]);
+    assert_eq!(
+        pair.client_events(),
+        [ClientEvent::Closed(ByeReason::IdleTimeout)]
+    );
+}
+
+#[test]
+fn only_the_answer_to_the_last_ping_tells_the_round_trip() {
+    let mut pair = Pair::joined();
+    pair.client.handle_timeout(pair.now);
+    pair.now += Duration::from_ms(50);
+    pair.send_to_client(&ServerPacket::Pong(99));
+    assert_eq!(pair.client.round_trip(), None);
+    pair.now += Duration::from_ms(30);
+    pair.send_to_client(&ServerPacket::Pong(1));
+    assert_eq!(pair.client.round_trip(), Some(Duration::from_ms(80)));
+}
+
+#[test]
+fn voice_is_a_sign_of_life_too() {
+    let mut pair = Pair::joined();
+    for number in 0..30 {
+        pair.now += Duration::from_secs(1);
+        pair.send_to_client(&ServerPacket::Voice(say(number, &[0; 640])));
+        pair.client.handle_timeout(pair.now);
+        while pair.client.poll_transmit(&mut [0; ENCODED_MAX]).is_some() {}
+    }
+    assert!(!pair.client.is_closed());
 }

@@ -145,3 +145,29 @@ fn a_wrong_payload_is_an_error() {
     };
     assert!(participant().push_voice(&wrong, at(0)).is_err());
 }
+
+#[test]
+fn an_empty_packet_makes_nobody_a_talker() {
+    let empty = Voice {
+        payload: &[],
+        ..voice(1, true)
+    };
+    let mut participant = participant();
+    let taken = participant.push_voice(&empty, at(0)).unwrap();
+    assert!(!taken.flags_changed && !participant.is_talking());
+}
+
+#[test]
+fn a_talkspurt_that_is_over_has_no_level() {
+    let mut participant = participant();
+    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    participant.push_voice(&voice(1, false), at(0)).unwrap();
+    participant.push_voice(&voice(2, true), at(20)).unwrap();
+    let levels = [20, 40].map(|ms| {
+        mixdown.begin(0);
+        participant.speak(at(ms), &mut mixdown);
+        (participant.own.is_some(), participant.level_rms())
+    });
+    // Every sample is 0x0101.
+    assert_eq!(levels, [(true, 257), (true, 0)]);
+}

@@ -77,6 +77,8 @@ fn bytes_and_packets_are_counted_both_ways() {
     assert_eq!(after.bytes_in - before.bytes_in, 2 * len as u64);
     assert_eq!(after.bytes_out - before.bytes_out, 2 * pong_len as u64);
     assert_eq!((after.packets_in, after.packets_out), (3, 3));
+    bench.send_bytes(ada, &[5, 5, 0, 5]);
+    assert_eq!(bench.hub.counters().packets_in, 3, "noise is no packet");
 }
 
 #[test]
@@ -219,4 +221,47 @@ fn who_is_thrown_out_gets_the_reason_and_no_old_voice() {
         received.last(),
         Some(&Received::Bye(ByeReason::ProtocolError))
     );
+}
+
+#[test]
+fn what_is_due_outlives_the_tidying_of_the_deadlines() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    for muted in [true, false] {
+        bench.send(bob, &ClientPacket::SetMuted(muted));
+    }
+    bench.forget_received();
+    bench.speak(ada, 7, true);
+    for _ in 0..500 {
+        let churn = bench.connect();
+        bench.close(churn);
+        bench.peers.pop();
+    }
+    assert!(bench.hub.deadlines.len() <= 80);
+    bench.pass(Duration::from_ms(100));
+    assert_eq!(bench.heard(bob), [(Some(7), true)]);
+    let told = bench.take_states(ada);
+    let of_bob = |received: &&Received| matches!(received, Received::State(2, _));
+    let unmuted = Received::State(2, ParticipantFlags::default());
+    assert_eq!(told.iter().rfind(of_bob), Some(&unmuted), "{told:?}");
+}
+
+#[test]
+fn a_zero_goes_before_what_follows_a_pause() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    bench.pass(Duration::from_secs(1));
+    let conn = bench.peers[ada].conn.unwrap();
+    let mut ping = [0; ENCODED_MAX];
+    let len = emit(&ClientPacket::Ping(1), &mut ping).unwrap();
+    let firsts = [true, false].map(|_| {
+        bench.hub.handle_bytes(conn, &ping[..len], bench.now);
+        let Output::Packets(outbox) = bench.hub.next_output(conn, bench.now) else {
+            panic!("a Pong waits")
+        };
+        let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+        bench.hub.sent(conn, bytes.len());
+        bytes[0] == 0
+    });
+    assert_eq!(firsts, [true, false]);
 }

@@ -118,3 +118,16 @@ fn garbage_is_charged_once_however_it_is_cut() {
         );
     }
 }
+
+#[test]
+fn garbage_that_ends_at_last_is_not_charged_again() {
+    for piece_bytes in [100, 1_000, 4_000] {
+        let mut bench = Bench::new(config());
+        let noise = bench.connect();
+        for _ in 0..12_000 / piece_bytes {
+            bench.send_bytes(noise, &vec![9; piece_bytes]);
+        }
+        bench.send_bytes(noise, &[0]);
+        assert!(!bench.peers[noise].closed, "pieces of {piece_bytes}");
+    }
+}

@@ -353,3 +353,42 @@ fn shutting_down_says_bye_to_everyone_and_lets_nobody_in() {
     assert_eq!(bench.hub.connect(bench.now), None);
     assert_eq!(bench.hub.gauges(), Gauges::default());
 }
+
+#[test]
+fn who_takes_nothing_for_too_long_is_told_that_and_nothing_old() {
+    let (mut bench, _, bob) = bench_with_room();
+    bench.take_received(bob);
+    bench.peers[bob].reads = false;
+    bench.join("kitchen", "eve");
+    for _ in 0..3 {
+        bench.send(bob, &ClientPacket::Ping(1));
+        bench.pass(Duration::from_secs(5));
+    }
+    bench.peers[bob].reads = true;
+    bench.deliver_to(bench.peers[bob].conn.unwrap());
+    assert_eq!(
+        bench.take_received(bob),
+        [Received::Bye(ByeReason::SlowConsumer)]
+    );
+}
+
+#[test]
+fn packets_that_come_in_pieces_are_no_garbage() {
+    let (mut bench, ada, bob) = bench_with_room();
+    let mut packet = [0; ENCODED_MAX];
+    for number in 0..500 {
+        let voice = Voice {
+            seq: Seq(number),
+            timestamp_frames: number.into(),
+            terminator: false,
+            payload: &[1; 2 * SAMPLES],
+        };
+        let len = emit(&ClientPacket::Voice(voice), &mut packet).unwrap();
+        for piece in packet[..len].chunks(100) {
+            bench.send_bytes(ada, piece);
+        }
+        bench.pass(FRAME);
+    }
+    bench.forget_received();
+    assert!(!bench.peers[ada].closed && !bench.peers[bob].closed);
+}

@@ -1,0 +1,101 @@
+//! The jitter buffer at its bounds: small buffers, wide margins, and what is forgotten.
+
+mod common;
+
+use common::jitter_line::{Line, item};
+use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
+use talkspurt_core::seq::Seq;
+
+/// Frames of 5 ms: 300 ms of them are more than the buffer holds.
+#[test]
+fn a_buffer_that_a_stall_has_filled_keeps_the_newest_only() {
+    let mut buffer = JitterBuffer::<u32, 32>::new(JitterConfig::default_for(FrameDuration::Ms5, 0));
+    let push = |buffer: &mut JitterBuffer<u32, 32>, number: u32| {
+        buffer.push(Seq(number as u16), number, false, number);
+    };
+    for number in 0..100 {
+        push(&mut buffer, number);
+        assert_eq!(buffer.pop(), item(number));
+    }
+    (100..300).for_each(|_| assert!(!matches!(buffer.pop(), Pop::Item(..))));
+    (100..301).for_each(|number| push(&mut buffer, number));
+    // The underrun has widened the margin by one.
+    assert_eq!(buffer.pop(), item(299));
+}
+
+#[test]
+fn a_margin_takes_half_of_a_small_buffer_at_most() {
+    let config = JitterConfig::default_for(FrameDuration::Ms20, 0);
+    let mut buffer = JitterBuffer::<u32, 8>::new(config);
+    let mut number = 0;
+    for round in 1..=10 {
+        // The margin fills, one is played, and then there is nothing.
+        while buffer.pop() != Pop::Underrun {
+            if buffer.depth_frames() <= buffer.target_frames() {
+                buffer.push(Seq(number as u16), number, false, number);
+                number += 1;
+            }
+            while matches!(buffer.pop(), Pop::Item(..)) {}
+        }
+        buffer.push(Seq(number as u16), number, true, number);
+        number += 1;
+        while buffer.pop() != Pop::Silence {}
+        assert!(buffer.target_frames() <= 4, "after {round}");
+    }
+    assert_eq!(buffer.target_frames(), 4);
+}
+
+#[test]
+fn an_underrun_never_narrows_a_margin_that_was_asked_for() {
+    let config = JitterConfig::default_for(FrameDuration::Ms20, 20);
+    assert!(config.target_frames > config.target_max_frames);
+    let mut line = Line::with(config);
+    for number in 0..30 {
+        line.push(number);
+    }
+    while line.pop() != Pop::Underrun {}
+    assert_eq!(line.buffer.target_frames(), 20);
+}
+
+#[test]
+fn a_surplus_that_goes_by_itself_drops_nothing() {
+    let mut line = Line::new(1);
+    // One waits, as is meant; then two, for more than a window; then one again.
+    line.push(0);
+    line.run(1..10);
+    line.push(10);
+    line.run(11..220);
+    assert_eq!(line.buffer.shrink_due(), Shrink::WhenQuiet);
+    assert_eq!(line.pop(), item(218));
+    line.run(220..450);
+    assert_eq!(line.buffer.depth_frames(), 1);
+    assert_eq!(line.buffer.shrink_due(), Shrink::No);
+}
+
+#[test]
+fn a_talker_who_was_muted_in_a_gap_begins_anew() {
+    let mut line = Line::new(0);
+    line.run(0..3);
+    assert_eq!(line.pop(), Pop::Underrun);
+    line.buffer.clear();
+    // The underrun has widened the margin by one.
+    line.push(50);
+    line.push(51);
+    assert_eq!(line.pop(), item(50));
+    assert!(!line.buffer.has_resumed(), "there is no gap to bridge");
+}
+
+#[test]
+fn a_frame_that_would_be_skipped_is_kept_after_an_underrun() {
+    let mut line = Line::new(0);
+    line.run(0..10);
+    line.push(10);
+    line.run(11..220);
+    assert_eq!(line.buffer.shrink_due(), Shrink::WhenQuiet);
+    assert_eq!((line.pop(), line.pop()), (item(219), Pop::Underrun));
+    line.push(220);
+    line.push(221);
+    assert_eq!(line.pop(), item(220));
+    assert_eq!(line.buffer.shrink_due(), Shrink::No);
+}
