@@ -164,3 +164,55 @@ fn nonsense_from_a_device_is_no_panic() {
     let mut picker = ChannelPicker::new(InputChannel::Number(9), 0, 0);
     assert_eq!(picker.pick([].into_iter()), 0.0);
 }
+
+#[test]
+fn noise_on_the_other_channel_is_not_heard_in_the_pauses_of_a_voice() {
+    let second = RATE_HZ as usize;
+    let plain = heard(InputChannel::Voice, 4.0, |n| [words(n)]);
+    let samples = heard(InputChannel::Voice, 4.0, |n| [words(n), 20.0 * noise(n, 1)]);
+    assert_eq!(samples[second..], plain[second..]);
+}
+
+#[test]
+fn the_louder_of_two_channels_that_are_never_silent_wins() {
+    let right = |n: usize| tone(300.0, 0.3, n);
+    let samples = heard(InputChannel::Voice, 3.0, |n| {
+        [tone(300.0, 0.1, n), right(n)]
+    });
+    let second = RATE_HZ as usize;
+    assert!((2 * second..3 * second).all(|n| samples[n] == right(n)));
+}
+
+#[test]
+fn one_sample_of_nonsense_does_not_end_a_channel() {
+    let plain = heard(InputChannel::Voice, 4.0, |n| [words(n)]);
+    let second = RATE_HZ as usize;
+    for odd in [f32::NAN, f32::INFINITY, 1e38] {
+        for dead in [false, true] {
+            let samples = heard(InputChannel::Voice, 4.0, |n| match (n, dead) {
+                (0, false) => [0.0, odd],
+                (0, true) => [odd, 0.0],
+                _ => [0.0, words(n)],
+            });
+            assert_eq!(samples[2 * second..], plain[2 * second..], "{odd} {dead}");
+        }
+    }
+}
+
+#[test]
+fn a_noise_that_is_soon_over_takes_no_channel_over() {
+    let second = RATE_HZ as usize;
+    let left = |n: usize| tone(300.0, 0.1, n);
+    // 8 dB louder, for 50 ms each second.
+    let right = |n: usize| {
+        if n % second < second / 20 {
+            tone(700.0, 0.25, n)
+        } else {
+            0.0
+        }
+    };
+    let samples = heard(InputChannel::Voice, 5.0, |n| {
+        [left(n), right(n + second / 2)]
+    });
+    assert!((second..5 * second).all(|n| samples[n] == left(n)));
+}

@@ -265,3 +265,14 @@ fn a_zero_goes_before_what_follows_a_pause() {
     });
     assert_eq!(firsts, [true, false]);
 }
+
+#[test]
+fn voice_alone_is_output_too() {
+    let mut bench = Bench::new(config());
+    let [ada, _] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.speak(ada, 1, false);
+    bench.oversleep(Duration::from_ms(50));
+    assert!(!bench.hub.has_output());
+    assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
+    assert!(bench.hub.has_output());
+}

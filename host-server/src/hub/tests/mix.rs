@@ -63,6 +63,24 @@ fn nobody_is_louder_than_they_are_when_a_second_talker_starts_or_stops() {
     }
 }
 
+/// Of two talkers the soft one leaves: the share of the other grows from a half, and does not jump.
+#[test]
+fn who_stays_is_not_suddenly_twice_as_loud_when_a_talker_leaves() {
+    let mut bench = Bench::new(config());
+    let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+    for _ in 0..10 {
+        bench.speak(ann, 10_000, false);
+        bench.speak(ben, 10, false);
+        bench.pass(FRAME);
+    }
+    bench.forget_received();
+    bench.close(ben);
+    bench.speak(ann, 10_000, true);
+    bench.pass(FRAME);
+    let heard = heard_samples(&bench, lis);
+    assert!((4_990..5_100).contains(&heard[0]), "{}", heard[0]);
+}
+
 #[test]
 fn a_talker_beside_three_silent_senders_is_heard_bit_for_bit() {
     for silence in [[0; SAMPLES], [1; SAMPLES]] {

@@ -1,6 +1,7 @@
 //! Headers as recorders, pipes, crashes and attackers leave them.
 
 use super::*;
+use crate::wav::riff::RiffReader;
 use proptest::prelude::*;
 
 #[test]
@@ -295,4 +296,76 @@ proptest! {
         bytes.truncate(cut.max(4));
         prop_assert!(is_bounded(&bytes));
     }
+}
+
+#[test]
+fn an_unknown_size_before_samples_that_look_like_a_name_is_unknown_too() {
+    let mut wav = Wav::plain(&[0x2020; 1_000]);
+    wav.sizes = Some((0, 0));
+    assert_eq!(wav.heard(), [0x2020; 1_000]);
+}
+
+#[test]
+fn a_header_without_an_end_is_refused() {
+    let mut wav = Wav::plain(&ramp(10));
+    wav.before = chunk(b"JUNK", &[]).repeat(1_001);
+    let error = open(wav.bytes(), None).err().expect("refused").to_string();
+    assert!(error.contains("a thousand chunks"), "{error}");
+    wav.before = [&b"JUNK"[..], &0x7000_0000u32.to_le_bytes()].concat();
+    let error = open(wav.bytes(), None).err().expect("refused").to_string();
+    assert!(error.contains("64 MiB"), "{error}");
+}
+
+/// A file of samples in containers of `block` bytes, of which `bits` are said to count.
+fn contained(channels: u16, block: u16, bits: u16, data: &[u8], pad: bool) -> Vec<u8> {
+    let wav = Wav::new(1, channels, 16_000, bits, data.to_vec());
+    let mut format = wav.format();
+    format[12..14].copy_from_slice(&block.to_le_bytes());
+    if pad {
+        // An odd number of bytes, and the pad byte that `chunk` adds.
+        format.push(0);
+    }
+    let body = [
+        &b"WAVE"[..],
+        &chunk(b"fmt ", &format),
+        &chunk(b"data", data),
+    ]
+    .concat();
+    chunk(b"RIFF", &body)
+}
+
+#[test]
+fn a_block_size_counts_where_it_can_be_right() {
+    let wide: Vec<u8> = ramp(500)
+        .into_iter()
+        .flat_map(|s| [0, 0, s.to_le_bytes()[0], s.to_le_bytes()[1]])
+        .collect();
+    let file = contained(1, 4, 24, &wide, true);
+    assert_eq!(play(file, None).unwrap(), ramp(500), "24 bits in 32");
+    let data: Vec<u8> = ramp(500).iter().flat_map(|s| s.to_le_bytes()).collect();
+    for (channels, block) in [(1, 0), (1, 1), (2, 7)] {
+        let file = contained(channels, block, 16, &data, false);
+        let count = 500 / usize::from(channels);
+        let heard = play(file, None).unwrap();
+        assert_eq!(heard.len(), count, "{channels} channels in {block} bytes");
+    }
+}
+
+#[test]
+fn what_is_read_ahead_of_a_block_is_not_lost() {
+    let data: Vec<u8> = (0..1_200u32).map(|n| (n % 7) as u8).collect();
+    let mut wav = Wav::new(1, 2, 16_000, 24, data.clone());
+    wav.sizes = Some((36 + 600, 600));
+    let bytes = wav.bytes();
+    let (start, rest) = bytes.split_first_chunk().unwrap();
+    let opened = RiffReader::new(Cursor::new(rest.to_vec()), *start, None);
+    let mut reader = opened.ok().expect("a WAV file");
+    let (mut heard, mut block) = (Vec::new(), vec![0]);
+    while !block.is_empty() {
+        // One frame more than the header knows of: what shows that it is wrong are nine bytes.
+        assert!(reader.read_block(101, &mut block).is_ok());
+        assert_eq!(block.len() % 6, 0);
+        heard.extend_from_slice(&block);
+    }
+    assert!(heard == data);
 }
