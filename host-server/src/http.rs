@@ -269,6 +269,40 @@ mod tests {
         );
     }
 
+    async fn open(head_timeout: Duration) -> (std::net::SocketAddr, mpsc::Receiver<PageRequest>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (pages, requests) = mpsc::channel::<PageRequest>(1);
+        tokio::spawn(serve_within(head_timeout, listener, pages));
+        (address, requests)
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_closed_before_the_time_of_a_whole_connection() {
+        let (address, _requests) = open(Duration::from_millis(10)).await;
+        let began = tokio::time::Instant::now();
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+        assert!(began.elapsed() < CONNECTION_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn connections_that_are_over_take_no_room() {
+        let (address, _requests) = open(Duration::from_secs(3_600)).await;
+        let idle = TcpStream::connect(address).await.unwrap();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream
+                .write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+        }
+        let read = idle.try_read(&mut [0; 1]);
+        assert!(read.is_err(), "it was closed: {read:?}");
+    }
+
     #[tokio::test]
     async fn without_the_voice_side_the_server_is_not_well() {
         assert!(get("/healthz", false).await.starts_with("HTTP/1.1 503 "));

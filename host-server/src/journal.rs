@@ -202,10 +202,15 @@ mod tests {
     #[test]
     fn strangers_hide_nobody_who_joins() {
         let mut journal = Journal::default();
-        for kind in [Kind::Refused, Kind::TurnedAway, Kind::Probed, Kind::Left] {
+        let now = Instant::ZERO + Duration::from_secs(10);
+        let probed = Kind::of(&Event::Probed {
+            conn: ConnId::default(),
+        });
+        written(&mut journal, probed, 10);
+        assert!((0..100).all(|_| journal.may_write(Kind::Refused, now)));
+        for kind in [Kind::Refused, Kind::TurnedAway, Kind::Left] {
             written(&mut journal, kind, 10);
         }
-        let now = Instant::ZERO + Duration::from_secs(10);
         assert!((0..1_000).all(|_| journal.may_write(Kind::Joined, now)));
     }
 

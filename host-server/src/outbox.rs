@@ -274,6 +274,7 @@ mod tests {
         outbox.push_voice(packet(1, 4));
         outbox.blocked(at(10));
         outbox.blocked(at(20));
+        outbox.sent(0);
         assert_eq!(outbox.stalled_since(), Some(at(10)));
         outbox.sent(1);
         assert_eq!(outbox.stalled_since(), None);
@@ -289,6 +290,14 @@ mod tests {
         outbox.clear_unsent();
         outbox.push_control(packet(4, 1)).unwrap();
         assert_eq!(drain(&mut outbox, 9), [1, 1, 1, 4]);
+    }
+
+    #[test]
+    fn what_was_cleared_takes_no_room() {
+        let mut outbox = outbox();
+        while outbox.push_control(packet(1, 4)).is_ok() {}
+        outbox.clear_unsent();
+        assert_eq!(outbox.push_control(packet(2, 4)), Ok(()));
     }
 
     #[test]

@@ -231,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_was_cut_by_the_end_of_a_connection_is_not_finished_on_the_next() {
+        let queue = ByteQueue::new(6);
+        queue.connect();
+        queue.push(&[9, 9, 0]);
+        assert_eq!(queue.pop(&mut [0; 1], Duration::ZERO), 1);
+        queue.disconnect();
+        queue.connect();
+        queue.push(&[1, 1, 0, 2, 2, 0]);
+        queue.push(&[3, 3, 0]);
+        assert_eq!(pop_all(&queue), [2, 2, 0, 3, 3, 0]);
+    }
+
+    #[test]
     fn a_waiting_writer_is_woken_by_the_first_byte() {
         let queue = ByteQueue::new(8);
         queue.connect();

@@ -115,6 +115,22 @@ mod tests {
         assert_eq!(stream.peer_addr().unwrap(), address);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn little_waits_in_the_kernel() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let stream = block_on(connect(server)).unwrap();
+        let socket = SockRef::from(&stream);
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
+        // The system doubles it for its own bookkeeping.
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
+        assert!(stream.nodelay().unwrap());
+    }
+
     #[test]
     fn where_nobody_listens_that_is_what_is_told() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap();

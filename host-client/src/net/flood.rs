@@ -55,6 +55,7 @@ impl Floods {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::RosterLine;
     use talkspurt_core::time::Duration;
 
     fn silent() -> EventKind {
@@ -83,6 +84,49 @@ mod tests {
         assert_eq!(told, BURST + 10 * PER_SECOND - 1, "in 10 s");
         assert!(floods.admit(&silent(), now));
         assert!(floods.admit(&EventKind::InputEnded { problem: None }, now));
+    }
+
+    #[test]
+    fn every_kind_that_a_server_can_cause_has_a_bound_of_its_own() {
+        let (id, name) = (1, String::new());
+        let line = RosterLine {
+            id,
+            name: name.clone(),
+            talking: false,
+            muted: false,
+        };
+        let joined = EventKind::Joined {
+            id,
+            name: name.clone(),
+            room: name.clone(),
+            codec: "pcm16",
+            rate_hz: 16_000,
+            frame_ms: 20,
+            roster: Vec::new(),
+        };
+        let left = EventKind::ParticipantLeft {
+            id,
+            name: name.clone(),
+        };
+        let muted = EventKind::Muted {
+            id,
+            name,
+            muted: true,
+        };
+        let now = Instant::ZERO;
+        let mut floods = Floods::new(now);
+        // One after the other: none takes from the next.
+        for (kind, most) in [
+            (joined, JOINED_BURST),
+            (EventKind::ParticipantJoined(line), BURST),
+            (left, BURST),
+            (talking(), BURST),
+            (silent(), BURST),
+            (muted, BURST),
+        ] {
+            let told = (0..3 * BURST).filter(|_| floods.admit(&kind, now)).count();
+            assert_eq!(told, most as usize, "{kind:?}");
+        }
     }
 
     #[test]

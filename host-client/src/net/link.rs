@@ -155,6 +155,49 @@ impl Link {
 mod tests {
     use super::*;
     use std::{io::Write as _, net::TcpListener, sync::mpsc, thread};
+    use talkspurt_core::wire::{ServerPacket, emit};
+
+    /// What a link makes of bytes that come in these pieces: packets, and bytes that are none.
+    fn read_in_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (usize, u64) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let address = listener.local_addr().unwrap();
+            let mut link = Link::new(TcpStream::connect(address).await.unwrap());
+            let (mut server, _) = listener.accept().unwrap();
+            let (mut packets, mut bad_bytes, mut sent) = (0, 0, 0);
+            for piece in pieces {
+                server.write_all(piece).unwrap();
+                sent += piece.len() as u64;
+                while link.bytes_received() < sent {
+                    link.ready().await;
+                    let take = |inbound: Inbound<'_>| match inbound {
+                        Inbound::Packet(_) => packets += 1,
+                        Inbound::Bad(bytes) => bad_bytes += u64::from(bytes),
+                    };
+                    assert!(link.read(take).unwrap());
+                }
+            }
+            (packets, bad_bytes)
+        })
+    }
+
+    #[test]
+    fn packets_in_pieces_are_packets_and_garbage_is_counted_once() {
+        let mut packet = [0; ENCODED_MAX];
+        let len = emit(&ServerPacket::Ping(0x0102_0304), &mut packet).unwrap();
+        let packet = &packet[..len];
+        let halves = (0..500).flat_map(|_| [&packet[..len / 2], &packet[len / 2..]]);
+        assert_eq!(read_in_pieces(halves), (500, 0));
+        let garbage = [[9; 1_000].as_slice(); 10];
+        let (packets, bad_bytes) = read_in_pieces(garbage.into_iter().chain([&[0][..], packet]));
+        let least = 10_000 - ENCODED_MAX as u64;
+        assert!((least..=10_001).contains(&bad_bytes), "{bad_bytes}");
+        assert_eq!(packets, 1);
+    }
 
     #[test]
     fn closing_ends_though_the_server_goes_on_sending() {

@@ -269,6 +269,13 @@ mod tests {
         assert_eq!(outbox.dropped_voice(), 2);
         assert_eq!(outbox.voice_at(), Some(at(0)));
         assert_eq!(flush_all(&mut outbox), [3, 4, 5]);
+        (1..=3).for_each(|number| outbox.push_voice(&[number, number]));
+        assert_eq!(outbox.dropped_voice(), 2, "there was room again");
+        // What is half sent is completed, and the next oldest goes.
+        assert_eq!(flush_some(&mut outbox, 1), [1]);
+        outbox.push_voice(&[4, 4]);
+        assert_eq!(outbox.dropped_voice(), 3);
+        assert_eq!(flush_all(&mut outbox), [1, 3, 3, 4, 4]);
     }
 
     #[test]
