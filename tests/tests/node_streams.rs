@@ -264,10 +264,10 @@ fn a_server_without_a_port_and_an_empty_variable_mean_the_default() -> Result<()
     goes_to(&mut command)?;
 
     let mut command = programs::command("talkspurt-bridge")?;
-    let output = command.env("TALKSPURT_SERIAL", "").output()?;
-    let errors = String::from_utf8(output.stderr)?;
+    let mut refused = Process::spawn("bridge", command.env("TALKSPURT_SERIAL", ""))?;
+    let (status, errors) = (refused.wait(SOON)?, refused.log());
     ensure!(
-        output.status.code() == Some(2) && errors.contains("--serial <PATH>"),
+        status.code() == Some(2) && errors.contains("--serial <PATH>"),
         "{errors}"
     );
     Ok(())
@@ -286,10 +286,10 @@ fn a_url_is_refused_with_a_hint() -> Result<()> {
         ),
         (node("http://localhost:8080", "n", &[])?, "/dev/ttyUSB0"),
     ] {
-        let output = command.output()?;
-        let errors = String::from_utf8(output.stderr)?;
+        let mut refused = Process::spawn("refused", &mut command)?;
+        let (status, errors) = (refused.wait(SOON)?, refused.log());
         ensure!(
-            output.status.code() == Some(2) && errors.contains(hint),
+            status.code() == Some(2) && errors.contains(hint),
             "{command:?}: {errors}"
         );
     }
