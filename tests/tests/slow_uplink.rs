@@ -160,11 +160,11 @@ impl Outcome<'_> {
         let before = share(part(SLOW + BACK_WITHIN, PAUSE_FROM), LATEST_IN_TALKSPURT);
         let after = share(part(PAUSE_TO + ONSET, SAYS), LATEST_AT_LAST);
         println!("{name}: {before:.3} after the recovery, {after:.3} after the pause");
-        let delays = runs
+        let mut delays = runs
             .iter()
             .map(|run| run.heard as i64 - run.spoken as i64 - due);
         let worst = delays.clone().max().unwrap_or_default();
-        let last = delays.last().unwrap_or_default();
+        let last = delays.next_back().unwrap_or_default();
         let ms = |delay| delay / samples(1) as i64;
         println!(
             "{name}: at most {} ms late, at last {}",
