@@ -14,6 +14,7 @@
 //! | [`exact`] | which stretches were heard bit for bit, or as the mean of two |
 //! | [`noise`] | sound that is nowhere like itself |
 //! | [`stage`] | a server of one's own, clients with WAV files, its pages |
+//! | [`streams`] | standard output and error that are full, or that nobody reads |
 //! | [`terminal`] | a terminal without a window, and the day it is closed |
 //! | [`noisy_line`] | a serial line that damages bytes, or loses them |
 //! | [`firmware`] | the node's image on a board that QEMU emulates |
@@ -35,6 +36,7 @@ pub mod programs;
 pub mod seeds;
 pub mod speech;
 pub mod stage;
+pub mod streams;
 pub mod terminal;
 pub mod virtual_audio;
 pub mod wav;

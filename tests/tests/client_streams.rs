@@ -1,19 +1,18 @@
 //! What happens to the desktop client when its terminal is closed, its output cannot be written, or
 //! nobody reads it.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use talkspurt_tests::noise::noise;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs;
 use talkspurt_tests::stage::{SOON, Stage, finish};
+use talkspurt_tests::streams::{full_disk, full_pipe};
 use talkspurt_tests::terminal::{Hangup, Terminal};
 use talkspurt_tests::wav::{self, samples};
 
@@ -31,10 +30,6 @@ fn join(stage: &Stage, name: &str, flags: &[&str]) -> Result<Command> {
 fn wait_for(lis: &Process, mark: usize, kind: &str, name: &str) -> Result<()> {
     lis.wait_for_event_after(mark, kind, SOON, |event| event["name"] == name)
         .map(drop)
-}
-
-fn write_to(path: &str) -> Result<File> {
-    Ok(File::options().write(true).open(path)?)
 }
 
 #[test]
@@ -94,7 +89,7 @@ fn a_stderr_that_cannot_be_written_costs_nothing() -> Result<()> {
             "json",
         ])
         .args(["--input", &says, "--output", "none"])
-        .stderr(write_to("/dev/full")?);
+        .stderr(full_disk()?);
     let output = command.output()?;
     ensure!(output.status.success(), "{:?}", output.status);
     let lines = String::from_utf8(output.stdout)?;
@@ -116,7 +111,7 @@ fn a_stdout_that_cannot_be_written_ends_it_with_a_word() -> Result<()> {
         command
     };
     for mut command in [join(&stage, "n", &["--events", "json"])?, devices] {
-        let output = command.stdout(write_to("/dev/full")?).output()?;
+        let output = command.stdout(full_disk()?).output()?;
         let errors = String::from_utf8(output.stderr)?;
         ensure!(output.status.code() == Some(1), "{:?}", output.status);
         let says = "talkspurt: cannot write to stdout: no space left on device\n";
@@ -169,16 +164,6 @@ fn a_reader_that_goes_is_followed_also_in_a_quiet_room() -> Result<()> {
         "{output:?}"
     );
     Ok(())
-}
-
-/// A pipe that takes nothing: its buffer is full, and nobody reads it.
-fn full_pipe() -> Result<(PipeReader, PipeWriter)> {
-    let (reader, mut writer) = std::io::pipe()?;
-    let flags = fcntl_getfl(&writer)?;
-    fcntl_setfl(&writer, flags | OFlags::NONBLOCK)?;
-    while writer.write(&[b'\n'; 4_096]).is_ok() {}
-    fcntl_setfl(&writer, flags)?;
-    Ok((reader, writer))
 }
 
 #[test]

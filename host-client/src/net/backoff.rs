@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The first pause.
 const FIRST: Duration = Duration::from_millis(250);
 /// The longest pause: a server that comes back is found within this.
-const LAST: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
 /// Pauses that double, a little different for each client, so that a restarted server is not met by all at once.
 #[derive(Debug, Clone)]
@@ -20,9 +20,9 @@ impl Backoff {
         Self { attempt: 0, seed }
     }
 
-    /// The number of the next try, from 1, and the pause before it: within 25 % below the nominal one.
-    pub(super) fn next(&mut self) -> (u32, Duration) {
-        let nominal = FIRST.saturating_mul(1 << self.attempt.min(16)).min(LAST);
+    /// The number of the next try, from 1, and the pause before it: within 25 % below the nominal one, which is `longest` at most.
+    pub(super) fn next(&mut self, longest: Duration) -> (u32, Duration) {
+        let nominal = FIRST.saturating_mul(1 << self.attempt.min(16)).min(longest);
         self.attempt = self.attempt.saturating_add(1);
         // Knuth's multiplicative hash: spread, not secrecy.
         self.seed = self
@@ -48,8 +48,10 @@ mod tests {
         for seed in [0, 1, 77, u32::MAX] {
             let mut backoff = Backoff::new(seed);
             for attempt in 1..100u32 {
-                let (number, pause) = backoff.next();
-                let nominal = FIRST.saturating_mul(1 << (attempt - 1).min(10)).min(LAST);
+                let (number, pause) = backoff.next(LONGEST);
+                let nominal = FIRST
+                    .saturating_mul(1 << (attempt - 1).min(10))
+                    .min(LONGEST);
                 assert_eq!(number, attempt);
                 assert!(
                     pause <= nominal && pause >= nominal.mul_f64(0.74),
@@ -57,8 +59,11 @@ mod tests {
                 );
             }
             backoff.reset();
-            assert!(backoff.next().1 <= FIRST);
+            assert!(backoff.next(LONGEST).1 <= FIRST);
         }
-        assert_ne!(Backoff::new(1).next().1, Backoff::new(2).next().1);
+        assert_ne!(
+            Backoff::new(1).next(LONGEST).1,
+            Backoff::new(2).next(LONGEST).1
+        );
     }
 }

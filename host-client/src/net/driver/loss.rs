@@ -1,10 +1,14 @@
 //! What becomes of a stay whose connection was refused or lost: the end, or a pause and another try.
 
-use super::super::{Failure, greeting};
+use super::super::{Failure, backoff, greeting};
 use super::{Driver, Ending, Phase};
 use crate::events::EventKind;
 use std::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, RejectReason};
+
+/// The longest pause while our old self is still listed. It goes as soon as the server misses it, and nobody is in the way who
+/// would be helped by our patience.
+const NAME_TAKEN_PAUSE_LONGEST: Duration = Duration::from_secs(1);
 
 /// A session that lived this long was a good one: after it the pauses begin anew.
 const GOOD_LIFE: Duration = Duration::from_secs(2);
@@ -39,7 +43,11 @@ impl Driver {
             return Err(Failure::Refused { reason, text });
         }
         connection.add_counts(&mut self.counts);
-        self.pause(text);
+        let longest = match reason {
+            RejectReason::NameTaken => NAME_TAKEN_PAUSE_LONGEST,
+            _ => backoff::LONGEST,
+        };
+        self.pause_within(longest, text);
         Ok(())
     }
 
@@ -67,7 +75,11 @@ impl Driver {
     }
 
     pub(super) fn pause(&mut self, reason: String) {
-        let (attempt, pause) = self.backoff.next();
+        self.pause_within(backoff::LONGEST, reason);
+    }
+
+    fn pause_within(&mut self, longest: Duration, reason: String) {
+        let (attempt, pause) = self.backoff.next(longest);
         let retry_in_ms = pause.as_millis() as u64;
         self.teller.tell(EventKind::Reconnecting {
             reason,

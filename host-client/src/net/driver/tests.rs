@@ -11,9 +11,13 @@ use std::{
     sync::mpsc,
     thread,
 };
-use talkspurt_core::wire::{
-    ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket,
-    Welcome, emit,
+use talkspurt_core::{
+    codec::Codec,
+    frame::{FrameDuration, SampleRate},
+    wire::{
+        ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket,
+        Welcome, emit,
+    },
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -265,4 +269,54 @@ fn a_flood_of_events_is_left_out_and_counted() {
     assert!((4_000..20_000).contains(&told), "{told}");
     let missed: u64 = stayed.events.iter().map(|event| event.missed).sum();
     assert!(missed > 10_000, "{missed}");
+}
+
+/// The pauses of a client that lost its server and is refused for `reason` from then on, as they are told; nobody waits for them.
+fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (teller, events) = tell::channel(Instant::now());
+    runtime.block_on(async move {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = listener_config(address.port());
+        let prepared = ends::prepare(&config).unwrap();
+        let settings = VoiceSettings::of(&config);
+        let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
+        let (_leave, commands) = tokio::sync::mpsc::channel(1);
+        let mut driver = Driver::new(config, prepared, teller, commands, snapshots);
+        let params = SessionParams {
+            id: ParticipantId(1),
+            codec: Codec::Pcm16,
+            rate: SampleRate::Hz16000,
+            frame: FrameDuration::Ms20,
+            idle_timeout: talkspurt_core::time::Duration::from_secs(15),
+        };
+        driver.welcomed(&params, Instant::now()).unwrap();
+        for _ in 0..tries {
+            driver.connected(TcpStream::connect(address).await).unwrap();
+            driver.rejected(reason).unwrap();
+        }
+    });
+    let told = events.iter().map(|event| match event.kind {
+        EventKind::Reconnecting { retry_in_ms, .. } => retry_in_ms,
+        other => panic!("{other:?}"),
+    });
+    told.collect()
+}
+
+#[test]
+fn whoever_stands_in_its_own_way_asks_every_second() {
+    // As long as a server takes to miss the old self, in the time of the pauses.
+    let pauses = pauses_ms(RejectReason::NameTaken, 20);
+    assert!(pauses.iter().sum::<u64>() > 12_000, "{pauses:?}");
+    assert!(pauses.iter().all(|pause| *pause <= 1_000), "{pauses:?}");
+    // Of others there may be many, who must not come all the time.
+    let pauses = pauses_ms(RejectReason::ServerFull, 20);
+    assert!(
+        pauses.last().is_some_and(|last| *last > 3_000),
+        "{pauses:?}"
+    );
 }
