@@ -11,7 +11,7 @@ const NODE: &str = env!("CARGO_BIN_EXE_talkspurt-node");
 /// It only bounds a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A program without a partner: it waits for one until it is ended.
+/// Starts a program without a partner: it waits for one until it is ended.
 fn start(shell: &str) -> Child {
     Command::new("sh")
         .args(["-c", shell])
@@ -26,7 +26,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Signals the program has set a handler for, or ignores, by the name of the line in `/proc`.
+/// The signals in a line of the program's `/proc`: those that it handles, or ignores.
 fn signals(child: &Child, name: &str) -> u64 {
     let path = format!("/proc/{}/status", child.id());
     let status = std::fs::read_to_string(path).unwrap_or_default();
@@ -61,6 +61,7 @@ fn a_hang_up_ends_a_program() {
         if signals(&child, "SigIgn:") & HUP_BIT != 0 {
             // These tests run under `nohup` themselves, which no shell can undo.
             child.kill().unwrap();
+            child.wait().unwrap();
             return;
         }
         wait_until("it listens for signals", || {
