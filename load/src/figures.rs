@@ -16,6 +16,9 @@ pub const DELAY_NOTE: &str = "from before the marked frame is written to a socke
 /// A generator that keeps time sends its frames a wake-up (0.1 ms) late; one that does not, a time slice of the scheduler's (3 ms).
 const GENERATOR_LAG_MS_MAX: f64 = 1.0;
 
+/// A figure, its value if this load has it, digits behind the point, and the unit.
+type Row = (&'static str, Option<f64>, usize, &'static str);
+
 /// A crowd that is later than this makes its changes in heaps, and its load is lighter than asked for. Its members change
 /// every 83 ms.
 const CROWD_LAG_MS_MAX: f64 = 80.0;
@@ -181,99 +184,78 @@ impl Figures {
 
     /// One row for each figure that this load has.
     pub fn to_table(&self) -> Table {
-        let percent = self.share_delivered.map(|share| share * 100.0);
-        let per_second = "ms per participant-second";
-        let marks = self.marks_expected > 0;
-        let count = |count: u64| marks.then_some(count as f64);
-        let counted = |counter: fn(&Counters) -> u64| {
-            let counters = self.server_counters.as_ref().filter(|_| marks);
-            counters.map(|counters| counter(counters) as f64)
-        };
-        let rows: [(&str, Option<f64>, usize, &str); 23] = [
-            ("server's CPU", Some(self.server_cpu_ms), 3, per_second),
-            ("floor's CPU", self.floor_cpu_ms, 3, per_second),
-            ("server / floor", self.ratio, 2, "times"),
-            (
-                "server's CPU",
-                Some(self.server_cpu_percent),
-                2,
-                "% of a core",
-            ),
-            (
-                "resident memory",
-                Some(self.resident_kib_per_participant),
-                1,
-                "KiB per participant",
-            ),
-            ("added delay p50", self.delay_p50_ms, 1, "ms"),
-            ("added delay p99", self.delay_p99_ms, 1, "ms"),
-            ("added delay, longest", self.delay_max_ms, 1, "ms"),
-            ("delivered", percent, 3, "% of marked frames x listeners"),
-            (
-                "marked frames x listeners",
-                count(self.marks_expected),
-                0,
-                "",
-            ),
-            (
-                "heard from another room",
-                count(self.crossed),
-                0,
-                "marked frames",
-            ),
-            ("own voice heard", count(self.own_heard), 0, "marked frames"),
-            ("heard twice", count(self.repeated), 0, "marked frames"),
-            (
-                "generator's CPU",
-                Some(self.generator_cpu_percent),
-                1,
-                "% of a core",
-            ),
-            (
-                "generator late, p99",
-                marks.then_some(self.generator_lag_p99_ms),
-                2,
-                "ms",
-            ),
-            (
-                "generator late, longest",
-                marks.then_some(self.generator_lag_max_ms),
-                2,
-                "ms",
-            ),
-            ("crowd late, longest", self.crowd_lag_max_ms, 1, "ms"),
-            ("server concealed", counted(|c| c.concealed), 0, "frames"),
-            ("server skipped", counted(|c| c.skipped), 0, "frames"),
-            (
-                "server dropped, too many waited",
-                counted(|c| c.overflowed),
-                0,
-                "frames",
-            ),
-            (
-                "server gave up, late",
-                counted(|c| c.ticks_skipped),
-                0,
-                "ticks",
-            ),
-            (
-                "not sent: server did not read",
-                count(self.skipped_frames),
-                0,
-                "frames",
-            ),
-            ("newcomer joins, longest", self.join_max_ms, 1, "ms"),
-        ];
         let mut table = Table::new();
         table
             .load_style(ASCII_MARKDOWN)
             .set_header(["figure", "value", "unit"]);
-        for (figure, value, digits, unit) in rows {
+        for (figure, value, digits, unit) in [self.costs(), self.voice(), self.causes()].concat() {
             if let Some(value) = value {
                 table.add_row([figure, &format!("{value:.digits$}"), unit]);
             }
         }
         table
+    }
+
+    fn costs(&self) -> Vec<Row> {
+        let per_second = "ms per participant-second";
+        let cpu_percent = Some(self.server_cpu_percent);
+        let resident_kib = Some(self.resident_kib_per_participant);
+        vec![
+            ("server's CPU", Some(self.server_cpu_ms), 3, per_second),
+            ("floor's CPU", self.floor_cpu_ms, 3, per_second),
+            ("server / floor", self.ratio, 2, "times"),
+            ("server's CPU", cpu_percent, 2, "% of a core"),
+            ("resident memory", resident_kib, 1, "KiB per participant"),
+        ]
+    }
+
+    fn voice(&self) -> Vec<Row> {
+        let percent = self.share_delivered.map(|share| share * 100.0);
+        let hearings = "marked frames x listeners";
+        let of_hearings = "% of marked frames x listeners";
+        let count = |count| self.if_marked(count as f64);
+        let crossed = count(self.crossed);
+        vec![
+            ("added delay p50", self.delay_p50_ms, 1, "ms"),
+            ("added delay p99", self.delay_p99_ms, 1, "ms"),
+            ("added delay, longest", self.delay_max_ms, 1, "ms"),
+            ("delivered", percent, 3, of_hearings),
+            (hearings, count(self.marks_expected), 0, ""),
+            ("heard from another room", crossed, 0, "marked frames"),
+            ("own voice heard", count(self.own_heard), 0, "marked frames"),
+            ("heard twice", count(self.repeated), 0, "marked frames"),
+            ("newcomer joins, longest", self.join_max_ms, 1, "ms"),
+        ]
+    }
+
+    /// Why a frame may have been lost or late.
+    fn causes(&self) -> Vec<Row> {
+        let generator_cpu = Some(self.generator_cpu_percent);
+        let lag_p99_ms = self.if_marked(self.generator_lag_p99_ms);
+        let lag_max_ms = self.if_marked(self.generator_lag_max_ms);
+        let unsent = self.if_marked(self.skipped_frames as f64);
+        let counted = |counter: fn(Counters) -> u64| {
+            let count = self.server_counters.map(counter);
+            count.and_then(|count| self.if_marked(count as f64))
+        };
+        let overflowed = counted(|counters| counters.overflowed);
+        let given_up = counted(|counters| counters.ticks_skipped);
+        vec![
+            ("generator's CPU", generator_cpu, 1, "% of a core"),
+            ("generator late, p99", lag_p99_ms, 2, "ms"),
+            ("generator late, longest", lag_max_ms, 2, "ms"),
+            ("not sent: server did not read", unsent, 0, "frames"),
+            ("crowd late, longest", self.crowd_lag_max_ms, 1, "ms"),
+            ("server concealed", counted(|c| c.concealed), 0, "frames"),
+            ("server skipped", counted(|c| c.skipped), 0, "frames"),
+            ("server dropped: too many waited", overflowed, 0, "frames"),
+            ("server gave up: it was late", given_up, 0, "ticks"),
+        ]
+    }
+
+    /// A figure that says something only of a load with voice.
+    fn if_marked(&self, figure: f64) -> Option<f64> {
+        (self.marks_expected > 0).then_some(figure)
     }
 
     /// What the figures cannot say for themselves.
