@@ -1,4 +1,5 @@
-//! The programs by themselves: what a hang-up does to them, which ends them unless `nohup` had it ignored, and flags.
+//! The programs by themselves: what a hang-up does to them, which ends them unless `nohup` had it
+//! ignored, and flags.
 
 use std::process::{Child, Command, Stdio};
 use std::thread;

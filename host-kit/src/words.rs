@@ -101,8 +101,8 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// JSON in which what is invisible or turns the writing around is escaped, so that it shows in a terminal as it is, and
-/// whoever reads it gets every character.
+/// JSON in which what is invisible or turns the writing around is escaped, so that it shows in a
+/// terminal as it is, and whoever reads it gets every character.
 ///
 /// ```
 /// use talkspurt_host_kit::words::escape_hidden;

@@ -1,4 +1,5 @@
-//! What the server counts by itself, read from its `/metrics` before and after a span: whose fault it is that a frame was lost.
+//! What the server counts by itself, read from its `/metrics` before and after a span: whose fault
+//! it is that a frame was lost.
 
 use std::net::SocketAddr;
 use std::time::Duration;

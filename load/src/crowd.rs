@@ -138,10 +138,11 @@ impl Members {
         Ok(members)
     }
 
-    /// Each makes its changes at a phase of its own, one every `step`. Gives how late the latest was.
+    /// Each makes its changes at a phase of its own, one every `step`. Gives how late the latest
+    /// was.
     ///
-    /// A crowd that is behind catches up, but only so much at a time: the server's Pings are to be answered, and `stop` is to
-    /// be seen, on a machine that never keeps up, too.
+    /// A crowd that is behind catches up, but only so much at a time: the server's Pings are to be
+    /// answered, and `stop` is to be seen, on a machine that never keeps up, too.
     fn flicker(&mut self, step: Duration, stop: &AtomicBool) -> Result<Duration> {
         let started = Instant::now();
         let mut lag_max = Duration::ZERO;

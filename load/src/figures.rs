@@ -19,8 +19,8 @@ const GENERATOR_LAG_MS_MAX: f64 = 1.0;
 /// A figure, its value if this load has it, digits behind the point, and the unit.
 type Row = (&'static str, Option<f64>, usize, &'static str);
 
-/// A crowd that is later than this makes its changes in heaps, and its load is lighter than asked for. Its members change
-/// every 83 ms.
+/// A crowd that is later than this makes its changes in heaps, and its load is lighter than asked
+/// for. Its members change every 83 ms.
 const CROWD_LAG_MS_MAX: f64 = 80.0;
 
 /// The figures over all rounds: medians of CPU and memory, percentiles of all delays together.

@@ -1,4 +1,5 @@
-//! The loop that plays all participants on one thread: joins them, sends each talker's frames at a phase of its own in real time,
+//! The loop that plays all participants on one thread: joins them, sends each talker's frames at a
+//! phase of its own in real time,
 //! reads what they hear, and keeps the books of marked frames.
 
 use std::cmp::Reverse;

@@ -70,7 +70,8 @@ impl Plan {
         Ok(JoinRequest::new(room, name, &[self.codec]))
     }
 
-    /// The seat at the floor, which sends packets of the length that the real server's have in the middle of a session.
+    /// The seat at the floor, which sends packets of the length that the real server's have in the
+    /// middle of a session.
     pub fn seat(&self, participant: usize) -> Seat {
         let hears = self.heard_by(participant) > 0;
         let payload_len = self.codec.payload_len(session_frame_samples(self.frame));

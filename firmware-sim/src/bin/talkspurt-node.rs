@@ -42,8 +42,8 @@ const RMS_MAX: i64 = 32_767;
 /// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the server answers, and again
 /// when the line was cut or the server restarted.
 ///
-/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file or port cannot be used, 2 for
-/// flags that cannot be used.
+/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file or
+/// port cannot be used, 2 for flags that cannot be used.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
@@ -187,7 +187,8 @@ fn logged(cli: &Cli) -> Result<(), Problem> {
 fn start(cli: &Cli) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals().map_err(Failure::Signals)?;
     let config = config(cli);
-    // The node comes first: it checks the flags, and nothing is opened for flags that cannot be used.
+    // The node comes first: it checks the flags, and nothing is opened for flags that cannot be
+    // used.
     match cli.codec {
         CodecName::Adpcm => run(AdpcmNode::new(config, Instant::ZERO)?, cli, &shutdown),
         CodecName::Pcm16 => run(Pcm16Node::new(config, Instant::ZERO)?, cli, &shutdown),

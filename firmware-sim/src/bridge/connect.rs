@@ -45,8 +45,8 @@ pub fn connect(
     in_background(attempt, look, give_up)
 }
 
-/// Runs `attempt` in a thread, since a name server that does not answer holds it for 10 s and more. One that is given up
-/// ends by itself, and nobody takes what it comes to.
+/// Runs `attempt` in a thread, since a name server that does not answer holds it for 10 s and more.
+/// One that is given up ends by itself, and nobody takes what it comes to.
 fn in_background<T: Send + 'static>(
     attempt: impl FnOnce() -> io::Result<T> + Send + 'static,
     look: Duration,
@@ -113,8 +113,9 @@ fn first_of(addresses: Vec<SocketAddr>, patience_each: Duration) -> io::Result<T
     }
 }
 
-/// Of the failures of two addresses the one that says more about the server. A host that refuses is there; an address of a
-/// family that this machine has no route for says nothing, and comes last in the resolver's order.
+/// Of the failures of two addresses the one that says more about the server. A host that refuses is
+/// there; an address of a family that this machine has no route for says nothing, and comes last in
+/// the resolver's order.
 fn most_telling(one: io::Error, other: io::Error) -> io::Error {
     let rank = |error: &io::Error| match error.kind() {
         ErrorKind::ConnectionRefused => 2,

@@ -28,7 +28,8 @@ pub trait Recorder {
     /// Takes a frame that is played.
     fn record(&mut self, frame: &[i16]);
 
-    /// Completes the recording. What has become of its end is told by [`next_notice`](Self::next_notice), or is the error.
+    /// Completes the recording. What has become of its end is told by
+    /// [`next_notice`](Self::next_notice), or is the error.
     ///
     /// # Errors
     /// When the end of it is not taken.

@@ -1,4 +1,5 @@
-//! One flag that ends a program cleanly: set by SIGINT, SIGTERM or SIGHUP, by a test, or by the program itself.
+//! One flag that ends a program cleanly: set by SIGINT, SIGTERM or SIGHUP, by a test, or by the
+//! program itself.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ impl Shutdown {
         Self::default()
     }
 
-    /// A flag that SIGINT, SIGTERM and SIGHUP set. A program that `nohup` started goes on after the hang-up.
+    /// A flag that SIGINT, SIGTERM and SIGHUP set. A program that `nohup` started goes on after the
+    /// hang-up.
     ///
     /// # Errors
     /// When the system refuses a handler.

@@ -325,4 +325,19 @@ mod tests {
         assert!(lines[0].contains("40 ms are silence"), "{lines:?}");
         assert!(lines[1].contains(r#""event":"left""#), "{lines:?}");
     }
+
+    #[test]
+    fn the_words_of_a_refusal_show_as_what_they_are() {
+        let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
+        let mut progress = Progress::default();
+        let refused = NodeEvent::Rejected {
+            reason: RejectReason::NameTaken,
+            text: "b\u{202e}ob is \u{200b}there",
+        };
+        progress.follow(Instant::ZERO, &refused, &mut reporter);
+        let Some(RunError::Refused { text, .. }) = progress.refusal else {
+            panic!("a taken name is no reason to call again");
+        };
+        assert_eq!(text, "bob is there");
+    }
 }
