@@ -4,8 +4,7 @@
 //! added, so that a reader of today understands the lines of tomorrow.
 
 use serde::Serialize;
-use std::fmt::Write as _;
-use talkspurt_host_kit::words::is_hidden;
+use talkspurt_host_kit::words::escape_hidden;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,19 +27,7 @@ impl Event {
     pub fn to_json(&self) -> String {
         // Numbers, texts and booleans only: there is nothing that JSON could not say.
         let json = serde_json::to_string(self).expect("an event is plain data");
-        let mut line = String::with_capacity(json.len());
-        // Outside texts JSON is ASCII, and control characters are escaped already.
-        for c in json.chars() {
-            if is_hidden(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(line, "\\u{unit:04x}");
-                }
-            } else {
-                line.push(c);
-            }
-        }
-        line
+        escape_hidden(&json)
     }
 }
 

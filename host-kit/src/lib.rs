@@ -5,6 +5,7 @@
 //! - [`environment`]: variables that set flags, and `RUST_LOG`.
 //! - [`channels`]: one channel out of many, for microphones and files.
 //! - [`sample`]: samples as integers and as floats.
+//! - [`signals`]: those that a program was started with.
 //! - [`words`]: errors of the system in words for people, and texts from elsewhere without what
 //!   does not show.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
@@ -17,6 +18,7 @@ pub mod channels;
 pub mod console;
 pub mod environment;
 pub mod sample;
+pub mod signals;
 #[cfg(feature = "wav")]
 pub mod wav;
 pub mod words;

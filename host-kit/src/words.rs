@@ -1,6 +1,6 @@
 //! Errors of the system in words for people.
 
-use std::{error::Error, io};
+use std::{error::Error, fmt::Write as _, io};
 
 /// What an error says, to stand within a sentence: without `(os error N)`, and not starting with a
 /// capital.
@@ -99,6 +99,30 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// JSON in which what is invisible or turns the writing around is escaped, so that it shows in a
+/// terminal as it is, and whoever reads it gets every character.
+///
+/// ```
+/// use talkspurt_host_kit::words::escape_hidden;
+/// assert_eq!(escape_hidden("\"b\u{202e}ob\""), r#""b\u202eob""#);
+/// ```
+#[must_use]
+pub fn escape_hidden(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    // Outside texts JSON is ASCII, and control characters are escaped already.
+    for c in json.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 #[cfg(test)]

@@ -314,11 +314,28 @@ mod tests {
         assert_eq!(shape("--preset rooms"), (64, 8, 8, Codec::Pcm16));
         assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, Codec::Pcm16));
         assert_eq!(shape("--preset idle"), (1_000, 125, 0, Codec::Pcm16));
-        assert_eq!(shape("--preset flapping"), (32, 4, 2, Codec::Pcm16));
+        for crowded in ["--preset flapping", "--preset flapping-words"] {
+            assert_eq!(shape(crowded), (32, 4, 2, Codec::Pcm16));
+        }
         assert_eq!(
             shape("--codec adpcm --room-size 4"),
             (64, 16, 4, Codec::ImaAdpcm)
         );
+    }
+
+    #[test]
+    fn each_preset_has_the_name_that_it_is_asked_for_by_and_its_crowd() {
+        for preset in Preset::value_variants() {
+            let asked = order(&format!("--preset {}", preset.name())).unwrap();
+            assert_eq!(asked.preset, Some(*preset));
+            let crowd = asked.crowd.map(|crowd| (crowd.size, crowd.flicker));
+            let expected = match preset {
+                Preset::Rooms | Preset::TwoOfEight | Preset::Idle => None,
+                Preset::Flapping => Some((960, Flicker::Mute)),
+                Preset::FlappingWords => Some((512, Flicker::Word)),
+            };
+            assert_eq!(crowd, expected);
+        }
     }
 
     #[test]

@@ -44,10 +44,19 @@ pub enum Flicker {
     Word,
 }
 
+/// What a crowd came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// How long each newcomer took to join, in milliseconds.
+    pub joins_ms: Vec<f64>,
+    /// How much later than due the latest change was made, in milliseconds.
+    pub lag_max_ms: f64,
+}
+
 /// A crowd at work, in threads of its own.
 pub struct Crowd {
     stop: Arc<AtomicBool>,
-    flickering: JoinHandle<Result<()>>,
+    flickering: JoinHandle<Result<Duration>>,
     joining: JoinHandle<Result<Vec<f64>>>,
 }
 
@@ -65,7 +74,9 @@ impl Crowd {
                 let mut members = Members::join(plan, server)?;
                 // Whoever waits for it has not gone.
                 let _ = joined.send(());
-                members.flicker(&stop_flickering)
+                let step =
+                    Duration::from_secs(1) / CHANGES_PER_SECOND / members.peers.len().max(1) as u32;
+                members.flicker(step, &stop_flickering)
             }),
             joining: std::thread::spawn(move || join_again_and_again(server, &stop_joining)),
             stop,
@@ -76,16 +87,19 @@ impl Crowd {
         }
     }
 
-    /// Ends it; gives how long each newcomer took to join, in milliseconds.
+    /// Ends it.
     ///
     /// # Errors
     /// One of the crowd or a newcomer was thrown out.
-    pub fn stop(self) -> Result<Vec<f64>> {
+    pub fn stop(self) -> Result<Outcome> {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.flickering.join();
-        ended.map_err(|_| anyhow!("the crowd panicked"))??;
+        let lag_max = ended.map_err(|_| anyhow!("the crowd panicked"))??;
         let joined = self.joining.join();
-        joined.map_err(|_| anyhow!("the newcomers panicked"))?
+        Ok(Outcome {
+            joins_ms: joined.map_err(|_| anyhow!("the newcomers panicked"))??,
+            lag_max_ms: lag_max.as_secs_f64() * 1_000.0,
+        })
     }
 }
 
@@ -124,19 +138,28 @@ impl Members {
         Ok(members)
     }
 
-    /// Each makes its changes at a phase of its own.
-    fn flicker(&mut self, stop: &AtomicBool) -> Result<()> {
+    /// Each makes its changes at a phase of its own, one every `step`. Gives how late the latest
+    /// was.
+    ///
+    /// A crowd that is behind catches up, but only so much at a time: the server's Pings are to be
+    /// answered, and `stop` is to be seen, on a machine that never keeps up, too.
+    fn flicker(&mut self, step: Duration, stop: &AtomicBool) -> Result<Duration> {
         let started = Instant::now();
-        let step = Duration::from_secs(1) / CHANGES_PER_SECOND / self.peers.len() as u32;
+        let mut lag_max = Duration::ZERO;
         while !stop.load(Ordering::Relaxed) {
-            let due = started + step * self.changes;
-            let left = due.saturating_duration_since(Instant::now());
+            let left = (started + step * self.changes).saturating_duration_since(Instant::now());
             self.read(left)?;
-            while started + step * self.changes <= Instant::now() {
+            let now = Instant::now();
+            for _ in 0..self.peers.len() {
+                let due = started + step * self.changes;
+                if due > now || stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                lag_max = lag_max.max(now - due);
                 self.change().context("one of the crowd")?;
             }
         }
-        Ok(())
+        Ok(lag_max)
     }
 
     fn change(&mut self) -> Result<()> {
@@ -210,4 +233,42 @@ fn join_again_and_again(server: SocketAddr, stop: &AtomicBool) -> Result<Vec<f64
         std::thread::sleep(NEWCOMER_PAUSE);
     }
     Ok(took_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::floor::Seat;
+
+    #[test]
+    fn a_crowd_that_never_keeps_up_says_so_and_stops_when_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let (ended, outcome) = mpsc::channel();
+        std::thread::spawn(move || {
+            let seat = Seat {
+                room: 0,
+                packet_bytes: 0,
+            };
+            let mut members = Members {
+                flicker: Flicker::Mute,
+                epoch: Instant::now(),
+                poller: Poller::new().unwrap(),
+                buffer: vec![0; 1_024].into(),
+                peers: vec![Peer::sit_down(server, seat).unwrap()],
+                changes: 0,
+            };
+            // No machine makes a change in a nanosecond.
+            ended.send(members.flicker(Duration::from_nanos(1), &asked))
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        stop.store(true, Ordering::Relaxed);
+        let outcome = outcome.recv_timeout(Duration::from_secs(30));
+        let lag_max = outcome.expect("it stops").unwrap();
+        assert!(lag_max > Duration::from_millis(1), "{lag_max:?}");
+    }
 }

@@ -4,6 +4,7 @@ use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use serde::Serialize;
 
+use crate::counters::Counters;
 use crate::ledger::Found;
 use crate::percentile::{median, percentile};
 use crate::round::{Round, Rounds};
@@ -14,6 +15,13 @@ pub const DELAY_NOTE: &str = "from before the marked frame is written to a socke
 
 /// A generator that keeps time sends its frames a wake-up (0.1 ms) late; one that does not, a time slice of the scheduler's (3 ms).
 const GENERATOR_LAG_MS_MAX: f64 = 1.0;
+
+/// A figure, its value if this load has it, digits behind the point, and the unit.
+type Row = (&'static str, Option<f64>, usize, &'static str);
+
+/// A crowd that is later than this makes its changes in heaps, and its load is lighter than asked
+/// for. Its members change every 83 ms.
+const CROWD_LAG_MS_MAX: f64 = 80.0;
 
 /// The figures over all rounds: medians of CPU and memory, percentiles of all delays together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -48,6 +56,12 @@ pub struct Figures {
     pub generator_cpu_percent: f64,
     /// How much later than due the generator sent its frames: the worst round's 99th percentile.
     pub generator_lag_p99_ms: f64,
+    /// The latest frame of all rounds.
+    pub generator_lag_max_ms: f64,
+    /// How much later than due the latest change of a crowd was made.
+    pub crowd_lag_max_ms: Option<f64>,
+    /// What the server counted in all rounds.
+    pub server_counters: Option<Counters>,
     /// Frames that the generator could not send.
     pub skipped_frames: u64,
     /// What the slowest newcomer beside a crowd took to join.
@@ -97,6 +111,9 @@ impl Figures {
             .zip(&rounds.floor)
             .map(|(server, floor)| cpu(server) / cpu(floor))
             .collect();
+        let worst = |figure: &dyn Fn(&Round) -> Option<f64>| {
+            rounds.server.iter().filter_map(figure).reduce(f64::max)
+        };
         let mut found = Found::default();
         rounds
             .server
@@ -121,17 +138,24 @@ impl Figures {
             repeated: found.repeated,
             generator_cpu_percent: over(&rounds.server, &|r| r.generator_cpu_ms / r.seconds / 10.0)
                 .unwrap_or(0.0),
-            generator_lag_p99_ms: rounds
+            generator_lag_p99_ms: worst(&|r| Some(r.generator_lag_p99_ms)).unwrap_or(0.0),
+            generator_lag_max_ms: worst(&|r| Some(r.generator_lag_max_ms)).unwrap_or(0.0),
+            crowd_lag_max_ms: worst(&|r| r.crowd.as_ref().map(|crowd| crowd.lag_max_ms)),
+            server_counters: rounds
                 .server
                 .iter()
-                .map(|r| r.generator_lag_p99_ms)
-                .fold(0.0, f64::max),
+                .filter_map(|r| r.counters)
+                .reduce(Counters::and),
             skipped_frames: rounds.server.iter().map(|r| r.skipped_frames).sum(),
             delay_by_second: seconds(&found),
             join_max_ms: rounds
                 .server
                 .iter()
-                .flat_map(|r| r.joins_ms.iter().copied())
+                .flat_map(|r| {
+                    r.crowd
+                        .iter()
+                        .flat_map(|crowd| crowd.joins_ms.iter().copied())
+                })
                 .reduce(f64::max),
         }
     }
@@ -160,74 +184,78 @@ impl Figures {
 
     /// One row for each figure that this load has.
     pub fn to_table(&self) -> Table {
-        let percent = self.share_delivered.map(|share| share * 100.0);
-        let per_second = "ms per participant-second";
-        let marks = self.marks_expected > 0;
-        let count = |count: u64| marks.then_some(count as f64);
-        let rows: [(&str, Option<f64>, usize, &str); 17] = [
-            ("server's CPU", Some(self.server_cpu_ms), 3, per_second),
-            ("floor's CPU", self.floor_cpu_ms, 3, per_second),
-            ("server / floor", self.ratio, 2, "times"),
-            (
-                "server's CPU",
-                Some(self.server_cpu_percent),
-                2,
-                "% of a core",
-            ),
-            (
-                "resident memory",
-                Some(self.resident_kib_per_participant),
-                1,
-                "KiB per participant",
-            ),
-            ("added delay p50", self.delay_p50_ms, 1, "ms"),
-            ("added delay p99", self.delay_p99_ms, 1, "ms"),
-            ("added delay, longest", self.delay_max_ms, 1, "ms"),
-            ("delivered", percent, 3, "% of marked frames x listeners"),
-            (
-                "marked frames x listeners",
-                count(self.marks_expected),
-                0,
-                "",
-            ),
-            (
-                "heard from another room",
-                count(self.crossed),
-                0,
-                "marked frames",
-            ),
-            ("own voice heard", count(self.own_heard), 0, "marked frames"),
-            ("heard twice", count(self.repeated), 0, "marked frames"),
-            (
-                "generator's CPU",
-                Some(self.generator_cpu_percent),
-                1,
-                "% of a core",
-            ),
-            (
-                "generator late, p99",
-                marks.then_some(self.generator_lag_p99_ms),
-                2,
-                "ms",
-            ),
-            (
-                "not sent: server did not read",
-                count(self.skipped_frames),
-                0,
-                "frames",
-            ),
-            ("newcomer joins, longest", self.join_max_ms, 1, "ms"),
-        ];
         let mut table = Table::new();
         table
             .load_style(ASCII_MARKDOWN)
             .set_header(["figure", "value", "unit"]);
-        for (figure, value, digits, unit) in rows {
+        for (figure, value, digits, unit) in [self.costs(), self.voice(), self.causes()].concat() {
             if let Some(value) = value {
                 table.add_row([figure, &format!("{value:.digits$}"), unit]);
             }
         }
         table
+    }
+
+    fn costs(&self) -> Vec<Row> {
+        let per_second = "ms per participant-second";
+        let cpu_percent = Some(self.server_cpu_percent);
+        let resident_kib = Some(self.resident_kib_per_participant);
+        vec![
+            ("server's CPU", Some(self.server_cpu_ms), 3, per_second),
+            ("floor's CPU", self.floor_cpu_ms, 3, per_second),
+            ("server / floor", self.ratio, 2, "times"),
+            ("server's CPU", cpu_percent, 2, "% of a core"),
+            ("resident memory", resident_kib, 1, "KiB per participant"),
+        ]
+    }
+
+    fn voice(&self) -> Vec<Row> {
+        let percent = self.share_delivered.map(|share| share * 100.0);
+        let hearings = "marked frames x listeners";
+        let of_hearings = "% of marked frames x listeners";
+        let count = |count| self.if_marked(count as f64);
+        let crossed = count(self.crossed);
+        vec![
+            ("added delay p50", self.delay_p50_ms, 1, "ms"),
+            ("added delay p99", self.delay_p99_ms, 1, "ms"),
+            ("added delay, longest", self.delay_max_ms, 1, "ms"),
+            ("delivered", percent, 3, of_hearings),
+            (hearings, count(self.marks_expected), 0, ""),
+            ("heard from another room", crossed, 0, "marked frames"),
+            ("own voice heard", count(self.own_heard), 0, "marked frames"),
+            ("heard twice", count(self.repeated), 0, "marked frames"),
+            ("newcomer joins, longest", self.join_max_ms, 1, "ms"),
+        ]
+    }
+
+    /// Why a frame may have been lost or late.
+    fn causes(&self) -> Vec<Row> {
+        let generator_cpu = Some(self.generator_cpu_percent);
+        let lag_p99_ms = self.if_marked(self.generator_lag_p99_ms);
+        let lag_max_ms = self.if_marked(self.generator_lag_max_ms);
+        let unsent = self.if_marked(self.skipped_frames as f64);
+        let counted = |counter: fn(Counters) -> u64| {
+            let count = self.server_counters.map(counter);
+            count.and_then(|count| self.if_marked(count as f64))
+        };
+        let overflowed = counted(|counters| counters.overflowed);
+        let given_up = counted(|counters| counters.ticks_skipped);
+        vec![
+            ("generator's CPU", generator_cpu, 1, "% of a core"),
+            ("generator late, p99", lag_p99_ms, 2, "ms"),
+            ("generator late, longest", lag_max_ms, 2, "ms"),
+            ("not sent: server did not read", unsent, 0, "frames"),
+            ("crowd late, longest", self.crowd_lag_max_ms, 1, "ms"),
+            ("server concealed", counted(|c| c.concealed), 0, "frames"),
+            ("server skipped", counted(|c| c.skipped), 0, "frames"),
+            ("server dropped: too many waited", overflowed, 0, "frames"),
+            ("server gave up: it was late", given_up, 0, "ticks"),
+        ]
+    }
+
+    /// A figure that says something only of a load with voice.
+    fn if_marked(&self, figure: f64) -> Option<f64> {
+        (self.marks_expected > 0).then_some(figure)
     }
 
     /// What the figures cannot say for themselves.
@@ -239,6 +267,17 @@ impl Figures {
         if self.generator_lag_p99_ms > GENERATOR_LAG_MS_MAX {
             notes += "\nThis machine was too busy for the generator to keep time: delays are too long by as much, and frames may have \
                       been dropped to shorten them. Measure again when nothing else runs.\n";
+        }
+        if self
+            .crowd_lag_max_ms
+            .is_some_and(|lag| lag > CROWD_LAG_MS_MAX)
+        {
+            notes += "\nThis machine was too busy for the crowd: at times it made fewer changes than it should, then many at once. The \
+                      load was lighter or rougher than asked for.\n";
+        }
+        if self.share_delivered.is_some_and(|share| share < 1.0) && self.server_counters.is_some() {
+            notes += "\nFrames were lost. A generator that was late for longer than the jitter buffer holds explains frames that the \
+                      server concealed or skipped; with a generator in time, the server was late itself.\n";
         }
         notes
     }
@@ -257,6 +296,7 @@ pub fn resident_kib(participants: usize, round: &Round) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crowd::Outcome;
 
     fn round(cpu_ms: f64) -> Round {
         Round {
@@ -272,8 +312,16 @@ mod tests {
             },
             generator_cpu_ms: 500.0,
             generator_lag_p99_ms: 0.1,
+            generator_lag_max_ms: cpu_ms / 1_000.0,
             skipped_frames: 0,
-            joins_ms: vec![3.0, 7.0, 5.0],
+            counters: Some(Counters {
+                concealed: 2,
+                ..Counters::default()
+            }),
+            crowd: Some(Outcome {
+                joins_ms: vec![3.0, 7.0, 5.0],
+                lag_max_ms: 12.0,
+            }),
         }
     }
 
@@ -292,13 +340,22 @@ mod tests {
         assert_eq!(figures.delay_p99_ms, Some(3.0));
         assert_eq!(figures.generator_cpu_percent, 5.0);
         assert_eq!(figures.join_max_ms, Some(7.0));
+        assert_eq!(figures.generator_lag_max_ms, 1.28);
+        assert_eq!(figures.crowd_lag_max_ms, Some(12.0));
+        assert_eq!(figures.server_counters.unwrap().concealed, 6);
+        assert!(figures.notes().contains("Frames were lost"));
         assert!(figures.to_table().to_string().contains("1.41"));
         assert!(!figures.notes().contains("too busy"));
         let busy = Figures {
             generator_lag_p99_ms: 1.1,
+            ..figures.clone()
+        };
+        assert!(busy.notes().contains("too busy for the generator"));
+        let crowded = Figures {
+            crowd_lag_max_ms: Some(90.0),
             ..figures
         };
-        assert!(busy.notes().contains("too busy"));
+        assert!(crowded.notes().contains("too busy for the crowd"));
     }
 
     #[test]

@@ -200,7 +200,8 @@ impl Floor {
                 seat: Some(seat),
             }) = self.connections.get_mut(id)
             {
-                // Whoever does not read gets less; whoever has gone is noticed when he is read from.
+                // Whoever does not read gets less; whoever has gone is noticed when its connection
+                // is read from.
                 let _ = stream.write(&packet[..usize::from(seat.packet_bytes)]);
             }
         }

@@ -1,4 +1,5 @@
-//! The loop that plays all participants on one thread: joins them, sends each talker's frames at his own phase in real time,
+//! The loop that plays all participants on one thread: joins them, sends each talker's frames at a
+//! phase of its own in real time,
 //! reads what they hear, and keeps the books of marked frames.
 
 use std::cmp::Reverse;
@@ -115,7 +116,7 @@ impl Generator {
         params.map_or(self.plan.frame, |params| params.frame)
     }
 
-    /// Everyone who is to talk begins, each at a phase of his own.
+    /// Everyone who is to talk begins, each at a phase of its own.
     ///
     /// # Errors
     /// Somebody's connection is over.

@@ -8,7 +8,7 @@
 //! | [`peer`], [`generator`] | the participants on their sockets; the one loop that paces them all |
 //! | [`crowd`] | those who flicker beside the load, and newcomers |
 //! | [`floor`], [`poller`] | the bare server to compare with; what it and the generator sleep in |
-//! | [`service`], [`pinning`], [`procfs`] | the processes under load; where they run; what the operating system says they use |
+//! | [`service`], [`pinning`], [`procfs`], [`counters`] | the processes under load; where they run; what the operating system and the server say of them |
 //! | [`round`], [`percentile`], [`figures`] | one measurement; many of them in a few figures |
 //! | [`targets`], [`report`] | what the figures must be; how they are told |
 //!
@@ -22,6 +22,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 mod cli;
+mod counters;
 mod crowd;
 mod figures;
 mod floor;

@@ -60,17 +60,18 @@ impl Plan {
         self.talkers_in(self.room_of(participant)).len() - usize::from(self.is_talker(participant))
     }
 
-    /// How he joins a server.
+    /// How a participant joins a server.
     ///
     /// # Errors
-    /// His number makes a name that is too long.
+    /// The number makes a name that is too long.
     pub fn join_request(&self, participant: usize) -> Result<JoinRequest> {
         let room = RoomName::new(&format!("load-{:04}", self.room_of(participant)))?;
         let name = ParticipantName::new(&format!("participant-{participant:05}"))?;
         Ok(JoinRequest::new(room, name, &[self.codec]))
     }
 
-    /// His seat at the floor, which sends packets of the length that the real server's have in the middle of a session.
+    /// The seat at the floor, which sends packets of the length that the real server's have in the
+    /// middle of a session.
     pub fn seat(&self, participant: usize) -> Seat {
         let hears = self.heard_by(participant) > 0;
         let payload_len = self.codec.payload_len(session_frame_samples(self.frame));

@@ -6,6 +6,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use serde::Serialize;
 
 use crate::cli::Order;
+use crate::counters::Counters;
 use crate::figures::{DELAY_NOTE, Figures, cpu_ms_per_participant_second, resident_kib};
 use crate::percentile::percentile;
 use crate::round::{Round, Rounds};
@@ -49,6 +50,9 @@ struct RoundFigures {
     floor_bytes_out_per_second: Option<f64>,
     delay_p99_ms: Option<f64>,
     share_delivered: Option<f64>,
+    generator_lag_max_ms: f64,
+    crowd_lag_max_ms: Option<f64>,
+    server_counters: Option<Counters>,
     resident_kib_per_participant: f64,
 }
 
@@ -150,6 +154,9 @@ impl RoundFigures {
             floor_bytes_out_per_second: floor.map(|floor| floor.bytes_out as f64 / floor.seconds),
             delay_p99_ms: percentile(&server.found.delays_ms, 99.0),
             share_delivered: server.found.share_delivered(),
+            generator_lag_max_ms: server.generator_lag_max_ms,
+            crowd_lag_max_ms: server.crowd.as_ref().map(|crowd| crowd.lag_max_ms),
+            server_counters: server.counters,
             resident_kib_per_participant: resident_kib(participants, server),
         }
     }

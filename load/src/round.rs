@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::cli::{Order, ServerChoice};
-use crate::crowd::Crowd;
+use crate::counters::Counters;
+use crate::crowd::{self, Crowd};
 use crate::generator::{Generator, Opposite};
 use crate::ledger::Found;
 use crate::percentile::percentile;
@@ -49,10 +50,14 @@ pub struct Round {
     pub generator_cpu_ms: f64,
     /// How much later than due the frames were sent: 99th percentile, in milliseconds.
     pub generator_lag_p99_ms: f64,
+    /// How much later than due the latest frame was sent, in milliseconds.
+    pub generator_lag_max_ms: f64,
     /// Frames that could not be sent.
     pub skipped_frames: u64,
-    /// How long newcomers took to join beside a crowd, in milliseconds.
-    pub joins_ms: Vec<f64>,
+    /// What the server counted meanwhile, where that can be read.
+    pub counters: Option<Counters>,
+    /// What a crowd beside it came to.
+    pub crowd: Option<crowd::Outcome>,
 }
 
 /// Takes the frame duration of a server that runs already, whatever was ordered.
@@ -85,9 +90,7 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         let crowd = crowd.transpose().context("the crowd")?;
         let mut round = measure(plan, order.span, order.stall, Opposite::Server, &server)
             .context("the server")?;
-        if let Some(crowd) = crowd {
-            round.joins_ms = crowd.stop().context("the crowd")?;
-        }
+        round.crowd = crowd.map(Crowd::stop).transpose().context("the crowd")?;
         report_progress("server", number, order.rounds, &round);
         rounds.server.push(round);
         drop(server);
@@ -113,7 +116,13 @@ fn measure(
     let resident_before = procfs::resident_bytes(service.pid)?;
     let mut generator = Generator::join(plan, opposite, service.address)?;
     generator.start_talking()?;
-    generator.run(WARM_UP)?;
+    generator.run(WARM_UP / 2)?;
+    // Beside the load, which must not wait for it.
+    let http = service.http;
+    let counting = std::thread::spawn(move || http.map(Counters::read).transpose());
+    generator.run(WARM_UP / 2)?;
+    let counted = counting.join();
+    let counters_before = counted.map_err(|_| anyhow!("the reader of counters panicked"))??;
 
     generator.start_marking();
     if let Some(stall) = stall {
@@ -132,6 +141,7 @@ fn measure(
     let pacing = generator.stop_marking();
 
     generator.run(DRAIN)?;
+    let counters = http.map(Counters::read).transpose()?;
     Ok(Round {
         seconds,
         cpu_ms: cpu.as_secs_f64() * 1_000.0,
@@ -141,8 +151,12 @@ fn measure(
         found: generator.leave(opposite)?,
         generator_cpu_ms: own_cpu.as_secs_f64() * 1_000.0,
         generator_lag_p99_ms: percentile(&pacing.lags_ms, 99.0).unwrap_or(0.0),
+        generator_lag_max_ms: percentile(&pacing.lags_ms, 100.0).unwrap_or(0.0),
         skipped_frames: pacing.skipped_frames,
-        joins_ms: Vec::new(),
+        counters: counters
+            .zip(counters_before)
+            .map(|(after, before)| after.since(before)),
+        crowd: None,
     })
 }
 

@@ -21,6 +21,8 @@ pub struct Service {
     pub address: SocketAddr,
     /// Which.
     pub pid: u32,
+    /// Where its counters can be read, as far as it said so.
+    pub http: Option<SocketAddr>,
     /// Ours to end.
     child: Option<Child>,
 }
@@ -35,6 +37,7 @@ impl Service {
             ServerChoice::Running { address, pid } => Ok(Self {
                 address: *address,
                 pid: *pid,
+                http: None,
                 child: None,
             }),
             ServerChoice::Start(program) => {
@@ -46,10 +49,12 @@ impl Service {
                     .arg((order.plan.participants + beside).max(1_000).to_string())
                     .arg("--room-capacity")
                     .arg(order.plan.room_size.max(64).to_string());
+                // It says so right after its address for voice.
+                let with_http = true;
                 if std::env::var_os("RUST_LOG").is_none() {
                     command.env("RUST_LOG", "warn");
                 }
-                Self::start(command, order.plan.frame, order.processors)
+                Self::start(command, order.plan.frame, order.processors, with_http)
             }
         }
     }
@@ -61,13 +66,15 @@ impl Service {
     pub fn floor(frame: FrameDuration, processors: Option<Processors>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("floor-server");
-        Self::start(command, frame, processors)
+        let with_http = false;
+        Self::start(command, frame, processors, with_http)
     }
 
     fn start(
         mut command: Command,
         frame: FrameDuration,
         processors: Option<Processors>,
+        with_http: bool,
     ) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         command
@@ -83,10 +90,18 @@ impl Service {
         let mut service = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             pid: child.id(),
+            http: None,
             child: Some(child),
         };
-        let stdout = BufReader::new(stdout.context("no stdout")?);
-        service.address = announced(stdout).with_context(|| format!("{name} does not listen"))?;
+        let mut stdout = BufReader::new(stdout.context("no stdout")?);
+        let mut announced =
+            |what| announced(&mut stdout, what).with_context(|| format!("{name} does not listen"));
+        service.address = announced("listening on ")?;
+        if with_http {
+            service.http = Some(announced("http on ")?);
+        }
+        // What follows is read and forgotten, so that nobody gets stuck writing it.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         if let Some(processors) = processors {
             pin(Pid::from_raw(service.pid as i32), processors.service)?;
         }
@@ -94,14 +109,12 @@ impl Service {
     }
 }
 
-/// The address in the line `listening on ADDR:PORT`; what follows it is read and forgotten, so that nobody gets stuck writing it.
-fn announced(mut stdout: impl BufRead + Send + 'static) -> Result<SocketAddr> {
+/// The address in a line such as `listening on ADDR:PORT`.
+fn announced(stdout: &mut impl BufRead, what: &str) -> Result<SocketAddr> {
     let mut line = String::new();
     while stdout.read_line(&mut line)? > 0 {
-        if let Some(address) = line.trim().strip_prefix("listening on ") {
-            let address = address.parse()?;
-            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-            return Ok(address);
+        if let Some(address) = line.trim().strip_prefix(what) {
+            return Ok(address.parse()?);
         }
         line.clear();
     }
@@ -134,12 +147,17 @@ mod tests {
 
     #[test]
     fn the_address_is_found_among_other_lines() {
-        let output: &[u8] = b"hello\nlistening on 127.0.0.1:4711\nhttp on 127.0.0.1:2\n";
+        let mut output: &[u8] = b"hello\nlistening on 127.0.0.1:4711\nhttp on 127.0.0.1:2\nbye\n";
+        let mut announced = |what| announced(&mut output, what);
         assert_eq!(
-            announced(output).unwrap(),
+            announced("listening on ").unwrap(),
             "127.0.0.1:4711".parse().unwrap()
         );
-        let error = announced(&b"bye\n"[..]).unwrap_err();
+        assert_eq!(
+            announced("http on ").unwrap(),
+            "127.0.0.1:2".parse().unwrap()
+        );
+        let error = announced("http on ").unwrap_err();
         assert!(error.to_string().contains("without saying where"));
     }
 }

@@ -85,7 +85,7 @@ impl Speech {
         self.turns.clear();
     }
 
-    /// Whether a talker is to mark the frame that he sends now; the turn then goes to the next.
+    /// Whether a talker is to mark the frame that it sends now; the turn then goes to the next.
     pub fn takes_turn(&mut self, participant: usize, now: Instant) -> bool {
         let room = self.plan.room_of(participant);
         let Some(turn) = self.turns.get_mut(room) else {
@@ -104,7 +104,7 @@ impl Speech {
     /// Writes a talker's next packet, with the mark or with noise, and gives its length.
     ///
     /// # Errors
-    /// He is none, or the packet does not fit.
+    /// The participant is no talker, or the packet does not fit.
     pub fn say(
         &mut self,
         participant: usize,

@@ -155,6 +155,8 @@ fn target(
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     fn good() -> Figures {
@@ -164,6 +166,7 @@ mod tests {
             delay_p99_ms: Some(24.9),
             resident_kib_per_participant: 60.0,
             server_cpu_percent: 0.9,
+            join_max_ms: Some(199.9),
             ..Figures::default()
         }
     }
@@ -179,8 +182,8 @@ mod tests {
 
     #[test]
     fn each_target_can_be_met_and_missed() {
-        for preset in [Preset::Rooms, Preset::TwoOfEight, Preset::Idle] {
-            assert!(missed(preset, &good()).is_empty());
+        for preset in Preset::value_variants() {
+            assert!(missed(*preset, &good()).is_empty(), "{preset:?}");
         }
         let bad = Figures {
             ratio: Some(1.8),
@@ -199,6 +202,38 @@ mod tests {
         );
         assert_eq!(missed(Preset::TwoOfEight, &bad).len(), 6);
         assert_eq!(missed(Preset::Idle, &bad).len(), 2);
+    }
+
+    #[test]
+    fn beside_a_crowd_all_is_heard_in_time_and_newcomers_get_in() {
+        let just_met = Figures {
+            delay_p99_ms: Some(40.0),
+            join_max_ms: Some(200.0),
+            ..good()
+        };
+        let lost = Figures {
+            share_delivered: Some(0.999),
+            ..just_met.clone()
+        };
+        let late = Figures {
+            delay_p99_ms: Some(40.1),
+            ..just_met.clone()
+        };
+        let slow_to_join = Figures {
+            join_max_ms: Some(200.1),
+            ..just_met.clone()
+        };
+        let nobody_came = Figures {
+            join_max_ms: None,
+            ..just_met.clone()
+        };
+        for preset in [Preset::Flapping, Preset::FlappingWords] {
+            assert_eq!(missed(preset, &just_met), [""; 0]);
+            assert_eq!(missed(preset, &lost), ["delivered"]);
+            assert_eq!(missed(preset, &late), ["added delay p99"]);
+            assert_eq!(missed(preset, &slow_to_join), ["newcomer joins, longest"]);
+            assert_eq!(missed(preset, &nobody_came), ["newcomer joins, longest"]);
+        }
     }
 
     #[test]

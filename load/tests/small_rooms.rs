@@ -62,6 +62,12 @@ fn every_room_hears_its_talkers_and_nobody_elses() {
         );
         assert_eq!(figures["crossed"], 0, "{report}");
         assert_eq!(figures["own_heard"], 0, "{report}");
+        // Where a loss came from can be told.
+        assert!(figures["server_counters"]["concealed"].is_u64(), "{report}");
+        assert!(
+            figures["generator_lag_max_ms"].as_f64().unwrap() > 0.0,
+            "{report}"
+        );
     }
 }
 

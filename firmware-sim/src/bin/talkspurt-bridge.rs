@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, OutputError, Problem};
 use talkspurt_host_kit::environment;
-use talkspurt_host_kit::words::describe;
+use talkspurt_host_kit::words::{describe, unreachable};
 use talkspurt_node::bridge::{self, Config, Direction, Event};
 use talkspurt_node::host::arguments::{parse_serial, parse_server};
 use talkspurt_node::host::shutdown::Shutdown;
@@ -62,8 +62,8 @@ fn run(args: Args) -> Result<(), Problem> {
     let failed = |what: &str, error: &dyn std::error::Error| {
         Problem::Failed(format!("{what}: {}", describe(error)))
     };
-    let shutdown = Shutdown::on_signals()
-        .map_err(|error| failed("cannot listen for SIGINT and SIGTERM", &error))?;
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| failed("cannot listen for signals", &error))?;
     let lines = Lines::to_stdout().map_err(|error| failed("cannot write to stdout", &error))?;
     let lines = Arc::new(Mutex::new(Some(lines)));
     let watch = watch_stdout(Arc::clone(&lines), shutdown.clone());
@@ -122,7 +122,7 @@ fn tell(config: &Config, lines: &mut Lines, event: Event) {
         Event::ServerUnavailable(error, wait) => {
             warn!(
                 "cannot reach {server}: {}; trying again in {} ms",
-                describe(&error),
+                unreachable(&error),
                 wait.as_millis()
             );
         }

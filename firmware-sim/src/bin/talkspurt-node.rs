@@ -42,8 +42,8 @@ const RMS_MAX: i64 = 32_767;
 /// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the server answers, and again
 /// when the line was cut or the server restarted.
 ///
-/// Exit code: 0 after leaving (also by SIGINT and SIGTERM), 1 when refused or when a file or port cannot be used, 2 for
-/// flags that cannot be used.
+/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file or
+/// port cannot be used, 2 for flags that cannot be used.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
@@ -145,8 +145,8 @@ enum EventFormat {
 /// Everything that keeps the node from running, told in one line.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("cannot listen for SIGINT and SIGTERM: {0}")]
-    Signals(#[from] ctrlc::Error),
+    #[error("cannot listen for signals: {}", words::describe(.0))]
+    Signals(std::io::Error),
     #[error("cannot open {path}: {}; give a serial port that is free, or `pty`", words::describe(.source))]
     Serial {
         path: String,
@@ -179,14 +179,27 @@ fn logged(cli: &Cli) -> Result<(), Problem> {
     }
     start(cli).map_err(|failure| match failure {
         Failure::Run(RunError::Output(error)) => error.into(),
-        Failure::SameFile(_) => Problem::Usage(failure.to_string()),
+        Failure::SameFile(_) | Failure::Config(_) => Problem::Usage(failure.to_string()),
         failure => Problem::Failed(failure.to_string()),
     })
 }
 
 fn start(cli: &Cli) -> Result<(), Failure> {
-    let shutdown = Shutdown::on_signals()?;
+    let shutdown = Shutdown::on_signals().map_err(Failure::Signals)?;
     let config = config(cli);
+    // The node comes first: it checks the flags, and nothing is opened for flags that cannot be
+    // used.
+    match cli.codec {
+        CodecName::Adpcm => run(AdpcmNode::new(config, Instant::ZERO)?, cli, &shutdown),
+        CodecName::Pcm16 => run(Pcm16Node::new(config, Instant::ZERO)?, cli, &shutdown),
+    }
+}
+
+fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>(
+    node: Node<PAYLOAD, ENCODED, SLOTS, QUEUE>,
+    cli: &Cli,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
     let input = file(&cli.input);
     let output = file(&cli.output);
     if let (Some(input), Some(output)) = (input, output)
@@ -198,10 +211,6 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     let microphone = match input {
         Some(path) => PacedSource::playing(BackgroundReader::open(path, channel)?),
         None => PacedSource::new(Vec::new()),
-    };
-    let ending = Ending {
-        linger: input.is_some().then_some(cli.linger),
-        after: cli.leave_after,
     };
     let output = output
         .map(WavOutput::open)
@@ -218,49 +227,18 @@ fn start(cli: &Cli) -> Result<(), Failure> {
         microphone,
         speaker: PacedSink::new(output),
     };
-    match cli.codec {
-        CodecName::Adpcm => run(
-            Simulator {
-                node: AdpcmNode::new(config, Instant::ZERO)?,
-                board,
-                reporter,
-                ending,
-            },
-            cli,
-            &shutdown,
-        ),
-        CodecName::Pcm16 => run(
-            Simulator {
-                node: Pcm16Node::new(config, Instant::ZERO)?,
-                board,
-                reporter,
-                ending,
-            },
-            cli,
-            &shutdown,
-        ),
-    }
-}
-
-type OnStdout<N> = Simulator<N, Box<dyn Line>, Option<WavOutput>, Lines>;
-
-fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>(
-    mut simulator: OnStdout<Node<PAYLOAD, ENCODED, SLOTS, QUEUE>>,
-    cli: &Cli,
-    shutdown: &Shutdown,
-) -> Result<(), Failure> {
+    let mut simulator = Simulator {
+        node,
+        board,
+        reporter,
+        ending: Ending {
+            linger: input.is_some().then_some(cli.linger),
+            after: cli.leave_after,
+        },
+    };
     let outcome = simulator.run(cli.baud, shutdown);
-    // The file is completed whatever the outcome.
-    let written = simulator
-        .board
-        .speaker
-        .recorder_mut()
-        .as_mut()
-        .map(WavOutput::finish)
-        .transpose();
     let told = simulator.reporter.finish();
     outcome?;
-    written.map_err(Failure::Output)?;
     Ok(told.map_err(RunError::Output)?)
 }
 

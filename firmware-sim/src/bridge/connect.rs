@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -26,14 +26,50 @@ const SEND_BUFFER_BYTES: usize = 8 * 1024;
 const UNSENT_BYTES_MAX: u32 = 1024;
 
 /// Connects to `server` (`HOST:PORT`); all addresses that the name stands for have their chance.
+/// Every `look` it asks `give_up`; `None` once that says yes.
 ///
 /// # Errors
-/// When the name does not resolve, or no address answers: the last one's error.
-pub fn connect(server: &str) -> io::Result<TcpStream> {
-    let stream = first_of(interleave(server.to_socket_addrs()?), CONNECT_TIMEOUT)?;
-    tune(&stream)?;
-    notice_a_vanished_server(&stream)?;
-    Ok(stream)
+/// When the name does not resolve, or no address answers: the most telling failure.
+pub fn connect(
+    server: &str,
+    look: Duration,
+    give_up: impl FnMut() -> bool,
+) -> Option<io::Result<TcpStream>> {
+    let server = server.to_owned();
+    let attempt = move || {
+        let stream = first_of(interleave(server.to_socket_addrs()?), CONNECT_TIMEOUT)?;
+        tune(&stream)?;
+        notice_a_vanished_server(&stream)?;
+        Ok(stream)
+    };
+    in_background(attempt, look, give_up)
+}
+
+/// Runs `attempt` in a thread, since a name server that does not answer holds it for 10 s and more.
+/// One that is given up ends by itself, and nobody takes what it comes to.
+fn in_background<T: Send + 'static>(
+    attempt: impl FnOnce() -> io::Result<T> + Send + 'static,
+    look: Duration,
+    mut give_up: impl FnMut() -> bool,
+) -> Option<io::Result<T>> {
+    let (sender, outcome) = channel();
+    let run = move || {
+        let _ = sender.send(attempt());
+    };
+    let thread = thread::Builder::new().name("connect".to_owned());
+    if let Err(error) = thread.spawn(run) {
+        return Some(Err(error));
+    }
+    loop {
+        match outcome.recv_timeout(look) {
+            Ok(outcome) => return Some(outcome),
+            Err(RecvTimeoutError::Timeout) if give_up() => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Some(Err(io::Error::other("the attempt to connect failed")));
+            }
+        }
+    }
 }
 
 /// The first connection to come about; an address is tried as soon as the one before it fails or takes long.
@@ -41,7 +77,7 @@ fn first_of(addresses: Vec<SocketAddr>, patience_each: Duration) -> io::Result<T
     let (sender, outcomes) = channel();
     let mut waiting = addresses.into_iter();
     let mut attempts = 0;
-    let mut failure = io::Error::new(ErrorKind::NotFound, "the name stands for no address");
+    let mut failure = None;
     loop {
         if let Some(address) = waiting.next() {
             let sender = sender.clone();
@@ -54,7 +90,9 @@ fn first_of(addresses: Vec<SocketAddr>, patience_each: Duration) -> io::Result<T
                 .spawn(attempt)?;
             attempts += 1;
         } else if attempts == 0 {
-            return Err(failure);
+            let no_address =
+                || io::Error::new(ErrorKind::NotFound, "the name stands for no address");
+            return Err(failure.unwrap_or_else(no_address));
         }
         let patience = match waiting.len() {
             // Each attempt ends by itself.
@@ -65,10 +103,33 @@ fn first_of(addresses: Vec<SocketAddr>, patience_each: Duration) -> io::Result<T
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => {
                 attempts -= 1;
-                failure = error;
+                failure = Some(match failure {
+                    Some(earlier) => most_telling(earlier, error),
+                    None => error,
+                });
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Of the failures of two addresses the one that says more about the server. A host that refuses is
+/// there; an address of a family that this machine has no route for says nothing, and comes last in
+/// the resolver's order.
+fn most_telling(one: io::Error, other: io::Error) -> io::Error {
+    let rank = |error: &io::Error| match error.kind() {
+        ErrorKind::ConnectionRefused => 2,
+        ErrorKind::NetworkUnreachable
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::Unsupported => 0,
+        _ => 1,
+    };
+    if rank(&other) > rank(&one) {
+        other
+    } else {
+        one
     }
 }
 
@@ -142,5 +203,67 @@ mod tests {
             first_of(vec![], CONNECT_TIMEOUT).unwrap_err().kind(),
             ErrorKind::NotFound
         );
+    }
+
+    #[test]
+    fn an_attempt_that_hangs_is_given_up_when_asked() {
+        // As `getaddrinfo` with a name server that does not answer; it ends with the test.
+        let (_hold, held) = channel::<()>();
+        let hang = move || {
+            let _ = held.recv();
+            Ok(())
+        };
+        let mut asked = 0;
+        let outcome = in_background(hang, Duration::from_millis(1), || {
+            asked += 1;
+            asked == 3
+        });
+        assert!(outcome.is_none());
+        assert_eq!(asked, 3);
+    }
+
+    #[test]
+    fn what_an_attempt_comes_to_is_told() {
+        let look = Duration::from_secs(60);
+        let good = in_background(|| Ok(7), look, || false);
+        assert_eq!(good.unwrap().unwrap(), 7);
+        let bad: Option<io::Result<()>> =
+            in_background(|| Err(ErrorKind::ConnectionRefused.into()), look, || false);
+        let error = bad.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_family_that_this_machine_lacks_does_not_hide_that_nobody_listens() {
+        use ErrorKind as Kind;
+        for (kinds, telling) in [
+            (
+                [Kind::ConnectionRefused, Kind::NetworkUnreachable],
+                Kind::ConnectionRefused,
+            ),
+            (
+                [Kind::NetworkUnreachable, Kind::ConnectionRefused],
+                Kind::ConnectionRefused,
+            ),
+            ([Kind::TimedOut, Kind::AddrNotAvailable], Kind::TimedOut),
+            (
+                [Kind::ConnectionRefused, Kind::TimedOut],
+                Kind::ConnectionRefused,
+            ),
+            (
+                [Kind::HostUnreachable, Kind::NetworkUnreachable],
+                Kind::HostUnreachable,
+            ),
+        ] {
+            let [one, other] = kinds.map(io::Error::from);
+            assert_eq!(most_telling(one, other).kind(), telling, "{kinds:?}");
+        }
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refusing = closed.local_addr().unwrap();
+        drop(closed);
+        // A broadcast address takes no connection, whatever the machine's network is.
+        let odd: SocketAddr = "255.255.255.255:9".parse().unwrap();
+        let error = first_of(vec![refusing, odd], CONNECT_TIMEOUT).unwrap_err();
+        assert_eq!(error.kind(), Kind::ConnectionRefused);
     }
 }

@@ -115,7 +115,11 @@ fn serve_port(
     let mut unreachable = Backoff::new();
     let mut hung_up = Backoff::new();
     while port.end.failure().is_none() && !shutdown.is_requested() {
-        let attempt = connect(&config.server).and_then(|stream| {
+        let is_over = || port.end.failure().is_some() || shutdown.is_requested();
+        let Some(connected) = connect(&config.server, LOOK, is_over) else {
+            return;
+        };
+        let attempt = connected.and_then(|stream| {
             // Order matters: first forget the past, then let bytes flow.
             port.discard_received();
             queues.to_server.connect();

@@ -28,6 +28,15 @@ pub trait Recorder {
     /// Takes a frame that is played.
     fn record(&mut self, frame: &[i16]);
 
+    /// Completes the recording. What has become of its end is told by
+    /// [`next_notice`](Self::next_notice), or is the error.
+    ///
+    /// # Errors
+    /// When the end of it is not taken.
+    fn finish(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// What has become of the recording since the last call.
     fn next_notice(&mut self) -> Option<RecordingNotice> {
         None
@@ -191,6 +200,10 @@ impl Recorder for () {
 }
 
 impl<R: Recorder> Recorder for Option<R> {
+    fn finish(&mut self) -> Result<(), String> {
+        self.as_mut().map_or(Ok(()), R::finish)
+    }
+
     fn begin(&mut self) {
         if let Some(recorder) = self {
             recorder.begin();

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
-use talkspurt_host_kit::wav::RecordingNotice;
-
 use talkspurt_host_kit::console::{Lines, OutputError};
+use talkspurt_host_kit::wav::RecordingNotice;
+use talkspurt_host_kit::words::{clean, escape_hidden};
 
 use crate::node::{NodeEvent, NodeStats};
 use crate::uart::Counters;
@@ -95,6 +95,11 @@ impl<W: Output> Reporter<W> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn output(&self) -> &W {
+        &self.out
+    }
+
     /// Tells where the pseudo-terminal is; the same line in both formats.
     pub fn serial(&mut self, path: &str) {
         self.line(&format!("serial on {path}"));
@@ -130,7 +135,7 @@ impl<W: Output> Reporter<W> {
             NodeEvent::ParticipantJoined(participant) => {
                 self.enter(participant);
                 let (id, name) = (participant.id.0, participant.name.as_str());
-                let text = format!("{name} joined");
+                let text = format!("{} joined", clean(name));
                 self.tell(
                     now,
                     "participant_joined",
@@ -141,7 +146,7 @@ impl<W: Output> Reporter<W> {
             NodeEvent::ParticipantLeft(id) => {
                 let name = self.name_of(*id);
                 self.roster.remove(&id.0);
-                let text = format!("{name} left");
+                let text = format!("{} left", clean(&name));
                 self.tell(
                     now,
                     "participant_left",
@@ -225,11 +230,8 @@ impl<W: Output> Reporter<W> {
 
     fn roster_complete(&mut self, now: Instant) {
         let entries: Vec<Value> = self.roster.iter().map(entry_json).collect();
-        let names: Vec<&str> = self
-            .roster
-            .values()
-            .map(|entry| entry.name.as_str())
-            .collect();
+        let entries_in_order = self.roster.values();
+        let names: Vec<String> = entries_in_order.map(|entry| clean(&entry.name)).collect();
         let text = format!("in the room: {}", names.join(", "));
         self.tell(now, "roster", json!({"roster": entries}), &text);
     }
@@ -246,11 +248,12 @@ impl<W: Output> Reporter<W> {
         let changed = |flag| (before.has(flag) != flags.has(flag)).then(|| flags.has(flag));
         if let Some(talking) = changed(ParticipantFlags::TALKING) {
             let event = if talking { "talking" } else { "silent" };
-            let text = format!("{name} is {event}");
+            let text = format!("{} is {event}", clean(&name));
             self.tell(now, event, json!({"id": id.0, "name": name}), &text);
         }
         if let Some(muted) = changed(ParticipantFlags::MUTED) {
-            let text = format!("{name} is {}", if muted { "muted" } else { "unmuted" });
+            let state = if muted { "muted" } else { "unmuted" };
+            let text = format!("{} is {state}", clean(&name));
             self.tell(
                 now,
                 "muted",
@@ -268,7 +271,7 @@ impl<W: Output> Reporter<W> {
         self.roster.insert(participant.id.0, entry);
     }
 
-    /// A packet that noise has swallowed may have named him: then his number must do.
+    /// A packet that noise has swallowed may have named the participant: then the number must do.
     fn name_of(&self, id: ParticipantId) -> String {
         self.roster.get(&id.0).map_or_else(
             || format!("participant {}", id.0),
@@ -295,14 +298,16 @@ impl<W: Output> Reporter<W> {
                         object.insert("missed".to_owned(), missed.into());
                     }
                 }
-                object.to_string()
+                escape_hidden(&object.to_string())
             }),
         }
     }
 
     fn line(&mut self, text: &str) {
+        // Names are clean already; this is for whatever else may stand in a line.
+        let text = clean(text);
         self.out.push(|missed| match missed {
-            0 => text.to_owned(),
+            0 => text,
             _ => format!("({missed} events before this were left out) {text}"),
         });
     }

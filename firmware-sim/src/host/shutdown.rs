@@ -1,9 +1,15 @@
-//! One flag that ends a program cleanly: set by SIGINT or SIGTERM, by a test, or by the program itself.
+//! One flag that ends a program cleanly: set by SIGINT, SIGTERM or SIGHUP, by a test, or by the
+//! program itself.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use talkspurt_host_kit::signals::hangup_is_ignored;
 
 /// How long a sleeper may take to notice the flag.
 const NOTICE: Duration = Duration::from_millis(20);
@@ -19,14 +25,21 @@ impl Shutdown {
         Self::default()
     }
 
-    /// A flag that SIGINT and SIGTERM set. Call it once in a process.
+    /// A flag that SIGINT, SIGTERM and SIGHUP set. A program that `nohup` started goes on after the
+    /// hang-up.
     ///
     /// # Errors
-    /// When the process has a handler already, or the system refuses one.
-    pub fn on_signals() -> Result<Self, ctrlc::Error> {
+    /// When the system refuses a handler.
+    pub fn on_signals() -> io::Result<Self> {
+        // Asked first, and no handler where it is so: one would undo what `nohup` did.
+        let with_hangup = !hangup_is_ignored();
         let shutdown = Self::new();
-        let handler = shutdown.clone();
-        ctrlc::set_handler(move || handler.request())?;
+        for signal in [SIGINT, SIGTERM] {
+            flag::register(signal, Arc::clone(&shutdown.0))?;
+        }
+        if with_hangup {
+            flag::register(SIGHUP, Arc::clone(&shutdown.0))?;
+        }
         Ok(shutdown)
     }
 

@@ -10,6 +10,7 @@ use std::time;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::RejectReason;
 use talkspurt_host_kit::console::OutputError;
+use talkspurt_host_kit::words::clean;
 use thiserror::Error;
 use tracing::{debug, info, warn};
 
@@ -54,6 +55,9 @@ pub enum RunError {
         /// What the server says about it.
         text: String,
     },
+    /// The disk does not take the end of the recording.
+    #[error("{0}")]
+    Recording(String),
     /// Nobody can be told what happens.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -98,8 +102,12 @@ where
                     return Err(refusal);
                 }
                 if self.is_over(now, &progress) {
+                    // Before the last event: a reader learns what became of the recording.
+                    let recorded = self.board.speaker.recorder_mut().finish();
+                    self.tell_notices(now);
                     self.report_left(now, &progress);
                     thread::sleep(LINE_STAYS);
+                    recorded.map_err(RunError::Recording)?;
                     return progress
                         .output_failure
                         .map_or(Ok(()), |error| Err(error.into()));
@@ -116,14 +124,18 @@ where
             progress.follow(now, &event, reporter);
             reporter.event(now, &event);
         });
-        while let Some(notice) = self.board.speaker.recorder_mut().next_notice() {
-            self.reporter.recording(now, &notice);
-        }
+        self.tell_notices(now);
         if progress.stopping_since.is_none()
             && (shutdown.is_requested() || self.is_time(now) || self.is_unheard(now, progress))
         {
             progress.stopping_since = Some(now);
             self.node.leave(now);
+        }
+    }
+
+    fn tell_notices(&mut self, now: Instant) {
+        while let Some(notice) = self.board.speaker.recorder_mut().next_notice() {
+            self.reporter.recording(now, &notice);
         }
     }
 
@@ -195,12 +207,12 @@ impl Progress {
             NodeEvent::Rejected { reason, text }
                 if self.joined_at.is_none() && is_final(*reason) =>
             {
-                let (reason, text) = (*reason, (*text).to_owned());
+                let (reason, text) = (*reason, clean(text));
                 self.refusal = Some(RunError::Refused { reason, text });
             }
             NodeEvent::Rejected { reason, text } => {
                 self.told_unanswered_at = now;
-                warn!("the server refuses for now: {reason}: {text}");
+                warn!("the server refuses for now: {reason}: {}", clean(text));
                 if self.joined_at.is_some() {
                     reporter.reconnecting(now, reason.label(), &reason.to_string());
                 }
@@ -232,4 +244,100 @@ const fn is_final(reason: RejectReason) -> bool {
             | RejectReason::HandshakeTimeout
             | RejectReason::Stopping
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use talkspurt_core::wire::{ParticipantName, RoomName};
+    use talkspurt_host_kit::wav::RecordingNotice;
+
+    use super::*;
+    use crate::host::report::Format;
+    use crate::node::{AdpcmNode, NodeConfig};
+
+    /// A line that nobody is on.
+    struct Dead;
+
+    impl Line for Dead {
+        fn receive(&mut self, _buf: &mut [u8]) -> usize {
+            0
+        }
+
+        fn transmit(&mut self, bytes: &[u8]) -> usize {
+            bytes.len()
+        }
+    }
+
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl Output for Told {
+        fn push(&mut self, line: impl FnOnce(u64) -> String) {
+            self.0.push(line(0));
+        }
+
+        fn check(&self) -> Result<(), OutputError> {
+            Ok(())
+        }
+    }
+
+    /// A disk that is full at the last bytes.
+    #[derive(Default)]
+    struct Full(Option<RecordingNotice>);
+
+    impl Recorder for Full {
+        fn record(&mut self, _frame: &[i16]) {}
+
+        fn finish(&mut self) -> Result<(), String> {
+            self.0 = Some(RecordingNotice::Lost { ms: 40 });
+            Err("the disk does not take the end of the recording".to_owned())
+        }
+
+        fn next_notice(&mut self) -> Option<RecordingNotice> {
+            self.0.take()
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_recording_is_told_before_the_node_has_left() {
+        let name = ParticipantName::new("kettle").unwrap();
+        let config = NodeConfig::new(RoomName::new("kitchen").unwrap(), name);
+        let mut simulator = Simulator {
+            node: AdpcmNode::new(config, Instant::ZERO).unwrap(),
+            board: Board {
+                port: Uart::new(Dead, 115_200, Instant::ZERO),
+                microphone: PacedSource::new(Vec::new()),
+                speaker: PacedSink::new(Full::default()),
+            },
+            reporter: Reporter::new(Told::default(), Format::Json, "kitchen", "kettle"),
+            ending: Ending {
+                linger: None,
+                after: Some(Duration::from_ms(5)),
+            },
+        };
+        let outcome = simulator.run(115_200, &Shutdown::new());
+        assert!(
+            matches!(outcome, Err(RunError::Recording(_))),
+            "{outcome:?}"
+        );
+        let lines = &simulator.reporter.output().0;
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("40 ms are silence"), "{lines:?}");
+        assert!(lines[1].contains(r#""event":"left""#), "{lines:?}");
+    }
+
+    #[test]
+    fn the_words_of_a_refusal_show_as_what_they_are() {
+        let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
+        let mut progress = Progress::default();
+        let refused = NodeEvent::Rejected {
+            reason: RejectReason::NameTaken,
+            text: "b\u{202e}ob is \u{200b}there",
+        };
+        progress.follow(Instant::ZERO, &refused, &mut reporter);
+        let Some(RunError::Refused { text, .. }) = progress.refusal else {
+            panic!("a taken name is no reason to call again");
+        };
+        assert_eq!(text, "bob is there");
+    }
 }

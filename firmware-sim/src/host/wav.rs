@@ -19,14 +19,6 @@ impl WavOutput {
     pub fn open(path: &Path) -> Result<Self, String> {
         FileRecorder::open(path, DATA_BYTES_MAX).map(Self)
     }
-
-    /// Completes the file.
-    ///
-    /// # Errors
-    /// When the disk does not take the end of it.
-    pub fn finish(&mut self) -> Result<(), String> {
-        self.0.finish()
-    }
 }
 
 impl Recorder for WavOutput {
@@ -36,6 +28,10 @@ impl Recorder for WavOutput {
 
     fn record(&mut self, frame: &[i16]) {
         self.0.write(frame);
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        self.0.finish()
     }
 
     fn next_notice(&mut self) -> Option<RecordingNotice> {

@@ -26,7 +26,7 @@ pub enum NodeEvent<'a> {
     ParticipantJoined(&'a Participant),
     /// Someone left.
     ParticipantLeft(ParticipantId),
-    /// Someone began or ceased to talk, muted or unmuted himself (the node too).
+    /// Someone began or ceased to talk, was muted or unmuted (the node too).
     State(ParticipantId, ParticipantFlags),
     /// The server does not let the node in; it will ask again.
     Rejected {

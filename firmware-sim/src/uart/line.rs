@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serialport::SerialPort;
+use talkspurt_host_kit::words::describe;
 use tracing::{info, warn};
 
 /// Two directions of bytes without an end. Neither call waits, and neither can fail: a cut cable looks like silence.
@@ -150,8 +151,9 @@ impl PortLine {
             }
             Err(error) => {
                 warn!(
-                    "lost {}: {error}; looking for it every {} ms",
+                    "lost {}: {}; looking for it every {} ms",
                     self.path,
+                    describe(&error),
                     Self::RETRY.as_millis()
                 );
                 self.port = None;

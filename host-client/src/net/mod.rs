@@ -168,7 +168,7 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
         };
         // Listening for it would undo what `nohup` did.
         let hangup = async {
-            match hangup_is_ignored() {
+            match talkspurt_host_kit::signals::hangup_is_ignored() {
                 true => std::future::pending().await,
                 false => match signal(SignalKind::hangup()) {
                     Ok(mut hangup) => hangup.recv().await,
@@ -191,15 +191,4 @@ async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
     signalled.await;
     // A session that has ended takes no commands, and needs none.
     let _ = commands.send(Command::Leave).await;
-}
-
-/// Whether we were started with SIGHUP ignored. Linux tells it in a file; elsewhere a hang-up
-/// counts.
-#[cfg(unix)]
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let signals = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Signal 1 is bit 0.
-    signals.is_some_and(|signals| signals & 1 != 0)
 }

@@ -145,6 +145,11 @@ impl Recorder {
             return Ok(());
         }
         self.fill_gap();
+        if self.gap > 0 {
+            // No later call makes up for it.
+            self.missing = 0;
+            self.tell_lost();
+        }
         self.tell(Phase::FINISH);
         match self.done.recv_timeout(FINISH_PATIENCE) {
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
@@ -165,10 +170,14 @@ impl Recorder {
             self.missing -= 1;
         }
         if self.missing == 0 && self.gap > 0 {
-            let ms = self.gap * 1_000 / u64::from(ROOM_RATE_HZ);
-            self.gap = 0;
-            self.lost = Some(RecordingNotice::Lost { ms });
+            self.tell_lost();
         }
+    }
+
+    fn tell_lost(&mut self) {
+        let ms = self.gap * 1_000 / u64::from(ROOM_RATE_HZ);
+        self.gap = 0;
+        self.lost = Some(RecordingNotice::Lost { ms });
     }
 }
 

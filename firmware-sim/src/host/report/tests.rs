@@ -118,3 +118,51 @@ fn text_says_the_same_in_words() {
     assert_eq!(lines[4], "ann is talking");
     assert_eq!(lines[5], "ann is muted");
 }
+
+/// What a server may send that let such a name in: it turns the writing around, or shows nothing.
+fn told_of(name: &str, format: Format) -> Vec<String> {
+    let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
+    let participant = Participant {
+        id: ParticipantId(8),
+        flags: ParticipantFlags::default(),
+        name: ParticipantName::new(name).unwrap(),
+    };
+    let at = Instant::ZERO;
+    reporter.event(at, &NodeEvent::Listed(&participant));
+    reporter.event(at, &NodeEvent::RosterComplete);
+    reporter.event(at, &NodeEvent::ParticipantJoined(&participant));
+    for flags in [ParticipantFlags::TALKING, ParticipantFlags::MUTED] {
+        reporter.event(at, &NodeEvent::State(participant.id, flags));
+    }
+    reporter.event(at, &NodeEvent::ParticipantLeft(participant.id));
+    reporter.out.0
+}
+
+#[test]
+fn a_name_in_a_line_of_text_shows_as_what_it_is() {
+    let lines = told_of("b\u{202e}o\u{fe0f}b", Format::Text);
+    assert_eq!(
+        lines,
+        [
+            "in the room: bob",
+            "bob joined",
+            "bob is talking",
+            "bob is silent",
+            "bob is muted",
+            "bob left"
+        ]
+    );
+    let lines = told_of("\u{200b}", Format::Text);
+    assert_eq!(lines[1], "(unprintable) joined");
+}
+
+#[test]
+fn a_name_in_json_is_whole_and_harmless() {
+    let name = "b\u{202e}o\u{e0041}b";
+    for line in told_of(name, Format::Json) {
+        assert!(line.is_ascii(), "{line}");
+        let object: Value = serde_json::from_str(&line).unwrap();
+        let told = object.get("name").or(object.pointer("/roster/0/name"));
+        assert_eq!(told, Some(&json!(name)));
+    }
+}

@@ -174,3 +174,33 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
         "as long as the time that went by"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn sound_that_found_no_place_until_the_end_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    assert!(mkfifo.arg(&path).status().unwrap().success());
+    let reader = {
+        let path = path.clone();
+        thread::spawn(move || fs::File::open(path).unwrap())
+    };
+    let mut recorder = Recorder::open(&path, DATA_BYTES_MAX).unwrap();
+    recorder.begin();
+    let reader = reader.join().unwrap();
+    // 40 s: a pipe holds 2 s, and 30 s wait.
+    (0..40 * 50).for_each(|_| recorder.write(&[9; 320]));
+    // The recording stops, and what waits for it goes nowhere.
+    drop(reader);
+    recorder.finish().unwrap();
+    let notices: Vec<RecordingNotice> = std::iter::from_fn(|| recorder.next_notice()).collect();
+    let [
+        RecordingNotice::Lost { ms },
+        RecordingNotice::Stopped { .. },
+    ] = notices[..]
+    else {
+        panic!("{notices:?}");
+    };
+    assert!((1_000..=11_000).contains(&ms), "{ms} ms");
+}
