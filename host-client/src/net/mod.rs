@@ -35,7 +35,10 @@ use std::{
 };
 use talkspurt_core::wire::RejectReason;
 use talkspurt_host_kit::{console::OutputError, words};
-use tokio::sync::{mpsc as tokio_mpsc, watch};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc as tokio_mpsc, watch},
+};
 
 /// Commands that may wait: far more than keys are pressed.
 const COMMANDS_MAX: usize = 64;
@@ -135,8 +138,7 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
     let signals = commands.clone();
     let run = move || {
         crate::priority::raise();
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, async move {
+        run_to_end(runtime, async move {
             tokio::task::spawn_local(leave_on_signal(signals));
             Driver::new(config, prepared, teller, command_receiver, snapshot_sender)
                 .run()
@@ -153,6 +155,14 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
         snapshot,
     };
     Ok((Session(thread), handle))
+}
+
+/// Runs a session, and does not wait for what it leaves behind: a look-up of a name that no server
+/// answers takes the system many seconds, and cannot be called off.
+fn run_to_end<T>(runtime: Runtime, session: impl Future<Output = T>) -> T {
+    let ended = tokio::task::LocalSet::new().block_on(&runtime, session);
+    runtime.shutdown_background();
+    ended
 }
 
 /// SIGINT and SIGTERM leave the room properly, so that files are complete and the others know.
@@ -202,4 +212,33 @@ fn hangup_is_ignored() -> bool {
     let signals = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     // Signal 1 is bit 0.
     signals.is_some_and(|signals| signals & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc, time::Duration};
+
+    #[test]
+    fn a_look_up_that_hangs_does_not_hold_the_end() {
+        let (release, held) = mpsc::channel::<()>();
+        let (done, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            run_to_end(builder.build().unwrap(), async {
+                let (begun, running) = tokio::sync::oneshot::channel();
+                // Where names are looked up.
+                drop(tokio::task::spawn_blocking(move || {
+                    begun.send(()).unwrap();
+                    held.recv()
+                }));
+                running.await.unwrap();
+            });
+            // Whoever waited for longer has failed already.
+            let _ = done.send(());
+        });
+        let outcome = ended.recv_timeout(Duration::from_secs(20));
+        drop(release);
+        outcome.expect("the session waits for the look-up");
+    }
 }
