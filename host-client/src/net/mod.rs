@@ -17,6 +17,7 @@ mod link;
 mod outbox;
 mod roster;
 mod seldom;
+mod signals;
 mod stay;
 mod tell;
 mod voice;
@@ -30,6 +31,7 @@ use crate::config::JoinConfig;
 use driver::Driver;
 use std::{
     io,
+    sync::{Arc, atomic::AtomicBool},
     thread::{self, JoinHandle},
     time::Instant,
 };
@@ -112,6 +114,8 @@ pub struct Handle {
     pub commands: tokio_mpsc::Sender<Command>,
     /// How it stands.
     pub snapshot: watch::Receiver<Snapshot>,
+    /// Whether the end has to come soon: set when nobody is there any more to wait for it.
+    pub hurry: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -136,13 +140,22 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
         .build()
         .map_err(Failure::System)?;
     let signals = commands.clone();
+    let hurry = Arc::<AtomicBool>::default();
+    let of_handle = hurry.clone();
     let run = move || {
         crate::priority::raise();
         run_to_end(runtime, async move {
-            tokio::task::spawn_local(leave_on_signal(signals));
-            Driver::new(config, prepared, teller, command_receiver, snapshot_sender)
-                .run()
-                .await
+            tokio::task::spawn_local(signals::leave_on_signal(signals, hurry.clone()));
+            Driver::new(
+                config,
+                prepared,
+                teller,
+                command_receiver,
+                snapshot_sender,
+                hurry,
+            )
+            .run()
+            .await
         })
     };
     let thread = thread::Builder::new()
@@ -153,6 +166,7 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
         events,
         commands,
         snapshot,
+        hurry: of_handle,
     };
     Ok((Session(thread), handle))
 }
@@ -163,55 +177,6 @@ fn run_to_end<T>(runtime: Runtime, session: impl Future<Output = T>) -> T {
     let ended = tokio::task::LocalSet::new().block_on(&runtime, session);
     runtime.shutdown_background();
     ended
-}
-
-/// SIGINT and SIGTERM leave the room properly, so that files are complete and the others know.
-async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
-    #[cfg(unix)]
-    let signalled = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return std::future::pending().await;
-        };
-        // Listening for it would undo what `nohup` did.
-        let hangup = async {
-            match hangup_is_ignored() {
-                true => std::future::pending().await,
-                false => match signal(SignalKind::hangup()) {
-                    Ok(mut hangup) => hangup.recv().await,
-                    Err(_) => std::future::pending().await,
-                },
-            }
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup => {}
-        }
-    };
-    #[cfg(not(unix))]
-    let signalled = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    signalled.await;
-    // A session that has ended takes no commands, and needs none.
-    let _ = commands.send(Command::Leave).await;
-}
-
-/// Whether we were started with SIGHUP ignored. Linux tells it in a file; elsewhere a hang-up
-/// counts.
-#[cfg(unix)]
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let signals = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Signal 1 is bit 0.
-    signals.is_some_and(|signals| signals & 1 != 0)
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
         let prepared = ends::prepare(&config).unwrap();
         let settings = VoiceSettings::of(&config);
         let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
-        let driver = Driver::new(config, prepared, teller, commands, snapshots);
+        let hurry = Arc::default();
+        let driver = Driver::new(config, prepared, teller, commands, snapshots, hurry);
         let (mut stay, mut polls) = (pin!(driver.run()), 0);
         let counted = poll_fn(|context| {
             polls += 1;
