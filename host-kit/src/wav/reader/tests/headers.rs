@@ -144,6 +144,18 @@ fn a_header_that_was_not_brought_up_to_date_does_not_cut_the_sound() {
 }
 
 #[test]
+fn sound_that_looks_like_a_chunk_is_played() {
+    let mut wav = Wav::plain(&ramp(3_000));
+    wav.sizes = Some((36 + 2_000, 2_000));
+    let mut bytes = wav.bytes();
+    // Two samples that read as an id, and two that make a size of 1.9 GB.
+    bytes[44 + 2_000..][..8].copy_from_slice(b"abcd1234");
+    let length = bytes.len() as u64;
+    let heard = play(bytes, Some(length)).unwrap();
+    assert_eq!(heard.len(), 3_000);
+}
+
+#[test]
 fn sixty_four_bit_sizes_are_read() {
     let data: Vec<u8> = ramp(500).iter().flat_map(|s| s.to_le_bytes()).collect();
     let ds64 = [&0u64.to_le_bytes()[..], &1_000u64.to_le_bytes(), &[0; 12]].concat();
