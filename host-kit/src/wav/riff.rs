@@ -64,6 +64,8 @@ pub(super) struct RiffReader<R> {
     left: Option<u64>,
     /// Bytes of the file behind the stated end of the sound, where both are known.
     behind: Option<u64>,
+    /// Whether what follows has been seen to be no sound.
+    is_over: bool,
     /// The beginning of a sample frame whose rest has not been read.
     ahead: Vec<u8>,
     warning: Option<String>,
@@ -116,6 +118,7 @@ impl<R: Read> RiffReader<R> {
                         format,
                         left,
                         behind,
+                        is_over: false,
                         ahead: Vec::new(),
                         warning: None,
                     });
@@ -183,6 +186,9 @@ impl<R: Read> RiffReader<R> {
     /// At the stated end of the sound: what follows is another chunk, the end of the file, or sound that a stale header does
     /// not know of.
     fn goes_on(&mut self, block: &mut Vec<u8>) -> Result<bool, Fault> {
+        if self.is_over {
+            return Ok(false);
+        }
         let start = block.len();
         // The pad byte of an odd size, and the next chunk's id and size.
         self.fill(9, block)?;
@@ -195,6 +201,7 @@ impl<R: Read> RiffReader<R> {
         };
         if is_chunk(after) || is_chunk(&after[1..]) {
             block.truncate(start);
+            self.is_over = true;
             return Ok(false);
         }
         self.left = None;
