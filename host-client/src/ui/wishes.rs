@@ -47,7 +47,7 @@ impl Drop for Leave {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use std::{thread, time::Duration};
     use tokio::sync::mpsc::channel;
 
     #[test]
@@ -78,6 +78,8 @@ mod tests {
         sender.try_send(Command::ShiftGate(-1.0)).unwrap();
         let leave = Leave(sender);
         let leaving = thread::spawn(move || drop(leave));
+        // So that the queue is full when it tries.
+        thread::sleep(Duration::from_millis(300));
         assert_eq!(commands.blocking_recv(), Some(Command::ShiftGate(-1.0)));
         assert_eq!(commands.blocking_recv(), Some(Command::Leave));
         leaving.join().unwrap();

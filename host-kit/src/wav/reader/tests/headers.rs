@@ -45,6 +45,9 @@ fn what_follows_the_sound_is_not_played() {
     let mut wav = Wav::plain(&ramp(1_000));
     wav.after = chunk(b"LIST", &[b'x'; 4_000]);
     assert_eq!(wav.heard(), ramp(1_000));
+    // Nothing in it reads as another chunk.
+    wav.after = chunk(b"LIST", &[200; 4_000]);
+    assert_eq!(wav.heard(), ramp(1_000));
     // An odd number of 8-bit samples, and its pad byte.
     let mut wav = Wav::new(1, 1, 16_000, 8, vec![200; 1_001]);
     wav.after = chunk(b"id3 ", &[b'x'; 100]);
