@@ -4,7 +4,7 @@
 //! gives one to a [`Sink`]. Neither ever blocks: a device that has nothing ready yields silence, a file that ended says so.
 //! All frames are 16-bit mono at [`ROOM_RATE_HZ`]; their length is the session's frame duration.
 
-use std::io;
+use std::{io, time::Duration};
 use talkspurt_host_kit::wav::RecordingNotice;
 
 pub use talkspurt_host_kit::sample::{ROOM_RATE_HZ, to_f32, to_i16};
@@ -25,9 +25,6 @@ pub trait Source: Send {
     /// Fills `frame` with the sound of the next frame duration; silence where there is none.
     fn read(&mut self, frame: &mut [i16]) -> Captured;
 
-    /// Called when frames were not read for a while (the session was away): what piled up is old and may be dropped.
-    fn skip_stale(&mut self) {}
-
     /// Why there is nothing more to come, if that is not the end of a file.
     fn take_problem(&mut self) -> Option<String> {
         None
@@ -36,8 +33,8 @@ pub trait Source: Send {
 
 /// The speaker's side: a device, a file, or nothing.
 pub trait Sink: Send {
-    /// Takes the sound of the next frame duration. An error means that this sink takes no more.
-    fn write(&mut self, frame: &[i16]) -> io::Result<()>;
+    /// Takes the sound of the next frame duration. What becomes of it is told by [`Self::next_notice`], if anyone has to know.
+    fn write(&mut self, frame: &[i16]);
 
     /// How long the samples written now wait before they are heard, in milliseconds.
     fn delay_ms(&self) -> u32 {
@@ -49,8 +46,11 @@ pub trait Sink: Send {
         None
     }
 
-    /// Nothing more will come: completes what is on its way.
-    fn finish(&mut self) -> io::Result<()> {
+    /// Nothing more will come: completes what is on its way, within `patience`.
+    ///
+    /// # Errors
+    /// When that was too short. It may be called again, to wait on.
+    fn finish(&mut self, _patience: Duration) -> io::Result<()> {
         Ok(())
     }
 }
@@ -71,7 +71,5 @@ impl Source for NoSource {
 pub struct NoSink;
 
 impl Sink for NoSink {
-    fn write(&mut self, _frame: &[i16]) -> io::Result<()> {
-        Ok(())
-    }
+    fn write(&mut self, _frame: &[i16]) {}
 }

@@ -44,12 +44,6 @@ impl FrameClock {
     pub fn done_frames(&self) -> u64 {
         self.done_frames
     }
-
-    /// When frame 0 was due.
-    #[must_use]
-    pub fn start(&self) -> Instant {
-        self.start
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! added, so that a reader of today understands the lines of tomorrow.
 
 use serde::Serialize;
-use talkspurt_host_kit::words::escape_hidden;
+use std::mem;
+use talkspurt_host_kit::words::{escape_hidden, without_numbers};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,30 +61,30 @@ pub enum EventKind {
     ParticipantJoined(RosterLine),
     /// Someone went.
     ParticipantLeft {
-        /// His number.
+        /// Their number.
         id: u16,
-        /// His name.
+        /// Their name.
         name: String,
     },
     /// Someone (we too) began to talk.
     Talking {
-        /// His number.
+        /// Their number.
         id: u16,
-        /// His name.
+        /// Their name.
         name: String,
     },
     /// Someone (we too) ceased to talk.
     Silent {
-        /// His number.
+        /// Their number.
         id: u16,
-        /// His name.
+        /// Their name.
         name: String,
     },
-    /// Someone (we too) muted or unmuted himself.
+    /// Someone (we too) muted or unmuted themselves.
     Muted {
-        /// His number.
+        /// Their number.
         id: u16,
-        /// His name.
+        /// Their name.
         name: String,
         /// Muted now?
         muted: bool,
@@ -154,6 +155,22 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Its sentences without the numbers of the system, whoever has written them.
+    pub(crate) fn for_people(mut self) -> Self {
+        let text = match &mut self {
+            Self::Device { text, .. } | Self::Recording { text, .. } | Self::Failed { text } => {
+                Some(text)
+            }
+            Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => Some(reason),
+            Self::InputEnded { problem } => problem.as_mut(),
+            _ => None,
+        };
+        if let Some(text) = text {
+            *text = without_numbers(mem::take(text));
+        }
+        self
+    }
+
     /// Bytes that it holds beside its own, in texts and in the roster.
     pub(crate) fn heap_bytes(&self) -> usize {
         let line = |line: &RosterLine| size_of::<RosterLine>() + line.name.len();
@@ -179,13 +196,13 @@ impl EventKind {
 /// One participant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RosterLine {
-    /// His number.
+    /// Their number.
     pub id: u16,
-    /// His name.
+    /// Their name.
     pub name: String,
-    /// A talkspurt of his is running.
+    /// A talkspurt of theirs is running.
     pub talking: bool,
-    /// His microphone is muted.
+    /// Their microphone is muted.
     pub muted: bool,
 }
 

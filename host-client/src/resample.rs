@@ -158,7 +158,7 @@ impl DriftControl {
     }
 
     /// How much faster the device runs than it claims, in parts per million, as learned so far.
-    #[must_use]
+    #[cfg(test)]
     pub fn drift_ppm(&self) -> f64 {
         self.drift * 1e6
     }

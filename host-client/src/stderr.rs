@@ -26,6 +26,16 @@ impl StderrLines {
     }
 }
 
+/// Gives stderr back although a [`StderrLines`] may still live, in a thread that is stuck: the
+/// program ends, and has a last line to say.
+#[cfg(unix)]
+pub(crate) fn give_back() {
+    unix::give_back();
+}
+
+#[cfg(not(unix))]
+pub(crate) fn give_back() {}
+
 #[cfg(not(unix))]
 impl StderrLines {
     pub(crate) fn capture() -> Self {
@@ -57,7 +67,10 @@ mod unix {
         fs::OpenOptions,
         io::{self, BufRead as _, BufReader, Read as _},
         os::fd::{AsFd, OwnedFd},
-        sync::mpsc::{self, Receiver, TrySendError},
+        sync::{
+            Mutex, PoisonError,
+            mpsc::{self, Receiver, TrySendError},
+        },
         thread,
     };
 
@@ -65,6 +78,20 @@ mod unix {
     pub(super) const LINES_MAX: usize = 200;
     /// The longest line.
     const LINE_BYTES_MAX: u64 = 1_000;
+
+    /// Where stderr went before it was captured, while it is.
+    static CAPTURED: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+    pub(super) fn give_back() {
+        if let Some(before) = captured(None) {
+            let _ = rustix::stdio::dup2_stderr(&before);
+        }
+    }
+
+    fn captured(now: Option<OwnedFd>) -> Option<OwnedFd> {
+        let mut captured = CAPTURED.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut captured, now)
+    }
 
     /// stderr goes elsewhere until this is dropped.
     pub(super) struct Redirected {
@@ -130,10 +157,18 @@ mod unix {
                 }
             };
             thread::Builder::new().name("stderr".into()).spawn(read)?;
+            let redirected = Redirected::to(writer)?;
+            captured(redirected.before.try_clone().ok());
             Ok(Self {
                 lines,
-                _redirected: Redirected::to(writer)?,
+                _redirected: redirected,
             })
+        }
+    }
+
+    impl Drop for Pipe {
+        fn drop(&mut self) {
+            captured(None);
         }
     }
 }

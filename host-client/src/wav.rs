@@ -5,7 +5,7 @@
 //! long as real sound does, and both have a thread of their own, so that a disk or pipe that stalls stalls nobody.
 
 use crate::audio::{Captured, Sink, Source};
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 use talkspurt_host_kit::{
     channels::InputChannel,
     wav::{
@@ -86,16 +86,15 @@ impl FileSink {
 
 impl Sink for FileSink {
     /// A recording that cannot go on does not end the session: [`next_notice`](Sink::next_notice) tells of it.
-    fn write(&mut self, frame: &[i16]) -> io::Result<()> {
+    fn write(&mut self, frame: &[i16]) {
         self.0.write(frame);
-        Ok(())
     }
 
     fn next_notice(&mut self) -> Option<RecordingNotice> {
         self.0.next_notice()
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.0.finish().map_err(io::Error::other)
+    fn finish(&mut self, patience: Duration) -> io::Result<()> {
+        self.0.finish_within(patience).map_err(io::Error::other)
     }
 }

@@ -4,7 +4,7 @@
 //! forward answers nothing, and a connection attempt takes minutes to fail. So the next address gets its turn soon, and the first
 //! connection that comes about is used.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 /// How long an address is tried alone (RFC 8305, section 8: "Connection Attempt Delay").
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -27,9 +27,55 @@ pub fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<Socket
     ordered
 }
 
+/// Of two failures to connect to a host, the one that says more about it; of equals the first.
+///
+/// A name often stands for an address of a family that this machine does not have. That its
+/// attempt failed says nothing about the host; that another address refused says that the host is
+/// there.
+#[must_use]
+pub fn more_telling(first: io::Error, second: io::Error) -> io::Error {
+    match weight(&second) > weight(&first) {
+        true => second,
+        false => first,
+    }
+}
+
+fn weight(failure: &io::Error) -> u8 {
+    use io::ErrorKind as Kind;
+    match failure.kind() {
+        Kind::ConnectionRefused => 2,
+        Kind::NetworkUnreachable
+        | Kind::HostUnreachable
+        | Kind::NetworkDown
+        | Kind::AddrNotAvailable
+        | Kind::Unsupported => 0,
+        _ => 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_family_that_this_machine_does_not_have_hides_no_other_failure() {
+        use io::ErrorKind::{ConnectionRefused, NetworkUnreachable, TimedOut};
+        let told = |kinds: &[io::ErrorKind]| {
+            let failures = kinds.iter().map(|&kind| io::Error::from(kind));
+            failures.reduce(more_telling).unwrap().kind()
+        };
+        assert_eq!(
+            told(&[ConnectionRefused, NetworkUnreachable]),
+            ConnectionRefused
+        );
+        assert_eq!(
+            told(&[NetworkUnreachable, ConnectionRefused]),
+            ConnectionRefused
+        );
+        assert_eq!(told(&[TimedOut, NetworkUnreachable]), TimedOut);
+        assert_eq!(told(&[TimedOut, ConnectionRefused]), ConnectionRefused);
+        assert_eq!(told(&[NetworkUnreachable]), NetworkUnreachable);
+    }
 
     fn interleaved(addresses: &[&str]) -> Vec<String> {
         let parsed = addresses.iter().map(|text| text.parse().unwrap());

@@ -28,6 +28,8 @@ use std::{
 
 /// Exit code for a flag or variable that cannot be used, the same as clap's.
 const EXIT_USAGE: u8 = 2;
+/// Exit code for anything else.
+const EXIT_FAILURE: u8 = 1;
 /// How long [`report`] waits for a stderr that takes nothing, such as a terminal stopped by Ctrl-S.
 const REPORT_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -79,10 +81,15 @@ impl From<OutputError> for Problem {
 /// Returns the exit code for the way a program ended, after saying on stderr in one line what went
 /// wrong.
 pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
+    ExitCode::from(exit_code(program, outcome))
+}
+
+/// The same as a number.
+pub(crate) fn exit_code(program: &str, outcome: Result<(), Problem>) -> u8 {
     let (text, code) = match outcome {
-        Ok(()) | Err(Problem::ReaderGone) => return ExitCode::SUCCESS,
-        Err(Problem::Usage(text)) => (text, ExitCode::from(EXIT_USAGE)),
-        Err(Problem::Failed(text)) => (text, ExitCode::FAILURE),
+        Ok(()) | Err(Problem::ReaderGone) => return 0,
+        Err(Problem::Usage(text)) => (text, EXIT_USAGE),
+        Err(Problem::Failed(text)) => (text, EXIT_FAILURE),
     };
     // Libraries put the system's own errors into texts of theirs.
     report(&format!("{program}: {}", words::without_numbers(text)));

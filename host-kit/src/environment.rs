@@ -5,14 +5,24 @@
 
 use std::env::VarError;
 use std::ffi::OsString;
+use std::io::Write as _;
 
+use crate::console::{self, OutputError};
 use clap::{Arg, Command, Error, Parser};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Parses the command line; a variable that is empty counts as one that is not set. Ends the program as clap does: exit code 2
-/// after a wrong flag, 0 after `--help`.
+/// after a wrong flag, 0 after `--help`; but 1 and a word if the help cannot be written.
 pub fn parse<T: Parser>() -> T {
-    try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    try_parse_from(std::env::args_os()).unwrap_or_else(|error| {
+        if error.use_stderr() {
+            error.exit();
+        }
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        let outcome = printed.map_err(|error| OutputError::from(error).into());
+        let code = console::exit_code(T::command().get_name(), outcome);
+        std::process::exit(code.into())
+    })
 }
 
 /// Parses this command line as [`parse`] does.

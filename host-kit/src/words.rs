@@ -25,7 +25,8 @@ pub fn describe(error: &dyn Error) -> String {
 }
 
 /// A text without the `(os error N)` that the standard library puts behind what the system says.
-pub(crate) fn without_numbers(mut text: String) -> String {
+#[must_use]
+pub fn without_numbers(mut text: String) -> String {
     while let Some(start) = text.find(" (os error ") {
         let Some(length) = text[start..].find(')') else {
             break;

@@ -1,49 +1,43 @@
 //! Names that look like others: refused, so that nobody is taken for someone else.
 //!
 //! The core refuses what would upset a terminal; what is refused here takes tables that a microcontroller has no room for.
+//! The table of characters that do not show is that of the programs that show names: what they would leave out is refused.
+
+use talkspurt_host_kit::words::is_hidden;
 
 /// What is wrong with a name, as the end of a sentence; `None` if it shows as what it is.
 pub fn objection(name: &str) -> Option<&'static str> {
     if name.trim() != name {
         Some("begins or ends with a space: leave it out")
-    } else if name.chars().any(is_invisible) {
+    } else if name.chars().any(is_hidden) {
         Some("has a character that does not show: leave it out")
     } else {
         None
     }
 }
 
-/// Whether a character shows as nothing, breaks a line, or turns the order of what stands beside it: of Unicode's
-/// Default_Ignorable_Code_Point (DerivedCoreProperties.txt) and Bidi_Control all but the two joiners (U+200C, U+200D), which some
-/// scripts need within words; the line and paragraph separators; the interlinear annotation marks.
-fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'
-            | '\u{1160}'
-            | '\u{17b4}'
-            | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use talkspurt_core::wire::ParticipantName;
+    use talkspurt_host_kit::words::clean;
+
+    #[test]
+    fn a_name_that_would_be_shown_otherwise_is_refused() {
+        for character in '\0'..=char::MAX {
+            for name in [
+                format!("bob{character}"),
+                format!("b{character}b"),
+                character.into(),
+            ] {
+                let is_refused = ParticipantName::new(&name).is_err() || objection(&name).is_some();
+                assert!(
+                    is_refused || clean(&name) == name,
+                    "{character:?} in {name:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn what_looks_like_another_name_is_refused() {
@@ -56,10 +50,20 @@ mod tests {
             "\u{202e}ada",
             "a\u{2028}da",
             "ada\u{e0041}",
+            "ada\u{fe00}",
+            "❤\u{fe0f}",
+            "\u{2800}",
         ] {
             assert!(objection(name).is_some(), "{name:?}");
         }
-        for name in ["Ann B.", "Zoë", "می\u{200c}خواهم", "👩\u{200d}🚀", "愛"] {
+        for name in [
+            "Ann B.",
+            "Zoë",
+            "می\u{200c}خواهم",
+            "👩\u{200d}🚀",
+            "❤",
+            "愛",
+        ] {
             assert_eq!(objection(name), None, "{name:?}");
         }
     }

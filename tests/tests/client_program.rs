@@ -103,11 +103,39 @@ fn rooms_are_listed_with_who_is_in_them() -> Result<()> {
     let stage = Stage::new(&[])?;
     let _ann = stage.join("kitchen", "ann", &[], &[])?;
     let _ben = stage.join("the garden", "ben", &[], &["--muted"])?;
-    let output = talkspurt(&["rooms", &stage.server.http])?;
+    let output = programs::command("talkspurt")?
+        .args(["rooms", &stage.server.http])
+        // Another host's way to the server is not ours.
+        .env("http_proxy", "http://127.0.0.1:9")
+        .output()?;
     let text = String::from_utf8(output.stdout)?;
     ensure!(output.status.success(), "{text}");
     for word in ["kitchen", "the garden", "ann", "ben"] {
         ensure!(text.contains(word), "no {word} in:\n{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_of_events_learns_of_a_failure_too() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let _ann = stage.join("r", "ann", &[], &[])?;
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    for (server, says) in [
+        (&*stage.server.address, "refused"),
+        (&free, "is the server running"),
+    ] {
+        let output = talkspurt(&[
+            "join", server, "--room", "r", "--name", "ann", "--input", "none", "--output", "none",
+            "--events", "json",
+        ])?;
+        let events = String::from_utf8(output.stdout)?;
+        ensure!(output.status.code() == Some(1), "{:?}", output.status);
+        let last = events.lines().last().unwrap_or_default();
+        ensure!(
+            last.contains("\"event\":\"failed\"") && last.contains(says),
+            "{events}"
+        );
     }
     Ok(())
 }

@@ -110,7 +110,14 @@ fn a_stdout_that_cannot_be_written_ends_it_with_a_word() -> Result<()> {
         command.arg("devices");
         command
     };
-    for mut command in [join(&stage, "n", &["--events", "json"])?, devices] {
+    let help = join(&stage, "n", &["--help"])?;
+    let version = {
+        let mut command = programs::command("talkspurt")?;
+        command.arg("--version");
+        command
+    };
+    let events = join(&stage, "n", &["--events", "json"])?;
+    for mut command in [events, devices, help, version] {
         let output = command.stdout(full_disk()?).output()?;
         let errors = String::from_utf8(output.stderr)?;
         ensure!(output.status.code() == Some(1), "{:?}", output.status);

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use talkspurt_host_kit::addresses::{ATTEMPT_DELAY, interleave};
+use talkspurt_host_kit::addresses::{ATTEMPT_DELAY, interleave, more_telling};
 
 /// How long one address may take to answer a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -104,32 +104,12 @@ fn first_of(addresses: Vec<SocketAddr>, patience_each: Duration) -> io::Result<T
             Ok(Err(error)) => {
                 attempts -= 1;
                 failure = Some(match failure {
-                    Some(earlier) => most_telling(earlier, error),
+                    Some(earlier) => more_telling(earlier, error),
                     None => error,
                 });
             }
             Err(_) => {}
         }
-    }
-}
-
-/// Of the failures of two addresses the one that says more about the server. A host that refuses is
-/// there; an address of a family that this machine has no route for says nothing, and comes last in
-/// the resolver's order.
-fn most_telling(one: io::Error, other: io::Error) -> io::Error {
-    let rank = |error: &io::Error| match error.kind() {
-        ErrorKind::ConnectionRefused => 2,
-        ErrorKind::NetworkUnreachable
-        | ErrorKind::HostUnreachable
-        | ErrorKind::NetworkDown
-        | ErrorKind::AddrNotAvailable
-        | ErrorKind::Unsupported => 0,
-        _ => 1,
-    };
-    if rank(&other) > rank(&one) {
-        other
-    } else {
-        one
     }
 }
 
@@ -235,29 +215,6 @@ mod tests {
 
     #[test]
     fn a_family_that_this_machine_lacks_does_not_hide_that_nobody_listens() {
-        use ErrorKind as Kind;
-        for (kinds, telling) in [
-            (
-                [Kind::ConnectionRefused, Kind::NetworkUnreachable],
-                Kind::ConnectionRefused,
-            ),
-            (
-                [Kind::NetworkUnreachable, Kind::ConnectionRefused],
-                Kind::ConnectionRefused,
-            ),
-            ([Kind::TimedOut, Kind::AddrNotAvailable], Kind::TimedOut),
-            (
-                [Kind::ConnectionRefused, Kind::TimedOut],
-                Kind::ConnectionRefused,
-            ),
-            (
-                [Kind::HostUnreachable, Kind::NetworkUnreachable],
-                Kind::HostUnreachable,
-            ),
-        ] {
-            let [one, other] = kinds.map(io::Error::from);
-            assert_eq!(most_telling(one, other).kind(), telling, "{kinds:?}");
-        }
         let closed = TcpListener::bind("127.0.0.1:0").unwrap();
         let refusing = closed.local_addr().unwrap();
         drop(closed);

@@ -61,7 +61,7 @@ pub struct JoinConfig {
 pub enum Input {
     /// A microphone.
     Device(DeviceChoice),
-    /// A WAV file, played in real time.
+    /// A sound file, played in real time.
     File(PathBuf),
     /// Nowhere: a listener.
     None,
@@ -91,6 +91,30 @@ pub struct GateSettings {
     pub pre_roll_ms: u16,
     /// False: everything is sent.
     pub enabled: bool,
+}
+
+/// The original system's threshold for closing.
+const CLOSE_RMS_DEFAULT: u16 = 500;
+/// A gate that closes less far below the level that opens it flutters, unless somebody wants that.
+const HYSTERESIS_DB: f64 = 6.0;
+
+impl GateSettings {
+    /// These settings, but opening at another level. What closes the gate is what the flags say,
+    /// and as far below as by default, or as the flags have it if that is less.
+    #[must_use]
+    pub fn opening_at(self, open: Threshold) -> Self {
+        let hysteresis_db = (self.open.dbfs() - self.close.dbfs()).clamp(0.0, HYSTERESIS_DB);
+        Self {
+            open,
+            close: close_below(open, self.close, hysteresis_db),
+            ..self
+        }
+    }
+}
+
+/// The wanted threshold, or a lower one, so far below the one that opens.
+fn close_below(open: Threshold, wanted: Threshold, hysteresis_db: f64) -> Threshold {
+    wanted.min(open.shifted_db(-hysteresis_db)).min(open)
 }
 
 /// How events are shown.
@@ -182,9 +206,6 @@ pub fn input_channel(flag: Option<&str>) -> Result<InputChannel, ConfigError> {
         .map_err(|problem| ConfigError::new("--input-channel", problem))
 }
 
-/// The original system's threshold for closing.
-const CLOSE_RMS_DEFAULT: u16 = 500;
-
 fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
     let level = |flag, text: &str| {
         text.parse::<Threshold>()
@@ -193,9 +214,7 @@ fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
     let open = level("--gate-open", &flags.gate_open)?;
     let close = match &flags.gate_close {
         Some(close) => level("--gate-close", close)?,
-        None => Threshold::from_rms(CLOSE_RMS_DEFAULT)
-            .min(open.shifted_db(-6.0))
-            .min(open),
+        None => close_below(open, Threshold::from_rms(CLOSE_RMS_DEFAULT), HYSTERESIS_DB),
     };
     if close > open {
         return Err(ConfigError::new(
@@ -248,10 +267,9 @@ fn file_or_none(
     match text {
         None => Ok(None),
         Some(word) if word == "none" => Ok(Some(None)),
-        Some(empty) if empty.is_empty() => Err(ConfigError::new(
-            flag,
-            "is empty; give a WAV file or `none`",
-        )),
+        Some(empty) if empty.is_empty() => {
+            Err(ConfigError::new(flag, "is empty; give a file or `none`"))
+        }
         Some(path) => Ok(Some(Some(PathBuf::from(path)))),
     }
 }

@@ -38,7 +38,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 use supervisor::Supervisor;
-use talkspurt_host_kit::channels::InputChannel;
+use talkspurt_host_kit::{channels::InputChannel, words};
 
 /// Which way the sound goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,6 +96,31 @@ impl Drop for DeviceGuard {
         {
             tracing::error!("a device's thread panicked");
         }
+    }
+}
+
+/// Keeps several devices open. They are closed together: a sound system that hangs takes its time
+/// once, not once for each.
+#[derive(Default)]
+pub struct DeviceGuards(Vec<DeviceGuard>);
+
+impl DeviceGuards {
+    /// Adds one.
+    pub fn add(&mut self, guard: DeviceGuard) {
+        self.0.push(guard);
+    }
+
+    /// Begins to close them; dropping this waits for it.
+    pub fn stop(&mut self) {
+        for guard in &mut self.0 {
+            guard.stop = None;
+        }
+    }
+}
+
+impl Drop for DeviceGuards {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -167,10 +192,48 @@ fn spawn<L: Send + 'static>(
             supervisor.run();
         });
     let thread = thread
-        .inspect_err(|error| tracing::error!(%error, "no thread for the {direction}"))
+        .inspect_err(|error| {
+            let error = words::describe(error);
+            tracing::error!(error, "no thread for the {direction}");
+        })
         .ok();
     DeviceGuard {
         stop: Some(stop),
         thread,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc::Receiver, time::Duration};
+
+    /// A device whose closing ends when `other` has been told to close, too.
+    fn guard(other: Receiver<()>, told: Sender<()>) -> DeviceGuard {
+        let (stop, stopped) = mpsc::channel::<Infallible>();
+        let thread = thread::spawn(move || {
+            let _ = stopped.recv();
+            let _ = told.send(());
+            let _ = other.recv();
+        });
+        DeviceGuard {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    #[test]
+    fn devices_are_closed_together() {
+        let ((tell_first, first), (tell_second, second)) = (mpsc::channel(), mpsc::channel());
+        let mut guards = DeviceGuards::default();
+        guards.add(guard(second, tell_first));
+        guards.add(guard(first, tell_second));
+        let (done, closed) = mpsc::channel();
+        thread::spawn(move || {
+            drop(guards);
+            done.send(())
+        });
+        let closed = closed.recv_timeout(Duration::from_secs(20));
+        closed.expect("one device waits for the other");
     }
 }

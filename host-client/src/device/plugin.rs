@@ -194,7 +194,10 @@ impl Plugin {
                     tracing::debug!(%error, "a sound card's stream has ended");
                 }
             })
-            .inspect_err(|error| tracing::error!(%error, "no thread for a sound card"))
+            .inspect_err(|error| {
+                let error = talkspurt_host_kit::words::describe(error);
+                tracing::error!(error, "no thread for a sound card");
+            })
             .ok()?;
         Some(PluginStream {
             running,

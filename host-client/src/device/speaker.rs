@@ -5,7 +5,7 @@ use crate::{
     audio::{ROOM_RATE_HZ, Sink, to_f32},
     resample::{DriftControl, ToDevice},
 };
-use std::{io, sync::mpsc::Receiver, time::Instant};
+use std::{sync::mpsc::Receiver, time::Instant};
 
 /// More than this above the target is delay (the session caught up after a stall): frames are dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.060;
@@ -130,9 +130,8 @@ impl Open {
 }
 
 impl Sink for Speaker {
-    fn write(&mut self, frame: &[i16]) -> io::Result<()> {
+    fn write(&mut self, frame: &[i16]) {
         self.write_at(frame, Instant::now());
-        Ok(())
     }
 
     fn delay_ms(&self) -> u32 {

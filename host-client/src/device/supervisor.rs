@@ -20,6 +20,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use talkspurt_host_kit::words;
 
 /// How often a stream is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
@@ -102,6 +103,7 @@ impl<L: Send + 'static> Supervisor<L> {
                 let _ = sender.send(quietly(|| open(&choice)));
             });
         if let Err(error) = spawned {
+            let error = words::describe(&error);
             return Some(Err(format!(
                 "no thread for the {}: {error}",
                 self.direction
@@ -176,7 +178,10 @@ fn close<L: Send + 'static>(opened: Opened<L>) {
             tracing::warn!("the sound system does not let go of a device");
         }
         Ok(_) => {}
-        Err(error) => tracing::error!(%error, "no thread to close a device"),
+        Err(error) => {
+            let error = words::describe(&error);
+            tracing::error!(error, "no thread to close a device");
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::config::Endpoint;
 use socket2::SockRef;
 use std::{future::Future, io, net::SocketAddr, pin::Pin, time::Duration};
-use talkspurt_host_kit::addresses::{ATTEMPT_DELAY, interleave};
+use talkspurt_host_kit::addresses::{ATTEMPT_DELAY, interleave, more_telling};
 use tokio::{
     net::{TcpStream, lookup_host},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 /// How long a connection may take to come about, all addresses of the host together.
@@ -24,41 +24,58 @@ pub(super) type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>
 /// Starts to connect.
 pub(super) fn connect(server: Endpoint) -> Connecting {
     Box::pin(async move {
-        let connect = async {
-            let addresses = lookup_host((server.host.as_str(), server.port)).await?;
-            first_of(interleave(addresses)).await
-        };
-        let stream = timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| {
-            let text = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, text)
+        let until = Instant::now() + CONNECT_TIMEOUT;
+        let lookup = lookup_host((server.host.as_str(), server.port));
+        let addresses = timeout_at(until, lookup).await.map_err(|_| {
+            let secs = CONNECT_TIMEOUT.as_secs();
+            io::Error::other(format!(
+                "no name server answers within {secs} s; is this machine on the network?"
+            ))
         })??;
+        let stream = first_of(interleave(addresses), until).await?;
         tune(&stream)?;
         Ok(stream)
     })
 }
 
-/// The first connection to come about; an address is tried as soon as the one before it fails or takes long.
-async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+/// The first connection to come about; an address is tried as soon as the one before it fails or
+/// takes long. If there is none, the failure that tells most.
+async fn first_of(addresses: Vec<SocketAddr>, until: Instant) -> io::Result<TcpStream> {
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+    let mut failure: Option<io::Error> = None;
     loop {
         if let Some(address) = waiting.next() {
             attempts.spawn(TcpStream::connect(address));
         } else if attempts.is_empty() {
-            return Err(failure);
+            return Err(failure.unwrap_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "the name stands for no address")
+            }));
         }
         let patience = match waiting.len() {
-            // The caller's.
-            0 => Duration::MAX,
-            _ => ATTEMPT_DELAY,
+            0 => until,
+            _ => until.min(Instant::now() + ATTEMPT_DELAY),
         };
-        match timeout(patience, attempts.join_next()).await {
+        let failed = match timeout_at(patience, attempts.join_next()).await {
             Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
-            Ok(Some(Ok(Err(error)))) => failure = error,
-            Ok(Some(Err(panic))) => failure = io::Error::other(panic),
-            Ok(None) | Err(_) => {}
-        }
+            Ok(Some(Ok(Err(error)))) => error,
+            Ok(Some(Err(panic))) => io::Error::other(panic),
+            Err(_) if patience == until => {
+                let secs = CONNECT_TIMEOUT.as_secs();
+                let text = format!("no answer within {secs} s");
+                let silence = io::Error::new(io::ErrorKind::TimedOut, text);
+                return Err(add(failure, silence));
+            }
+            Ok(None) | Err(_) => continue,
+        };
+        failure = Some(add(failure, failed));
+    }
+}
+
+fn add(before: Option<io::Error>, failure: io::Error) -> io::Error {
+    match before {
+        Some(before) => more_telling(before, failure),
+        None => failure,
     }
 }
 
@@ -92,12 +109,16 @@ mod tests {
         (listener, queued, address)
     }
 
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
+    fn run<T>(connecting: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(future)
+        runtime.block_on(connecting)
+    }
+
+    fn within(patience: Duration, addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+        run(async { first_of(addresses, Instant::now() + patience).await })
     }
 
     #[test]
@@ -110,8 +131,7 @@ mod tests {
             closed.local_addr().unwrap()
         };
         let addresses = vec![silent, refusing, silent, address];
-        let stream = block_on(async { timeout(CONNECT_TIMEOUT, first_of(addresses)).await });
-        let stream = stream.expect("in time").expect("there is one that answers");
+        let stream = within(CONNECT_TIMEOUT, addresses).expect("there is one that answers");
         assert_eq!(stream.peer_addr().unwrap(), address);
     }
 
@@ -123,7 +143,7 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
         };
-        let stream = block_on(connect(server)).unwrap();
+        let stream = run(connect(server)).unwrap();
         let socket = SockRef::from(&stream);
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
         // The system doubles it for its own bookkeeping.
@@ -136,9 +156,18 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = closed.local_addr().unwrap();
         drop(closed);
-        let error = block_on(first_of(vec![address, address])).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        let error = block_on(first_of(vec![])).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let failure = |addresses| within(CONNECT_TIMEOUT, addresses).unwrap_err().kind();
+        let refused = io::ErrorKind::ConnectionRefused;
+        assert_eq!(failure(vec![address, address]), refused);
+        assert_eq!(failure(vec![]), io::ErrorKind::NotFound);
+        // Which the system gives no way to.
+        let nowhere: SocketAddr = "255.255.255.255:9".parse().unwrap();
+        assert_ne!(failure(vec![nowhere]), refused);
+        assert_eq!(failure(vec![address, nowhere]), refused);
+        let (_listener, _queued, silent) = one_that_never_answers();
+        let patience = Duration::from_secs(1);
+        let kind = |addresses| within(patience, addresses).unwrap_err().kind();
+        assert_eq!(kind(vec![silent]), io::ErrorKind::TimedOut);
+        assert_eq!(kind(vec![silent, address]), refused);
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 use std::{
     future::pending,
     io,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 use talkspurt_core::{
@@ -37,6 +38,7 @@ use tokio::{
     time::sleep_until,
 };
 
+mod leave;
 mod loss;
 mod publish;
 #[cfg(test)]
@@ -66,6 +68,8 @@ pub(super) struct Driver {
     deafened: bool,
     /// Until then the view shows that the voice is too quiet for the gate.
     too_quiet_until: Option<Instant>,
+    /// Whoever waits for the end wants it soon.
+    hurry: Arc<AtomicBool>,
 }
 
 enum Phase {
@@ -93,6 +97,7 @@ impl Driver {
         teller: Teller,
         commands: Receiver<Command>,
         snapshot: watch::Sender<Snapshot>,
+        hurry: Arc<AtomicBool>,
     ) -> Self {
         let epoch = Instant::now();
         Self {
@@ -113,18 +118,14 @@ impl Driver {
             leave_at: None,
             counts: Counts::default(),
             config,
+            hurry,
         }
     }
 
     /// Runs until the user leaves or cannot stay.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         let end = self.run_to_end().await;
-        let reason = match &end {
-            Ok(reason) => (*reason).to_owned(),
-            Err(failure) => failure.to_string(),
-        };
-        let left = self.leave(reason).await;
-        end.and(left)
+        self.leave(end).await
     }
 
     async fn run_to_end(&mut self) -> Result<&'static str, Failure> {
@@ -137,7 +138,7 @@ impl Driver {
             }
             let now = Instant::now();
             self.serve_connection(now)?;
-            self.run_frames(now)?;
+            self.run_frames(now);
             if let Phase::Open(connection) = &mut self.phase {
                 connection.transmit();
             }
@@ -207,9 +208,8 @@ impl Driver {
                 self.settings.key_held = self.settings.key_held.map(|_| held);
             }
             Command::ShiftGate(db) => {
-                let gate = &mut self.settings.gate;
-                gate.open = gate.open.shifted_db(db);
-                gate.close = self.config.gate.close.min(gate.open);
+                let open = self.settings.gate.open.shifted_db(db);
+                self.settings.gate = self.config.gate.opening_at(open);
             }
             Command::SetDeafened(deafened) => {
                 if self.deafened != deafened {
@@ -337,16 +337,16 @@ impl Driver {
         }
     }
 
-    fn run_frames(&mut self, now: Instant) -> Result<(), Failure> {
+    fn run_frames(&mut self, now: Instant) {
         let Some(stay) = &mut self.stay else {
-            return Ok(());
+            return;
         };
         let connection = match &mut self.phase {
             Phase::Open(connection) => Some(&mut **connection),
             _ => None,
         };
         let until = self.leave_at.map(|(at, _)| at);
-        let ended_at = stay.run(now, until, connection, self.deafened)?;
+        let ended_at = stay.run(now, until, connection, self.deafened);
         stay.tell_of_recording(&self.teller);
         if let Some(ended_at) = ended_at {
             let problem = stay.ends.source.take_problem();
@@ -355,30 +355,5 @@ impl Driver {
             let lingered = linger_until.map(|at| (at, "the input has ended"));
             self.leave_at = [self.leave_at, lingered].into_iter().flatten().min();
         }
-        Ok(())
-    }
-
-    /// Says Bye, completes the output, closes the devices, and tells the last event.
-    async fn leave(mut self, reason: String) -> Result<(), Failure> {
-        let now = Instant::now();
-        if let Phase::Open(connection) =
-            std::mem::replace(&mut self.phase, Phase::Pausing { until: now })
-        {
-            connection.leave(&mut self.counts).await;
-        }
-        let counts = self.counts_now(now);
-        let Some(mut stay) = self.stay.take() else {
-            return Ok(());
-        };
-        let finished = stay.ends.sink.finish();
-        stay.tell_of_recording(&self.teller);
-        drop(stay);
-        self.teller.tell(EventKind::Left { reason, counts });
-        finished.map_err(|error| {
-            Failure::Sound(format!(
-                "cannot complete the output: {}",
-                words::describe(&error)
-            ))
-        })
     }
 }

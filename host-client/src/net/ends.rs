@@ -4,7 +4,7 @@ use super::{Failure, tell::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
     config::{Input, JoinConfig, Output},
-    device::{self, DeviceChoice, DeviceGuard, DeviceNotice, DeviceState, Direction},
+    device::{self, DeviceChoice, DeviceGuards, DeviceNotice, DeviceState, Direction},
     events::EventKind,
     wav::{FileSink, FileSource},
 };
@@ -60,18 +60,18 @@ pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
 pub(super) struct Ends {
     pub(super) source: Box<dyn Source>,
     pub(super) sink: Box<dyn Sink>,
-    _guards: Vec<DeviceGuard>,
+    pub(super) devices: DeviceGuards,
 }
 
 impl Ends {
     /// Opens the rest: from here on sound flows.
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
-        let mut guards = Vec::new();
+        let mut devices = DeviceGuards::default();
         let source = match prepared.input {
             PreparedInput::Source(source) => source,
             PreparedInput::Device(choice, channel) => {
                 let (microphone, guard) = device::open_microphone(choice, channel, notices(teller));
-                guards.push(guard);
+                devices.add(guard);
                 Box::new(microphone)
             }
         };
@@ -83,14 +83,14 @@ impl Ends {
             PreparedOutput::None => Box::new(NoSink),
             PreparedOutput::Device(choice) => {
                 let (speaker, guard) = device::open_speaker(choice, notices(teller));
-                guards.push(guard);
+                devices.add(guard);
                 Box::new(speaker)
             }
         };
         Self {
             source,
             sink,
-            _guards: guards,
+            devices,
         }
     }
 }

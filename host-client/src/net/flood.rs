@@ -6,12 +6,14 @@ use talkspurt_core::{session::Budget, time::Instant};
 
 /// Of each kind at once: twice a full room of 1,000 that comes, talks or goes together.
 const BURST: u32 = 2_000;
-/// Of each kind in a second. A lively room of 1,000 in which a hundred talk by turns makes a tenth
-/// of it.
-const PER_SECOND: u32 = 500;
-/// Joinings at once and in a second: each tells a whole roster, and a session has one.
+/// Of each kind in a second. A server tells of a hundred changes a second at most, when ten people
+/// change as often as they may, and what is changed is changed back by another kind.
+const PER_SECOND: u32 = 50;
+/// Joinings at once: each tells a whole roster, and a session has one.
 const JOINED_BURST: u32 = 16;
-const JOINED_PER_SECOND: u32 = 1;
+/// Seconds from one joining to the next. A session that is lost at once is tried again ever more
+/// seldom.
+const JOINED_EVERY_SECS: u32 = 10;
 
 /// What may still be told, kind by kind: a flood of one does not hide the others.
 #[derive(Debug)]
@@ -28,7 +30,8 @@ impl Floods {
     pub(super) fn new(now: Instant) -> Self {
         let budget = || Budget::new(BURST, PER_SECOND, now);
         Self {
-            joined: Budget::new(JOINED_BURST, JOINED_PER_SECOND, now),
+            // In seconds.
+            joined: Budget::new(JOINED_BURST * JOINED_EVERY_SECS, 1, now),
             came: budget(),
             went: budget(),
             talking: budget(),
@@ -40,7 +43,7 @@ impl Floods {
     /// Whether this event may be told now. What a server cannot cause always may.
     pub(super) fn admit(&mut self, kind: &EventKind, now: Instant) -> bool {
         let budget = match kind {
-            EventKind::Joined { .. } => &mut self.joined,
+            EventKind::Joined { .. } => return self.joined.take(JOINED_EVERY_SECS, now),
             EventKind::ParticipantJoined(_) => &mut self.came,
             EventKind::ParticipantLeft { .. } => &mut self.went,
             EventKind::Talking { .. } => &mut self.talking,
@@ -55,7 +58,7 @@ impl Floods {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::RosterLine;
+    use crate::events::{Event, RosterLine};
     use talkspurt_core::time::Duration;
 
     fn silent() -> EventKind {
@@ -84,6 +87,53 @@ mod tests {
         assert_eq!(told, BURST + 10 * PER_SECOND - 1, "in 10 s");
         assert!(floods.admit(&silent(), now));
         assert!(floods.admit(&EventKind::InputEnded { problem: None }, now));
+    }
+
+    /// What a server that does its worst makes us write in a day.
+    #[test]
+    fn a_day_of_floods_is_what_the_architecture_says() {
+        let name = || "n".repeat(32);
+        let line = |id| RosterLine {
+            id,
+            name: name(),
+            talking: false,
+            muted: false,
+        };
+        let json_bytes = |kind| {
+            let (t_ms, missed) = (86_400_000, 1_000_000);
+            Event { t_ms, missed, kind }.to_json().len() as u64
+        };
+        let joined = json_bytes(EventKind::Joined {
+            id: 1,
+            name: name(),
+            room: name(),
+            codec: "pcm16",
+            rate_hz: 16_000,
+            frame_ms: 20,
+            roster: (10_000..11_024).map(line).collect(),
+        });
+        let change = json_bytes(EventKind::ParticipantJoined(line(10_000)));
+        let per_second = 5 * u64::from(PER_SECOND) * change + joined / u64::from(JOINED_EVERY_SECS);
+        let day_bytes = per_second * 86_400;
+        assert!(day_bytes < 5_000_000_000, "{day_bytes}");
+
+        let mut now = Instant::ZERO;
+        let mut floods = Floods::new(now);
+        let mut told = 0;
+        for _ in 0..1_000 {
+            let kind = EventKind::Joined {
+                id: 1,
+                name: name(),
+                room: name(),
+                codec: "pcm16",
+                rate_hz: 16_000,
+                frame_ms: 20,
+                roster: Vec::new(),
+            };
+            told += u32::from(floods.admit(&kind, now));
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(told, JOINED_BURST + 999 / JOINED_EVERY_SECS);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod link;
 mod outbox;
 mod roster;
 mod seldom;
+mod signals;
 mod stay;
 mod tell;
 mod voice;
@@ -30,12 +31,16 @@ use crate::config::JoinConfig;
 use driver::Driver;
 use std::{
     io,
+    sync::{Arc, atomic::AtomicBool},
     thread::{self, JoinHandle},
     time::Instant,
 };
 use talkspurt_core::wire::RejectReason;
 use talkspurt_host_kit::{console::OutputError, words};
-use tokio::sync::{mpsc as tokio_mpsc, watch};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc as tokio_mpsc, watch},
+};
 
 /// Commands that may wait: far more than keys are pressed.
 const COMMANDS_MAX: usize = 64;
@@ -109,6 +114,8 @@ pub struct Handle {
     pub commands: tokio_mpsc::Sender<Command>,
     /// How it stands.
     pub snapshot: watch::Receiver<Snapshot>,
+    /// Whether the end has to come soon: set when nobody is there any more to wait for it.
+    pub hurry: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -133,14 +140,22 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
         .build()
         .map_err(Failure::System)?;
     let signals = commands.clone();
+    let hurry = Arc::<AtomicBool>::default();
+    let of_handle = hurry.clone();
     let run = move || {
         crate::priority::raise();
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, async move {
-            tokio::task::spawn_local(leave_on_signal(signals));
-            Driver::new(config, prepared, teller, command_receiver, snapshot_sender)
-                .run()
-                .await
+        run_to_end(runtime, async move {
+            tokio::task::spawn_local(signals::leave_on_signal(signals, hurry.clone()));
+            Driver::new(
+                config,
+                prepared,
+                teller,
+                command_receiver,
+                snapshot_sender,
+                hurry,
+            )
+            .run()
+            .await
         })
     };
     let thread = thread::Builder::new()
@@ -151,44 +166,44 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
         events,
         commands,
         snapshot,
+        hurry: of_handle,
     };
     Ok((Session(thread), handle))
 }
 
-/// SIGINT and SIGTERM leave the room properly, so that files are complete and the others know.
-async fn leave_on_signal(commands: tokio_mpsc::Sender<Command>) {
-    #[cfg(unix)]
-    let signalled = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return std::future::pending().await;
-        };
-        // Listening for it would undo what `nohup` did.
-        let hangup = async {
-            match talkspurt_host_kit::signals::hangup_is_ignored() {
-                true => std::future::pending().await,
-                false => match signal(SignalKind::hangup()) {
-                    Ok(mut hangup) => hangup.recv().await,
-                    Err(_) => std::future::pending().await,
-                },
-            }
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup => {}
-        }
-    };
-    #[cfg(not(unix))]
-    let signalled = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    signalled.await;
-    // A session that has ended takes no commands, and needs none.
-    let _ = commands.send(Command::Leave).await;
+/// Runs a session, and does not wait for what it leaves behind: a look-up of a name that no server
+/// answers takes the system many seconds, and cannot be called off.
+fn run_to_end<T>(runtime: Runtime, session: impl Future<Output = T>) -> T {
+    let ended = tokio::task::LocalSet::new().block_on(&runtime, session);
+    runtime.shutdown_background();
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc, time::Duration};
+
+    #[test]
+    fn a_look_up_that_hangs_does_not_hold_the_end() {
+        let (release, held) = mpsc::channel::<()>();
+        let (done, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            run_to_end(builder.build().unwrap(), async {
+                let (begun, running) = tokio::sync::oneshot::channel();
+                // Where names are looked up.
+                drop(tokio::task::spawn_blocking(move || {
+                    begun.send(()).unwrap();
+                    held.recv()
+                }));
+                running.await.unwrap();
+            });
+            // Whoever waited for longer has failed already.
+            let _ = done.send(());
+        });
+        let outcome = ended.recv_timeout(Duration::from_secs(20));
+        drop(release);
+        outcome.expect("the session waits for the look-up");
+    }
 }

@@ -37,7 +37,7 @@ impl Roster {
         Some(line)
     }
 
-    /// Someone went; `None` if nobody knew him.
+    /// Someone went; `None` if nobody knew them.
     pub(super) fn remove(&mut self, id: ParticipantId) -> Option<EventKind> {
         self.lines
             .remove(&id.0)
@@ -139,7 +139,7 @@ mod tests {
         };
         assert!((0..1_024).all(|number| roster.add(&numbered(number)).is_some()));
         assert!(roster.add(&numbered(1_024)).is_none());
-        assert!(roster.add(&numbered(7)).is_some(), "he is there already");
+        assert!(roster.add(&numbered(7)).is_some(), "it is there already");
         assert_eq!(roster.lines().len(), 1_024);
     }
 }

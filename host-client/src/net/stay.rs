@@ -1,6 +1,6 @@
 //! The sound of a stay: frames at their times, from the first joining to leaving, whatever the connection does.
 
-use super::{Failure, connection::Connection, ends::Ends, tell::Teller};
+use super::{connection::Connection, ends::Ends, tell::Teller};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind};
 use std::time::Instant;
 use talkspurt_core::{frame::FRAME_SAMPLES_MAX, session::SessionParams};
@@ -46,7 +46,7 @@ impl Stay {
         until: Option<Instant>,
         mut connection: Option<&mut Connection>,
         deafened: bool,
-    ) -> Result<Option<Instant>, Failure> {
+    ) -> Option<Instant> {
         let mut ended_at = None;
         while until.is_none_or(|until| self.clock.next_due() < until) {
             let due = self.clock.next_due();
@@ -60,16 +60,15 @@ impl Stay {
             let voice = connection
                 .as_deref_mut()
                 .and_then(|connection| connection.voice.as_mut());
-            let written = match voice {
+            match voice {
                 Some(voice) => voice.play(&mut *self.ends.sink, deafened),
                 None => self
                     .ends
                     .sink
                     .write(&[0; FRAME_SAMPLES_MAX][..self.frame_samples]),
-            };
-            written.map_err(|error| Failure::Sound(format!("cannot write the output: {error}")))?;
+            }
         }
-        Ok(ended_at)
+        ended_at
     }
 
     /// Passes on what has become of a recording.

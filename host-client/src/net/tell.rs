@@ -71,7 +71,7 @@ pub(crate) struct Teller {
 impl Teller {
     /// Never waits: the session has frames to care for.
     pub(crate) fn tell(&self, kind: EventKind) {
-        let now = self.now();
+        let (kind, now) = (kind.for_people(), self.now());
         if !self.bounds(|bounds| bounds.floods.admit(&kind, now)) {
             self.bounds(|bounds| bounds.left_out.add(1));
         } else if !self.try_tell(kind) {
@@ -310,6 +310,33 @@ mod tests {
         assert!((100..200).contains(&waited), "{waited}");
         teller.tell(joined(7));
         assert!(events.try_recv().is_ok(), "what was read makes room");
+    }
+
+    #[test]
+    fn texts_of_the_system_are_told_without_its_numbers() {
+        let (teller, events) = channel(Instant::now());
+        let denied = || "permission denied (os error 13); try y".to_owned();
+        let device = "speaker".to_owned();
+        let (state, text, file) = ("lost", denied(), None);
+        teller.tell(EventKind::Device {
+            device,
+            state,
+            text,
+        });
+        let (reason, counts) = (denied(), Counts::default());
+        teller.tell(EventKind::Left { reason, counts });
+        let text = denied();
+        teller.tell(EventKind::Recording { state, file, text });
+        let problem = Some(denied());
+        teller.tell(EventKind::InputEnded { problem });
+        teller.tell(EventKind::Failed { text: denied() });
+        drop(teller);
+        let told: Vec<_> = events.iter().map(|event| event.to_json()).collect();
+        assert_eq!(told.len(), 5);
+        for line in told {
+            let is_plain = line.contains("denied; try y") && !line.contains("os error");
+            assert!(is_plain, "{line}");
+        }
     }
 
     #[test]

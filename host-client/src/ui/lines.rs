@@ -80,7 +80,8 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
         EventKind::Recording { state, file, text } => {
             recording_line(state, file.as_deref().unwrap_or_default(), text)
         }
-        EventKind::Failed { text } => text.clone(),
+        // The program's last line on stderr says it.
+        EventKind::Failed { .. } => return None,
         EventKind::Reconnecting {
             reason,
             attempt,

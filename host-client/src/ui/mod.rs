@@ -10,11 +10,12 @@ mod meter;
 mod screen;
 mod terminal;
 mod view;
+mod wishes;
 
 use crate::{
     config::{EventsFormat, JoinConfig},
     events::{Event, EventKind},
-    net::{self, Command, Failure, Handle},
+    net::{self, Failure, Handle},
 };
 use std::{
     env,
@@ -29,6 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 use talkspurt_host_kit::console::{self, OutputError};
+use wishes::Leave;
 
 /// How soon a closed stdout is noticed while there is nothing to write.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -49,15 +51,15 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
         }
     })?;
     let commands = handle.commands.clone();
-    let shown_events = Arc::new(AtomicU64::new(0));
+    // Events and pictures.
+    let shown_count = Arc::new(AtomicU64::new(0));
     let (told, outcome) = mpsc::sync_channel(1);
     let show = {
-        let shown_events = Arc::clone(&shown_events);
+        let shown_count = Arc::clone(&shown_count);
         move || {
-            // Whatever ends the showing ends the session. A full queue of commands has a Leave or
-            // leads to one.
+            // Whatever ends the showing ends the session.
             let leave = Leave(commands);
-            let shown = how.show(&handle, &shown_events);
+            let shown = how.show(&handle, &shown_count);
             drop(leave);
             // Events are still told until the session is over; nobody looks at them any more.
             handle.events.iter().for_each(drop);
@@ -70,7 +72,7 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
         .spawn(show)
         .map_err(Failure::System)?;
     let stayed = session.join();
-    let shown = match wait(&outcome, &shown_events) {
+    let shown = match wait(&outcome, &shown_count) {
         Some(shown) => {
             showing
                 .join()
@@ -79,6 +81,7 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
         }
         None => {
             terminal::give_up();
+            crate::stderr::give_back();
             Ok(())
         }
     };
@@ -101,31 +104,22 @@ fn print_failure(failure: &Failure, epoch: Instant) {
 /// Waits for the end of the showing, as long as that gets on. `None` if it does not.
 fn wait(
     outcome: &Receiver<Result<(), Failure>>,
-    shown_events: &AtomicU64,
+    shown_count: &AtomicU64,
 ) -> Option<Result<(), Failure>> {
     let until = Instant::now() + SLOW_PATIENCE;
     loop {
-        let before = shown_events.load(Ordering::Relaxed);
+        let before = shown_count.load(Ordering::Relaxed);
         match outcome.recv_timeout(UNREAD_PATIENCE) {
             Ok(shown) => return Some(shown),
             // It panicked; joining its thread tells.
             Err(RecvTimeoutError::Disconnected) => return Some(Ok(())),
             Err(RecvTimeoutError::Timeout) => {
-                let gets_on = shown_events.load(Ordering::Relaxed) != before;
+                let gets_on = shown_count.load(Ordering::Relaxed) != before;
                 if !gets_on || Instant::now() >= until {
                     return None;
                 }
             }
         }
-    }
-}
-
-/// Makes the session leave when it is dropped.
-struct Leave(tokio::sync::mpsc::Sender<Command>);
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        let _ = self.0.try_send(Command::Leave);
     }
 }
 
@@ -153,17 +147,17 @@ impl Showing {
         }
     }
 
-    fn show(&self, handle: &Handle, shown_events: &AtomicU64) -> Result<(), Failure> {
+    fn show(&self, handle: &Handle, shown_count: &AtomicU64) -> Result<(), Failure> {
         match self {
             Self::Live {
                 room,
                 server,
                 push_to_talk,
-            } => screen::run(handle, room, server, *push_to_talk),
-            Self::Json => print_events(handle, shown_events, |event| Some(event.to_json())),
+            } => screen::run(handle, shown_count, room, server, *push_to_talk),
+            Self::Json => print_events(handle, shown_count, |event| Some(event.to_json())),
             Self::Plain => {
                 let mut own_id = None;
-                print_events(handle, shown_events, |event| {
+                print_events(handle, shown_count, |event| {
                     lines::plain(event, &mut own_id)
                 })
             }
@@ -183,7 +177,7 @@ fn can_show_live_view() -> bool {
 /// One line an event, until the session is over or stdout takes no more.
 fn print_events(
     handle: &Handle,
-    shown_events: &AtomicU64,
+    shown_count: &AtomicU64,
     mut line: impl FnMut(&Event) -> Option<String>,
 ) -> Result<(), Failure> {
     loop {
@@ -192,7 +186,7 @@ fn print_events(
                 if let Some(line) = line(&event) {
                     console::print(&(line + "\n"))?;
                 }
-                shown_events.fetch_add(1, Ordering::Relaxed);
+                shown_count.fetch_add(1, Ordering::Relaxed);
             }
             Err(RecvTimeoutError::Timeout) if console::stdout_is_closed(Duration::ZERO) => {
                 return Err(OutputError::Closed.into());

@@ -5,16 +5,20 @@ use super::{
     lines,
     terminal::{Input, LiveTerminal},
     view::{self, Scene},
+    wishes::{Leave, Wishes},
 };
 use crate::{
-    net::{Command, Events, Failure, Handle},
+    net::{Events, Failure, Handle},
     stderr::StderrLines,
 };
 use ratatui::crossterm::event::Event as TerminalEvent;
 use std::{
     collections::VecDeque,
     io,
-    sync::mpsc::TryRecvError,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::TryRecvError,
+    },
     time::{Duration, Instant},
 };
 use talkspurt_host_kit::{
@@ -34,6 +38,9 @@ struct Showing<'a> {
     room: &'a str,
     server: &'a str,
     keys: Keys,
+    wishes: Wishes,
+    /// Events and pictures: a slow terminal gets on as long as it grows.
+    shown_count: &'a AtomicU64,
     own_id: Option<u16>,
     lines: VecDeque<String>,
 }
@@ -41,6 +48,7 @@ struct Showing<'a> {
 /// Shows the session until it is over; afterwards the last line stands in the ordinary terminal.
 pub(super) fn run(
     handle: &Handle,
+    shown_count: &AtomicU64,
     room: &str,
     server: &str,
     push_to_talk: bool,
@@ -50,6 +58,8 @@ pub(super) fn run(
         room,
         server,
         keys: Keys::new(push_to_talk),
+        wishes: Wishes::new(handle.commands.clone()),
+        shown_count,
         own_id: None,
         lines: VecDeque::new(),
     };
@@ -60,7 +70,7 @@ pub(super) fn run(
     });
     drop(stderr);
     // The session may still have to leave.
-    let _ = handle.commands.try_send(Command::Leave);
+    drop(Leave(handle.commands.clone()));
     let mut own_id = showing.own_id;
     let rest = handle
         .events
@@ -82,7 +92,7 @@ impl Showing<'_> {
         handle: &Handle,
         stderr: &StderrLines,
     ) -> io::Result<()> {
-        while let Some(pause) = take_events(&handle.events, &mut self.own_id, &mut self.lines) {
+        while let Some(pause) = self.take_events(&handle.events) {
             keep(&mut self.lines, stderr.take());
             let snapshot = handle.snapshot.borrow().clone();
             let scene = Scene {
@@ -93,8 +103,13 @@ impl Showing<'_> {
                 help: self.keys.help(),
             };
             let drawn = terminal.draw(|frame| view::draw(frame, &scene));
+            self.shown_count.fetch_add(1, Ordering::Relaxed);
+            self.wishes.send();
             let command = match terminal.next(pause)? {
-                Input::Gone => return Ok(()),
+                Input::Gone => {
+                    handle.hurry.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
                 Input::Event(TerminalEvent::Key(key)) => {
                     self.keys.command(key, &snapshot, Instant::now())
                 }
@@ -102,31 +117,27 @@ impl Showing<'_> {
                 Input::Event(_) | Input::None => None,
             };
             if let Some(command) = command {
-                // A full queue has more keys in it than anyone pressed: losing one is right.
-                let _ = handle.commands.try_send(command);
+                self.wishes.add(command);
             }
             // Only now: a terminal that has gone cannot be drawn to, and that is not worth a word.
             drawn?;
         }
         Ok(())
     }
-}
 
-/// Takes what has happened, as much of it as a picture has lines for. Gives the pause until the next picture; `None` when the
-/// session is over and all was taken.
-fn take_events(
-    events: &Events,
-    own_id: &mut Option<u16>,
-    lines: &mut VecDeque<String>,
-) -> Option<Duration> {
-    for _ in 0..LINES_MAX {
-        match events.try_recv() {
-            Ok(event) => keep(lines, lines::plain(&event, own_id)),
-            Err(TryRecvError::Empty) => return Some(REDRAW_EVERY),
-            Err(TryRecvError::Disconnected) => return None,
+    /// Takes what has happened, as much of it as a picture has lines for. Gives the pause until the
+    /// next picture; `None` when the session is over and all was taken.
+    fn take_events(&mut self, events: &Events) -> Option<Duration> {
+        for _ in 0..LINES_MAX {
+            match events.try_recv() {
+                Ok(event) => keep(&mut self.lines, lines::plain(&event, &mut self.own_id)),
+                Err(TryRecvError::Empty) => return Some(REDRAW_EVERY),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+            self.shown_count.fetch_add(1, Ordering::Relaxed);
         }
+        Some(CATCH_UP_EVERY)
     }
-    Some(CATCH_UP_EVERY)
 }
 
 /// Adds lines; the oldest ones go.
@@ -143,7 +154,16 @@ mod tests {
     #[test]
     fn a_flood_of_events_is_taken_picture_by_picture() {
         let (teller, events) = channel(Instant::now());
-        let (mut own_id, mut lines) = (None, VecDeque::new());
+        let shown_count = AtomicU64::new(0);
+        let mut showing = Showing {
+            room: "kitchen",
+            server: "host",
+            keys: Keys::new(false),
+            wishes: Wishes::new(tokio::sync::mpsc::channel(1).0),
+            shown_count: &shown_count,
+            own_id: None,
+            lines: VecDeque::new(),
+        };
         for id in 0..500u16 {
             let name = id.to_string();
             teller.tell(EventKind::ParticipantLeft { id, name });
@@ -153,11 +173,12 @@ mod tests {
             (CATCH_UP_EVERY, "399 left"),
             (REDRAW_EVERY, "499 left"),
         ] {
-            let taken = take_events(&events, &mut own_id, &mut lines);
-            assert_eq!(taken, Some(pause));
+            assert_eq!(showing.take_events(&events), Some(pause));
+            let lines = &showing.lines;
             assert_eq!((lines.len(), &*lines[LINES_MAX - 1]), (LINES_MAX, last));
         }
         drop(teller);
-        assert_eq!(take_events(&events, &mut own_id, &mut lines), None);
+        assert_eq!(showing.take_events(&events), None);
+        assert_eq!(shown_count.into_inner(), 500, "it gets on");
     }
 }

@@ -8,6 +8,7 @@
 use ratatui::{
     DefaultTerminal, Frame,
     crossterm::{
+        cursor::Show,
         event::{
             self, DisableFocusChange, EnableFocusChange, Event, KeyboardEnhancementFlags,
             PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
@@ -31,6 +32,8 @@ use talkspurt_host_kit::console;
 const KEYS_MAX: usize = 64;
 /// How soon the thread that reads keys notices that it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a terminal that is slow may take to get its screen back when the program ends.
+const RESTORE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the terminal has to say.
 #[derive(Debug)]
@@ -122,11 +125,37 @@ impl LiveTerminal {
     }
 }
 
-/// For a terminal that takes nothing: at least its keys are what they were. This does not wait.
+/// For a terminal that takes nothing, or too little: its keys are what they were, and its screen is,
+/// if it takes so much. Nothing is drawn any more.
 pub(super) fn give_up() {
-    if terminal::is_raw_mode_enabled().unwrap_or(false) {
-        let _ = terminal::disable_raw_mode();
+    if !terminal::is_raw_mode_enabled().unwrap_or(false) {
+        return;
     }
+    let _ = terminal::disable_raw_mode();
+    let (done, restored) = mpsc::sync_channel(1);
+    let restore = move || {
+        // Never let go of: a picture behind this would undo it.
+        let mut stdout = io::stdout().lock();
+        let _ = done.send(restore(&mut stdout));
+        loop {
+            thread::park();
+        }
+    };
+    if thread::Builder::new().spawn(restore).is_ok() {
+        let _ = restored.recv_timeout(RESTORE_PATIENCE);
+    }
+}
+
+/// What [`LiveTerminal::give_back`] does to the screen. A terminal that was not asked for all keys
+/// ignores that it is asked no longer.
+fn restore(terminal: &mut impl io::Write) -> io::Result<()> {
+    execute!(
+        terminal,
+        PopKeyboardEnhancementFlags,
+        DisableFocusChange,
+        terminal::LeaveAlternateScreen,
+        Show
+    )
 }
 
 fn read_keys(keys: &SyncSender<Event>, ending: &AtomicBool) {
@@ -144,5 +173,18 @@ fn read_keys(keys: &SyncSender<Event>, ending: &AtomicBool) {
             }
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_is_given_up_gets_its_screen_and_its_cursor_back() {
+        let mut written = Vec::new();
+        restore(&mut written).unwrap();
+        let written = String::from_utf8(written).unwrap();
+        assert!(written.contains("\u{1b}[?1049l") && written.contains("\u{1b}[?25h"));
     }
 }

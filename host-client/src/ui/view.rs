@@ -66,9 +66,9 @@ fn draw_sound(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>) {
 fn state_line(now: &Snapshot) -> Line<'static> {
     let badge =
         |text: &'static str, color| Span::styled(text, Style::new().fg(Color::Black).bg(color));
-    let mut spans = vec![match (now.connected, now.frame_ms) {
-        (true, _) => badge(" in the room ", Color::Green),
-        (false, _) => badge(" connecting ", Color::Yellow),
+    let mut spans = vec![match now.connected {
+        true => badge(" in the room ", Color::Green),
+        false => badge(" connecting ", Color::Yellow),
     }];
     let no_gate = now.gate.is_none() && now.key_held.is_none();
     let more = [

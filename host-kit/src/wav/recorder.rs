@@ -141,6 +141,14 @@ impl Recorder {
     /// # Errors
     /// When the disk does not take the end of the recording. Not when it stopped before: a notice tells that.
     pub fn finish(&mut self) -> Result<(), String> {
+        self.finish_within(FINISH_PATIENCE)
+    }
+
+    /// As [`finish`](Self::finish), with another patience. May be called again, to wait on.
+    ///
+    /// # Errors
+    /// As those of [`finish`](Self::finish).
+    pub fn finish_within(&mut self, patience: Duration) -> Result<(), String> {
         if self.phase.load(Ordering::Acquire) == Phase::WAIT {
             return Ok(());
         }
@@ -151,7 +159,7 @@ impl Recorder {
             self.tell_lost();
         }
         self.tell(Phase::FINISH);
-        match self.done.recv_timeout(FINISH_PATIENCE) {
+        match self.done.recv_timeout(patience) {
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 Err("the disk does not take the end of the recording".to_owned())

@@ -62,6 +62,10 @@ pub(super) struct RiffReader<R> {
     format: Format,
     /// Bytes of the sound still to come; `None`: to the end of the stream.
     left: Option<u64>,
+    /// Bytes of the file behind the stated end of the sound, where both are known.
+    behind: Option<u64>,
+    /// Whether what follows has been seen to be no sound.
+    is_over: bool,
     /// The beginning of a sample frame whose rest has not been read.
     ahead: Vec<u8>,
     warning: Option<String>,
@@ -106,10 +110,15 @@ impl<R: Read> RiffReader<R> {
                         _ => bytes,
                     };
                     let left = believed(stated, riff_bytes, header.position, file_bytes);
+                    let behind = file_bytes.zip(left).map(|(bytes, left)| {
+                        bytes.saturating_sub(header.position.saturating_add(left))
+                    });
                     return Ok(Self {
                         input: header.input,
                         format,
                         left,
+                        behind,
+                        is_over: false,
                         ahead: Vec::new(),
                         warning: None,
                     });
@@ -177,15 +186,22 @@ impl<R: Read> RiffReader<R> {
     /// At the stated end of the sound: what follows is another chunk, the end of the file, or sound that a stale header does
     /// not know of.
     fn goes_on(&mut self, block: &mut Vec<u8>) -> Result<bool, Fault> {
+        if self.is_over {
+            return Ok(false);
+        }
         let start = block.len();
         // The pad byte of an odd size, and the next chunk's id and size.
         self.fill(9, block)?;
         let after = &block[start..];
+        let fits = |size: u32| self.behind.is_none_or(|behind| u64::from(size) <= behind);
+        // Four bytes of sound often look like an id, but seldom with a size that can be.
         let is_chunk = |bytes: &[u8]| {
-            bytes.len() < 8 || bytes[..4].iter().all(|byte| matches!(byte, b' '..=b'~'))
+            let is_id = |id: &[u8]| id.iter().all(|byte| matches!(byte, b' '..=b'~'));
+            bytes.len() < 8 || is_id(&bytes[..4]) && fits(u32_at(bytes, 4))
         };
         if is_chunk(after) || is_chunk(&after[1..]) {
             block.truncate(start);
+            self.is_over = true;
             return Ok(false);
         }
         self.left = None;

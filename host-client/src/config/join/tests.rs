@@ -137,3 +137,23 @@ fn each_wrong_flag_is_named_in_the_error() {
     };
     assert_eq!(JoinConfig::try_from(*flags).unwrap_err().flag, "--room");
 }
+
+#[test]
+fn a_gate_that_is_moved_keeps_its_distance() {
+    let gate = join("").unwrap().gate;
+    // Fourteen times the down arrow.
+    let moved = gate.opening_at(gate.open.shifted_db(-14.0));
+    let by_flag = join(&format!("--gate-open {}", moved.open.rms)).unwrap();
+    assert_eq!(moved, by_flag.gate, "the key does what the flag does");
+    assert_eq!((moved.open.rms, moved.close.rms), (399, 200));
+    assert_eq!(moved.opening_at(gate.open).open, gate.open);
+    assert_eq!(gate.opening_at(Threshold::from_rms(0)).close.rms, 0);
+    // Who wants 2 dB gets 2 dB.
+    let near = join("--gate-open -20dB --gate-close -22dB").unwrap().gate;
+    let moved = near.opening_at(near.open.shifted_db(-10.0));
+    let distance_db = moved.open.dbfs() - moved.close.dbfs();
+    assert!((distance_db - 2.0).abs() < 0.1, "{distance_db}");
+    let same = join("--gate-open 900 --gate-close 900").unwrap().gate;
+    let moved = same.opening_at(Threshold::from_rms(300));
+    assert_eq!(moved.close, moved.open);
+}

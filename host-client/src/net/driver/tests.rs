@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     net::{TcpListener, TcpStream as StdStream},
     pin::pin,
+    sync::Arc,
     sync::mpsc,
     thread,
 };
@@ -83,7 +84,8 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
         let prepared = ends::prepare(&config).unwrap();
         let settings = VoiceSettings::of(&config);
         let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
-        let driver = Driver::new(config, prepared, teller, commands, snapshots);
+        let hurry = Arc::default();
+        let driver = Driver::new(config, prepared, teller, commands, snapshots, hurry);
         let (mut stay, mut polls) = (pin!(driver.run()), 0);
         let counted = poll_fn(|context| {
             polls += 1;
@@ -286,7 +288,14 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
         let settings = VoiceSettings::of(&config);
         let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
         let (_leave, commands) = tokio::sync::mpsc::channel(1);
-        let mut driver = Driver::new(config, prepared, teller, commands, snapshots);
+        let mut driver = Driver::new(
+            config,
+            prepared,
+            teller,
+            commands,
+            snapshots,
+            Arc::default(),
+        );
         let params = SessionParams {
             id: ParticipantId(1),
             codec: Codec::Pcm16,

@@ -46,6 +46,9 @@ fn what_follows_the_sound_is_not_played() {
     let mut wav = Wav::plain(&ramp(1_000));
     wav.after = chunk(b"LIST", &[b'x'; 4_000]);
     assert_eq!(wav.heard(), ramp(1_000));
+    // Nothing in it reads as another chunk.
+    wav.after = chunk(b"LIST", &[200; 4_000]);
+    assert_eq!(wav.heard(), ramp(1_000));
     // An odd number of 8-bit samples, and its pad byte.
     let mut wav = Wav::new(1, 1, 16_000, 8, vec![200; 1_001]);
     wav.after = chunk(b"id3 ", &[b'x'; 100]);
@@ -142,6 +145,18 @@ fn a_header_that_was_not_brought_up_to_date_does_not_cut_the_sound() {
     let whole = wav.heard();
     wav.sizes = Some((36 + 600, 600));
     assert_eq!(wav.heard(), whole);
+}
+
+#[test]
+fn sound_that_looks_like_a_chunk_is_played() {
+    let mut wav = Wav::plain(&ramp(3_000));
+    wav.sizes = Some((36 + 2_000, 2_000));
+    let mut bytes = wav.bytes();
+    // Two samples that read as an id, and two that make a size of 1.9 GB.
+    bytes[44 + 2_000..][..8].copy_from_slice(b"abcd1234");
+    let length = bytes.len() as u64;
+    let heard = play(bytes, Some(length)).unwrap();
+    assert_eq!(heard.len(), 3_000);
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! The end of a stay: a goodbye to the server, the rest of the recording, closed devices, the last
+//! event.
+
+use super::super::Failure;
+use super::{Driver, Phase};
+use crate::{audio::Sink, events::EventKind};
+use std::{
+    io, mem,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+use talkspurt_host_kit::words;
+use tokio::task::yield_now;
+
+/// A disk that has not taken the end of a recording by now is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same once someone is in a hurry: the terminal has hung up, or a second signal has come.
+const HURRIED_PATIENCE: Duration = Duration::from_secs(1);
+/// How soon that is noticed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Driver {
+    /// Says Bye, completes the output, closes the devices, and tells the last event.
+    pub(super) async fn leave(mut self, end: Result<&'static str, Failure>) -> Result<(), Failure> {
+        // A signal that comes from here on finds it closed, and asks for hurry.
+        self.commands.close();
+        let now = Instant::now();
+        if let Phase::Open(connection) =
+            mem::replace(&mut self.phase, Phase::Pausing { until: now })
+        {
+            connection.leave(&mut self.counts).await;
+        }
+        let counts = self.counts_now(now);
+        let Some(mut stay) = self.stay.take() else {
+            if let Err(failure) = &end {
+                let text = failure.to_string();
+                self.teller.tell(EventKind::Failed { text });
+            }
+            return end.map(drop);
+        };
+        // They close while the recording is completed.
+        stay.ends.devices.stop();
+        let finished = finish(&mut *stay.ends.sink, &self.hurry).await;
+        stay.tell_of_recording(&self.teller);
+        drop(stay);
+        let reason = match &end {
+            Ok(reason) => (*reason).to_owned(),
+            Err(failure) => failure.to_string(),
+        };
+        self.teller.tell(EventKind::Left { reason, counts });
+        end.and(finished.map_err(|error| {
+            let error = words::describe(&error);
+            Failure::Sound(format!("cannot complete the output: {error}"))
+        }))
+    }
+}
+
+/// Completes a recording, and looks now and then whether someone is in a hurry.
+async fn finish(sink: &mut dyn Sink, hurry: &AtomicBool) -> io::Result<()> {
+    let (mut waited, mut patience) = (Duration::ZERO, PATIENCE);
+    loop {
+        let finished = sink.finish(LOOK_EVERY);
+        waited += LOOK_EVERY;
+        if finished.is_ok() || waited >= patience {
+            return finished;
+        }
+        if hurry.load(Ordering::Relaxed) {
+            patience = patience.min(waited + HURRIED_PATIENCE);
+        }
+        // Signals come in by a task of their own.
+        yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that takes nothing more; in a hurry from the given call on.
+    struct Hung<'a> {
+        calls: u32,
+        hurried_at: u32,
+        hurry: &'a AtomicBool,
+    }
+
+    impl Sink for Hung<'_> {
+        fn write(&mut self, _frame: &[i16]) {}
+
+        fn finish(&mut self, _patience: Duration) -> io::Result<()> {
+            self.calls += 1;
+            let is_hurried = self.calls >= self.hurried_at;
+            self.hurry.fetch_or(is_hurried, Ordering::Relaxed);
+            Err(io::Error::other("hung"))
+        }
+    }
+
+    fn calls(hurried_at: u32) -> u32 {
+        let hurry = AtomicBool::new(false);
+        let mut disk = Hung {
+            calls: 0,
+            hurried_at,
+            hurry: &hurry,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let finished = runtime.unwrap().block_on(finish(&mut disk, &hurry));
+        assert!(finished.is_err());
+        disk.calls
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_waited_for_and_less_long_in_a_hurry() {
+        assert_eq!(calls(u32::MAX), 50, "5 s by 100 ms");
+        assert_eq!(calls(3), 13, "1 s more");
+        assert_eq!(calls(48), 50);
+    }
+}
