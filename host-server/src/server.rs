@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use slotmap::SecondaryMap;
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
@@ -29,9 +28,11 @@ use crate::turns::Turns;
 /// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
+const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// Connections that are over and still wait for the peer to close, so that he gets the last packet; beyond, they are just closed.
 const LINGERING_MAX: usize = 256;
+/// Control packets go to so many connections before readers have their turn: less than 1 ms.
+const WRITES_IN_A_ROW: usize = 32;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
 
@@ -97,8 +98,17 @@ fn pass_on_panic(ended: Result<(), JoinError>) {
     }
 }
 
+/// What takes the thread's time. Tests in virtual time put a price on each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Costly {
+    Read,
+    Write,
+    Tick,
+}
+
 struct Server {
     hub: RefCell<Hub>,
+    frame: Duration,
     sockets: RefCell<SecondaryMap<ConnId, Rc<Socket>>>,
     ticker: Ticker,
     /// What the driver sleeps towards.
@@ -114,12 +124,15 @@ struct Server {
     lingering: Cell<usize>,
     one_closed: Notify,
     stopping: Notify,
+    #[cfg(test)]
+    trial: tests::Trial,
 }
 
 impl Server {
     fn new(config: HubConfig) -> Self {
         Self {
             hub: RefCell::new(Hub::new(config)),
+            frame: config.frame.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),
@@ -132,7 +145,17 @@ impl Server {
             lingering: Cell::new(0),
             one_closed: Notify::new(),
             stopping: Notify::new(),
+            #[cfg(test)]
+            trial: tests::Trial::default(),
         }
+    }
+
+    #[cfg(not(test))]
+    fn spend(&self, _: Costly) {}
+
+    #[cfg(test)]
+    fn spend(&self, what: Costly) {
+        self.trial.spend(what, self.ticker.now());
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
@@ -153,6 +176,7 @@ impl Server {
     }
 
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        self.catch_up();
         let (socket, reader) = match Socket::new(stream, peer) {
             Ok(halves) => halves,
             Err(error) => {
@@ -206,6 +230,7 @@ impl Server {
         match net::poll_incoming(socket, reader, buffer, cx) {
             Poll::Pending => return ControlFlow::Break(Poll::Pending),
             Poll::Ready(Incoming::Bytes(count)) => {
+                self.spend(Costly::Read);
                 self.act(|hub, now| hub.handle_bytes(id, &buffer[..count], now))
             }
             Poll::Ready(Incoming::Writable) => {
@@ -246,10 +271,16 @@ impl Server {
     async fn send_rest(self: Rc<Self>) {
         loop {
             self.unsent.notified().await;
+            let mut written = 0_usize;
             let next = || self.hub.borrow_mut().poll_output();
             while let Some(id) = next() {
                 self.send_to(id, self.ticker.now());
                 self.catch_up();
+                written += 1;
+                if written.is_multiple_of(WRITES_IN_A_ROW) {
+                    // What a large room is told must not keep voice from being read.
+                    tokio::task::yield_now().await;
+                }
             }
             self.settle(self.ticker.now());
             self.rearm();
@@ -258,6 +289,7 @@ impl Server {
 
     fn send_to(&self, id: ConnId, now: Instant) {
         if let Some(socket) = self.sockets.borrow().get(id) {
+            self.spend(Costly::Write);
             socket.write_output(&mut self.hub.borrow_mut(), id, now);
         }
     }
@@ -276,35 +308,46 @@ impl Server {
             let due = self.hub.borrow().poll_timeout();
             self.armed.set(due);
             self.ticker.sleep_until(due).await;
-            self.do_what_is_due(self.ticker.now());
-            if self.is_behind() {
-                // The readers must have their turn all the same. Sleeping gives it to them for three system calls less.
+            if self.is_behind() && !self.is_due_first() {
+                // All who have input now get their turn, and no more: then what is due is done.
                 tokio::task::yield_now().await;
             }
+            self.do_what_is_due(self.ticker.now());
         }
     }
 
     /// Does what is due if it goes before input: a tick waits for no crowd of readers.
     fn catch_up(&self) {
-        let due = self.hub.borrow().poll_timeout();
-        let now = self.ticker.now();
-        if self.turns.get().is_due_first(due, now) {
-            self.do_what_is_due(now);
+        if self.is_due_first() {
+            self.do_what_is_due(self.ticker.now());
             self.rearm();
         }
     }
 
+    fn is_due_first(&self) -> bool {
+        let due = self.hub.borrow().poll_timeout();
+        let mut turns = self.turns.get();
+        let is_due_first = turns.is_due_first(due, self.ticker.now());
+        self.turns.set(turns);
+        is_due_first
+    }
+
+    /// Does what is due in the frame period that begins with the earliest deadline, so that a late room makes up for one tick
+    /// in a turn. The voice for the next may still lie in the sockets.
     fn do_what_is_due(&self, now: Instant) {
+        let Some(earliest) = self.hub.borrow().poll_timeout() else {
+            return;
+        };
+        let before = earliest + self.frame;
         let is_due = || {
-            self.hub
-                .borrow()
-                .poll_timeout()
-                .is_some_and(|due| due <= now)
+            let due = self.hub.borrow().poll_timeout();
+            due.is_some_and(|due| due <= now && due < before)
         };
         while is_due() {
             let started = self.ticker.now();
             let work = self.hub.borrow_mut().handle_timeout(now);
             if work == Work::Tick {
+                self.spend(Costly::Tick);
                 self.mix_times
                     .observe(self.ticker.now().since(started).into());
                 let next = || self.hub.borrow_mut().poll_voice_output();
