@@ -20,7 +20,6 @@ use crate::hub::{ConnId, Hub, HubConfig, Work};
 use crate::journal::Journal;
 use crate::metrics::{self, MixTimes};
 use crate::net::{self, Acceptor, Incoming, Socket};
-use crate::process::Process;
 use crate::report;
 use crate::ticker::Ticker;
 use crate::turns::Turns;
@@ -150,12 +149,10 @@ impl Server {
         }
     }
 
-    #[cfg(not(test))]
-    fn spend(&self, _: Costly) {}
-
-    #[cfg(test)]
-    fn spend(&self, what: Costly) {
-        self.trial.spend(what, self.ticker.now());
+    /// Has work take virtual time in a test; nothing otherwise.
+    fn spend(&self, _what: Costly) {
+        #[cfg(test)]
+        self.trial.spend(_what, self.ticker.now());
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
@@ -371,17 +368,17 @@ impl Server {
     async fn answer_pages(self: Rc<Self>, mut requests: mpsc::Receiver<PageRequest>) {
         while let Some(PageRequest { page, reply }) = requests.recv().await {
             // Who asked may have gone.
-            let _ = reply.send(self.page(page));
+            let _ = reply.send(self.page(&page));
         }
     }
 
-    fn page(&self, page: Page) -> String {
+    fn page(&self, page: &Page) -> String {
         let hub = self.hub.borrow();
         match page {
             Page::Health => "ok\n".to_owned(),
-            Page::Metrics(format) => metrics::render(
-                format,
-                &Process::read(),
+            Page::Metrics(format, process) => metrics::render(
+                *format,
+                process,
                 &hub.counters(),
                 &hub.frame_counters(),
                 &hub.gauges(),

@@ -18,6 +18,7 @@ mod handshakes;
 mod limits;
 mod mix;
 mod rosters;
+mod slow;
 mod states;
 mod voice;
 

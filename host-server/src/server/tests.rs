@@ -43,7 +43,9 @@ impl Trial {
 
 /// Moves the paused clock, and lets nothing else happen.
 fn advance(micros: u64) {
-    let advancing = std::pin::pin!(tokio::time::advance(std::time::Duration::from_micros(micros)));
+    let advancing = std::pin::pin!(tokio::time::advance(std::time::Duration::from_micros(
+        micros
+    )));
     // The first poll moves the clock; what it waits for then is a turn of the others.
     let _ = advancing.poll(&mut Context::from_waker(std::task::Waker::noop()));
 }
@@ -114,8 +116,15 @@ async fn a_reader_does_what_is_due_before_it_reads() {
     }
     let hub = server.hub.borrow();
     assert_eq!((hub.counters().ticks, hub.counters().packets_in), (1, 3));
-    let depth_frames = hub.rooms().flat_map(|room| room.participants()).map(|p| p.depth_frames());
-    assert_eq!(depth_frames.sum::<u16>(), 1, "what was read came after the tick");
+    let depth_frames = hub
+        .rooms()
+        .flat_map(|room| room.participants())
+        .map(|p| p.depth_frames());
+    assert_eq!(
+        depth_frames.sum::<u16>(),
+        1,
+        "what was read came after the tick"
+    );
 }
 
 #[tokio::test]

@@ -184,7 +184,8 @@ fn who_changes_and_leaves_is_forgotten() {
 fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
     let mut bench = Bench::new(config());
     let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
-    let set_muted = |bench: &mut Bench, peer, muted| bench.send(peer, &ClientPacket::SetMuted(muted));
+    let set_muted =
+        |bench: &mut Bench, peer, muted| bench.send(peer, &ClientPacket::SetMuted(muted));
     // Bob is told of at once, and then waits for the round at 100 ms.
     set_muted(&mut bench, bob, true);
     bench.pass(Duration::from_ms(10));
@@ -196,7 +197,10 @@ fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
     bench.take_states(eve);
     bench.pass(Duration::from_ms(94));
     let told = bench.take_states(eve);
-    assert!(matches!(told[..], [Received::State(..)]), "Bob only: {told:?}");
+    assert!(
+        matches!(told[..], [Received::State(..)]),
+        "Bob only: {told:?}"
+    );
     bench.pass(Duration::from_ms(20));
     let told = bench.take_states(eve);
     assert!(matches!(told[..], [Received::State(..)]), "{told:?}");
