@@ -25,7 +25,7 @@ use crate::net::Acceptor;
 use crate::process::Process;
 
 /// Connections served at a time; for one more, the oldest that has asked for nothing yet makes room.
-const CONNECTIONS_MAX: usize = 128;
+pub const CONNECTIONS_MAX: usize = 128;
 /// All of one connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the request's head is there: who opens connections and says nothing holds the others up for no longer.

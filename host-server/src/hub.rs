@@ -23,6 +23,7 @@ use crate::mixdown::Mixdown;
 use crate::room::Room;
 
 pub use event::{Event, Output, Work};
+pub use membership::HANDSHAKES_SPARE;
 
 mod event;
 mod figures;

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::config::Config;
 use crate::http::{self, Page, PageRequest};
-use crate::hub::{ConnId, Hub, HubConfig, Work};
+use crate::hub::{ConnId, HANDSHAKES_SPARE, Hub, HubConfig, Work};
 use crate::journal::Journal;
 use crate::metrics::{self, MixTimes};
 use crate::net::{self, Acceptor, Incoming, Socket};
@@ -32,8 +32,18 @@ const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_20
 const LINGERING_MAX: usize = 256;
 /// Control packets go to so many connections before readers have their turn: less than 1 ms.
 const WRITES_IN_A_ROW: usize = 32;
+/// Connections that make room, longest waiting first, whenever no descriptor is left for another.
+const REFUSED_WITHOUT_DESCRIPTORS: usize = 8;
+/// The program's own descriptors: standard streams, listeners, epoll, signals, and what `/metrics` opens.
+const OWN_DESCRIPTORS: usize = 32;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
+
+/// File descriptors that a server for so many participants may come to use: one for each connection.
+pub const fn descriptors_needed(max_participants: usize) -> usize {
+    let voice = max_participants + HANDSHAKES_SPARE + LINGERING_MAX;
+    voice + http::CONNECTIONS_MAX + OWN_DESCRIPTORS
+}
 
 /// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to everyone and returns, within 1.2 s.
 ///
@@ -156,7 +166,9 @@ impl Server {
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
-        let mut acceptor = Acceptor::new(listener, "a connection");
+        let server = Rc::clone(&self);
+        let mut acceptor =
+            Acceptor::new(listener, "a connection").without_descriptors(move || server.make_room());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -191,6 +203,15 @@ impl Server {
         // Someone else may have had to make room.
         self.settle(now);
         self.rearm();
+    }
+
+    /// No descriptor is left: connections that have said nothing give theirs to those who will.
+    fn make_room(&self) {
+        self.act(|hub, now| {
+            for _ in 0..REFUSED_WITHOUT_DESCRIPTORS {
+                hub.refuse_oldest_handshake(now);
+            }
+        });
     }
 
     /// The life of one connection.
