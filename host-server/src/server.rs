@@ -15,12 +15,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::config::Config;
-use crate::http::{self, Page, PageRequest};
+use crate::http;
 use crate::hub::{ConnId, HANDSHAKES_SPARE, Hub, HubConfig, Work};
 use crate::journal::Journal;
-use crate::metrics::{self, MixTimes};
+use crate::metrics::MixTimes;
 use crate::net::{self, Acceptor, Incoming, Socket};
-use crate::report;
 use crate::ticker::Ticker;
 use crate::turns::Turns;
 
@@ -386,29 +385,6 @@ impl Server {
         due.is_some_and(|due| due <= self.ticker.now())
     }
 
-    async fn answer_pages(self: Rc<Self>, mut requests: mpsc::Receiver<PageRequest>) {
-        while let Some(PageRequest { page, reply }) = requests.recv().await {
-            // Who asked may have gone.
-            let _ = reply.send(self.page(&page));
-        }
-    }
-
-    fn page(&self, page: &Page) -> String {
-        let hub = self.hub.borrow();
-        match page {
-            Page::Health => "ok\n".to_owned(),
-            Page::Metrics(format, process) => metrics::render(
-                *format,
-                process,
-                &hub.counters(),
-                &hub.frame_counters(),
-                &hub.gauges(),
-                &self.mix_times,
-            ),
-            Page::Rooms => report::RoomsReport::of(&hub).to_json(),
-        }
-    }
-
     async fn drained(&self) {
         while self.connections.get() > 0 {
             self.one_closed.notified().await;
@@ -416,5 +392,6 @@ impl Server {
     }
 }
 
+mod pages;
 #[cfg(test)]
 mod tests;
