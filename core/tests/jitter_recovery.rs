@@ -254,7 +254,11 @@ fn of_what_is_left_after_a_short_pause_all_but_a_pre_roll_is_dropped() {
     stream.talk(40);
     stream.pause(10);
     stream.talk(5);
-    assert_eq!(stream.is_late(), Some(1), "after the next pause: the margin");
+    assert_eq!(
+        stream.is_late(),
+        Some(1),
+        "after the next pause: the margin"
+    );
     stream.talk(250);
     stream.pause(10);
     stream.talk(5);
