@@ -180,10 +180,10 @@ async fn a_crowd_that_speaks_at_once_keeps_no_tick_waiting() {
 }
 
 /// Everyone mutes and unmutes 12 times a second, each at a phase of its own.
-async fn flap(crowd: Vec<Client>) {
+async fn flap(server: Rc<Server>, crowd: Vec<Client>) {
     const BATCH: Duration = Duration::from_ms(5);
     let mut next = 0;
-    let mut due = tokio::time::Instant::now();
+    let mut due = server.ticker.now();
     loop {
         let batch = crowd.len() * 12 * BATCH.as_ms() as usize / 1_000;
         for n in next..next + batch {
@@ -192,8 +192,8 @@ async fn flap(crowd: Vec<Client>) {
             crowd[n % crowd.len()].send(&change);
         }
         next += batch;
-        due += std::time::Duration::from(BATCH);
-        tokio::time::sleep_until(due).await;
+        due += BATCH;
+        tokio::time::sleep(due.since(server.ticker.now()).into()).await;
     }
 }
 
@@ -216,7 +216,7 @@ async fn beside_a_crowd_that_flaps_every_frame_is_heard_in_time_and_newcomers_ge
                     .await,
             );
         }
-        let flapping = tokio::task::spawn_local(flap(crowd));
+        let flapping = tokio::task::spawn_local(flap(Rc::clone(&bench.server), crowd));
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let mut talks = JoinSet::new();
         for phase in 0..8 {
@@ -256,11 +256,11 @@ async fn talk(server: Rc<Server>, mut talker: Client, mut listener: Client) {
         heard
     });
     let mut said = Vec::new();
-    let mut due = tokio::time::Instant::now();
+    let mut due = server.ticker.now();
     for frame in 0..FRAMES {
         said.push((talker.speak(frame + 1 == FRAMES), server.ticker.now()));
-        due += std::time::Duration::from(FRAME);
-        tokio::time::sleep_until(due).await;
+        due += FRAME;
+        tokio::time::sleep(due.since(server.ticker.now()).into()).await;
     }
     for (n, ((said, at), (heard, heard_at))) in said.iter().zip(hearing.await.unwrap()).enumerate()
     {
