@@ -10,8 +10,8 @@
 //!   playout moves back: it was concealed already.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be dropped
 //!   ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay never only grows.
-//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends, the part of the margin that a
-//!   calm network did not touch goes at once, and so does every item beyond the margin.
+//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends, every item beyond the
+//!   margin goes at once, and so does the part of the margin that a network which was calm for 5 s did not touch.
 //! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the newest are dropped.
 
 use crate::seq::Seq;

@@ -85,11 +85,11 @@ fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
             Some(u32::from(target) + 1),
             "in the first period after it"
         );
-        stream.talk(100);
+        stream.talk(250);
         assert_eq!(
             stream.is_late(),
             Some(u32::from(target) + 1),
-            "2 s later, the talker goes on"
+            "5 s later, the talker goes on"
         );
         stream.pause(25);
         stream.talk(10);
@@ -159,7 +159,7 @@ fn one_stall_of_120_ms_is_gone_after_the_next_pause() {
     stream.stall(6);
     assert_eq!(stream.is_late(), Some(6), "nothing is lost, so it is late");
     assert_eq!(stream.skipped(), 0);
-    stream.talk(60);
+    stream.talk(250);
     assert_eq!(stream.is_late(), Some(6), "inside the talkspurt");
     stream.pause(10);
     stream.talk(10);
@@ -178,8 +178,8 @@ fn a_margin_that_losses_have_driven_up_is_gone_after_the_next_calm_pause() {
     stream.pause(30);
     stream.talk(30);
     assert_eq!(stream.is_late(), Some(10), "right after the storm");
-    // 160 ms more than before. A second of calm later the talker pauses.
-    stream.talk(30);
+    // 160 ms more than before. Five seconds of calm later the talker pauses.
+    stream.talk(230);
     stream.pause(30);
     stream.talk(15);
     assert_eq!(stream.is_late(), Some(2));
@@ -214,6 +214,31 @@ fn what_the_network_needs_of_the_margin_stays_through_pauses() {
 }
 
 #[test]
+fn a_margin_that_is_needed_every_three_seconds_stays_through_pauses_between() {
+    let mut stream = Stream::new(0);
+    stream.talk(50);
+    let three_seconds = |stream: &mut Stream| {
+        stream.stall(3);
+        for _ in 0..2 {
+            stream.talk(62);
+            stream.pause(10);
+            stream.talk(1);
+        }
+    };
+    (0..6).for_each(|_| three_seconds(&mut stream));
+    let concealed = stream.line.buffer.stats().concealed;
+    (0..20).for_each(|_| three_seconds(&mut stream));
+    assert_eq!(
+        (
+            stream.line.buffer.stats().concealed - concealed,
+            stream.line.buffer.target_frames()
+        ),
+        (0, 3),
+        "no stall is heard"
+    );
+}
+
+#[test]
 fn of_what_is_left_after_a_short_pause_all_but_a_pre_roll_is_dropped() {
     let mut stream = Stream::new(0);
     stream.talk(50);
@@ -229,7 +254,15 @@ fn of_what_is_left_after_a_short_pause_all_but_a_pre_roll_is_dropped() {
     stream.talk(40);
     stream.pause(10);
     stream.talk(5);
-    assert_eq!(stream.is_late(), Some(0), "after the next pause");
+    assert_eq!(
+        stream.is_late(),
+        Some(1),
+        "after the next pause: the margin"
+    );
+    stream.talk(250);
+    stream.pause(10);
+    stream.talk(5);
+    assert_eq!(stream.is_late(), Some(0), "after five seconds of calm");
 }
 
 #[test]

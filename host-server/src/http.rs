@@ -22,9 +22,10 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::metrics::Format;
 use crate::net::Acceptor;
+use crate::process::Process;
 
 /// Connections served at a time; for one more, the oldest that has asked for nothing yet makes room.
-const CONNECTIONS_MAX: usize = 128;
+pub const CONNECTIONS_MAX: usize = 128;
 /// All of one connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the request's head is there: who opens connections and says nothing holds the others up for no longer.
@@ -33,12 +34,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pages that need the voice side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Page {
     /// Nothing but the fact of an answer.
     Health,
-    /// All metrics, in one of the formats that Prometheus reads.
-    Metrics(Format),
+    /// All metrics, in one of the formats that Prometheus reads, with what the system says of the process: reading that takes
+    /// milliseconds, which the voice side does not have.
+    Metrics(Format, Process),
     /// The rooms and who is in them, in JSON.
     Rooms,
 }
@@ -107,11 +109,13 @@ fn router(pages: PageRequests) -> Router {
         )
         .route(
             "/metrics",
-            get(|state, headers: HeaderMap| {
+            get(async |state, headers: HeaderMap| {
                 let accept = headers.get(header::ACCEPT);
                 let accept = accept.and_then(|value| value.to_str().ok());
                 let format = Format::accepted(accept.unwrap_or_default());
-                page(state, Page::Metrics(format), format.content_type())
+                let process = tokio::task::spawn_blocking(Process::read).await;
+                let wanted = Page::Metrics(format, process.unwrap_or_default());
+                page(state, wanted, format.content_type()).await
             }),
         )
         .route(
@@ -180,7 +184,13 @@ mod tests {
         if voice_side_is_there {
             tokio::spawn(async move {
                 while let Some(request) = requests.recv().await {
-                    request.reply.send(format!("{:?}", request.page)).unwrap();
+                    // What it says of the process comes from the other side.
+                    if let Page::Metrics(_, process) = &request.page {
+                        assert_ne!(*process, Process::default());
+                    }
+                    let text = format!("{:?}", request.page);
+                    let text = text.split(", Process").next().unwrap();
+                    request.reply.send(text.to_owned()).unwrap();
                 }
             });
         } else {
@@ -204,7 +214,7 @@ mod tests {
     async fn pages_come_from_the_voice_side_with_their_type() {
         for (path, text, content_type) in [
             ("/healthz", "Health", "text/plain"),
-            ("/metrics", "Metrics(Text)", "text/plain; version=0.0.4"),
+            ("/metrics", "Metrics(Text", "text/plain; version=0.0.4"),
             ("/rooms", "Rooms", "application/json"),
         ] {
             let answer = get(path, true).await;
@@ -222,7 +232,7 @@ mod tests {
         let answer = get_as("application/openmetrics-text", "/metrics", true).await;
         assert!(
             answer.contains("content-type: application/openmetrics-text; version=1.0.0")
-                && answer.ends_with("Metrics(OpenMetrics)"),
+                && answer.ends_with("Metrics(OpenMetrics"),
             "{answer}"
         );
     }

@@ -23,6 +23,7 @@ use crate::mixdown::Mixdown;
 use crate::room::Room;
 
 pub use event::{Event, Output, Work};
+pub use membership::HANDSHAKES_SPARE;
 
 mod event;
 mod figures;
@@ -318,7 +319,10 @@ impl Hub {
 
     /// Ends a session from this side; [`Hub::after`] has to follow.
     fn end(&mut self, id: ConnId, reason: ByeReason) {
-        if let Some(connection) = self.connections.get_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id)
+            // Its outbox holds the reason already, and is not to be cleared again.
+            && !connection.session.is_closed()
+        {
             if reason == ByeReason::SlowConsumer {
                 connection.outbox.clear_unsent();
             }

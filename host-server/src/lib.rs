@@ -43,4 +43,4 @@ pub mod ticker;
 pub mod trouble;
 pub mod turns;
 
-pub use server::run;
+pub use server::{descriptors_needed, run};

@@ -6,14 +6,11 @@ use std::process::ExitCode;
 
 use talkspurt_host_kit::environment::{self, LogFilter};
 use talkspurt_server::config::{Args, Command, Config, LogFormat};
-use talkspurt_server::{health, net, run, shutdown};
+use talkspurt_server::{descriptors_needed, health, net, run, shutdown};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 /// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
 const LOG_LINES_WAITING: usize = 4_096;
-
-/// Descriptors beside those of participants: connections that have not joined or linger, those to the pages, and the program's own.
-const OTHER_DESCRIPTORS: usize = 256 + 256 + 128 + 32;
 
 fn main() -> ExitCode {
     let args: Args = environment::parse();
@@ -83,7 +80,7 @@ fn check_descriptors(max_participants: usize) {
     let Ok(limit) = rlimit::Resource::NOFILE.get_soft() else {
         return;
     };
-    let needed = max_participants + OTHER_DESCRIPTORS;
+    let needed = descriptors_needed(max_participants);
     if limit < needed as u64 {
         tracing::warn!(
             limit,

@@ -292,33 +292,39 @@ impl Room {
     /// Tells everyone the changes that wait, as far as the room's budget goes.
     pub fn tell_states(&mut self, now: Instant, outlet: &mut impl Outlet) {
         let listeners = self.members.len();
-        let Some(waiting) = self.states.begin_round(now) else {
+        let Some((waiting, counts_from)) = self.states.begin_round(now) else {
             return;
         };
         for _ in 0..waiting {
             let Some(member) = self.states.first() else {
                 break;
             };
-            let has_news = self
+            let news_from = self
                 .members
                 .get(member)
-                .is_some_and(|participant| participant.news().is_some());
-            if has_news && !self.states.takes(listeners, now) {
+                .and_then(|participant| participant.news().map(|_| participant.tell_from()));
+            if news_from.is_some_and(|from| from > now) {
+                // Told at once a moment ago, and another's round has come.
+                self.states.put_first_back();
+                continue;
+            }
+            if news_from.is_some() && !self.states.takes(listeners, now) {
                 break;
             }
             self.states.drop_first();
-            self.tell_news(member, now, outlet);
+            self.tell_news(member, counts_from, outlet);
         }
         self.states.end_round();
     }
 
-    fn tell_news(&mut self, member: MemberId, now: Instant, outlet: &mut impl Outlet) {
+    /// Tells everyone what someone is doing; the interval until the next time counts from `at`.
+    fn tell_news(&mut self, member: MemberId, at: Instant, outlet: &mut impl Outlet) {
         let Some(participant) = self.members.get_mut(member) else {
             return;
         };
         participant.set_waits(false);
         if let Some(flags) = participant.news() {
-            participant.tell(now);
+            participant.tell(at);
             let packet = ServerPacket::State(participant.id, flags);
             self.broadcast(&packet, outlet);
         }

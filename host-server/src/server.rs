@@ -6,34 +6,43 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use slotmap::SecondaryMap;
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::config::Config;
-use crate::http::{self, Page, PageRequest};
-use crate::hub::{ConnId, Hub, HubConfig, Work};
+use crate::http;
+use crate::hub::{ConnId, HANDSHAKES_SPARE, Hub, HubConfig, Work};
 use crate::journal::Journal;
-use crate::metrics::{self, MixTimes};
+use crate::metrics::MixTimes;
 use crate::net::{self, Acceptor, Incoming, Socket};
-use crate::process::Process;
-use crate::report;
 use crate::ticker::Ticker;
 use crate::turns::Turns;
 
 /// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
+const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// Connections that are over and still wait for the peer to close, so that he gets the last packet; beyond, they are just closed.
 const LINGERING_MAX: usize = 256;
+/// Control packets go to so many connections before readers have their turn: less than 1 ms.
+const WRITES_IN_A_ROW: usize = 32;
+/// Connections that make room, longest waiting first, whenever no descriptor is left for another.
+const REFUSED_WITHOUT_DESCRIPTORS: usize = 8;
+/// The program's own descriptors: standard streams, listeners, epoll, signals, and what `/metrics` opens.
+const OWN_DESCRIPTORS: usize = 32;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
+
+/// File descriptors that a server for so many participants may come to use: one for each connection.
+pub const fn descriptors_needed(max_participants: usize) -> usize {
+    let voice = max_participants + HANDSHAKES_SPARE + LINGERING_MAX;
+    voice + http::CONNECTIONS_MAX + OWN_DESCRIPTORS
+}
 
 /// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to everyone and returns, within 1.2 s.
 ///
@@ -97,8 +106,17 @@ fn pass_on_panic(ended: Result<(), JoinError>) {
     }
 }
 
+/// What takes the thread's time. Tests in virtual time put a price on each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Costly {
+    Read,
+    Write,
+    Tick,
+}
+
 struct Server {
     hub: RefCell<Hub>,
+    frame: Duration,
     sockets: RefCell<SecondaryMap<ConnId, Rc<Socket>>>,
     ticker: Ticker,
     /// What the driver sleeps towards.
@@ -114,12 +132,15 @@ struct Server {
     lingering: Cell<usize>,
     one_closed: Notify,
     stopping: Notify,
+    #[cfg(test)]
+    trial: tests::Trial,
 }
 
 impl Server {
     fn new(config: HubConfig) -> Self {
         Self {
             hub: RefCell::new(Hub::new(config)),
+            frame: config.frame.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),
@@ -132,11 +153,21 @@ impl Server {
             lingering: Cell::new(0),
             one_closed: Notify::new(),
             stopping: Notify::new(),
+            #[cfg(test)]
+            trial: tests::Trial::default(),
         }
     }
 
+    /// Has work take virtual time in a test; nothing otherwise.
+    fn spend(&self, _what: Costly) {
+        #[cfg(test)]
+        self.trial.spend(_what, self.ticker.now());
+    }
+
     async fn accept(self: Rc<Self>, listener: TcpListener) {
-        let mut acceptor = Acceptor::new(listener, "a connection");
+        let server = Rc::clone(&self);
+        let mut acceptor =
+            Acceptor::new(listener, "a connection").without_descriptors(move || server.make_room());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -153,6 +184,7 @@ impl Server {
     }
 
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        self.catch_up();
         let (socket, reader) = match Socket::new(stream, peer) {
             Ok(halves) => halves,
             Err(error) => {
@@ -170,6 +202,15 @@ impl Server {
         // Someone else may have had to make room.
         self.settle(now);
         self.rearm();
+    }
+
+    /// No descriptor is left: connections that have said nothing give theirs to those who will.
+    fn make_room(&self) {
+        self.act(|hub, now| {
+            for _ in 0..REFUSED_WITHOUT_DESCRIPTORS {
+                hub.refuse_oldest_handshake(now);
+            }
+        });
     }
 
     /// The life of one connection.
@@ -206,6 +247,7 @@ impl Server {
         match net::poll_incoming(socket, reader, buffer, cx) {
             Poll::Pending => return ControlFlow::Break(Poll::Pending),
             Poll::Ready(Incoming::Bytes(count)) => {
+                self.spend(Costly::Read);
                 self.act(|hub, now| hub.handle_bytes(id, &buffer[..count], now))
             }
             Poll::Ready(Incoming::Writable) => {
@@ -246,10 +288,16 @@ impl Server {
     async fn send_rest(self: Rc<Self>) {
         loop {
             self.unsent.notified().await;
+            let mut written = 0_usize;
             let next = || self.hub.borrow_mut().poll_output();
             while let Some(id) = next() {
                 self.send_to(id, self.ticker.now());
                 self.catch_up();
+                written += 1;
+                if written.is_multiple_of(WRITES_IN_A_ROW) {
+                    // What a large room is told must not keep voice from being read.
+                    tokio::task::yield_now().await;
+                }
             }
             self.settle(self.ticker.now());
             self.rearm();
@@ -258,6 +306,7 @@ impl Server {
 
     fn send_to(&self, id: ConnId, now: Instant) {
         if let Some(socket) = self.sockets.borrow().get(id) {
+            self.spend(Costly::Write);
             socket.write_output(&mut self.hub.borrow_mut(), id, now);
         }
     }
@@ -276,35 +325,46 @@ impl Server {
             let due = self.hub.borrow().poll_timeout();
             self.armed.set(due);
             self.ticker.sleep_until(due).await;
-            self.do_what_is_due(self.ticker.now());
-            if self.is_behind() {
-                // The readers must have their turn all the same. Sleeping gives it to them for three system calls less.
+            if self.is_behind() && !self.is_due_first() {
+                // All who have input now get their turn, and no more: then what is due is done.
                 tokio::task::yield_now().await;
             }
+            self.do_what_is_due(self.ticker.now());
         }
     }
 
     /// Does what is due if it goes before input: a tick waits for no crowd of readers.
     fn catch_up(&self) {
-        let due = self.hub.borrow().poll_timeout();
-        let now = self.ticker.now();
-        if self.turns.get().is_due_first(due, now) {
-            self.do_what_is_due(now);
+        if self.is_due_first() {
+            self.do_what_is_due(self.ticker.now());
             self.rearm();
         }
     }
 
+    fn is_due_first(&self) -> bool {
+        let due = self.hub.borrow().poll_timeout();
+        let mut turns = self.turns.get();
+        let is_due_first = turns.is_due_first(due, self.ticker.now());
+        self.turns.set(turns);
+        is_due_first
+    }
+
+    /// Does what is due in the frame period that begins with the earliest deadline, so that a late room makes up for one tick
+    /// in a turn. The voice for the next may still lie in the sockets.
     fn do_what_is_due(&self, now: Instant) {
+        let Some(earliest) = self.hub.borrow().poll_timeout() else {
+            return;
+        };
+        let before = earliest + self.frame;
         let is_due = || {
-            self.hub
-                .borrow()
-                .poll_timeout()
-                .is_some_and(|due| due <= now)
+            let due = self.hub.borrow().poll_timeout();
+            due.is_some_and(|due| due <= now && due < before)
         };
         while is_due() {
             let started = self.ticker.now();
             let work = self.hub.borrow_mut().handle_timeout(now);
             if work == Work::Tick {
+                self.spend(Costly::Tick);
                 self.mix_times
                     .observe(self.ticker.now().since(started).into());
                 let next = || self.hub.borrow_mut().poll_voice_output();
@@ -325,29 +385,6 @@ impl Server {
         due.is_some_and(|due| due <= self.ticker.now())
     }
 
-    async fn answer_pages(self: Rc<Self>, mut requests: mpsc::Receiver<PageRequest>) {
-        while let Some(PageRequest { page, reply }) = requests.recv().await {
-            // Who asked may have gone.
-            let _ = reply.send(self.page(page));
-        }
-    }
-
-    fn page(&self, page: Page) -> String {
-        let hub = self.hub.borrow();
-        match page {
-            Page::Health => "ok\n".to_owned(),
-            Page::Metrics(format) => metrics::render(
-                format,
-                &Process::read(),
-                &hub.counters(),
-                &hub.frame_counters(),
-                &hub.gauges(),
-                &self.mix_times,
-            ),
-            Page::Rooms => report::RoomsReport::of(&hub).to_json(),
-        }
-    }
-
     async fn drained(&self) {
         while self.connections.get() > 0 {
             self.one_closed.notified().await;
@@ -355,5 +392,6 @@ impl Server {
     }
 }
 
+mod pages;
 #[cfg(test)]
 mod tests;

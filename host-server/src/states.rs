@@ -60,7 +60,9 @@ impl Default for StateTelling {
 impl StateTelling {
     /// Whether a change may be told to so many listeners now, outside a round; charges for it if so.
     pub fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
-        self.at_once.take(charge(listeners), now) && self.takes(listeners, now)
+        self.told.has(charge(listeners), now)
+            && self.at_once.take(charge(listeners), now)
+            && self.takes(listeners, now)
     }
 
     /// Whether a change may be told to so many listeners in a round; charges for it if so.
@@ -86,16 +88,28 @@ impl StateTelling {
         Some(round)
     }
 
-    /// Begins the round that is due, if one is; gives how many changes wait for it. [`StateTelling::end_round`] has to follow.
-    pub fn begin_round(&mut self, now: Instant) -> Option<usize> {
-        self.round.filter(|due| *due <= now)?;
-        self.round_from = now + STATE_INTERVAL;
-        Some(self.waiting.len())
+    /// Begins the round that is due, if one is; gives how many changes wait for it, and the moment from which the next interval
+    /// counts: the deadline, so that late rounds of several rooms do not fall together for ever. [`StateTelling::end_round`] has
+    /// to follow.
+    pub fn begin_round(&mut self, now: Instant) -> Option<(usize, Instant)> {
+        let due = self.round.filter(|due| *due <= now)?;
+        let counts_from = if now.since(due) > STATE_INTERVAL {
+            now
+        } else {
+            due
+        };
+        self.round_from = counts_from + STATE_INTERVAL;
+        Some((self.waiting.len(), counts_from))
     }
 
     /// The change that has waited longest.
     pub fn first(&self) -> Option<MemberId> {
         self.waiting.front().copied()
+    }
+
+    /// The change that has waited longest waits for the next round.
+    pub fn put_first_back(&mut self) {
+        self.waiting.rotate_left(self.waiting.len().min(1));
     }
 
     /// The change that has waited longest waits no more.
@@ -163,7 +177,8 @@ mod tests {
             (Some(at(30)), None)
         );
         assert_eq!(states.begin_round(at(29)), None);
-        assert_eq!(states.begin_round(at(30)), Some(2));
+        // Late, which does not move the rounds after it.
+        assert_eq!(states.begin_round(at(37)), Some((2, at(30))));
         states.drop_first();
         states.end_round();
         assert_eq!(
@@ -171,7 +186,7 @@ mod tests {
             Some(at(130)),
             "what was left waits for the next round"
         );
-        assert_eq!(states.begin_round(at(130)), Some(1));
+        assert_eq!(states.begin_round(at(130)), Some((1, at(130))));
         states.drop_first();
         states.end_round();
         assert_eq!((states.poll_round(), states.first()), (None, None));
@@ -186,5 +201,19 @@ mod tests {
         states.end_round();
         states.wait(member, at(500));
         assert_eq!(states.poll_round(), Some(at(500)));
+        assert_eq!(
+            states.begin_round(at(601)),
+            Some((1, at(601))),
+            "rounds that were missed are not made up for"
+        );
+    }
+
+    #[test]
+    fn a_busy_room_keeps_its_credit_for_telling_at_once() {
+        let mut states = StateTelling::default();
+        while states.takes(100, at(0)) {}
+        assert!(!states.takes_at_once(100, at(0)));
+        assert!(states.takes_at_once(100, at(100)) && !states.takes_at_once(100, at(100)));
+        assert!(states.takes_at_once(100, at(200)), "the second of two");
     }
 }

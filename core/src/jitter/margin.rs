@@ -5,7 +5,8 @@ use super::report::{JitterConfig, Shrink};
 /// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
 const OVERDUE_WINDOWS: u8 = 3;
 
-/// A pause takes back what was not needed of the margin if there was no underrun for this part of a window: 1 s by default.
+/// A pause takes back what was not needed of the margin if there was no underrun for this part of the time in which it decays: 5 s
+/// by default. A Wi-Fi that stalls every few seconds needs it again.
 const CALM_PARTS: u16 = 2;
 
 /// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that wait beyond it through a whole
@@ -66,7 +67,7 @@ impl Margin {
 
     /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin is not needed.
     pub(super) fn pause(&mut self, config: &JitterConfig) {
-        if self.pops_since_underrun >= config.shrink_window_frames / CALM_PARTS {
+        if self.pops_since_underrun >= config.decay_window_frames / CALM_PARTS {
             self.lower_by(self.calm_least_waiting, config);
             self.restart_calm();
         }

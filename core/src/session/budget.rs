@@ -27,6 +27,15 @@ impl Budget {
 
     /// Takes `tokens` if there are as many.
     pub fn take(&mut self, tokens: u32, now: Instant) -> bool {
+        let has = self.has(tokens, now);
+        if has {
+            self.micro_tokens -= u64::from(tokens) * 1_000_000;
+        }
+        has
+    }
+
+    /// Whether there are as many as `tokens`; takes none.
+    pub fn has(&mut self, tokens: u32, now: Instant) -> bool {
         let earned = now
             .since(self.filled_at)
             .as_micros()
@@ -36,13 +45,7 @@ impl Budget {
             .saturating_add(earned)
             .min(self.micro_tokens_max);
         self.filled_at = now;
-        match self.micro_tokens.checked_sub(u64::from(tokens) * 1_000_000) {
-            Some(left) => {
-                self.micro_tokens = left;
-                true
-            }
-            None => false,
-        }
+        self.micro_tokens >= u64::from(tokens) * 1_000_000
     }
 }
 

@@ -14,8 +14,8 @@ use crate::participant::Participant;
 use crate::printable;
 use crate::room::{Outlet, Room};
 
-/// Connections that have not joined, beyond as many as there may be participants (who may all come at once).
-pub(super) const HANDSHAKES_SPARE: usize = 256;
+/// Connections beyond as many as there may be participants (who may all come at once): those that have not joined.
+pub const HANDSHAKES_SPARE: usize = 256;
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 pub(super) const ROSTER_ENTRY_BYTES: usize = 48;
 /// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
@@ -27,7 +27,7 @@ impl Hub {
     ///
     /// When too many connections have not said Hello, the one that has waited longest makes room: who means to join says it at once.
     pub fn connect(&mut self, now: Instant) -> Option<ConnId> {
-        let crowded = self.handshakes() >= self.config.max_participants + HANDSHAKES_SPARE;
+        let crowded = self.connections.count() >= self.config.max_participants + HANDSHAKES_SPARE;
         if self.stopping || (crowded && !self.refuse_oldest_handshake(now)) {
             self.counters.refused(RejectReason::ServerFull);
             return None;
@@ -46,7 +46,8 @@ impl Hub {
         Some(id)
     }
 
-    fn refuse_oldest_handshake(&mut self, now: Instant) -> bool {
+    /// Refuses the connection that has waited longest for its Hello; gives whether there was one.
+    pub fn refuse_oldest_handshake(&mut self, now: Instant) -> bool {
         let Some(id) = self.connections.oldest_handshake() else {
             return false;
         };

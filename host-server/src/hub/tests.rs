@@ -8,7 +8,7 @@ use talkspurt_core::wire::{
     ServerPacket, Voice, emit, parse,
 };
 
-use super::membership::{CONTROL_BYTES, HANDSHAKES_SPARE, ROSTER_ENTRY_BYTES};
+use super::membership::{CONTROL_BYTES, ROSTER_ENTRY_BYTES};
 use super::*;
 use crate::counters::Gauges;
 use crate::outbox::PACKET_OVERHEAD_BYTES;
@@ -18,6 +18,7 @@ mod handshakes;
 mod limits;
 mod mix;
 mod rosters;
+mod slow;
 mod states;
 mod voice;
 

@@ -65,13 +65,17 @@ fn is_ipv6_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(ADDRESS_FAMILY_NOT_SUPPORTED)
 }
 
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    OUT_OF_DESCRIPTORS.map(Some).contains(&error.raw_os_error())
+}
+
 /// What the error means to a person, without the system's number.
 pub fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "address in use".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ if OUT_OF_DESCRIPTORS.map(Some).contains(&error.raw_os_error()) => {
+        _ if is_out_of_descriptors(error) => {
             "no file descriptor is left: raise the limit of open files (ulimit -n, LimitNOFILE=)"
                 .to_owned()
         }
@@ -84,11 +88,12 @@ pub fn describe(error: &io::Error) -> String {
 }
 
 /// Accepts connections, however often that fails.
-pub struct Acceptor {
+pub struct Acceptor<F = fn()> {
     listener: TcpListener,
     what: &'static str,
     clock: Ticker,
     trouble: AcceptTrouble,
+    make_room: Option<F>,
 }
 
 impl Acceptor {
@@ -99,13 +104,27 @@ impl Acceptor {
             what,
             clock: Ticker::default(),
             trouble: AcceptTrouble::default(),
+            make_room: None,
         }
     }
 
+    /// Has `make_room` called whenever no descriptor is left: it may close something.
+    pub fn without_descriptors<F: Fn()>(self, make_room: F) -> Acceptor<F> {
+        Acceptor {
+            listener: self.listener,
+            what: self.what,
+            clock: self.clock,
+            trouble: self.trouble,
+            make_room: Some(make_room),
+        }
+    }
+}
+
+impl<F: Fn()> Acceptor<F> {
     /// The next connection, and where it comes from. Can be dropped and called again at any time.
     ///
     /// While the system refuses it says so once a minute and tries again after a pause: what is out of descriptors now has some when
-    /// somebody leaves.
+    /// somebody leaves, or is made to.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
@@ -116,6 +135,11 @@ impl Acceptor {
                 Err(error) => {
                     if let Some(times) = self.trouble.failed(self.clock.now()) {
                         tracing::warn!(times, "cannot accept {}: {}", self.what, describe(&error));
+                    }
+                    if is_out_of_descriptors(&error)
+                        && let Some(make_room) = &self.make_room
+                    {
+                        make_room();
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

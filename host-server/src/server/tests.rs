@@ -5,6 +5,51 @@ use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, V
 
 use super::*;
 
+mod busy;
+
+/// What the test of a busy thread needs of the server under test.
+#[derive(Debug, Default)]
+pub struct Trial {
+    /// What each kind of work costs in virtual time.
+    prices: Cell<Prices>,
+    /// When each tick was done.
+    ticks: RefCell<Vec<Instant>>,
+}
+
+/// In microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Prices {
+    read: u64,
+    write: u64,
+    tick: u64,
+}
+
+impl Trial {
+    pub fn spend(&self, what: Costly, now: Instant) {
+        let prices = self.prices.get();
+        let micros = match what {
+            Costly::Read => prices.read,
+            Costly::Write => prices.write,
+            Costly::Tick => prices.tick,
+        };
+        if what == Costly::Tick {
+            self.ticks.borrow_mut().push(now);
+        }
+        if micros > 0 {
+            advance(micros);
+        }
+    }
+}
+
+/// Moves the paused clock, and lets nothing else happen.
+fn advance(micros: u64) {
+    let advancing = std::pin::pin!(tokio::time::advance(std::time::Duration::from_micros(
+        micros
+    )));
+    // The first poll moves the clock; what it waits for then is a turn of the others.
+    let _ = advancing.poll(&mut Context::from_waker(std::task::Waker::noop()));
+}
+
 fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
     let len = emit(packet, &mut bytes).unwrap();
@@ -12,10 +57,14 @@ fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
 }
 
 fn hello() -> Vec<u8> {
+    hello_of("kitchen", "ada")
+}
+
+fn hello_of(room: &str, name: &str) -> Vec<u8> {
     let mut hello = Hello {
         version: PROTOCOL_VERSION,
-        room: "kitchen",
-        name: "ada",
+        room,
+        name,
         codecs: &[0],
         rates_hz: Default::default(),
         muted: false,
@@ -25,10 +74,10 @@ fn hello() -> Vec<u8> {
     packet(&ClientPacket::Hello(hello))
 }
 
-fn voice() -> Vec<u8> {
+fn voice(number: u16) -> Vec<u8> {
     packet(&ClientPacket::Voice(Voice {
-        seq: Seq(1),
-        timestamp_frames: 1,
+        seq: Seq(number),
+        timestamp_frames: number.into(),
         terminator: false,
         payload: &[1; 640],
     }))
@@ -52,23 +101,30 @@ async fn server_and_connection() -> (Server, TcpStream, ConnId, Rc<Socket>, Owne
     (server, client.unwrap(), id, socket, reader)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reader_does_what_is_due_before_it_reads() {
     let (server, client, id, socket, mut reader) = server_and_connection().await;
-    let talker = server
-        .hub
-        .borrow_mut()
-        .connect(server.ticker.now())
-        .unwrap();
-    server.act(|hub, now| hub.handle_bytes(talker, &hello(), now));
-    server.act(|hub, now| hub.handle_bytes(talker, &voice(), now));
-    client.try_write(&hello()).unwrap();
-    // Whatever wakes the driver has no chance to: this thread is busy, as with a crowd of readers.
-    std::thread::sleep(Duration::from_millis(30));
-    let took = poll_fn(|cx| Poll::Ready(server.take_in(id, &socket, &mut reader, cx))).await;
-    // Reading may or may not have been possible yet; the tick has been done in any case.
-    assert!(!matches!(took, ControlFlow::Break(Poll::Ready(()))));
-    assert!(server.hub.borrow().counters().ticks >= 1);
+    server.act(|hub, now| hub.handle_bytes(id, &hello(), now));
+    server.act(|hub, now| hub.handle_bytes(id, &voice(1), now));
+    client.try_write(&voice(2)).unwrap();
+    // The tick is due since a moment, and the driver has no chance to do it: this thread is busy, as with a crowd of readers.
+    advance(4_000);
+    let mut took = ControlFlow::Break(Poll::Pending);
+    while took.is_break() {
+        took = poll_fn(|cx| Poll::Ready(server.take_in(id, &socket, &mut reader, cx))).await;
+        tokio::task::yield_now().await;
+    }
+    let hub = server.hub.borrow();
+    assert_eq!((hub.counters().ticks, hub.counters().packets_in), (1, 3));
+    let depth_frames = hub
+        .rooms()
+        .flat_map(|room| room.participants())
+        .map(|p| p.depth_frames());
+    assert_eq!(
+        depth_frames.sum::<u16>(),
+        1,
+        "what was read came after the tick"
+    );
 }
 
 #[tokio::test]

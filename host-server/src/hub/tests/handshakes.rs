@@ -53,7 +53,7 @@ fn nobody_who_is_in_makes_room_for_connections_that_say_nothing() {
         .collect();
     assert!(!bench.peers[ada].closed);
     let closed = silent.iter().filter(|peer| bench.peers[**peer].closed);
-    assert_eq!(closed.count(), 6, "as many as there is no room for");
+    assert_eq!(closed.count(), 7, "as many as there is no room for");
     assert_eq!(bench.hub.gauges().participants, 1);
 }
 

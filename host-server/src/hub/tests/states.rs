@@ -179,3 +179,29 @@ fn who_changes_and_leaves_is_forgotten() {
     bench.pass(Duration::from_secs(20));
     assert_eq!(bench.hub.poll_timeout(), None);
 }
+
+#[test]
+fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
+    let mut bench = Bench::new(config());
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
+    let set_muted =
+        |bench: &mut Bench, peer, muted| bench.send(peer, &ClientPacket::SetMuted(muted));
+    // Bob is told of at once, and then waits for the round at 100 ms.
+    set_muted(&mut bench, bob, true);
+    bench.pass(Duration::from_ms(10));
+    set_muted(&mut bench, bob, false);
+    bench.pass(Duration::from_ms(80));
+    set_muted(&mut bench, ada, true);
+    bench.pass(Duration::from_ms(5));
+    set_muted(&mut bench, ada, false);
+    bench.take_states(eve);
+    bench.pass(Duration::from_ms(94));
+    let told = bench.take_states(eve);
+    assert!(
+        matches!(told[..], [Received::State(..)]),
+        "Bob only: {told:?}"
+    );
+    bench.pass(Duration::from_ms(20));
+    let told = bench.take_states(eve);
+    assert!(matches!(told[..], [Received::State(..)]), "{told:?}");
+}

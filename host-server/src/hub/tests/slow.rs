@@ -1,0 +1,48 @@
+//! A peer that takes too little learns why it is dropped.
+
+use super::*;
+
+/// A room in which someone reads nothing, and `changes` joins since. Gives who that is, and the eight others in it.
+fn bench_with_deaf(changes: usize) -> (Bench, usize, Vec<usize>) {
+    let mut bench = Bench::new(config());
+    let deaf = bench.join("kitchen", "deaf");
+    let others = (0..8).map(|n| bench.join("kitchen", &format!("p{n}")));
+    let others: Vec<usize> = others.collect();
+    // So many changes that the last ones wait for a round.
+    for change in 0..6 {
+        for peer in &others {
+            bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
+        }
+        bench.pass(Duration::from_ms(if change < 5 { 100 } else { 50 }));
+    }
+    bench.peers[deaf].reads = false;
+    for n in 0..changes {
+        let guest = bench.join("kitchen", &format!("{n:031}"));
+        bench.close(guest);
+    }
+    (bench, deaf, others)
+}
+
+#[test]
+fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
+    let is_in = |changes: &usize| bench_with_deaf(*changes).0.hub.gauges().participants == 9;
+    let full = (1..).find(|changes| !is_in(changes)).unwrap() - 1;
+    let (mut bench, deaf, others) = bench_with_deaf(full);
+    // All of them change in each round: more than one of them is too many.
+    let mut muted = true;
+    while bench.hub.gauges().participants == 9 {
+        muted = !muted;
+        for peer in &others {
+            bench.send(*peer, &ClientPacket::SetMuted(muted));
+        }
+        bench.pass(Duration::from_ms(100));
+    }
+    bench.peers[deaf].reads = true;
+    if let Some(conn) = bench.peers[deaf].conn {
+        bench.deliver_to(conn);
+    }
+    assert_eq!(
+        bench.take_received(deaf).last(),
+        Some(&Received::Bye(ByeReason::SlowConsumer))
+    );
+}
