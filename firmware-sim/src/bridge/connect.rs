@@ -221,6 +221,6 @@ mod tests {
         // A broadcast address takes no connection, whatever the machine's network is.
         let odd: SocketAddr = "255.255.255.255:9".parse().unwrap();
         let error = first_of(vec![refusing, odd], CONNECT_TIMEOUT).unwrap_err();
-        assert_eq!(error.kind(), Kind::ConnectionRefused);
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     }
 }
