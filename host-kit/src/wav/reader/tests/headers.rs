@@ -374,7 +374,9 @@ fn what_is_read_ahead_of_a_block_is_not_lost() {
     let bytes = wav.bytes();
     let (start, rest) = bytes.split_first_chunk().unwrap();
     let opened = RiffReader::new(Cursor::new(rest.to_vec()), *start, None);
-    let mut reader = opened.ok().expect("a WAV file");
+    let Ok(mut reader) = opened else {
+        panic!("a WAV file is refused")
+    };
     let (mut heard, mut block) = (Vec::new(), vec![0]);
     while !block.is_empty() {
         // One frame more than the header knows of: what shows that it is wrong are nine bytes.
