@@ -45,7 +45,7 @@ pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) }, 16, 1448>
 pub type Pcm16Node = Node<PAYLOAD_MAX, ENCODED_MAX, 16, 4096>;
 
 /// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a 32-bit microcontroller
-/// it is 9,992 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of samples), 1,448 voice waiting for the port, 960
+/// it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of samples), 1,448 voice waiting for the port, 960
 /// session, 2 * 360 packets being read and written, the rest configuration and counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
     10_048
