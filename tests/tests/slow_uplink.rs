@@ -68,7 +68,7 @@ impl SlowUplink {
         // It ends with the test program.
         thread::spawn(move || {
             for talker in listener.incoming().flatten() {
-                // Whoever is not connected sees the end of his own connection.
+                // Whoever is not connected sees the end of their own connection.
                 let _ = relay(talker, &server, &slow);
             }
         });
