@@ -44,6 +44,8 @@ pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
     recent_rms: u16,
     frames_received: u32,
     frames_played: u32,
+    /// All that waited was dropped in mid-word: what was heard last is to fade.
+    cut: bool,
 }
 
 impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
@@ -61,6 +63,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             recent_rms: 0,
             frames_received: 0,
             frames_played: 0,
+            cut: false,
         }
     }
 
@@ -77,6 +80,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             recent_rms,
             frames_received,
             frames_played,
+            cut,
         } = self;
         *own_codec = codec;
         *frame_samples = session_frame_samples(frame);
@@ -88,6 +92,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         *recent_rms = 0;
         *frames_received = 0;
         *frames_played = 0;
+        *cut = false;
     }
 
     /// Takes a voice packet.
@@ -109,22 +114,20 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
     pub fn pop(&mut self, out: &mut Frame) -> Playout {
         out.set_len(self.frame_samples);
+        let was_cut = core::mem::take(&mut self.cut);
         match self.jitter.pop() {
             Pop::Item(payload, terminator) if self.decode(&payload, out) => {
-                if self.jitter.has_resumed() {
+                if self.jitter.has_resumed() || was_cut {
                     self.resume(out);
                 }
                 self.shorten_delay(out);
                 self.played(out);
                 Playout::Frame { terminator }
             }
-            // A talkspurt that was cut off by an empty packet, as by the mute button, fades instead of clicking.
-            Pop::Item(..) if self.last.iter().any(|&sample| sample != 0) => {
-                self.conceal(0, out);
-                self.fall_silent();
-                Playout::Concealed
-            }
-            Pop::Item(..) | Pop::Silence => {
+            // A talkspurt that was cut off, by an empty packet or by `clear`, fades instead of clicking.
+            Pop::Item(..) => self.fade_out(out),
+            Pop::Silence if was_cut => self.fade_out(out),
+            Pop::Silence => {
                 self.fall_silent();
                 out.silence_all();
                 Playout::Silence
@@ -142,9 +145,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         }
     }
 
-    /// Whether a talkspurt is in progress.
+    /// Whether a talkspurt is in progress, or has still to fade.
     pub fn is_active(&self) -> bool {
-        self.jitter.is_active()
+        self.cut || self.jitter.is_active()
     }
 
     /// Frames waiting now.
@@ -172,8 +175,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         self.frame_samples
     }
 
-    /// Drops all that waits, as when the talker is muted or leaves.
+    /// Drops all that waits, as when the talker is muted or leaves. What was heard last fades in the next frame.
     pub fn clear(&mut self) {
+        self.cut |= self.jitter.is_active() && self.is_audible();
         self.jitter.clear();
     }
 
@@ -209,6 +213,22 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         if !payload.is_empty() && self.codec.decode(&payload, &mut self.last).is_ok() {
             fade(out, self.last.iter(), 0, FULL_Q15);
         }
+    }
+
+    /// Whether concealment would have something to repeat.
+    fn is_audible(&self) -> bool {
+        self.last.iter().any(|&sample| sample != 0)
+    }
+
+    fn fade_out(&mut self, out: &mut Frame) -> Playout {
+        let playout = if self.is_audible() {
+            Playout::Concealed
+        } else {
+            Playout::Silence
+        };
+        self.conceal(0, out);
+        self.fall_silent();
+        playout
     }
 
     fn fall_silent(&mut self) {

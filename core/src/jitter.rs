@@ -225,10 +225,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     pub fn shrink_due(&self) -> Shrink {
         let next_is_droppable =
             matches!(&self.slots[Self::index(self.next)], Some(slot) if !slot.terminator);
-        if self.phase == Phase::Playing && next_is_droppable {
-            self.margin.shrink_due()
-        } else {
-            Shrink::No
+        if self.phase != Phase::Playing || !next_is_droppable {
+            return Shrink::No;
+        }
+        match self.margin.shrink_due() {
+            Shrink::No if self.next_word_would_lose() => Shrink::WhenQuiet,
+            due => due,
         }
     }
 
@@ -349,10 +351,31 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.end_talkspurt();
         self.margin.pause(&self.config);
         // The next words must not lose their beginning to the delay of a pre-roll.
-        self.drop_surplus(self.config.stall_max_frames / PRE_ROLL_PARTS);
+        self.drop_surplus(self.pre_roll_frames());
         if self.queued > 0 {
             self.start_talkspurt(self.next.plus(self.free_from(self.next)));
         }
+    }
+
+    /// Surplus that a pause does not drop.
+    const fn pre_roll_frames(&self) -> u16 {
+        self.config.stall_max_frames / PRE_ROLL_PARTS
+    }
+
+    /// Whether another word waits behind the end of this one, and its beginning would be dropped as surplus there.
+    fn next_word_would_lose(&self) -> bool {
+        let keep = self
+            .margin
+            .target_frames()
+            .saturating_add(self.pre_roll_frames());
+        let newest = || {
+            (0..SLOTS as u16)
+                .rev()
+                .find_map(|n| self.slots[Self::index(self.next.plus(n))].as_ref())
+        };
+        self.terminators > 0
+            && self.queued > keep
+            && newest().is_some_and(|newest| !newest.terminator)
     }
 
     fn underrun(&mut self) -> Pop<T> {

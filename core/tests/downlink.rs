@@ -94,16 +94,3 @@ fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
     payload[2] = 88;
     assert_eq!(adpcm.push(&voice(&payload)), Ok(PushOutcome::Queued));
 }
-
-#[test]
-fn clear_silences_at_once() {
-    let mut ear = Ear::plain();
-    for number in 0..5 {
-        ear.receive(number, &voice(number, 320));
-    }
-    ear.play();
-    ear.downlink.clear();
-    assert_eq!(ear.downlink.depth_frames(), 0);
-    assert_eq!(ear.play(), Playout::Silence);
-    assert_eq!(&*ear.out, [0; 320]);
-}

@@ -197,3 +197,58 @@ fn a_soft_talkspurt_after_a_loud_one_is_no_pause() {
     }
     assert_eq!(ear.downlink.stats().skipped, 0);
 }
+
+/// A word of 20 frames whose last eight are quiet, and the next one at once behind it. Both come `late` frames late, because
+/// the network stalled in mid-word. Gives which frames were not heard by themselves.
+fn two_words_after_a_stall(late: u16, next_word_follows: bool) -> Vec<u16> {
+    let word = |number: u16| {
+        let sound = voice(number, 320);
+        if number % 20 >= 12 {
+            return sound.iter().map(|sample| sample / 500).collect();
+        }
+        sound
+    };
+    let mut ear = Ear::plain();
+    let (mut sent, mut heard) = (0, Vec::new());
+    let mut send = |ear: &mut Ear, to: u16| {
+        while sent < to && (next_word_follows || sent < 20) {
+            ear.receive_packet(sent, &word(sent), sent == 19 || sent == 39);
+            sent += 1;
+        }
+    };
+    for period in 0..60 {
+        // The network stands still from the fifth frame on.
+        if period < 5 || period >= 5 + late {
+            send(&mut ear, (period + 1).min(40));
+        }
+        if matches!(ear.play(), Playout::Frame { .. }) {
+            let played = (0..40).find(|&number| ear.out[RESUMED..] == word(number)[RESUMED..]);
+            heard.extend(played);
+        }
+    }
+    let all = if next_word_follows { 40 } else { 20 };
+    (0..all).filter(|number| !heard.contains(number)).collect()
+}
+
+/// Behind these samples a frame that follows on a gap is as it was sent.
+const RESUMED: usize = 80;
+
+#[test]
+fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
+    // The stall has widened the margin to one frame, and 60 ms more may stay. What is beyond goes out of the quiet end of the
+    // word, two frames becoming one.
+    for late in 1..=7u16 {
+        let skipped = 2 * late.saturating_sub(4);
+        // Not before it is known that another word follows.
+        let from = 20 - late;
+        let missing: Vec<u16> = (from..from + skipped).collect();
+        assert_eq!(two_words_after_a_stall(late, true), missing, "{late} late");
+    }
+}
+
+#[test]
+fn the_end_of_a_word_is_whole_when_nothing_follows_it() {
+    for late in 1..=7 {
+        assert_eq!(two_words_after_a_stall(late, false), [0; 0], "{late} late");
+    }
+}

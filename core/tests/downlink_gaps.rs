@@ -187,6 +187,64 @@ fn a_talkspurt_that_is_cut_by_mute_fades_within_a_frame() {
 }
 
 #[test]
+fn what_is_cleared_in_mid_word_fades_within_a_frame() {
+    for waiting in [0, 3] {
+        let mut ear = Ear::plain();
+        for number in 0..10 + waiting {
+            ear.receive(number, &voice(number, 320));
+        }
+        (0..10).for_each(|_| assert_eq!(ear.play(), PLAYED));
+        ear.downlink.clear();
+        assert!(ear.downlink.is_active(), "it has still to fade");
+        assert_eq!(ear.downlink.depth_frames(), 0);
+        let before = ear.out.to_vec();
+        assert_eq!(ear.play(), Playout::Concealed);
+        let mut faded: Vec<i16> = before.iter().rev().copied().collect();
+        for (n, sample) in faded.iter_mut().enumerate() {
+            *sample = (f64::from(*sample) * (1.0 - (n + 1) as f64 / 320.0)).floor() as i16;
+        }
+        assert_near(&ear.out, &faded);
+        assert!(!ear.downlink.is_active());
+        assert_eq!(ear.play(), Playout::Silence);
+        assert!(largest_step(&ear.heard) <= voice_step());
+        // What comes later is whole.
+        ear.receive_packet(20, &voice(20, 320), true);
+        assert_eq!(ear.play(), PLAYED_LAST);
+        assert_eq!(*ear.out, voice(20, 320));
+    }
+}
+
+#[test]
+fn voice_that_follows_at_once_on_what_was_cleared_sets_in_without_a_click() {
+    let mut ear = Ear::plain();
+    ear.receive(0, &voice(0, 320));
+    ear.play();
+    ear.downlink.clear();
+    ear.receive(9, &voice(9, 320));
+    assert_eq!(ear.play(), PLAYED);
+    assert_near(&ear.out, &resumed(&voice(0, 320), &voice(9, 320)));
+    ear.receive(10, &voice(10, 320));
+    assert_eq!(ear.play(), PLAYED);
+    assert_eq!(*ear.out, voice(10, 320));
+}
+
+#[test]
+fn where_nothing_is_heard_nothing_fades() {
+    // Nothing was played yet, or a talkspurt has ended already.
+    let mut ear = Ear::plain();
+    ear.receive(0, &voice(0, 320));
+    ear.downlink.clear();
+    assert!(!ear.downlink.is_active());
+    assert_eq!(ear.play(), Playout::Silence);
+    ear.receive_packet(1, &voice(1, 320), true);
+    assert_eq!(ear.play(), PLAYED_LAST);
+    ear.downlink.clear();
+    assert!(!ear.downlink.is_active());
+    assert_eq!(ear.play(), Playout::Silence);
+    assert_eq!(*ear.out, [0; 320]);
+}
+
+#[test]
 fn after_silence_an_empty_terminator_makes_no_sound() {
     let mut ear = Ear::plain();
     ear.receive(0, &[0; 320]);

@@ -101,6 +101,23 @@ fn a_restarted_downlink_plays_what_a_new_one_plays() {
     ] {
         let mut used = Slots16::new(Codec::Pcm16, before, jitter(before));
         play(&mut used, session_frame_samples(before), 1_000);
+        if before == FrameDuration::Ms10 {
+            // And cut off in mid-word, with the fade still owed.
+            let samples = session_frame_samples(before);
+            let payload: Vec<u8> = 9_000i16.to_le_bytes().repeat(samples);
+            for number in 40..45 {
+                used.push(&Voice {
+                    seq: Seq(number),
+                    timestamp_frames: 1_000 + u32::from(number),
+                    terminator: false,
+                    payload: &payload,
+                })
+                .unwrap();
+                used.pop(&mut Frame::silence(0));
+            }
+            used.clear();
+            assert!(used.is_active());
+        }
         used.restart(Codec::Pcm16, after, jitter(after));
         let mut new = Slots16::new(Codec::Pcm16, after, jitter(after));
         // Earlier timestamps than before: nothing of the other stream is remembered.

@@ -125,13 +125,12 @@ impl Mixdown {
         }
     }
 
-    /// Forgets the last tick. Of those who were in its mix, `gone` have left the room since.
-    pub fn begin(&mut self, gone: u16) {
+    /// Forgets the last tick.
+    pub fn begin(&mut self) {
         self.heard = 0;
         self.going_on = 0;
         self.talkers.clear();
         self.shared.clear();
-        (0..gone).for_each(|_| self.talkers.add(Part::Gone, &[]));
     }
 
     /// Adds a talker, whose frame `pop` writes. Returns `None` if the talker has none in this tick,
@@ -149,8 +148,7 @@ impl Mixdown {
         let last = match pop(frame) {
             Playout::Silence => return self.add_nothing(state),
             Playout::Frame { terminator } => terminator,
-            // A talkspurt that breaks off fades by itself. It ends where no more of it is
-            // concealed.
+            // A talkspurt that breaks off without a word ends where no more of it is concealed.
             Playout::Concealed => false,
         };
         let rms = level::rms(frame);

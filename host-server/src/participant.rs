@@ -1,8 +1,8 @@
 //! One participant of a room: who he is, what he says, what he hears. Pure.
 
 use talkspurt_core::codec::{Codec, CodecError};
-use talkspurt_core::downlink::Downlink;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::downlink::{Downlink, Playout};
+use talkspurt_core::frame::{Frame, FrameDuration};
 use talkspurt_core::jitter::{JitterConfig, JitterStats, PushOutcome};
 use talkspurt_core::mixer::TalkerState;
 use talkspurt_core::time::{Duration, Instant};
@@ -56,6 +56,20 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
+}
+
+/// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
+#[derive(Debug)]
+pub struct Fading {
+    voice: Box<Downlink<SLOTS>>,
+    talker: TalkerState,
+}
+
+impl Fading {
+    /// Adds it to the mix of one tick.
+    pub fn speak(mut self, mixdown: &mut Mixdown) {
+        mixdown.add(&mut self.talker, |frame| pop(&mut self.voice, frame));
+    }
 }
 
 /// What a voice packet changed.
@@ -200,16 +214,21 @@ impl Participant {
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {
             Some(voice) if active && due >= self.heard_from => {
-                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
+                mixdown.add(&mut self.talker, |frame| pop(voice, frame))
             }
             _ => mixdown.add_nothing(&mut self.talker),
         };
         !self.is_active() && self.set(ParticipantFlags::TALKING, false)
     }
 
-    /// Whether the latest mix ended with this talker in it, at its full share.
-    pub fn counts_in_mix(&self) -> bool {
-        self.talker.counts()
+    /// What fades of this participant, who leaves.
+    pub fn fading(&self) -> Option<Fading> {
+        let mut voice = self.voice.clone().filter(|_| self.talker.counts())?;
+        voice.clear();
+        Some(Fading {
+            voice,
+            talker: self.talker,
+        })
     }
 
     /// Whether the room has to tick for him: he has frames to be mixed, or is owed the end of what he hears.
@@ -245,6 +264,14 @@ impl Participant {
         let before = self.flags;
         self.flags = before.with(flags, on);
         self.flags != before
+    }
+}
+
+/// A talker's frame. One in which a talkspurt that was cut off fades is its last.
+fn pop(voice: &mut Downlink<SLOTS>, frame: &mut Frame) -> Playout {
+    match voice.pop(frame) {
+        Playout::Concealed if !voice.is_active() => Playout::Frame { terminator: true },
+        playout => playout,
     }
 }
 

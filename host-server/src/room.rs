@@ -9,7 +9,7 @@ use talkspurt_core::wire::{ROSTER_PAGE, RoomName, RosterPage, ServerPacket, Voic
 use crate::hub::ConnId;
 use crate::mixdown::{Mixdown, SharedEncoders, encode};
 use crate::outbox::Encoded;
-use crate::participant::{Participant, VoiceTaken};
+use crate::participant::{Fading, Participant, VoiceTaken};
 use crate::states::StateTelling;
 
 slotmap::new_key_type! {
@@ -41,8 +41,8 @@ pub struct Room {
     ticks: u32,
     /// When to tick next; `None` while nobody talks.
     next_tick: Option<Instant>,
-    /// How many left in the middle of a word since the last tick.
-    gone: u16,
+    /// Those who have left in the midst of a word since the last tick.
+    fading: Vec<Fading>,
 }
 
 /// What a Welcome needs to know of the room.
@@ -67,7 +67,7 @@ impl Room {
             encoders: SharedEncoders::default(),
             ticks: 0,
             next_tick: None,
-            gone: 0,
+            fading: Vec::new(),
         }
     }
 
@@ -120,7 +120,7 @@ impl Room {
     /// Lets someone go and tells nobody, as when all go.
     pub fn remove(&mut self, member: MemberId) -> Option<Participant> {
         let participant = self.members.remove(member)?;
-        self.gone += u16::from(participant.counts_in_mix());
+        self.fading.extend(participant.fading());
         Some(participant)
     }
 
@@ -208,7 +208,10 @@ impl Room {
     pub fn tick(&mut self, now: Instant, mixdown: &mut Mixdown, outlet: &mut impl Outlet) -> u64 {
         let Some(due) = self.next_tick else { return 0 };
         self.ticks = self.ticks.wrapping_add(1);
-        mixdown.begin(std::mem::take(&mut self.gone));
+        mixdown.begin();
+        for fading in self.fading.drain(..) {
+            fading.speak(mixdown);
+        }
         let mut ended = Vec::new();
         for (member, participant) in &mut self.members {
             if participant.speak(due, mixdown) {

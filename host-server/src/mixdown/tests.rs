@@ -36,7 +36,7 @@ fn desk() -> (Mixdown, SharedEncoders) {
 
 fn desk_by(rule: MixRule) -> (Mixdown, SharedEncoders) {
     let mut mixdown = Mixdown::new(rule, SAMPLES);
-    mixdown.begin(0);
+    mixdown.begin();
     (mixdown, SharedEncoders::default())
 }
 
@@ -92,7 +92,7 @@ fn packets_of_an_old_and_a_new_listener(rule: MixRule, values: [i16; 2]) -> (Mix
     let (mut old, mut new) = (Listener::new(Codec::Pcm16), Listener::new(Codec::Pcm16));
     let mut equal_from = 0;
     for tick in 1..=100 {
-        mixdown.begin(0);
+        mixdown.begin();
         mixdown.add(&mut talkers[0], talker(values[0], false));
         if tick == 1 {
             mixdown.add_nothing(&mut talkers[1]);
@@ -149,10 +149,10 @@ impl Script {
         }
     }
 
-    /// What everyone hears. `gone` have left the room.
-    fn tick(&mut self, says: &[Option<(i16, bool)>], gone: u16) -> Vec<Vec<i16>> {
+    /// What everyone hears.
+    fn tick(&mut self, says: &[Option<(i16, bool)>]) -> Vec<Vec<i16>> {
         self.tick += 1;
-        self.mixdown.begin(gone);
+        self.mixdown.begin();
         let mut own: Vec<_> = says
             .iter()
             .zip(&mut self.talkers)
@@ -194,46 +194,37 @@ fn assert_fade(heard: &[i16], from: i16, to: i16) {
 fn whoever_comes_or_goes_fades_for_those_who_hear_others_too() {
     let mut room = Script::new(2);
     let (ann, ben) = (Some((9_000, false)), Some((-3_000, false)));
-    assert_eq!(room.tick(&[ann, None], 0)[2], [9_000; SAMPLES]);
-    let heard = room.tick(&[ann, ben], 0);
+    assert_eq!(room.tick(&[ann, None])[2], [9_000; SAMPLES]);
+    let heard = room.tick(&[ann, ben]);
     assert_eq!(heard[0], [-3_000; SAMPLES], "of one there is no fade");
     assert_eq!(heard[1], [9_000; SAMPLES]);
     assert_fade(&heard[2], 9_000, 3_000);
-    assert_eq!(room.tick(&[ann, ben], 0)[2], [3_000; SAMPLES]);
-    let heard = room.tick(&[ann, Some((-3_000, true))], 0);
+    assert_eq!(room.tick(&[ann, ben])[2], [3_000; SAMPLES]);
+    let heard = room.tick(&[ann, Some((-3_000, true))]);
     assert_eq!(heard[0], [-3_000; SAMPLES]);
     assert_fade(&heard[2], 3_000, 9_000);
-    for heard in [room.tick(&[ann, None], 0), room.tick(&[ann, None], 0)] {
+    for heard in [room.tick(&[ann, None]), room.tick(&[ann, None])] {
         assert_eq!(heard, [vec![], vec![9_000; SAMPLES], vec![9_000; SAMPLES]]);
     }
 }
 
 #[test]
 fn whoever_vanishes_gives_the_share_back_over_a_frame() {
-    // By a connection that breaks (the participant is no more), and by falling silent without a
-    // last frame.
-    for left_the_room in [true, false] {
-        let mut room = Script::new(3);
-        let (ann, ben, eve) = (
-            Some((9_000, false)),
-            Some((5_000, false)),
-            Some((400, false)),
-        );
-        room.tick(&[ann, ben, eve], 0);
-        assert_eq!(room.tick(&[ann, ben, eve], 0)[3], [4_800; SAMPLES]);
-        if left_the_room {
-            room.talkers[2] = nobody_yet();
-        }
-        let heard = room.tick(&[ann, ben, None], u16::from(left_the_room));
-        assert_fade(&heard[3], 14_000 / 3, 7_000);
-        // Each hears one fewer than the listener does.
-        assert_fade(&heard[0], 5_000 / 2, 5_000);
-        assert_fade(&heard[1], 9_000 / 2, 9_000);
-        if !left_the_room {
-            assert_eq!(heard[2], [7_000; SAMPLES], "whom it hears has not changed");
-        }
-        assert_eq!(room.tick(&[ann, ben, None], 0)[3], [7_000; SAMPLES]);
-    }
+    let mut room = Script::new(3);
+    let (ann, ben, eve) = (
+        Some((9_000, false)),
+        Some((5_000, false)),
+        Some((400, false)),
+    );
+    room.tick(&[ann, ben, eve]);
+    assert_eq!(room.tick(&[ann, ben, eve])[3], [4_800; SAMPLES]);
+    let heard = room.tick(&[ann, ben, None]);
+    assert_fade(&heard[3], 14_000 / 3, 7_000);
+    // Each hears one fewer than the listener does.
+    assert_fade(&heard[0], 5_000 / 2, 5_000);
+    assert_fade(&heard[1], 9_000 / 2, 9_000);
+    assert_eq!(heard[2], [7_000; SAMPLES], "whom it hears has not changed");
+    assert_eq!(room.tick(&[ann, ben, None])[3], [7_000; SAMPLES]);
 }
 
 #[test]
@@ -241,7 +232,7 @@ fn silent_senders_do_not_count() {
     let mut room = Script::new(4);
     let (ann, silent) = (Some((9_000, false)), Some((1, false)));
     for _ in 0..20 {
-        let heard = room.tick(&[ann, silent, silent, silent], 0);
+        let heard = room.tick(&[ann, silent, silent, silent]);
         assert_eq!(
             heard[0], [1; SAMPLES],
             "where nobody counts the silent are heard"
@@ -250,15 +241,15 @@ fn silent_senders_do_not_count() {
     }
     // One of them says a word.
     let word = Some((3_000, false));
-    let heard = room.tick(&[ann, word, silent, silent], 0);
+    let heard = room.tick(&[ann, word, silent, silent]);
     assert_fade(&heard[4], 9_000, 6_000);
     for _ in 1..5 {
-        let heard = room.tick(&[ann, Some((0, false)), silent, silent], 0);
+        let heard = room.tick(&[ann, Some((0, false)), silent, silent]);
         assert_eq!(heard[4], [4_500; SAMPLES], "a pause between two words");
     }
-    let heard = room.tick(&[ann, Some((0, false)), silent, silent], 0);
+    let heard = room.tick(&[ann, Some((0, false)), silent, silent]);
     assert_fade(&heard[4], 4_500, 9_000);
-    let heard = room.tick(&[ann, Some((0, false)), silent, silent], 0);
+    let heard = room.tick(&[ann, Some((0, false)), silent, silent]);
     assert_eq!(heard[1..], vec![vec![9_000; SAMPLES]; 4]);
 }
 
@@ -302,7 +293,7 @@ fn an_end_without_a_last_frame_is_told_by_an_empty_packet_once() {
     mixdown
         .packet_for(&mut listener, None, &mut shared, 8)
         .unwrap();
-    mixdown.begin(0);
+    mixdown.begin();
     mixdown.add(&mut state, |_| Playout::Silence);
     assert_eq!(
         decoded(

@@ -53,7 +53,7 @@ fn talking_begins_with_the_first_packet_and_ends_when_the_terminator_was_mixed()
     );
     let mixed: Vec<_> = (3..6)
         .map(|tick| {
-            mixdown.begin(0);
+            mixdown.begin();
             let ended = participant.speak(at(tick * 20), &mut mixdown);
             (participant.own.is_some(), ended)
         })
@@ -103,7 +103,7 @@ fn a_talkspurt_that_breaks_off_ends_by_itself() {
     let mut mixdown = Mixdown::new(MixRule::Mean, 320);
     participant.push_voice(&voice(1, false), at(0)).unwrap();
     let ended_at = (1..).find(|tick| {
-        mixdown.begin(0);
+        mixdown.begin();
         participant.speak(at(tick * 20), &mut mixdown)
     });
     assert_eq!(ended_at, Some(7), "one frame, five concealed, silence");
@@ -164,7 +164,7 @@ fn a_talkspurt_that_is_over_has_no_level() {
     participant.push_voice(&voice(1, false), at(0)).unwrap();
     participant.push_voice(&voice(2, true), at(20)).unwrap();
     let levels = [20, 40].map(|ms| {
-        mixdown.begin(0);
+        mixdown.begin();
         participant.speak(at(ms), &mut mixdown);
         (participant.own.is_some(), participant.level_rms())
     });

@@ -51,7 +51,7 @@ fn nobody_is_louder_than_they_are_when_a_second_talker_starts_or_stops() {
         let loudest = heard.iter().map(|s| s.unsigned_abs()).max().unwrap();
         assert!((19_990..=20_001).contains(&loudest), "{loudest}");
         // Both say the same, so their mean is what each says. Whoever stops without a last frame
-        // leaves a frame in which their share is still silence.
+        // leaves one in which they fade, and that is not what they would have said.
         let differing: Vec<usize> = (0..said.len())
             .filter(|&i| (heard[i] - said[i]).abs() > 1)
             .map(|i| i / SAMPLES)
@@ -79,6 +79,74 @@ fn who_stays_is_not_suddenly_twice_as_loud_when_a_talker_leaves() {
     bench.pass(FRAME);
     let heard = heard_samples(&bench, lis);
     assert!((4_990..5_100).contains(&heard[0]), "{}", heard[0]);
+}
+
+/// The largest step between neighbouring samples.
+fn largest_step(samples: &[i16]) -> u16 {
+    let steps = samples.windows(2).map(|pair| pair[0].abs_diff(pair[1]));
+    steps.max().unwrap_or(0)
+}
+
+#[test]
+fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
+    type CutOff = fn(&mut Bench, usize);
+    let ways: [CutOff; 4] = [
+        |bench, peer| bench.send(peer, &ClientPacket::SetMuted(true)),
+        |bench, peer| bench.close(peer),
+        |bench, peer| bench.send(peer, &ClientPacket::Bye(ByeReason::Leaving)),
+        |bench, peer| bench.hello(peer, "attic", "ann", Codec::Pcm16),
+    ];
+    // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that.
+    let step = 3_432 + 63;
+    for (way, cut_off) in ways.into_iter().enumerate() {
+        // Cut off at ever other places of a period; alone, and beside another talker.
+        for frames in 5..15 {
+            for beside in [false, true] {
+                let mut bench = Bench::new(config());
+                let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+                for frame in 0..frames + 5 {
+                    if frame == frames {
+                        cut_off(&mut bench, ann);
+                    } else if frame < frames {
+                        bench.speak_payload(ann, &payload(&tone(frame * SAMPLES)), false);
+                    }
+                    if beside {
+                        bench.speak(ben, -5_000, frame == frames + 4);
+                    }
+                    bench.pass(FRAME);
+                }
+                let mut heard = heard_samples(&bench, lis);
+                if !beside {
+                    let fading = &heard[frames * SAMPLES..];
+                    assert_eq!(fading.len(), SAMPLES, "one frame fades, way {way}");
+                    heard.push(0);
+                }
+                let steepest = largest_step(&heard);
+                assert!(
+                    steepest <= step,
+                    "{steepest}, way {way}, frame {frames}, {beside}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_unmutes_at_once_sets_in_without_a_click() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    for frame in 0..20 {
+        if frame == 10 {
+            bench.send(ann, &ClientPacket::SetMuted(true));
+            bench.send(ann, &ClientPacket::SetMuted(false));
+        }
+        // Elsewhere in the period from then on.
+        let from = frame * SAMPLES + if frame < 10 { 0 } else { 9 };
+        bench.speak_payload(ann, &payload(&tone(from)), frame == 19);
+        bench.pass(FRAME);
+    }
+    let steepest = largest_step(&heard_samples(&bench, lis));
+    assert!(steepest <= 3_432 + 20_000 / 80, "{steepest}");
 }
 
 #[test]
