@@ -1,0 +1,89 @@
+//! What the high-pass leaves of each frequency, and what the extremes do to it.
+
+use std::f64::consts::TAU;
+
+use talkspurt_core::filter::{BLOCKS_PER_SECOND, HighPass};
+
+/// What is left of a tone, in dB, once the filter has settled.
+fn left_of(hz: u32) -> f64 {
+    let mut filter = HighPass::new();
+    let (mut before, mut after) = (0.0, 0.0);
+    // Two seconds to settle, and one to measure: whole periods of any whole frequency.
+    for block in 0..3 * BLOCKS_PER_SECOND {
+        let phase = TAU * f64::from(hz) * f64::from(block) / f64::from(BLOCKS_PER_SECOND);
+        let mean_q2 = (12_000.0 * 4.0 * phase.sin()).round() as i32;
+        let left = f64::from(mean_q2) / 4.0 - f64::from(filter.below(mean_q2));
+        if block >= 2 * BLOCKS_PER_SECOND {
+            before += (f64::from(mean_q2) / 4.0).powi(2);
+            after += left.powi(2);
+        }
+    }
+    10.0 * (after.max(1e-9) / before).log10()
+}
+
+#[test]
+fn below_60_hz_next_to_nothing_is_left() {
+    for hz in 1..=60 {
+        assert!(left_of(hz) < -35.0, "{hz} Hz: {:.1} dB", left_of(hz));
+    }
+}
+
+#[test]
+fn mains_hum_falls_into_a_zero() {
+    for hz in [50, 60] {
+        assert!(left_of(hz) < -70.0, "{hz} Hz: {:.1} dB", left_of(hz));
+    }
+}
+
+#[test]
+fn the_voice_stays_as_it_is() {
+    let at_80_hz = left_of(80);
+    assert!((-5.2..-4.6).contains(&at_80_hz), "{at_80_hz:.1} dB");
+    for hz in (95..1_950).step_by(5) {
+        assert!(left_of(hz).abs() < 0.65, "{hz} Hz: {:.1} dB", left_of(hz));
+    }
+}
+
+#[test]
+fn an_offset_is_gone_within_100_ms_and_one_that_was_there_before_makes_no_step() {
+    for offset in [i16::MIN, -600, 600, i16::MAX] {
+        let mean_q2 = i32::from(offset) * 4;
+        let mut filter = HighPass::new();
+        filter.begin(offset);
+        for _ in 0..BLOCKS_PER_SECOND {
+            assert_eq!(filter.below(mean_q2), offset.into());
+        }
+        // What has begun goes on, whatever comes first in what follows.
+        filter.begin(0);
+        assert_eq!(filter.below(mean_q2), offset.into());
+        let mut filter = HighPass::new();
+        let rest: Vec<i32> = (0..BLOCKS_PER_SECOND)
+            .map(|_| (filter.below(mean_q2) - i32::from(offset)).abs())
+            .collect();
+        let settled = rest
+            .iter()
+            .rposition(|&rest| rest > i32::from(offset.unsigned_abs()) / 100);
+        let settled_ms = settled.unwrap() as u32 * 1_000 / BLOCKS_PER_SECOND;
+        assert!(settled_ms < 100, "{settled_ms} ms");
+        assert!(rest[rest.len() - 1] <= 1);
+    }
+}
+
+/// Square waves at full scale: what is to be taken away overshoots, and still is a sample, so that the difference to any
+/// sample has a square that fits 32 bits.
+#[test]
+fn what_is_taken_away_is_a_sample_at_the_extremes() {
+    let mut reached = (false, false);
+    for half_period in [7, 20, 25, 33, 40, 80, 400] {
+        let mut filter = HighPass::new();
+        for block in 0..2 * BLOCKS_PER_SECOND {
+            let high = block / half_period % 2 == 0;
+            let extreme = if high { i16::MAX } else { i16::MIN };
+            let below = filter.below(i32::from(extreme) * 4);
+            assert!(i16::try_from(below).is_ok(), "{below}, {half_period}");
+            reached.0 |= below == i32::from(i16::MAX);
+            reached.1 |= below == i32::from(i16::MIN);
+        }
+    }
+    assert_eq!(reached, (true, true), "the bounds were put to use");
+}
