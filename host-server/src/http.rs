@@ -297,6 +297,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_all_have_asked_the_oldest_of_all_makes_room() {
+        let mut open = OpenConnections::default();
+        for _ in 0..CONNECTIONS_MAX {
+            let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+            open.0.push_back((task, Arc::new(AtomicBool::new(true))));
+        }
+        let (first, second) = (open.0[0].0.clone(), open.0[1].0.clone());
+        open.make_room();
+        tokio::task::yield_now().await;
+        assert!(first.is_finished() && !second.is_finished());
+        assert_eq!(open.0.len(), CONNECTIONS_MAX - 1);
+        open.make_room();
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished(), "there is room");
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_asks_at_once_is_answered_whole() {
+        let (address, _requests) = open(Duration::from_secs(3_600)).await;
+        // The rest wait for pages that nobody makes yet.
+        let mut busy = Vec::new();
+        for _ in 1..CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            busy.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // All of the crowd is there when the server, which shares this thread, lets the first of them in.
+        let crowd: Vec<_> = (0..50)
+            .map(|_| {
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                let request = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n";
+                std::io::Write::write_all(&mut stream, request).unwrap();
+                stream.set_nonblocking(true).unwrap();
+                stream
+            })
+            .collect();
+        for stream in crowd {
+            let mut stream = TcpStream::from_std(stream).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn connections_that_are_over_take_no_room() {
         let (address, _requests) = open(Duration::from_secs(3_600)).await;
         let idle = TcpStream::connect(address).await.unwrap();

@@ -94,26 +94,24 @@ impl Journal {
         now: Instant,
         peer: impl Fn(ConnId) -> Option<SocketAddr>,
     ) {
-        if self.may_write(Kind::of(event), now) {
+        if self.takes(Kind::of(event), now) {
             write(event, peer);
         }
     }
 
     /// Writes that a connection was not let in at all.
     pub fn write_turned_away(&mut self, peer: SocketAddr, now: Instant) {
-        if self.may_write(Kind::TurnedAway, now) {
+        if self.takes(Kind::TurnedAway, now) {
             tracing::warn!(peer = %peer, "refused: the server is stopping, or has no room for another connection");
         }
     }
 
-    fn may_write(&mut self, kind: Kind, now: Instant) -> bool {
-        let lines = &mut self.lines[kind as usize];
-        if !lines.budget.take(1, now) {
-            lines.left_out += 1;
+    /// Whether a line may be written. Says first what was left out before it.
+    fn takes(&mut self, kind: Kind, now: Instant) -> bool {
+        let Some(left_out) = self.admit(kind, now) else {
             return false;
-        }
-        let left_out = std::mem::take(&mut lines.left_out);
-        if left_out > 0 && kind != Kind::Probed {
+        };
+        if left_out > 0 {
             tracing::warn!(
                 lines = left_out,
                 about = kind.name(),
@@ -121,6 +119,18 @@ impl Journal {
             );
         }
         true
+    }
+
+    /// If a line may be written: how many were left out before it of which somebody should know.
+    fn admit(&mut self, kind: Kind, now: Instant) -> Option<u64> {
+        let lines = &mut self.lines[kind as usize];
+        if !lines.budget.take(1, now) {
+            lines.left_out += 1;
+            return None;
+        }
+        let left_out = std::mem::take(&mut lines.left_out);
+        // Of probes there is a line only where somebody looks for one.
+        Some(if kind == Kind::Probed { 0 } else { left_out })
     }
 }
 
@@ -173,10 +183,12 @@ mod tests {
     use super::*;
     use talkspurt_core::time::Duration;
 
-    fn written(journal: &mut Journal, kind: Kind, seconds: u64) -> usize {
-        (0..seconds * 10_000)
-            .filter(|n| journal.may_write(kind, Instant::ZERO + Duration::from_micros(n * 100)))
-            .count()
+    /// Lines written out of 10,000 a second, and how many were said to be left out before them.
+    fn written(journal: &mut Journal, kind: Kind, seconds: u64) -> (usize, u64) {
+        let admitted: Vec<u64> = (0..seconds * 10_000)
+            .filter_map(|n| journal.admit(kind, Instant::ZERO + Duration::from_micros(n * 100)))
+            .collect();
+        (admitted.len(), admitted.iter().sum())
     }
 
     #[test]
@@ -187,16 +199,26 @@ mod tests {
             (Kind::Left, 1_200),
             (Kind::Refused, 150),
         ] {
-            let written = written(&mut journal, kind, 10);
+            let (written, told) = written(&mut journal, kind, 10);
             assert!(
                 (lines - 10..=lines).contains(&written),
                 "{written} lines about {kind:?} in 10 s"
             );
-            let left_out = |journal: &Journal| journal.lines[kind as usize].left_out;
-            assert!(left_out(&journal) > 0, "{kind:?}");
-            assert!(journal.may_write(kind, Instant::ZERO + Duration::from_secs(100)));
-            assert_eq!(left_out(&journal), 0, "it was said what is missing");
+            let later = Instant::ZERO + Duration::from_secs(100);
+            let left_out = 100_000 - written as u64;
+            assert!(told < left_out, "{kind:?}: it goes on");
+            assert_eq!(journal.admit(kind, later), Some(left_out - told));
+            assert_eq!(journal.admit(kind, later), Some(0), "it was said once");
         }
+    }
+
+    #[test]
+    fn of_probes_that_are_left_out_nobody_is_told() {
+        let mut journal = Journal::default();
+        let (written, told) = written(&mut journal, Kind::Probed, 10);
+        assert!((1..1_000).contains(&written) && told == 0);
+        let later = Instant::ZERO + Duration::from_secs(100);
+        assert_eq!(journal.admit(Kind::Probed, later), Some(0));
     }
 
     #[test]
@@ -207,11 +229,11 @@ mod tests {
             conn: ConnId::default(),
         });
         written(&mut journal, probed, 10);
-        assert!((0..100).all(|_| journal.may_write(Kind::Refused, now)));
+        assert!((0..100).all(|_| journal.admit(Kind::Refused, now).is_some()));
         for kind in [Kind::Refused, Kind::TurnedAway, Kind::Left] {
             written(&mut journal, kind, 10);
         }
-        assert!((0..1_000).all(|_| journal.may_write(Kind::Joined, now)));
+        assert!((0..1_000).all(|_| journal.admit(Kind::Joined, now).is_some()));
     }
 
     #[test]

@@ -32,16 +32,19 @@ pub(super) fn connect(server: Endpoint) -> Connecting {
                 "no name server answers within {secs} s; is this machine on the network?"
             ))
         })??;
-        let stream = first_of(interleave(addresses), until).await?;
+        let stream = first_of(addresses, until).await?;
         tune(&stream)?;
         Ok(stream)
     })
 }
 
 /// The first connection to come about; an address is tried as soon as the one before it fails or
-/// takes long. If there is none, the failure that tells most.
-async fn first_of(addresses: Vec<SocketAddr>, until: Instant) -> io::Result<TcpStream> {
-    let mut waiting = addresses.into_iter();
+/// takes long, and the two families take turns. If there is none, the failure that tells most.
+async fn first_of(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    until: Instant,
+) -> io::Result<TcpStream> {
+    let mut waiting = interleave(addresses).into_iter();
     let mut attempts = JoinSet::new();
     let mut failure: Option<io::Error> = None;
     loop {
@@ -133,6 +136,17 @@ mod tests {
         let addresses = vec![silent, refusing, silent, address];
         let stream = within(CONNECT_TIMEOUT, addresses).expect("there is one that answers");
         assert_eq!(stream.peer_addr().unwrap(), address);
+    }
+
+    #[test]
+    fn a_family_that_never_answers_does_not_hide_the_other_one() {
+        let Ok(good) = TcpListener::bind("[::1]:0") else {
+            return; // There is one family only here.
+        };
+        let (_listener, _queued, silent) = one_that_never_answers();
+        let mut addresses = vec![silent; 40];
+        addresses.push(good.local_addr().unwrap());
+        within(CONNECT_TIMEOUT, addresses).expect("the other family is tried second");
     }
 
     #[cfg(target_os = "linux")]

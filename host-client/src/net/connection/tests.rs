@@ -154,6 +154,21 @@ fn after_a_stall_of_the_uplink_little_old_voice_comes_and_then_the_newest() {
 }
 
 #[test]
+fn of_own_voice_that_nobody_takes_a_pre_roll_and_300_ms_are_kept_and_the_rest_is_counted() {
+    block_on(async {
+        let (mut connection, _server) = joined_pair().await;
+        connection.handle_timeout(CoreInstant::ZERO, &mut Vec::new());
+        for _ in 0..200 {
+            connection.link.outbox.push_voice(&[1; 700]);
+        }
+        let mut counts = Counts::default();
+        connection.add_counts(&mut counts);
+        // 500 ms and 300 ms, in frames of 20 ms.
+        assert_eq!(counts.frames_dropped, 200 - 40);
+    });
+}
+
+#[test]
 fn a_talker_whom_the_server_does_not_answer_for_three_seconds_seeks_it_again() {
     block_on(async {
         let (mut connection, _server) = joined_pair().await;
