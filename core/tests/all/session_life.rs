@@ -1,8 +1,6 @@
 //! The life of a session after (or without) its handshake: mute, Bye, timeouts, keepalive, budgets. On virtual time.
 
-mod common;
-
-use common::session_pair::{Pair, say};
+use crate::common::session_pair::{Pair, say};
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket};

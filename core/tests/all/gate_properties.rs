@@ -1,8 +1,6 @@
 //! The gate against its rule, written down as plainly as it is told.
 
-mod common;
-
-use common::cases::cases;
+use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::frame::FrameDuration;

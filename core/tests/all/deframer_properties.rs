@@ -1,9 +1,7 @@
 //! The deframer under any chunking and any damage.
 
-mod common;
-
-use common::cases::cases;
-use common::packets::{OwnedClientPacket, client_packet};
+use crate::common::cases::cases;
+use crate::common::packets::{OwnedClientPacket, client_packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -1,9 +1,7 @@
 //! The wire: every packet comes back as it went, and no bytes make the parser panic.
 
-mod common;
-
-use common::cases::cases;
-use common::packets::{client_packet, server_packet};
+use crate::common::cases::cases;
+use crate::common::packets::{client_packet, server_packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::codec::PAYLOAD_MAX;

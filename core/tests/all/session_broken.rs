@@ -1,8 +1,6 @@
 //! Packets that cannot be read, at every point of a session: both ends end it in order, and nobody panics.
 
-mod common;
-
-use common::session_pair::Pair;
+use crate::common::session_pair::Pair;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::wire::{ByeReason, RejectReason};
 

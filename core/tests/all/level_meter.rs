@@ -1,8 +1,6 @@
 //! The level that the gate judges: voice counts, offset and hum do not. And what it means for who is heard.
 
-mod common;
-
-use common::mic::Mic;
+use crate::common::mic::Mic;
 use std::f64::consts::TAU;
 use talkspurt_core::codec::Codec;
 use talkspurt_core::frame::{FrameDuration, SampleRate};

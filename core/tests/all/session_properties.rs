@@ -1,9 +1,7 @@
 //! Both ends of a session under any input: no panic, and a life that is told in the right order.
 
-mod common;
-
-use common::cases::cases;
-use common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet, server_packet};
+use crate::common::cases::cases;
+use crate::common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet, server_packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::codec::Codec;

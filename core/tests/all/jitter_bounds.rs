@@ -1,8 +1,6 @@
 //! The jitter buffer at its bounds: small buffers, wide margins, and what is forgotten.
 
-mod common;
-
-use common::jitter_line::{Line, item};
+use crate::common::jitter_line::{Line, item};
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
 use talkspurt_core::seq::Seq;

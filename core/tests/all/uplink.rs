@@ -1,8 +1,6 @@
 //! The uplink: which frames are sent, in which packets, and that none is sent twice.
 
-mod common;
-
-use common::mic::{Mic, Sent, quiet, word};
+use crate::common::mic::{Mic, Sent, quiet, word};
 use talkspurt_core::codec::Codec;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::gate::{GateConfig, GateDecision};

@@ -1,8 +1,6 @@
 //! The jitter buffer, case by case: how the delay follows the network.
 
-mod common;
-
-use common::jitter_line::{Line, item, last};
+use crate::common::jitter_line::{Line, item, last};
 use talkspurt_core::jitter::{JitterConfig, Pop, PushOutcome, Shrink};
 
 #[test]

@@ -1,10 +1,8 @@
 //! The jitter buffer under any network: against a model, and what must hold even for a hostile sender.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::cases::cases;
+use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::frame::FrameDuration;

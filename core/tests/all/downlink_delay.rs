@@ -1,8 +1,6 @@
 //! The downlink where too much waits: how it shortens the delay, when, and with what sound.
 
-mod common;
-
-use common::ear::{Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step};
+use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step};
 use talkspurt_core::downlink::Playout;
 use talkspurt_core::frame::{Frame, FrameDuration};
 use talkspurt_core::jitter::PushOutcome;

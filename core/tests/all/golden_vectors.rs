@@ -280,7 +280,7 @@ fn examples_of_damage_are_dropped() {
 
 #[test]
 fn packets_of_version_1_can_still_be_read() {
-    let kept = read("tests/vectors/v1.txt");
+    let kept = read("tests/all/vectors/v1.txt");
     assert_eq!(kept.len(), 21, "nothing is taken away from them");
     for vector in &kept {
         let packet = deframe(&vector.bytes("stream")).unwrap();

@@ -1,9 +1,7 @@
 //! What is heard while talkers come and go, frame after frame: no step anywhere, and nobody louder
 //! than they are.
 
-mod common;
-
-use common::cases::cases;
+use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

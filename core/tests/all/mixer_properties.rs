@@ -3,9 +3,7 @@
 //!
 //! Frames have the lengths of real ones, in which the unrolled block of 40 samples does the work.
 
-mod common;
-
-use common::cases::cases;
+use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,8 +1,6 @@
 //! The downlink: what is played when packets come as they should, or are none.
 
-mod common;
-
-use common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
+use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
 use talkspurt_core::codec::{Codec, CodecError, Encoder};
 use talkspurt_core::downlink::{Downlink, Playout};
 use talkspurt_core::frame::FrameDuration;

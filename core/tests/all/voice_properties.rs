@@ -1,9 +1,7 @@
 //! Uplink and downlink under any speech, any polling and any packets.
 
-mod common;
-
-use common::cases::cases;
-use common::mic::{Mic, quiet, word};
+use crate::common::cases::cases;
+use crate::common::mic::{Mic, quiet, word};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::codec::Codec;

@@ -1,9 +1,7 @@
 //! The jitter buffer after stalls and losses: how late voice is before, right after, and after the next pause. Exact, in frames of
 //! 20 ms.
 
-mod common;
-
-use common::jitter_line::Line;
+use crate::common::jitter_line::Line;
 use talkspurt_core::jitter::{JitterConfig, Pop};
 
 /// One stream on virtual time. Frame `n` is captured in period `n` and arrives in the period that the network says.

@@ -1,8 +1,6 @@
 //! The downlink where something is missing: concealment, and how voice sets in after it.
 
-mod common;
-
-use common::ear::{Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step};
+use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step};
 use talkspurt_core::codec::Codec;
 use talkspurt_core::downlink::Playout;
 use talkspurt_core::frame::FrameDuration;

@@ -1,8 +1,6 @@
 //! The handshake: the two ends of a session against each other, on virtual time.
 
-mod common;
-
-use common::session_pair::{Pair, room_of, say};
+use crate::common::session_pair::{Pair, room_of, say};
 use talkspurt_core::codec::Codec;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::time::Duration;

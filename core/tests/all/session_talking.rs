@@ -1,8 +1,6 @@
 //! A client that talks notices within seconds that nobody is there any more.
 
-mod common;
-
-use common::session_pair::{Pair, say};
+use crate::common::session_pair::{Pair, say};
 use talkspurt_core::session::ClientEvent;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ENCODED_MAX, ServerPacket};

@@ -1,0 +1,8 @@
+//! What several files of tests share.
+
+pub mod cases;
+pub mod ear;
+pub mod jitter_line;
+pub mod mic;
+pub mod packets;
+pub mod session_pair;
