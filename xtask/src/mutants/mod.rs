@@ -10,6 +10,7 @@ mod outcome;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -72,6 +73,9 @@ const PURE: [&str; 14] = [
     "host-server/src/trouble.rs",
     "host-server/src/turns.rs",
 ];
+
+/// Far more than a package needs when one place of it has changed, or, at the start, nothing is built.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Package {
     /// Cargo's name for it.
@@ -138,6 +142,8 @@ fn test(package: Package, options: &Options, commit: &str) -> Result<PathBuf> {
     mutants.args(["mutants", "--package", package.name(), "--no-shuffle"]);
     mutants.args(["--jobs", &options.jobs.to_string()]);
     mutants.arg("--output").arg(&directory);
+    // A loop in a constant that comes to no end hangs the compiler.
+    mutants.args(["--build-timeout", &BUILD_TIMEOUT.as_secs().to_string()]);
     for file in package.files() {
         mutants.args(["--file", file]);
     }
