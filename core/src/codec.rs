@@ -259,6 +259,11 @@ mod tests {
     }
 
     #[test]
+    fn names_are_those_of_the_flags() {
+        assert_eq!(Codec::ALL.map(Codec::name), ["pcm16", "adpcm"]);
+    }
+
+    #[test]
     fn ids_name_the_codecs() {
         for id in 0..=u8::MAX {
             assert_eq!(Codec::from_id(id).map(Codec::id), (id < 2).then_some(id));

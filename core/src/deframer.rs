@@ -251,6 +251,9 @@ mod tests {
         deframer.feed(&[5, 5, 5]);
         deframer.reset();
         assert_eq!(deframer.dropped_bytes(), 3);
+        deframer.feed(&[5; ENCODED_MAX + 10]);
+        deframer.reset();
+        assert_eq!(deframer.dropped_bytes(), 3 + ENCODED_MAX as u64 + 10);
         assert_eq!(
             drain(&mut deframer, &encoded(&[ClientPacket::Ping(1)])),
             [Ok(std::vec![3, 1])]

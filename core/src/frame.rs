@@ -195,6 +195,7 @@ mod tests {
     #[test]
     fn a_frame_holds_what_it_was_given_and_no_more() {
         assert_eq!(&*Frame::<4>::from_slice(&[1, -2, 3]).unwrap(), &[1, -2, 3]);
+        assert_eq!(&*Frame::<4>::from_slice(&[4; 4]).unwrap(), &[4; 4]);
         assert_eq!(Frame::<4>::from_slice(&[0; 5]), None);
         assert_eq!(core::mem::align_of::<Frame>(), 64);
     }

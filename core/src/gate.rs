@@ -252,6 +252,13 @@ mod tests {
     }
 
     #[test]
+    fn at_the_close_threshold_it_stays_open() {
+        let mut gate = gate(2, 0);
+        let decisions = [2_001, 500, 500, 500, 499].map(|rms| gate.push(rms));
+        assert_eq!(decisions, [Opened, Open, Open, Open, Closing]);
+    }
+
+    #[test]
     fn a_window_that_is_not_full_never_closes() {
         let mut gate = Gate::new(
             GateConfig {

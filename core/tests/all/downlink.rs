@@ -31,6 +31,16 @@ fn what_comes_is_played_bit_for_bit_at_every_frame_duration() {
 }
 
 #[test]
+fn the_margin_is_what_was_asked_for_and_one_more_after_an_underrun() {
+    let mut ear = Ear::new(Codec::Pcm16, FrameDuration::Ms20, 3);
+    assert_eq!(ear.downlink.target_frames(), 3);
+    (0..4).for_each(|number| _ = ear.receive(number, &voice(number, 320)));
+    (0..4).for_each(|_| assert_eq!(ear.play(), PLAYED));
+    assert_eq!(ear.play(), Playout::Concealed);
+    assert_eq!(ear.downlink.target_frames(), 4);
+}
+
+#[test]
 fn adpcm_is_played_as_it_decodes() {
     let mut ear = Ear::new(Codec::ImaAdpcm, FrameDuration::Ms20, 0);
     let mut encoder = Encoder::new(Codec::ImaAdpcm);

@@ -6,8 +6,13 @@ use talkspurt_core::filter::{BLOCKS_PER_SECOND, HighPass};
 
 /// What is left of a tone, in dB, once the filter has settled.
 fn left_of(hz: u32) -> f64 {
+    left_and_likeness(hz).0
+}
+
+/// The same, and how much it is in phase with the tone: from -1 to 1.
+fn left_and_likeness(hz: u32) -> (f64, f64) {
     let mut filter = HighPass::new();
-    let (mut before, mut after) = (0.0, 0.0);
+    let (mut before, mut after, mut both) = (0.0_f64, 0.0_f64, 0.0_f64);
     // Two seconds to settle, and one to measure: whole periods of any whole frequency.
     for block in 0..3 * BLOCKS_PER_SECOND {
         let phase = TAU * f64::from(hz) * f64::from(block) / f64::from(BLOCKS_PER_SECOND);
@@ -16,9 +21,11 @@ fn left_of(hz: u32) -> f64 {
         if block >= 2 * BLOCKS_PER_SECOND {
             before += (f64::from(mean_q2) / 4.0).powi(2);
             after += left.powi(2);
+            both += f64::from(mean_q2) / 4.0 * left;
         }
     }
-    10.0 * (after.max(1e-9) / before).log10()
+    let left = 10.0 * (after.max(1e-9) / before).log10();
+    (left, both / (before * after.max(1e-9)).sqrt())
 }
 
 #[test]
@@ -41,6 +48,14 @@ fn the_voice_stays_as_it_is() {
     assert!((-5.2..-4.6).contains(&at_80_hz), "{at_80_hz:.1} dB");
     for hz in (95..1_950).step_by(5) {
         assert!(left_of(hz).abs() < 0.65, "{hz} Hz: {:.1} dB", left_of(hz));
+    }
+}
+
+#[test]
+fn the_voice_keeps_its_sign() {
+    for hz in (300..1_950).step_by(50) {
+        let (_, likeness) = left_and_likeness(hz);
+        assert!(likeness > 0.5, "{hz} Hz: {likeness:.2}");
     }
 }
 
