@@ -122,6 +122,10 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
                 }
                 self.shorten_delay(out);
                 self.played(out);
+                if terminator {
+                    // What comes next must not bring an old sound back.
+                    self.fall_silent();
+                }
                 Playout::Frame { terminator }
             }
             // A talkspurt that was cut off, by an empty packet or by `clear`, fades instead of clicking.
@@ -175,7 +179,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         self.frame_samples
     }
 
-    /// Drops all that waits, as when the talker is muted or leaves. What was heard last fades in the next frame.
+    /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last fades in the next frame: to
+    /// silence, or under the beginning of voice that follows at once.
     pub fn clear(&mut self) {
         self.cut |= self.jitter.is_active() && self.is_audible();
         self.jitter.clear();

@@ -10,8 +10,10 @@
 //!   playout moves back: it was concealed already.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be dropped
 //!   ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay never only grows.
-//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends, every item beyond the
-//!   margin goes at once, and so does the part of the margin that a network which was calm for 5 s did not touch.
+//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends, the part of the margin that a
+//!   network which was calm for 5 s did not touch goes at once, and so does every item beyond the margin and a short pre-roll,
+//!   unless what waits ends as well. Before that, items go out of the quiet end of the talkspurt, so that the next one keeps its
+//!   beginning.
 //! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the newest are dropped.
 
 use crate::seq::Seq;
@@ -350,8 +352,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     fn end_after_terminator(&mut self) {
         self.end_talkspurt();
         self.margin.pause(&self.config);
-        // The next words must not lose their beginning to the delay of a pre-roll.
-        self.drop_surplus(self.pre_roll_frames());
+        // The next words must not lose their beginning to the delay of a pre-roll; and words that are here whole delay nothing.
+        if self.goes_on() {
+            self.drop_surplus(self.pre_roll_frames());
+        }
         if self.queued > 0 {
             self.start_talkspurt(self.next.plus(self.free_from(self.next)));
         }
@@ -362,20 +366,21 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.config.stall_max_frames / PRE_ROLL_PARTS
     }
 
-    /// Whether another word waits behind the end of this one, and its beginning would be dropped as surplus there.
+    /// Whether the beginning of another word would be dropped where this one ends, as [`Self::end_after_terminator`] does.
     fn next_word_would_lose(&self) -> bool {
-        let keep = self
-            .margin
-            .target_frames()
-            .saturating_add(self.pre_roll_frames());
-        let newest = || {
-            (0..SLOTS as u16)
-                .rev()
-                .find_map(|n| self.slots[Self::index(self.next.plus(n))].as_ref())
-        };
+        let kept_frames = self.margin.target_after_pause(&self.config);
+        // One comes for each that is popped: what waits now will wait then.
         self.terminators > 0
-            && self.queued > keep
-            && newest().is_some_and(|newest| !newest.terminator)
+            && self.queued > kept_frames.saturating_add(self.pre_roll_frames())
+            && self.goes_on()
+    }
+
+    /// Whether the newest item is no terminator: more is on its way.
+    fn goes_on(&self) -> bool {
+        let newest = (0..SLOTS as u16)
+            .rev()
+            .find_map(|n| self.slots[Self::index(self.next.plus(n))].as_ref());
+        newest.is_some_and(|newest| !newest.terminator)
     }
 
     fn underrun(&mut self) -> Pop<T> {

@@ -330,6 +330,8 @@ mod tests {
         let quiet: &[i16] = &[1_000; 320];
         let after = mix(&[quiet], MixRule::Sum, &mut state);
         assert!(after[0] < 600 && after.windows(2).all(|w| w[1] >= w[0]));
+        // From nothing to unity in 8,192 samples: by 39 of 1,000 in a frame.
+        assert!((36..=40).contains(&(after[319] - after[0])), "{after:?}");
         let mut last = 0;
         for _ in 0..26 {
             last = mix(&[quiet], MixRule::Sum, &mut state)[319];
@@ -344,5 +346,15 @@ mod tests {
         assert!(all.iter().copied().eq(i16::MIN..=i16::MAX));
         Gain(u16::MAX).apply(&mut all);
         assert_eq!((all[0], all[65_535]), (i16::MIN, i16::MAX));
+        for (gain, heard) in [
+            (4_096, [-3, 0, 3, 5_000, 30_000]),
+            (8_192, [-6, 0, 6, 10_000, i16::MAX]),
+            (2_048, [-2, 0, 1, 2_500, 15_000]),
+            (0, [0; 5]),
+        ] {
+            let mut samples = [-3, 0, 3, 5_000, 30_000];
+            Gain(gain).apply(&mut samples);
+            assert_eq!(samples, heard, "{gain}");
+        }
     }
 }

@@ -143,5 +143,18 @@ mod tests {
             core::time::Duration::from(Duration::from_ms(7)),
             core::time::Duration::from_millis(7)
         );
+        assert_eq!(
+            Duration::from(core::time::Duration::from_millis(7)),
+            Duration::from_ms(7)
+        );
+        let longest = core::time::Duration::from_secs(u64::MAX);
+        assert_eq!(Duration::from(longest).as_micros(), u64::MAX);
+        assert_eq!(
+            Duration::from_ms(7) + Duration::from_micros(7),
+            Duration::from_micros(7_007)
+        );
+        let later = Instant::from_micros(7_007);
+        assert_eq!(later.as_micros(), 7_007);
+        assert_eq!(later - Duration::from_ms(7), Instant::from_micros(7));
     }
 }

@@ -212,7 +212,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
     pub fn finish(&mut self) {
-        if self.gate.is_open() || self.closing || self.unsent_frames > 0 {
+        if self.gate.is_open() || self.closing {
             self.empty_terminator_due = Some(self.timestamp_frames);
         }
         self.gate.close();

@@ -343,5 +343,8 @@ mod tests {
             both.with(ParticipantFlags::TALKING, false),
             ParticipantFlags::MUTED
         );
+        assert_eq!(both.with(ParticipantFlags::TALKING, true), both);
+        assert!(!ParticipantFlags::MUTED.has(ParticipantFlags::TALKING));
+        assert!(!ParticipantFlags::MUTED.has(both), "half of them");
     }
 }

@@ -94,20 +94,20 @@ impl Journal {
         now: Instant,
         peer: impl Fn(ConnId) -> Option<SocketAddr>,
     ) {
-        if self.takes(Kind::of(event), now) {
+        if self.make_way_for(Kind::of(event), now) {
             write(event, peer);
         }
     }
 
     /// Writes that a connection was not let in at all.
     pub fn write_turned_away(&mut self, peer: SocketAddr, now: Instant) {
-        if self.takes(Kind::TurnedAway, now) {
+        if self.make_way_for(Kind::TurnedAway, now) {
             tracing::warn!(peer = %peer, "refused: the server is stopping, or has no room for another connection");
         }
     }
 
     /// Whether a line may be written. Says first what was left out before it.
-    fn takes(&mut self, kind: Kind, now: Instant) -> bool {
+    fn make_way_for(&mut self, kind: Kind, now: Instant) -> bool {
         let Some(left_out) = self.admit(kind, now) else {
             return false;
         };
@@ -206,7 +206,7 @@ mod tests {
             );
             let later = Instant::ZERO + Duration::from_secs(100);
             let left_out = 100_000 - written as u64;
-            assert!(told < left_out, "{kind:?}: it goes on");
+            assert!(told < left_out, "{kind:?}: some are still untold");
             assert_eq!(journal.admit(kind, later), Some(left_out - told));
             assert_eq!(journal.admit(kind, later), Some(0), "it was said once");
         }

@@ -148,7 +148,7 @@ impl Mixdown {
         let last = match pop(frame) {
             Playout::Silence => return self.add_nothing(state),
             Playout::Frame { terminator } => terminator,
-            // A talkspurt that breaks off without a word ends where no more of it is concealed.
+            // A talkspurt that breaks off without a terminator ends where no more of it is concealed.
             Playout::Concealed => false,
         };
         let rms = level::rms(frame);

@@ -61,14 +61,18 @@ pub struct Participant {
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
 #[derive(Debug)]
 pub struct Fading {
-    voice: Box<Downlink<SLOTS>>,
+    frame: Frame,
+    playout: Playout,
     talker: TalkerState,
 }
 
 impl Fading {
     /// Adds it to the mix of one tick.
     pub fn speak(mut self, mixdown: &mut Mixdown) {
-        mixdown.add(&mut self.talker, |frame| pop(&mut self.voice, frame));
+        mixdown.add(&mut self.talker, |frame| {
+            *frame = self.frame;
+            self.playout
+        });
     }
 }
 
@@ -188,10 +192,12 @@ impl Participant {
             outcome,
             PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)
         );
+        // What follows at once on a word that was cut off takes that word's place in time: a pause would be a click.
         if taken && !was_active {
             self.heard_from = now + TALKSPURT_LEAD;
         }
-        // He talks until his last frame was mixed, whatever its packet says: nobody is heard without being shown.
+        // He talks until his last frame was mixed, whatever its packet says: nobody is heard without being shown, but for the
+        // frame in which one fades who was cut off by mute or by leaving.
         let flags_changed =
             taken && !voice.payload.is_empty() && self.set(ParticipantFlags::TALKING, true);
         Ok(VoiceTaken {
@@ -222,11 +228,14 @@ impl Participant {
     }
 
     /// What fades of this participant, who leaves.
-    pub fn fading(&self) -> Option<Fading> {
-        let mut voice = self.voice.clone().filter(|_| self.talker.counts())?;
+    pub fn fading(&mut self) -> Option<Fading> {
+        let voice = self.voice.as_mut().filter(|_| self.talker.counts())?;
         voice.clear();
+        let mut frame = Frame::silence(voice.frame_samples());
+        let playout = pop(voice, &mut frame);
         Some(Fading {
-            voice,
+            frame,
+            playout,
             talker: self.talker,
         })
     }

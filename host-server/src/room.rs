@@ -119,7 +119,7 @@ impl Room {
 
     /// Lets someone go and tells nobody, as when all go.
     pub fn remove(&mut self, member: MemberId) -> Option<Participant> {
-        let participant = self.members.remove(member)?;
+        let mut participant = self.members.remove(member)?;
         self.fading.extend(participant.fading());
         Some(participant)
     }

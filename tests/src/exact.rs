@@ -52,6 +52,11 @@ pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
     runs
 }
 
+/// Whether all of `spoken` was heard in one piece: in order, and with one delay.
+pub fn is_whole(runs: &[Run], spoken: &[i16]) -> bool {
+    matches!(runs, [run] if (run.spoken, run.len) == (0, spoken.len()))
+}
+
 /// How many samples of `spoken` the runs cover, each counted once.
 pub fn covered(runs: &[Run], spoken: &[i16]) -> usize {
     covered_within(runs, 0..spoken.len())
@@ -248,6 +253,10 @@ mod tests {
         let run = |spoken, heard, len| Run { spoken, heard, len };
         assert_eq!(runs, [run(0, 77, 900), run(1_000, 1_017, 1_000)]);
         assert_eq!(covered(&runs, &spoken), 1_900);
+        assert!(!is_whole(&runs, &spoken));
+        let later = [&[0; 50][..], &spoken].concat();
+        assert!(is_whole(&exact_runs(&spoken, &later), &spoken));
+        assert!(!is_whole(&exact_runs(&spoken, &spoken[1..]), &spoken));
         assert_eq!(covered_within(&runs, 800..1_050), 150);
         assert_eq!(exact_runs(&spoken, &noise(2, 2_000)), []);
         assert_eq!(exact_runs(&spoken, &[0; 500]), []);

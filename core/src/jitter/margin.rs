@@ -66,11 +66,24 @@ impl Margin {
     }
 
     /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin is not needed.
-    pub(super) fn pause(&mut self, config: &JitterConfig) {
-        if self.pops_since_underrun >= config.decay_window_frames / CALM_PARTS {
-            self.lower_by(self.calm_least_waiting, config);
+    pub(super) const fn pause(&mut self, config: &JitterConfig) {
+        if self.is_calm(config) {
+            self.target_frames = self.target_after_pause(config);
             self.restart_calm();
         }
+    }
+
+    /// The margin that the next pause leaves.
+    pub(super) const fn target_after_pause(&self, config: &JitterConfig) -> u16 {
+        if self.is_calm(config) {
+            self.lowered_by(self.calm_least_waiting, config)
+        } else {
+            self.target_frames
+        }
+    }
+
+    const fn is_calm(&self, config: &JitterConfig) -> bool {
+        self.pops_since_underrun >= config.decay_window_frames / CALM_PARTS
     }
 
     /// An item was taken in its turn, and so many wait behind it.
@@ -82,7 +95,7 @@ impl Margin {
             .checked_rem(config.decay_window_frames)
             == Some(0)
         {
-            self.lower_by(1, config);
+            self.target_frames = self.lowered_by(1, config);
         }
         self.window_pops += 1;
         self.window_least_waiting = self.window_least_waiting.min(waiting_frames);
@@ -94,9 +107,14 @@ impl Margin {
         self.calm_least_waiting = u16::MAX;
     }
 
-    fn lower_by(&mut self, frames: u16, config: &JitterConfig) {
+    /// The margin less so many frames, but no less than it began with.
+    const fn lowered_by(&self, frames: u16, config: &JitterConfig) -> u16 {
         let lowered = self.target_frames.saturating_sub(frames);
-        self.target_frames = lowered.max(config.target_frames);
+        if lowered > config.target_frames {
+            lowered
+        } else {
+            config.target_frames
+        }
     }
 
     /// The more surplus frames there are, the shorter is the window.

@@ -1,7 +1,7 @@
 //! Sums divided by the number of talkers, exactly.
 
-/// The most talkers whose mean is taken by a multiplication.
-const EXACT_DIVISOR_MAX: u16 = (1 << 15) - 1;
+/// The most talkers whose mean is taken by a multiplication: below 2^15.
+const EXACT_DIVISOR_MAX: u16 = 32_767;
 
 /// Divides by multiplying with a reciprocal of 32 bits, which is many times cheaper, and exact
 /// (Granlund and Montgomery 1994).
@@ -30,8 +30,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn division_by_reciprocal_is_exact() {
-        for divisor in 1..=EXACT_DIVISOR_MAX {
+    fn division_is_exact_for_every_number_of_talkers() {
+        for divisor in 1..=u16::MAX {
             let most = i32::from(divisor) * 32_767;
             let edges = (0..64).flat_map(|k| {
                 let multiple = most / 64 * k / i32::from(divisor) * i32::from(divisor);

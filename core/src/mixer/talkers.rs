@@ -100,7 +100,6 @@ pub struct Talkers<const N: usize = FRAME_SAMPLES_MAX> {
     pub(super) starting: Accumulator<N>,
     pub(super) ending: Accumulator<N>,
     pub(super) quiet: Accumulator<N>,
-    pub(super) blank: u16,
     pub(super) gone: u16,
     /// All of them.
     added: u16,
@@ -114,7 +113,6 @@ impl<const N: usize> Talkers<N> {
             starting: Accumulator::new(len),
             ending: Accumulator::new(len),
             quiet: Accumulator::new(len),
-            blank: 0,
             gone: 0,
             added: 0,
         }
@@ -126,7 +124,7 @@ impl<const N: usize> Talkers<N> {
         self.starting.clear();
         self.ending.clear();
         self.quiet.clear();
-        (self.blank, self.gone, self.added) = (0, 0, 0);
+        (self.gone, self.added) = (0, 0);
     }
 
     /// Adds one talker; those who are [`Part::Gone`] have no samples.
@@ -139,7 +137,8 @@ impl<const N: usize> Talkers<N> {
             Part::Starting => self.starting.add(samples),
             Part::Ending => self.ending.add(samples),
             Part::Quiet => self.quiet.add(samples),
-            Part::Blank => self.blank += 1,
+            // There is nothing to add.
+            Part::Blank => {}
             Part::Gone => self.gone += 1,
         }
     }
@@ -153,7 +152,6 @@ impl<const N: usize> Talkers<N> {
         self.starting.merge(&other.starting);
         self.ending.merge(&other.ending);
         self.quiet.merge(&other.quiet);
-        self.blank += other.blank;
         self.gone += other.gone;
     }
 
@@ -162,14 +160,14 @@ impl<const N: usize> Talkers<N> {
         self.added - self.gone
     }
 
-    /// How many were added as `part`.
+    /// How many were added as `part`. Those who are [`Part::Blank`] are present and no more.
     pub(super) const fn count(&self, part: Part) -> u16 {
         match part {
             Part::Staying => self.staying.count(),
             Part::Starting => self.starting.count(),
             Part::Ending => self.ending.count(),
             Part::Quiet => self.quiet.count(),
-            Part::Blank => self.blank,
+            Part::Blank => 0,
             Part::Gone => self.gone,
         }
     }
@@ -204,9 +202,12 @@ mod tests {
         let mut state = TalkerState::new(FrameDuration::Ms20);
         assert_eq!(say(&mut state, &[0; 80], false), Part::Blank);
         assert_eq!(say(&mut state, SILENT, false), Part::Quiet);
+        assert!(!state.counts());
         assert_eq!(say(&mut state, LOUD, false), Part::Starting);
+        assert!(state.counts());
         assert_eq!(say(&mut state, LOUD, false), Part::Staying);
         assert_eq!(say(&mut state, LOUD, true), Part::Ending);
+        assert!(!state.counts());
         assert_eq!(state.no_frame(), None, "the end was told");
         assert_eq!(say(&mut state, LOUD, true), Part::Quiet, "one frame alone");
     }

@@ -245,6 +245,85 @@ fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
 }
 
 #[test]
+fn a_short_word_that_waits_whole_is_heard_whole() {
+    // A word of 20 frames, the end of it quiet, stalls from its 11th frame on. When the network comes back the next word, of five
+    // frames, is there with its end: one more than would be kept of a word that goes on.
+    let word = |number: u16| {
+        let sound = voice(number, 320);
+        if (11..20).contains(&number) {
+            return sound.iter().map(|sample| sample / 500).collect();
+        }
+        sound
+    };
+    let mut ear = Ear::plain();
+    let (mut sent, mut heard) = (0, Vec::new());
+    for period in 0..60 {
+        if !(10..24).contains(&period) {
+            while sent < (period + 1).min(25) {
+                ear.receive_packet(sent, &word(sent), sent == 19 || sent == 24);
+                sent += 1;
+            }
+        }
+        if matches!(ear.play(), Playout::Frame { .. }) {
+            heard.extend((0..25).find(|&n| ear.out[RESUMED..] == word(n)[RESUMED..]));
+        }
+    }
+    let missing: Vec<u16> = (0..25).filter(|number| !heard.contains(number)).collect();
+    assert_eq!(missing, [0; 0]);
+}
+
+#[test]
+fn a_margin_that_calm_gives_back_costs_the_next_word_nothing() {
+    let mut ear = Ear::plain();
+    let mut number = 0;
+    let mut heard = Vec::new();
+    let quiet_from = 400;
+    let word = |number: u16| -> Vec<i16> {
+        let sound = voice(number, 320);
+        if (quiet_from..quiet_from + 20).contains(&number) {
+            return sound.iter().map(|sample| sample / 500).collect();
+        }
+        sound
+    };
+    let mut play = |ear: &mut Ear| {
+        if matches!(ear.play(), Playout::Frame { .. }) {
+            let played =
+                (quiet_from..quiet_from + 40).find(|&n| ear.out[RESUMED..] == word(n)[RESUMED..]);
+            heard.extend(played);
+        }
+    };
+    // Five stalls, each longer than the margin, widen it.
+    for stalled in 2..7 {
+        for _ in 0..20 {
+            ear.receive(number, &word(number));
+            number += 1;
+            play(&mut ear);
+        }
+        (0..stalled).for_each(|_| play(&mut ear));
+        for _ in 0..stalled {
+            ear.receive(number, &word(number));
+            number += 1;
+        }
+    }
+    assert!(ear.downlink.target_frames() >= 4);
+    // More than five seconds of calm, the end of the word, and at once the next one.
+    while number < quiet_from + 40 {
+        ear.receive_packet(number, &word(number), number == quiet_from + 19);
+        number += 1;
+        play(&mut ear);
+    }
+    (0..20).for_each(|_| play(&mut ear));
+    let missing: Vec<u16> = (quiet_from..quiet_from + 40)
+        .filter(|number| !heard.contains(number))
+        .collect();
+    assert!(
+        missing.iter().all(|number| *number < quiet_from + 19),
+        "{missing:?}"
+    );
+    assert!(!missing.is_empty(), "the margin went");
+}
+
+#[test]
 fn the_end_of_a_word_is_whole_when_nothing_follows_it() {
     for late in 1..=7 {
         assert_eq!(two_words_after_a_stall(late, false), [0; 0], "{late} late");

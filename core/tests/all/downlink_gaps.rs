@@ -243,6 +243,33 @@ fn where_nothing_is_heard_nothing_fades() {
 }
 
 #[test]
+fn a_talkspurt_that_is_over_never_comes_back() {
+    // Until the next packet nobody pops: so a server does with those who do not talk.
+    let over = || {
+        let mut ear = Ear::plain();
+        ear.receive_packet(0, &voice(0, 320), true);
+        assert_eq!(ear.play(), PLAYED_LAST);
+        ear
+    };
+    // The next word is cut off before any of it was heard.
+    let mut ear = over();
+    ear.receive(1, &voice(1, 320));
+    ear.downlink.clear();
+    assert_eq!(ear.play(), Playout::Silence);
+    // It is nothing but an end.
+    let mut ear = over();
+    ear.receive_empty_terminator(1);
+    assert_eq!(ear.play(), Playout::Silence);
+    // It is cut off, and another one follows at once.
+    let mut ear = over();
+    ear.receive(1, &voice(1, 320));
+    ear.downlink.clear();
+    ear.receive(2, &voice(2, 320));
+    assert_eq!(ear.play(), PLAYED);
+    assert_eq!(*ear.out, voice(2, 320));
+}
+
+#[test]
 fn after_silence_an_empty_terminator_makes_no_sound() {
     let mut ear = Ear::plain();
     ear.receive(0, &[0; 320]);

@@ -133,7 +133,10 @@ impl Model {
         self.underruns = 0;
         if terminator {
             self.phase = Phase::Idle;
-            self.drop_surplus(self.stall_max / 4);
+            // What ends as well is left to end by itself.
+            if self.waiting.values().last() == Some(&false) {
+                self.drop_surplus(self.stall_max / 4);
+            }
             if let Some(&first) = self.waiting.keys().next() {
                 self.start(first);
             }

@@ -99,6 +99,11 @@ fn a_pre_roll_longer_than_the_history_is_what_the_history_has() {
         [18, 19, 20, 21].map(|mark| (Some(mark), false)),
         "the default history has 60 ms and a frame"
     );
+    assert_eq!(
+        mic.uplink.stats().frames_overrun,
+        0,
+        "nothing came too late"
+    );
 }
 
 #[test]

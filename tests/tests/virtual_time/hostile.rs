@@ -7,7 +7,7 @@ use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
 use talkspurt_server::hub::{Hub, Output};
-use talkspurt_tests::exact::{Run, exact_runs};
+use talkspurt_tests::exact::{exact_runs, is_whole};
 use talkspurt_tests::noise::noise;
 use talkspurt_tests::seeds::for_each_seed;
 use talkspurt_tests::wav::samples;
@@ -65,11 +65,7 @@ fn undisturbed(seed: u64, attack: impl Fn(&mut World, &mut Rng)) {
     assert_eq!(world.client(lis).names(), ["lis", "ann"]);
     assert_eq!((world.client(lis).joins, world.client(ann).joins), (1, 1));
     let runs = exact_runs(&says, &world.client(lis).heard);
-    let whole = |run: &Run| (run.spoken, run.len) == (0, says.len());
-    assert!(
-        matches!(&runs[..], [run] if whole(run)),
-        "the talk was heard whole, with one delay: {runs:?}"
-    );
+    assert!(is_whole(&runs, &says), "the talk was heard as {runs:?}");
 }
 
 fn assert_ended(world: &World, peer: StreamId, expected: RejectReason) {

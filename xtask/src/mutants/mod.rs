@@ -74,7 +74,7 @@ const PURE: [&str; 14] = [
     "host-server/src/turns.rs",
 ];
 
-/// Far more than a package needs when one place of it has changed, or, at the start, nothing is built.
+/// Far more than a package needs when one place of it has changed.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Package {

@@ -52,7 +52,7 @@ impl fmt::Display for Mutant {
 pub struct Outcome {
     /// A test failed.
     pub caught: usize,
-    /// The tests came to no end, which is noticed as well.
+    /// The tests came to no end, or the compiler did: that is noticed as well.
     pub timeouts: usize,
     /// They did not compile.
     pub unviable: usize,

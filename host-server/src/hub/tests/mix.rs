@@ -99,7 +99,7 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
     // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that.
     let step = 3_432 + 63;
     for (way, cut_off) in ways.into_iter().enumerate() {
-        // Cut off at ever other places of a period; alone, and beside another talker.
+        // Cut off at a different place of the period each time; alone, and beside another talker.
         for frames in 5..15 {
             for beside in [false, true] {
                 let mut bench = Bench::new(config());
