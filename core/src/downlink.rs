@@ -22,8 +22,10 @@ pub enum Playout {
         /// It was the last of its talkspurt.
         terminator: bool,
     },
-    /// What stands in for a frame that is not there; also the fading of a talkspurt that was cut off.
+    /// What stands in for a frame that is not there.
     Concealed,
+    /// What was heard last, fading: the last frame of a talkspurt that was cut off.
+    Faded,
     /// Silence: nobody talks.
     Silence,
 }
@@ -227,7 +229,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 
     fn fade_out(&mut self, out: &mut Frame) -> Playout {
         let playout = if self.is_audible() {
-            Playout::Concealed
+            Playout::Faded
         } else {
             Playout::Silence
         };

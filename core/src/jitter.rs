@@ -14,7 +14,8 @@
 //!   network which was calm for 5 s did not touch goes at once, and so does every item beyond the margin and a short pre-roll,
 //!   unless what waits ends as well. Before that, items go out of the quiet end of the talkspurt, so that the next one keeps its
 //!   beginning.
-//! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the newest are dropped.
+//! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the newest are dropped. If these are
+//!   the end of a talkspurt, as many are kept as such a stall may have.
 
 use crate::seq::Seq;
 

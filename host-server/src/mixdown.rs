@@ -148,6 +148,7 @@ impl Mixdown {
         let last = match pop(frame) {
             Playout::Silence => return self.add_nothing(state),
             Playout::Frame { terminator } => terminator,
+            Playout::Faded => true,
             // A talkspurt that breaks off without a terminator ends where no more of it is concealed.
             Playout::Concealed => false,
         };

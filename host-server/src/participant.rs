@@ -47,6 +47,8 @@ pub struct Participant {
     /// What the others were told last, and from when on they may be told again.
     told: ParticipantFlags,
     tell_from: Instant,
+    /// A talkspurt has come and gone since then.
+    has_talked: bool,
     /// The change of flags waits for the room's next round.
     waits: bool,
     frame: FrameDuration,
@@ -112,6 +114,7 @@ impl Participant {
             flags: ParticipantFlags::default(),
             told: ParticipantFlags::default(),
             tell_from: Instant::ZERO,
+            has_talked: false,
             waits: false,
             frame,
             voice: None,
@@ -133,11 +136,18 @@ impl Participant {
     /// The others learn of the present flags by other means: the packet that says who joins.
     pub fn introduced(&mut self) {
         self.told = self.flags;
+        self.has_talked = false;
     }
 
-    /// Flags that the others do not know.
+    /// Flags that the others do not know. Whoever was heard meanwhile is told to have talked, and then to be silent: nobody is
+    /// heard again and again without being shown.
     pub fn news(&self) -> Option<ParticipantFlags> {
-        (self.flags != self.told).then_some(self.flags)
+        let flags = if self.has_talked {
+            self.flags.with(ParticipantFlags::TALKING, true)
+        } else {
+            self.flags
+        };
+        (flags != self.told).then_some(flags)
     }
 
     /// From when on the others may be told anew.
@@ -145,9 +155,10 @@ impl Participant {
         self.tell_from
     }
 
-    /// The others are told the present flags.
-    pub fn tell(&mut self, now: Instant) {
-        self.told = self.flags;
+    /// The others are told the news.
+    pub fn tell(&mut self, news: ParticipantFlags, now: Instant) {
+        self.told = news;
+        self.has_talked = false;
         self.tell_from = now + STATE_INTERVAL;
     }
 
@@ -211,7 +222,7 @@ impl Participant {
         if muted && let Some(voice) = &mut self.voice {
             voice.clear();
         }
-        let silenced = muted && self.set(ParticipantFlags::TALKING, false);
+        let silenced = muted && self.fall_silent();
         self.set(ParticipantFlags::MUTED, muted) || silenced
     }
 
@@ -220,11 +231,11 @@ impl Participant {
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {
             Some(voice) if active && due >= self.heard_from => {
-                mixdown.add(&mut self.talker, |frame| pop(voice, frame))
+                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
             }
             _ => mixdown.add_nothing(&mut self.talker),
         };
-        !self.is_active() && self.set(ParticipantFlags::TALKING, false)
+        !self.is_active() && self.fall_silent()
     }
 
     /// What fades of this participant, who leaves.
@@ -232,7 +243,7 @@ impl Participant {
         let voice = self.voice.as_mut().filter(|_| self.talker.counts())?;
         voice.clear();
         let mut frame = Frame::silence(voice.frame_samples());
-        let playout = pop(voice, &mut frame);
+        let playout = voice.pop(&mut frame);
         Some(Fading {
             frame,
             playout,
@@ -268,19 +279,17 @@ impl Participant {
         self.voice.as_ref().is_some_and(|voice| voice.is_active())
     }
 
+    /// True if that changed the flags.
+    fn fall_silent(&mut self) -> bool {
+        self.has_talked |= self.is_talking() && !self.told.has(ParticipantFlags::TALKING);
+        self.set(ParticipantFlags::TALKING, false)
+    }
+
     /// Sets or clears flags; true if that changed them.
     fn set(&mut self, flags: ParticipantFlags, on: bool) -> bool {
         let before = self.flags;
         self.flags = before.with(flags, on);
         self.flags != before
-    }
-}
-
-/// A talker's frame. One in which a talkspurt that was cut off fades is its last.
-fn pop(voice: &mut Downlink<SLOTS>, frame: &mut Frame) -> Playout {
-    match voice.pop(frame) {
-        Playout::Concealed if !voice.is_active() => Playout::Frame { terminator: true },
-        playout => playout,
     }
 }
 

@@ -326,10 +326,16 @@ impl Room {
             return;
         };
         participant.set_waits(false);
-        if let Some(flags) = participant.news() {
-            participant.tell(at);
-            let packet = ServerPacket::State(participant.id, flags);
-            self.broadcast(&packet, outlet);
+        let Some(flags) = participant.news() else {
+            return;
+        };
+        participant.tell(flags, at);
+        let packet = ServerPacket::State(participant.id, flags);
+        if participant.news().is_some() {
+            // Talked, and is silent again: that is told next.
+            participant.set_waits(true);
+            self.states.wait(member, participant.tell_from());
         }
+        self.broadcast(&packet, outlet);
     }
 }

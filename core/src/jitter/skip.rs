@@ -45,7 +45,13 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Drops what a long stall has brought at once, and what the rest of it brings.
     pub(super) fn drop_backlog(&mut self) {
         if self.queued > self.backlog_over {
-            self.drop_surplus(1);
+            // The end of what is here whole is worth hearing: it delays nothing that is to come.
+            let tolerated = if self.goes_on() {
+                1
+            } else {
+                self.config.stall_max_frames
+            };
+            self.drop_surplus(tolerated);
             self.backlog_over = self.queued;
         } else {
             // A long pre-roll may wait at the start of a talkspurt, and gets shorter only.

@@ -172,7 +172,7 @@ fn a_talkspurt_that_is_cut_by_mute_fades_within_a_frame() {
     ear.play();
     ear.heard.clear();
     ear.receive_empty_terminator(1);
-    assert_eq!(ear.play(), Playout::Concealed);
+    assert_eq!(ear.play(), Playout::Faded);
     assert_eq!(ear.play(), Playout::Silence);
     assert!(ear.heard[0] > 7_900);
     assert!(largest_step(&ear.heard) <= 26, "a straight line to zero");
@@ -196,7 +196,7 @@ fn what_is_cleared_in_mid_word_fades_within_a_frame() {
         assert!(ear.downlink.is_active(), "it has still to fade");
         assert_eq!(ear.downlink.depth_frames(), 0);
         let before = ear.out.to_vec();
-        assert_eq!(ear.play(), Playout::Concealed);
+        assert_eq!(ear.play(), Playout::Faded);
         let mut faded: Vec<i16> = before.iter().rev().copied().collect();
         for (n, sample) in faded.iter_mut().enumerate() {
             *sample = (f64::from(*sample) * (1.0 - (n + 1) as f64 / 320.0)).floor() as i16;

@@ -114,7 +114,8 @@ impl Model {
             self.next = first;
         }
         if self.waiting.len() > self.backlog_over {
-            self.drop_surplus(1);
+            let goes_on = self.waiting.values().last() == Some(&false);
+            self.drop_surplus(if goes_on { 1 } else { self.stall_max });
             self.backlog_over = self.waiting.len();
         } else {
             self.backlog_over = self

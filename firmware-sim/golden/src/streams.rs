@@ -58,7 +58,7 @@ pub fn downlink(out: &mut Out<'_>) {
         }
         let played = match listener.pop(&mut frame) {
             Playout::Frame { terminator } => 1 + u8::from(terminator),
-            Playout::Concealed => 3,
+            Playout::Concealed | Playout::Faded => 3,
             Playout::Silence => 0,
         };
         out(&[played]);

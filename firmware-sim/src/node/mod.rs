@@ -299,7 +299,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
             }
             let count = match self.downlink.pop(&mut frame) {
                 Playout::Frame { .. } => &mut self.stats.frames_played,
-                Playout::Concealed => &mut self.stats.frames_concealed,
+                Playout::Concealed | Playout::Faded => &mut self.stats.frames_concealed,
                 Playout::Silence => &mut self.stats.frames_silent,
             };
             *count = count.wrapping_add(1);

@@ -78,7 +78,7 @@ fn a_change_is_news_until_it_is_told_or_undone() {
     participant.set_muted(false);
     assert_eq!(participant.news(), None);
     participant.set_muted(true);
-    participant.tell(at(7));
+    participant.tell(ParticipantFlags::MUTED, at(7));
     assert_eq!(
         (participant.news(), participant.tell_from()),
         (None, at(107))

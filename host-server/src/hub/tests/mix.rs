@@ -132,6 +132,36 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
 }
 
 #[test]
+fn whoever_is_cut_off_beside_others_and_goes_on_at_once_joins_them_without_a_click() {
+    type CutOff = fn(&mut Bench, usize);
+    let ways: [CutOff; 2] = [
+        |bench, peer| {
+            bench.send(peer, &ClientPacket::SetMuted(true));
+            bench.send(peer, &ClientPacket::SetMuted(false));
+        },
+        |bench, peer| bench.speak_payload(peer, &[], true),
+    ];
+    for (way, cut_off) in ways.into_iter().enumerate() {
+        for ms in (0..20).step_by(2) {
+            let mut bench = Bench::new(config());
+            let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+            for frame in 0..30 {
+                if frame == 10 {
+                    bench.pass(Duration::from_ms(ms));
+                    cut_off(&mut bench, ben);
+                }
+                bench.speak(ann, 4_000, false);
+                bench.speak(ben, -12_000, false);
+                bench.pass(FRAME);
+            }
+            // Their mean is at -4,000, and a fade takes it there and back: 50 a sample at most.
+            let steepest = largest_step(&heard_samples(&bench, lis)[3 * SAMPLES..]);
+            assert!(steepest <= 60, "{steepest}, way {way}, {ms} ms");
+        }
+    }
+}
+
+#[test]
 fn whoever_unmutes_at_once_sets_in_without_a_click() {
     let mut bench = Bench::new(config());
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));

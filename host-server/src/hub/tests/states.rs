@@ -205,3 +205,66 @@ fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
     let told = bench.take_states(eve);
     assert!(matches!(told[..], [Received::State(..)]), "{told:?}");
 }
+
+/// By muting and unmuting whenever the others may be told, and being silent when they may be told again.
+#[test]
+fn nobody_is_heard_again_and_again_without_being_shown() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    for _ in 0..30 {
+        bench.send(ann, &ClientPacket::SetMuted(true));
+        bench.send(ann, &ClientPacket::SetMuted(false));
+        for frame in 0..4 {
+            bench.speak(ann, 1_000, frame == 3);
+            bench.pass(FRAME);
+        }
+        bench.pass(Duration::from_ms(22));
+    }
+    let heard = bench.heard(lis).len();
+    assert!(heard > 100, "{heard} frames");
+    let shown = bench.peers[lis].received.iter().filter(|received| {
+        matches!(received, Received::State(_, flags) if flags.has(ParticipantFlags::TALKING))
+    });
+    let shown = shown.count();
+    assert!(shown >= 10, "shown {shown} times in 3 s");
+    bench.pass(Duration::from_secs(1));
+    let last = bench.peers[lis]
+        .received
+        .iter()
+        .rev()
+        .find_map(|received| match received {
+            Received::State(_, flags) => Some(*flags),
+            _ => None,
+        });
+    assert_eq!(
+        last,
+        Some(ParticipantFlags::default()),
+        "and silent at last"
+    );
+}
+
+#[test]
+fn a_short_word_between_two_states_is_shown_and_then_its_end() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    bench.send(ann, &ClientPacket::SetMuted(true));
+    bench.send(ann, &ClientPacket::SetMuted(false));
+    bench.speak(ann, 1_000, true);
+    bench.pass(Duration::from_secs(1));
+    let states: Vec<_> = bench.peers[lis]
+        .received
+        .iter()
+        .filter_map(|received| match received {
+            Received::State(_, flags) => Some(*flags),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ParticipantFlags::MUTED,
+            ParticipantFlags::TALKING,
+            ParticipantFlags::default()
+        ]
+    );
+}
