@@ -84,7 +84,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     /// Moves on over so many items that are not there.
     fn jump(&mut self, items: u16) {
-        self.gap |= items > 0;
+        self.gap = true;
         self.count_lost(items);
         self.next = self.next.plus(items);
     }

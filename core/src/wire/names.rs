@@ -150,6 +150,12 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_its_text() {
+        let name = RoomName::new("the kitchen").unwrap();
+        assert_eq!((name.as_str(), &*name), ("the kitchen", "the kitchen"));
+    }
+
+    #[test]
     fn blank_and_control_are_refused() {
         for blank in ["", " ", "\t\n", "\u{3000}\u{a0}"] {
             assert_eq!(RoomName::new(blank), Err(NameError::Empty));

@@ -82,3 +82,15 @@ fn a_welcome_of_another_version_within_a_session_ends_it_and_is_no_refusal() {
         [ClientEvent::Closed(ByeReason::ProtocolError)]
     );
 }
+
+#[test]
+fn a_server_that_stops_says_so_to_those_who_are_not_in_yet() {
+    for (end, reason) in [
+        (ByeReason::Stopping, RejectReason::Stopping),
+        (ByeReason::SlowConsumer, RejectReason::Malformed),
+    ] {
+        let mut pair = Pair::new();
+        pair.server.end(end);
+        assert_eq!(pair.server_events(), [ServerEvent::Refused(reason)]);
+    }
+}
