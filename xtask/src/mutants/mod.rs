@@ -148,7 +148,7 @@ fn test(package: Package, options: &Options, commit: &str) -> Result<PathBuf> {
         mutants.args(["--file", file]);
     }
     for test in package.tests() {
-        mutants.arg(format!("--cargo-test-arg={test}"));
+        mutants.arg(format!("--cargo-arg={test}"));
     }
     if let Some(Shard { index, of }) = options.shard {
         // Every Nth: each part has something of every file.
