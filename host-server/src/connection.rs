@@ -287,3 +287,36 @@ impl Outlet for Connections {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use talkspurt_core::frame::FrameDuration;
+
+    fn connection() -> Connection {
+        let session = ServerSessionConfig {
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+            frame: FrameDuration::Ms20,
+        };
+        let outbox = Outbox::new(FrameDuration::Ms20, 1_000);
+        Connection::new(session, outbox, Instant::ZERO)
+    }
+
+    #[test]
+    fn bytes_are_garbage_once_they_are_more_than_a_packet_has() {
+        let mut connection = connection();
+        connection.feed(&[7; ENCODED_MAX], Instant::ZERO);
+        assert_eq!(connection.charged_bytes, 0);
+        connection.feed(&[7], Instant::ZERO);
+        assert_eq!(connection.charged_bytes as usize, ENCODED_MAX + 1);
+    }
+
+    #[test]
+    fn what_is_over_cannot_be_refused() {
+        let mut connection = connection();
+        assert!(connection.refuse(RejectReason::RoomFull, "full"));
+        assert!(!connection.refuse(RejectReason::RoomFull, "full"));
+        assert!(!connection.is_probe(), "it is over");
+    }
+}

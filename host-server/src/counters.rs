@@ -99,3 +99,42 @@ pub struct Gauges {
     /// Connections that have not said a valid Hello yet.
     pub handshakes: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_there_with_a_zero() {
+        let counters = Counters::with_all_reasons();
+        let of = |counts: &BTreeMap<&str, u64>| (counts.len(), counts.values().sum::<u64>());
+        assert_eq!(
+            of(&counters.handshake_failures),
+            (RejectReason::ALL.len(), 0)
+        );
+        assert_eq!(of(&counters.sessions_ended), (ByeReason::ALL.len(), 0));
+    }
+
+    #[test]
+    fn the_frames_of_all_talkers_add_up() {
+        let stats = JitterStats {
+            late: 1,
+            lost: 20,
+            duplicate: 300,
+            overflowed: 4_000,
+            concealed: 50_000,
+            skipped: 600_000,
+        };
+        let mut frames = FrameCounters::default();
+        frames.add(&stats);
+        frames.add(&stats);
+        let twice = FrameCounters {
+            late: 2,
+            lost: 40,
+            concealed: 100_000,
+            skipped: 1_200_000,
+            overflowed: 8_000,
+        };
+        assert_eq!(frames, twice);
+    }
+}
