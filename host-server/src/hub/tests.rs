@@ -85,6 +85,16 @@ enum Received {
     Pong(u32),
 }
 
+/// Turns of a loop that asks the hub for more, far from what any test needs: where it has no end, the test fails instead of hanging.
+struct Rounds(u32);
+
+impl Rounds {
+    fn next(&mut self) {
+        self.0 += 1;
+        assert!(self.0 < 1_000_000, "the hub asks for more without end");
+    }
+}
+
 impl Bench {
     fn new(config: HubConfig) -> Self {
         Self {
@@ -185,7 +195,9 @@ impl Bench {
     /// Lets time pass, doing all that is due on its way.
     fn pass(&mut self, span: Duration) {
         let end = self.now + span;
+        let mut rounds = Rounds(0);
         while let Some(due) = self.hub.poll_timeout().filter(|due| *due <= end) {
+            rounds.next();
             self.now = self.now.max(due);
             self.ticks += usize::from(self.hub.handle_timeout(self.now) == Work::Tick);
             self.deliver();
@@ -199,18 +211,24 @@ impl Bench {
     }
 
     fn deliver(&mut self) {
+        let mut rounds = Rounds(0);
         while let Some(conn) = self.hub.poll_output() {
+            rounds.next();
             self.deliver_to(conn);
         }
-        self.events
-            .extend(std::iter::from_fn(|| self.hub.poll_event()));
+        while let Some(event) = self.hub.poll_event() {
+            rounds.next();
+            self.events.push(event);
+        }
     }
 
     fn deliver_to(&mut self, conn: ConnId) {
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.conn == Some(conn)) else {
             return;
         };
+        let mut rounds = Rounds(0);
         loop {
+            rounds.next();
             match self.hub.next_output(conn, self.now) {
                 Output::Packets(_) if !peer.reads => return self.hub.blocked(conn, self.now),
                 Output::Packets(outbox) => {
