@@ -181,7 +181,9 @@ fn address(peer: Option<SocketAddr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
     use talkspurt_core::time::Duration;
+    use talkspurt_core::wire::{ParticipantId, RejectReason};
 
     /// Lines written out of 10,000 a second, and how many were said to be left out before them.
     fn written(journal: &mut Journal, kind: Kind, seconds: u64) -> (usize, u64) {
@@ -234,6 +236,123 @@ mod tests {
             written(&mut journal, kind, 10);
         }
         assert!((0..1_000).all(|_| journal.admit(Kind::Joined, now).is_some()));
+    }
+
+    /// What is written into.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that `act` makes.
+    fn lines_of(act: impl FnOnce(&mut Journal)) -> Vec<String> {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || act(&mut Journal::default()));
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn left(reason: ByeReason) -> Event {
+        Event::Left {
+            conn: ConnId::default(),
+            id: ParticipantId(7),
+            name: "ada".parse().unwrap(),
+            room: "kitchen".parse().unwrap(),
+            participants: 2,
+            reason,
+        }
+    }
+
+    #[test]
+    fn each_event_has_its_line() {
+        let now = Instant::ZERO;
+        let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+        let conn = ConnId::default();
+        let joined = Event::Joined {
+            conn,
+            id: ParticipantId(7),
+            name: "ada".parse().unwrap(),
+            room: "kitchen".parse().unwrap(),
+            participants: 3,
+        };
+        let reason = RejectReason::RoomFull;
+        let events = [
+            joined,
+            left(ByeReason::Leaving),
+            left(ByeReason::SlowConsumer),
+            Event::Probed { conn },
+            Event::Refused { conn, reason },
+        ];
+        let lines = lines_of(|journal| {
+            for event in &events {
+                journal.write(event, now, |_| Some(peer));
+            }
+            journal.write(&left(ByeReason::ConnectionLost), now, |_| None);
+            journal.write_turned_away(peer, now);
+        });
+        for (line, starts, has) in [
+            (0, "INFO joined", "peer=192.0.2.1:4000 id=7"),
+            (1, "INFO left", "participants=2"),
+            (2, "WARN dropped: ", "room=\"kitchen\""),
+            (3, "DEBUG closed before anything", "peer=192.0.2.1:4000"),
+            (4, "WARN refused: ", "peer=192.0.2.1:4000"),
+            (5, "WARN dropped: ", "peer=gone"),
+            (
+                6,
+                "WARN refused: the server is stopping",
+                "peer=192.0.2.1:4000",
+            ),
+        ] {
+            let line = &lines[line];
+            assert!(line.starts_with(starts) && line.contains(has), "{line}");
+        }
+        assert_eq!(lines.len(), 7);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_told() {
+        let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+        let lines = lines_of(|journal| {
+            for _ in 0..150 {
+                journal.write_turned_away(peer, Instant::ZERO);
+            }
+            let later = Instant::ZERO + Duration::from_secs(1);
+            journal.write_turned_away(peer, later);
+            journal.write_turned_away(peer, later);
+        });
+        assert_eq!(lines.len(), 100 + 1 + 2);
+        let told = &lines[100];
+        assert!(
+            told.contains("lines=50") && told.contains("about=\"turned away\""),
+            "{told}"
+        );
+        assert!(lines[101..].iter().all(|line| line.contains("refused")));
+    }
+
+    #[test]
+    fn each_kind_is_told_by_its_name() {
+        let names = Kind::ALL.map(Kind::name);
+        assert_eq!(
+            names,
+            ["joined", "left", "refused", "turned away", "probed"]
+        );
     }
 
     #[test]

@@ -46,3 +46,21 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
         Some(&Received::Bye(ByeReason::SlowConsumer))
     );
 }
+
+#[test]
+fn a_stall_is_borne_for_the_idle_timeout_and_its_drops_are_counted() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    bench.peers[lis].reads = false;
+    // 14 s of voice that it does not take, and of silence from it.
+    for frame in 0..700 {
+        bench.speak(ann, 100, frame == 699);
+        bench.pass(FRAME);
+    }
+    assert_eq!(bench.hub.gauges().participants, 2);
+    let conn = bench.peers[lis].conn.unwrap();
+    // Ten frames are kept, and one was on its way.
+    let dropped = bench.hub.voice_dropped(conn);
+    assert!((685..=690).contains(&dropped), "{dropped}");
+    assert_eq!(bench.hub.voice_dropped(bench.peers[ann].conn.unwrap()), 0);
+}
