@@ -206,6 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_makes_room_for_as_much_and_no_more() {
+        let mut outbox = outbox();
+        for byte in 0..2 {
+            assert_eq!(outbox.push_control(packet(byte, 50)), Ok(()));
+        }
+        outbox.sent(50);
+        assert_eq!(outbox.push_control(packet(2, 50)), Ok(()));
+        assert_eq!(outbox.push_control(packet(3, 1)), Err(Overflow));
+    }
+
+    #[test]
     fn control_overtakes_voice_but_never_a_packet_that_was_begun() {
         let mut outbox = outbox();
         outbox.push_voice(packet(1, 4));

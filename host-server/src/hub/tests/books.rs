@@ -276,3 +276,13 @@ fn voice_alone_is_output_too() {
     assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
     assert!(bench.hub.has_output());
 }
+
+#[test]
+fn a_room_has_the_servers_frames() {
+    for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
+        let mut bench = Bench::new(HubConfig { frame, ..config() });
+        bench.join("kitchen", "ada");
+        assert!(bench.hub.rooms().all(|room| room.frame() == frame));
+        assert_eq!(bench.hub.rooms().count(), 1);
+    }
+}
