@@ -207,8 +207,9 @@ impl Hub {
         self.ids.remove(&gone.id.0);
         self.counters.frames.add(&gone.jitter_stats());
         self.counters.left(reason);
+        let is_over = room.is_empty();
         let (room, participants) = (room.name().clone(), room.len());
-        if participants == 0 {
+        if is_over {
             self.rooms.remove(room_id);
             self.room_names.remove(&room);
         }

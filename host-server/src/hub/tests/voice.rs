@@ -237,6 +237,23 @@ fn a_late_server_makes_up_for_missed_ticks_at_once() {
 }
 
 #[test]
+fn up_to_five_missed_ticks_are_made_up_for() {
+    for (late_ms, given_up) in [(119, 0), (120, 6), (140, 7)] {
+        let mut bench = Bench::new(config());
+        let (ada, _bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
+        for _ in 0..10 {
+            bench.speak(ada, 100, false);
+        }
+        bench.pass(FRAME);
+        // Its next tick is due then, and so many of those after it.
+        bench.now = bench.hub.poll_timeout().unwrap() + Duration::from_ms(20 + late_ms);
+        bench.pass(Duration::ZERO);
+        let skipped = bench.hub.counters().ticks_skipped;
+        assert_eq!(skipped, given_up, "{late_ms} ms");
+    }
+}
+
+#[test]
 fn a_server_that_is_far_too_late_gives_ticks_up() {
     let mut bench = Bench::new(config());
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
