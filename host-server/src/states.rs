@@ -163,6 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn a_round_counts_from_when_it_was_due_unless_it_is_later_than_an_interval() {
+        for (late_ms, counts_from_ms) in [(0, 50), (100, 50), (101, 151)] {
+            let mut states = StateTelling::default();
+            states.wait(MemberId::default(), at(50));
+            let begun = states.begin_round(at(50 + late_ms));
+            assert_eq!(begun, Some((1, at(counts_from_ms))), "{late_ms} ms late");
+        }
+    }
+
+    #[test]
+    fn who_is_put_back_waits_behind_the_others() {
+        let mut members = slotmap::SlotMap::<MemberId, ()>::with_key();
+        let [ann, ben] = [members.insert(()), members.insert(())];
+        let mut states = StateTelling::default();
+        states.put_first_back();
+        states.wait(ann, at(0));
+        states.wait(ben, at(0));
+        states.put_first_back();
+        assert_eq!(states.first(), Some(ben));
+        states.drop_first();
+        assert_eq!(states.first(), Some(ann));
+    }
+
+    #[test]
     fn rounds_are_an_interval_apart_and_told_of_once() {
         let mut states = StateTelling::default();
         let member = MemberId::default();
