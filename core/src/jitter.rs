@@ -26,9 +26,6 @@ mod margin;
 mod report;
 mod skip;
 
-/// Surplus that a pause does not drop: this part of the longest stall, 60 ms by default.
-const PRE_ROLL_PARTS: u16 = 4;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Phase {
@@ -360,28 +357,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         if self.queued > 0 {
             self.start_talkspurt(self.next.plus(self.free_from(self.next)));
         }
-    }
-
-    /// Surplus that a pause does not drop.
-    const fn pre_roll_frames(&self) -> u16 {
-        self.config.stall_max_frames / PRE_ROLL_PARTS
-    }
-
-    /// Whether the beginning of another word would be dropped where this one ends, as [`Self::end_after_terminator`] does.
-    fn next_word_would_lose(&self) -> bool {
-        let kept_frames = self.margin.target_after_pause(&self.config);
-        // One comes for each that is popped: what waits now will wait then.
-        self.terminators > 0
-            && self.queued > kept_frames.saturating_add(self.pre_roll_frames())
-            && self.goes_on()
-    }
-
-    /// Whether the newest item is no terminator: more is on its way.
-    fn goes_on(&self) -> bool {
-        let newest = (0..SLOTS as u16)
-            .rev()
-            .find_map(|n| self.slots[Self::index(self.next.plus(n))].as_ref());
-        newest.is_some_and(|newest| !newest.terminator)
     }
 
     fn underrun(&mut self) -> Pop<T> {

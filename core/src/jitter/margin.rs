@@ -66,7 +66,7 @@ impl Margin {
     }
 
     /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin is not needed.
-    pub(super) const fn pause(&mut self, config: &JitterConfig) {
+    pub(super) fn pause(&mut self, config: &JitterConfig) {
         if self.is_calm(config) {
             self.target_frames = self.target_after_pause(config);
             self.restart_calm();
@@ -74,7 +74,7 @@ impl Margin {
     }
 
     /// The margin that the next pause leaves.
-    pub(super) const fn target_after_pause(&self, config: &JitterConfig) -> u16 {
+    pub(super) fn target_after_pause(&self, config: &JitterConfig) -> u16 {
         if self.is_calm(config) {
             self.lowered_by(self.calm_least_waiting, config)
         } else {
@@ -108,13 +108,9 @@ impl Margin {
     }
 
     /// The margin less so many frames, but no less than it began with.
-    const fn lowered_by(&self, frames: u16, config: &JitterConfig) -> u16 {
+    fn lowered_by(&self, frames: u16, config: &JitterConfig) -> u16 {
         let lowered = self.target_frames.saturating_sub(frames);
-        if lowered > config.target_frames {
-            lowered
-        } else {
-            config.target_frames
-        }
+        lowered.max(config.target_frames)
     }
 
     /// The more surplus frames there are, the shorter is the window.

@@ -3,6 +3,9 @@
 use super::JitterBuffer;
 use crate::seq::Seq;
 
+/// Surplus that a pause does not drop: this part of the longest stall, 60 ms by default.
+const PRE_ROLL_PARTS: u16 = 4;
+
 impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Advances past the oldest items until `seq` has a slot; gives how many were dropped.
     pub(super) fn make_room_for(&mut self, seq: Seq) -> u16 {
@@ -64,6 +67,28 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     pub(super) fn stall_max_frames(&self) -> u16 {
         let most = self.config.stall_max_frames.min(SLOTS as u16 - 1);
         most.max(self.margin.target_frames().saturating_mul(2))
+    }
+
+    /// Surplus that a pause does not drop.
+    pub(super) const fn pre_roll_frames(&self) -> u16 {
+        self.config.stall_max_frames / PRE_ROLL_PARTS
+    }
+
+    /// Whether the beginning of another word would be dropped where this one ends, as [`Self::end_after_terminator`] does.
+    pub(super) fn next_word_would_lose(&self) -> bool {
+        let kept_frames = self.margin.target_after_pause(&self.config);
+        // One comes for each that is popped: what waits now will wait then.
+        self.terminators > 0
+            && self.queued > kept_frames.saturating_add(self.pre_roll_frames())
+            && self.goes_on()
+    }
+
+    /// Whether the newest item is no terminator: more is on its way.
+    pub(super) fn goes_on(&self) -> bool {
+        let newest = (0..SLOTS as u16)
+            .rev()
+            .find_map(|n| self.slots[Self::index(self.next.plus(n))].as_ref());
+        newest.is_some_and(|newest| !newest.terminator)
     }
 
     /// Moves on over items that underruns have concealed and that prove to be lost, as later ones are there.
