@@ -207,8 +207,8 @@ impl Participant {
         if taken && !was_active {
             self.heard_from = now + TALKSPURT_LEAD;
         }
-        // He talks until his last frame was mixed, whatever its packet says: nobody is heard without being shown, but for the
-        // frame in which one fades who was cut off by mute or by leaving.
+        // Whoever talks is shown until their last frame was mixed, whatever its packet says: nobody is
+        // heard unshown, but for the frame in which a talker fades who was muted or left.
         let flags_changed =
             taken && !voice.payload.is_empty() && self.set(ParticipantFlags::TALKING, true);
         Ok(VoiceTaken {

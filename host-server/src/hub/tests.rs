@@ -85,7 +85,8 @@ enum Received {
     Pong(u32),
 }
 
-/// Turns of a loop that asks the hub for more, far from what any test needs: where it has no end, the test fails instead of hanging.
+/// Turns of a loop that asks the hub for more. Far more than any test needs are a failure: a loop
+/// without end would hang instead.
 struct Rounds(u32);
 
 impl Rounds {
