@@ -40,10 +40,12 @@ const LATEST_IN_TALKSPURT: usize = samples(700);
 /// The same after the pause: a serial line, a gate and a mix take up to 380 ms on a busy machine.
 const LATEST_AT_LAST: usize = samples(450);
 
-/// Noise with that pause.
+/// Noise with that pause. In it the noise is too quiet for the gate, yet tells where a sample belongs, which zeros would not.
 fn talk() -> Vec<i16> {
     let mut says = noise(1, samples(ms(SAYS)));
-    says[samples(ms(PAUSE_FROM))..samples(ms(PAUSE_TO))].fill(0);
+    for sample in &mut says[samples(ms(PAUSE_FROM))..samples(ms(PAUSE_TO))] {
+        *sample >>= 8;
+    }
     says
 }
 
