@@ -85,6 +85,13 @@ fn spec() -> Vec<Vector> {
     read("../docs/PROTOCOL.md")
 }
 
+/// The examples of one kind, which their names begin with.
+fn examples(prefix: &str) -> impl Iterator<Item = Vector> {
+    spec()
+        .into_iter()
+        .filter(move |vector| vector.name.starts_with(prefix))
+}
+
 fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
@@ -202,12 +209,8 @@ fn the_crc_is_the_one_that_is_specified() {
 
 #[test]
 fn cobs_examples_decode() {
-    let vectors = spec();
-    let examples = vectors
-        .iter()
-        .filter(|vector| vector.name.starts_with("cobs-"));
     let mut count = 0;
-    for vector in examples {
+    for vector in examples("cobs-") {
         let mut bytes = vector.bytes("encoded");
         assert!(!bytes.contains(&0), "{}", vector.name);
         let len = cobs::decode_in_place(&mut bytes).unwrap();
@@ -224,13 +227,9 @@ fn cobs_examples_decode() {
 
 #[test]
 fn adpcm_examples_decode_and_encode() {
-    let vectors = spec();
-    let examples = vectors
-        .iter()
-        .filter(|vector| vector.name.starts_with("adpcm-"));
     let mut encoder = Encoder::new(Codec::ImaAdpcm);
     let mut count = 0;
-    for vector in examples {
+    for vector in examples("adpcm-") {
         let (payload, decoded) = (vector.bytes("payload"), vector.samples("decoded"));
         let mut samples = vec![0; decoded.len()];
         Codec::ImaAdpcm.decode(&payload, &mut samples).unwrap();
@@ -248,12 +247,8 @@ fn adpcm_examples_decode_and_encode() {
 
 #[test]
 fn examples_of_damage_are_dropped() {
-    let vectors = spec();
-    let examples = vectors
-        .iter()
-        .filter(|vector| vector.name.starts_with("damaged-"));
     let mut count = 0;
-    for vector in examples {
+    for vector in examples("damaged-") {
         let mut deframer = Deframer::<ENCODED_MAX>::new();
         let stream = vector.bytes("stream");
         let (feed, rest) = deframer.feed(&stream);

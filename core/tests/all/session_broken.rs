@@ -44,15 +44,7 @@ fn before_it_is_in_a_client_that_sends_them_is_refused() {
 fn to_refuse_one_who_is_in_ends_the_session_in_order() {
     let mut pair = Pair::joined();
     pair.server.reject(RejectReason::RoomFull, "too late");
-    assert_eq!(
-        pair.server_events(),
-        [ServerEvent::Left(ByeReason::ProtocolError)]
-    );
-    pair.pump();
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Closed(ByeReason::ProtocolError)]
-    );
+    pair.assert_server_ends(ByeReason::ProtocolError);
     // Once it is over, it stays as it was.
     pair.server.reject(RejectReason::RoomFull, "later still");
     assert_eq!(pair.server_events(), []);

@@ -15,15 +15,7 @@ fn whoever_speaks_before_his_hello_is_refused() {
     ] {
         let mut pair = Pair::new();
         assert_eq!(pair.send_to_server(&packet), None);
-        assert_eq!(
-            pair.server_events(),
-            [ServerEvent::Refused(RejectReason::NotAHello)]
-        );
-        pair.pump();
-        assert_eq!(
-            pair.client_events(),
-            [ClientEvent::Rejected(RejectReason::NotAHello)]
-        );
+        pair.assert_server_refuses(RejectReason::NotAHello);
     }
 }
 
@@ -134,15 +126,7 @@ fn no_hello_in_time_is_refused_however_much_else_comes() {
     }
     pair.now += MS(1_000);
     pair.server.handle_timeout(pair.now);
-    assert_eq!(
-        pair.server_events(),
-        [ServerEvent::Refused(RejectReason::HandshakeTimeout)]
-    );
-    pair.pump();
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Rejected(RejectReason::HandshakeTimeout)]
-    );
+    pair.assert_server_refuses(RejectReason::HandshakeTimeout);
 }
 
 #[test]
@@ -154,15 +138,7 @@ fn a_silent_client_is_dropped_by_the_server() {
     assert_eq!(pair.server_events(), []);
     pair.now += MS(1);
     pair.server.handle_timeout(pair.now);
-    assert_eq!(
-        pair.server_events(),
-        [ServerEvent::Left(ByeReason::IdleTimeout)]
-    );
-    pair.pump();
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Closed(ByeReason::IdleTimeout)]
-    );
+    pair.assert_server_ends(ByeReason::IdleTimeout);
 }
 
 #[test]
@@ -272,12 +248,7 @@ fn a_flood_ends_the_session_and_what_a_stall_brings_does_not() {
                 .is_none()
         });
         assert!(ended, "{frame_ms} ms");
-        assert_eq!(pair.server_events(), [ServerEvent::Left(ByeReason::Flood)]);
-        pair.pump();
-        assert_eq!(
-            pair.client_events(),
-            [ClientEvent::Closed(ByeReason::Flood)]
-        );
+        pair.assert_server_ends(ByeReason::Flood);
     }
 }
 
@@ -299,30 +270,14 @@ fn noise_is_borne_and_a_stream_of_garbage_is_not() {
     // Before a Hello it is refused.
     let mut pair = Pair::new();
     pair.server.handle_garbage(pair.now, 20_000);
-    assert_eq!(
-        pair.server_events(),
-        [ServerEvent::Refused(RejectReason::Malformed)]
-    );
-    pair.pump();
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Rejected(RejectReason::Malformed)]
-    );
+    pair.assert_server_refuses(RejectReason::Malformed);
 }
 
 #[test]
 fn an_unreadable_packet_ends_the_session() {
     let mut pair = Pair::joined();
     pair.server.handle_input(pair.now, &[200, 1, 2]);
-    assert_eq!(
-        pair.server_events(),
-        [ServerEvent::Left(ByeReason::ProtocolError)]
-    );
-    pair.pump();
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Closed(ByeReason::ProtocolError)]
-    );
+    pair.assert_server_ends(ByeReason::ProtocolError);
     let mut pair = Pair::joined();
     pair.client.handle_input(pair.now, &[200, 1, 2]);
     pair.pump();

@@ -10,8 +10,8 @@ use talkspurt_core::session::{
 };
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ROSTER_PAGE,
-    RosterEntry, ServerPacket, Voice, Welcome, emit,
+    ByeReason, ClientPacket, ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId,
+    ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome, emit,
 };
 
 pub struct Pair {
@@ -133,11 +133,8 @@ impl Pair {
     }
 
     pub fn bytes_to_server(&mut self, bytes: &[u8]) -> Heard {
-        let mut deframer = Deframer::<ENCODED_MAX>::new();
-        let (Feed::Packet(packet), []) = deframer.feed(bytes) else {
-            panic!("not one packet")
-        };
-        let voice = self.server.handle_input(self.now, packet);
+        let packet = only_packet(bytes);
+        let voice = self.server.handle_input(self.now, &packet);
         let heard = voice.map(|voice| (voice.seq, voice.payload.len()));
         self.server_events
             .extend(std::iter::from_fn(|| self.server.poll_event()));
@@ -145,15 +142,28 @@ impl Pair {
     }
 
     fn bytes_to_client(&mut self, bytes: &[u8]) -> Heard {
-        let mut deframer = Deframer::<ENCODED_MAX>::new();
-        let (Feed::Packet(packet), []) = deframer.feed(bytes) else {
-            panic!("not one packet")
-        };
-        let voice = self.client.handle_input(self.now, packet);
+        let packet = only_packet(bytes);
+        let voice = self.client.handle_input(self.now, &packet);
         let heard = voice.map(|voice| (voice.seq, voice.payload.len()));
         self.client_events
             .extend(std::iter::from_fn(|| self.client.poll_event()));
         heard
+    }
+
+    /// The server has ended the session for `reason`, and says so to the client.
+    #[track_caller]
+    pub fn assert_server_ends(&mut self, reason: ByeReason) {
+        assert_eq!(self.server_events(), [ServerEvent::Left(reason)]);
+        self.pump();
+        assert_eq!(self.client_events(), [ClientEvent::Closed(reason)]);
+    }
+
+    /// The server has refused the client for `reason`, and says so to it.
+    #[track_caller]
+    pub fn assert_server_refuses(&mut self, reason: RejectReason) {
+        assert_eq!(self.server_events(), [ServerEvent::Refused(reason)]);
+        self.pump();
+        assert_eq!(self.client_events(), [ClientEvent::Rejected(reason)]);
     }
 
     pub fn client_events(&mut self) -> Vec<ClientEvent> {
@@ -167,6 +177,14 @@ impl Pair {
             .extend(std::iter::from_fn(|| self.server.poll_event()));
         std::mem::take(&mut self.server_events)
     }
+}
+
+fn only_packet(stream: &[u8]) -> Vec<u8> {
+    let mut deframer = Deframer::<ENCODED_MAX>::new();
+    let (Feed::Packet(packet), []) = deframer.feed(stream) else {
+        panic!("not one packet")
+    };
+    packet.to_vec()
 }
 
 fn new_client(now: Instant) -> ClientSession {
