@@ -47,9 +47,9 @@ pub struct Participant {
     /// What the others were told last, and from when on they may be told again.
     told: ParticipantFlags,
     tell_from: Instant,
-    /// A talkspurt has come and gone since then.
+    /// A talkspurt has come and gone since the others were told.
     has_talked: bool,
-    /// The change of flags waits for the room's next round.
+    /// Stands in the room's queue of changes that wait for a round.
     waits: bool,
     frame: FrameDuration,
     /// His voice on its way in. Listeners who never talk cost no buffer.
@@ -63,12 +63,20 @@ pub struct Participant {
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
 #[derive(Debug)]
 pub struct Fading {
+    conn: ConnId,
     frame: Frame,
     playout: Playout,
     talker: TalkerState,
 }
 
 impl Fading {
+    /// Whoever comes back into the room at once, as a node that was reset, must not hear themselves.
+    pub fn hide_from(&mut self, conn: ConnId) {
+        if self.conn == conn {
+            self.playout = Playout::Silence;
+        }
+    }
+
     /// Adds it to the mix of one tick.
     pub fn speak(mut self, mixdown: &mut Mixdown) {
         mixdown.add(&mut self.talker, |frame| {
@@ -139,11 +147,11 @@ impl Participant {
         self.has_talked = false;
     }
 
-    /// Flags that the others do not know. Whoever was heard meanwhile is told to have talked, and then to be silent: nobody is
+    /// Flags that the others do not know. Whoever talked meanwhile is told to talk, and next to be silent or muted: nobody is
     /// heard again and again without being shown.
     pub fn news(&self) -> Option<ParticipantFlags> {
         let flags = if self.has_talked {
-            self.flags.with(ParticipantFlags::TALKING, true)
+            ParticipantFlags::TALKING
         } else {
             self.flags
         };
@@ -162,7 +170,7 @@ impl Participant {
         self.tell_from = now + STATE_INTERVAL;
     }
 
-    /// Notes that a change waits for the room's next round, or no longer does; gives whether it did.
+    /// Notes that this participant stands in the room's queue of changes, or no longer does; gives whether it did.
     pub fn set_waits(&mut self, waits: bool) -> bool {
         std::mem::replace(&mut self.waits, waits)
     }
@@ -245,6 +253,7 @@ impl Participant {
         let mut frame = Frame::silence(voice.frame_samples());
         let playout = voice.pop(&mut frame);
         Some(Fading {
+            conn: self.conn,
             frame,
             playout,
             talker: self.talker,

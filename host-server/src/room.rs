@@ -104,6 +104,9 @@ impl Room {
     /// Lets someone in and tells the others. He gets the roster from [`Room::roster`].
     pub fn join(&mut self, mut participant: Participant, outlet: &mut impl Outlet) -> MemberId {
         participant.introduced();
+        self.fading
+            .iter_mut()
+            .for_each(|fading| fading.hide_from(participant.conn));
         self.broadcast(&ServerPacket::Joined(participant.roster_entry()), outlet);
         self.joins += 1;
         participant.joined = self.joins;
@@ -292,6 +295,11 @@ impl Room {
         self.states.poll_round()
     }
 
+    #[cfg(test)]
+    pub(crate) fn changes_waiting(&self) -> usize {
+        self.states.waiting()
+    }
+
     /// Tells everyone the changes that wait, as far as the room's budget goes.
     pub fn tell_states(&mut self, now: Instant, outlet: &mut impl Outlet) {
         let listeners = self.members.len();
@@ -315,6 +323,9 @@ impl Room {
                 break;
             }
             self.states.drop_first();
+            if let Some(participant) = self.members.get_mut(member) {
+                participant.set_waits(false);
+            }
             self.tell_news(member, counts_from, outlet);
         }
         self.states.end_round();
@@ -325,15 +336,13 @@ impl Room {
         let Some(participant) = self.members.get_mut(member) else {
             return;
         };
-        participant.set_waits(false);
         let Some(flags) = participant.news() else {
             return;
         };
         participant.tell(flags, at);
         let packet = ServerPacket::State(participant.id, flags);
-        if participant.news().is_some() {
-            // Talked, and is silent again: that is told next.
-            participant.set_waits(true);
+        // Talked, and is silent again: that is told next.
+        if participant.news().is_some() && !participant.set_waits(true) {
             self.states.wait(member, participant.tell_from());
         }
         self.broadcast(&packet, outlet);

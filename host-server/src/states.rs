@@ -3,7 +3,8 @@
 //! Every change goes to everyone in the room, so that the cost of flickering grows with the square of the room, and a hundred
 //! connections that mute and unmute could keep a server from mixing. Two budgets bound it, both counted in packets times
 //! listeners. While a room is calm its changes are told at once. Beyond that they wait for the next round, in which all that
-//! wait are told together: one write to each listener. What changed back meanwhile is not told at all; the last state always is.
+//! wait are told together: one write to each listener. What changed back meanwhile is not told at all, but for talking: whoever has
+//! talked is told to talk, and next to be silent. The last state always is told.
 
 use std::collections::VecDeque;
 
@@ -100,6 +101,11 @@ impl StateTelling {
         };
         self.round_from = counts_from + STATE_INTERVAL;
         Some((self.waiting.len(), counts_from))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The change that has waited longest.

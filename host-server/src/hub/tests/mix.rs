@@ -84,20 +84,23 @@ fn who_stays_is_not_suddenly_twice_as_loud_when_a_talker_leaves() {
 /// The largest step between neighbouring samples.
 fn largest_step(samples: &[i16]) -> u16 {
     let steps = samples.windows(2).map(|pair| pair[0].abs_diff(pair[1]));
-    steps.max().unwrap_or(0)
+    steps.max().expect("something was heard")
 }
+
+/// A way to end a word in its midst.
+type CutOff = fn(&mut Bench, usize);
 
 #[test]
 fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
-    type CutOff = fn(&mut Bench, usize);
     let ways: [CutOff; 4] = [
         |bench, peer| bench.send(peer, &ClientPacket::SetMuted(true)),
         |bench, peer| bench.close(peer),
         |bench, peer| bench.send(peer, &ClientPacket::Bye(ByeReason::Leaving)),
         |bench, peer| bench.hello(peer, "attic", "ann", Codec::Pcm16),
     ];
-    // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that.
-    let step = 3_432 + 63;
+    // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that. Beside another talker half of it, and a fade to the other,
+    // who is at -5,000: 15,000 in a frame at most.
+    let step_of = |beside| if beside { 3_432 / 2 + 47 } else { 3_432 + 63 };
     for (way, cut_off) in ways.into_iter().enumerate() {
         // Cut off at a different place of the period each time; alone, and beside another talker.
         for frames in 5..15 {
@@ -116,14 +119,16 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
                     bench.pass(FRAME);
                 }
                 let mut heard = heard_samples(&bench, lis);
-                if !beside {
+                if beside {
+                    assert_eq!(heard.len(), (frames + 5) * SAMPLES, "way {way}");
+                } else {
                     let fading = &heard[frames * SAMPLES..];
                     assert_eq!(fading.len(), SAMPLES, "one frame fades, way {way}");
                     heard.push(0);
                 }
                 let steepest = largest_step(&heard);
                 assert!(
-                    steepest <= step,
+                    steepest <= step_of(beside),
                     "{steepest}, way {way}, frame {frames}, {beside}"
                 );
             }
@@ -132,8 +137,21 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
 }
 
 #[test]
+fn whoever_joins_the_room_again_in_mid_word_does_not_hear_themselves() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    for frame in 0..10 {
+        bench.speak_payload(ann, &payload(&tone(frame * SAMPLES)), false);
+        bench.pass(FRAME);
+    }
+    bench.hello(ann, "kitchen", "ann", Codec::Pcm16);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.voices(ann).count(), 0, "what fades is their own");
+    assert_eq!(heard_samples(&bench, lis).len(), 10 * SAMPLES);
+}
+
+#[test]
 fn whoever_is_cut_off_beside_others_and_goes_on_at_once_joins_them_without_a_click() {
-    type CutOff = fn(&mut Bench, usize);
     let ways: [CutOff; 2] = [
         |bench, peer| {
             bench.send(peer, &ClientPacket::SetMuted(true));

@@ -43,6 +43,21 @@ fn last_told(states: &[Received]) -> HashMap<u16, ParticipantFlags> {
     told.collect()
 }
 
+fn set_muted(bench: &mut Bench, peer: usize, muted: bool) {
+    bench.send(peer, &ClientPacket::SetMuted(muted));
+}
+
+/// The flags that a peer was told since it was asked last, in order.
+fn flags_told(bench: &mut Bench, peer: usize) -> Vec<ParticipantFlags> {
+    let states = bench.take_states(peer).into_iter();
+    states
+        .filter_map(|received| match received {
+            Received::State(_, flags) => Some(flags),
+            _ => None,
+        })
+        .collect()
+}
+
 #[test]
 fn a_flickering_room_tells_less_the_larger_it_is_and_the_truth_at_last() {
     const SECONDS: usize = 5;
@@ -145,12 +160,11 @@ fn who_joins_muted_and_unmutes_is_shown_so() {
 fn a_newcomer_knows_the_truth_after_a_change_that_is_undone_before_it_is_told() {
     let mut bench = Bench::new(config());
     let ada = bench.join("kitchen", "ada");
-    let set_muted = |bench: &mut Bench, muted| bench.send(ada, &ClientPacket::SetMuted(muted));
-    set_muted(&mut bench, true);
+    set_muted(&mut bench, ada, true);
     bench.pass(Duration::from_ms(10));
-    set_muted(&mut bench, false);
+    set_muted(&mut bench, ada, false);
     let bob = bench.join("kitchen", "bob");
-    set_muted(&mut bench, true);
+    set_muted(&mut bench, ada, true);
     bench.pass(Duration::from_ms(200));
     let mut known = HashMap::new();
     for received in bench.take_received(bob) {
@@ -184,8 +198,6 @@ fn who_changes_and_leaves_is_forgotten() {
 fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
     let mut bench = Bench::new(config());
     let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
-    let set_muted =
-        |bench: &mut Bench, peer, muted| bench.send(peer, &ClientPacket::SetMuted(muted));
     // Bob is told of at once, and then waits for the round at 100 ms.
     set_muted(&mut bench, bob, true);
     bench.pass(Duration::from_ms(10));
@@ -221,50 +233,57 @@ fn nobody_is_heard_again_and_again_without_being_shown() {
         bench.pass(Duration::from_ms(22));
     }
     let heard = bench.heard(lis).len();
-    assert!(heard > 100, "{heard} frames");
-    let shown = bench.peers[lis].received.iter().filter(|received| {
-        matches!(received, Received::State(_, flags) if flags.has(ParticipantFlags::TALKING))
-    });
-    let shown = shown.count();
-    assert!(shown >= 10, "shown {shown} times in 3 s");
+    assert_eq!(heard, 120, "all frames");
     bench.pass(Duration::from_secs(1));
-    let last = bench.peers[lis]
-        .received
-        .iter()
-        .rev()
-        .find_map(|received| match received {
-            Received::State(_, flags) => Some(*flags),
-            _ => None,
-        });
-    assert_eq!(
-        last,
-        Some(ParticipantFlags::default()),
-        "and silent at last"
-    );
+    let states = flags_told(&mut bench, lis);
+    let shown = states.iter().filter(|flags| **flags == TALKING).count();
+    assert_eq!(shown, 15, "every other time that the others are told");
+    assert_eq!(states.last(), Some(&NOTHING), "and silent at last");
 }
 
 #[test]
 fn a_short_word_between_two_states_is_shown_and_then_its_end() {
     let mut bench = Bench::new(config());
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
-    bench.send(ann, &ClientPacket::SetMuted(true));
-    bench.send(ann, &ClientPacket::SetMuted(false));
+    set_muted(&mut bench, ann, true);
+    set_muted(&mut bench, ann, false);
     bench.speak(ann, 1_000, true);
     bench.pass(Duration::from_secs(1));
-    let states: Vec<_> = bench.peers[lis]
-        .received
-        .iter()
-        .filter_map(|received| match received {
-            Received::State(_, flags) => Some(*flags),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(
-        states,
-        [
-            ParticipantFlags::MUTED,
-            ParticipantFlags::TALKING,
-            ParticipantFlags::default()
-        ]
+    assert_eq!(flags_told(&mut bench, lis), [MUTED, TALKING, NOTHING]);
+}
+
+#[test]
+fn nobody_is_shown_as_talking_and_muted_at_once() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    set_muted(&mut bench, ann, true);
+    set_muted(&mut bench, ann, false);
+    bench.speak(ann, 1_000, true);
+    bench.pass(Duration::from_ms(50));
+    set_muted(&mut bench, ann, true);
+    bench.pass(Duration::from_ms(60));
+    let eve = bench.join("kitchen", "eve");
+    let welcome = bench.take_received(eve).remove(0);
+    assert!(
+        matches!(&welcome, Received::Welcome { roster, .. } if roster[0].2 == TALKING.0),
+        "as all were told: {welcome:?}"
     );
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(flags_told(&mut bench, lis), [MUTED, TALKING, MUTED]);
+    assert_eq!(flags_told(&mut bench, eve), [MUTED]);
+}
+
+/// Whoever is told at once may have a change in the queue that was put back in the round before.
+#[test]
+fn each_stands_once_in_the_queue_of_those_who_change() {
+    let mut bench = Bench::new(config());
+    let peers = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+    let mut rng = fastrand::Rng::with_seed(1);
+    for _ in 0..2_000 {
+        set_muted(&mut bench, peers[rng.usize(..2)], rng.bool());
+        bench.pass(Duration::from_ms(rng.u64(..30)));
+        keep_alive(&mut bench, peers[2], 0);
+        let queued = bench.hub.rooms.values().map(Room::changes_waiting).max();
+        assert!(queued.is_some_and(|queued| queued <= 2), "{queued:?}");
+    }
 }
