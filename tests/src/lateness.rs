@@ -1,15 +1,14 @@
 //! How busy the machine was while real programs ran on it. Their sound has to be on time, so a run
-//! on a machine that cannot wake a sleeper on time says nothing about the programs. Nor does one on
-//! a machine whose pseudo-terminals are late: the kernel carries their bytes in workers of ordinary
+//! on a machine that cannot wake a sleeper on time says nothing about the programs. Nor does one
+//! over a pseudo-terminal that is late: the kernel carries its bytes in workers of ordinary
 //! priority, which a busy machine keeps waiting for seconds where timers are 5 ms late.
 //!
 //! A bound that allows for a busy machine would allow for faults as well. So the bounds stay tight,
-//! and a run that fails while timers were late is repeated.
+//! and a run that fails while what it needs was late is repeated.
 
 use std::any::Any;
 use std::fmt;
 use std::fs;
-use std::io::{Read, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +16,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serialport::{SerialPort, TTYPort};
+use line::Line;
+
+mod line;
 
 /// How long the watch sleeps at a time.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -36,7 +37,7 @@ const TRIES: usize = 5;
 /// How long to wait for a calm moment before the next try.
 const CALM_WITHIN: Duration = Duration::from_secs(20);
 
-/// How late timers and pseudo-terminals were, and how crowded the processors.
+/// How late timers were, and a pseudo-terminal if one was watched, and how crowded the processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lateness {
     /// How often the watch slept.
@@ -48,6 +49,8 @@ pub struct Lateness {
     /// The share of the time during which some program waited for a processor
     /// (`/proc/pressure/cpu`), where the system tells.
     pub crowded: Option<f64>,
+    /// A pseudo-terminal was watched, too.
+    pub line: bool,
 }
 
 impl Lateness {
@@ -61,9 +64,14 @@ impl Lateness {
 impl fmt::Display for Lateness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (worst, late) = (self.worst.as_millis(), LATE.as_millis());
+        let line = if self.line {
+            " and a pseudo-terminal"
+        } else {
+            ""
+        };
         write!(
             f,
-            "timers and pseudo-terminals were up to {worst} ms late, {} of {} more than {late} ms",
+            "timers{line} were up to {worst} ms late, {} of {} more than {late} ms",
             self.late, self.sleeps
         )?;
         match self.crowded {
@@ -86,13 +94,25 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to measure.
+    /// Starts to measure how late timers are.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts to measure how late timers and pseudo-terminals are, for programs that need both.
+    ///
+    /// # Panics
+    /// When the system has no pseudo-terminal to give.
+    pub fn start_with_line() -> Self {
+        Self::start_with(Some(Line::open().expect("there is a pseudo-terminal")))
+    }
+
+    fn start_with(line: Option<Line>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         Self {
             stop,
-            sleeper: thread::spawn(move || sleep_until(&stopped)),
+            sleeper: thread::spawn(move || sleep_until(&stopped, line)),
             began: Instant::now(),
             waited_before: waited_for_a_processor(),
         }
@@ -114,10 +134,11 @@ impl Watch {
     }
 }
 
-fn sleep_until(stop: &AtomicBool) -> Lateness {
-    let mut lateness = Lateness::default();
-    // Without one, timers are watched alone.
-    let mut line = Line::open().ok();
+fn sleep_until(stop: &AtomicBool, mut line: Option<Line>) -> Lateness {
+    let mut lateness = Lateness {
+        line: line.is_some(),
+        ..Lateness::default()
+    };
     while !stop.load(Ordering::Relaxed) {
         let asleep = Instant::now();
         thread::sleep(PERIOD);
@@ -129,34 +150,6 @@ fn sleep_until(stop: &AtomicBool) -> Lateness {
         lateness.worst = lateness.worst.max(late);
     }
     lateness
-}
-
-/// A pseudo-terminal, to see how late it is.
-struct Line {
-    near: TTYPort,
-    far: TTYPort,
-}
-
-impl Line {
-    fn open() -> Result<Self> {
-        let (near, mut far) = TTYPort::pair()?;
-        far.set_timeout(Duration::from_secs(1))?;
-        Ok(Self { near, far })
-    }
-
-    /// How long a byte was on its way. A second stands for longer, and for never.
-    fn carry(&mut self) -> Duration {
-        let sent = Instant::now();
-        let mut byte = [0];
-        let there = self
-            .near
-            .write_all(&[1])
-            .and_then(|()| self.far.read_exact(&mut byte));
-        match there {
-            Ok(()) => sent.elapsed(),
-            Err(_) => Duration::from_secs(1),
-        }
-    }
 }
 
 /// How long, since the machine was started, at least one program waited for a processor.
@@ -175,9 +168,21 @@ fn parse_pressure(text: &str) -> Option<Duration> {
 /// Runs `attempt`. Where it fails, by an error or a panic, while the machine was too busy to judge,
 /// it is run again, up to five times in all; the error of the last names the lateness. A run that
 /// fails on a calm machine has failed.
-pub fn repeat_if_spoilt<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn repeat_if_spoilt<T>(attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    repeat_watched(attempt, Watch::start)
+}
+
+/// As [`repeat_if_spoilt`], for what runs over a pseudo-terminal.
+pub fn repeat_if_line_spoilt<T>(attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    repeat_watched(attempt, Watch::start_with_line)
+}
+
+fn repeat_watched<T>(
+    mut attempt: impl FnMut() -> Result<T>,
+    watch: impl Fn() -> Watch,
+) -> Result<T> {
     let attempt = || panic::catch_unwind(AssertUnwindSafe(&mut attempt)).unwrap_or_else(told);
-    repeat(TRIES, attempt, Watch::start, Watch::finish, wait_for_calm)
+    repeat(TRIES, attempt, watch, Watch::finish, wait_for_calm)
 }
 
 /// The error that a panic stands for; what it said has been printed.
@@ -216,11 +221,11 @@ fn repeat<T, W>(
     }
 }
 
-/// Waits until timers are on time for a second, or for 20 s in vain.
+/// Waits until timers and pseudo-terminals are on time for a second, or for 20 s in vain.
 pub fn wait_for_calm() {
     let began = Instant::now();
     while began.elapsed() < CALM_WITHIN {
-        let watch = Watch::start();
+        let watch = Watch::start_with_line();
         thread::sleep(Duration::from_secs(1));
         if !watch.finish().spoils() {
             return;
@@ -239,6 +244,7 @@ mod tests {
         late: 0,
         worst: Duration::from_millis(2),
         crowded: Some(0.03),
+        line: false,
     };
     const BUSY: Lateness = Lateness {
         late: 7,
@@ -308,11 +314,23 @@ mod tests {
     }
 
     #[test]
-    fn a_pseudo_terminal_that_is_late_is_seen() {
-        let mut line = Line::open().unwrap();
-        assert!(line.carry() < Duration::from_secs(1));
-        drop(TTYPort::pair().map(|(near, _)| std::mem::replace(&mut line.near, near)));
-        assert_eq!(line.carry(), Duration::from_secs(1), "nothing comes");
+    fn a_watch_without_a_line_knows_timers_only() {
+        let text = |watch: Watch| watch.finish().to_string();
+        assert!(text(Watch::start()).starts_with("timers were"));
+        let both = text(Watch::start_with_line());
+        assert!(
+            both.starts_with("timers and a pseudo-terminal were"),
+            "{both}"
+        );
+    }
+
+    #[test]
+    fn a_late_line_counts_as_late() {
+        let watch = Watch::start_with(Some(Line::stuck()));
+        thread::sleep(Duration::from_millis(20));
+        let lateness = watch.finish();
+        assert_eq!((lateness.late, lateness.worst), (1, line::CARRIED_WITHIN));
+        assert!(lateness.spoils());
     }
 
     #[test]

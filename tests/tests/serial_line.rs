@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use talkspurt_tests::analysis::Recording;
 use talkspurt_tests::hearing::{Bounds, due, hear};
-use talkspurt_tests::lateness::repeat_if_spoilt;
+use talkspurt_tests::lateness::repeat_if_line_spoilt;
 use talkspurt_tests::noisy_line::NoisyLine;
 use talkspurt_tests::process::Process;
 use talkspurt_tests::programs::{Node, bridge};
@@ -40,7 +40,7 @@ const SPARSE: Bounds = Bounds {
 fn a_node_behind_talkspurt_bridge_is_heard_and_hears() {
     for_each_seed(1, |seed| {
         let pump = |serial: &str, server: &str| bridge(serial, BAUD, server);
-        repeat_if_spoilt(|| node_on_a_noisy_line(seed, pump))
+        repeat_if_line_spoilt(|| node_on_a_noisy_line(seed, pump))
             .unwrap_or_else(|error| panic!("{error:#}"));
     });
 }
@@ -48,7 +48,7 @@ fn a_node_behind_talkspurt_bridge_is_heard_and_hears() {
 #[test]
 fn socat_takes_the_place_of_the_bridge() {
     for_each_seed(1, |seed| {
-        repeat_if_spoilt(|| node_on_a_noisy_line(seed, socat))
+        repeat_if_line_spoilt(|| node_on_a_noisy_line(seed, socat))
             .unwrap_or_else(|error| panic!("{error:#}"));
     });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use talkspurt_tests::firmware::MPS2_AN386;
-use talkspurt_tests::lateness::repeat_if_spoilt;
+use talkspurt_tests::lateness::repeat_if_line_spoilt;
 use talkspurt_tests::programs::Server;
 use talkspurt_tests::speech::{sentence, speak};
 use talkspurt_tests::stage::SOON;
@@ -85,7 +85,7 @@ fn after_a_reset() -> Result<()> {
 
 /// A visitor talks with the image before and after the disturbance, which ends with the image in the room.
 fn disturbed(disturb: impl Fn(&mut Scene) -> Result<()>) -> Result<()> {
-    repeat_if_spoilt(|| talk_before_and_after(&disturb))
+    repeat_if_line_spoilt(|| talk_before_and_after(&disturb))
 }
 
 fn talk_before_and_after(disturb: impl Fn(&mut Scene) -> Result<()>) -> Result<()> {

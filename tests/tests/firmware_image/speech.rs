@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use talkspurt_tests::firmware::{Board, LM3S6965EVB, MPS2_AN386};
-use talkspurt_tests::lateness::repeat_if_spoilt;
+use talkspurt_tests::lateness::repeat_if_line_spoilt;
 use talkspurt_tests::mean::hear_mean;
 use talkspurt_tests::speech::{sentence, speak};
 use talkspurt_tests::stage::{SOON, finish, leave};
@@ -23,12 +23,12 @@ const MISSED_MOST: f64 = 0.2;
 
 #[test]
 fn a_cortex_m4f_is_heard_and_hears_the_mean_of_two() -> Result<()> {
-    repeat_if_spoilt(|| speech_goes_both_ways(MPS2_AN386))
+    repeat_if_line_spoilt(|| speech_goes_both_ways(MPS2_AN386))
 }
 
 #[test]
 fn a_cortex_m3_is_heard_and_hears_the_mean_of_two() -> Result<()> {
-    repeat_if_spoilt(|| speech_goes_both_ways(LM3S6965EVB))
+    repeat_if_line_spoilt(|| speech_goes_both_ways(LM3S6965EVB))
 }
 
 /// When the image speaks, counted from its joining: the desktops have come by then.

@@ -137,7 +137,7 @@ impl Played {
 /// must be and the machine was too busy to judge.
 pub fn play(plan: &Plan, directory: &Path, shown: Shown, unspoken: &[i16]) -> Result<Played> {
     let attempt = || {
-        let watch = Watch::start();
+        let watch = Watch::start_with_line();
         let experiences = stage::perform(plan, directory, shown);
         let lateness = watch.finish();
         let played = experiences.map(|experiences| {
@@ -276,6 +276,7 @@ mod tests {
         late: 9,
         worst: Duration::from_millis(140),
         crowded: Some(0.7),
+        line: true,
     };
 
     fn nothing_heard(lateness: Lateness) -> Played {
