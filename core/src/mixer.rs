@@ -200,8 +200,9 @@ impl<'a, const N: usize> Others<'a, N> {
         self.talkers.present() - u16::from(own)
     }
 
-    fn count(&self, part: Part) -> u16 {
-        self.talkers.count(part) - u16::from(self.own.is_some_and(|own| own.part == part))
+    /// Of `all` who are `part`, those who are not the listener.
+    fn less_own(&self, all: u16, part: Part) -> u16 {
+        all - u16::from(self.own.is_some_and(|own| own.part == part))
     }
 
     fn own_in(&self, part: Part) -> Option<&'a [i16]> {
@@ -210,10 +211,12 @@ impl<'a, const N: usize> Others<'a, N> {
     }
 
     fn heard(&self) -> Heard<'a> {
-        let staying = self.count(Part::Staying);
-        let starting = self.count(Part::Starting);
-        let ending = self.count(Part::Ending);
-        let gone = self.count(Part::Gone);
+        let talkers = self.talkers;
+        let staying = self.less_own(talkers.staying.count(), Part::Staying);
+        let starting = self.less_own(talkers.starting.count(), Part::Starting);
+        let ending = self.less_own(talkers.ending.count(), Part::Ending);
+        let quiet = self.less_own(talkers.quiet.count(), Part::Quiet);
+        let gone = self.less_own(talkers.gone, Part::Gone);
         // Those who are gone had a share of the old mean. Nothing of them is left to fade from.
         let old = if staying + ending > 0 {
             staying + ending + gone
@@ -222,12 +225,10 @@ impl<'a, const N: usize> Others<'a, N> {
         };
         let new = staying + starting;
         match (old, new) {
-            (0, 0) => self.plain(&self.talkers.quiet, Part::Quiet, self.count(Part::Quiet)),
-            (0, _) => self.plain(&self.talkers.starting, Part::Starting, new),
-            (_, 0) => self.plain(&self.talkers.ending, Part::Ending, old),
-            _ if starting + ending + gone == 0 => {
-                self.plain(&self.talkers.staying, Part::Staying, new)
-            }
+            (0, 0) => self.plain(&talkers.quiet, Part::Quiet, quiet),
+            (0, _) => self.plain(&talkers.starting, Part::Starting, new),
+            (_, 0) => self.plain(&talkers.ending, Part::Ending, old),
+            _ if starting + ending + gone == 0 => self.plain(&talkers.staying, Part::Staying, new),
             _ => Heard::Fade(old, new),
         }
     }

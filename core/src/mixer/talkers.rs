@@ -160,18 +160,6 @@ impl<const N: usize> Talkers<N> {
         self.added - self.gone
     }
 
-    /// How many were added as `part`. Those who are [`Part::Blank`] are present and no more.
-    pub(super) const fn count(&self, part: Part) -> u16 {
-        match part {
-            Part::Staying => self.staying.count(),
-            Part::Starting => self.starting.count(),
-            Part::Ending => self.ending.count(),
-            Part::Quiet => self.quiet.count(),
-            Part::Blank => 0,
-            Part::Gone => self.gone,
-        }
-    }
-
     /// Samples in a frame.
     pub(super) fn frame_samples(&self) -> usize {
         self.staying.sum().len()

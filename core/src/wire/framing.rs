@@ -37,30 +37,19 @@ pub(crate) fn crc32_by_nibbles(packet: &[u8]) -> u32 {
 /// What four bits make of the polynomial of CRC-32 (IEEE 802.3, section 3.2.9), its bits reversed.
 #[cfg(any(test, not(target_pointer_width = "64")))]
 static NIBBLES: [u32; 16] = {
-    const fn after_a_bit(crc: u32) -> u32 {
-        (crc >> 1) ^ ((crc & 1) * 0xedb8_8320)
+    let mut table = [0; 16];
+    let mut nibble = 0;
+    while nibble < 16 {
+        let mut crc = nibble as u32;
+        let mut bit = 0;
+        while bit < 4 {
+            crc = (crc >> 1) ^ ((crc & 1) * 0xedb8_8320);
+            bit += 1;
+        }
+        table[nibble] = crc;
+        nibble += 1;
     }
-    const fn of(nibble: u32) -> u32 {
-        after_a_bit(after_a_bit(after_a_bit(after_a_bit(nibble))))
-    }
-    [
-        of(0),
-        of(1),
-        of(2),
-        of(3),
-        of(4),
-        of(5),
-        of(6),
-        of(7),
-        of(8),
-        of(9),
-        of(10),
-        of(11),
-        of(12),
-        of(13),
-        of(14),
-        of(15),
-    ]
+    table
 };
 
 /// Where the first zero is.

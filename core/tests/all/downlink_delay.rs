@@ -1,6 +1,10 @@
 //! The downlink where too much waits: how it shortens the delay, when, and with what sound.
 
-use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step};
+use std::ops::Range;
+
+use crate::common::ear::{
+    Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step, voice_with_quiet,
+};
 use talkspurt_core::downlink::Playout;
 use talkspurt_core::frame::{Frame, FrameDuration};
 use talkspurt_core::jitter::PushOutcome;
@@ -196,40 +200,22 @@ fn a_soft_talkspurt_after_a_loud_one_is_no_pause() {
     assert_eq!(ear.downlink.stats().skipped, 0);
 }
 
-/// A word of 20 frames whose last eight are quiet, and the next one at once behind it. Both come `late` frames late, because
-/// the network stalled in mid-word. Gives which frames were not heard by themselves.
-fn two_words_after_a_stall(late: u16, next_word_follows: bool) -> Vec<u16> {
-    let word = |number: u16| {
-        let sound = voice(number, 320);
-        if number % 20 >= 12 {
-            return sound.iter().map(|sample| sample / 500).collect();
-        }
-        sound
-    };
+/// Two words, of 20 frames and of `next_len`; the next one comes at once behind the first, whose frames from `quiet_from` on are
+/// quiet. Of the periods in `stall` the network brings nothing. Gives which frames were not heard by themselves.
+fn two_words_after_a_stall(quiet_from: u16, next_len: u16, stall: Range<u16>) -> Vec<u16> {
+    let word = |number| voice_with_quiet(number, &(quiet_from..20));
+    let all = 20 + next_len;
     let mut ear = Ear::plain();
     let (mut sent, mut heard) = (0, Vec::new());
-    let mut send = |ear: &mut Ear, to: u16| {
-        while sent < to && (next_word_follows || sent < 20) {
-            ear.receive_packet(sent, &word(sent), sent == 19 || sent == 39);
+    for period in 0..60 {
+        while !stall.contains(&period) && sent < (period + 1).min(all) {
+            ear.receive_packet(sent, &word(sent), sent == 19 || sent == all - 1);
             sent += 1;
         }
-    };
-    for period in 0..60 {
-        // The network stands still from the fifth frame on.
-        if period < 5 || period >= 5 + late {
-            send(&mut ear, (period + 1).min(40));
-        }
-        if matches!(ear.play(), Playout::Frame { .. }) {
-            let played = (0..40).find(|&number| ear.out[RESUMED..] == word(number)[RESUMED..]);
-            heard.extend(played);
-        }
+        heard.extend(ear.play_and_name(word, 0..all));
     }
-    let all = if next_word_follows { 40 } else { 20 };
     (0..all).filter(|number| !heard.contains(number)).collect()
 }
-
-/// Behind these samples a frame that follows on a gap is as it was sent.
-const RESUMED: usize = 80;
 
 #[test]
 fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
@@ -240,36 +226,16 @@ fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
         // Not before it is known that another word follows.
         let from = 20 - late;
         let missing: Vec<u16> = (from..from + skipped).collect();
-        assert_eq!(two_words_after_a_stall(late, true), missing, "{late} late");
+        let heard = two_words_after_a_stall(12, 20, 5..5 + late);
+        assert_eq!(heard, missing, "{late} late");
     }
 }
 
 #[test]
 fn a_short_word_that_waits_whole_is_heard_whole() {
-    // A word of 20 frames, the end of it quiet, stalls from its 11th frame on. When the network comes back the next word, of five
-    // frames, is there with its end: one more than would be kept of a word that goes on.
-    let word = |number: u16| {
-        let sound = voice(number, 320);
-        if (11..20).contains(&number) {
-            return sound.iter().map(|sample| sample / 500).collect();
-        }
-        sound
-    };
-    let mut ear = Ear::plain();
-    let (mut sent, mut heard) = (0, Vec::new());
-    for period in 0..60 {
-        if !(10..24).contains(&period) {
-            while sent < (period + 1).min(25) {
-                ear.receive_packet(sent, &word(sent), sent == 19 || sent == 24);
-                sent += 1;
-            }
-        }
-        if matches!(ear.play(), Playout::Frame { .. }) {
-            heard.extend((0..25).find(|&n| ear.out[RESUMED..] == word(n)[RESUMED..]));
-        }
-    }
-    let missing: Vec<u16> = (0..25).filter(|number| !heard.contains(number)).collect();
-    assert_eq!(missing, [0; 0]);
+    // When the network comes back the next word, of five frames, is there with its end: one more than would be kept of a word that
+    // goes on.
+    assert_eq!(two_words_after_a_stall(11, 5, 10..24), [0; 0]);
 }
 
 #[test]
@@ -278,20 +244,9 @@ fn a_margin_that_calm_gives_back_costs_the_next_word_nothing() {
     let mut number = 0;
     let mut heard = Vec::new();
     let quiet_from = 400;
-    let word = |number: u16| -> Vec<i16> {
-        let sound = voice(number, 320);
-        if (quiet_from..quiet_from + 20).contains(&number) {
-            return sound.iter().map(|sample| sample / 500).collect();
-        }
-        sound
-    };
-    let mut play = |ear: &mut Ear| {
-        if matches!(ear.play(), Playout::Frame { .. }) {
-            let played =
-                (quiet_from..quiet_from + 40).find(|&n| ear.out[RESUMED..] == word(n)[RESUMED..]);
-            heard.extend(played);
-        }
-    };
+    let word = |number| voice_with_quiet(number, &(quiet_from..quiet_from + 20));
+    let mut play =
+        |ear: &mut Ear| heard.extend(ear.play_and_name(word, quiet_from..quiet_from + 40));
     // Five stalls, each longer than the margin, widen it.
     for stalled in 2..7 {
         for _ in 0..20 {
@@ -326,6 +281,10 @@ fn a_margin_that_calm_gives_back_costs_the_next_word_nothing() {
 #[test]
 fn the_end_of_a_word_is_whole_when_nothing_follows_it() {
     for late in 1..=7 {
-        assert_eq!(two_words_after_a_stall(late, false), [0; 0], "{late} late");
+        assert_eq!(
+            two_words_after_a_stall(12, 0, 5..5 + late),
+            [0; 0],
+            "{late} late"
+        );
     }
 }

@@ -34,10 +34,8 @@ fn response_db<const BLOCK: usize>(hz: f64) -> f64 {
 }
 
 fn assert_high_pass<const BLOCK: usize>() {
-    for hz in [
-        95.0, 100.0, 120.0, 150.0, 200.0, 300.0, 500.0, 700.0, 1_000.0, 1_500.0, 1_990.0, 2_000.0,
-        3_000.0, 3_950.0,
-    ] {
+    // The filter's own tests try every frequency; here it is whether a meter of each rate runs it as it should.
+    for hz in [95.0, 300.0, 1_000.0, 1_990.0, 2_000.0, 3_950.0] {
         let db = response_db::<BLOCK>(hz);
         assert!(
             db.abs() < 0.7,
@@ -47,7 +45,7 @@ fn assert_high_pass<const BLOCK: usize>() {
     let db = response_db::<BLOCK>(80.0);
     assert!((-6.0..-3.0).contains(&db), "{db} dB at 80 Hz");
     // Below, it ends where the tone changes within a block.
-    for hz in [5.0, 15.0, 25.0, 35.0, 45.0, 49.5, 50.5, 55.0, 59.5, 60.5] {
+    for hz in [5.0, 35.0, 49.5, 55.0, 60.5] {
         let db = response_db::<BLOCK>(hz);
         assert!(db < -30.0, "{db} dB at {hz} Hz, {BLOCK} samples in 0.25 ms");
     }

@@ -73,37 +73,24 @@ fn the_first_frame_ever_has_no_pre_roll() {
 }
 
 #[test]
-fn a_pre_roll_of_none_sends_only_the_word() {
-    let mut mic = Mic::new(UplinkConfig {
-        pre_roll_frames: 0,
-        ..config()
-    });
-    for mark in 1..=10 {
-        mic.capture(&quiet(mark));
+fn a_pre_roll_is_what_was_asked_for_and_the_history_has() {
+    // The default history has 60 ms and a frame.
+    for (pre_roll_frames, first) in [(0, 21), (2, 19), (1_000, 18)] {
+        let mut mic = Mic::new(UplinkConfig {
+            pre_roll_frames,
+            ..config()
+        });
+        for mark in 1..=20 {
+            mic.capture(&quiet(mark));
+        }
+        let opening: Vec<_> = (first..=21).map(|mark| (Some(mark), false)).collect();
+        assert_eq!(marks(&mic.capture(&word(21))), opening);
+        assert_eq!(
+            mic.uplink.stats().frames_overrun,
+            0,
+            "nothing came too late"
+        );
     }
-    assert_eq!(marks(&mic.capture(&word(11))), [(Some(11), false)]);
-}
-
-#[test]
-fn a_pre_roll_longer_than_the_history_is_what_the_history_has() {
-    let mut mic = Mic::new(UplinkConfig {
-        pre_roll_frames: 1_000,
-        ..config()
-    });
-    for mark in 1..=20 {
-        mic.capture(&quiet(mark));
-    }
-    let opening = mic.capture(&word(21));
-    assert_eq!(
-        marks(&opening),
-        [18, 19, 20, 21].map(|mark| (Some(mark), false)),
-        "the default history has 60 ms and a frame"
-    );
-    assert_eq!(
-        mic.uplink.stats().frames_overrun,
-        0,
-        "nothing came too late"
-    );
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn grows_under_jitter_and_shrinks_back() {
         let concealed = |playouts: &[Playout]| {
             playouts
                 .iter()
-                .filter(|p| **p == Playout::Concealed)
+                .filter(|p| matches!(p, Playout::Concealed | Playout::Faded))
                 .count()
         };
         let last_30_s = &lis.playouts[lis.playouts.len() - 30 * 50..];

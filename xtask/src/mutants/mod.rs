@@ -147,6 +147,7 @@ fn test(package: Package, options: &Options, commit: &str) -> Result<PathBuf> {
     for file in package.files() {
         mutants.args(["--file", file]);
     }
+    // Building is most of the time: it, too, is to be of these tests only.
     for test in package.tests() {
         mutants.arg(format!("--cargo-arg={test}"));
     }

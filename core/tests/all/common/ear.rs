@@ -1,5 +1,7 @@
 //! A listener's downlink, and a voice to play.
 
+use std::ops::Range;
+
 use talkspurt_core::codec::{Codec, Encoder};
 use talkspurt_core::downlink::{Downlink, Playout};
 use talkspurt_core::frame::{Frame, FrameDuration};
@@ -8,6 +10,9 @@ use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::Voice;
 
 pub const PLAYED: Playout = Playout::Frame { terminator: false };
+/// Samples of a frame that follows on a gap in which it fades in (5 ms). Behind them it is as it was sent.
+pub const RESUME: usize = 80;
+
 pub const PLAYED_LAST: Playout = Playout::Frame { terminator: true };
 
 pub struct Ear {
@@ -71,6 +76,18 @@ impl Ear {
         self.heard.extend_from_slice(&self.out);
         playout
     }
+
+    /// Plays a frame; gives the number of that which it is, all but for a fade at its start.
+    pub fn play_and_name(
+        &mut self,
+        sound: impl Fn(u16) -> Vec<i16>,
+        mut among: Range<u16>,
+    ) -> Option<u16> {
+        let Playout::Frame { .. } = self.play() else {
+            return None;
+        };
+        among.find(|&number| self.out[RESUME..] == sound(number)[RESUME..])
+    }
 }
 
 /// Three partials that have no common period: every frame differs. Frame `number` goes on where the one before it ended.
@@ -83,6 +100,15 @@ pub fn voice(number: u16, samples: usize) -> Vec<i16> {
             };
             (partial(137.3, 5_000.0) + partial(291.1, 2_500.0) + partial(811.7, 1_500.0)) as i16
         })
+        .collect()
+}
+
+/// The voice, 20 ms a frame, with some of its frames a 500th as loud.
+pub fn voice_with_quiet(number: u16, quiet: &Range<u16>) -> Vec<i16> {
+    let divisor = if quiet.contains(&number) { 500 } else { 1 };
+    voice(number, 320)
+        .iter()
+        .map(|sample| sample / divisor)
         .collect()
 }
 
