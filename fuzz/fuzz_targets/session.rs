@@ -121,6 +121,10 @@ impl Rig {
                 n @ 0..8 => self.server.end(ByeReason::from(n)),
                 8 => self.server.handle_disconnect(),
                 9 => self.client.leave(),
+                10 => {
+                    self.downlink.clear();
+                    assert_eq!(self.downlink.depth_frames(), 0);
+                }
                 _ => {}
             },
             6 => {
