@@ -305,7 +305,11 @@ mod tests {
             journal.write_turned_away(peer, now);
         });
         for (line, starts, has) in [
-            (0, "INFO joined", "peer=192.0.2.1:4000 id=7"),
+            (
+                0,
+                "INFO joined",
+                "peer=192.0.2.1:4000 id=7 name=\"ada\" room=\"kitchen\" participants=3",
+            ),
             (1, "INFO left", "participants=2"),
             (2, "WARN dropped: ", "room=\"kitchen\""),
             (3, "DEBUG closed before anything", "peer=192.0.2.1:4000"),
@@ -321,6 +325,40 @@ mod tests {
             assert!(line.starts_with(starts) && line.contains(has), "{line}");
         }
         assert_eq!(lines.len(), 7);
+    }
+
+    #[test]
+    fn only_those_who_do_not_go_of_their_own_accord_are_a_warning() {
+        for &reason in ByeReason::ALL {
+            let is_calm = matches!(
+                reason,
+                ByeReason::Leaving | ByeReason::Rejoined | ByeReason::Stopping
+            );
+            let lines = lines_of(|journal| journal.write(&left(reason), Instant::ZERO, |_| None));
+            let starts = if is_calm {
+                "INFO left"
+            } else {
+                "WARN dropped: "
+            };
+            let fields = "id=7 name=\"ada\" room=\"kitchen\" participants=2";
+            let label = format!("reason=\"{}\"", reason.label());
+            assert!(lines[0].starts_with(starts), "{lines:?}");
+            assert!(
+                lines[0].contains(fields) && lines[0].contains(&label),
+                "{lines:?}"
+            );
+        }
+        for &reason in RejectReason::ALL {
+            let conn = ConnId::default();
+            let event = Event::Refused { conn, reason };
+            let lines = lines_of(|journal| journal.write(&event, Instant::ZERO, |_| None));
+            let label = format!("reason=\"{}\"", reason.label());
+            assert!(
+                lines[0].starts_with(&format!("WARN refused: {reason}")),
+                "{lines:?}"
+            );
+            assert!(lines[0].contains(&label), "{lines:?}");
+        }
     }
 
     #[test]

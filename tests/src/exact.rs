@@ -8,6 +8,10 @@ use std::ops::Range;
 
 use crate::analysis::Recording;
 
+pub use blends::joined_over_blends;
+
+mod blends;
+
 /// A stretch that was heard exactly as spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -50,44 +54,6 @@ pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
         at = end;
     }
     runs
-}
-
-/// `runs`, each of which reaches to the next where two frames were blended into one between them, so that the delay
-/// got a frame shorter. Every sample of a blend lies between the two that it was made of.
-pub fn joined_over_blends(
-    runs: &[Run],
-    (spoken, heard): (&[i16], &[i16]),
-    frame_samples: usize,
-) -> Vec<Run> {
-    let is_blend = |run: &Run, next: &Run| {
-        let (first, heard_at) = (run.spoken + run.len, run.heard + run.len);
-        // The ends of a blend may be equal to what was spoken, so those are parts of the runs.
-        let shorter_by = (next.spoken - run.spoken) as i64 - (next.heard - run.heard) as i64;
-        let blended = next.heard.checked_sub(heard_at);
-        let parts = blended.and_then(|len| {
-            Some((
-                spoken.get(first..first + len)?,
-                spoken.get(first + frame_samples..first + frame_samples + len)?,
-                heard.get(heard_at..heard_at + len)?,
-            ))
-        });
-        let Some((one, other, heard)) = parts else {
-            return false;
-        };
-        shorter_by == frame_samples as i64
-            && (1..=frame_samples).contains(&heard.len())
-            && one.iter().zip(other).zip(heard).all(|((&a, &b), heard)| {
-                (a.min(b).saturating_sub(1)..=a.max(b).saturating_add(1)).contains(heard)
-            })
-    };
-    let mut joined = runs.to_vec();
-    for i in 1..runs.len() {
-        let (run, next) = (runs[i - 1], runs[i]);
-        if next.spoken > run.spoken && is_blend(&run, &next) {
-            joined[i - 1].len = next.spoken - run.spoken;
-        }
-    }
-    joined
 }
 
 /// Whether all of `spoken` was heard in one piece: in order, and with one delay.
@@ -325,35 +291,6 @@ mod tests {
         let runs = exact_runs(&spoken, &heard);
         assert_eq!(covered(&runs, &spoken), 999);
         assert_eq!(runs.len(), 2);
-    }
-
-    #[test]
-    fn a_blend_joins_two_runs_and_a_loss_does_not() {
-        let spoken = noise(1, 3_200);
-        let heard = |blend: &dyn Fn(usize) -> i16| {
-            let between: Vec<i16> = (0..320).map(blend).collect();
-            [&[0; 50][..], &spoken[..960], &between, &spoken[1_600..]].concat()
-        };
-        let covered = |heard: &[i16]| {
-            let runs = exact_runs(&spoken, heard);
-            let joined = joined_over_blends(&runs, (&spoken, heard), 320);
-            covered(&joined, &spoken)
-        };
-        let blended = heard(&|i| {
-            let (a, b) = (i32::from(spoken[960 + i]), i32::from(spoken[1_280 + i]));
-            (a + (b - a) * i as i32 / 320) as i16
-        });
-        assert_eq!(covered(&blended), 3_200);
-        let mut broken = blended.clone();
-        broken[1_150] = if broken[1_150] > 0 { -32_768 } else { 32_767 };
-        // Where a blend begins it is what was spoken.
-        assert!(covered(&broken) < 3_200 - 600, "one wrong sample");
-        let other = noise(2, 320);
-        assert!(covered(&heard(&|i| other[i])) < 3_200 - 600);
-        let dropped = [&spoken[..960], &spoken[1_280..]].concat();
-        assert_eq!(covered(&dropped), 3_200 - 320);
-        let concealed = [&spoken[..960], &other, &spoken[1_280..]].concat();
-        assert_eq!(covered(&concealed), 3_200 - 320);
     }
 
     #[test]

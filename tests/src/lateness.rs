@@ -54,6 +54,14 @@ pub struct Lateness {
 }
 
 impl Lateness {
+    /// A sleep of so long, and a byte that was on its way for so long.
+    fn note(&mut self, slept: Duration, carried: Duration) {
+        let late = slept.saturating_sub(PERIOD).max(carried);
+        self.sleeps += 1;
+        self.late += u32::from(late > LATE);
+        self.worst = self.worst.max(late);
+    }
+
     /// Whether sound that came late or not at all may be the machine's fault.
     pub fn spoils(&self) -> bool {
         let crowded = self.crowded.is_some_and(|share| share > CROWDED);
@@ -142,12 +150,9 @@ fn sleep_until(stop: &AtomicBool, mut line: Option<Line>) -> Lateness {
     while !stop.load(Ordering::Relaxed) {
         let asleep = Instant::now();
         thread::sleep(PERIOD);
-        let woken = asleep.elapsed().saturating_sub(PERIOD);
+        let slept = asleep.elapsed();
         let carried = line.as_mut().map_or(Duration::ZERO, Line::carry);
-        let late = woken.max(carried);
-        lateness.sleeps += 1;
-        lateness.late += u32::from(late > LATE);
-        lateness.worst = lateness.worst.max(late);
+        lateness.note(slept, carried);
     }
     lateness
 }
@@ -322,6 +327,17 @@ mod tests {
             both.starts_with("timers and a pseudo-terminal were"),
             "{both}"
         );
+    }
+
+    #[test]
+    fn the_later_of_a_sleep_and_a_byte_counts() {
+        let mut lateness = Lateness::default();
+        for (slept_ms, carried_ms) in [(5, 120), (17, 0), (12, 1)] {
+            let ms = Duration::from_millis;
+            lateness.note(ms(slept_ms), ms(carried_ms));
+        }
+        assert_eq!((lateness.sleeps, lateness.late), (3, 2));
+        assert_eq!(lateness.worst, Duration::from_millis(120));
     }
 
     #[test]

@@ -34,13 +34,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Two rooms, six participants, a Cortex-M among them, real speech: who heard whom, how late and how faithfully
+    /// Two rooms, five participants and, where QEMU is, a Cortex-M, real speech: who heard whom, how late and how faithfully
     Demo(demo::Options),
     /// Every test of the workspace, end to end ones included; ends with a table per suite
     Test(test::Options),
     /// Formatting, lints, documentation, licences and the microcontroller builds
     Check,
-    /// Fuzzes the deframer and the sessions, starting from the kept corpus
+    /// Fuzzes the deframer, the sessions and the sound files, starting from the kept corpus
     Fuzz(fuzz::Options),
     /// Instruction counts of one frame's way through the core, against the kept budget
     Bench(bench::Options),

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 ///
 /// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open. A reader that closes it ends the bridge.
 #[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment)]
+#[command(name = "talkspurt-bridge", version, verbatim_doc_comment)]
 struct Args {
     /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node --serial pty` printed
     #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL", value_parser = parse_serial)]

@@ -146,6 +146,20 @@ mod tests {
     use socket2::{Domain, Socket, Type};
     use std::net::TcpListener;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn little_waits_in_the_kernel_and_a_packet_for_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap().to_string();
+        let connected = connect(&server, Duration::from_secs(60), || false);
+        let stream = connected.unwrap().unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
+        // The system doubles it for its own bookkeeping.
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
+    }
+
     #[test]
     fn an_address_that_never_answers_does_not_hide_the_next_one() {
         // A listener whose queue is full: the system ignores further attempts, as a firewall does that drops them.

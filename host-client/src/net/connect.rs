@@ -180,6 +180,7 @@ mod tests {
         let nowhere: SocketAddr = "255.255.255.255:9".parse().unwrap();
         assert_ne!(failure(vec![nowhere]), refused);
         assert_eq!(failure(vec![address, nowhere]), refused);
+        assert_eq!(failure(vec![nowhere, address]), refused);
         let (_listener, _queued, silent) = one_that_never_answers();
         let patience = Duration::from_secs(1);
         let kind = |addresses| within(patience, addresses).unwrap_err().kind();

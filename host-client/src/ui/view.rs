@@ -196,34 +196,20 @@ fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &VecDeque<String>) {
     frame.render_widget(Paragraph::new(shown).block(block), area);
 }
 
-/// A line in rows of at most `width` characters, broken between words where that goes; later rows
+/// A line in rows of at most `width` columns, broken between words where that goes; later rows
 /// are indented.
 fn wrapped(line: &str, width: usize) -> Vec<String> {
     const INDENT: &str = "  ";
     if width <= 2 * INDENT.len() {
         return vec![line.to_owned()];
     }
-    let mut rows = Vec::new();
-    let mut row = String::new();
-    for word in line.split(' ') {
-        let mut word = word;
-        let needed = row.chars().count() + 1 + word.chars().count();
-        let is_begun = row.len() > INDENT.len() || (rows.is_empty() && !row.is_empty());
-        if is_begun && needed <= width {
-            row.push(' ');
-        } else if is_begun {
-            rows.push(std::mem::replace(&mut row, INDENT.to_owned()));
-        }
-        // A word longer than a row.
-        while let Some((at, _)) = word.char_indices().nth(width - row.chars().count()) {
-            row.push_str(&word[..at]);
-            rows.push(std::mem::replace(&mut row, INDENT.to_owned()));
-            word = &word[at..];
-        }
-        row.push_str(word);
-    }
-    rows.push(row);
-    rows
+    let options = textwrap::Options::new(width)
+        .subsequent_indent(INDENT)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let rows = textwrap::wrap(line, options).into_iter();
+    rows.map(|row| row.into_owned()).collect()
 }
 
 #[cfg(test)]
@@ -317,9 +303,21 @@ pub(super) mod tests {
     fn long_lines_are_wrapped_between_words() {
         let rows = wrapped("you are too quiet, nothing is sent", 16);
         assert_eq!(rows, ["you are too", "  quiet, nothing", "  is sent"]);
-        assert_eq!(wrapped("abcdefghijkl", 6), ["abcdef", "  ghij", "  kl"]);
+        assert_eq!(wrapped("abcdefghijkl", 6), ["abcd", "  efgh", "  ijkl"]);
         assert_eq!(wrapped("", 6), [""]);
         assert_eq!(wrapped("a b", 3), ["a b"]);
+        // Wide characters take two columns each.
+        let rows = wrapped("joined 東京の部屋 as 田中一郎太郎次 (pcm16)", 14);
+        assert_eq!(
+            rows,
+            [
+                "joined",
+                "  東京の部屋",
+                "  as",
+                "  田中一郎太郎",
+                "  次 (pcm16)"
+            ]
+        );
     }
 
     #[test]

@@ -58,6 +58,26 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+
+    #[test]
+    fn a_byte_that_takes_its_time_is_seen_as_late_as_it_is() {
+        let mut line = Line::open().unwrap();
+        let (near, mut far) = TTYPort::pair().unwrap();
+        far.set_timeout(Duration::from_secs(60)).unwrap();
+        let mut behind = std::mem::replace(&mut line.near, near);
+        let delay = Duration::from_millis(50);
+        let slow = thread::spawn(move || {
+            let mut byte = [0];
+            far.read_exact(&mut byte).unwrap();
+            thread::sleep(delay);
+            behind.write_all(&byte).unwrap();
+            (behind, far)
+        });
+        let took = line.carry();
+        drop(slow.join().unwrap());
+        assert!((delay..CARRIED_WITHIN).contains(&took), "{took:?}");
+    }
 
     #[test]
     fn a_pseudo_terminal_that_is_late_is_seen() {

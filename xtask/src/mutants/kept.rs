@@ -139,14 +139,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let source = "\n\n    if level > 0 {\n    if level > 1 {\n";
         fs::write(dir.path().join("a.rs"), source).unwrap();
+        fs::write(dir.path().join("b.rs"), source).unwrap();
         let kept = Kept::parse(KEPT).unwrap();
         let missed = [
             "a.rs:3:14: replace > with >= in f",
             "a.rs:4:14: replace > with >= in f",
+            "b.rs:3:14: replace > with >= in f",
+            "a.rs:3:14: replace > with == in f",
         ];
         let missed = missed.map(|text| Mutant::parse(text).unwrap());
         let (equivalent, others) = kept.sort_out("p", &missed, dir.path()).unwrap();
-        assert_eq!((equivalent, others.len(), others[0].line), (1, 1, 4));
+        assert_eq!((equivalent, others.len(), others[0].line), (1, 3, 4));
         assert!((kept.least_percent("p").unwrap() - 96.5).abs() < 1e-9);
         assert!(kept.least_percent("q").is_err());
     }

@@ -114,13 +114,15 @@ mod tests {
             "core/src/a.rs:1:2: replace x with y\n",
         )
         .unwrap();
+        fs::write(results.join("timeout.txt"), "c\n").unwrap();
+        fs::write(results.join("unviable.txt"), "d\ne\nf\n").unwrap();
         let mut outcome = Outcome::default();
         outcome.add(dir.path()).unwrap();
         outcome.add(dir.path()).unwrap();
         outcome.add(&dir.path().join("absent")).unwrap();
         assert_eq!(
             (outcome.caught, outcome.timeouts, outcome.unviable),
-            (4, 0, 0)
+            (4, 2, 6)
         );
         assert_eq!(outcome.missed.len(), 2);
         fs::write(results.join("missed.txt"), "?\n").unwrap();

@@ -146,3 +146,43 @@ fn compressed_kinds_are_called_by_their_names() {
         assert_eq!(compression(tag), name);
     }
 }
+
+#[test]
+fn an_extensible_format_that_is_cut_is_refused() {
+    let mut format = FORMAT.1.to_vec();
+    (format[0], format[1]) = (0xFE, 0xFF);
+    for len in 16..40 {
+        format.resize(len, 0);
+        let header = header(&[(b"fmt ", &format)], 2);
+        let reader = RiffReader::new(&header[..], *b"RIFF\0\0\0\0WAVE", None);
+        assert!(reader.is_err(), "{len}");
+    }
+}
+
+/// Gives a byte at a time, and is interrupted before each.
+struct Interrupted<'a>(&'a [u8], bool);
+
+impl Read for Interrupted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        let len = out.len().min(1);
+        self.0.read(&mut out[..len])
+    }
+}
+
+#[test]
+fn a_pipe_that_is_interrupted_is_read_on() {
+    let header = header(&[FORMAT], 2);
+    let pipe = Interrupted(&header, false);
+    assert!(RiffReader::new(pipe, *b"RIFF\0\0\0\0WAVE", None).is_ok());
+}
+
+#[test]
+fn hundreds_of_chunks_may_stand_before_the_sound() {
+    let mut chunks: Vec<(&[u8; 4], &[u8])> = vec![(b"JUNK", &[]); 900];
+    chunks.push(FORMAT);
+    assert_eq!(sizes(&header(&chunks, 2), None), (Some(2), None));
+}
