@@ -36,21 +36,13 @@ pub(crate) fn crc32_by_nibbles(packet: &[u8]) -> u32 {
 
 /// What four bits make of the polynomial of CRC-32 (IEEE 802.3, section 3.2.9), its bits reversed.
 #[cfg(any(test, not(target_pointer_width = "64")))]
-static NIBBLES: [u32; 16] = {
-    let mut table = [0; 16];
-    let mut nibble = 0;
-    while nibble < 16 {
-        let mut crc = nibble as u32;
-        let mut bit = 0;
-        while bit < 4 {
-            crc = (crc >> 1) ^ ((crc & 1) * 0xedb8_8320);
-            bit += 1;
-        }
-        table[nibble] = crc;
-        nibble += 1;
-    }
-    table
-};
+#[rustfmt::skip]
+static NIBBLES: [u32; 16] = [
+    0x0000_0000, 0x1db7_1064, 0x3b6e_20c8, 0x26d9_30ac,
+    0x76dc_4190, 0x6b6b_51f4, 0x4db2_6158, 0x5005_713c,
+    0xedb8_8320, 0xf00f_9344, 0xd6d6_a3e8, 0xcb61_b38c,
+    0x9b64_c2b0, 0x86d3_d2d4, 0xa00a_e278, 0xbdbd_f21c,
+];
 
 /// Where the first zero is.
 pub(crate) fn find_zero(bytes: &[u8]) -> Option<usize> {
