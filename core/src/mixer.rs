@@ -215,7 +215,6 @@ impl<'a, const N: usize> Others<'a, N> {
         let staying = self.less_own(talkers.staying.count(), Part::Staying);
         let starting = self.less_own(talkers.starting.count(), Part::Starting);
         let ending = self.less_own(talkers.ending.count(), Part::Ending);
-        let quiet = self.less_own(talkers.quiet.count(), Part::Quiet);
         let gone = self.less_own(talkers.gone, Part::Gone);
         // Those who are gone had a share of the old mean. Nothing of them is left to fade from.
         let old = if staying + ending > 0 {
@@ -225,7 +224,10 @@ impl<'a, const N: usize> Others<'a, N> {
         };
         let new = staying + starting;
         match (old, new) {
-            (0, 0) => self.plain(&talkers.quiet, Part::Quiet, quiet),
+            (0, 0) => {
+                let quiet = self.less_own(talkers.quiet.count(), Part::Quiet);
+                self.plain(&talkers.quiet, Part::Quiet, quiet)
+            }
             (0, _) => self.plain(&talkers.starting, Part::Starting, new),
             (_, 0) => self.plain(&talkers.ending, Part::Ending, old),
             _ if starting + ending + gone == 0 => self.plain(&talkers.staying, Part::Staying, new),
