@@ -61,7 +61,8 @@ pub struct Recorder {
     missing: u64,
     /// Of the gap that is being made up for.
     gap: u64,
-    lost: Option<RecordingNotice>,
+    /// What was lost since that was last asked, in milliseconds.
+    lost_ms: Option<u64>,
     /// Handed over since the thread was last woken.
     unannounced: usize,
 }
@@ -103,7 +104,7 @@ impl Recorder {
             done,
             missing: 0,
             gap: 0,
-            lost: None,
+            lost_ms: None,
             unannounced: 0,
         })
     }
@@ -133,7 +134,8 @@ impl Recorder {
 
     /// What has happened since the last call.
     pub fn next_notice(&mut self) -> Option<RecordingNotice> {
-        self.lost.take().or_else(|| self.notices.try_recv().ok())
+        let lost = self.lost_ms.take().map(|ms| RecordingNotice::Lost { ms });
+        lost.or_else(|| self.notices.try_recv().ok())
     }
 
     /// Completes the file. Waits for a slow disk, but not for one that hangs.
@@ -185,7 +187,7 @@ impl Recorder {
     fn tell_lost(&mut self) {
         let ms = self.gap * 1_000 / u64::from(ROOM_RATE_HZ);
         self.gap = 0;
-        self.lost = Some(RecordingNotice::Lost { ms });
+        self.lost_ms = Some(self.lost_ms.unwrap_or_default() + ms);
     }
 }
 
