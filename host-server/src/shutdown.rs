@@ -17,11 +17,13 @@ pub fn on_signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         let name = loop {
             tokio::select! {
-                _ = terminate.recv() => break "SIGTERM",
-                _ = interrupt.recv() => break "SIGINT",
+                biased;
+                // First: one that came before the end is logged, even if both are found at once.
                 _ = hangup.recv() => {
                     tracing::info!(signal = "SIGHUP", "ignored: the log goes to stderr, there is no file to reopen");
                 }
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
             }
         };
         tracing::info!(signal = name, "shutting down");
