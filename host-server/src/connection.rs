@@ -251,13 +251,13 @@ impl Connections {
         }
     }
 
-    /// The one that has waited longest for its Hello.
-    pub fn oldest_handshake(&self) -> Option<ConnId> {
+    /// The one that has waited longest for its Hello, and since when.
+    pub fn oldest_handshake(&self) -> Option<(Instant, ConnId)> {
         let waiting = self
             .map
             .iter()
             .filter_map(|(id, connection)| Some((connection.waits_since()?, id)));
-        waiting.min().map(|(_, id)| id)
+        waiting.min()
     }
 
     /// The next of those whose control packets have piled up.

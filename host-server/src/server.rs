@@ -206,11 +206,7 @@ impl Server {
 
     /// No descriptor is left: connections that have said nothing give theirs to those who will.
     fn make_room(&self) {
-        self.act(|hub, now| {
-            for _ in 0..REFUSED_WITHOUT_DESCRIPTORS {
-                hub.refuse_oldest_handshake(now);
-            }
-        });
+        self.act(|hub, now| hub.make_room(REFUSED_WITHOUT_DESCRIPTORS, now));
     }
 
     /// The life of one connection.

@@ -1,7 +1,7 @@
 //! Who is let in, what he is told, and what happens when he leaves.
 
 use talkspurt_core::session::{HelloRequest, SESSION_RATE, ServerEvent, ServerSessionConfig};
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     ByeReason, PROTOCOL_VERSION, ParticipantId, RejectReason, ServerPacket, Welcome,
 };
@@ -16,6 +16,8 @@ use crate::room::{Outlet, Room};
 
 /// Connections beyond as many as there may be participants (who may all come at once): those that have not joined.
 pub const HANDSHAKES_SPARE: usize = 256;
+/// A Hello follows its connection within a round trip: for so long a connection keeps its descriptor, however scarce they are.
+const HELLO_GRACE: Duration = Duration::from_ms(500);
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 pub(super) const ROSTER_ENTRY_BYTES: usize = 48;
 /// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
@@ -46,9 +48,21 @@ impl Hub {
         Some(id)
     }
 
+    /// No descriptor is left: refuses up to `most` connections, those that have waited longest for their Hello. Spares the newest,
+    /// whose Hello may be on its way.
+    pub fn make_room(&mut self, most: usize, now: Instant) {
+        for _ in 0..most {
+            let waits_since = self.connections.oldest_handshake().map(|(since, _)| since);
+            if waits_since.is_none_or(|since| now.since(since) < HELLO_GRACE) {
+                return;
+            }
+            self.refuse_oldest_handshake(now);
+        }
+    }
+
     /// Refuses the connection that has waited longest for its Hello; gives whether there was one.
-    pub fn refuse_oldest_handshake(&mut self, now: Instant) -> bool {
-        let Some(id) = self.connections.oldest_handshake() else {
+    fn refuse_oldest_handshake(&mut self, now: Instant) -> bool {
+        let Some((_, id)) = self.connections.oldest_handshake() else {
             return false;
         };
         let is_refused = self.connections.get_mut(id).is_some_and(|connection| {

@@ -125,6 +125,12 @@ impl Bench {
         self.peers.len() - 1
     }
 
+    /// No descriptor is left.
+    fn make_room(&mut self, most: usize) {
+        self.hub.make_room(most, self.now);
+        self.deliver();
+    }
+
     /// Connects and joins; gives the peer.
     fn join(&mut self, room: &str, name: &str) -> usize {
         self.join_with(room, name, Codec::Pcm16)

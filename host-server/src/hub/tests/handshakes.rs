@@ -75,6 +75,28 @@ fn with_nobody_to_make_room_a_connection_is_turned_away() {
 }
 
 #[test]
+fn without_descriptors_the_oldest_make_room_but_not_one_that_has_just_come() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    let old: Vec<_> = (0..3).map(|_| bench.connect()).collect();
+    bench.pass(Duration::from_ms(1));
+    let almost_old = bench.connect();
+    bench.pass(Duration::from_ms(499));
+    let new = bench.connect();
+    bench.make_room(2);
+    let closed = |bench: &Bench| old.iter().filter(|peer| bench.peers[**peer].closed).count();
+    assert_eq!(closed(&bench), 2, "no more than asked");
+    bench.make_room(8);
+    assert_eq!(closed(&bench), 3);
+    assert!(!bench.peers[almost_old].closed, "499 ms old");
+    bench.pass(Duration::from_ms(1));
+    bench.make_room(8);
+    assert!(bench.peers[almost_old].closed);
+    assert!(!bench.peers[new].closed, "its Hello is on the way");
+    assert!(!bench.peers[ada].closed);
+}
+
+#[test]
 fn a_probe_is_no_failed_handshake() {
     let mut bench = Bench::new(config());
     let probe = bench.connect();
