@@ -350,7 +350,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     fn end_after_terminator(&mut self) {
         self.end_talkspurt();
         self.margin.pause(&self.config);
-        // The next words must not lose their beginning to the delay of a pre-roll; and words with nothing behind them delay nothing.
+        // The next words must not lose their beginning to the delay of a pre-roll; and words with
+        // nothing behind them delay nothing.
         if self.goes_on() {
             self.drop_surplus(self.pre_roll_frames());
         }

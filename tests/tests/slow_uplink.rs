@@ -35,8 +35,9 @@ const PAUSE_TO: Duration = Duration::from_millis(13_500);
 const ONSET: Duration = Duration::from_millis(100);
 /// Samples that sound may be late while the line is slow: 300 ms wait at the talker, some 20 packets in the kernels.
 const LATEST_WHILE_SLOW: usize = samples(850);
-/// The same when the line has recovered, and nobody has paused yet: far below what is measured while the line is slow, 640 to 720 ms.
-/// Beside the delay of the end the margin may be wider, by 200 ms at most.
+/// The same when the line has recovered, and nobody has paused yet: far below what is measured while
+/// the line is slow, 640 to 720 ms. Beside the delay of the end the margin may be wider, by 200 ms at
+/// most.
 const LATEST_IN_TALKSPURT: usize = samples(540);
 /// The same after the pause: a serial line, a gate and a mix take up to 380 ms on a busy machine.
 const LATEST_AT_LAST: usize = samples(450);

@@ -16,7 +16,9 @@ use crate::room::{Outlet, Room};
 
 /// Connections beyond as many as there may be participants (who may all come at once): those that have not joined.
 pub const HANDSHAKES_SPARE: usize = 256;
-/// A Hello follows its connection within a round trip: for so long a connection keeps its descriptor, however scarce they are.
+/// A Hello follows its connection within a round trip. For so long a connection keeps its
+/// descriptor, however scarce they are: Linux says that none is left as soon as the last is given
+/// away, and whoever got it must have time to say Hello.
 const HELLO_GRACE: Duration = Duration::from_ms(500);
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 pub(super) const ROSTER_ENTRY_BYTES: usize = 48;
@@ -30,7 +32,7 @@ impl Hub {
     /// When too many connections have not said Hello, the one that has waited longest makes room: who means to join says it at once.
     pub fn connect(&mut self, now: Instant) -> Option<ConnId> {
         let crowded = self.connections.count() >= self.config.max_participants + HANDSHAKES_SPARE;
-        if self.stopping || (crowded && !self.refuse_oldest_handshake(now)) {
+        if self.stopping || (crowded && !self.refuse_oldest_handshake(Duration::ZERO, now)) {
             self.counters.refused(RejectReason::ServerFull);
             return None;
         }
@@ -48,21 +50,20 @@ impl Hub {
         Some(id)
     }
 
-    /// No descriptor is left: refuses up to `most` connections, those that have waited longest for their Hello. Spares the newest,
-    /// whose Hello may be on its way.
+    /// No descriptor is left: up to `most` of those who have waited longest for their Hello make room.
     pub fn make_room(&mut self, most: usize, now: Instant) {
         for _ in 0..most {
-            let waits_since = self.connections.oldest_handshake().map(|(since, _)| since);
-            if waits_since.is_none_or(|since| now.since(since) < HELLO_GRACE) {
+            if !self.refuse_oldest_handshake(HELLO_GRACE, now) {
                 return;
             }
-            self.refuse_oldest_handshake(now);
         }
     }
 
-    /// Refuses the connection that has waited longest for its Hello; gives whether there was one.
-    fn refuse_oldest_handshake(&mut self, now: Instant) -> bool {
-        let Some((_, id)) = self.connections.oldest_handshake() else {
+    /// Refuses the connection that has waited longest for its Hello, if it has waited for `least`;
+    /// gives whether there was one.
+    fn refuse_oldest_handshake(&mut self, least: Duration, now: Instant) -> bool {
+        let oldest = self.connections.oldest_handshake();
+        let Some((_, id)) = oldest.filter(|(since, _)| now.since(*since) >= least) else {
             return false;
         };
         let is_refused = self.connections.get_mut(id).is_some_and(|connection| {

@@ -10,10 +10,10 @@ use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::Voice;
 
 pub const PLAYED: Playout = Playout::Frame { terminator: false };
-/// Samples of a frame that follows on a gap in which it fades in (5 ms). Behind them it is as it was sent.
-pub const RESUME: usize = 80;
-
 pub const PLAYED_LAST: Playout = Playout::Frame { terminator: true };
+
+/// A frame that follows on a gap fades in over so many samples (5 ms), and is what was sent behind them.
+pub const RESUME: usize = 80;
 
 pub struct Ear {
     pub downlink: Downlink<64>,

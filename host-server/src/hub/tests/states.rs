@@ -241,24 +241,26 @@ fn nobody_is_heard_again_and_again_without_being_shown() {
     assert_eq!(states.last(), Some(&NOTHING), "and silent at last");
 }
 
-#[test]
-fn a_short_word_between_two_states_is_shown_and_then_its_end() {
+/// Ann mutes and unmutes, and says a word of one frame before the others may be told of that.
+fn ann_speaks_between_two_states() -> (Bench, [usize; 2]) {
     let mut bench = Bench::new(config());
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
     set_muted(&mut bench, ann, true);
     set_muted(&mut bench, ann, false);
     bench.speak(ann, 1_000, true);
+    (bench, [ann, lis])
+}
+
+#[test]
+fn a_short_word_between_two_states_is_shown_and_then_its_end() {
+    let (mut bench, [_, lis]) = ann_speaks_between_two_states();
     bench.pass(Duration::from_secs(1));
     assert_eq!(flags_told(&mut bench, lis), [MUTED, TALKING, NOTHING]);
 }
 
 #[test]
 fn nobody_is_shown_as_talking_and_muted_at_once() {
-    let mut bench = Bench::new(config());
-    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
-    set_muted(&mut bench, ann, true);
-    set_muted(&mut bench, ann, false);
-    bench.speak(ann, 1_000, true);
+    let (mut bench, [ann, lis]) = ann_speaks_between_two_states();
     bench.pass(Duration::from_ms(50));
     set_muted(&mut bench, ann, true);
     bench.pass(Duration::from_ms(60));
