@@ -94,20 +94,20 @@ impl Journal {
         now: Instant,
         peer: impl Fn(ConnId) -> Option<SocketAddr>,
     ) {
-        if self.may_write(Kind::of(event), now) {
+        if self.admit_and_report(Kind::of(event), now) {
             write(event, peer);
         }
     }
 
     /// Writes that a connection was not let in at all.
     pub fn write_turned_away(&mut self, peer: SocketAddr, now: Instant) {
-        if self.may_write(Kind::TurnedAway, now) {
+        if self.admit_and_report(Kind::TurnedAway, now) {
             tracing::warn!(peer = %peer, "refused: the server is stopping, or has no room for another connection");
         }
     }
 
     /// Whether a line may be written; if so, what was left out before it has been said.
-    fn may_write(&mut self, kind: Kind, now: Instant) -> bool {
+    fn admit_and_report(&mut self, kind: Kind, now: Instant) -> bool {
         let Some(left_out) = self.admit(kind, now) else {
             return false;
         };
@@ -129,7 +129,7 @@ impl Journal {
             return None;
         }
         let left_out = std::mem::take(&mut lines.left_out);
-        // Probes are logged at the level of debugging: what is left out of them is not worth a warning.
+        // Probes are logged at debug level: what is left out of them is not worth a warning.
         Some(if kind == Kind::Probed { 0 } else { left_out })
     }
 }

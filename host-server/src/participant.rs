@@ -58,6 +58,8 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
+    /// What fades of the word in which this participant joined the room again.
+    broken_off: Option<Box<Fading>>,
 }
 
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
@@ -70,19 +72,17 @@ pub struct Fading {
 }
 
 impl Fading {
-    /// Whoever comes back into the room at once, as a node that was reset, must not hear themselves.
-    pub fn hide_from(&mut self, conn: ConnId) {
-        if self.conn == conn {
-            self.playout = Playout::Silence;
-        }
+    /// The connection of the talker.
+    pub fn conn(&self) -> ConnId {
+        self.conn
     }
 
     /// Adds it to the mix of one tick.
-    pub fn speak(mut self, mixdown: &mut Mixdown) {
+    pub fn speak(mut self, mixdown: &mut Mixdown) -> Option<Own> {
         mixdown.add(&mut self.talker, |frame| {
             *frame = self.frame;
             self.playout
-        });
+        })
     }
 }
 
@@ -128,7 +128,13 @@ impl Participant {
             voice: None,
             heard_from: Instant::ZERO,
             talker: TalkerState::new(frame),
+            broken_off: None,
         }
+    }
+
+    /// Takes over what fades of an earlier self, which this participant must not hear.
+    pub fn take_over(&mut self, fading: Fading) {
+        self.broken_off = Some(Box::new(fading));
     }
 
     /// This participant's line of the roster: what the others were told last. A newcomer who got
@@ -236,6 +242,10 @@ impl Participant {
 
     /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the talkspurt is over.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
+        if let Some(fading) = self.broken_off.take() {
+            self.own = fading.speak(mixdown);
+            return false;
+        }
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {
             Some(voice) if active && due >= self.heard_from => {
@@ -248,6 +258,9 @@ impl Participant {
 
     /// What fades of this participant, who leaves.
     pub fn fading(&mut self) -> Option<Fading> {
+        if let Some(fading) = self.broken_off.take() {
+            return Some(*fading);
+        }
         let voice = self.voice.as_mut().filter(|_| self.talker.counts())?;
         voice.clear();
         let mut frame = Frame::silence(voice.frame_samples());

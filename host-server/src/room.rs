@@ -104,9 +104,10 @@ impl Room {
     /// Lets someone in and tells the others. He gets the roster from [`Room::roster`].
     pub fn join(&mut self, mut participant: Participant, outlet: &mut impl Outlet) -> MemberId {
         participant.introduced();
-        self.fading
-            .iter_mut()
-            .for_each(|fading| fading.hide_from(participant.conn));
+        let conn = participant.conn;
+        if let Some(at) = self.fading.iter().position(|fading| fading.conn() == conn) {
+            participant.take_over(self.fading.swap_remove(at));
+        }
         self.broadcast(&ServerPacket::Joined(participant.roster_entry()), outlet);
         self.joins += 1;
         participant.joined = self.joins;
@@ -280,8 +281,17 @@ impl Room {
         let from = participant.tell_from();
         if now >= from && self.states.takes_at_once(listeners, now) {
             self.tell_news(member, now, outlet);
-        } else if !participant.set_waits(true) {
-            self.states.wait(member, from.max(now));
+        } else {
+            self.wait_for_round(member, from.max(now));
+        }
+    }
+
+    /// Has a member's change wait for a round, `from` at the earliest; once, however often it is told to.
+    fn wait_for_round(&mut self, member: MemberId, from: Instant) {
+        if let Some(participant) = self.members.get_mut(member)
+            && !participant.set_waits(true)
+        {
+            self.states.wait(member, from);
         }
     }
 
@@ -341,10 +351,11 @@ impl Room {
         };
         participant.tell(flags, at);
         let packet = ServerPacket::State(participant.id, flags);
-        // Talked, and is silent again: that is told next.
-        if participant.news().is_some() && !participant.set_waits(true) {
-            self.states.wait(member, participant.tell_from());
-        }
+        // Talked, and is silent or muted by now: that is told next.
+        let next = participant.news().map(|_| participant.tell_from());
         self.broadcast(&packet, outlet);
+        if let Some(from) = next {
+            self.wait_for_round(member, from);
+        }
     }
 }

@@ -31,7 +31,7 @@ const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_20
 const LINGERING_MAX: usize = 256;
 /// Control packets go to so many connections before readers have their turn: less than 1 ms.
 const WRITES_IN_A_ROW: usize = 32;
-/// Connections that make room, longest waiting first, whenever no descriptor is left for another.
+/// Connections that are on their way out at most, longest waiting first, while no descriptor is left for another.
 const REFUSED_WITHOUT_DESCRIPTORS: usize = 8;
 /// The program's own descriptors: standard streams, listeners, epoll, signals, and what `/metrics` opens.
 const OWN_DESCRIPTORS: usize = 32;
@@ -166,8 +166,8 @@ impl Server {
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let server = Rc::clone(&self);
-        let mut acceptor =
-            Acceptor::new(listener, "a connection").without_descriptors(move || server.make_room());
+        let mut acceptor = Acceptor::new(listener, "a connection")
+            .without_descriptors(move || server.free_descriptors());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -205,8 +205,9 @@ impl Server {
     }
 
     /// No descriptor is left: connections that have said nothing give theirs to those who will.
-    fn make_room(&self) {
-        self.act(|hub, now| hub.make_room(REFUSED_WITHOUT_DESCRIPTORS, now));
+    fn free_descriptors(&self) {
+        let most = REFUSED_WITHOUT_DESCRIPTORS.saturating_sub(self.lingering.get());
+        self.act(|hub, now| hub.refuse_handshakes(most, now));
     }
 
     /// The life of one connection.

@@ -4,7 +4,7 @@
 //! connections that mute and unmute could keep a server from mixing. Two budgets bound it, both counted in packets times
 //! listeners. While a room is calm its changes are told at once. Beyond that they wait for the next round, in which all that
 //! wait are told together: one write to each listener. What changed back meanwhile is not told at all, but for talking: whoever has
-//! talked is told to talk, and next to be silent. The last state always is told.
+//! talked is told to talk, and next to be silent or muted. The last state always is told.
 
 use std::collections::VecDeque;
 

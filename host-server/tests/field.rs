@@ -29,13 +29,17 @@ fn a_hangup_throws_nobody_out() {
     assert!(log.contains("SIGHUP"), "{log}");
 }
 
-#[test]
-fn out_of_descriptors_is_one_line_for_each_listener_and_passes() {
-    // 40 descriptors, and 60 connections that hold them.
-    let mut server = Server::start_as(
+fn with_40_descriptors() -> Server {
+    Server::start_as(
         Command::new("sh").args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", PROGRAM]),
         &["--handshake-timeout", "60s"],
-    );
+    )
+}
+
+#[test]
+fn out_of_descriptors_is_one_line_for_each_listener_and_passes() {
+    // 60 connections hold them.
+    let mut server = with_40_descriptors();
     let held: Vec<_> = (0..60)
         .map(|_| TcpStream::connect(server.voice).unwrap())
         .collect();
@@ -55,6 +59,31 @@ fn out_of_descriptors_is_one_line_for_each_listener_and_passes() {
     assert_eq!(lines("ulimit -n"), 2, "what to do: {log}");
     assert_eq!(lines("limit of open files is too low"), 1, "{log}");
     assert!(!log.contains("os error"), "{log}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_last_descriptor_is_no_trouble_while_nobody_waits_for_another() {
+    let mut server = with_40_descriptors();
+    let mut held = Vec::new();
+    let mut open = server.descriptors_below(40);
+    while open < 40 {
+        held.push(TcpStream::connect(server.voice).unwrap());
+        while server.descriptors_below(40) == open {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        open = server.descriptors_below(40);
+    }
+    // Time in which those who wait would have to make room for one who does not come.
+    std::thread::sleep(Duration::from_millis(1_500));
+    for stream in &held {
+        stream.set_nonblocking(true).unwrap();
+        let error = stream.peek(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "it is kept");
+    }
+    server.stop(libc::SIGTERM);
+    let log = server.log();
+    assert!(!log.contains("cannot accept"), "{log}");
 }
 
 #[test]

@@ -16,9 +16,9 @@ use crate::room::{Outlet, Room};
 
 /// Connections beyond as many as there may be participants (who may all come at once): those that have not joined.
 pub const HANDSHAKES_SPARE: usize = 256;
-/// A Hello follows its connection within a round trip. For so long a connection keeps its
-/// descriptor, however scarce they are: Linux says that none is left as soon as the last is given
-/// away, and whoever got it must have time to say Hello.
+/// For so long a connection keeps its descriptor, however scarce they are: its Hello, which comes
+/// with the end of TCP's handshake, has to be read, and may be lost once (Linux sends it again after
+/// 200 ms and a round trip). A node behind a bridge that connects may take 2 s, and be refused.
 const HELLO_GRACE: Duration = Duration::from_ms(500);
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 pub(super) const ROSTER_ENTRY_BYTES: usize = 48;
@@ -50,8 +50,9 @@ impl Hub {
         Some(id)
     }
 
-    /// No descriptor is left: up to `most` of those who have waited longest for their Hello make room.
-    pub fn make_room(&mut self, most: usize, now: Instant) {
+    /// No descriptor is left: refuses up to `most` of the connections that have waited longest for
+    /// their Hello.
+    pub fn refuse_handshakes(&mut self, most: usize, now: Instant) {
         for _ in 0..most {
             if !self.refuse_oldest_handshake(HELLO_GRACE, now) {
                 return;

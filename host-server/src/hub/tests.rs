@@ -126,8 +126,8 @@ impl Bench {
     }
 
     /// No descriptor is left.
-    fn make_room(&mut self, most: usize) {
-        self.hub.make_room(most, self.now);
+    fn refuse_handshakes(&mut self, most: usize) {
+        self.hub.refuse_handshakes(most, self.now);
         self.deliver();
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -93,7 +94,8 @@ pub struct Acceptor<F = fn()> {
     what: &'static str,
     clock: Ticker,
     trouble: AcceptTrouble,
-    make_room: Option<F>,
+    free_descriptors: Option<F>,
+    paused_until: Option<tokio::time::Instant>,
 }
 
 impl Acceptor {
@@ -104,18 +106,20 @@ impl Acceptor {
             what,
             clock: Ticker::default(),
             trouble: AcceptTrouble::default(),
-            make_room: None,
+            free_descriptors: None,
+            paused_until: None,
         }
     }
 
-    /// Has `make_room` called whenever no descriptor is left: it may close something.
-    pub fn without_descriptors<F: Fn()>(self, make_room: F) -> Acceptor<F> {
+    /// Has `free_descriptors` called whenever no descriptor is left: it may close something.
+    pub fn without_descriptors<F: Fn()>(self, free_descriptors: F) -> Acceptor<F> {
         Acceptor {
             listener: self.listener,
             what: self.what,
             clock: self.clock,
             trouble: self.trouble,
-            make_room: Some(make_room),
+            free_descriptors: Some(free_descriptors),
+            paused_until: self.paused_until,
         }
     }
 }
@@ -127,25 +131,41 @@ impl<F: Fn()> Acceptor<F> {
     /// somebody leaves, or is made to.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
+            if let Some(until) = self.paused_until {
+                tokio::time::sleep_until(until).await;
+                self.paused_until = None;
+            }
             match self.listener.accept().await {
                 Ok((stream, peer)) => return (stream, canonical(peer)),
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was lost while it was accepted");
                 }
-                Err(error) => {
-                    if let Some(times) = self.trouble.failed(self.clock.now()) {
-                        tracing::warn!(times, "cannot accept {}: {}", self.what, describe(&error));
-                    }
-                    if is_out_of_descriptors(&error)
-                        && let Some(make_room) = &self.make_room
-                    {
-                        make_room();
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => self.handle_trouble(&error),
             }
         }
     }
+
+    fn handle_trouble(&mut self, error: &io::Error) {
+        self.paused_until = Some(tokio::time::Instant::now() + ACCEPT_PAUSE);
+        let is_without_descriptors = is_out_of_descriptors(error);
+        // Linux looks for a descriptor before it looks for a connection: nobody may be waiting.
+        if is_without_descriptors && !has_connection(&self.listener) {
+            return;
+        }
+        if let Some(times) = self.trouble.failed(self.clock.now()) {
+            tracing::warn!(times, "cannot accept {}: {}", self.what, describe(error));
+        }
+        if is_without_descriptors && let Some(free_descriptors) = &self.free_descriptors {
+            free_descriptors();
+        }
+    }
+}
+
+/// Whether a connection waits to be accepted.
+fn has_connection(listener: &TcpListener) -> bool {
+    let mut polled = [PollFd::new(listener, PollFlags::IN)];
+    // Where that cannot be told it is taken for one.
+    !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(0))
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -164,6 +184,8 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[tokio::test]
@@ -174,6 +196,43 @@ mod tests {
         assert_eq!(
             message,
             format!("cannot listen on {taken}: address in use; choose another with --listen")
+        );
+    }
+
+    #[tokio::test]
+    async fn only_a_connection_that_waits_is_one() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        assert!(!has_connection(&listener));
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        assert!(has_connection(&listener));
+        listener.accept().await.unwrap();
+        assert!(!has_connection(&listener));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn descriptors_are_freed_for_a_connection_and_after_the_pause_it_is_accepted() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        let address = listener.local_addr().unwrap();
+        let freed = Cell::new(0);
+        let mut acceptor = Acceptor::new(listener, "a connection")
+            .without_descriptors(|| freed.set(freed.get() + 1));
+        let no_descriptor = io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS[0]);
+        acceptor.handle_trouble(&no_descriptor);
+        assert_eq!(freed.get(), 0, "nobody waits");
+        let _client = TcpStream::connect(address).await.unwrap();
+        acceptor.handle_trouble(&no_descriptor);
+        assert_eq!(freed.get(), 1);
+        acceptor.handle_trouble(&io::ErrorKind::OutOfMemory.into());
+        assert_eq!(freed.get(), 1, "descriptors are not what is short");
+        let began = tokio::time::Instant::now();
+        let waited = tokio::time::timeout(ACCEPT_PAUSE / 2, acceptor.accept()).await;
+        assert!(waited.is_err());
+        acceptor.accept().await;
+        assert_eq!(
+            began.elapsed(),
+            ACCEPT_PAUSE,
+            "however often it is asked for"
         );
     }
 

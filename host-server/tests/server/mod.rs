@@ -81,6 +81,16 @@ impl Server {
         assert_eq!(sent, 0);
     }
 
+    /// Descriptors below `limit` that it has open. (It may have inherited others above.)
+    #[cfg(target_os = "linux")]
+    pub fn descriptors_below(&self, limit: u32) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
+        let numbers = open.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        numbers
+            .filter(|number| number.parse::<u32>().unwrap() < limit)
+            .count()
+    }
+
     pub fn log(&mut self) -> String {
         let mut log = String::new();
         self.process

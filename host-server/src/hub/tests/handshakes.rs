@@ -83,14 +83,14 @@ fn without_descriptors_the_oldest_make_room_but_not_one_that_has_just_come() {
     let almost_old = bench.connect();
     bench.pass(Duration::from_ms(499));
     let new = bench.connect();
-    bench.make_room(2);
+    bench.refuse_handshakes(2);
     let closed = |bench: &Bench| old.iter().filter(|peer| bench.peers[**peer].closed).count();
     assert_eq!(closed(&bench), 2, "no more than asked");
-    bench.make_room(8);
+    bench.refuse_handshakes(8);
     assert_eq!(closed(&bench), 3);
     assert!(!bench.peers[almost_old].closed, "499 ms old");
     bench.pass(Duration::from_ms(1));
-    bench.make_room(8);
+    bench.refuse_handshakes(8);
     assert!(bench.peers[almost_old].closed);
     assert!(!bench.peers[new].closed, "its Hello is on the way");
     assert!(!bench.peers[ada].closed);

@@ -92,11 +92,12 @@ type CutOff = fn(&mut Bench, usize);
 
 #[test]
 fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
-    let ways: [CutOff; 4] = [
+    let ways: [CutOff; 5] = [
         |bench, peer| bench.send(peer, &ClientPacket::SetMuted(true)),
         |bench, peer| bench.close(peer),
         |bench, peer| bench.send(peer, &ClientPacket::Bye(ByeReason::Leaving)),
         |bench, peer| bench.hello(peer, "attic", "ann", Codec::Pcm16),
+        |bench, peer| bench.hello(peer, "kitchen", "ann", Codec::Pcm16),
     ];
     // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that. Beside another talker half of it, and a fade to the other,
     // who is at -5,000: 15,000 in a frame at most.
@@ -138,16 +139,29 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
 
 #[test]
 fn whoever_joins_the_room_again_in_mid_word_does_not_hear_themselves() {
-    let mut bench = Bench::new(config());
-    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
-    for frame in 0..10 {
-        bench.speak_payload(ann, &payload(&tone(frame * SAMPLES)), false);
-        bench.pass(FRAME);
+    for beside in [false, true] {
+        // Once, and then again before the first fade was mixed.
+        for hellos in 1..=2 {
+            let mut bench = Bench::new(config());
+            let [ann, ben] = ["ann", "ben"].map(|name| bench.join("kitchen", name));
+            for frame in 0..15 {
+                if frame == 10 {
+                    (0..hellos).for_each(|_| bench.hello(ann, "kitchen", "ann", Codec::Pcm16));
+                } else {
+                    bench.speak_payload(ann, &payload(&tone(frame * SAMPLES)), frame == 14);
+                }
+                if beside {
+                    bench.speak(ben, -5_000, frame == 14);
+                }
+                bench.pass(FRAME);
+            }
+            let heard = heard_samples(&bench, ann);
+            let others = if beside { 15 * SAMPLES } else { 0 };
+            assert_eq!(heard, vec![-5_000; others], "what fades is their own");
+            // Ten frames, one that fades, and four of the next word.
+            assert_eq!(heard_samples(&bench, ben).len(), 15 * SAMPLES);
+        }
     }
-    bench.hello(ann, "kitchen", "ann", Codec::Pcm16);
-    bench.pass(Duration::from_secs(1));
-    assert_eq!(bench.voices(ann).count(), 0, "what fades is their own");
-    assert_eq!(heard_samples(&bench, lis).len(), 10 * SAMPLES);
 }
 
 #[test]
