@@ -298,14 +298,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_nobody_makes_is_an_error() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (pages, mut requests) = mpsc::channel::<PageRequest>(1);
-        tokio::spawn(serve(listener, pages));
+        let (address, mut requests) = open(HEAD_TIMEOUT).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n";
         stream.write_all(request).await.unwrap();
         let _unanswered = requests.recv().await.unwrap();
+        // From here on time passes at once where all wait for it.
+        tokio::time::pause();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");

@@ -54,7 +54,7 @@ pub struct Lateness {
 }
 
 impl Lateness {
-    /// A sleep of so long, and a byte that was on its way for so long.
+    /// Counts a sleep, and the time that a byte took meanwhile.
     fn note(&mut self, slept: Duration, carried: Duration) {
         let late = slept.saturating_sub(PERIOD).max(carried);
         self.sleeps += 1;
@@ -147,14 +147,17 @@ fn sleep_until(stop: &AtomicBool, mut line: Option<Line>) -> Lateness {
         line: line.is_some(),
         ..Lateness::default()
     };
-    while !stop.load(Ordering::Relaxed) {
+    loop {
         let asleep = Instant::now();
         thread::sleep(PERIOD);
         let slept = asleep.elapsed();
         let carried = line.as_mut().map_or(Duration::ZERO, Line::carry);
         lateness.note(slept, carried);
+        // At the end, so that the shortest watch has seen something.
+        if stop.load(Ordering::Relaxed) {
+            return lateness;
+        }
     }
-    lateness
 }
 
 /// How long, since the machine was started, at least one program waited for a processor.
@@ -187,7 +190,8 @@ fn repeat_watched<T>(
     watch: impl Fn() -> Watch,
 ) -> Result<T> {
     let attempt = || panic::catch_unwind(AssertUnwindSafe(&mut attempt)).unwrap_or_else(told);
-    repeat(TRIES, attempt, watch, Watch::finish, wait_for_calm)
+    let between = || wait_for_calm(&watch);
+    repeat(TRIES, attempt, &watch, Watch::finish, between)
 }
 
 /// The error that a panic stands for; what it said has been printed.
@@ -226,11 +230,11 @@ fn repeat<T, W>(
     }
 }
 
-/// Waits until timers and pseudo-terminals are on time for a second, or for 20 s in vain.
-pub fn wait_for_calm() {
+/// Waits until what is watched was on time for a second, or for 20 s in vain.
+pub fn wait_for_calm(watch: impl Fn() -> Watch) {
     let began = Instant::now();
     while began.elapsed() < CALM_WITHIN {
-        let watch = Watch::start_with_line();
+        let watch = watch();
         thread::sleep(Duration::from_secs(1));
         if !watch.finish().spoils() {
             return;
@@ -342,19 +346,21 @@ mod tests {
 
     #[test]
     fn a_late_line_counts_as_late() {
-        let watch = Watch::start_with(Some(Line::stuck()));
-        thread::sleep(Duration::from_millis(20));
-        let lateness = watch.finish();
-        assert_eq!((lateness.late, lateness.worst), (1, line::CARRIED_WITHIN));
+        let lateness = Watch::start_with(Some(Line::stuck())).finish();
+        assert_eq!(lateness.late, lateness.sleeps);
+        assert!(lateness.late >= 1 && lateness.worst >= line::CARRIED_WITHIN);
         assert!(lateness.spoils());
     }
 
     #[test]
     fn the_watch_sees_time_go_by() {
+        let began = Instant::now();
         let watch = Watch::start();
         thread::sleep(Duration::from_millis(200));
         let lateness = watch.finish();
-        assert!((1..=41).contains(&lateness.sleeps), "{lateness:?}");
+        assert!(PERIOD * lateness.sleeps <= began.elapsed(), "{lateness:?}");
+        let was_away = lateness.worst > Duration::from_millis(50);
+        assert!(lateness.sleeps >= 4 || was_away, "{lateness:?}");
     }
 
     #[test]

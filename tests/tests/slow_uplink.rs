@@ -33,11 +33,11 @@ const PAUSE_FROM: Duration = Duration::from_millis(12_500);
 const PAUSE_TO: Duration = Duration::from_millis(13_500);
 /// How long the gate may take to open.
 const ONSET: Duration = Duration::from_millis(100);
-/// Samples that sound may be late while the line is slow: 300 ms wait at the talker, some 20 packets in the kernels.
+/// Samples that sound may be late while the line is slow. Measured are 640 to 720 ms: 300 ms wait at
+/// the talker, some 20 packets in the kernels. A talker who keeps everything is 2.5 s late.
 const LATEST_WHILE_SLOW: usize = samples(850);
-/// The same when the line has recovered, and nobody has paused yet: far below what is measured while
-/// the line is slow, 640 to 720 ms. Beside the delay of the end the margin may be wider, by 200 ms at
-/// most.
+/// The same once the line has recovered, before anybody has paused: less than is measured while it
+/// is slow. The margin may still be wider than after a pause.
 const LATEST_IN_TALKSPURT: usize = samples(540);
 /// The same after the pause: a serial line, a gate and a mix take up to 380 ms on a busy machine.
 const LATEST_AT_LAST: usize = samples(450);
@@ -62,7 +62,8 @@ impl SlowUplink {
         // What the relay's own kernel holds comes on top of what the talker's does.
         socket.set_recv_buffer_size(4 * 1024)?;
         // Loopback's segments of 64 KiB never fit that window, and a sender with less than a segment's room may wait for its
-        // probe timer, 200 ms a time. A real line has segments that are smaller than its window.
+        // probe timer, 200 ms a time. A real line has segments that are smaller than its window: here TCP's
+        // default (RFC 9293, section 3.7.1).
         socket.set_tcp_mss(536)?;
         let any: SocketAddr = "127.0.0.1:0".parse()?;
         socket.bind(&any.into())?;
@@ -161,7 +162,7 @@ impl Outcome<'_> {
         let heard = stage.heard("r", "lis")?;
         // Noise has no quiet moment, so surplus delay goes by blending frames.
         let runs = exact_runs(says, &heard);
-        let runs = joined_over_blends(&runs, (says, &heard), samples(20));
+        let runs = joined_over_blends(&runs, says, &heard, samples(20));
         let share = |part: Range<usize>, latest| {
             covered_in_time(&runs, part.clone(), due, latest) as f64 / part.len() as f64
         };

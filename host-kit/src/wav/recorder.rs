@@ -61,8 +61,8 @@ pub struct Recorder {
     missing: u64,
     /// Of the gap that is being made up for.
     gap: u64,
-    /// What was lost since that was last asked, in milliseconds.
-    lost_ms: Option<u64>,
+    /// Samples lost since the last [`next_notice`](Self::next_notice).
+    lost: u64,
     /// Handed over since the thread was last woken.
     unannounced: usize,
 }
@@ -104,7 +104,7 @@ impl Recorder {
             done,
             missing: 0,
             gap: 0,
-            lost_ms: None,
+            lost: 0,
             unannounced: 0,
         })
     }
@@ -134,8 +134,11 @@ impl Recorder {
 
     /// What has happened since the last call.
     pub fn next_notice(&mut self) -> Option<RecordingNotice> {
-        let lost = self.lost_ms.take().map(|ms| RecordingNotice::Lost { ms });
-        lost.or_else(|| self.notices.try_recv().ok())
+        let lost_ms = std::mem::take(&mut self.lost) * 1_000 / u64::from(ROOM_RATE_HZ);
+        if lost_ms > 0 {
+            return Some(RecordingNotice::Lost { ms: lost_ms });
+        }
+        self.notices.try_recv().ok()
     }
 
     /// Completes the file. Waits for a slow disk, but not for one that hangs.
@@ -155,11 +158,9 @@ impl Recorder {
             return Ok(());
         }
         self.fill_gap();
-        if self.gap > 0 {
-            // No later call makes up for it.
-            self.missing = 0;
-            self.tell_lost();
-        }
+        // No later call makes up for it.
+        self.missing = 0;
+        self.lost += std::mem::take(&mut self.gap);
         self.tell(Phase::FINISH);
         match self.done.recv_timeout(patience) {
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
@@ -179,15 +180,9 @@ impl Recorder {
         while self.missing > 0 && self.ring.push(0).is_ok() {
             self.missing -= 1;
         }
-        if self.missing == 0 && self.gap > 0 {
-            self.tell_lost();
+        if self.missing == 0 {
+            self.lost += std::mem::take(&mut self.gap);
         }
-    }
-
-    fn tell_lost(&mut self) {
-        let ms = self.gap * 1_000 / u64::from(ROOM_RATE_HZ);
-        self.gap = 0;
-        self.lost_ms = Some(self.lost_ms.unwrap_or_default() + ms);
     }
 }
 

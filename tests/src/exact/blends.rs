@@ -3,10 +3,12 @@
 use super::Run;
 
 /// `runs`, each of which reaches to the next where two frames were blended into one between them, so that the delay
-/// got a frame shorter. Every sample of a blend lies between the two that it was made of.
+/// got a frame shorter. Every sample of a blend lies between the two that it was made of, give or take one for rounding.
+/// A joined run tells what was heard of `spoken`; in `heard` it is a frame shorter.
 pub fn joined_over_blends(
     runs: &[Run],
-    (spoken, heard): (&[i16], &[i16]),
+    spoken: &[i16],
+    heard: &[i16],
     frame_samples: usize,
 ) -> Vec<Run> {
     let is_blend = |run: &Run, next: &Run| {
@@ -63,7 +65,7 @@ mod tests {
         };
         let covered = |heard: &[i16]| {
             let runs = exact_runs(&spoken, heard);
-            let joined = joined_over_blends(&runs, (&spoken, heard), 320);
+            let joined = joined_over_blends(&runs, &spoken, heard, 320);
             covered(&joined, &spoken)
         };
         let blended = heard(&|i| {
@@ -88,7 +90,7 @@ mod tests {
         let spoken = noise(1, 3_200);
         let joined = |heard: &[i16]| {
             let runs = exact_runs(&spoken, heard);
-            joined_over_blends(&runs, (&spoken, heard), 320)
+            joined_over_blends(&runs, &spoken, heard, 320)
         };
         let blend = |from: usize, len: usize| {
             let (one, other) = (&spoken[from..], &spoken[from + 320..]);

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the main job on real speech. Two desktop clients and a node behind a serial
+//! `cargo xtask demo`: the main job on synthetic voices. Two desktop clients and a node behind a serial
 //! line talk in one room, with them the same node as a firmware image on a Cortex-M4F where QEMU is
 //! there, two more desktop clients in another, all over one server on this machine; then what was
 //! heard is compared with what was said.
@@ -150,7 +150,7 @@ pub fn play(plan: &Plan, directory: &Path, shown: Shown, unspoken: &[i16]) -> Re
         });
         (played, lateness)
     };
-    once_more_if_spoilt(attempt, wait_for_calm)
+    once_more_if_spoilt(attempt, || wait_for_calm(Watch::start_with_line))
 }
 
 fn once_more_if_spoilt(

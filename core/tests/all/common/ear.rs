@@ -77,7 +77,7 @@ impl Ear {
         playout
     }
 
-    /// Plays a frame; gives the number of that which it is, all but for a fade at its start.
+    /// Plays a frame; gives its number, whether it fades in or not.
     pub fn play_and_name(
         &mut self,
         sound: impl Fn(u16) -> Vec<i16>,

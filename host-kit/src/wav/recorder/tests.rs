@@ -184,13 +184,18 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
 fn losses_that_nobody_asked_for_in_between_add_up() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::open(&dir.path().join("heard.wav"), DATA_BYTES_MAX).unwrap();
-    for samples in [16_000, 320] {
-        recorder.gap = samples;
-        recorder.fill_gap();
+    for (gaps, ms) in [([16_000, 320], 1_020), ([15, 17], 2)] {
+        for samples in gaps {
+            recorder.gap = samples;
+            recorder.fill_gap();
+        }
+        let lost = RecordingNotice::Lost { ms };
+        assert_eq!(recorder.next_notice(), Some(lost));
+        assert_eq!(recorder.next_notice(), None);
     }
-    let lost = RecordingNotice::Lost { ms: 1_020 };
-    assert_eq!(recorder.next_notice(), Some(lost));
-    assert_eq!(recorder.next_notice(), None);
+    recorder.gap = 15;
+    recorder.fill_gap();
+    assert_eq!(recorder.next_notice(), None, "less than a millisecond");
 }
 
 #[cfg(unix)]
