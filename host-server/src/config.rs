@@ -10,6 +10,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::mixer::MixRule;
 
+use crate::capacity::Capacity;
+
 /// T-A-L-K on a phone keypad, over IPv6 and IPv4; where there is no IPv6, over IPv4.
 pub const DEFAULT_LISTEN: &str = "[::]:8255";
 /// Next to it; on the loopback only, because the page tells who is in which room.
@@ -26,8 +28,8 @@ pub struct Config {
     pub frame_duration: FrameDuration,
     /// How the voices of a room become one.
     pub mix_rule: MixRule,
-    /// Participants in all rooms together.
-    pub max_participants: usize,
+    /// Participants in all rooms together, and connections beside theirs.
+    pub capacity: Capacity,
     /// Participants in one room.
     pub room_capacity: usize,
     /// From connecting to a complete Hello.
@@ -134,7 +136,7 @@ impl From<ServeArgs> for Config {
             http: args.http,
             frame_duration: args.frame_ms,
             mix_rule: args.mix.into(),
-            max_participants: args.max_participants as usize,
+            capacity: Capacity::of(args.max_participants as usize),
             room_capacity: args.room_capacity as usize,
             handshake_timeout: args.handshake_timeout,
             idle_timeout: args.idle_timeout,
@@ -152,7 +154,7 @@ impl Default for Config {
             http: any_port,
             frame_duration: FrameDuration::Ms20,
             mix_rule: MixRule::Mean,
-            max_participants: 1_000,
+            capacity: Capacity::of(1_000),
             room_capacity: 64,
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
@@ -231,7 +233,10 @@ mod tests {
         assert_eq!(config.http.to_string(), "127.0.0.1:8256");
         assert_eq!(config.frame_duration, FrameDuration::Ms20);
         assert_eq!(config.mix_rule, MixRule::Mean);
-        assert_eq!((config.max_participants, config.room_capacity), (1_000, 64));
+        assert_eq!(
+            (config.capacity.participants, config.room_capacity),
+            (1_000, 64)
+        );
         assert_eq!(config.handshake_timeout, Duration::from_secs(5));
         assert_eq!(config.idle_timeout, Duration::from_secs(15));
         assert_eq!(config.log_format, LogFormat::Text);
@@ -250,7 +255,7 @@ mod tests {
         assert_eq!(config.http.port(), 2);
         assert_eq!(config.frame_duration, FrameDuration::Ms5);
         assert_eq!(config.mix_rule, MixRule::Sum);
-        assert_eq!((config.max_participants, config.room_capacity), (3, 2));
+        assert_eq!((config.capacity.participants, config.room_capacity), (3, 2));
         assert_eq!(config.handshake_timeout, Duration::from_millis(250));
         assert_eq!(config.idle_timeout, Duration::from_millis(2_500));
         assert_eq!(config.log_format, LogFormat::Json);

@@ -118,6 +118,13 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_does_not_answer_is_called_so() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let said = probe(silent.local_addr().unwrap()).unwrap_err();
+        assert!(said.ends_with("/healthz: no answer in time"), "{said}");
+    }
+
+    #[test]
     fn any_address_is_probed_on_the_loopback() {
         for (bound, reached) in [
             ("0.0.0.0:8256", "[127.0.0.1:8256]"),

@@ -24,8 +24,6 @@ use crate::metrics::Format;
 use crate::net::Acceptor;
 use crate::process::Process;
 
-/// Connections served at a time; for one more, the oldest that has asked for nothing yet makes room.
-pub const CONNECTIONS_MAX: usize = 128;
 /// All of one connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the request's head is there: who opens connections and says nothing holds the others up for no longer.
@@ -57,12 +55,18 @@ pub struct PageRequest {
 /// Where requests for pages go.
 pub type PageRequests = mpsc::Sender<PageRequest>;
 
-/// Serves the pages until it is dropped.
-pub async fn serve(listener: TcpListener, pages: PageRequests) {
-    serve_within(HEAD_TIMEOUT, listener, pages).await;
+/// Serves the pages until it is dropped, to so many connections at a time: for one more, the oldest that has asked for nothing yet
+/// makes room.
+pub async fn serve(listener: TcpListener, pages: PageRequests, connections_max: usize) {
+    serve_within(HEAD_TIMEOUT, listener, pages, connections_max).await;
 }
 
-async fn serve_within(head_timeout: Duration, listener: TcpListener, pages: PageRequests) {
+async fn serve_within(
+    head_timeout: Duration,
+    listener: TcpListener,
+    pages: PageRequests,
+    connections_max: usize,
+) {
     let router = router(pages);
     let mut acceptor = Acceptor::new(listener, "an HTTP connection");
     let mut connections = JoinSet::new();
@@ -70,7 +74,7 @@ async fn serve_within(head_timeout: Duration, listener: TcpListener, pages: Page
     loop {
         let (stream, _) = acceptor.accept().await;
         while connections.try_join_next().is_some() {}
-        open.make_room();
+        open.make_room(connections_max);
         let has_asked = Arc::new(AtomicBool::new(false));
         let answering = answer(stream, router.clone(), Arc::clone(&has_asked), head_timeout);
         open.0.push_back((connections.spawn(answering), has_asked));
@@ -85,12 +89,12 @@ struct OpenConnections(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
 
 impl OpenConnections {
     /// Closes the oldest that has asked for nothing, or the oldest of all, if there are as many as there may be.
-    fn make_room(&mut self) {
-        if self.0.len() < CONNECTIONS_MAX {
+    fn make_room(&mut self, most: usize) {
+        if self.0.len() < most {
             return;
         }
         self.0.retain(|(task, _)| !task.is_finished());
-        if self.0.len() < CONNECTIONS_MAX {
+        if self.0.len() < most {
             return;
         }
         let is_idle = |(_, has_asked): &(_, Arc<AtomicBool>)| !has_asked.load(Ordering::Relaxed);
@@ -173,6 +177,8 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    const CONNECTIONS_MAX: usize = 128;
+
     async fn get(path: &str, voice_side_is_there: bool) -> String {
         get_as("x", path, voice_side_is_there).await
     }
@@ -196,7 +202,7 @@ mod tests {
         } else {
             drop(requests);
         }
-        let server = tokio::spawn(serve(listener, pages));
+        let server = tokio::spawn(serve(listener, pages, CONNECTIONS_MAX));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream
             .write_all(
@@ -243,7 +249,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (pages, mut requests) = mpsc::channel::<PageRequest>(1);
         let for_ever = Duration::from_secs(3_600);
-        tokio::spawn(serve_within(for_ever, listener, pages));
+        tokio::spawn(serve_within(for_ever, listener, pages, CONNECTIONS_MAX));
         // The oldest of all has asked, and its page is not ready yet.
         let mut busy = TcpStream::connect(address).await.unwrap();
         busy.write_all(b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -283,7 +289,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (pages, requests) = mpsc::channel::<PageRequest>(1);
-        tokio::spawn(serve_within(head_timeout, listener, pages));
+        tokio::spawn(serve_within(head_timeout, listener, pages, CONNECTIONS_MAX));
         (address, requests)
     }
 
@@ -318,11 +324,11 @@ mod tests {
             open.0.push_back((task, Arc::new(AtomicBool::new(true))));
         }
         let (first, second) = (open.0[0].0.clone(), open.0[1].0.clone());
-        open.make_room();
+        open.make_room(CONNECTIONS_MAX);
         tokio::task::yield_now().await;
         assert!(first.is_finished() && !second.is_finished());
         assert_eq!(open.0.len(), CONNECTIONS_MAX - 1);
-        open.make_room();
+        open.make_room(CONNECTIONS_MAX);
         tokio::task::yield_now().await;
         assert!(!second.is_finished(), "there is room");
     }

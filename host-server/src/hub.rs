@@ -23,7 +23,6 @@ use crate::mixdown::Mixdown;
 use crate::room::Room;
 
 pub use event::{Event, Output, Work};
-pub use membership::HANDSHAKES_SPARE;
 
 mod event;
 mod figures;
@@ -46,6 +45,8 @@ pub struct HubConfig {
     pub mix_rule: MixRule,
     /// Participants in all rooms.
     pub max_participants: usize,
+    /// Connections beside as many as there may be participants.
+    pub max_handshakes: usize,
     /// Participants in one room.
     pub room_capacity: usize,
     /// From connecting to a valid Hello.
@@ -59,7 +60,8 @@ impl From<&crate::config::Config> for HubConfig {
         Self {
             frame: config.frame_duration,
             mix_rule: config.mix_rule,
-            max_participants: config.max_participants,
+            max_participants: config.capacity.participants,
+            max_handshakes: config.capacity.handshakes,
             room_capacity: config.room_capacity,
             handshake_timeout: config.handshake_timeout.into(),
             idle_timeout: config.idle_timeout.into(),

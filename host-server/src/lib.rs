@@ -6,6 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | flags and environment |
+//! | [`capacity`] | how many connections the limit of open files allows |
 //! | [`hub`] | who is connected, which rooms there are, limits |
 //! | [`connection`] | one connection: deframer, session, [`outbox`] |
 //! | [`room`], [`participant`] | who hears whom, rosters, ticks |
@@ -19,6 +20,7 @@
 //! | [`trouble`] | what is said while accepting fails |
 #![deny(missing_docs)]
 
+pub mod capacity;
 pub mod config;
 pub mod connection;
 pub mod counters;
@@ -43,4 +45,4 @@ pub mod ticker;
 pub mod trouble;
 pub mod turns;
 
-pub use server::{descriptors_needed, run};
+pub use server::run;

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
 use talkspurt_host_kit::environment::{self, LogFilter};
+use talkspurt_server::capacity::Capacity;
 use talkspurt_server::config::{Args, Command, Config, LogFormat};
-use talkspurt_server::{descriptors_needed, health, net, run, shutdown};
+use talkspurt_server::{health, net, run, shutdown};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 /// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
@@ -28,14 +29,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> Result<(), String> {
+fn serve(mut config: Config) -> Result<(), String> {
     // Writes what still waits when it is dropped.
     let _log = start_log(config.log_format);
     // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the operator's decision.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    check_descriptors(config.max_participants);
+    config.capacity = within_limit(config.capacity);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,19 +76,22 @@ fn families(listener: &tokio::net::TcpListener) -> &'static str {
     }
 }
 
-/// Says so if this process may not open as many connections as participants are granted.
-fn check_descriptors(max_participants: usize) {
+/// As much as the limit of open files allows, which is said if it is less than what is asked for.
+fn within_limit(wanted: Capacity) -> Capacity {
     let Ok(limit) = rlimit::Resource::NOFILE.get_soft() else {
-        return;
+        return wanted;
     };
-    let needed = descriptors_needed(max_participants);
-    if limit < needed as u64 {
+    let capacity = wanted.within(limit.try_into().unwrap_or(usize::MAX));
+    if capacity != wanted {
         tracing::warn!(
             limit,
-            needed,
-            "the limit of open files is too low for {max_participants} participants: raise it (ulimit -Hn, LimitNOFILE=)"
+            needed = wanted.descriptors(),
+            participants = capacity.participants,
+            "the limit of open files is too low for {} participants: raise it (ulimit -Hn, LimitNOFILE=)",
+            wanted.participants
         );
     }
+    capacity
 }
 
 /// The log goes through a thread of its own: a stderr that takes nothing (a collector that hangs) must not stop the voices.

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::config::Config;
 use crate::http;
-use crate::hub::{ConnId, HANDSHAKES_SPARE, Hub, HubConfig, Work};
+use crate::hub::{ConnId, Hub, Work};
 use crate::journal::Journal;
 use crate::metrics::MixTimes;
 use crate::net::{self, Acceptor, Incoming, Socket};
@@ -27,22 +27,12 @@ use crate::turns::Turns;
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
-/// Connections that are over and still wait for the peer to close, so that he gets the last packet; beyond, they are just closed.
-const LINGERING_MAX: usize = 256;
 /// Control packets go to so many connections before readers have their turn: less than 1 ms.
 const WRITES_IN_A_ROW: usize = 32;
 /// Connections that are on their way out at most, longest waiting first, while no descriptor is left for another.
 const REFUSED_WITHOUT_DESCRIPTORS: usize = 8;
-/// The program's own descriptors: standard streams, listeners, epoll, signals, and what `/metrics` opens.
-const OWN_DESCRIPTORS: usize = 32;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
-
-/// File descriptors that a server for so many participants may come to use: one for each connection.
-pub const fn descriptors_needed(max_participants: usize) -> usize {
-    let voice = max_participants + HANDSHAKES_SPARE + LINGERING_MAX;
-    voice + http::CONNECTIONS_MAX + OWN_DESCRIPTORS
-}
 
 /// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to everyone and returns, within 1.2 s.
 ///
@@ -64,10 +54,10 @@ async fn serve(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) {
-    let server = Rc::new(Server::new(HubConfig::from(&config)));
+    let server = Rc::new(Server::new(&config));
     let (pages, page_requests) = mpsc::channel(PAGES_WAITING);
     let mut tasks = JoinSet::new();
-    tasks.spawn(http::serve(http, pages));
+    tasks.spawn(http::serve(http, pages, config.capacity.http));
     tasks.spawn_local(Rc::clone(&server).drive());
     tasks.spawn_local(Rc::clone(&server).send_rest());
     tasks.spawn_local(Rc::clone(&server).answer_pages(page_requests));
@@ -130,6 +120,7 @@ struct Server {
     /// Connection tasks, lingering ones included.
     connections: Cell<usize>,
     lingering: Cell<usize>,
+    lingering_max: usize,
     one_closed: Notify,
     stopping: Notify,
     #[cfg(test)]
@@ -137,10 +128,10 @@ struct Server {
 }
 
 impl Server {
-    fn new(config: HubConfig) -> Self {
+    fn new(config: &Config) -> Self {
         Self {
-            hub: RefCell::new(Hub::new(config)),
-            frame: config.frame.duration(),
+            hub: RefCell::new(Hub::new(config.into())),
+            frame: config.frame_duration.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),
@@ -151,6 +142,7 @@ impl Server {
             journal: RefCell::default(),
             connections: Cell::new(0),
             lingering: Cell::new(0),
+            lingering_max: config.capacity.lingering,
             one_closed: Notify::new(),
             stopping: Notify::new(),
             #[cfg(test)]
@@ -171,7 +163,11 @@ impl Server {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                (stream, peer) = acceptor.accept() => self.admit(stream, peer, &mut connections),
+                (stream, peer) = acceptor.accept() => {
+                    self.admit(stream, peer, &mut connections);
+                    // What has come is read before more connections can push it out, and those pushed out give their descriptors.
+                    tokio::task::yield_now().await;
+                }
                 Some(ended) = connections.join_next() => pass_on_panic(ended),
                 () = self.stopping.notified() => break,
             }
@@ -222,7 +218,7 @@ impl Server {
         .await;
         self.sockets.borrow_mut().remove(id);
         drop(socket);
-        if self.lingering.get() < LINGERING_MAX {
+        if self.lingering.get() < self.lingering_max {
             self.lingering.set(self.lingering.get() + 1);
             net::linger(reader).await;
             self.lingering.set(self.lingering.get() - 1);

@@ -25,6 +25,7 @@ pub fn hub_config(frame: FrameDuration) -> HubConfig {
         frame,
         mix_rule: MixRule::Mean,
         max_participants: 1_000,
+        max_handshakes: 256,
         room_capacity: 64,
         handshake_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(15),

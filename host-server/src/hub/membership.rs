@@ -14,8 +14,6 @@ use crate::participant::Participant;
 use crate::printable;
 use crate::room::{Outlet, Room};
 
-/// Connections beyond as many as there may be participants (who may all come at once): those that have not joined.
-pub const HANDSHAKES_SPARE: usize = 256;
 /// For so long a connection keeps its descriptor, however scarce they are: its Hello, which comes
 /// with the end of TCP's handshake, has to be read, and may be lost once (Linux sends it again after
 /// 200 ms and a round trip). A node behind a bridge that connects may take 2 s, and be refused.
@@ -31,7 +29,8 @@ impl Hub {
     ///
     /// When too many connections have not said Hello, the one that has waited longest makes room: who means to join says it at once.
     pub fn connect(&mut self, now: Instant) -> Option<ConnId> {
-        let crowded = self.connections.count() >= self.config.max_participants + HANDSHAKES_SPARE;
+        let most = self.config.max_participants + self.config.max_handshakes;
+        let crowded = self.connections.count() >= most;
         if self.stopping || (crowded && !self.refuse_oldest_handshake(Duration::ZERO, now)) {
             self.counters.refused(RejectReason::ServerFull);
             return None;

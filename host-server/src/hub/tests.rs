@@ -30,6 +30,7 @@ fn config() -> HubConfig {
         frame: FrameDuration::Ms20,
         mix_rule: MixRule::Mean,
         max_participants: 100,
+        max_handshakes: 256,
         room_capacity: 64,
         handshake_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(15),

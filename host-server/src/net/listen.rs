@@ -76,6 +76,7 @@ pub fn describe(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "address in use".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
         _ if is_out_of_descriptors(error) => {
             "no file descriptor is left: raise the limit of open files (ulimit -n, LimitNOFILE=)"
                 .to_owned()

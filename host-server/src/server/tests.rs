@@ -85,7 +85,7 @@ fn voice(number: u16) -> Vec<u8> {
 
 /// A server without its driver and its flusher, and a connection with the client's end of it.
 async fn server_and_connection() -> (Server, TcpStream, ConnId, Rc<Socket>, OwnedReadHalf) {
-    let server = Server::new(HubConfig::from(&Config::default()));
+    let server = Server::new(&Config::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap());
     let (client, accepted) = tokio::join!(client, listener.accept());

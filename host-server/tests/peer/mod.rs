@@ -54,6 +54,21 @@ impl Peer {
 
     pub fn join(server: SocketAddr, room: &str, name: &str) -> Self {
         let mut peer = Self::connect(server);
+        peer.hello(room, name);
+        peer.wait_until(|seen| seen.welcome.is_some());
+        peer.id = peer.seen.welcome.unwrap();
+        peer
+    }
+
+    /// Asks to join, and reads until the server closes.
+    pub fn refused(server: SocketAddr, room: &str, name: &str) -> Seen {
+        let mut peer = Self::connect(server);
+        peer.hello(room, name);
+        peer.read_until_closed();
+        peer.seen
+    }
+
+    fn hello(&mut self, room: &str, name: &str) {
         let mut hello = Hello {
             version: PROTOCOL_VERSION,
             room,
@@ -64,10 +79,7 @@ impl Peer {
             credentials: &[],
         };
         hello.rates_hz.push(16_000).unwrap();
-        peer.send(&ClientPacket::Hello(hello));
-        peer.wait_until(|seen| seen.welcome.is_some());
-        peer.id = peer.seen.welcome.unwrap();
-        peer
+        self.send(&ClientPacket::Hello(hello));
     }
 
     pub fn send(&mut self, packet: &ClientPacket<'_>) {

@@ -8,7 +8,7 @@ fn connections_that_say_nothing_make_room_for_those_who_do() {
         max_participants: 10,
         ..config()
     });
-    let places = 10 + HANDSHAKES_SPARE;
+    let places = 10 + config().max_handshakes;
     let silent: Vec<_> = (0..places + 34)
         .map(|_| {
             bench.pass(Duration::from_ms(1));
@@ -48,7 +48,7 @@ fn nobody_who_is_in_makes_room_for_connections_that_say_nothing() {
     let leaving = bench.join("kitchen", "bob");
     bench.peers[leaving].reads = false;
     bench.speak_payload(leaving, &[1, 2, 3], false);
-    let silent: Vec<_> = (0..10 + HANDSHAKES_SPARE + 5)
+    let silent: Vec<_> = (0..10 + config().max_handshakes + 5)
         .map(|_| bench.connect())
         .collect();
     assert!(!bench.peers[ada].closed);
@@ -64,7 +64,7 @@ fn with_nobody_to_make_room_a_connection_is_turned_away() {
         ..config()
     });
     // Over, but still to be told why: they can make no room.
-    for n in 0..1 + HANDSHAKES_SPARE {
+    for n in 0..1 + config().max_handshakes {
         let over = bench.connect();
         bench.peers[over].reads = false;
         bench.speak(over, 1, false);
