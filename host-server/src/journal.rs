@@ -336,13 +336,13 @@ mod tests {
             );
             let lines = lines_of(|journal| journal.write(&left(reason), Instant::ZERO, |_| None));
             let starts = if is_calm {
-                "INFO left"
+                "INFO left peer=".to_owned()
             } else {
-                "WARN dropped: "
+                format!("WARN dropped: {reason} peer=")
             };
             let fields = "id=7 name=\"ada\" room=\"kitchen\" participants=2";
             let label = format!("reason=\"{}\"", reason.label());
-            assert!(lines[0].starts_with(starts), "{lines:?}");
+            assert!(lines[0].starts_with(&starts), "{lines:?}");
             assert!(
                 lines[0].contains(fields) && lines[0].contains(&label),
                 "{lines:?}"

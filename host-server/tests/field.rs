@@ -29,6 +29,19 @@ fn a_hangup_throws_nobody_out() {
     assert!(log.contains("SIGHUP"), "{log}");
 }
 
+#[test]
+fn a_hangup_that_is_found_together_with_the_end_is_logged() {
+    for end in [libc::SIGTERM, libc::SIGINT] {
+        let mut server = Server::start(&[]);
+        for signal in [libc::SIGSTOP, libc::SIGHUP, end, libc::SIGCONT] {
+            server.signal(signal);
+        }
+        assert_eq!(server.stop(libc::SIGTERM).0, Some(0));
+        let log = server.log();
+        assert!(log.contains("SIGHUP"), "{log}");
+    }
+}
+
 fn with_descriptors(limit: u32) -> Server {
     let shell = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
     Server::start_as(
@@ -42,6 +55,9 @@ fn where_descriptors_are_short_fewer_come_in_and_all_are_told_so() {
     let mut server = with_descriptors(64);
     let _silent: Vec<_> = (0..200)
         .map(|_| TcpStream::connect(server.voice).unwrap())
+        .collect();
+    let _idle: Vec<_> = (0..40)
+        .map(|_| TcpStream::connect(server.http).unwrap())
         .collect();
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
     // Of 64 it needs 32 itself, and keeps two for connections that have not joined, one for such as are over, one for pages.

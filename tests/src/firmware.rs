@@ -146,8 +146,8 @@ pub struct Firmware {
     /// Its log as lines of text: seconds since power-up, level, text.
     pub log: Process,
     speaker: PathBuf,
-    /// A directory with a short name: the paths of sockets are bounded.
-    monitor_dir: TempDir,
+    /// What the emulator reads and writes, in a directory with a short name: the paths of sockets are bounded.
+    files: TempDir,
 }
 
 /// What a node is told at its start.
@@ -164,12 +164,12 @@ pub struct Told<'a> {
 }
 
 impl Firmware {
-    /// Powers a board up, with its serial line at `serial` (a pseudo-terminal) and its files in `directory`.
-    pub fn start(board: Board, serial: &str, directory: &Path, told: &Told<'_>) -> Result<Self> {
+    /// Powers a board up, with its serial line at `serial` (a pseudo-terminal).
+    pub fn start(board: Board, serial: &str, told: &Told<'_>) -> Result<Self> {
         let image = board.image()?;
-        let file = |what: &str| directory.join(format!("{}-{}-{what}", told.room, told.name));
+        let files = tempfile::tempdir().context("cannot make a directory")?;
+        let file = |name: &str| files.path().join(name);
         let (microphone, speaker) = (file("mic.raw"), file("speaker.raw"));
-        let monitor_dir = tempfile::tempdir().context("cannot make a directory")?;
         let bytes: Vec<u8> = told
             .says
             .iter()
@@ -191,7 +191,7 @@ impl Firmware {
             .args(["-serial", "chardev:line", "-monitor"])
             .arg(format!(
                 "unix:{},server=on,wait=off",
-                monitor_dir.path().join(MONITOR).display()
+                file(MONITOR).display()
             ))
             .args(["-semihosting-config", &semihosting(&words)])
             .arg("-kernel")
@@ -206,7 +206,7 @@ impl Firmware {
             emulator,
             log,
             speaker,
-            monitor_dir,
+            files,
         })
     }
 
@@ -223,7 +223,7 @@ impl Firmware {
     /// Presses the board's reset button.
     pub fn reset(&self) -> Result<()> {
         let press = || -> std::io::Result<()> {
-            let mut monitor = UnixStream::connect(self.monitor_dir.path().join(MONITOR))?;
+            let mut monitor = UnixStream::connect(self.files.path().join(MONITOR))?;
             monitor.set_read_timeout(Some(START_LIMIT))?;
             // QEMU forgets what it has not read yet when its reader hangs up: it is left when it asks for the next command.
             wait_for_prompt(&mut monitor)?;

@@ -306,6 +306,8 @@ pub(super) mod tests {
         assert_eq!(wrapped("abcdefghijkl", 6), ["abcd", "  efgh", "  ijkl"]);
         assert_eq!(wrapped("", 6), [""]);
         assert_eq!(wrapped("a b", 3), ["a b"]);
+        let rows = wrapped("joined the talk-spurt", 16);
+        assert_eq!(rows, ["joined the", "  talk-spurt"], "no word is divided");
         // Wide characters take two columns each.
         let rows = wrapped("joined 東京の部屋 as 田中一郎太郎次 (pcm16)", 14);
         assert_eq!(

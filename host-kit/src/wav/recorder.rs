@@ -134,9 +134,10 @@ impl Recorder {
 
     /// What has happened since the last call.
     pub fn next_notice(&mut self) -> Option<RecordingNotice> {
-        let lost_ms = std::mem::take(&mut self.lost) * 1_000 / u64::from(ROOM_RATE_HZ);
-        if lost_ms > 0 {
-            return Some(RecordingNotice::Lost { ms: lost_ms });
+        let ms = self.lost * 1_000 / u64::from(ROOM_RATE_HZ);
+        if ms > 0 {
+            self.lost = 0;
+            return Some(RecordingNotice::Lost { ms });
         }
         self.notices.try_recv().ok()
     }

@@ -123,10 +123,15 @@ mod tests {
         let too_long = [&spoken[..960], &blend(960, 640), &spoken[1_920..]].concat();
         at_most(&too_long, 2_240);
         for (beyond, is_blend) in [(1, true), (2, false)] {
-            let mut rounded = [&spoken[..960], &blend(960, 320), &spoken[1_600..]].concat();
-            rounded[1_100] = spoken[1_100].max(spoken[1_420]) + beyond;
-            let is_whole = covered(&joined(&rounded), &spoken) == spoken.len();
-            assert_eq!(is_whole, is_blend, "{beyond} beyond");
+            let (one, other) = (spoken[1_100], spoken[1_420]);
+            for sample in [one.max(other) + beyond, one.min(other) - beyond] {
+                let mut rounded = [&spoken[..960], &blend(960, 320), &spoken[1_600..]].concat();
+                rounded[1_100] = sample;
+                let is_whole = covered(&joined(&rounded), &spoken) == spoken.len();
+                assert_eq!(is_whole, is_blend, "{beyond} beyond");
+            }
         }
+        let swapped = [&spoken[1_600..], &spoken[..1_600]].concat();
+        assert_eq!(joined(&swapped), exact_runs(&spoken, &swapped));
     }
 }

@@ -100,6 +100,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pseudo_terminal_that_carries_nothing_is_waited_for() {
+        let mut line = Line::open().unwrap();
+        // Open, so that nobody hangs up.
+        let _near = std::mem::replace(&mut line.near, Box::new(std::io::sink()));
+        let began = Instant::now();
+        assert_eq!(line.carry(), CARRIED_WITHIN);
+        assert!(began.elapsed() >= CARRIED_WITHIN);
+    }
+
+    #[test]
     fn a_pseudo_terminal_carries() {
         let mut line = Line::open().unwrap();
         let carried = (0..10).any(|_| line.carry() != CARRIED_WITHIN);

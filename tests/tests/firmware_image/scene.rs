@@ -65,7 +65,7 @@ impl Scene {
             says,
             words,
         };
-        let firmware = Firmware::start(board, &line.node_path, stage.directory(), &told)?;
+        let firmware = Firmware::start(board, &line.node_path, &told)?;
         let scene = Self {
             stage,
             line,

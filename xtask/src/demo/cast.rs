@@ -110,7 +110,7 @@ impl Actor {
             says: &wav::read(&spoken_path(directory, participant))?,
             words: &[&linger],
         };
-        let firmware = Firmware::start(board, &line.node_path, directory, &told)?;
+        let firmware = Firmware::start(board, &line.node_path, &told)?;
         Ok(Self {
             participant: *participant,
             program: Program::Board(firmware),

@@ -176,7 +176,7 @@ fn once_more_if_spoilt(
 
 /// Where to listen to what was heard.
 pub fn print_recordings(directory: &Path, experiences: &[Experience]) {
-    println!("\nListen to it:");
+    println!("\nWhat each of them heard:");
     for experience in experiences {
         let path = heard_path(directory, &experience.participant);
         println!(

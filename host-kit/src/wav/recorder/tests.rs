@@ -172,12 +172,19 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
     }
     assert!(lost_ms <= 11_000, "{lost_ms} ms");
     recorder.finish().unwrap();
+    while let Some(RecordingNotice::Lost { ms }) = recorder.next_notice() {
+        lost_ms += ms;
+    }
     drop(recorder);
     let bytes = drain.join().unwrap().unwrap();
     assert!(
         bytes.len() >= 44 + 40 * 32_000,
         "as long as the time that went by"
     );
+    let silent = bytes[44..]
+        .chunks_exact(2)
+        .filter(|sample| *sample == [0; 2]);
+    assert_eq!(silent.count() as u64, lost_ms * 16, "silence in its place");
 }
 
 #[test]
@@ -186,16 +193,18 @@ fn losses_that_nobody_asked_for_in_between_add_up() {
     let mut recorder = Recorder::open(&dir.path().join("heard.wav"), DATA_BYTES_MAX).unwrap();
     for (gaps, ms) in [([16_000, 320], 1_020), ([15, 17], 2)] {
         for samples in gaps {
-            recorder.gap = samples;
+            recorder.gap += samples;
             recorder.fill_gap();
         }
         let lost = RecordingNotice::Lost { ms };
         assert_eq!(recorder.next_notice(), Some(lost));
         assert_eq!(recorder.next_notice(), None);
     }
-    recorder.gap = 15;
-    recorder.fill_gap();
-    assert_eq!(recorder.next_notice(), None, "less than a millisecond");
+    for (samples, lost) in [(15, None), (1, Some(RecordingNotice::Lost { ms: 1 }))] {
+        recorder.gap += samples;
+        recorder.fill_gap();
+        assert_eq!(recorder.next_notice(), lost, "told by whole milliseconds");
+    }
 }
 
 #[cfg(unix)]

@@ -165,6 +165,28 @@ fn whoever_joins_the_room_again_in_mid_word_does_not_hear_themselves() {
 }
 
 #[test]
+fn whoever_joins_as_another_leaves_in_mid_word_does_not_cut_the_fade_off() {
+    for joins_again in [false, true] {
+        let mut bench = Bench::new(config());
+        let [ann, eve, lis] = ["ann", "eve", "lis"].map(|name| bench.join("kitchen", name));
+        for frame in 0..10 {
+            bench.speak_payload(ann, &payload(&tone(frame * SAMPLES)), false);
+            bench.pass(FRAME);
+        }
+        bench.close(ann);
+        if joins_again {
+            bench.hello(eve, "kitchen", "eve", Codec::Pcm16);
+        } else {
+            bench.join("kitchen", "joe");
+        }
+        bench.pass(Duration::from_secs(1));
+        for peer in [lis, eve] {
+            assert_eq!(heard_samples(&bench, peer).len(), 11 * SAMPLES);
+        }
+    }
+}
+
+#[test]
 fn whoever_is_cut_off_beside_others_and_goes_on_at_once_joins_them_without_a_click() {
     let ways: [CutOff; 2] = [
         |bench, peer| {

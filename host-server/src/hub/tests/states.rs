@@ -275,6 +275,33 @@ fn nobody_is_shown_as_talking_and_muted_at_once() {
     assert_eq!(flags_told(&mut bench, eve), [MUTED]);
 }
 
+#[test]
+fn whoever_was_told_of_a_moment_ago_does_not_hold_up_those_behind() {
+    let mut bench = Bench::new(config());
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
+    let ms = Duration::from_ms;
+    // Both are told of at once. Bob has a round at 100 ms, so that the next one is at 200.
+    set_muted(&mut bench, bob, true);
+    bench.pass(ms(5));
+    set_muted(&mut bench, ada, true);
+    bench.pass(ms(5));
+    set_muted(&mut bench, bob, false);
+    bench.pass(ms(91));
+    // Ada waits for it, and Bob behind her.
+    set_muted(&mut bench, ada, false);
+    set_muted(&mut bench, bob, true);
+    bench.pass(ms(50));
+    // Of her all are told at once; she changes again.
+    for muted in [true, false, true] {
+        set_muted(&mut bench, ada, muted);
+    }
+    bench.take_states(eve);
+    bench.pass(ms(60));
+    assert_eq!(flags_told(&mut bench, eve), [MUTED], "Bob, in time");
+    bench.pass(ms(100));
+    assert_eq!(flags_told(&mut bench, eve), [MUTED], "and then Ada");
+}
+
 /// Whoever is told at once may have a change in the queue that was put back in the round before.
 #[test]
 fn each_stands_once_in_the_queue_of_those_who_change() {
@@ -282,7 +309,11 @@ fn each_stands_once_in_the_queue_of_those_who_change() {
     let peers = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
     let mut rng = fastrand::Rng::with_seed(1);
     for _ in 0..2_000 {
-        set_muted(&mut bench, peers[rng.usize(..2)], rng.bool());
+        let peer = peers[rng.usize(..2)];
+        match rng.usize(..3) {
+            0 => bench.speak(peer, 1_000, true),
+            muted => set_muted(&mut bench, peer, muted == 1),
+        }
         bench.pass(Duration::from_ms(rng.u64(..30)));
         keep_alive(&mut bench, peers[2], 0);
         let queued = bench.hub.rooms.values().map(Room::changes_waiting).max();
