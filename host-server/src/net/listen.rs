@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
+use talkspurt_core::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::ticker::Ticker;
@@ -14,7 +14,7 @@ use crate::trouble::AcceptTrouble;
 /// Connections that wait to be accepted: a whole server's clients that come back at once after a restart.
 const BACKLOG: u32 = 1024;
 /// A pause after accepting failed, so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const ACCEPT_PAUSE: Duration = Duration::from_ms(200);
 /// EMFILE and ENFILE, on every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 /// EAFNOSUPPORT.
@@ -96,7 +96,7 @@ pub struct Acceptor<F = fn()> {
     clock: Ticker,
     trouble: AcceptTrouble,
     free_descriptors: Option<F>,
-    paused_until: Option<tokio::time::Instant>,
+    paused_until: Option<Instant>,
 }
 
 impl Acceptor {
@@ -132,8 +132,8 @@ impl<F: Fn()> Acceptor<F> {
     /// somebody leaves, or is made to.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
-            if let Some(until) = self.paused_until {
-                tokio::time::sleep_until(until).await;
+            if self.paused_until.is_some() {
+                self.clock.sleep_until(self.paused_until).await;
                 self.paused_until = None;
             }
             match self.listener.accept().await {
@@ -147,7 +147,7 @@ impl<F: Fn()> Acceptor<F> {
     }
 
     fn handle_trouble(&mut self, error: &io::Error) {
-        self.paused_until = Some(tokio::time::Instant::now() + ACCEPT_PAUSE);
+        self.paused_until = Some(self.clock.now() + ACCEPT_PAUSE);
         let is_without_descriptors = is_out_of_descriptors(error);
         // Linux looks for a descriptor before it looks for a connection: nobody may be waiting.
         if is_without_descriptors && !has_connection(&self.listener) {
@@ -226,12 +226,13 @@ mod tests {
         assert_eq!(freed.get(), 1);
         acceptor.handle_trouble(&io::ErrorKind::OutOfMemory.into());
         assert_eq!(freed.get(), 1, "descriptors are not what is short");
-        let began = tokio::time::Instant::now();
-        let waited = tokio::time::timeout(ACCEPT_PAUSE / 2, acceptor.accept()).await;
+        let began = acceptor.clock.now();
+        let half = std::time::Duration::from_millis(100);
+        let waited = tokio::time::timeout(half, acceptor.accept()).await;
         assert!(waited.is_err());
         acceptor.accept().await;
         assert_eq!(
-            began.elapsed(),
+            acceptor.clock.now().since(began),
             ACCEPT_PAUSE,
             "however often it is asked for"
         );
