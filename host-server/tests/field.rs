@@ -1,12 +1,15 @@
 //! What a server meets in the field: signals, limits, other address families, strangers.
 
+use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peer::Peer;
 use server::{PROGRAM, Server};
 use talkspurt_core::wire::{ClientPacket, RejectReason};
+use talkspurt_server::shutdown::on_signal;
 
 #[allow(dead_code, reason = "each test file uses its share of the peer")]
 mod peer;
@@ -29,17 +32,37 @@ fn a_hangup_throws_nobody_out() {
     assert!(log.contains("SIGHUP"), "{log}");
 }
 
-#[test]
-fn a_hangup_that_is_found_together_with_the_end_is_logged() {
-    for end in [libc::SIGTERM, libc::SIGINT] {
-        let mut server = Server::start(&[]);
-        for signal in [libc::SIGSTOP, libc::SIGHUP, end, libc::SIGCONT] {
-            server.signal(signal);
-        }
-        assert_eq!(server.stop(libc::SIGTERM).0, Some(0));
-        let log = server.log();
-        assert!(log.contains("SIGHUP"), "{log}");
+/// What a test's own process logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
     }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_that_is_found_together_with_the_end_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for end in [libc::SIGTERM, libc::SIGINT].repeat(8) {
+        let ended = on_signal().unwrap();
+        // Both are there before the runtime looks.
+        server::raise(libc::SIGHUP);
+        server::raise(end);
+        ended.await;
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("SIGHUP").count(), 16, "{log}");
 }
 
 fn with_descriptors(limit: u32) -> Server {

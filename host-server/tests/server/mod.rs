@@ -109,3 +109,11 @@ impl Drop for Server {
         let _ = self.process.wait();
     }
 }
+
+/// Sends the test's own process a signal, which it must handle; its handler has run when this returns.
+pub fn raise(signal: i32) {
+    // SAFETY: a signal to this thread, for which the caller has a handler.
+    #[allow(unsafe_code)]
+    let raised = unsafe { libc::raise(signal) };
+    assert_eq!(raised, 0);
+}
