@@ -6,11 +6,16 @@ const HANDSHAKES: usize = 256;
 const LINGERING: usize = 256;
 /// Connections that ask for pages.
 const HTTP: usize = 128;
-/// The program's own descriptors: standard streams, listeners, epoll, signals, and what `/metrics` opens.
-const OWN: usize = 32;
-/// Where descriptors are short, so many parts of them each are for connections that linger and for HTTP, and twice as many for
-/// connections that have not joined: whoever is refused can be told so, and the health check is answered.
-const PARTS: usize = 32;
+/// At least so many of them: a page that is being made, a newcomer, the health check, and one more.
+const HTTP_LEAST: usize = 4;
+/// The program's own descriptors: standard streams, listeners, epoll and signals are 11, `/metrics` opens four, and connections that
+/// make room have theirs a moment longer.
+const OWN: usize = 24;
+/// Where descriptors are short, participants leave one part of so many to all other connections: whoever is refused can be told so,
+/// and the health check is answered.
+const PARTS: usize = 8;
+
+const _: () = assert!(HANDSHAKES == LINGERING && HANDSHAKES + LINGERING == 4 * HTTP);
 
 /// Shares of the descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +49,16 @@ impl Capacity {
     /// The same in a process that may have `limit` descriptors: of each at least one.
     #[must_use]
     pub fn within(self, limit: usize) -> Self {
-        if self.descriptors() <= limit {
-            return self;
-        }
         let shared = limit.saturating_sub(OWN);
-        let share = |parts: usize, most: usize| (shared * parts / PARTS).clamp(1, most);
-        let (handshakes, lingering) = (share(2, self.handshakes), share(1, self.lingering));
-        let http = share(1, self.http);
+        let others = shared
+            .saturating_sub(self.participants)
+            .max(shared / PARTS)
+            .min(HANDSHAKES + LINGERING + HTTP);
+        // As they are to each other where nothing is short.
+        let http = (others / 5).clamp(HTTP_LEAST, self.http);
+        let half = others.saturating_sub(http) / 2;
+        let handshakes = half.clamp(1, self.handshakes);
+        let lingering = half.clamp(1, self.lingering);
         let left = shared.saturating_sub(handshakes + lingering + http);
         Self {
             participants: left.clamp(1, self.participants),
@@ -68,32 +76,40 @@ mod tests {
     #[test]
     fn what_fits_stays_and_what_does_not_leaves_room_for_all() {
         let wanted = Capacity::of(1_000);
-        assert_eq!(wanted.descriptors(), 1_672);
-        assert_eq!(wanted.within(1_672), wanted);
+        assert_eq!(wanted.descriptors(), 1_664);
+        assert_eq!(wanted.within(usize::MAX), wanted);
+        assert_eq!(wanted.within(1_664), wanted);
         let short = Capacity {
-            participants: 868,
-            handshakes: 62,
-            lingering: 31,
-            http: 31,
+            participants: 875,
+            handshakes: 50,
+            lingering: 50,
+            http: 25,
         };
         assert_eq!(wanted.within(1_024), short);
         assert_eq!(short.descriptors(), 1_024);
-        // A few participants keep all that they want; what they leave is nobody's.
-        assert_eq!(Capacity::of(3).within(600).participants, 3);
+        // Everyone gets in as long as an eighth is left for the others.
+        assert_eq!(wanted.within(1_166).participants, 1_000);
+        assert_eq!(wanted.within(1_165).participants, 999);
+        assert_eq!(Capacity::of(3).within(700).handshakes, HANDSHAKES);
     }
 
     #[test]
     fn no_limit_is_exceeded_and_nothing_is_taken_away_altogether() {
-        for limit in 0..2_000 {
-            let capacity = Capacity::of(1_000).within(limit);
-            assert!(capacity.descriptors() <= limit.max(OWN + 4), "{limit}");
-            let shares = [
-                capacity.participants,
-                capacity.handshakes,
-                capacity.lingering,
-                capacity.http,
-            ];
-            assert!(shares.iter().all(|share| *share > 0), "{limit}: {shares:?}");
+        for participants in [1, 20, 1_000] {
+            let mut before = 0;
+            for limit in 0..2_000 {
+                let capacity = Capacity::of(participants).within(limit);
+                let least = OWN + HTTP_LEAST + 3;
+                assert!(capacity.descriptors() <= limit.max(least), "{limit}");
+                let others = [capacity.handshakes, capacity.lingering];
+                assert!(others.iter().all(|share| *share > 0), "{limit}");
+                assert!(capacity.http >= HTTP_LEAST, "{limit}");
+                let now = capacity.participants;
+                assert!(now >= 1, "{limit}");
+                // Where two other shares grow at once, it is one less.
+                assert!(now + 1 >= before, "more descriptors, fewer people: {limit}");
+                before = now;
+            }
         }
     }
 }

@@ -82,7 +82,7 @@ fn within_limit(wanted: Capacity) -> Capacity {
         return wanted;
     };
     let capacity = wanted.within(limit.try_into().unwrap_or(usize::MAX));
-    if capacity != wanted {
+    if capacity.participants < wanted.participants {
         tracing::warn!(
             limit,
             needed = wanted.descriptors(),

@@ -1,15 +1,12 @@
 //! What a server meets in the field: signals, limits, other address families, strangers.
 
-use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peer::Peer;
 use server::{PROGRAM, Server};
 use talkspurt_core::wire::{ClientPacket, RejectReason};
-use talkspurt_server::shutdown::on_signal;
 
 #[allow(dead_code, reason = "each test file uses its share of the peer")]
 mod peer;
@@ -32,45 +29,21 @@ fn a_hangup_throws_nobody_out() {
     assert!(log.contains("SIGHUP"), "{log}");
 }
 
-/// What a test's own process logs.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_hangup_that_is_found_together_with_the_end_is_logged() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    for end in [libc::SIGTERM, libc::SIGINT].repeat(8) {
-        let ended = on_signal().unwrap();
-        // Both are there before the runtime looks.
-        server::raise(libc::SIGHUP);
-        server::raise(end);
-        ended.await;
-    }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(log.matches("SIGHUP").count(), 16, "{log}");
-}
-
+/// A server that may have no descriptor beyond this number.
 fn with_descriptors(limit: u32) -> Server {
     let shell = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
     Server::start_as(
         Command::new("sh").args(["-c", &shell, PROGRAM]),
         &["--handshake-timeout", "60s"],
     )
+}
+
+/// The limit at which a server has descriptors for two connections and no more, which is less than it reckons with.
+#[cfg(target_os = "linux")]
+fn limit_for_two_connections() -> u32 {
+    let server = Server::start(&[]);
+    let is_for_two = |limit: &u32| server.descriptors_below(*limit) + 2 == *limit as usize;
+    (2..100).find(is_for_two).unwrap()
 }
 
 #[test]
@@ -83,8 +56,8 @@ fn where_descriptors_are_short_fewer_come_in_and_all_are_told_so() {
         .map(|_| TcpStream::connect(server.http).unwrap())
         .collect();
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
-    // Of 64 it needs 32 itself, and keeps two for connections that have not joined, one for such as are over, one for pages.
-    let inside: Vec<_> = (0..28)
+    // It reckons with 24 itself, and keeps one for a connection that has not joined, one for one that is over, four for pages.
+    let inside: Vec<_> = (0..34)
         .map(|n| Peer::join(server.voice, "kitchen", &format!("ada {n}")))
         .collect();
     for _ in 0..3 {
@@ -98,15 +71,15 @@ fn where_descriptors_are_short_fewer_come_in_and_all_are_told_so() {
     assert!(!log.contains("cannot accept"), "{log}");
     let warned = "limit of open files is too low for 1000 participants";
     assert!(
-        log.contains(warned) && log.contains("participants=28"),
+        log.contains(warned) && log.contains("participants=34"),
         "{log}"
     );
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn out_of_descriptors_is_one_line_and_passes() {
-    // Fewer than the server counts with: it has about 12 itself.
-    let mut server = with_descriptors(14);
+    let mut server = with_descriptors(limit_for_two_connections());
     let held: Vec<_> = (0..10)
         .map(|_| TcpStream::connect(server.voice).unwrap())
         .collect();
@@ -118,7 +91,11 @@ fn out_of_descriptors_is_one_line_and_passes() {
     let log = server.log();
     let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
     assert_eq!(lines("cannot accept a connection"), 1, "{log}");
-    assert_eq!(lines("ulimit -n"), 1, "what to do: {log}");
+    assert_eq!(
+        lines("no file descriptor is left: raise the limit of open files (ulimit -Hn"),
+        1,
+        "what to do: {log}"
+    );
     assert_eq!(lines("limit of open files is too low"), 1, "{log}");
     assert!(!log.contains("os error"), "{log}");
 }
@@ -126,15 +103,15 @@ fn out_of_descriptors_is_one_line_and_passes() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_last_descriptor_is_no_trouble_while_nobody_waits_for_another() {
-    let mut server = with_descriptors(14);
-    let mut held = Vec::new();
-    let mut open = server.descriptors_below(14);
-    while open < 14 {
-        held.push(TcpStream::connect(server.voice).unwrap());
-        while server.descriptors_below(14) == open {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        open = server.descriptors_below(14);
+    let limit = limit_for_two_connections();
+    let mut server = with_descriptors(limit);
+    let held: Vec<_> = (0..2)
+        .map(|_| TcpStream::connect(server.voice).unwrap())
+        .collect();
+    let asked = Instant::now();
+    while server.descriptors_below(limit) < limit as usize {
+        assert!(asked.elapsed() < Duration::from_secs(20), "not accepted");
+        std::thread::sleep(Duration::from_millis(1));
     }
     // Time in which those who wait would have to make room for one who does not come.
     std::thread::sleep(Duration::from_millis(1_500));

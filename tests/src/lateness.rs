@@ -117,11 +117,11 @@ impl Watch {
 
     fn start_with(line: Option<Line>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stopped, began) = (Arc::clone(&stop), Instant::now());
         Self {
             stop,
-            sleeper: thread::spawn(move || sleep_until(&stopped, line)),
-            began: Instant::now(),
+            sleeper: thread::spawn(move || sleep_until(&stopped, began, line)),
+            began,
             waited_before: waited_for_a_processor(),
         }
     }
@@ -142,13 +142,14 @@ impl Watch {
     }
 }
 
-fn sleep_until(stop: &AtomicBool, mut line: Option<Line>) -> Lateness {
+/// A thread that is kept waiting before it begins is late, too.
+fn sleep_until(stop: &AtomicBool, began: Instant, mut line: Option<Line>) -> Lateness {
     let mut lateness = Lateness {
         line: line.is_some(),
         ..Lateness::default()
     };
+    let mut asleep = began;
     loop {
-        let asleep = Instant::now();
         thread::sleep(PERIOD);
         let slept = asleep.elapsed();
         let carried = line.as_mut().map_or(Duration::ZERO, Line::carry);
@@ -157,6 +158,7 @@ fn sleep_until(stop: &AtomicBool, mut line: Option<Line>) -> Lateness {
         if stop.load(Ordering::Relaxed) {
             return lateness;
         }
+        asleep = Instant::now();
     }
 }
 

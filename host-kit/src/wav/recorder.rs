@@ -136,7 +136,7 @@ impl Recorder {
     pub fn next_notice(&mut self) -> Option<RecordingNotice> {
         let ms = self.lost * 1_000 / u64::from(ROOM_RATE_HZ);
         if ms > 0 {
-            self.lost = 0;
+            self.lost -= ms * u64::from(ROOM_RATE_HZ) / 1_000;
             return Some(RecordingNotice::Lost { ms });
         }
         self.notices.try_recv().ok()

@@ -78,7 +78,7 @@ pub fn describe(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
         _ if is_out_of_descriptors(error) => {
-            "no file descriptor is left: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+            "no file descriptor is left: raise the limit of open files (ulimit -Hn, LimitNOFILE=)"
                 .to_owned()
         }
         _ => {
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn errors_are_told_without_numbers() {
         let told = |number| describe(&io::Error::from_raw_os_error(number));
-        assert!(told(24).contains("ulimit -n") && told(23).contains("ulimit -n"));
+        assert!(told(24).contains("ulimit -Hn") && told(23).contains("ulimit -Hn"));
         for number in 1..100 {
             assert!(!told(number).contains("os error"), "{}", told(number));
         }
