@@ -1,18 +1,20 @@
 //! How many may come, of those that each take a file descriptor. Pure.
 
-/// Connections that have not joined, beside as many as there may be participants (who may all come at once).
+/// Connections that have not joined, beside as many as there may be participants (who may all come
+/// at once).
 const HANDSHAKES: usize = 256;
-/// Connections that are over and still wait for the peer to close, so that it gets the last packet; beyond, they are just closed.
+/// Connections that are over and still wait for the peer to close, so that it gets the last packet;
+/// beyond, they are just closed.
 const LINGERING: usize = 256;
 /// Connections that ask for pages.
 const HTTP: usize = 128;
 /// At least so many of them: a page that is being made, a newcomer, the health check, and one more.
 const HTTP_LEAST: usize = 4;
-/// The program's own descriptors: standard streams, listeners, epoll and signals are 11, `/metrics` opens four, and connections that
-/// make room have theirs a moment longer.
+/// The program's own descriptors: standard streams, listeners, epoll and signals are 11, `/metrics`
+/// opens four, and connections that make room have theirs a moment longer.
 const OWN: usize = 24;
-/// Where descriptors are short, participants leave one part of so many to all other connections: whoever is refused can be told so,
-/// and the health check is answered.
+/// Where descriptors are short, participants leave one part of so many to all other connections:
+/// whoever is refused can be told so, and the health check is answered.
 const PARTS: usize = 8;
 
 const _: () = assert!(HANDSHAKES == LINGERING && HANDSHAKES + LINGERING == 4 * HTTP);

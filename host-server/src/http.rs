@@ -55,8 +55,8 @@ pub struct PageRequest {
 /// Where requests for pages go.
 pub type PageRequests = mpsc::Sender<PageRequest>;
 
-/// Serves the pages until it is dropped, to so many connections at a time: for one more, the oldest that has asked for nothing yet
-/// makes room.
+/// Serves the pages until it is dropped, to so many connections at a time: for one more, the oldest
+/// that has asked for nothing yet makes room.
 pub async fn serve(listener: TcpListener, pages: PageRequests, connections_max: usize) {
     serve_within(HEAD_TIMEOUT, listener, pages, connections_max).await;
 }

@@ -87,7 +87,8 @@ fn within_limit(wanted: Capacity) -> Capacity {
             limit,
             needed = wanted.descriptors(),
             participants = capacity.participants,
-            "the limit of open files is too low for {} participants: raise it (ulimit -Hn, LimitNOFILE=)",
+            "the limit of open files is too low for {} participants: \
+             raise it (ulimit -Hn, LimitNOFILE=)",
             wanted.participants
         );
     }

@@ -286,7 +286,8 @@ impl Room {
         }
     }
 
-    /// Has a member's change wait for a round, `from` at the earliest; once, however often it is told to.
+    /// Has a member's change wait for a round, `from` at the earliest; once, however often it is
+    /// told to.
     fn wait_for_round(&mut self, member: MemberId, from: Instant) {
         if let Some(participant) = self.members.get_mut(member)
             && !participant.set_waits(true)

@@ -29,7 +29,8 @@ const READ_BYTES: usize = 16 * 1024;
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// Control packets go to so many connections before readers have their turn: less than 1 ms.
 const WRITES_IN_A_ROW: usize = 32;
-/// Connections that are on their way out at most, longest waiting first, while no descriptor is left for another.
+/// Connections that are on their way out at most, longest waiting first, while no descriptor is
+/// left for another.
 const REFUSED_WITHOUT_DESCRIPTORS: usize = 8;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
@@ -165,7 +166,8 @@ impl Server {
             tokio::select! {
                 (stream, peer) = acceptor.accept() => {
                     self.admit(stream, peer, &mut connections);
-                    // What has come is read before more connections can push it out, and those pushed out give their descriptors.
+                    // What has come is read before more connections can push it out, and those
+                    // pushed out give their descriptors.
                     tokio::task::yield_now().await;
                 }
                 Some(ended) = connections.join_next() => pass_on_panic(ended),

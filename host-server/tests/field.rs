@@ -38,7 +38,8 @@ fn with_descriptors(limit: u32) -> Server {
     )
 }
 
-/// The limit at which a server has descriptors for two connections and no more, which is less than it reckons with.
+/// The limit at which a server has descriptors for two connections and no more, which is less than
+/// it reckons with.
 #[cfg(target_os = "linux")]
 fn limit_for_two_connections() -> u32 {
     let server = Server::start(&[]);
@@ -56,7 +57,8 @@ fn where_descriptors_are_short_fewer_come_in_and_all_are_told_so() {
         .map(|_| TcpStream::connect(server.http).unwrap())
         .collect();
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
-    // It reckons with 24 itself, and keeps one for a connection that has not joined, one for one that is over, four for pages.
+    // It reckons with 24 itself, and keeps one for a connection that has not joined, one for one
+    // that is over, four for pages.
     let inside: Vec<_> = (0..34)
         .map(|n| Peer::join(server.voice, "kitchen", &format!("ada {n}")))
         .collect();

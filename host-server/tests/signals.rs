@@ -1,4 +1,5 @@
-//! Signals that the test's own process gets: the handlers stay, so that this is a program of its own.
+//! Signals that the test's own process gets: the handlers stay, so that this is a program of its
+//! own.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

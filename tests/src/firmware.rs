@@ -146,7 +146,8 @@ pub struct Firmware {
     /// Its log as lines of text: seconds since power-up, level, text.
     pub log: Process,
     speaker: PathBuf,
-    /// What the emulator reads and writes, in a directory with a short name: the paths of sockets are bounded.
+    /// What the emulator reads and writes, in a directory with a short name: the paths of sockets
+    /// are bounded.
     files: TempDir,
 }
 

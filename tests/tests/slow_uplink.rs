@@ -33,8 +33,8 @@ const PAUSE_FROM: Duration = Duration::from_millis(12_500);
 const PAUSE_TO: Duration = Duration::from_millis(13_500);
 /// How long the gate may take to open.
 const ONSET: Duration = Duration::from_millis(100);
-/// Samples that sound may be late while the line is slow. Measured are 640 to 720 ms: 300 ms wait at
-/// the talker, some 20 packets in the kernels. A talker who keeps everything is 2.5 s late.
+/// Samples that sound may be late while the line is slow. Measured are 640 to 720 ms: 300 ms wait
+/// at the talker, some 20 packets in the kernels. A talker who keeps everything is 2.5 s late.
 const LATEST_WHILE_SLOW: usize = samples(850);
 /// The same once the line has recovered, before anybody has paused: less than is measured while it
 /// is slow. The margin may still be wider than after a pause.
@@ -61,9 +61,9 @@ impl SlowUplink {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         // What the relay's own kernel holds comes on top of what the talker's does.
         socket.set_recv_buffer_size(4 * 1024)?;
-        // Loopback's segments of 64 KiB never fit that window, and a sender with less than a segment's room may wait for its
-        // probe timer, 200 ms a time. A real line has segments that are smaller than its window: here TCP's
-        // default (RFC 9293, section 3.7.1).
+        // Loopback's segments of 64 KiB never fit that window, and a sender with less than a
+        // segment's room may wait for its probe timer, 200 ms a time. A real line has segments that
+        // are smaller than its window: here TCP's default (RFC 9293, section 3.7.1).
         socket.set_tcp_mss(536)?;
         let any: SocketAddr = "127.0.0.1:0".parse()?;
         socket.bind(&any.into())?;

@@ -110,7 +110,8 @@ impl Drop for Server {
     }
 }
 
-/// Sends the test's own process a signal, which it must handle; its handler has run when this returns.
+/// Sends the test's own process a signal, which it must handle; its handler has run when this
+/// returns.
 pub fn raise(signal: i32) {
     // SAFETY: a signal to this thread, for which the caller has a handler.
     #[allow(unsafe_code)]

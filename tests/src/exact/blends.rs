@@ -2,9 +2,10 @@
 
 use super::Run;
 
-/// `runs`, each of which reaches to the next where two frames were blended into one between them, so that the delay
-/// got a frame shorter. Every sample of a blend lies between the two that it was made of, give or take one for rounding.
-/// A joined run tells what was heard of `spoken`; in `heard` it is a frame shorter.
+/// `runs`, each of which reaches to the next where two frames were blended into one between them,
+/// so that the delay got a frame shorter. Every sample of a blend lies between the two that it was
+/// made of, give or take one for rounding. A joined run tells what was heard of `spoken`; in
+/// `heard` it is a frame shorter.
 pub fn joined_over_blends(
     runs: &[Run],
     spoken: &[i16],

@@ -10,11 +10,12 @@ use talkspurt_tests::wav::samples;
 
 use crate::scene::{HEARD, Scene, hearing};
 
-/// Share of the pieces of common talk that have to be that mean. Measured are 13 and 14 of 15: in the
-/// others one of the two falls silent half-way.
+/// Share of the pieces of common talk that have to be that mean. Measured are 13 and 14 of 15: in
+/// the others one of the two falls silent half-way.
 const MEAN_SHARE: f64 = 0.75;
-/// Two who talk at once send no pre-roll: a jitter buffer that takes one back shifts the two against
-/// each other, and the pieces around each shift are the mean of other samples (9 to 13 of 15 then).
+/// Two who talk at once send no pre-roll: a jitter buffer that takes one back shifts the two
+/// against each other, and the pieces around each shift are the mean of other samples (9 to 13 of
+/// 15 then).
 const UNGATED: [&str; 3] = ["--no-gate", "--linger", "1"];
 /// The mean of two went through ADPCM. With a talker alone it would have 0.7.
 const MEAN: f64 = 0.98;

@@ -1,7 +1,7 @@
-//! `cargo xtask demo`: the main job on synthetic voices. Two desktop clients and a node behind a serial
-//! line talk in one room, with them the same node as a firmware image on a Cortex-M4F where QEMU is
-//! there, two more desktop clients in another, all over one server on this machine; then what was
-//! heard is compared with what was said.
+//! `cargo xtask demo`: the main job on synthetic voices. Two desktop clients and a node behind a
+//! serial line talk in one room, with them the same node as a firmware image on a Cortex-M4F where
+//! QEMU is there, two more desktop clients in another, all over one server on this machine; then
+//! what was heard is compared with what was said.
 
 pub mod cast;
 mod listen;

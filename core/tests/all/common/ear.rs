@@ -12,7 +12,8 @@ use talkspurt_core::wire::Voice;
 pub const PLAYED: Playout = Playout::Frame { terminator: false };
 pub const PLAYED_LAST: Playout = Playout::Frame { terminator: true };
 
-/// A frame that follows on a gap fades in over so many samples (5 ms), and is what was sent behind them.
+/// A frame that follows on a gap fades in over so many samples (5 ms), and is what was sent behind
+/// them.
 pub const RESUME: usize = 80;
 
 pub struct Ear {
