@@ -1,4 +1,4 @@
-//! How many may come, of those that each take a file descriptor. Pure.
+//! Divides the limit of open files among the kinds of connections. Pure.
 
 /// Connections that have not joined, beside as many as there may be participants (who may all come
 /// at once).
@@ -8,14 +8,15 @@ const HANDSHAKES: usize = 256;
 const LINGERING: usize = 256;
 /// Connections that ask for pages.
 const HTTP: usize = 128;
-/// At least so many of them: a page that is being made, a newcomer, the health check, and one more.
-const HTTP_LEAST: usize = 4;
-/// The program's own descriptors: standard streams, listeners, epoll and signals are 11, `/metrics`
-/// opens four, and connections that make room have theirs a moment longer.
+/// The fewest of them: a page that is being made, a newcomer, the health check, and one more.
+const HTTP_MIN: usize = 4;
+/// The program's own descriptors: standard streams, listeners, epoll and signals are 11; `/metrics`
+/// opens one for each request that is being answered, and connections that make room have theirs a
+/// moment longer.
 const OWN: usize = 24;
-/// Where descriptors are short, participants leave one part of so many to all other connections:
-/// whoever is refused can be told so, and the health check is answered.
-const PARTS: usize = 8;
+/// Where descriptors are short, one in so many is kept for connections other than participants', so
+/// that a refusal can be sent and the health check answered.
+const OTHERS_ONE_IN: usize = 8;
 
 const _: () = assert!(HANDSHAKES == LINGERING && HANDSHAKES + LINGERING == 4 * HTTP);
 
@@ -33,7 +34,7 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// What so many participants want.
+    /// The shares for this many participants where nothing is short.
     pub const fn of(participants: usize) -> Self {
         Self {
             participants,
@@ -48,24 +49,23 @@ impl Capacity {
         self.participants + self.handshakes + self.lingering + self.http + OWN
     }
 
-    /// The same in a process that may have `limit` descriptors: of each at least one.
+    /// Returns the shares for as many of these participants as fit `limit` descriptors; each kind
+    /// of connection keeps at least one.
     #[must_use]
     pub fn within(self, limit: usize) -> Self {
         let shared = limit.saturating_sub(OWN);
         let others = shared
             .saturating_sub(self.participants)
-            .max(shared / PARTS)
+            .max(shared / OTHERS_ONE_IN)
             .min(HANDSHAKES + LINGERING + HTTP);
-        // As they are to each other where nothing is short.
-        let http = (others / 5).clamp(HTTP_LEAST, self.http);
-        let half = others.saturating_sub(http) / 2;
-        let handshakes = half.clamp(1, self.handshakes);
-        let lingering = half.clamp(1, self.lingering);
-        let left = shared.saturating_sub(handshakes + lingering + http);
+        // In the proportions of the full shares, 1 : 2 : 2.
+        let http = (others / 5).max(HTTP_MIN);
+        let half = (others.saturating_sub(http) / 2).max(1);
+        let left = shared.saturating_sub(2 * half + http);
         Self {
-            participants: left.clamp(1, self.participants),
-            handshakes,
-            lingering,
+            participants: left.max(1).min(self.participants),
+            handshakes: half,
+            lingering: half,
             http,
         }
     }
@@ -101,11 +101,11 @@ mod tests {
             let mut before = 0;
             for limit in 0..2_000 {
                 let capacity = Capacity::of(participants).within(limit);
-                let least = OWN + HTTP_LEAST + 3;
+                let least = OWN + HTTP_MIN + 3;
                 assert!(capacity.descriptors() <= limit.max(least), "{limit}");
                 let others = [capacity.handshakes, capacity.lingering];
                 assert!(others.iter().all(|share| *share > 0), "{limit}");
-                assert!(capacity.http >= HTTP_LEAST, "{limit}");
+                assert!(capacity.http >= HTTP_MIN, "{limit}");
                 let now = capacity.participants;
                 assert!(now >= 1, "{limit}");
                 // Where two other shares grow at once, it is one less.

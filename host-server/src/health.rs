@@ -43,7 +43,13 @@ fn first_answer(targets: &[SocketAddr]) -> Result<(SocketAddr, String), String> 
             Ok(status) => return Ok((*target, status)),
             Err(error) => {
                 wrong.get_or_insert_with(|| {
-                    let what = describe(&error);
+                    // A read that takes too long is `WouldBlock` on Unix.
+                    let what = match error.kind() {
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                            "no answer in time".to_owned()
+                        }
+                        _ => describe(&error),
+                    };
                     format!("no healthy server at http://{target}/healthz: {what}")
                 });
             }

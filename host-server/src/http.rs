@@ -175,9 +175,10 @@ async fn page(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::Capacity;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    const CONNECTIONS_MAX: usize = 128;
+    const CONNECTIONS_MAX: usize = Capacity::of(1_000).http;
 
     async fn get(path: &str, voice_side_is_there: bool) -> String {
         get_as("x", path, voice_side_is_there).await

@@ -1,7 +1,8 @@
 //! The whole server without its sockets and its clock: connections, rooms, limits. Pure, so that tests drive it in virtual time.
 //!
 //! # Contract
-//! - [`Hub::connect`], [`Hub::handle_bytes`], [`Hub::handle_closed`], [`Hub::handle_timeout`] and [`Hub::shut_down`] tell it what happened.
+//! - [`Hub::connect`], [`Hub::handle_bytes`], [`Hub::handle_closed`], [`Hub::handle_timeout`],
+//!   [`Hub::refuse_handshakes`] and [`Hub::shut_down`] tell it what happened.
 //! - After each of them ask [`Hub::poll_output`] until it gives `None`; for each connection it names, write what
 //!   [`Hub::next_output`] gives and report it with [`Hub::sent`], or with [`Hub::blocked`] when the peer takes no more for now.
 //!   Once it takes more again, go on with [`Hub::next_output`]. [`Hub::poll_event`] gives what is worth a log line.

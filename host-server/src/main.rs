@@ -76,7 +76,8 @@ fn families(listener: &tokio::net::TcpListener) -> &'static str {
     }
 }
 
-/// As much as the limit of open files allows, which is said if it is less than what is asked for.
+/// Returns the capacity that the limit of open files allows. Warns if it is for fewer participants
+/// than were asked for.
 fn within_limit(wanted: Capacity) -> Capacity {
     let Ok(limit) = rlimit::Resource::NOFILE.get_soft() else {
         return wanted;
@@ -85,7 +86,7 @@ fn within_limit(wanted: Capacity) -> Capacity {
     if capacity.participants < wanted.participants {
         tracing::warn!(
             limit,
-            needed = wanted.descriptors(),
+            wanted = wanted.descriptors(),
             participants = capacity.participants,
             "the limit of open files is too low for {} participants: \
              raise it (ulimit -Hn, LimitNOFILE=)",

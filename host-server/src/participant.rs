@@ -58,8 +58,8 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
-    /// What fades of the word in which this participant joined the room again.
-    broken_off: Option<Box<Fading>>,
+    /// The fade of the word that this participant was saying when they rejoined the room.
+    earlier_fading: Option<Box<Fading>>,
 }
 
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
@@ -128,13 +128,13 @@ impl Participant {
             voice: None,
             heard_from: Instant::ZERO,
             talker: TalkerState::new(frame),
-            broken_off: None,
+            earlier_fading: None,
         }
     }
 
-    /// Takes over what fades of an earlier self, which this participant must not hear.
+    /// Makes the fade this participant's own, so that they do not hear it.
     pub fn take_over(&mut self, fading: Fading) {
-        self.broken_off = Some(Box::new(fading));
+        self.earlier_fading = Some(Box::new(fading));
     }
 
     /// This participant's line of the roster: what the others were told last. A newcomer who got
@@ -242,7 +242,8 @@ impl Participant {
 
     /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the talkspurt is over.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
-        if let Some(fading) = self.broken_off.take() {
+        if let Some(fading) = self.earlier_fading.take() {
+            // A talker has one frame a tick: a new word begins in the next.
             self.own = fading.speak(mixdown);
             return false;
         }
@@ -258,7 +259,7 @@ impl Participant {
 
     /// What fades of this participant, who leaves.
     pub fn fading(&mut self) -> Option<Fading> {
-        if let Some(fading) = self.broken_off.take() {
+        if let Some(fading) = self.earlier_fading.take() {
             return Some(*fading);
         }
         let voice = self.voice.as_mut().filter(|_| self.talker.counts())?;

@@ -286,8 +286,7 @@ impl Room {
         }
     }
 
-    /// Has a member's change wait for a round, `from` at the earliest; once, however often it is
-    /// told to.
+    /// Queues a member's change for a round, `from` at the earliest; at most once.
     fn wait_for_round(&mut self, member: MemberId, from: Instant) {
         if let Some(participant) = self.members.get_mut(member)
             && !participant.set_waits(true)
@@ -352,7 +351,7 @@ impl Room {
         };
         participant.tell(flags, at);
         let packet = ServerPacket::State(participant.id, flags);
-        // Talked, and is silent or muted by now: that is told next.
+        // They have talked, and are silent or muted by now: that is told next.
         let next = participant.news().map(|_| participant.tell_from());
         self.broadcast(&packet, outlet);
         if let Some(from) = next {

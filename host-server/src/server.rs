@@ -29,9 +29,9 @@ const READ_BYTES: usize = 16 * 1024;
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// Control packets go to so many connections before readers have their turn: less than 1 ms.
 const WRITES_IN_A_ROW: usize = 32;
-/// Connections that are on their way out at most, longest waiting first, while no descriptor is
-/// left for another.
-const REFUSED_WITHOUT_DESCRIPTORS: usize = 8;
+/// While no descriptor is left, connections are refused until this many linger: those give theirs
+/// back within half a second.
+const LINGERING_WITHOUT_DESCRIPTORS: usize = 8;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
 
@@ -160,7 +160,7 @@ impl Server {
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let server = Rc::clone(&self);
         let mut acceptor = Acceptor::new(listener, "a connection")
-            .without_descriptors(move || server.free_descriptors());
+            .on_out_of_descriptors(move || server.free_descriptors());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -204,7 +204,7 @@ impl Server {
 
     /// No descriptor is left: connections that have said nothing give theirs to those who will.
     fn free_descriptors(&self) {
-        let most = REFUSED_WITHOUT_DESCRIPTORS.saturating_sub(self.lingering.get());
+        let most = LINGERING_WITHOUT_DESCRIPTORS.saturating_sub(self.lingering.get());
         self.act(|hub, now| hub.refuse_handshakes(most, now));
     }
 

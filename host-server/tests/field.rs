@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use peer::Peer;
 use server::{PROGRAM, Server};
@@ -110,7 +110,7 @@ fn the_last_descriptor_is_no_trouble_while_nobody_waits_for_another() {
     let held: Vec<_> = (0..2)
         .map(|_| TcpStream::connect(server.voice).unwrap())
         .collect();
-    let asked = Instant::now();
+    let asked = std::time::Instant::now();
     while server.descriptors_below(limit) < limit as usize {
         assert!(asked.elapsed() < Duration::from_secs(20), "not accepted");
         std::thread::sleep(Duration::from_millis(1));

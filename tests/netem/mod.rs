@@ -10,8 +10,8 @@ mod stream;
 
 use fastrand::Rng;
 use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::mixer::MixRule;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_server::config::Config;
 use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
 
 pub use client::{Client, Person};
@@ -23,12 +23,7 @@ use stream::Stream;
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
     HubConfig {
         frame,
-        mix_rule: MixRule::Mean,
-        max_participants: 1_000,
-        max_handshakes: 256,
-        room_capacity: 64,
-        handshake_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(15),
+        ..HubConfig::from(&Config::default())
     }
 }
 

@@ -37,11 +37,6 @@ impl Stage {
         })
     }
 
-    /// The directory.
-    pub fn directory(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// A path in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

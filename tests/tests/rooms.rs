@@ -1,4 +1,4 @@
-//! Real processes on real speech: who hears what in a room, and who does not.
+//! Real processes and synthetic voices: who hears what in a room, and who does not.
 
 use anyhow::Result;
 use talkspurt_tests::exact::{exact_runs, mean_of};

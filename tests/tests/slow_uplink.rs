@@ -33,7 +33,7 @@ const PAUSE_FROM: Duration = Duration::from_millis(12_500);
 const PAUSE_TO: Duration = Duration::from_millis(13_500);
 /// How long the gate may take to open.
 const ONSET: Duration = Duration::from_millis(100);
-/// Samples that sound may be late while the line is slow. Measured are 640 to 720 ms: 300 ms wait
+/// Samples that sound may be late while the line is slow. Measured: 640 to 720 ms: 300 ms wait
 /// at the talker, some 20 packets in the kernels. A talker who keeps everything is 2.5 s late.
 const LATEST_WHILE_SLOW: usize = samples(850);
 /// The same once the line has recovered, before anybody has paused: less than is measured while it

@@ -34,8 +34,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Two rooms, five participants and, where QEMU is, a Cortex-M; synthetic voices: who heard
-    /// whom, how late and how faithfully
+    /// Synthetic voices in two rooms, five participants and, where QEMU is installed, a Cortex-M:
+    /// who heard whom, how late and how faithfully
     Demo(demo::Options),
     /// Every test of the workspace, end to end ones included; ends with a table per suite
     Test(test::Options),

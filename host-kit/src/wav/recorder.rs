@@ -61,7 +61,7 @@ pub struct Recorder {
     missing: u64,
     /// Of the gap that is being made up for.
     gap: u64,
-    /// Samples lost since the last [`next_notice`](Self::next_notice).
+    /// Samples lost that [`next_notice`](Self::next_notice) has not told yet.
     lost: u64,
     /// Handed over since the thread was last woken.
     unannounced: usize,

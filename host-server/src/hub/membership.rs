@@ -16,8 +16,8 @@ use crate::room::{Outlet, Room};
 
 /// For so long a connection keeps its descriptor, however scarce they are: its Hello, which comes
 /// with the end of TCP's handshake, has to be read, and may be lost once (Linux sends it again
-/// after 200 ms and a round trip). A node behind a bridge that connects may take 2 s, and be
-/// refused.
+/// after 200 ms and a round trip). A node whose bridge is still connecting may take 2 s,
+/// and is refused then.
 const HELLO_GRACE: Duration = Duration::from_ms(500);
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 pub(super) const ROSTER_ENTRY_BYTES: usize = 48;

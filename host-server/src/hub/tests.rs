@@ -10,6 +10,7 @@ use talkspurt_core::wire::{
 
 use super::membership::{CONTROL_BYTES, ROSTER_ENTRY_BYTES};
 use super::*;
+use crate::capacity::Capacity;
 use crate::counters::Gauges;
 use crate::outbox::PACKET_OVERHEAD_BYTES;
 
@@ -30,7 +31,7 @@ fn config() -> HubConfig {
         frame: FrameDuration::Ms20,
         mix_rule: MixRule::Mean,
         max_participants: 100,
-        max_handshakes: 256,
+        max_handshakes: Capacity::of(100).handshakes,
         room_capacity: 64,
         handshake_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(15),

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_host_kit::words;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::ticker::Ticker;
@@ -76,16 +77,11 @@ pub fn describe(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "address in use".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
         _ if is_out_of_descriptors(error) => {
             "no file descriptor is left: raise the limit of open files (ulimit -Hn, LimitNOFILE=)"
                 .to_owned()
         }
-        _ => {
-            let text = error.to_string();
-            let end = text.find(" (os error").unwrap_or(text.len());
-            text[..end].to_owned()
-        }
+        _ => words::without_numbers(error.to_string()),
     }
 }
 
@@ -113,7 +109,7 @@ impl Acceptor {
     }
 
     /// Has `free_descriptors` called whenever no descriptor is left: it may close something.
-    pub fn without_descriptors<F: Fn()>(self, free_descriptors: F) -> Acceptor<F> {
+    pub fn on_out_of_descriptors<F: Fn()>(self, free_descriptors: F) -> Acceptor<F> {
         Acceptor {
             listener: self.listener,
             what: self.what,
@@ -148,15 +144,15 @@ impl<F: Fn()> Acceptor<F> {
 
     fn handle_trouble(&mut self, error: &io::Error) {
         self.paused_until = Some(self.clock.now() + ACCEPT_PAUSE);
-        let is_without_descriptors = is_out_of_descriptors(error);
+        let out_of_descriptors = is_out_of_descriptors(error);
         // Linux looks for a descriptor before it looks for a connection: nobody may be waiting.
-        if is_without_descriptors && !has_connection(&self.listener) {
+        if out_of_descriptors && !has_connection(&self.listener) {
             return;
         }
         if let Some(times) = self.trouble.failed(self.clock.now()) {
             tracing::warn!(times, "cannot accept {}: {}", self.what, describe(error));
         }
-        if is_without_descriptors && let Some(free_descriptors) = &self.free_descriptors {
+        if out_of_descriptors && let Some(free_descriptors) = &self.free_descriptors {
             free_descriptors();
         }
     }
@@ -217,7 +213,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let freed = Cell::new(0);
         let mut acceptor = Acceptor::new(listener, "a connection")
-            .without_descriptors(|| freed.set(freed.get() + 1));
+            .on_out_of_descriptors(|| freed.set(freed.get() + 1));
         let no_descriptor = io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS[0]);
         acceptor.handle_trouble(&no_descriptor);
         assert_eq!(freed.get(), 0, "nobody waits");

@@ -10,13 +10,13 @@ use talkspurt_tests::wav::samples;
 
 use crate::scene::{HEARD, Scene, hearing};
 
-/// Share of the pieces of common talk that have to be that mean. Measured are 13 and 14 of 15: in
+/// Share of the pieces of common talk that have to be that mean. Measured: 13 and 14 of 15: in
 /// the others one of the two falls silent half-way.
 const MEAN_SHARE: f64 = 0.75;
 /// Two who talk at once send no pre-roll: a jitter buffer that takes one back shifts the two
 /// against each other, and the pieces around each shift are the mean of other samples (9 to 13 of
 /// 15 then).
-const UNGATED: [&str; 3] = ["--no-gate", "--linger", "1"];
+const TALKER_FLAGS: [&str; 3] = ["--no-gate", "--linger", "1"];
 /// The mean of two went through ADPCM. With a talker alone it would have 0.7.
 const MEAN: f64 = 0.98;
 /// Of a sentence that nobody said next to nothing is found.
@@ -49,7 +49,7 @@ fn speech_goes_both_ways(board: Board) -> Result<()> {
     let mut talkers = Vec::new();
     for (name, said) in ["ann", "ben"].iter().zip(&desktops) {
         let says = after(DESKTOPS_SPEAK_MS, said);
-        talkers.push(scene.stage.join("lab", name, &says, &UNGATED)?);
+        talkers.push(scene.stage.join("lab", name, &says, &TALKER_FLAGS)?);
     }
     for talker in &mut talkers {
         finish(talker, SOON)?;

@@ -12,8 +12,7 @@ use talkspurt_core::wire::Voice;
 pub const PLAYED: Playout = Playout::Frame { terminator: false };
 pub const PLAYED_LAST: Playout = Playout::Frame { terminator: true };
 
-/// A frame that follows on a gap fades in over so many samples (5 ms), and is what was sent behind
-/// them.
+/// Samples over which a frame fades in after a gap (5 ms); the rest is as it was sent.
 pub const RESUME: usize = 80;
 
 pub struct Ear {
@@ -78,7 +77,7 @@ impl Ear {
         playout
     }
 
-    /// Plays a frame; gives its number, whether it fades in or not.
+    /// Plays a frame and returns its number; a fade at its start is ignored.
     pub fn play_and_name(
         &mut self,
         sound: impl Fn(u16) -> Vec<i16>,

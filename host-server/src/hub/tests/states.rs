@@ -287,11 +287,11 @@ fn whoever_was_told_of_a_moment_ago_does_not_hold_up_those_behind() {
     bench.pass(ms(5));
     set_muted(&mut bench, bob, false);
     bench.pass(ms(91));
-    // Ada waits for it, and Bob behind her.
+    // Ada's change waits for it, and Bob's behind it.
     set_muted(&mut bench, ada, false);
     set_muted(&mut bench, bob, true);
     bench.pass(ms(50));
-    // Of her all are told at once; she changes again.
+    // Everyone is told of Ada at once; then Ada changes again.
     for muted in [true, false, true] {
         set_muted(&mut bench, ada, muted);
     }
