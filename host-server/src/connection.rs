@@ -109,7 +109,6 @@ impl Connection {
             }
         }
         if self.session.is_closed() && self.closing.is_none() {
-            self.outbox.drop_voice();
             self.closing = Some(now + CLOSING_GRACE);
         }
         false

@@ -147,7 +147,7 @@ impl Outbox {
         self.stalled_since
     }
 
-    /// Drops the voice that waits: the session is over.
+    /// Drops the voice that waits: its listener is no longer in the room.
     pub fn drop_voice(&mut self) {
         self.voice.clear();
     }

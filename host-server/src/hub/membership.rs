@@ -204,13 +204,14 @@ impl Hub {
     }
 
     pub(super) fn leave(&mut self, conn: ConnId, reason: ByeReason, tell_others: bool) {
-        let Some((room_id, member)) = self
-            .connections
-            .get_mut(conn)
-            .and_then(|connection| connection.place.take())
-        else {
+        let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
+        let Some((room_id, member)) = connection.place.take() else {
+            return;
+        };
+        // Control packets go before voice: what waits would follow on the Welcome of the next room.
+        connection.outbox.drop_voice();
         let Some(room) = self.rooms.get_mut(room_id) else {
             return;
         };

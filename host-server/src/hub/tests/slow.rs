@@ -66,3 +66,30 @@ fn a_stall_is_borne_for_the_idle_timeout_and_its_drops_are_counted() {
     assert_eq!(dropped, 700 - 10);
     assert_eq!(bench.hub.voice_dropped(bench.peers[ann].conn.unwrap()), 0);
 }
+
+#[test]
+fn whoever_reads_slowly_hears_nothing_of_a_room_after_leaving_it() {
+    for room in ["attic", "kitchen"] {
+        let mut bench = Bench::new(config());
+        let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+        bench.peers[lis].reads = false;
+        for frame in 0..20 {
+            bench.speak(ann, 100, frame == 19);
+            bench.pass(FRAME);
+        }
+        bench.hello(lis, room, "lis", Codec::Pcm16);
+        bench.peers[lis].reads = true;
+        bench.deliver_to(bench.peers[lis].conn.unwrap());
+        bench.speak(ann, 200, true);
+        bench.pass(FRAME);
+        let received = bench.take_received(lis);
+        let is_welcome = |packet: &Received| matches!(packet, Received::Welcome { .. });
+        let again = received.iter().rposition(is_welcome).unwrap();
+        let heard = received[again..].iter().filter_map(|packet| match packet {
+            Received::Voice { samples, .. } => Some(samples[0]),
+            _ => None,
+        });
+        let expected: &[i16] = if room == "kitchen" { &[200] } else { &[] };
+        assert_eq!(heard.collect::<Vec<_>>(), expected, "{room}");
+    }
+}
