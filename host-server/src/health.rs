@@ -43,19 +43,21 @@ fn first_answer(targets: &[SocketAddr]) -> Result<(SocketAddr, String), String> 
             Ok(status) => return Ok((*target, status)),
             Err(error) => {
                 wrong.get_or_insert_with(|| {
-                    // A read that takes too long is `WouldBlock` on Unix.
-                    let what = match error.kind() {
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                            "no answer in time".to_owned()
-                        }
-                        _ => describe(&error),
-                    };
+                    let what = what_went_wrong(&error);
                     format!("no healthy server at http://{target}/healthz: {what}")
                 });
             }
         }
     }
     Err(wrong.unwrap_or_default())
+}
+
+fn what_went_wrong(error: &io::Error) -> String {
+    match error.kind() {
+        // Connecting takes too long, or reading, which is `WouldBlock` on Unix.
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+        _ => describe(error),
+    }
 }
 
 fn status_line(target: SocketAddr) -> io::Result<String> {
@@ -128,6 +130,8 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let said = probe(silent.local_addr().unwrap()).unwrap_err();
         assert!(said.ends_with("/healthz: no answer in time"), "{said}");
+        let connecting = io::ErrorKind::TimedOut.into();
+        assert_eq!(what_went_wrong(&connecting), "no answer in time");
     }
 
     #[test]

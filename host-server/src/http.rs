@@ -312,9 +312,11 @@ mod tests {
         let _unanswered = requests.recv().await.unwrap();
         // From here on time passes at once where all wait for it.
         tokio::time::pause();
+        let paused = tokio::time::Instant::now();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(paused.elapsed() <= PAGE_TIMEOUT + Duration::from_millis(5));
     }
 
     #[tokio::test]

@@ -181,7 +181,7 @@ fn address(peer: Option<SocketAddr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use crate::testing::lines_logged;
     use talkspurt_core::time::Duration;
     use talkspurt_core::wire::{ParticipantId, RejectReason};
 
@@ -235,35 +235,9 @@ mod tests {
         assert!((0..1_000).all(|_| journal.admit(Kind::Joined, now).is_some()));
     }
 
-    /// What is written into.
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// The lines that `act` makes.
     fn lines_of(act: impl FnOnce(&mut Journal)) -> Vec<String> {
-        let page = Page::default();
-        let writer = page.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || act(&mut Journal::default()));
-        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| line.trim().to_owned()).collect()
+        lines_logged(|| act(&mut Journal::default()))
     }
 
     fn left(reason: ByeReason) -> Event {

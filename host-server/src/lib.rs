@@ -41,6 +41,8 @@ pub mod room;
 mod server;
 pub mod shutdown;
 pub mod states;
+#[cfg(test)]
+mod testing;
 pub mod ticker;
 pub mod trouble;
 pub mod turns;

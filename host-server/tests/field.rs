@@ -31,7 +31,11 @@ fn a_hangup_throws_nobody_out() {
 
 /// A server that may have no descriptor beyond this number.
 fn with_descriptors(limit: u32) -> Server {
-    let shell = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+    start_after(&format!("ulimit -n {limit}"))
+}
+
+fn start_after(command: &str) -> Server {
+    let shell = format!("{command}; exec \"$0\" \"$@\"");
     Server::start_as(
         Command::new("sh").args(["-c", &shell, PROGRAM]),
         &["--handshake-timeout", "60s"],
@@ -71,11 +75,17 @@ fn where_descriptors_are_short_fewer_come_in_and_all_are_told_so() {
     server.stop(libc::SIGTERM);
     let log = server.log();
     assert!(!log.contains("cannot accept"), "{log}");
-    let warned = "limit of open files is too low for 1000 participants";
-    assert!(
-        log.contains(warned) && log.contains("participants=34"),
-        "{log}"
-    );
+    let warned = "limit of open files is too low for 1000 participants: raise it";
+    let figures = "limit=64 wanted=1664 participants=34";
+    assert!(log.contains(warned) && log.contains(figures), "{log}");
+}
+
+#[test]
+fn a_soft_limit_is_raised_as_far_as_it_may_be() {
+    let mut server = start_after("ulimit -Sn 64");
+    server.stop(libc::SIGTERM);
+    let log = server.log();
+    assert!(!log.contains("limit=64"), "{log}");
 }
 
 #[cfg(target_os = "linux")]

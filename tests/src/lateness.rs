@@ -274,7 +274,15 @@ mod tests {
             }
             Ok(count.get())
         };
-        let outcome = repeat(TRIES, attempt, || (), |()| machine, || ());
+        let calms = Cell::new(0);
+        let outcome = repeat(
+            TRIES,
+            attempt,
+            || (),
+            |()| machine,
+            || calms.set(calms.get() + 1),
+        );
+        assert_eq!(calms.get() + 1, count.get());
         (count.get(), outcome)
     }
 
@@ -316,6 +324,11 @@ mod tests {
         };
         assert!(!CALM.spoils() && !crowded(None).spoils());
         assert!(BUSY.spoils() && !crowded(Some(0.6)).spoils());
+        let once = Lateness {
+            worst: Duration::from_millis(8),
+            ..CALM
+        };
+        assert!(!once.spoils());
         let waiting = Lateness {
             worst: Duration::from_millis(8),
             ..crowded(Some(0.6))
@@ -360,7 +373,10 @@ mod tests {
         let watch = Watch::start();
         thread::sleep(Duration::from_millis(200));
         let lateness = watch.finish();
-        assert!(PERIOD * lateness.sleeps <= began.elapsed(), "{lateness:?}");
+        assert!(
+            PERIOD * lateness.sleeps + lateness.worst <= began.elapsed(),
+            "{lateness:?}"
+        );
         let was_away = lateness.worst > Duration::from_millis(50);
         assert!(lateness.sleeps >= 4 || was_away, "{lateness:?}");
     }

@@ -27,6 +27,8 @@ pub struct MeanHearing {
     pub share: f64,
     /// The median similarity with the mean of both: 1 where the recording is that.
     pub mean: f64,
+    /// The median loudness beside that mean's: 1 where the recording is as loud.
+    pub level: f64,
     /// With the first alone; the root of a half where both are as loud.
     pub one: f64,
     /// With the second alone.
@@ -38,7 +40,8 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
     let (recording, second) = (Recording::new(heard), Recording::new(other));
     let first_delay = median_delay(one, &recording)?;
     let between = first_delay - median_delay(other, &recording)?;
-    let (mut mean, mut alone, mut other_alone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut mean, mut level) = (Vec::new(), Vec::new());
+    let (mut alone, mut other_alone) = (Vec::new(), Vec::new());
     for part in speech_parts(one, SPEECH_RMS, PART) {
         let spoken = &one[part.clone()];
         // What the other said meanwhile: near where both delays put it, and there where it fits best.
@@ -64,6 +67,7 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
             .map(|(&one, &other)| i16::midpoint(one, other))
             .collect();
         mean.push(similarity(&both, piece));
+        level.push(rms(piece) / rms(&both).max(1.0));
         alone.push(similarity(spoken, piece));
         other_alone.push(similarity(beside, piece));
     }
@@ -72,6 +76,7 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
         parts: mean.len(),
         share,
         mean: median(mean)?,
+        level: median(level)?,
         one: median(alone)?,
         other: median(other_alone)?,
     })
@@ -127,6 +132,7 @@ mod tests {
         let (one, other) = (noise(1, 32_000), noise(2, 32_000));
         let found = hear_mean(&one, &other, &recording(&one, &other, 777)).unwrap();
         assert!(found.parts >= 5 && found.mean > 0.999, "{found:?}");
+        assert!((found.level - 1.0).abs() < 0.01, "{found:?}");
         for alone in [found.one, found.other] {
             // Noise that is low has likenesses by chance.
             assert!((alone - 0.5f64.sqrt()).abs() < 0.15, "{found:?}");
@@ -134,6 +140,15 @@ mod tests {
         let found = hear_mean(&one, &other, &one).unwrap();
         assert!(found.mean < 0.8 && found.one > 0.999, "{found:?}");
         assert_eq!(found.share, 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_mean_that_is_too_low_is_seen() {
+        let (one, other) = (noise(1, 32_000), noise(2, 32_000));
+        let mut heard = recording(&one, &other, 777);
+        heard.iter_mut().for_each(|sample| *sample /= 2);
+        let found = hear_mean(&one, &other, &heard).unwrap();
+        assert!(found.mean > 0.999 && (found.level - 0.5).abs() < 0.01);
     }
 
     #[test]

@@ -184,6 +184,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::testing::lines_logged;
 
     #[tokio::test]
     async fn a_taken_port_is_one_clear_line() {
@@ -196,13 +197,22 @@ mod tests {
         );
     }
 
+    /// The client may think that it is connected a moment earlier than the listener does.
+    fn wait_for_connection(listener: &TcpListener) {
+        let began = std::time::Instant::now();
+        while !has_connection(listener) {
+            assert!(began.elapsed().as_secs() < 20, "no connection came");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     #[tokio::test]
     async fn only_a_connection_that_waits_is_one() {
         let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         assert!(!has_connection(&listener));
         let address = listener.local_addr().unwrap();
         let _client = TcpStream::connect(address).await.unwrap();
-        assert!(has_connection(&listener));
+        wait_for_connection(&listener);
         listener.accept().await.unwrap();
         assert!(!has_connection(&listener));
     }
@@ -217,7 +227,9 @@ mod tests {
         let no_descriptor = io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS[0]);
         acceptor.handle_trouble(&no_descriptor);
         assert_eq!(freed.get(), 0, "nobody waits");
+        assert!(acceptor.paused_until.is_some(), "it does not spin");
         let _client = TcpStream::connect(address).await.unwrap();
+        wait_for_connection(&acceptor.listener);
         acceptor.handle_trouble(&no_descriptor);
         assert_eq!(freed.get(), 1);
         acceptor.handle_trouble(&io::ErrorKind::OutOfMemory.into());
@@ -229,9 +241,26 @@ mod tests {
         acceptor.accept().await;
         assert_eq!(
             acceptor.clock.now().since(began),
-            ACCEPT_PAUSE,
+            Duration::from_ms(200),
             "however often it is asked for"
         );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_accepted_is_told_unless_nobody_waits_for_a_descriptor() {
+        let lines = |number, what| {
+            let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+            let mut acceptor = Acceptor::new(listener, what);
+            lines_logged(|| acceptor.handle_trouble(&io::Error::from_raw_os_error(number)))
+        };
+        let out_of_memory = 12;
+        for what in ["a connection", "an HTTP connection"] {
+            let told = lines(out_of_memory, what);
+            let starts = format!("WARN cannot accept {what}: ");
+            assert!(told[0].to_ascii_lowercase().contains("memory"), "{told:?}");
+            assert!(told[0].starts_with(&starts), "{told:?}");
+        }
+        assert!(lines(OUT_OF_DESCRIPTORS[0], "a connection").is_empty());
     }
 
     #[tokio::test]

@@ -144,3 +144,51 @@ async fn control_packets_wait_until_all_input_is_read_and_leave_together() {
     let read = client.try_read(&mut [0; 4_096]).unwrap();
     assert_eq!(read as u64, server.hub.borrow().counters().bytes_out);
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_descriptors_eight_are_on_their_way_out_at_most() {
+    let server = Server::new(&Config::default());
+    for _ in 0..20 {
+        server
+            .hub
+            .borrow_mut()
+            .connect(server.ticker.now())
+            .unwrap();
+    }
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    for (lingering, refused) in [(3, 5), (0, 8), (8, 0), (9, 0)] {
+        server.lingering.set(lingering);
+        server.free_descriptors();
+        let closing = std::iter::from_fn(|| server.hub.borrow_mut().poll_output());
+        assert_eq!(closing.count(), refused, "{lingering} linger");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_lingers_until_the_peer_closes_and_is_counted() {
+    use tokio::io::AsyncReadExt;
+    let (server, mut client, id, socket, reader) = server_and_connection().await;
+    let server = Rc::new(server);
+    server.connections.set(1);
+    let local = LocalSet::new();
+    let task = local.spawn_local(Rc::clone(&server).attend(id, socket, reader));
+    local
+        .run_until(async {
+            server.act(|hub, now| hub.shut_down(now));
+            while !server.sockets.borrow().is_empty() {
+                let next = || server.hub.borrow_mut().poll_output();
+                while let Some(id) = next() {
+                    server.send_to(id, server.ticker.now());
+                }
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+            assert_eq!(server.lingering.get(), 1);
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.unwrap();
+            drop(client);
+            task.await.unwrap();
+        })
+        .await;
+    assert_eq!((server.lingering.get(), server.connections.get()), (0, 0));
+}

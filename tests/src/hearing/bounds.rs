@@ -39,7 +39,7 @@ impl Bounds {
             least("heard", hearing.share, self.share, &percent),
             least("similarity", hearing.similarity, self.similarity, &number),
             most("gap", hearing.gap_ms, self.gap_ms),
-            most("delay", hearing.most_delay_ms, self.delay_ms),
+            most("greatest delay", hearing.most_delay_ms, self.delay_ms),
             most("delay varies by", spread, self.spread_ms),
         ];
         faults.into_iter().flatten().collect()

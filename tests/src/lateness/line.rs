@@ -92,8 +92,8 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         far.set_nonblocking(true).unwrap();
         let mut line = Line::of(near.try_clone().unwrap(), far.try_clone().unwrap());
-        line.number = 7;
-        (&near).write_all(&[7]).unwrap();
+        line.number = 255;
+        (&near).write_all(&[255]).unwrap();
         assert_ne!(line.carry(), CARRIED_WITHIN);
         let rest = (&far).read(&mut [0]).unwrap_err();
         assert_eq!(rest.kind(), ErrorKind::WouldBlock, "both were read");

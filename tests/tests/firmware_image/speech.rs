@@ -72,6 +72,7 @@ fn speech_goes_both_ways(board: Board) -> Result<()> {
         mean.parts >= 6 && mean.mean > MEAN && mean.share > MEAN_SHARE,
         "{mean:?}"
     );
+    assert!((0.9..1.1).contains(&mean.level), "{mean:?}");
     assert!(
         mean.one < mean.mean && mean.other < mean.mean,
         "neither is alone: {mean:?}"

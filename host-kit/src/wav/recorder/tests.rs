@@ -130,6 +130,7 @@ fn a_full_disk_stops_the_recording_and_nothing_else() {
     (0..200).for_each(|_| recorder.write(&[1; 16_000]));
     assert_eq!(recorder.next_notice(), None);
     recorder.finish().unwrap();
+    assert_eq!(recorder.next_notice(), None);
 }
 
 #[cfg(unix)]
@@ -171,7 +172,9 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
         lost_ms += ms;
     }
     assert!(lost_ms <= 11_000, "{lost_ms} ms");
+    let drained = Instant::now();
     while recorder.missing > 0 {
+        assert!(drained.elapsed() < Duration::from_secs(20), "not taken");
         recorder.fill_gap();
         thread::sleep(Duration::from_millis(5));
     }
@@ -213,6 +216,16 @@ fn losses_that_nobody_asked_for_in_between_add_up() {
         recorder.fill_gap();
         assert_eq!(recorder.next_notice(), lost, "told by whole milliseconds");
     }
+    (recorder.missing, recorder.gap) = (WAITING_SAMPLES as u64 + 1, 16_000);
+    recorder.fill_gap();
+    assert_eq!(recorder.next_notice(), None, "while it lasts");
+    (recorder.missing, recorder.lost, recorder.gap) = (0, 160, 160);
+    recorder.begin();
+    recorder.finish().unwrap();
+    assert_eq!(
+        recorder.next_notice(),
+        Some(RecordingNotice::Lost { ms: 20 })
+    );
 }
 
 #[cfg(unix)]

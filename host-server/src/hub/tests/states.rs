@@ -320,3 +320,19 @@ fn each_stands_once_in_the_queue_of_those_who_change() {
         assert!(queued.is_some_and(|queued| queued <= 2), "{queued:?}");
     }
 }
+
+#[test]
+fn a_round_that_is_late_does_not_put_off_the_next() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    let ms = Duration::from_ms;
+    set_muted(&mut bench, ann, true);
+    bench.pass(ms(10));
+    set_muted(&mut bench, ann, false);
+    // Due 100 ms after the first, and 50 ms late.
+    bench.oversleep(ms(140));
+    bench.pass(ms(10));
+    set_muted(&mut bench, ann, true);
+    bench.pass(ms(41));
+    assert_eq!(flags_told(&mut bench, lis), [MUTED, NOTHING, MUTED]);
+}
