@@ -6,19 +6,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::GateConfig;
-use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateConfig;
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
 use talkspurt_core::seq::Seq;
-use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession,
-    ServerSessionConfig, session_frame_samples,
-};
+use talkspurt_core::session::{HANDSHAKE_TIMEOUT_DEFAULT, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession, ServerSessionConfig, session_frame_samples};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, Voice, encoded_len_max};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ByeReason, RejectReason, Voice};
 
 const FRAME: FrameDuration = FrameDuration::Ms5;
 const SLOTS: usize = 16;
@@ -88,7 +87,7 @@ impl Rig {
         };
         Self {
             now,
-            client: ClientSession::new(request, ClientConfig::default(), now),
+            client: ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now),
             client_is_over: false,
             server: ServerSession::new(config, now),
             server_is_in: false,
@@ -106,7 +105,7 @@ impl Rig {
             1 => self.to_server(input.bytes()),
             2 => {
                 // 1 ms to 65 s.
-                self.now += Duration::from_ms(u64::from(input.number()).pow(2));
+                self.now += Duration::from_millis(u64::from(input.number()).pow(2));
                 self.client.handle_timeout(self.now);
                 self.server.handle_timeout(self.now);
                 assert!(self.client.poll_timeout().is_none_or(|at| at > self.now));

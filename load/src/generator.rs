@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time;
 
 use anyhow::{Context, Result, ensure};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::ENCODED_MAX;
 
 use crate::ledger::{Found, Ledger};
 use crate::peer::{Peer, Traffic};

@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::TcpStreamExt;
 
 use anyhow::{Context, Result, bail};
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, SessionParams,
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
 };
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::{ENCODED_MAX, Voice};
+use talkspurt_core::wire::Voice;
 
 use crate::floor::Seat;
 
@@ -51,7 +52,7 @@ impl Peer {
     pub fn join(address: SocketAddr, request: JoinRequest, now: Instant) -> Result<Self> {
         let mut peer = Self::connect(address)?;
         peer.session = Some(Box::new(Session {
-            state: ClientSession::new(request, ClientConfig::default(), now),
+            state: ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now),
             deframer: Deframer::new(),
             joined: false,
         }));

@@ -3,19 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::Frame;
-use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::{ENCODED_MAX, Separator};
 use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, SessionParams,
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
 };
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{
-    ByeReason, ENCODED_MAX, ParticipantFlags, ParticipantId, ParticipantName, RejectReason,
-    RoomName, Separator,
+    ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
 };
 
 /// Who joins where, and what he says.
@@ -67,7 +67,7 @@ impl Person {
 }
 
 /// How long a persistent client waits before it joins again.
-const REJOIN_AFTER: Duration = Duration::from_ms(500);
+const REJOIN_AFTER: Duration = Duration::from_millis(500);
 /// Bytes that may wait for the stream: what a node has room for. Voice that does not fit is dropped.
 const OUTBOX_BYTES: usize = 8 * 1024;
 
@@ -119,7 +119,7 @@ impl Client {
     /// One whose Hello is ready to be sent.
     pub fn new(person: Person, now: Instant) -> Self {
         let mut client = Self {
-            session: ClientSession::new(person.request(), ClientConfig::default(), now),
+            session: ClientSession::new(person.request(), HANDSHAKE_TIMEOUT_DEFAULT, now),
             person,
             roster: BTreeMap::new(),
             excused: BTreeSet::new(),
@@ -231,7 +231,7 @@ impl Client {
     /// Joins again on the stream that he has.
     pub fn begin_again(&mut self, now: Instant) {
         self.rejoin_at = None;
-        self.session = ClientSession::new(self.person.request(), ClientConfig::default(), now);
+        self.session = ClientSession::new(self.person.request(), HANDSHAKE_TIMEOUT_DEFAULT, now);
         self.settle(now);
     }
 

@@ -9,7 +9,7 @@ mod pipe;
 mod stream;
 
 use fastrand::Rng;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_server::config::Config;
 use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
@@ -199,7 +199,7 @@ impl World {
         let end = self.now + most;
         while !done(self) {
             let next = self.next_event().filter(|next| *next <= end);
-            let next = next.unwrap_or_else(|| panic!("not within {} ms: {what}", most.as_ms()));
+            let next = next.unwrap_or_else(|| panic!("not within {} ms: {what}", most.as_millis()));
             self.now = self.now.max(next);
             self.step();
         }

@@ -15,7 +15,7 @@ use crate::uart::{ByteQueue, Isr, QUEUE_BYTES, QueuedUart, overrun_bytes};
 use crate::{deadline, log, stack};
 
 /// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
-const READ_AFTER: Duration = Duration::from_ms(10);
+const READ_AFTER: Duration = Duration::from_millis(10);
 /// More bytes than that are looked at at once, before the queue overflows.
 const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
 
@@ -88,7 +88,7 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
         let now = clock.now();
         let waiting = wired.port.received_bytes();
         let to_read =
-            waiting >= READ_AT_BYTES || (waiting > 0 && now.since(polled_at) >= READ_AFTER);
+            waiting >= READ_AT_BYTES || (waiting > 0 && now.duration_since(polled_at) >= READ_AFTER);
         if to_read || call_at.is_some_and(|at| now >= at) {
             return;
         }

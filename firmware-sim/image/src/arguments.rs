@@ -67,8 +67,8 @@ pub fn read() -> Result<Setup, &'static str> {
             "speaker" => speaker = Some(path(value)?),
             "baud" => baud = number(value)?.max(1),
             "gate" => gate = value != "off",
-            "linger_ms" => linger = Some(Duration::from_ms(number(value)?.into())),
-            "for_ms" => leave_after = Some(Duration::from_ms(number(value)?.into())),
+            "linger_ms" => linger = Some(Duration::from_millis(number(value)?.into())),
+            "for_ms" => leave_after = Some(Duration::from_millis(number(value)?.into())),
             _ => {
                 return Err(
                     "an unknown word: room, name, microphone, speaker, baud, gate, linger_ms, for_ms are known",

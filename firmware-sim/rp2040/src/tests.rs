@@ -3,16 +3,15 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{
-    ENCODED_MAX, ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice,
-    Welcome, emit,
-};
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
 use talkspurt_node::node::{AdpcmNode, Board};
 
 use crate::config;
@@ -111,7 +110,7 @@ impl World {
 
     /// 5 ms go by: the interrupts of both converters and of the line, the loop, the line, the server.
     fn block(&mut self, readings: &[u16; BLOCK_STEPS]) {
-        self.now += Duration::from_ms(5);
+        self.now += Duration::from_millis(5);
         self.microphone.take(readings);
         let mut duties = [0_u16; BLOCK_STEPS];
         self.speaker.fill(&mut duties, |duty| duty);
@@ -163,7 +162,7 @@ impl World {
 
     fn send(&mut self, packet: &ServerPacket<'_>) {
         let mut out = [0; ENCODED_MAX];
-        let length = emit(packet, &mut out).unwrap();
+        let length = write_to_stream(packet, &mut out).unwrap();
         self.from_server.extend(&out[..length]);
     }
 

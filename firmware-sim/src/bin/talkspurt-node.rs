@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueEnum};
-use talkspurt_core::codec::Codec;
-use talkspurt_core::level::Dbfs;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::level::Dbfs;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn seconds_are_finite_and_not_negative() {
-        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_ms(500)));
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["-1", "inf", "NaN", "1e300", "soon"] {
             assert!(parse_seconds(wrong).is_err(), "{wrong}");
         }

@@ -1,6 +1,6 @@
 //! Where samples come from and go to: the two traits that a board implements beside its serial port.
 
-use talkspurt_core::frame::{FrameDuration, SampleRate};
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::time::Instant;
 
 /// How the session wants its samples. Known only once the server has let the node in.
@@ -13,7 +13,7 @@ pub struct AudioFormat {
 }
 
 impl AudioFormat {
-    /// Samples in a frame: at most [`talkspurt_core::frame::FRAME_SAMPLES_MAX`].
+    /// Samples in a frame: at most [`talkspurt_core::audio::format::FRAME_SAMPLES_MAX`].
     #[must_use]
     pub const fn frame_samples(&self) -> usize {
         self.frame.samples(self.rate)

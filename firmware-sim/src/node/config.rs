@@ -3,11 +3,11 @@
 use core::fmt;
 
 use heapless::Vec;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::{FRAME_SAMPLES_MAX, FrameDuration};
-use talkspurt_core::gate::{GateConfig, GateConfigError};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use talkspurt_core::audio::gate::{GateConfig, GateConfigError};
 use talkspurt_core::session::JoinRequest;
-use talkspurt_core::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
+use talkspurt_core::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
 use talkspurt_core::wire::{OFFERS_MAX, ParticipantName, RoomName};
 
 /// Frames that wait before playout begins. TCP delivers in bursts of a frame or two on a quiet network.

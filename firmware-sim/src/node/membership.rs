@@ -1,6 +1,6 @@
 //! Membership: how the node gets into its room, notices that it is out, and gets in again.
 
-use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::session::{ClientConfig, ClientEvent, ClientSession, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::ByeReason;
@@ -8,11 +8,11 @@ use talkspurt_core::wire::ByeReason;
 use super::{AudioFormat, Board, Link, Node, NodeEvent, SampleSink, SampleSource};
 
 /// The first wait before the node calls again after a session has ended, ...
-pub(super) const RETRY_FIRST: Duration = Duration::from_ms(250);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// ... which doubles up to this.
-const RETRY_LONGEST: Duration = Duration::from_ms(2_000);
+const RETRY_LONGEST: Duration = Duration::from_millis(2_000);
 /// How long an answer to a Hello may take at least: 350 bytes at 9,600 baud take 365 ms.
-const ANSWER_SHORTEST: Duration = Duration::from_ms(500);
+const ANSWER_SHORTEST: Duration = Duration::from_millis(500);
 
 impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
     Node<PAYLOAD, ENCODED, SLOTS, QUEUE>
@@ -135,7 +135,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
             self.link = Link::Stopped;
         } else {
             self.link = Link::Waiting { until: now + wait };
-            self.retry = self.retry.times(2).min(RETRY_LONGEST);
+            self.retry = self.retry.saturating_mul(2).min(RETRY_LONGEST);
         }
     }
 }

@@ -21,15 +21,16 @@ mod membership;
 mod outbox;
 
 use embedded_io::{Read, ReadReady, Write, WriteReady};
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
-use talkspurt_core::deframer::{BadReason, Deframer, Feed};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::session::{ClientConfig, ClientSession, SESSION_RATE};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::carrier::deframer::{BadReason, Deframer, Feed};
+use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::session::{ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, SESSION_RATE};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::Uplink;
-use talkspurt_core::wire::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::uplink::Uplink;
 
 use membership::RETRY_FIRST;
 use outbox::Outbox;
@@ -57,7 +58,7 @@ const _: () = assert!(size_of::<AdpcmNode>() <= ADPCM_NODE_RAM_BYTES);
 const _: () = assert!(size_of::<Pcm16Node>() <= 21 * 1024);
 
 /// How long leaving may take: what was said last goes first, unless the line does not take it.
-const LEAVE_LONGEST: Duration = Duration::from_ms(500);
+const LEAVE_LONGEST: Duration = Duration::from_millis(500);
 /// Bytes read at a time: small, since they lie on the stack.
 const CHUNK_BYTES: usize = 64;
 /// Chunks read in one call, so that a port that never runs dry cannot hold the loop.
@@ -129,7 +130,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         let (codec, frame) = (config.request.codecs[0], FrameDuration::Ms20);
         let jitter = JitterConfig::default_for(frame, config.jitter_target_frames);
         Ok(Self {
-            session: ClientSession::new(config.request.clone(), ClientConfig::default(), now),
+            session: ClientSession::new(config.request.clone(), HANDSHAKE_TIMEOUT_DEFAULT, now),
             link: Link::Waiting { until: now },
             retry: RETRY_FIRST,
             attempt: 0,

@@ -2,8 +2,8 @@
 
 use embedded_io::{Write, WriteReady};
 use heapless::Vec;
+use talkspurt_core::carrier::stream::Separator;
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::Separator;
 
 /// Bytes that stand before each queued packet: its length.
 const LENGTH_BYTES: usize = 2;

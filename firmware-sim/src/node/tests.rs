@@ -2,7 +2,7 @@
 
 mod world;
 
-use talkspurt_core::codec::Codec;
+use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::wire::{ByeReason, ParticipantName, RoomName};
 
 use super::*;
@@ -180,11 +180,11 @@ fn a_cut_line_is_noticed_and_rejoined_and_the_sound_has_no_gap() {
     world.run_until_joined(2_100);
     world.run_ms(1_000);
     assert!(!world.server().heard.is_empty());
-    let in_room = world.now.since(world.joined_at.unwrap());
+    let in_room = world.now.duration_since(world.joined_at.unwrap());
     let played = world.board.speaker.recorder().len();
     assert_eq!(
         played,
-        FRAME * (in_room.as_ms() as usize / 20 + 1),
+        FRAME * (in_room.as_millis() as usize / 20 + 1),
         "a frame each 20 ms, the loss included"
     );
 }

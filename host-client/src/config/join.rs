@@ -7,7 +7,7 @@ use super::{
 use crate::{device::DeviceChoice, net::PRE_ROLL_MS_MAX};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use talkspurt_core::{
-    codec::Codec,
+    audio::codec::Codec,
     wire::{ParticipantName, RoomName},
 };
 use talkspurt_host_kit::{channels::InputChannel, wav::same_file};
@@ -19,7 +19,7 @@ const PLAYOUT_FILE_MS: u16 = 120;
 /// The longest they may wait at first: half of what the downlink has slots for at 5 ms frames.
 const PLAYOUT_MS_MAX: u16 = 300;
 /// The longest window of the gate, in frames: that of the core's gate.
-const GATE_WINDOW_FRAMES_MAX: u16 = talkspurt_core::gate::GATE_WINDOW_FRAMES_MAX as u16;
+const GATE_WINDOW_FRAMES_MAX: u16 = talkspurt_core::audio::gate::GATE_WINDOW_FRAMES_MAX as u16;
 /// A year: longer than anybody stays, and short enough for every clock.
 const STAY_SECS_MAX: f64 = 365.0 * 24.0 * 3600.0;
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
@@ -155,7 +155,7 @@ fn a_roster_errs_only_about_those_whose_packets_were_lost() {
                 }
                 _ => there.push(world.join(Person::new("r", &format!("p{i}")), Weather::CALM)),
             }
-            world.run_for(Duration::from_ms(200));
+            world.run_for(Duration::from_millis(200));
             erred |= world.client(node).roster != world.client(desk).roster;
             assert_errs_only_where_excused(world.client(node), world.client(desk));
         }

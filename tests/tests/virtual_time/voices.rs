@@ -1,8 +1,8 @@
 //! Who hears what, sample by sample, in a calm network.
 
 use fastrand::Rng;
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::mixer::MixRule;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::Duration;
 use talkspurt_tests::analysis::Recording;
@@ -47,7 +47,7 @@ fn a_listener_hears_the_mean_and_each_talker_the_other_bit_for_bit() {
                 talker("r", "ann", ann.clone(), frame, &mut rng),
                 Weather::CALM,
             );
-            world.run_for(Duration::from_ms(rng.u64(0..200)));
+            world.run_for(Duration::from_millis(rng.u64(0..200)));
             let b = world.join(
                 talker("r", "ben", ben.clone(), frame, &mut rng),
                 Weather::CALM,

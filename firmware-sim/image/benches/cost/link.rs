@@ -6,15 +6,14 @@ use core::hint::black_box;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{
-    ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
-};
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
 use talkspurt_node::node::{AdpcmNode, Board, Node, NodeConfig, Pcm16Node};
 
 use crate::common::sound;
@@ -102,7 +101,7 @@ fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
                 sound::voice(number, &mut wired.microphone.frame);
             }
             (wired.microphone.ready, wired.speaker.ready) = (true, true);
-            clock += Duration::from_ms(20);
+            clock += Duration::from_millis(20);
             let _ = node.poll(clock, &mut wired, &mut |event| {
                 black_box(event);
             });
@@ -130,8 +129,8 @@ struct Server {
 impl Server {
     fn new(codec: Codec) -> Self {
         let config = ServerSessionConfig {
-            handshake_timeout: Duration::from_ms(5_000),
-            idle_timeout: Duration::from_ms(IDLE_TIMEOUT_MS.into()),
+            handshake_timeout: Duration::from_millis(5_000),
+            idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS.into()),
             frame: FrameDuration::Ms20,
         };
         Self {
@@ -195,7 +194,7 @@ fn welcome(codec: Codec) -> ServerPacket<'static> {
 impl Line {
     fn bring(&mut self, packet: &ServerPacket<'_>) {
         let mut out = [0; ENCODED_MAX];
-        let Ok(len) = emit(packet, &mut out) else {
+        let Ok(len) = write_to_stream(packet, &mut out) else {
             unreachable!("it fits")
         };
         self.bring_bytes(&out[..len]);

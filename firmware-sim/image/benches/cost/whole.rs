@@ -3,12 +3,11 @@
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{
-    ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
-};
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
 use talkspurt_image::uart::QueuedUart;
 use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, NodeConfig, SampleSink, SampleSource};
 
@@ -174,7 +173,7 @@ impl Bench {
 
     fn receive(&mut self, packet: &ServerPacket<'_>) {
         let mut out = [0; ENCODED_MAX];
-        let Ok(len) = emit(packet, &mut out) else {
+        let Ok(len) = write_to_stream(packet, &mut out) else {
             unreachable!("it fits")
         };
         self.line.arrive(&out[..len]);
@@ -207,7 +206,7 @@ impl Bench {
             terminator: false,
             payload: &payload,
         });
-        let len = match emit(&voice, &mut encoded) {
+        let len = match write_to_stream(&voice, &mut encoded) {
             Ok(len) if scene.listening => len,
             _ => 0,
         };
@@ -218,7 +217,7 @@ impl Bench {
             self.board.microphone.frame.fill(3);
         }
         let (first, second) = encoded[..len].split_at(len / 2);
-        self.now += Duration::from_ms(10);
+        self.now += Duration::from_millis(10);
         let cost = counter.count(|| {
             self.line.arrive(first);
             if !first.is_empty() {
@@ -226,7 +225,7 @@ impl Bench {
             }
             self.line.send(&self.board.port);
         });
-        self.now += Duration::from_ms(10);
+        self.now += Duration::from_millis(10);
         (self.board.microphone.ready, self.board.speaker.ready) = (true, true);
         cost + counter.count(|| {
             self.line.arrive(second);

@@ -11,17 +11,19 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::Downlink;
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::GateConfig;
-use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::level::{Dbfs, peak};
-use talkspurt_core::session::{ClientConfig, ClientSession, JoinRequest};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateConfig;
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::audio::level::{Dbfs, peak};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::encoded_len_max;
+use talkspurt_core::session::{HANDSHAKE_TIMEOUT_DEFAULT, ClientSession, JoinRequest};
 use talkspurt_core::time::Instant;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ParticipantName, RoomName, encoded_len_max};
+use talkspurt_core::voice::downlink::Downlink;
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ParticipantName, RoomName};
 
 /// The longest packet of ADPCM, or of a session, as `talkspurt-node` sizes its own.
 const ENCODED: usize = encoded_len_max(352);
@@ -69,7 +71,7 @@ fn make() -> Core {
         downlink: Downlink::new(codec, FRAME, JitterConfig::default_for(FRAME, 2)),
         session: ClientSession::new(
             JoinRequest::new(room, name, &[codec]),
-            ClientConfig::default(),
+            HANDSHAKE_TIMEOUT_DEFAULT,
             black_box(Instant::ZERO),
         ),
         deframer: Deframer::new(),

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::string::String;
 use std::vec::Vec;
 
-use talkspurt_core::codec::{Codec, Encoder};
+use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::wire::{
     ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
+    RosterEntry, RosterPage, ServerPacket, Voice, Welcome,
 };
 
 use crate::host::pace::{PacedSink, PacedSource};
@@ -210,7 +211,7 @@ impl Server {
 
 pub fn send(cable: &mut Cable, packet: &ServerPacket<'_>) {
     let mut out = [0; ENCODED_MAX];
-    let length = emit(packet, &mut out).unwrap();
+    let length = write_to_stream(packet, &mut out).unwrap();
     cable.to_node.extend(&out[..length]);
 }
 
@@ -269,7 +270,7 @@ impl World {
 
     /// A millisecond goes by.
     pub fn step(&mut self) {
-        self.now += Duration::from_ms(1);
+        self.now += Duration::from_millis(1);
         let (now, events, joined_at) = (self.now, &mut self.events, &mut self.joined_at);
         self.board.port.service(now);
         self.node.poll(now, &mut self.board, &mut |event| {
