@@ -4,7 +4,7 @@
 //! main ── config (flags -> checked values)
 //!      └─ ui (main thread) ◀─ events, snapshot ── net (session thread) ── socket
 //!              └─ commands ───────────────────────▶ │
-//!                                                   ├─ core: session, uplink (gate, codec), downlink (jitter, codec)
+//!                                                   ├─ participant ── core: endpoint::Client
 //!                                                   └─ audio::{Source, Sink}
 //!                                                        ├─ device (cpal, in threads of its own)
 //!                                                        └─ wav    (files in the devices' place)
@@ -24,8 +24,8 @@ pub mod config;
 pub mod device;
 pub mod events;
 pub mod net;
+pub mod participant;
 mod priority;
-mod quiet;
 pub mod resample;
 pub mod rooms;
 mod stderr;

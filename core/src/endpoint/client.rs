@@ -102,6 +102,12 @@ impl<
         self.session.begin(timeout, now);
     }
 
+    /// Forgets the packet that has come in part. Call it before joining over another stream, which
+    /// does not bring the rest of it.
+    pub fn reset_stream(&mut self) {
+        self.receiver.reset();
+    }
+
     /// Leaves the room: what was said last is transmitted, then a Bye, and the session is over.
     pub fn leave(&mut self, now: Instant) {
         if self.session.params().is_some() {
@@ -128,7 +134,8 @@ impl<
                 if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     count(&mut self.stats.voice_received);
                     // A payload that is no frame of this session is dropped; the next one is as good as ever.
-                    let _ = self.downlink.push(&voice);
+                    let is_frame = self.downlink.push(&voice).is_ok() && !voice.payload.is_empty();
+                    count_if(is_frame, &mut self.stats.frames_received);
                 }
             }
             Received::Damaged { bytes, reason } => {
@@ -294,7 +301,7 @@ impl<
     fn queue_voice(&mut self, now: Instant) {
         let mut payload = [0; PAYLOAD];
         while let Some(voice) = self.uplink.poll_voice(&mut payload) {
-            count(&mut self.stats.frames_sent);
+            count_if(!voice.payload.is_empty(), &mut self.stats.frames_sent);
             self.queue.push(now, voice);
             self.session.voice_sent(now);
         }
@@ -371,5 +378,9 @@ impl<
 }
 
 fn count(counter: &mut u32) {
-    *counter = counter.wrapping_add(1);
+    count_if(true, counter);
+}
+
+fn count_if(happened: bool, counter: &mut u32) {
+    *counter = counter.wrapping_add(u32::from(happened));
 }

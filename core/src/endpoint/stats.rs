@@ -25,6 +25,8 @@ pub struct ClientStats {
     pub talkspurts: u32,
     /// Voice packets received.
     pub voice_received: u32,
+    /// Frames received: voice packets with a payload that the session's codec can play.
+    pub frames_received: u32,
     /// Frames played as they were received.
     pub frames_played: u32,
     /// Frames played in the place of missing ones.

@@ -4,10 +4,13 @@ use super::{
     ConfigError, Endpoint, Threshold, VOICE_PORT,
     flags::{CodecFlag, EventsFlag, JoinFlags},
 };
-use crate::{device::DeviceChoice, net::PRE_ROLL_MS_MAX};
+use crate::{device::DeviceChoice, participant::PRE_ROLL_MS_MAX};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use talkspurt_core::{
-    audio::codec::Codec,
+    audio::{
+        codec::Codec,
+        gate::{GATE_WINDOW_FRAMES_MAX, GateSettings},
+    },
     wire::{ParticipantName, RoomName},
 };
 use talkspurt_host_kit::{channels::InputChannel, wav::same_file};
@@ -18,8 +21,6 @@ const PLAYOUT_DEVICE_MS: u16 = 40;
 const PLAYOUT_FILE_MS: u16 = 120;
 /// The longest they may wait at first: half of what the downlink has slots for at 5 ms frames.
 const PLAYOUT_MS_MAX: u16 = 300;
-/// The longest window of the gate, in frames: that of the core's gate.
-const GATE_WINDOW_FRAMES_MAX: u16 = talkspurt_core::audio::gate::GATE_WINDOW_FRAMES_MAX as u16;
 /// A year: longer than anybody stays, and short enough for every clock.
 const STAY_SECS_MAX: f64 = 365.0 * 24.0 * 3600.0;
 
@@ -42,8 +43,10 @@ pub struct JoinConfig {
     pub codec: Option<Codec>,
     /// How long received frames wait at first.
     pub playout_delay_ms: u16,
-    /// The voice gate.
+    /// The voice gate; it lets all pass where a key decides.
     pub gate: GateSettings,
+    /// Sound from before the gate opened that is sent first.
+    pub pre_roll_ms: u16,
     /// Nothing is sent until a key is held.
     pub push_to_talk: bool,
     /// Join muted.
@@ -78,37 +81,22 @@ pub enum Output {
     None,
 }
 
-/// The voice gate as the user wants it; durations are turned into frames once the server has said how long a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GateSettings {
-    /// A frame louder than this opens the gate.
-    pub open: Threshold,
-    /// A window quieter than this closes it.
-    pub close: Threshold,
-    /// Length of that window.
-    pub window_frames: u16,
-    /// Sound from before the opening that is sent first.
-    pub pre_roll_ms: u16,
-    /// False: everything is sent.
-    pub enabled: bool,
-}
-
 /// The original system's threshold for closing.
 const CLOSE_RMS_DEFAULT: u16 = 500;
 /// A gate that closes less far below the level that opens it flutters, unless somebody wants that.
 const HYSTERESIS_DB: f64 = 6.0;
 
-impl GateSettings {
-    /// These settings, but opening at another level. What closes the gate is what the flags say,
-    /// and as far below as by default, or as the flags have it if that is less.
-    #[must_use]
-    pub fn opening_at(self, open: Threshold) -> Self {
-        let hysteresis_db = (self.open.dbfs() - self.close.dbfs()).clamp(0.0, HYSTERESIS_DB);
-        Self {
-            open,
-            close: close_below(open, self.close, hysteresis_db),
-            ..self
-        }
+/// Returns the gate, but opening at another level. What closes it is what the flags say, and as far
+/// below as by default, or as the flags have it if that is less.
+#[must_use]
+pub fn opening_at(gate: &GateSettings, open: Threshold) -> GateSettings {
+    let close = Threshold::from_rms(gate.close_rms);
+    let apart_db = Threshold::from_rms(gate.open_rms).dbfs() - close.dbfs();
+    let hysteresis_db = apart_db.clamp(0.0, HYSTERESIS_DB);
+    GateSettings {
+        open_rms: open.rms,
+        close_rms: close_below(open, close, hysteresis_db).rms,
+        ..*gate
     }
 }
 
@@ -161,6 +149,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
             }),
             playout_delay_ms,
             gate,
+            pre_roll_ms: flags.pre_roll,
             push_to_talk: flags.ptt,
             muted: flags.muted,
             linger: seconds("--linger", flags.linger)?,
@@ -224,7 +213,7 @@ fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
             ),
         ));
     }
-    if !(1..=GATE_WINDOW_FRAMES_MAX).contains(&flags.gate_window) {
+    if !(1..=GATE_WINDOW_FRAMES_MAX).contains(&usize::from(flags.gate_window)) {
         let problem = format!(
             "{} is not a number of frames from 1 to {GATE_WINDOW_FRAMES_MAX}",
             flags.gate_window
@@ -239,11 +228,12 @@ fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
         return Err(ConfigError::new("--pre-roll", problem));
     }
     Ok(GateSettings {
-        open,
-        close,
-        window_frames: flags.gate_window,
-        pre_roll_ms: flags.pre_roll,
-        enabled: !flags.no_gate,
+        open_rms: open.rms,
+        close_rms: close.rms,
+        window_frames: flags.gate_window as u8,
+        // Push-to-talk sends whatever the level.
+        enabled: !flags.no_gate && !flags.ptt,
+        ..GateSettings::default()
     })
 }
 

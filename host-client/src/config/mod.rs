@@ -10,7 +10,7 @@ mod join;
 mod threshold;
 
 pub use endpoint::Endpoint;
-pub use join::{EventsFormat, GateSettings, Input, JoinConfig, Output, input_channel};
+pub use join::{EventsFormat, Input, JoinConfig, Output, input_channel, opening_at};
 pub use threshold::{Threshold, rms_to_dbfs};
 
 /// Where the server listens for voice: 8255 is TALK on a phone's keypad.

@@ -21,11 +21,11 @@ fn defaults_are_those_of_the_manual() {
             port: 8255
         }
     );
-    assert_eq!((config.gate.open.rms, config.gate.close.rms), (2000, 500));
+    assert_eq!((config.gate.open_rms, config.gate.close_rms), (2000, 500));
     assert_eq!(
         (
             config.gate.window_frames,
-            config.gate.pre_roll_ms,
+            config.pre_roll_ms,
             config.gate.enabled
         ),
         (10, 60, true)
@@ -76,7 +76,7 @@ fn paths_need_not_be_utf_8() {
 fn a_low_gate_brings_its_closing_threshold_along() {
     let thresholds = |extra| {
         let gate = join(extra).unwrap().gate;
-        (gate.open.rms, gate.close.rms)
+        (gate.open_rms, gate.close_rms)
     };
     assert_eq!(thresholds("--gate-open 800"), (800, 401));
     assert_eq!(thresholds("--gate-open 0"), (0, 0));
@@ -141,19 +141,28 @@ fn each_wrong_flag_is_named_in_the_error() {
 #[test]
 fn a_gate_that_is_moved_keeps_its_distance() {
     let gate = join("").unwrap().gate;
+    let rms = Threshold::from_rms;
+    let shifted = |gate: &GateSettings, db| opening_at(gate, rms(gate.open_rms).shifted_db(db));
     // Fourteen times the down arrow.
-    let moved = gate.opening_at(gate.open.shifted_db(-14.0));
-    let by_flag = join(&format!("--gate-open {}", moved.open.rms)).unwrap();
+    let moved = shifted(&gate, -14.0);
+    let by_flag = join(&format!("--gate-open {}", moved.open_rms)).unwrap();
     assert_eq!(moved, by_flag.gate, "the key does what the flag does");
-    assert_eq!((moved.open.rms, moved.close.rms), (399, 200));
-    assert_eq!(moved.opening_at(gate.open).open, gate.open);
-    assert_eq!(gate.opening_at(Threshold::from_rms(0)).close.rms, 0);
+    assert_eq!((moved.open_rms, moved.close_rms), (399, 200));
+    let back = opening_at(&moved, rms(gate.open_rms));
+    assert_eq!(back.open_rms, gate.open_rms);
+    assert_eq!(opening_at(&gate, rms(0)).close_rms, 0);
     // Who wants 2 dB gets 2 dB.
     let near = join("--gate-open -20dB --gate-close -22dB").unwrap().gate;
-    let moved = near.opening_at(near.open.shifted_db(-10.0));
-    let distance_db = moved.open.dbfs() - moved.close.dbfs();
+    let moved = shifted(&near, -10.0);
+    let distance_db = rms(moved.open_rms).dbfs() - rms(moved.close_rms).dbfs();
     assert!((distance_db - 2.0).abs() < 0.1, "{distance_db}");
     let same = join("--gate-open 900 --gate-close 900").unwrap().gate;
-    let moved = same.opening_at(Threshold::from_rms(300));
-    assert_eq!(moved.close, moved.open);
+    let moved = opening_at(&same, rms(300));
+    assert_eq!(moved.close_rms, moved.open_rms);
+}
+
+#[test]
+fn push_to_talk_has_no_gate() {
+    let config = join("--ptt").unwrap();
+    assert!(config.push_to_talk && !config.gate.enabled);
 }

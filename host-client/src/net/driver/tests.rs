@@ -1,6 +1,6 @@
 //! A whole stay against a server that means ill.
 
-use super::super::{ends, link, tell};
+use super::super::{audio_io, event_channel};
 use super::*;
 use crate::{events::Event, testing::listener_config};
 use std::{
@@ -19,7 +19,10 @@ use talkspurt_core::{
     },
     carrier::stream::ENCODED_MAX,
     endpoint::write_to_stream,
-    wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome},
+    wire::{
+        PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RejectReason, RosterEntry, ServerPacket,
+        Welcome,
+    },
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -47,7 +50,7 @@ fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'sta
     });
     let (done, outcome) = mpsc::channel();
     let (log, logged) = mpsc::channel();
-    let (teller, events) = tell::channel(Instant::now());
+    let (teller, events) = event_channel::channel(Instant::now());
     thread::spawn(move || {
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || LogLines(log.clone()))
@@ -82,11 +85,19 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
             leave.send(Command::Leave).await
         });
         let config = listener_config(port);
-        let prepared = ends::prepare(&config).unwrap();
-        let settings = VoiceSettings::of(&config);
-        let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
+        let prepared = audio_io::prepare(&config).unwrap();
+        let participant = Box::new(Participant::new(&config));
+        let (snapshots, _shown) = watch::channel(participant.snapshot(CoreInstant::ZERO));
         let hurry = Arc::default();
-        let driver = Driver::new(config, prepared, teller, commands, snapshots, hurry);
+        let driver = Driver::new(
+            config,
+            prepared,
+            teller,
+            commands,
+            participant,
+            snapshots,
+            hurry,
+        );
         let (mut stay, mut polls) = (pin!(driver.run()), 0);
         let counted = poll_fn(|context| {
             polls += 1;
@@ -229,7 +240,7 @@ fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
     };
     assert_eq!(reason, "left");
     // In each turn one round: else the signals wait until the server happens to pause.
-    let at_most = stayed.polls * link::ROUND_BYTES_MAX as u64;
+    let at_most = stayed.polls * (READS_MAX * READ_BYTES) as u64;
     assert!(
         counts.bytes_received <= at_most,
         "{} bytes in {} turns",
@@ -280,20 +291,21 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
         .enable_all()
         .build()
         .unwrap();
-    let (teller, events) = tell::channel(Instant::now());
+    let (teller, events) = event_channel::channel(Instant::now());
     runtime.block_on(async move {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = listener_config(address.port());
-        let prepared = ends::prepare(&config).unwrap();
-        let settings = VoiceSettings::of(&config);
-        let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
+        let prepared = audio_io::prepare(&config).unwrap();
+        let participant = Box::new(Participant::new(&config));
+        let (snapshots, _shown) = watch::channel(participant.snapshot(CoreInstant::ZERO));
         let (_leave, commands) = tokio::sync::mpsc::channel(1);
         let mut driver = Driver::new(
             config,
             prepared,
             teller,
             commands,
+            participant,
             snapshots,
             Arc::default(),
         );
@@ -304,7 +316,7 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
             frame: FrameDuration::Ms20,
             idle_timeout: talkspurt_core::time::Duration::from_secs(15),
         };
-        driver.welcomed(&params, Instant::now()).unwrap();
+        driver.welcomed(&params, Instant::now());
         for _ in 0..tries {
             driver.connected(TcpStream::connect(address).await).unwrap();
             driver.rejected(reason).unwrap();

@@ -1,6 +1,6 @@
 //! Opens what the configuration names as microphone and speaker: devices, files, or nothing.
 
-use super::{Failure, tell::Teller};
+use super::{Failure, event_channel::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
     config::{Input, JoinConfig, Output},
@@ -56,14 +56,14 @@ pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
     Ok(Prepared { input, output })
 }
 
-/// The opened ends. Dropping them closes the devices.
-pub(super) struct Ends {
+/// The opened source and sink. Dropping them closes the devices.
+pub(super) struct AudioIo {
     pub(super) source: Box<dyn Source>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) devices: DeviceGuards,
 }
 
-impl Ends {
+impl AudioIo {
     /// Opens the rest: from here on sound flows.
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut devices = DeviceGuards::default();

@@ -50,17 +50,17 @@ const AGAIN_AFTER_MS: u32 = 60_000;
 
 /// A voice that the gate keeps back.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TooQuiet {
+pub(super) struct TooQuiet {
     /// Its loud parts.
-    pub(crate) level_dbfs: f64,
+    pub(super) level_dbfs: f64,
     /// What is there without it.
-    pub(crate) floor_dbfs: f64,
+    pub(super) floor_dbfs: f64,
 }
 
 impl TooQuiet {
     /// A threshold that it would open: below its loud parts, and where possible above what is there
     /// without it.
-    pub(crate) fn open_dbfs(&self) -> f64 {
+    pub(super) fn open_dbfs(&self) -> f64 {
         (self.level_dbfs - OPEN_BELOW_LOUD_DB)
             .max(self.floor_dbfs + OPEN_ABOVE_FLOOR_DB)
             .round()
@@ -156,38 +156,33 @@ impl QuietDetector {
     }
 }
 
-/// A detector that can be switched off, and keeps what it finds until somebody asks.
+/// A detector that can be switched off.
 #[derive(Debug)]
-pub(crate) struct QuietWatch {
+pub(super) struct QuietWatch {
     detector: QuietDetector,
     watches: bool,
-    found: Option<TooQuiet>,
 }
 
 impl QuietWatch {
-    pub(crate) fn new(frame: FrameDuration, watches: bool) -> Self {
+    pub(super) fn new(frame: FrameDuration, watches: bool) -> Self {
         Self {
             detector: QuietDetector::new(frame),
             watches,
-            found: None,
         }
     }
 
-    /// Begins or ceases to watch: who is muted need not be told of being too quiet.
-    pub(crate) fn watch(&mut self, watches: bool) {
+    /// Starts or stops watching: who is muted need not be told of being too quiet.
+    pub(super) fn watch(&mut self, watches: bool) {
         self.watches = watches;
         self.detector.restart();
     }
 
     /// As [`QuietDetector::push`].
-    pub(crate) fn push(&mut self, rms: u16, is_sent: bool) {
-        if self.watches {
-            self.found = self.detector.push(rms, is_sent).or(self.found);
+    pub(super) fn push(&mut self, rms: u16, is_sent: bool) -> Option<TooQuiet> {
+        match self.watches {
+            true => self.detector.push(rms, is_sent),
+            false => None,
         }
-    }
-
-    pub(crate) fn take(&mut self) -> Option<TooQuiet> {
-        self.found.take()
     }
 }
 

@@ -1,0 +1,104 @@
+//! The moment as the live view shows it.
+
+use super::Participant;
+use crate::{
+    config::{Threshold, rms_to_dbfs},
+    events::{Counts, Levels, RosterLine},
+};
+use talkspurt_core::time::Instant;
+
+/// Everything the live view shows, as of some milliseconds ago.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// In the room now.
+    pub connected: bool,
+    /// Our number; 0 before joining.
+    pub id: u16,
+    /// The codec's name.
+    pub codec: &'static str,
+    /// Milliseconds in a frame; 0 before joining.
+    pub frame_ms: u8,
+    /// Everyone in the room.
+    pub roster: Vec<RosterLine>,
+    /// RMS of the last captured frame.
+    pub input_rms: u16,
+    /// RMS of the last played frame.
+    pub output_rms: u16,
+    /// The gate's thresholds; `None` when it does not gate.
+    pub gate: Option<(Threshold, Threshold)>,
+    /// Our gate is open.
+    pub talking: bool,
+    /// Our microphone is muted.
+    pub muted: bool,
+    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    pub key_held: Option<bool>,
+    /// What is said is too quiet for the gate.
+    pub too_quiet: bool,
+    /// We do not listen.
+    pub deafened: bool,
+    /// To the server and back, in milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// How long a received frame waits until it is heard, in milliseconds.
+    pub playout_ms: u32,
+    /// The counts so far.
+    pub counts: Counts,
+}
+
+impl Snapshot {
+    /// Returns loudness and delay for an event.
+    pub(crate) fn levels(&self) -> Levels {
+        Levels {
+            input_dbfs: rms_to_dbfs(self.input_rms),
+            output_dbfs: rms_to_dbfs(self.output_rms),
+            round_trip_ms: self.round_trip_ms,
+            playout_ms: self.playout_ms,
+            packets_lost: self.counts.packets_lost,
+        }
+    }
+}
+
+impl Participant {
+    /// Returns what there is to show now.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let threshold = Threshold::from_rms;
+        let thresholds = (
+            threshold(self.gate.open_rms),
+            threshold(self.gate.close_rms),
+        );
+        let mut snapshot = Snapshot {
+            connected: false,
+            id: 0,
+            codec: "",
+            frame_ms: 0,
+            roster: self.roster.lines(),
+            input_rms: 0,
+            output_rms: 0,
+            gate: self.gate.enabled.then_some(thresholds),
+            talking: false,
+            muted: self.client.request().muted,
+            key_held: self.key_held,
+            too_quiet: false,
+            deafened: self.deafened,
+            round_trip_ms: None,
+            playout_ms: 0,
+            counts: self.counts(),
+        };
+        if let Some(params) = self.client.params() {
+            let round_trip = self.client.round_trip();
+            let (waiting_frames, _) = self.client.playout_frames();
+            snapshot.connected = true;
+            snapshot.id = params.id.0;
+            snapshot.codec = params.codec.name();
+            snapshot.frame_ms = params.frame.ms();
+            snapshot.input_rms = self.client.level_rms();
+            snapshot.output_rms = self.output_rms;
+            snapshot.talking = self.client.is_talking();
+            snapshot.too_quiet =
+                !snapshot.talking && self.too_quiet_until.is_some_and(|until| now < until);
+            snapshot.round_trip_ms = round_trip.map(|span| span.as_micros() as f64 / 1_000.0);
+            snapshot.playout_ms = u32::from(waiting_frames) * u32::from(params.frame.ms());
+        }
+        snapshot
+    }
+}
