@@ -143,7 +143,7 @@ impl Rig {
     }
 
     fn to_client(&mut self, packet: &[u8]) {
-        let voice = self.client.handle_input(self.now, packet);
+        let voice = self.client.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.client.params().is_some());
         if let Some(voice) = voice {
             // A payload that is no frame is an error; that is all.
@@ -152,7 +152,7 @@ impl Rig {
     }
 
     fn to_server(&mut self, packet: &[u8]) {
-        let voice = self.server.handle_input(self.now, packet);
+        let voice = self.server.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.server_is_in);
         if let Some(voice) = voice {
             let _ = self.downlink.push(&voice);

@@ -250,7 +250,7 @@ impl Session {
                 Feed::NeedMore => {}
                 Feed::Packet(packet) => {
                     packets += 1;
-                    if let Some(voice) = self.state.handle_input(now, packet) {
+                    if let Some(voice) = self.state.handle_packet(now, parse(packet)) {
                         on_voice(&voice);
                     }
                     self.take_events()?;

@@ -204,7 +204,7 @@ impl Client {
                 Feed::NeedMore => {}
                 Feed::Bad { dropped_bytes, .. } => self.dropped_bytes += u64::from(dropped_bytes),
                 Feed::Packet(packet) => {
-                    let heard = self.session.handle_input(now, packet);
+                    let heard = self.session.handle_packet(now, parse(packet));
                     if let (Some(heard), Some(voice)) = (heard, &mut self.voice) {
                         self.voice_packets_in += 1;
                         // A payload that cannot be would be the server's fault, and show as silence.

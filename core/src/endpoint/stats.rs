@@ -24,7 +24,7 @@ pub struct ClientStats {
     /// Talkspurts begun.
     pub talkspurts: u32,
     /// Voice packets received.
-    pub voice_received: u32,
+    pub frames_received: u32,
     /// Frames played as they were received.
     pub frames_played: u32,
     /// Frames played in the place of missing ones.

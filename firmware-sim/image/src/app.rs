@@ -57,7 +57,7 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
 }
 
 #[inline(never)]
-fn make(config: node::NodeConfig, now: Instant) -> Result<AdpcmNode, node::ConfigError> {
+fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::ClientConfigError> {
     AdpcmNode::new(config, now)
 }
 
@@ -149,20 +149,20 @@ fn report(node: &AdpcmNode, wired: &Wired, clock: &mut Clock) {
     let (stats, deadline) = (node.stats(), wired.speaker.deadline());
     log::info!(
         "frames: captured={=u32} sent={=u32} received={=u32} played={=u32} concealed={=u32} silent={=u32} missed_deadlines={=u32}",
-        stats.frames_captured,
-        stats.frames_sent,
-        stats.frames_received,
-        stats.frames_played,
-        stats.frames_concealed,
-        stats.frames_silent,
+        stats.client.frames_captured,
+        stats.client.frames_sent,
+        stats.client.frames_received,
+        stats.client.frames_played,
+        stats.client.frames_concealed,
+        stats.client.frames_silent,
         deadline.missed()
     );
     log::info!(
         "line: in={=u64} out={=u64} dropped={=u64} crc_errors={=u32} overruns={=u32} joins={=u32}",
         stats.received_bytes,
         stats.transmitted_bytes,
-        stats.dropped_bytes,
-        stats.crc_errors,
+        stats.client.dropped_bytes,
+        stats.client.crc_errors,
         overrun_bytes(),
         stats.joins
     );

@@ -15,7 +15,7 @@ use heapless::CString;
 use semihosting::experimental::env::args;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantName, RoomName};
-use talkspurt_node::node::NodeConfig;
+use talkspurt_node::node::ClientConfig;
 
 use crate::files::{FileMicrophone, FileSpeaker};
 
@@ -28,7 +28,7 @@ const BAUD_DEFAULT: u32 = 115_200;
 /// All that the command line says, with its files open.
 pub struct Setup {
     /// Room, name and gate.
-    pub node: NodeConfig,
+    pub node: ClientConfig,
     /// Where the voice comes from.
     pub microphone: FileMicrophone,
     /// Where the others' voices go.
@@ -76,7 +76,7 @@ pub fn read() -> Result<Setup, &'static str> {
             }
         }
     }
-    let mut node = NodeConfig::new(
+    let mut node = ClientConfig::new(
         room.ok_or("room= is missing")?,
         name.ok_or("name= is missing")?,
     );

@@ -138,7 +138,7 @@ impl World {
                 Feed::NeedMore => break,
                 Feed::Bad { dropped_bytes, .. } => panic!("{dropped_bytes} bytes lost"),
                 Feed::Packet(packet) => {
-                    let voice = self.server.handle_input(self.now, packet);
+                    let voice = self.server.handle_packet(self.now, parse(packet));
                     if let Some(voice) = voice.filter(|voice| !voice.payload.is_empty()) {
                         let mut frame = vec![0; FRAME_SAMPLES];
                         Codec::ImaAdpcm.decode(voice.payload, &mut frame).unwrap();
@@ -210,7 +210,7 @@ fn a_voice_at_the_microphone_reaches_the_server() {
         world.block(&readings);
     }
     let stats = world.node.stats();
-    assert_eq!(stats.voice_drops, 0, "{stats:?}");
+    assert_eq!(stats.client.voice_dropped, 0, "{stats:?}");
     assert!(world.heard.len() >= 95, "{}", world.heard.len());
     // An ADC's step is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass take a little.
     for frame in &world.heard[20..90] {
@@ -249,7 +249,7 @@ fn what_the_server_says_comes_out_of_the_speaker_sample_for_sample() {
         world.block(&[IDLE; BLOCK_STEPS]);
     }
     let stats = world.node.stats();
-    assert_eq!((stats.frames_played, stats.frames_concealed), (100, 0));
+    assert_eq!((stats.client.frames_played, stats.client.frames_concealed), (100, 0));
     let begin = world
         .played
         .windows(FRAME_SAMPLES)

@@ -14,7 +14,7 @@ use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
-use talkspurt_node::node::{AdpcmNode, Board, Node, NodeConfig, Pcm16Node};
+use talkspurt_node::node::{AdpcmNode, Board, Node, ClientConfig, Pcm16Node};
 
 use crate::common::sound;
 use crate::whole::{Microphone, Speaker};
@@ -65,11 +65,11 @@ fn pcm16() -> (u32, u32) {
     both(&mut node, Codec::Pcm16)
 }
 
-fn config(codec: Codec) -> NodeConfig {
+fn config(codec: Codec) -> ClientConfig {
     let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1")) else {
         unreachable!("good names")
     };
-    let mut config = NodeConfig::new(room, name);
+    let mut config = ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm]));
     config.request.codecs.clear();
     let _ = config.request.codecs.push(codec);
     config
@@ -144,7 +144,7 @@ impl Server {
         while let Some(byte) = line.to_server.pop_front() {
             let bytes = [byte];
             if let (Feed::Packet(packet), _) = self.deframer.feed(&bytes) {
-                if let Some(voice) = self.session.handle_input(now, packet) {
+                if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     send_back(&voice, line);
                 }
                 while let Some(event) = self.session.poll_event() {

@@ -9,7 +9,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
 use talkspurt_image::uart::QueuedUart;
-use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, NodeConfig, SampleSink, SampleSource};
+use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, ClientConfig, SampleSink, SampleSource};
 
 use crate::common::sound;
 use crate::counter::Counter;
@@ -128,7 +128,7 @@ impl Bench {
         else {
             unreachable!("good names")
         };
-        let Ok(node) = AdpcmNode::new(NodeConfig::new(room, name), Instant::ZERO) else {
+        let Ok(node) = AdpcmNode::new(ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])), Instant::ZERO) else {
             unreachable!("the default is good")
         };
         let mut bench = Self {

@@ -108,7 +108,7 @@ fn listen(core: &mut Core) {
         rest = more;
         match feed {
             Feed::Packet(packet) => {
-                if let Some(voice) = core.session.handle_input(now, packet) {
+                if let Some(voice) = core.session.handle_packet(now, parse(packet)) {
                     let _ = black_box(core.downlink.push(&voice));
                 }
             }
