@@ -81,7 +81,7 @@ fn grows_under_jitter_and_shrinks_back() {
         assert!(concealed(&lis.playouts) > 0, "the storm was felt");
         assert_eq!(concealed(last_30_s), 0, "calm long after the storm");
         assert_eq!(
-            lis.playout_depth().1,
+            lis.playout_frames().1,
             1,
             "the reserve is back to where it was"
         );
@@ -106,10 +106,10 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         world.run_for(Duration::from_secs(2));
         let stream = world.stream(stan);
         world.stall(stream, true);
-        let before = world.client(stan).voice_packets_in;
+        let before = world.client(stan).stats().frames_received;
         world.run_for(Duration::from_secs(8));
         assert_eq!(
-            world.client(stan).voice_packets_in,
+            world.client(stan).stats().frames_received,
             before,
             "he takes nothing"
         );
