@@ -87,8 +87,8 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
     loop {
         let now = clock.now();
         let waiting = wired.port.received_bytes();
-        let to_read =
-            waiting >= READ_AT_BYTES || (waiting > 0 && now.duration_since(polled_at) >= READ_AFTER);
+        let to_read = waiting >= READ_AT_BYTES
+            || (waiting > 0 && now.duration_since(polled_at) >= READ_AFTER);
         if to_read || call_at.is_some_and(|at| now >= at) {
             return;
         }

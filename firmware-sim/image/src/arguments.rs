@@ -13,6 +13,8 @@
 
 use heapless::CString;
 use semihosting::experimental::env::args;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_node::node::ClientConfig;
@@ -76,10 +78,11 @@ pub fn read() -> Result<Setup, &'static str> {
             }
         }
     }
-    let mut node = ClientConfig::new(
+    let mut node = ClientConfig::new(JoinRequest::new(
         room.ok_or("room= is missing")?,
         name.ok_or("name= is missing")?,
-    );
+        &[Codec::ImaAdpcm],
+    ));
     node.gate.enabled = gate;
     Ok(Setup {
         node,

@@ -6,6 +6,8 @@
 //!
 //! A value that cannot work is refused by the compiler.
 
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_node::node::ClientConfig;
 
@@ -50,7 +52,11 @@ const _: () = assert!(
 pub fn node() -> Option<ClientConfig> {
     let room = RoomName::new(ROOM).ok()?;
     let name = ParticipantName::new(NAME).ok()?;
-    Some(ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])))
+    Some(ClientConfig::new(JoinRequest::new(
+        room,
+        name,
+        &[Codec::ImaAdpcm],
+    )))
 }
 
 const fn is_name(text: &str, bytes_max: usize) -> bool {

@@ -7,11 +7,13 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
+use talkspurt_core::wire::{
+    ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
+};
 use talkspurt_node::node::{AdpcmNode, Board};
 
 use crate::config;
@@ -154,16 +156,13 @@ impl World {
                 }
             }
         }
-        let mut out = [0; ENCODED_MAX];
-        while let Some(length) = self.server.poll_transmit(&mut out) {
-            self.from_server.extend(&out[..length]);
+        while let Some(packet) = self.server.poll_transmit() {
+            write(&mut self.from_server, &packet);
         }
     }
 
     fn send(&mut self, packet: &ServerPacket<'_>) {
-        let mut out = [0; ENCODED_MAX];
-        let length = write_to_stream(packet, &mut out).unwrap();
-        self.from_server.extend(&out[..length]);
+        write(&mut self.from_server, packet);
     }
 
     fn run_until_joined(&mut self) {
@@ -172,6 +171,12 @@ impl World {
         }
         assert!(self.node.is_joined());
     }
+}
+
+fn write(line: &mut VecDeque<u8>, packet: &ServerPacket<'_>) {
+    let mut out = [0; ENCODED_MAX];
+    let length = write_to_stream(packet, &mut out).unwrap();
+    line.extend(&out[..length]);
 }
 
 fn welcome() -> ServerPacket<'static> {
@@ -249,7 +254,10 @@ fn what_the_server_says_comes_out_of_the_speaker_sample_for_sample() {
         world.block(&[IDLE; BLOCK_STEPS]);
     }
     let stats = world.node.stats();
-    assert_eq!((stats.client.frames_played, stats.client.frames_concealed), (100, 0));
+    assert_eq!(
+        (stats.client.frames_played, stats.client.frames_concealed),
+        (100, 0)
+    );
     let begin = world
         .played
         .windows(FRAME_SAMPLES)

@@ -3,11 +3,16 @@
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
+use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::seq::Seq;
-use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::JoinRequest;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
+    RosterPage, ServerPacket, Voice, Welcome,
+};
 use talkspurt_image::uart::QueuedUart;
 use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, ClientConfig, SampleSink, SampleSource};
 
@@ -128,7 +133,10 @@ impl Bench {
         else {
             unreachable!("good names")
         };
-        let Ok(node) = AdpcmNode::new(ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])), Instant::ZERO) else {
+        let Ok(node) = AdpcmNode::new(
+            ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])),
+            Instant::ZERO,
+        ) else {
             unreachable!("the default is good")
         };
         let mut bench = Self {
