@@ -16,9 +16,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use line::Line;
+use pseudo_terminal::Line;
 
-mod line;
+mod pseudo_terminal;
 
 /// How long the watch sleeps at a time.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -363,7 +363,7 @@ mod tests {
     fn a_late_line_counts_as_late() {
         let lateness = Watch::start_with(Some(Line::stuck())).finish();
         assert_eq!(lateness.late, lateness.sleeps);
-        assert!(lateness.late >= 1 && lateness.worst >= line::CARRIED_WITHIN);
+        assert!(lateness.late >= 1 && lateness.worst >= pseudo_terminal::CARRIED_WITHIN);
         assert!(lateness.spoils());
     }
 

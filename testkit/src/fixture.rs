@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::exact::{covered_in_time, exact_runs};
-use crate::hearing::due;
+use crate::bit_exact::{covered_in_time, exact_runs};
+use crate::heard_speech::due;
 use crate::process::{Event, Process};
 use crate::programs::{Server, client};
 use crate::wav::{self, samples};

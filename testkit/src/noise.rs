@@ -27,7 +27,7 @@ pub fn soft_noise(seed: u64, samples: usize, divisor: i16) -> Vec<i16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Recording, rms};
+    use crate::recording::{Recording, rms};
 
     #[test]
     fn is_as_loud_as_promised_and_like_nothing_else() {

@@ -4,7 +4,7 @@
 //! those of this build's own profile, brought up to date by one `cargo build` for each test program.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::process::Process;
+use crate::workspace;
 
 /// Long enough for any of the programs to start on a busy machine.
 pub const START_LIMIT: Duration = Duration::from_secs(20);
@@ -24,13 +25,6 @@ pub const PACKAGES: [&str; 5] = [
     "talkspurt-log",
     "talkspurt-load",
 ];
-
-/// The workspace's directory.
-pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ is a folder of the workspace")
-}
 
 /// Uses the binaries in `directory` from now on. For programs that have built them on their own; the first choice counts.
 pub fn use_binaries_in(directory: PathBuf) {
@@ -164,10 +158,8 @@ fn directory() -> Result<PathBuf> {
         .ancestors()
         .find(|path| !path.ends_with("deps") && path.is_dir())
         .context("no directory")?;
-    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build
-        .current_dir(workspace())
-        .args(["build", "--quiet", "--bins"]);
+    let mut build = workspace::cargo();
+    build.args(["build", "--quiet", "--bins"]);
     build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     if profile.ends_with("release") {
         build.arg("--release");
@@ -179,15 +171,4 @@ fn directory() -> Result<PathBuf> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(profile.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_workspace_is_where_its_manifest_is() {
-        assert!(workspace().join("Cargo.toml").is_file());
-        assert!(workspace().join("core").is_dir());
-    }
 }

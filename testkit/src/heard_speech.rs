@@ -12,7 +12,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::analysis::{Recording, rms, speech_parts};
+use crate::recording::{Recording, rms, speech_parts};
 use crate::wav::{millis, samples};
 
 pub use bounds::Bounds;

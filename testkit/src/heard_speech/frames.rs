@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{FRAME, Hearing, PART, PART_FOUND, PER_MS, SPEECH_RMS};
-use crate::analysis::{Recording, rms};
+use crate::recording::{Recording, rms};
 use crate::wav::{millis, samples};
 
 /// What every gate with the default thresholds lets pass: from a frame of this RMS on ...

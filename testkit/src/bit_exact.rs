@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::analysis::Recording;
+use crate::recording::Recording;
 
 pub use blends::joined_over_blends;
 

@@ -1,5 +1,5 @@
 //! Where a piece of speech is found in a recording (normalised cross-correlation, computed by FFT)
-//! and how faithfully. How much of a talk was heard is said by [`crate::hearing`].
+//! and how faithfully. How much of a talk was heard is said by [`crate::heard_speech`].
 //!
 //! Lengths and offsets are in samples at [`crate::wav::RATE_HZ`]. A *similarity* is the cosine between two pieces of
 //! sound after alignment: 1 for the same waveform at any loudness, near 0 for unrelated sound.

@@ -199,7 +199,7 @@ fn answers(directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{analysis, wav};
+    use crate::{recording, wav};
 
     #[test]
     fn each_client_has_cards_of_its_own() {
@@ -241,7 +241,7 @@ mod tests {
         thread::sleep(Duration::from_millis(500));
         recorder.terminate().unwrap();
         recorder.wait(Duration::from_secs(10)).unwrap();
-        let found = analysis::Recording::new(&wav::read(&heard).unwrap())
+        let found = recording::Recording::new(&wav::read(&heard).unwrap())
             .find(&sweep)
             .unwrap();
         assert!(found.similarity > 0.9, "{found:?}");

@@ -1,9 +1,9 @@
 //! How much of a recording is the mean of two talkers, where a codec has left no bit as it was (for sound that comes bit for
-//! bit: [`crate::exact::mean_of`]).
+//! bit: [`crate::bit_exact::mean_of`]).
 
 use std::ops::Range;
 
-use crate::analysis::{Recording, rms, speech_parts};
+use crate::recording::{Recording, rms, speech_parts};
 use crate::wav::samples;
 
 /// What is compared at a time: longer than a syllable, and short enough that a delay which changes spoils few of them.

@@ -6,138 +6,25 @@
 //!                                   image -> semihosting -> talkspurt-log -> lines
 //! ```
 //!
-//! `TALKSPURT_IMAGE_DIR` names a directory with ready images, `BOARD.elf` each (`cargo xtask test` sets it). Without it each test
-//! program brings them up to date with one `cargo build` for each board.
-//!
 //! QEMU runs without `-icount`: the board's clock is then the machine's, as the sound of the other participants is, and a board
 //! that sleeps (WFI) costs nothing. A byte that arrives costs 40 us of this machine (24 us on lm3s6965evb), so that ADPCM takes a
 //! third of a processor; two boards at once want two processors.
 
-use std::env;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Mutex;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::board::{Board, SETUP};
 use crate::process::{Line, Process};
-use crate::programs::{self, START_LIMIT, workspace};
-
-/// A board that QEMU emulates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Board {
-    /// What QEMU calls it.
-    pub machine: &'static str,
-    /// What rustc calls its processor; it chooses the board (`firmware-sim/image/build.rs`).
-    pub target: &'static str,
-}
-
-/// Arm MPS2 with the AN386 image, a Cortex-M4F.
-pub const MPS2_AN386: Board = Board {
-    machine: "mps2-an386",
-    target: "thumbv7em-none-eabihf",
-};
-/// Texas Instruments (Luminary) LM3S6965, a Cortex-M3.
-pub const LM3S6965EVB: Board = Board {
-    machine: "lm3s6965evb",
-    target: "thumbv7m-none-eabi",
-};
-/// All of them.
-pub const BOARDS: [Board; 2] = [MPS2_AN386, LM3S6965EVB];
-
-/// The variable that names a directory with ready images.
-pub const IMAGE_DIR: &str = "TALKSPURT_IMAGE_DIR";
+use crate::programs::{self, START_LIMIT};
 
 /// The socket of QEMU's monitor.
 const MONITOR: &str = "monitor";
-
-/// What to do where something is missing.
-const SETUP: &str = "`cargo xtask setup` installs QEMU and Rust's targets for the boards";
-
-/// One at a time: two builds would wait for each other anyway.
-static BUILT: Mutex<Vec<(Board, PathBuf)>> = Mutex::new(Vec::new());
-
-impl Board {
-    /// The board's image, which logs. Built by the first who asks, where nobody promised that it is ready.
-    pub fn image(&self) -> Result<PathBuf> {
-        if let Some(directory) = env::var_os(IMAGE_DIR) {
-            let image = self.image_in(Path::new(&directory));
-            ensure!(
-                image.is_file(),
-                "{} is missing ({IMAGE_DIR} promised it)",
-                image.display()
-            );
-            return Ok(image);
-        }
-        let mut built = BUILT.lock().expect("no builder panics");
-        if let Some((_, image)) = built.iter().find(|(board, _)| board == self) {
-            return Ok(image.clone());
-        }
-        let image = self.build(&image_dir())?;
-        built.push((*self, image.clone()));
-        Ok(image)
-    }
-
-    /// Builds the image, and puts it into `directory` under the board's name.
-    pub fn build(&self, directory: &Path) -> Result<PathBuf> {
-        run(self.cargo("build").args(["--bin", "node"]), self)?;
-        // Under a name of its own: the next build may be without the log, which decodes only with the very image that logs.
-        let made = target_dir()
-            .join("firmware")
-            .join(self.target)
-            .join("release/node");
-        let image = self.image_in(directory);
-        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-        fs::copy(&made, &image).with_context(|| format!("cannot make {}", image.display()))?;
-        Ok(image)
-    }
-
-    /// Runs a test program of the image's package (`firmware-sim/image/tests/`) on the board, and returns what it printed.
-    pub fn run_test(&self, name: &str) -> Result<String> {
-        let mut cargo = self.cargo("test");
-        run(cargo.args(["--no-default-features", "--test", name]), self)
-    }
-
-    /// A cargo in the image's folder, where its own configuration holds.
-    fn cargo(&self, subcommand: &str) -> Command {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(workspace().join("firmware-sim/image"));
-        cargo.args([subcommand, "--quiet", "--release", "--target", self.target]);
-        cargo.arg("--target-dir").arg(target_dir().join("firmware"));
-        cargo
-    }
-
-    fn image_in(&self, directory: &Path) -> PathBuf {
-        directory.join(self.machine).with_extension("elf")
-    }
-}
-
-/// Runs cargo for a board; its output, which an error quotes.
-fn run(cargo: &mut Command, board: &Board) -> Result<String> {
-    let output = cargo.output().context("cannot start cargo")?;
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(
-        output.status.success(),
-        "cargo failed for {} ({SETUP}):\n{printed}{}",
-        board.machine,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(printed)
-}
-
-/// Where images that log are put.
-pub fn image_dir() -> PathBuf {
-    target_dir().join("firmware/images")
-}
-
-fn target_dir() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
-}
 
 /// A node in QEMU.
 pub struct Firmware {
@@ -185,18 +72,12 @@ impl Firmware {
             format!("speaker={}", speaker.display()),
         ];
         words.extend(told.words.iter().map(|word| (*word).to_owned()));
-        let mut emulator = Command::new("qemu-system-arm");
+        let monitor = format!("unix:{},server=on,wait=off", file(MONITOR).display());
+        let mut emulator = board.qemu(&image, &monitor, &words);
         emulator
-            .args(["-machine", board.machine, "-display", "none", "-chardev"])
+            .arg("-chardev")
             .arg(format!("serial,id=line,path={serial}"))
-            .args(["-serial", "chardev:line", "-monitor"])
-            .arg(format!(
-                "unix:{},server=on,wait=off",
-                file(MONITOR).display()
-            ))
-            .args(["-semihosting-config", &semihosting(&words)])
-            .arg("-kernel")
-            .arg(&image);
+            .args(["-serial", "chardev:line"]);
         let mut decoder = programs::command("talkspurt-log")?;
         let (emulator, log) = Process::spawn_pair(
             (board.machine, &mut emulator),
@@ -279,30 +160,9 @@ impl Counts {
     }
 }
 
-/// QEMU's option for a command line of these words: commas are doubled, words with spaces quoted.
-fn semihosting(words: &[String]) -> String {
-    let mut option = "enable=on,target=native".to_owned();
-    for word in words {
-        let word = word.replace(',', ",,");
-        let quote = if word.contains(' ') { "'" } else { "" };
-        option += &format!(",arg={quote}{word}{quote}");
-    }
-    option
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_reach_the_image_whole() {
-        let words = ["room=the kitchen".to_owned(), "name=a,b".to_owned()];
-        let option = semihosting(&words);
-        assert_eq!(
-            option,
-            "enable=on,target=native,arg='room=the kitchen',arg=name=a,,b"
-        );
-    }
 
     #[test]
     fn counts_are_read_from_the_log() {

@@ -139,8 +139,8 @@ fn at_peak(sound: &[i16]) -> Vec<i16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Recording, rms};
-    use crate::hearing::{hear, hear_anywhere};
+    use crate::heard_speech::{hear, hear_anywhere};
+    use crate::recording::{Recording, rms};
     use crate::wav::samples;
 
     #[test]

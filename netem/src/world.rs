@@ -1,12 +1,6 @@
-//! Talkspurt on virtual time: the real server's hub and clients of the real core, joined by byte streams with weather on them.
+//! The server, its clients and the streams between them, moved from one event to the next.
 //!
-//! Nothing here sleeps or looks at a clock: minutes of a room pass in milliseconds, and one seed always gives the same run.
 //! The hub is driven by its own contract, as `host-server/src/server.rs` drives it over sockets.
-
-mod client;
-mod losses;
-mod pipe;
-mod stream;
 
 use fastrand::Rng;
 use talkspurt_core::frame::FrameDuration;
@@ -14,10 +8,10 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_server::config::Config;
 use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
 
-pub use client::{Client, Person};
-use pipe::Arrived;
-pub use pipe::Weather;
-use stream::Stream;
+use crate::client::{Client, Person};
+use crate::pipe::Arrived;
+use crate::stream::Stream;
+use crate::weather::Weather;
 
 /// The limits of the server's own command line, in frames of that length.
 pub fn hub_config(frame: FrameDuration) -> HubConfig {

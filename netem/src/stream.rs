@@ -2,9 +2,10 @@
 
 use talkspurt_server::hub::ConnId;
 
-use super::ClientId;
-use super::losses::Losses;
-use super::pipe::{Pipe, Weather};
+use crate::lost_packets::Losses;
+use crate::pipe::Pipe;
+use crate::weather::Weather;
+use crate::world::ClientId;
 
 /// Both directions, and what the ends know of each other.
 pub struct Stream {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::programs::workspace;
+use crate::workspace;
 
 /// The tag of the server's image that tests and xtask build.
 pub const IMAGE: &str = "talkspurt-server:local";
@@ -91,7 +91,7 @@ impl Docker {
     pub fn ensure_base_images(&self, progress: Progress) -> Result<()> {
         let mut script = Command::new("bash");
         script
-            .arg(workspace().join("xtask/scripts/docker-base.sh"))
+            .arg(workspace::root().join("xtask/scripts/docker-base.sh"))
             .env("DOCKER", &self.program);
         run_long(&mut script, "docker-base", progress)
     }
@@ -101,7 +101,7 @@ impl Docker {
         run_long(
             self.command()
                 .args(["build", "--tag", IMAGE])
-                .arg(workspace()),
+                .arg(workspace::root()),
             "docker-build",
             progress,
         )
@@ -205,8 +205,7 @@ fn run_long(command: &mut Command, name: &str, progress: Progress) -> Result<()>
 }
 
 fn target_file(name: &str) -> Result<PathBuf> {
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target = workspace::target_dir();
     fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
     Ok(target.join(name))
 }
