@@ -1,5 +1,6 @@
-//! A participant on virtual time: the core's session, uplink and downlink, with a list of samples for a microphone and another
-//! for a speaker. It does what a program around the core does, and nothing cleverer.
+//! A participant on virtual time: the core's session, uplink and downlink, with a list of samples
+//! for a microphone and another for a speaker. It does what a program around the core does, and
+//! nothing cleverer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,24 +19,24 @@ use talkspurt_core::wire::{
     RoomName, Separator,
 };
 
-/// Who joins where, and what he says.
+/// Who joins where, and what they say.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// His room.
+    /// The room to join.
     pub room: String,
-    /// His name.
+    /// The name to join under.
     pub name: String,
-    /// His codec.
+    /// The codec to ask for.
     pub codec: Codec,
-    /// Whether his gate gates; without it every frame of `says` is sent, and nothing after them.
+    /// Whether the gate gates; without it every frame of `says` is sent, and nothing after them.
     pub gate: bool,
-    /// What his microphone hears from the moment of joining; silence after it.
+    /// What the microphone hears from the moment of joining; silence after it.
     pub says: Vec<i16>,
-    /// How much later than the others' his frames begin: less than a frame.
+    /// How much later than the others' these frames begin: less than a frame.
     pub phase: Duration,
-    /// Frames that his playout keeps in reserve at first.
+    /// Frames that playout keeps in reserve at first.
     pub margin_frames: u16,
-    /// Whether he joins again when his session ends against his will.
+    /// Whether to join again when the session was not ended from here.
     pub persistent: bool,
 }
 
@@ -68,33 +69,34 @@ impl Person {
 
 /// How long a persistent client waits before it joins again.
 const REJOIN_AFTER: Duration = Duration::from_ms(500);
-/// Bytes that may wait for the stream: what a node has room for. Voice that does not fit is dropped.
+/// Bytes that may wait for the stream: what a node has room for. Voice that does not fit is
+/// dropped.
 const OUTBOX_BYTES: usize = 8 * 1024;
 
 /// A participant.
 pub struct Client {
-    /// As he came.
+    /// Whom it stands for.
     pub person: Person,
-    /// The roster as he knows it, himself included.
+    /// The roster as this client knows it, itself included.
     pub roster: BTreeMap<ParticipantId, (String, ParticipantFlags)>,
     /// About whom the roster may be wrong: those of whom a packet was lost, until the next one
     /// about them arrives. (In version 1 nothing repairs a roster otherwise.)
     pub excused: BTreeSet<ParticipantId>,
-    /// What his speaker has played since he joined, frame after frame.
+    /// What the speaker has played since the first joining, frame after frame.
     pub heard: Vec<i16>,
     /// What each of those frames was.
     pub playouts: Vec<Playout>,
     /// When the first of them was played.
     pub heard_since: Option<Instant>,
-    /// Voice packets that came to him.
+    /// Voice packets that arrived.
     pub voice_packets_in: u64,
-    /// Voice packets that he sent.
+    /// Voice packets that were sent.
     pub voice_packets_out: u64,
-    /// How often he was let in.
+    /// How often it was let in.
     pub joins: u32,
-    /// Why his last session ended, if it did.
+    /// Why the last session ended, if it did.
     pub closed: Option<ByeReason>,
-    /// Why he was refused last, if he was.
+    /// Why it was refused last, if it was.
     pub rejected: Option<RejectReason>,
     /// Bytes that were no packets.
     pub dropped_bytes: u64,
@@ -144,17 +146,17 @@ impl Client {
         client
     }
 
-    /// Whether he is in the room and knows who else is.
+    /// Returns whether it is in the room and knows who else is.
     pub fn is_in(&self) -> bool {
         self.session.params().is_some() && self.listed
     }
 
-    /// His number.
+    /// Returns its number in the room.
     pub fn id(&self) -> Option<ParticipantId> {
         self.session.params().map(|params| params.id)
     }
 
-    /// The names on his roster.
+    /// Returns the names on its roster.
     pub fn names(&self) -> Vec<&str> {
         self.roster
             .values()
@@ -207,7 +209,8 @@ impl Client {
                     let heard = self.session.handle_input(now, packet);
                     if let (Some(heard), Some(voice)) = (heard, &mut self.voice) {
                         self.voice_packets_in += 1;
-                        // A payload that cannot be would be the server's fault, and show as silence.
+                        // A payload that cannot be would be the server's fault, and show as
+                        // silence.
                         let _ = voice.downlink.push(&heard);
                     }
                     self.settle(now);
@@ -216,19 +219,20 @@ impl Client {
         }
     }
 
-    /// The stream is a new one: what was half read or not yet sent is lost, and the session begins anew.
+    /// The stream is a new one: what was half read or not yet sent is lost, and the session begins
+    /// anew.
     pub fn handle_reconnect(&mut self, now: Instant) {
         self.deframer.reset();
         self.outbox.clear();
         self.begin_again(now);
     }
 
-    /// Whether he waits for a new session. If his stream is closed, he needs another.
+    /// Returns whether it waits for a new session. If its stream is closed, it needs another.
     pub fn wants_session(&self, now: Instant) -> bool {
         self.rejoin_at.is_some_and(|at| at <= now)
     }
 
-    /// Joins again on the stream that he has.
+    /// Joins again on the stream that it has.
     pub fn begin_again(&mut self, now: Instant) {
         self.rejoin_at = None;
         self.session = ClientSession::new(self.person.request(), ClientConfig::default(), now);

@@ -1,4 +1,5 @@
-//! One direction of a byte stream with weather on it: bytes come in order, but late, in bursts, slowly, or damaged.
+//! One direction of a byte stream with weather on it: bytes come in order, but late, in bursts,
+//! slowly, or damaged.
 
 use std::collections::VecDeque;
 

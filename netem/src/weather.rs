@@ -7,9 +7,11 @@ use talkspurt_core::time::Duration;
 pub struct Weather {
     /// How long every byte takes.
     pub delay: Duration,
-    /// By how much a write may take longer, evenly spread. Later writes never overtake it, as in TCP.
+    /// By how much a write may take longer, evenly spread. Later writes never overtake it, as in
+    /// TCP.
     pub jitter: Duration,
-    /// How many in a thousand writes are stalled, as by a lost segment of TCP: all that follows waits behind and comes in a burst.
+    /// How many in a thousand writes are stalled, as by a lost segment of TCP: all that follows
+    /// waits behind and comes in a burst.
     pub stalls_per_mille: u32,
     /// How long the longest of those stalls lasts.
     pub stall_max: Duration,
@@ -33,7 +35,8 @@ impl Weather {
         buffer_bytes: 64 * 1024,
     };
 
-    /// A busy Wi-Fi far from its access point: up to 20 ms of jitter, and one write in a hundred is stalled for up to 120 ms.
+    /// A busy Wi-Fi far from its access point: up to 20 ms of jitter, and one write in a hundred is
+    /// stalled for up to 120 ms.
     pub const STORMY: Self = Self {
         delay: Duration::from_ms(15),
         jitter: Duration::from_ms(20),

@@ -66,7 +66,7 @@ impl World {
         self.now
     }
 
-    /// Someone connects, and joins as soon as the weather lets him.
+    /// Connects someone, who joins as soon as the weather allows it.
     pub fn join(&mut self, person: Person, weather: Weather) -> ClientId {
         let id = ClientId(self.clients.len());
         let stream = self.connect(weather);
@@ -240,7 +240,8 @@ impl World {
         }
     }
 
-    /// On the same stream if that is still there (a node behind a bridge cannot tell), else on a new one.
+    /// On the same stream if that is still there (a node behind a bridge cannot tell), else on a
+    /// new one.
     fn start_again(&mut self, id: ClientId) {
         let old = self.stream(id);
         if self.is_open(old) {

@@ -1,5 +1,6 @@
-//! Compares what was heard with what was spoken sample by sample: which stretches of a recording repeat a speaker bit for
-//! bit, and which are the mean of two. However often the delay changed on the way, each stretch is found where it is.
+//! Compares what was heard with what was spoken sample by sample: which stretches of a recording
+//! repeat a speaker bit for bit, and which are the mean of two. However often the delay changed on
+//! the way, each stretch is found where it is.
 //!
 //! All positions and lengths are in samples.
 
@@ -23,12 +24,14 @@ pub struct Run {
     pub len: usize,
 }
 
-/// Samples by which a stretch is recognised: 2 ms. Sound of 10 significant bits repeats that many by chance once in 2^320.
+/// Samples by which a stretch is recognised: 2 ms. Sound of 10 significant bits repeats that many
+/// by chance once in 2^320.
 const KEY: usize = 32;
 /// Every so many samples of what was spoken a stretch can be recognised.
 const KEY_STEP: usize = 16;
 
-/// The stretches of `heard`, in order, that repeat `spoken` bit for bit: at least 3 ms each, none of them silent.
+/// The stretches of `heard`, in order, that repeat `spoken` bit for bit: at least 3 ms each, none
+/// of them silent.
 pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
     let places: HashMap<&[i16], usize> = (0..spoken.len().saturating_sub(KEY - 1))
         .step_by(KEY_STEP)
@@ -101,7 +104,8 @@ pub fn covered_in_time(runs: &[Run], part: Range<usize>, due: i64, latest: usize
 pub struct MeanMatch {
     /// Samples that are the mean of both within 1 LSB.
     pub matching: usize,
-    /// Samples during which both were heard: from the later start to the earlier end, each as the recording has it.
+    /// Samples during which both were heard: from the later start to the earlier end, each as the
+    /// recording has it.
     pub overlap: usize,
 }
 
@@ -120,7 +124,8 @@ const STEPS: i64 = 12;
 /// What correlation is computed over when the delays are not known: 300 ms.
 const TEMPLATE: usize = 4_800;
 
-/// Finds where `heard` is the mean of `one` and `other`, frame by frame, whatever the delay of each and however it changes.
+/// Finds where `heard` is the mean of `one` and `other`, frame by frame, whatever the delay of each
+/// and however it changes.
 pub fn mean_of(one: &[i16], other: &[i16], heard: &[i16], frame_samples: usize) -> MeanMatch {
     let mut search = Search {
         one,
@@ -137,7 +142,8 @@ pub fn mean_of(one: &[i16], other: &[i16], heard: &[i16], frame_samples: usize) 
             at += frame_samples;
             continue;
         };
-        // Both delays may change within what is called a frame here, which need not begin where theirs do.
+        // Both delays may change within what is called a frame here, which need not begin where
+        // theirs do.
         let len = search.matching_len(at, shifts);
         found.matching += len;
         spans.push(overlap(one.len(), other.len(), shifts));

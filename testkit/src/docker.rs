@@ -1,4 +1,5 @@
-//! Docker for tests and `cargo xtask docker`: a daemon that answers, the base images, and the server's image.
+//! Docker for tests and `cargo xtask docker`: a daemon that answers, the base images, and the
+//! server's image.
 
 use std::env;
 use std::fmt;
@@ -49,7 +50,8 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Finds Docker; where no daemon answers and this is root, starts one, in a session of its own so that it stays.
+    /// Finds Docker; where no daemon answers and this is root, starts one, in a session of its own
+    /// so that it stays.
     pub fn ready() -> Result<Self, Unavailable> {
         if env::var_os(SWITCH).is_some_and(|value| value == "off") {
             return Err(Unavailable(format!("{SWITCH}=off")));
@@ -87,7 +89,8 @@ impl Docker {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Provides the images that the Dockerfile starts from: pulled, or made here where no registry answers.
+    /// Provides the images that the Dockerfile starts from: pulled, or made here where no registry
+    /// answers.
     pub fn ensure_base_images(&self, progress: Progress) -> Result<()> {
         let mut script = Command::new("bash");
         script

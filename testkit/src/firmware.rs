@@ -1,4 +1,5 @@
-//! The node's firmware image on a board that QEMU emulates: built, started, its log decoded, what its speaker played.
+//! The node's firmware image on a board that QEMU emulates: built, started, its log decoded, what
+//! its speaker played.
 //!
 //! ```text
 //! file of samples -> semihosting -> image -> UART -> NoisyLine -> bridge -> server
@@ -6,9 +7,10 @@
 //!                                   image -> semihosting -> talkspurt-log -> lines
 //! ```
 //!
-//! QEMU runs without `-icount`: the board's clock is then the machine's, as the sound of the other participants is, and a board
-//! that sleeps (WFI) costs nothing. A byte that arrives costs 40 us of this machine (24 us on lm3s6965evb), so that ADPCM takes a
-//! third of a processor; two boards at once want two processors.
+//! QEMU runs without `-icount`: the board's clock is then the machine's, as the sound of the other
+//! participants is, and a board that sleeps (WFI) costs nothing. A byte that arrives costs 40 us of
+//! this machine (24 us on lm3s6965evb), so that ADPCM takes a third of a processor; two boards at
+//! once want two processors.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -107,7 +109,8 @@ impl Firmware {
         let press = || -> std::io::Result<()> {
             let mut monitor = UnixStream::connect(self.files.path().join(MONITOR))?;
             monitor.set_read_timeout(Some(START_LIMIT))?;
-            // QEMU forgets what it has not read yet when its reader hangs up: it is left when it asks for the next command.
+            // QEMU forgets what it has not read yet when its reader hangs up: it is left when it
+            // asks for the next command.
             wait_for_prompt(&mut monitor)?;
             monitor.write_all(b"system_reset\n")?;
             wait_for_prompt(&mut monitor)
@@ -115,7 +118,8 @@ impl Firmware {
         press().context("QEMU's monitor does not answer")
     }
 
-    /// Waits until the node has left and the board is off; its counts, and a time-out with all that it said.
+    /// Waits until the node has left and the board is off; its counts, and a time-out with all that
+    /// it said.
     pub fn finish(&mut self, within: Duration) -> Result<Counts> {
         self.emulator.wait_for_success(within)?;
         self.log.wait_for_success(within)?;

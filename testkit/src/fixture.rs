@@ -1,5 +1,5 @@
-//! What one test of real processes plays on: a server of its own on free ports, a directory for WAV files, clients that speak
-//! and hear files.
+//! What one test of real processes plays on: a server of its own on free ports, a directory for WAV
+//! files, clients that speak and hear files.
 
 use std::fs;
 use std::ops::Range;
@@ -42,8 +42,8 @@ impl Stage {
         self.dir.path().join(name)
     }
 
-    /// Someone who hears into a file of his own, and says `says` if there is something; with these flags beside. He is in the
-    /// room when this returns.
+    /// Starts a client that hears into a file of its own, and says `says` if there is something;
+    /// with these flags beside. It is in the room when this returns.
     pub fn join(&self, room: &str, name: &str, says: &[i16], flags: &[&str]) -> Result<Process> {
         let input = if says.is_empty() {
             "none".to_owned()
@@ -60,7 +60,7 @@ impl Stage {
         Ok(process)
     }
 
-    /// What someone has heard since he joined. His process has to have ended.
+    /// Returns what someone has heard since joining. Their process has to have ended.
     pub fn heard(&self, room: &str, name: &str) -> Result<Vec<i16>> {
         wav::read(&self.heard_path(room, name))
     }

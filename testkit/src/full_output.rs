@@ -22,8 +22,8 @@ pub fn full_pipe() -> Result<(PipeReader, PipeWriter)> {
     Ok((reader, writer))
 }
 
-/// The same command with a shell's redirection, such as `2>/dev/full`, for a [`Process`](crate::process::Process), which
-/// captures what is left.
+/// The same command with a shell's redirection, such as `2>/dev/full`, for a
+/// [`Process`](crate::process::Process), which captures what is left.
 pub fn redirected(command: &Command, redirection: &str) -> Command {
     let mut shell = Command::new("sh");
     shell

@@ -1,12 +1,13 @@
-//! How much of a recording is the mean of two talkers, where a codec has left no bit as it was (for sound that comes bit for
-//! bit: [`crate::bit_exact::mean_of`]).
+//! How much of a recording is the mean of two talkers, where a codec has left no bit as it was (for
+//! sound that comes bit for bit: [`crate::bit_exact::mean_of`]).
 
 use std::ops::Range;
 
 use crate::recording::{Recording, rms, speech_parts};
 use crate::wav::samples;
 
-/// What is compared at a time: longer than a syllable, and short enough that a delay which changes spoils few of them.
+/// What is compared at a time: longer than a syllable, and short enough that a delay which changes
+/// spoils few of them.
 const PART: usize = samples(300);
 /// Sound below this RMS is no speech.
 const SPEECH_RMS: f64 = 300.0;
@@ -35,7 +36,8 @@ pub struct MeanHearing {
     pub other: f64,
 }
 
-/// Compares the parts of `heard` in which `one` and `other` talk at once; `None` where there is no such part.
+/// Compares the parts of `heard` in which `one` and `other` talk at once; `None` where there is no
+/// such part.
 pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearing> {
     let (recording, second) = (Recording::new(heard), Recording::new(other));
     let first_delay = median_delay(one, &recording)?;
@@ -44,7 +46,8 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
     let (mut alone, mut other_alone) = (Vec::new(), Vec::new());
     for part in speech_parts(one, SPEECH_RMS, PART) {
         let spoken = &one[part.clone()];
-        // What the other said meanwhile: near where both delays put it, and there where it fits best.
+        // What the other said meanwhile: near where both delays put it, and there where it fits
+        // best.
         let beside_due = part.start as i64 + between;
         let beside = other.get(beside_due.max(0) as usize..).unwrap_or(&[]);
         if rms(&beside[..beside.len().min(spoken.len())]) < SPEECH_RMS {

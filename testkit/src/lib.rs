@@ -1,6 +1,7 @@
-//! What the end-to-end tests and `cargo xtask` share: starting Talkspurt's programs and reading what
-//! they say, making speech, giving every client a sound card of its own, and comparing what was
-//! heard with what was spoken. It uses no crate of Talkspurt's and needs no system package to build.
+//! What the end-to-end tests and `cargo xtask` share: starting Talkspurt's programs and reading
+//! what they say, making speech, giving every client a sound card of its own, and comparing what
+//! was heard with what was spoken. It uses no crate of Talkspurt's and needs no system package to
+//! build.
 //!
 //! | module | subject |
 //! |---|---|
@@ -21,7 +22,7 @@
 //! | [`speech`] | sentences as 16 kHz WAV files |
 //! | [`noise`] | sound that is nowhere like itself |
 //! | [`recording`] | where a piece of speech is in a recording |
-//! | [`heard_speech`] | how much of a talk was heard in order and in time, and what was heard besides |
+//! | [`heard_speech`] | how much of a talk was heard in order and in time, and what else |
 //! | [`heard_mean`] | how much of a recording is the mean of two talkers |
 //! | [`bit_exact`] | which stretches were heard bit for bit, or as the mean of two |
 

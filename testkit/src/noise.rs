@@ -2,10 +2,11 @@
 
 use fastrand::Rng;
 
-/// `samples` of noise with about the spectrum of speech (one-pole low-pass), RMS near 6000 and never clipped. The same seed
-/// gives the same sound; two seeds give unrelated ones.
+/// `samples` of noise with about the spectrum of speech (one-pole low-pass), RMS near 6000 and
+/// never clipped. The same seed gives the same sound; two seeds give unrelated ones.
 pub fn noise(seed: u64, samples: usize) -> Vec<i16> {
-    // The steady state of the filter y += 0.3 (x - y) has 0.42 times the RMS of its input; uniform input has 0.58 of its peak.
+    // The steady state of the filter y += 0.3 (x - y) has 0.42 times the RMS of its input; uniform
+    // input has 0.58 of its peak.
     let mut rng = Rng::with_seed(seed);
     let mut low = 0.0;
     (0..samples)

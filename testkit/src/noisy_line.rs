@@ -1,4 +1,5 @@
-//! A serial line that can be noisy, or cut: a pump between two pseudo-terminals, which damages bytes or loses them as it is told.
+//! A serial line that can be noisy, or cut: a pump between two pseudo-terminals, which damages
+//! bytes or loses them as it is told.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -38,9 +39,11 @@ struct Shared {
 const READ_TIMEOUT: Duration = Duration::from_millis(20);
 
 impl NoisyLine {
-    /// Puts a line, free of noise at first, behind the pseudo-terminal of a node. The seed chooses the damage.
+    /// Puts a line, free of noise at first, behind the pseudo-terminal of a node. The seed chooses
+    /// the damage.
     pub fn behind(node: &str, seed: u64) -> Result<Self> {
-        // The baud rate of a pseudo-terminal means nothing; the node's simulated UART keeps the real one.
+        // The baud rate of a pseudo-terminal means nothing; the node's simulated UART keeps the
+        // real one.
         let near = serialport::new(node, 115_200)
             .timeout(READ_TIMEOUT)
             .open_native()
@@ -118,7 +121,8 @@ fn end() -> Result<(TTYPort, String, OwnedFd)> {
     let (mut inner, outer) = TTYPort::pair().context("cannot make a pseudo-terminal")?;
     inner.set_timeout(READ_TIMEOUT)?;
     let path = outer.name().context("a pseudo-terminal has a path")?;
-    // As a serial port it would be locked against the bridge; it must be open again before it is closed.
+    // As a serial port it would be locked against the bridge; it must be open again before it is
+    // closed.
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let kept_open = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
     drop(outer);

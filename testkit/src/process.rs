@@ -1,4 +1,5 @@
-//! A program that a test runs: its output lines as they come, the JSON events among them, and its end.
+//! A program that a test runs: its output lines as they come, the JSON events among them, and its
+//! end.
 //!
 //! A [`Process`] that is dropped is killed, by its id, and waited for: no test leaves one behind.
 
@@ -28,12 +29,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output captured and no standard input. `name` is what errors call it.
+    /// Starts `command` with its output captured and no standard input. `name` is what errors call
+    /// it.
     pub fn spawn(name: &str, command: &mut Command) -> Result<Self> {
         Self::start(name, command, Stdio::null(), Stdio::piped())
     }
 
-    /// Starts two programs, each with its name, so that the second reads what the first prints. The first has no lines then.
+    /// Starts two programs, each with its name, so that the second reads what the first prints. The
+    /// first has no lines then.
     pub fn spawn_pair(
         (first_name, first): (&str, &mut Command),
         (second_name, second): (&str, &mut Command),

@@ -1,7 +1,8 @@
 //! Talkspurt's programs: where their binaries are, and how they are started.
 //!
-//! `TALKSPURT_BIN_DIR` names a directory with ready binaries (`cargo xtask test` sets it). Without it the binaries are
-//! those of this build's own profile, brought up to date by one `cargo build` for each test program.
+//! `TALKSPURT_BIN_DIR` names a directory with ready binaries (`cargo xtask test` sets it). Without
+//! it the binaries are those of this build's own profile, brought up to date by one `cargo build`
+//! for each test program.
 
 use std::env;
 use std::path::PathBuf;
@@ -26,15 +27,17 @@ pub const PACKAGES: [&str; 5] = [
     "talkspurt-load",
 ];
 
-/// Uses the binaries in `directory` from now on. For programs that have built them on their own; the first choice counts.
+/// Uses the binaries in `directory` from now on. For programs that have built them on their own;
+/// the first choice counts.
 pub fn use_binaries_in(directory: PathBuf) {
     let _ = DIRECTORY.set(Ok(directory));
 }
 
 static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
-/// A command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`, `talkspurt-bridge`, `talkspurt-log`,
-/// `talkspurt-load`), with the settings of this process's own environment left out and its log at `info`.
+/// A command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`,
+/// `talkspurt-bridge`, `talkspurt-log`, `talkspurt-load`), with the settings of this process's own
+/// environment left out and its log at `info`.
 pub fn command(program: &str) -> Result<Command> {
     let directory = DIRECTORY.get_or_init(|| directory().map_err(|error| format!("{error:#}")));
     let directory = directory

@@ -1,8 +1,9 @@
 //! Where a piece of speech is found in a recording (normalised cross-correlation, computed by FFT)
 //! and how faithfully. How much of a talk was heard is said by [`crate::heard_speech`].
 //!
-//! Lengths and offsets are in samples at [`crate::wav::RATE_HZ`]. A *similarity* is the cosine between two pieces of
-//! sound after alignment: 1 for the same waveform at any loudness, near 0 for unrelated sound.
+//! Lengths and offsets are in samples at [`crate::wav::RATE_HZ`]. A *similarity* is the cosine
+//! between two pieces of sound after alignment: 1 for the same waveform at any loudness, near 0 for
+//! unrelated sound.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -52,7 +53,8 @@ impl<'a> Recording<'a> {
         self.heard
     }
 
-    /// Where `template` is most similar to the recording, or `None` where the template is silent or longer than it.
+    /// Where `template` is most similar to the recording, or `None` where the template is silent or
+    /// longer than it.
     pub fn find(&self, template: &[i16]) -> Option<Match> {
         self.find_within(template, 0..self.heard.len())
     }
@@ -88,8 +90,8 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// The pieces of `sound` that are speech: runs of 20 ms blocks louder than `open_rms`, joined over pauses of up to
-/// 300 ms (the pauses inside a sentence), without pieces shorter than 200 ms.
+/// The pieces of `sound` that are speech: runs of 20 ms blocks louder than `open_rms`, joined over
+/// pauses of up to 300 ms (the pauses inside a sentence), without pieces shorter than 200 ms.
 pub fn speech_pieces(sound: &[i16], open_rms: f64) -> Vec<Range<usize>> {
     const BLOCK: usize = samples(20);
     let mut pieces: Vec<Range<usize>> = Vec::new();
@@ -108,8 +110,8 @@ pub fn speech_pieces(sound: &[i16], open_rms: f64) -> Vec<Range<usize>> {
     pieces
 }
 
-/// As [`speech_pieces`], cut into parts of at most `longest` samples: a delay that changes in the midst of a sentence then
-/// spoils one part only. Parts shorter than half of that are left out.
+/// As [`speech_pieces`], cut into parts of at most `longest` samples: a delay that changes in the
+/// midst of a sentence then spoils one part only. Parts shorter than half of that are left out.
 pub fn speech_parts(sound: &[i16], open_rms: f64, longest: usize) -> Vec<Range<usize>> {
     let parts = speech_pieces(sound, open_rms)
         .into_iter()
@@ -131,7 +133,8 @@ pub fn rms(sound: &[i16]) -> f64 {
     (sum / sound.len() as f64).sqrt()
 }
 
-/// The greatest difference between samples of two sounds of the same length; `None` where the lengths differ.
+/// The greatest difference between samples of two sounds of the same length; `None` where the
+/// lengths differ.
 pub fn max_difference(a: &[i16], b: &[i16]) -> Option<u16> {
     (a.len() == b.len()).then(|| {
         a.iter()
@@ -142,7 +145,8 @@ pub fn max_difference(a: &[i16], b: &[i16]) -> Option<u16> {
     })
 }
 
-/// The spectrum of a recording, from which its correlation with any shorter template is two transforms away.
+/// The spectrum of a recording, from which its correlation with any shorter template is two
+/// transforms away.
 struct Spectrum {
     size: usize,
     length: usize,
@@ -151,7 +155,8 @@ struct Spectrum {
 
 impl Spectrum {
     fn new(heard: &[i16]) -> Self {
-        // At the lags that are kept a template ends within the recording, so the circular correlation never wraps.
+        // At the lags that are kept a template ends within the recording, so the circular
+        // correlation never wraps.
         let power = heard.len().next_power_of_two().max(4);
         let size = if heard.len() <= power / 4 * 3 {
             power / 4 * 3
@@ -171,7 +176,8 @@ impl Spectrum {
         for (template, heard) in product.iter_mut().zip(&self.bins) {
             *template = template.conj() * heard;
         }
-        // Rounding may leave an imaginary part where a real signal has none, which the inverse refuses.
+        // Rounding may leave an imaginary part where a real signal has none, which the inverse
+        // refuses.
         product[0].im = 0.0;
         product[self.size / 2].im = 0.0;
         let inverse = RealFftPlanner::<f64>::new().plan_fft_inverse(self.size);
@@ -201,7 +207,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Noise with the spectrum of speech, roughly (one-pole low-pass), from a linear congruential generator.
+    /// Noise with the spectrum of speech, roughly (one-pole low-pass), from a linear congruential
+    /// generator.
     fn noise(seed: u64, length: usize) -> Vec<i16> {
         let mut state = seed;
         let mut low = 0.0;

@@ -1,14 +1,17 @@
-//! Seeds of the randomised tests: a failure prints its seed, and `TALKSPURT_SEED` in the environment runs that one alone.
+//! Seeds of the randomised tests: a failure prints its seed, and `TALKSPURT_SEED` in the
+//! environment runs that one alone.
 
 use std::env;
 
 /// The variable that names one seed to run instead of the fixed ones.
 pub const SEED: &str = "TALKSPURT_SEED";
 
-/// What runs without [`SEED`]: the same in every run, so that a failure is the change's and not the dice's.
+/// What runs without [`SEED`]: the same in every run, so that a failure is the change's and not the
+/// dice's.
 const FIXED: [u64; 8] = [1, 2, 3, 0x7A1C_5907, 8_255, 16_000, u64::MAX, 42];
 
-/// Runs `test` with `count` seeds (at most 8), or with that of the environment only. The seed of one that fails is printed.
+/// Runs `test` with `count` seeds (at most 8), or with that of the environment only. The seed of
+/// one that fails is printed.
 pub fn for_each_seed(count: usize, test: impl Fn(u64)) {
     let asked_for = env::var(SEED).ok().map(|text| {
         text.parse()

@@ -56,7 +56,8 @@ const TEXTS: [&str; 21] = [
     "The fish twisted and turned on the bent hook.",
 ];
 
-/// The `nth` sentence of a speaker (an index into [`SPEAKERS`]); after the third they come round again.
+/// The `nth` sentence of a speaker (an index into [`SPEAKERS`]); after the third they come round
+/// again.
 pub const fn sentence(speaker: usize, nth: usize) -> Sentence {
     let (voice, words_per_minute) = SPEAKERS[speaker];
     Sentence {
@@ -66,12 +67,13 @@ pub const fn sentence(speaker: usize, nth: usize) -> Sentence {
     }
 }
 
-/// A whole sentence is less similar than this to any recording in which it was not spoken, and more similar to one in which
-/// it was, even under another talker as loud (0.7). Measured between the sentences above, and in recordings of the demo:
-/// 0.30 at most, 0.15 typically.
+/// A whole sentence is less similar than this to any recording in which it was not spoken, and more
+/// similar to one in which it was, even under another talker as loud (0.7). Measured between the
+/// sentences above, and in recordings of the demo: 0.30 at most, 0.15 typically.
 pub const UNRELATED: f64 = 0.45;
 
-/// The peak to which speech is brought: loud enough for the gate's default threshold, clear of clipping.
+/// The peak to which speech is brought: loud enough for the gate's default threshold, clear of
+/// clipping.
 const PEAK: f64 = 24_000.0;
 
 /// Speaks a sentence into `path` and returns its samples.
@@ -160,7 +162,8 @@ mod tests {
         assert_eq!(said.len(), TEXTS.len());
     }
 
-    /// The yardstick of the end-to-end tests: speech is found where it is, and no other speech passes for it.
+    /// The yardstick of the end-to-end tests: speech is found where it is, and no other speech
+    /// passes for it.
     #[test]
     fn sentences_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,12 @@
 //! Sound cards without hardware: one PulseAudio daemon, private to a test, without dbus or udev.
 //!
-//! Every client `x` gets a microphone `x_mic` and a speaker `x_spk` of its own. What is played into the sink `x_feed`
-//! comes out of its microphone; the monitor of `x_spk` hears what it plays. Programs reach them through ALSA's
-//! `default` device (the pulse plugin), each routed by the variables of [`VirtualAudio::environment`].
+//! Every client `x` gets a microphone `x_mic` and a speaker `x_spk` of its own. What is played into
+//! the sink `x_feed` comes out of its microphone; the monitor of `x_spk` hears what it plays.
+//! Programs reach them through ALSA's `default` device (the pulse plugin), each routed by the
+//! variables of [`VirtualAudio::environment`].
 //!
-//! Needs Debian's `pulseaudio`, `pulseaudio-utils` and `libasound2-plugins` (`cargo xtask setup` installs them).
+//! Needs Debian's `pulseaudio`, `pulseaudio-utils` and `libasound2-plugins` (`cargo xtask setup`
+//! installs them).
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -30,7 +32,8 @@ pub struct VirtualAudio {
 impl VirtualAudio {
     /// Starts the sound server in `directory`, with cards for `clients` (letters and digits).
     ///
-    /// The first client's cards are the default ones. Unix socket paths are short: `directory` should be, too.
+    /// The first client's cards are the default ones. Unix socket paths are short: `directory`
+    /// should be, too.
     pub fn start(directory: &Path, clients: &[&str]) -> Result<Self> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -71,7 +74,8 @@ impl VirtualAudio {
         Process::spawn("paplay", &mut player)
     }
 
-    /// Records what a client's speaker plays into `wav` (16 kHz mono), until the process is terminated.
+    /// Records what a client's speaker plays into `wav` (16 kHz mono), until the process is
+    /// terminated.
     pub fn record_speaker(&self, client: &str, wav: &Path) -> Result<Process> {
         let mut recorder = Command::new("parec");
         recorder
@@ -176,8 +180,8 @@ fn start_daemon(directory: &Path) -> Result<Process> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    // Real-time scheduling keeps the cards' clock steady on a busy machine. Only after the start: the daemon resets its
-    // own scheduling. Where it is not allowed the cards still work.
+    // Real-time scheduling keeps the cards' clock steady on a busy machine. Only after the start:
+    // the daemon resets its own scheduling. Where it is not allowed the cards still work.
     let mut schedule = Command::new("chrt");
     schedule.args(["--rr", "--pid", "10", &daemon.id().to_string()]);
     let _ = schedule

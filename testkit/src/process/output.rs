@@ -29,7 +29,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event in a line that was read now, where the line is a JSON object with an `event` member.
+    /// The event in a line that was read now, where the line is a JSON object with an `event`
+    /// member.
     pub fn parse_text(text: &str) -> Option<Self> {
         Self::parse(&Line {
             at: Instant::now(),
@@ -47,14 +48,15 @@ impl Event {
         })
     }
 
-    /// A count of frames in a `left` event: `captured`, `sent`, `received`, ... A client says `frames_sent`, a node
-    /// `frames` with `sent` in it.
+    /// A count of frames in a `left` event: `captured`, `sent`, `received`, ... A client says
+    /// `frames_sent`, a node `frames` with `sent` in it.
     pub fn frames(&self, what: &str) -> Result<u64> {
         self.number(&format!("/frames_{what}"))
             .or_else(|_| self.number(&format!("/frames/{what}")))
     }
 
-    /// The whole number at `pointer` (`/frames/sent`), an error that shows the event where there is none.
+    /// The whole number at `pointer` (`/frames/sent`), an error that shows the event where there is
+    /// none.
     pub fn number(&self, pointer: &str) -> Result<u64> {
         let value = self.json.pointer(pointer).and_then(Value::as_u64);
         value.with_context(|| format!("no number at {pointer} in {}", self.json))
