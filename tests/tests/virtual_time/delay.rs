@@ -4,13 +4,13 @@ use talkspurt_core::downlink::Playout;
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::ByeReason;
+use talkspurt_netem::{Client, Person, Weather, World, hub_config};
 use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::seeds::for_each_seed;
 use talkspurt_testkit::wav::{RATE_HZ, samples};
 
 use crate::packets;
-use talkspurt_netem::{Client, Person, Weather, World, hub_config};
 
 /// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at, delay).
 fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {

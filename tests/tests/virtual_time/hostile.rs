@@ -6,6 +6,7 @@ use talkspurt_core::deframer::{Deframer, Feed};
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
+use talkspurt_netem::{Person, StreamId, Weather, World, hub_config};
 use talkspurt_server::hub::{Hub, Output};
 use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
 use talkspurt_testkit::noise::noise;
@@ -13,7 +14,6 @@ use talkspurt_testkit::seeds::for_each_seed;
 use talkspurt_testkit::wav::samples;
 
 use crate::packets::{encoded, hello, voice};
-use talkspurt_netem::{Person, StreamId, Weather, World, hub_config};
 
 /// How the server's last packet to a peer ended it.
 #[derive(Debug, PartialEq)]

@@ -2,11 +2,10 @@
 
 use talkspurt_core::frame::FrameDuration;
 use talkspurt_core::time::Duration;
+use talkspurt_netem::{Person, Weather, World, hub_config};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::seeds::for_each_seed;
 use talkspurt_testkit::wav::samples;
-
-use talkspurt_netem::{Person, Weather, World, hub_config};
 
 #[test]
 fn a_server_without_anyone_never_wakes() {

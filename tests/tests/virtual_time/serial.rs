@@ -9,6 +9,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
 };
+use talkspurt_netem::{Client, ClientId, Person, Weather, World, hub_config};
 use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::recording::Recording;
@@ -16,7 +17,6 @@ use talkspurt_testkit::seeds::for_each_seed;
 use talkspurt_testkit::wav::samples;
 
 use crate::packets::encoded;
-use talkspurt_netem::{Client, ClientId, Person, Weather, World, hub_config};
 
 const SERIAL: Weather = Weather::serial(115_200);
 
