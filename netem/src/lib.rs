@@ -26,11 +26,13 @@
 
 mod client;
 mod lost_packets;
+mod person;
 mod pipe;
 mod stream;
 mod weather;
 mod world;
 
-pub use client::{Client, Person};
+pub use client::Client;
+pub use person::Person;
 pub use weather::Weather;
 pub use world::{ClientId, StreamId, World, hub_config};

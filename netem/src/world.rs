@@ -8,7 +8,8 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_server::config::Config;
 use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
 
-use crate::client::{Client, Person};
+use crate::client::Client;
+use crate::person::Person;
 use crate::pipe::Arrived;
 use crate::stream::Stream;
 use crate::weather::Weather;
