@@ -8,7 +8,7 @@ use std::path::Path;
 
 use addr2line::Loader;
 use anyhow::{Result, anyhow};
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::workspace;
 
 use super::elf::{Elf, Section, Symbol};
 
@@ -108,7 +108,7 @@ fn add(areas: &mut Areas, area: &str, bytes: u64) {
 
 /// The area of the innermost function of ours; where there is none, that of the library, innermost function first.
 fn area_of(files: &[String]) -> Option<String> {
-    let root = workspace().to_string_lossy();
+    let root = workspace::root().to_string_lossy();
     let ours = files.iter().find_map(|file| own_area(file, &root));
     ours.or_else(|| files.iter().rev().find_map(|file| library(file)))
 }
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn code_belongs_to_the_innermost_function_of_ours() {
-        let root = workspace().display();
+        let root = workspace::root().display();
         let files = [
             "/home/x/.cargo/registry/src/index/audio-codec-algorithms-0.8.1/src/adpcm.rs"
                 .to_owned(),
