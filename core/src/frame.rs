@@ -1,4 +1,4 @@
-//! Layer 0: sample rates, frame durations, and the frame itself.
+//! Layer 0: sample rates, frame durations, both as a format, and the frame itself.
 
 use core::ops::{Deref, DerefMut};
 
@@ -86,6 +86,23 @@ impl FrameDuration {
     /// Frames that cover `ms` milliseconds, rounded up.
     pub const fn frames_in_ms(self, ms: u32) -> u32 {
         ms.div_ceil(self.ms() as u32)
+    }
+}
+
+/// How a session's audio is sampled and framed. A node learns it when the server lets it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AudioFormat {
+    /// Samples per second.
+    pub rate: SampleRate,
+    /// How long a frame lasts.
+    pub frame: FrameDuration,
+}
+
+impl AudioFormat {
+    /// Samples in a frame: at most [`FRAME_SAMPLES_MAX`] in a session today.
+    pub const fn frame_samples(self) -> usize {
+        self.frame.samples(self.rate)
     }
 }
 
