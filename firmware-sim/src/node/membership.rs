@@ -1,11 +1,12 @@
 //! Membership: how the node gets into its room, notices that it is out, and gets in again.
 
+use talkspurt_core::frame::AudioFormat;
 use talkspurt_core::jitter::JitterConfig;
 use talkspurt_core::session::{ClientConfig, ClientEvent, ClientSession, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::ByeReason;
 
-use super::{AudioFormat, Board, Link, Node, NodeEvent, SampleSink, SampleSource};
+use super::{Board, Link, Node, NodeEvent, SampleSink, SampleSource};
 
 /// The first wait before the node calls again after a session has ended, ...
 pub(super) const RETRY_FIRST: Duration = Duration::from_ms(250);

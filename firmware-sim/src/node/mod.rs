@@ -14,17 +14,15 @@
 //! the line is cut) leads back there. Between sessions the speaker plays silence and what the microphone hears is thrown
 //! away, so that both keep their time.
 
-mod audio;
 mod config;
 mod event;
 mod membership;
 mod outbox;
 
-use embedded_io::{Read, ReadReady, Write, WriteReady};
 use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
 use talkspurt_core::deframer::{BadReason, Deframer, Feed};
 use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
+use talkspurt_core::frame::{AudioFormat, Frame, FrameDuration};
 use talkspurt_core::jitter::JitterConfig;
 use talkspurt_core::session::{ClientConfig, ClientSession, SESSION_RATE};
 use talkspurt_core::time::{Duration, Instant};
@@ -34,9 +32,9 @@ use talkspurt_core::wire::{ENCODED_MAX, encoded_len_max};
 use membership::RETRY_FIRST;
 use outbox::Outbox;
 
-pub use audio::{AudioFormat, SampleSink, SampleSource};
 pub use config::{ConfigError, GateSettings, NodeConfig};
 pub use event::{NodeEvent, NodeStats};
+pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
 /// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets waiting for the port.
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) }, 16, 1448>;
@@ -64,22 +62,6 @@ const CHUNK_BYTES: usize = 64;
 const CHUNKS_PER_POLL: usize = 32;
 /// Frames moved in one call each way, for the same reason.
 const FRAMES_PER_POLL: usize = 4;
-
-/// A serial port that can be asked whether it is ready. Everything with the four traits is one.
-pub trait SerialPort: Read + ReadReady + Write + WriteReady {}
-
-impl<P: Read + ReadReady + Write + WriteReady> SerialPort for P {}
-
-/// What the loop runs on.
-#[derive(Clone, Debug)]
-pub struct Board<P, M, S> {
-    /// The line to the bridge.
-    pub port: P,
-    /// Where samples come from.
-    pub microphone: M,
-    /// Where samples go to.
-    pub speaker: S,
-}
 
 /// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest packet on the line;
 /// `SLOTS` packets (a power of two) fit the jitter buffer, and `QUEUE` bytes of voice wait for the port.
