@@ -189,7 +189,8 @@ fn programs_depend_on_the_core_and_the_kit_only() {
         "talkspurt-node",
         "talkspurt-load",
     ] {
-        depends_only_on(program, &["talkspurt-core", "talkspurt-host-kit"]);
+        let driver = format!("{program}-driver");
+        depends_only_on(program, &["talkspurt-core", "talkspurt-host-kit", &driver]);
     }
 }
 

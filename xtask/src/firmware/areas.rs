@@ -15,6 +15,7 @@ use super::elf::{Elf, Section, Symbol};
 /// Thumb instructions are made of halfwords, and so are RISC-V's compressed ones.
 const HALFWORD_BYTES: u64 = 2;
 
+const UART: &str = "image: UART and board";
 const STARTUP: &str = "startup and interrupt vectors";
 const BUILTINS: &str = "compiler builtins (memory, division)";
 const RUST: &str = "Rust's core library";
@@ -123,6 +124,8 @@ fn own_area(file: &str, root: &str) -> Option<String> {
         Some(format!("core: {}", module(path)))
     } else if file.starts_with("firmware-sim/src/node/") {
         Some("node loop".to_owned())
+    } else if file.starts_with("firmware-sim/driver/") {
+        Some(UART.to_owned())
     } else {
         let path = file.strip_prefix("firmware-sim/image/").unwrap_or(file);
         if path.starts_with("core-alone/") {
@@ -130,7 +133,7 @@ fn own_area(file: &str, root: &str) -> Option<String> {
         }
         let path = path.strip_prefix("src/")?;
         Some(match module(path).as_str() {
-            "uart" | "board" => "image: UART and board".to_owned(),
+            "uart" | "board" => UART.to_owned(),
             "arguments" | "files" => "image: files and command line".to_owned(),
             _ => "image: start, clock, sleep".to_owned(),
         })
