@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX};
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{ClientPacket, ServerPacket, greeting_version, parse};
+use talkspurt_core::wire::{ClientPacket, ServerPacket, parse};
 
 /// A node's deframer: anything longer is dropped.
 const SMALL: usize = 64;
@@ -75,7 +75,6 @@ fn deframe<'a, const N: usize>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Fo
 
 /// Both parsers; what they read they can write, and read again to the same value.
 fn read(packet: &[u8]) {
-    greeting_version(packet);
     // Longer than any buffer of a deframer, so nothing that the core could be given.
     if packet.len() > PACKET_MAX {
         return;

@@ -6,18 +6,20 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
-use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
 use talkspurt_core::seq::Seq;
-use talkspurt_core::session::{HANDSHAKE_TIMEOUT_DEFAULT, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession, ServerSessionConfig, session_frame_samples};
+use talkspurt_core::session::{
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
+    ServerSessionConfig, session_frame_samples,
+};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ByeReason, RejectReason, Voice};
+use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
 
 const FRAME: FrameDuration = FrameDuration::Ms5;
 const SLOTS: usize = 16;
@@ -143,7 +145,7 @@ impl Rig {
     }
 
     fn to_client(&mut self, packet: &[u8]) {
-        let voice = self.client.handle_input(self.now, packet);
+        let voice = self.client.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.client.params().is_some());
         if let Some(voice) = voice {
             // A payload that is no frame is an error; that is all.
@@ -152,7 +154,7 @@ impl Rig {
     }
 
     fn to_server(&mut self, packet: &[u8]) {
-        let voice = self.server.handle_input(self.now, packet);
+        let voice = self.server.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.server_is_in);
         if let Some(voice) = voice {
             let _ = self.downlink.push(&voice);
@@ -188,19 +190,18 @@ impl Rig {
                 }
             }
         }
-        let mut out = [0; encoded_len_max(256)];
-        while self.client.poll_transmit(&mut out).is_some() {}
-        while self.server.poll_transmit(&mut out).is_some() {}
+        while self.client.poll_transmit().is_some() {}
+        while self.server.poll_transmit().is_some() {}
         assert_eq!(self.client.is_closed(), self.client_is_over);
         assert_eq!(self.server.is_closed(), self.server_is_over);
         assert_eq!(self.server.is_joined(), self.server_is_in);
     }
 
     fn poll_uplink(&mut self) {
-        let mut out = [0; ENCODED_MAX];
+        let mut payload = [0; PAYLOAD_MAX];
         let most = self.uplink.stats().frames_captured + 2;
         let mut sent = 0;
-        while self.uplink.poll_packet(&mut out).is_some() {
+        while self.uplink.poll_voice(&mut payload).is_some() {
             sent += 1;
             assert!(sent <= most, "more packets than frames");
         }

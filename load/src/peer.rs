@@ -8,11 +8,12 @@ use std::os::linux::net::TcpStreamExt;
 use anyhow::{Context, Result, bail};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
 };
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::Voice;
+use talkspurt_core::wire::{Voice, parse};
 
 use crate::floor::Seat;
 
@@ -203,12 +204,14 @@ impl Peer {
     }
 
     fn flush_session(&mut self) -> Result<()> {
-        let mut packet = [0; ENCODED_MAX + 1];
+        let mut bytes = [0; ENCODED_MAX];
         while let Some(session) = &mut self.session {
-            let Some(len) = session.state.poll_transmit(&mut packet) else {
+            let Some(packet) = session.state.poll_transmit() else {
                 break;
             };
-            self.write(&packet[..len])?;
+            let len = write_to_stream(&packet, &mut bytes)?;
+            drop(packet);
+            self.write(&bytes[..len])?;
         }
         Ok(())
     }
@@ -250,7 +253,7 @@ impl Session {
                 Feed::NeedMore => {}
                 Feed::Packet(packet) => {
                     packets += 1;
-                    if let Some(voice) = self.state.handle_input(now, packet) {
+                    if let Some(voice) = self.state.handle_packet(now, parse(packet)) {
                         on_voice(&voice);
                     }
                     self.take_events()?;

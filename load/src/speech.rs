@@ -202,6 +202,6 @@ mod tests {
         assert!(!speech.takes_turn(3, later) && speech.takes_turn(4, later));
         assert!(speech.takes_turn(0, later), "the other room's own turn");
         speech.stop_marking();
-        assert!(!speech.takes_turn(3, later + later.since(start)));
+        assert!(!speech.takes_turn(3, later + later.duration_since(start)));
     }
 }

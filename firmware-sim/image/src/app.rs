@@ -6,12 +6,13 @@ use cortex_m::interrupt::free;
 use cortex_m::singleton;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_node::node::{self, AdpcmNode, NodeEvent};
+use talkspurt_node_driver::uart::{QUEUE_BYTES, QueuedUart, Queues};
 
 use crate::arguments::Setup;
 use crate::board::{Board, ThisBoard};
 use crate::clock::Clock;
 use crate::files::{FileMicrophone, FileSpeaker};
-use crate::uart::{ByteQueue, Isr, QUEUE_BYTES, QueuedUart, overrun_bytes};
+use crate::uart::UartInterrupt;
 use crate::{deadline, log, stack};
 
 /// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
@@ -19,7 +20,8 @@ const READ_AFTER: Duration = Duration::from_millis(10);
 /// More bytes than that are looked at at once, before the queue overflows.
 const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
 
-type Wired = node::Board<QueuedUart, FileMicrophone, FileSpeaker>;
+type Port = QueuedUart<'static, UartInterrupt>;
+type Wired = node::Board<Port, FileMicrophone, FileSpeaker>;
 
 /// The time when to leave.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,7 +59,7 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
 }
 
 #[inline(never)]
-fn make(config: node::NodeConfig, now: Instant) -> Result<AdpcmNode, node::ConfigError> {
+fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::ClientConfigError> {
     AdpcmNode::new(config, now)
 }
 
@@ -87,8 +89,8 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
     loop {
         let now = clock.now();
         let waiting = wired.port.received_bytes();
-        let to_read =
-            waiting >= READ_AT_BYTES || (waiting > 0 && now.duration_since(polled_at) >= READ_AFTER);
+        let to_read = waiting >= READ_AT_BYTES
+            || (waiting > 0 && now.duration_since(polled_at) >= READ_AFTER);
         if to_read || call_at.is_some_and(|at| now >= at) {
             return;
         }
@@ -106,17 +108,13 @@ pub fn stays_asleep(since_tick: u32) -> bool {
     deadline::ticks() == since_tick
 }
 
-fn start_uart(baud: u32) -> QueuedUart {
-    let (Some(received), Some(to_send)) = (
-        singleton!(: ByteQueue = ByteQueue::new()),
-        singleton!(: ByteQueue = ByteQueue::new()),
-    ) else {
+fn start_uart(baud: u32) -> Port {
+    let Some(queues) = singleton!(: Queues = Queues::new()) else {
         unreachable!("the UART is started once");
     };
-    let (received_in, received_out) = received.split_const();
-    let (to_send_in, to_send_out) = to_send.split_const();
-    ThisBoard::start(baud, Isr::new(ThisBoard::uart(), received_in, to_send_out));
-    QueuedUart::new(received_out, to_send_in, ThisBoard::serve_uart)
+    let (port, isr) = queues.split(ThisBoard::start_uart(baud), UartInterrupt);
+    ThisBoard::start_interrupts(isr);
+    port
 }
 
 impl Leaving {
@@ -149,21 +147,21 @@ fn report(node: &AdpcmNode, wired: &Wired, clock: &mut Clock) {
     let (stats, deadline) = (node.stats(), wired.speaker.deadline());
     log::info!(
         "frames: captured={=u32} sent={=u32} received={=u32} played={=u32} concealed={=u32} silent={=u32} missed_deadlines={=u32}",
-        stats.frames_captured,
-        stats.frames_sent,
-        stats.frames_received,
-        stats.frames_played,
-        stats.frames_concealed,
-        stats.frames_silent,
+        stats.client.frames_captured,
+        stats.client.frames_sent,
+        stats.client.frames_received,
+        stats.client.frames_played,
+        stats.client.frames_concealed,
+        stats.client.frames_silent,
         deadline.missed()
     );
     log::info!(
         "line: in={=u64} out={=u64} dropped={=u64} crc_errors={=u32} overruns={=u32} joins={=u32}",
         stats.received_bytes,
         stats.transmitted_bytes,
-        stats.dropped_bytes,
-        stats.crc_errors,
-        overrun_bytes(),
+        stats.client.dropped_bytes,
+        stats.client.crc_errors,
+        wired.port.overrun_bytes(),
         stats.joins
     );
     log::info!(

@@ -7,16 +7,18 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
+use talkspurt_core::wire::{
+    ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
+};
 use talkspurt_node::node::{AdpcmNode, Board};
+use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queues};
 
 use crate::config;
 use crate::samples::{BLOCK_SAMPLES, BLOCK_STEPS, STEPS_PER_SAMPLE};
-use crate::serial::{ByteQueue, Hardware, Port, PortIsr, port};
 use crate::sound::{
     Microphone, MicrophoneIsr, SampleQueue, Speaker, SpeakerIsr, microphone, speaker,
 };
@@ -43,23 +45,30 @@ impl Hardware for Line {
         self.to_node.pop_front()
     }
 
-    fn send(&mut self, byte: u8) -> bool {
-        let fits = self.room > 0;
-        if fits {
-            self.room -= 1;
-            self.from_node.push(byte);
-        }
-        fits
+    fn has_room(&mut self) -> bool {
+        self.room > 0
+    }
+
+    fn send(&mut self, byte: u8) {
+        self.room -= 1;
+        self.from_node.push(byte);
     }
 
     fn interrupt_on_room(&mut self, _on: bool) {}
 }
 
+/// The handler is called by hand.
+struct ByHand;
+
+impl InterruptLine for ByHand {
+    fn pend(&self) {}
+}
+
 struct World {
     now: Instant,
     node: AdpcmNode,
-    board: Board<Port, Microphone, Speaker>,
-    port: PortIsr<Line>,
+    board: Board<QueuedUart<'static, ByHand>, Microphone, Speaker>,
+    port: Isr<'static, Line>,
     microphone: MicrophoneIsr,
     speaker: SpeakerIsr<PERIOD>,
     server: ServerSession,
@@ -76,12 +85,8 @@ fn leak<T>(value: T) -> &'static mut T {
 impl World {
     fn new() -> Self {
         let now = Instant::ZERO;
-        let (port, port_isr) = port(
-            Line::default(),
-            leak(ByteQueue::new()),
-            leak(ByteQueue::new()),
-            || (),
-        );
+        let queues: &mut Queues = leak(Queues::new());
+        let (port, port_isr) = queues.split(Line::default(), ByHand);
         let (microphone, microphone_isr) = microphone(leak(SampleQueue::new()));
         let (speaker, speaker_isr) = speaker(leak(SampleQueue::new()));
         let server = ServerSessionConfig {
@@ -138,7 +143,7 @@ impl World {
                 Feed::NeedMore => break,
                 Feed::Bad { dropped_bytes, .. } => panic!("{dropped_bytes} bytes lost"),
                 Feed::Packet(packet) => {
-                    let voice = self.server.handle_input(self.now, packet);
+                    let voice = self.server.handle_packet(self.now, parse(packet));
                     if let Some(voice) = voice.filter(|voice| !voice.payload.is_empty()) {
                         let mut frame = vec![0; FRAME_SAMPLES];
                         Codec::ImaAdpcm.decode(voice.payload, &mut frame).unwrap();
@@ -154,16 +159,13 @@ impl World {
                 }
             }
         }
-        let mut out = [0; ENCODED_MAX];
-        while let Some(length) = self.server.poll_transmit(&mut out) {
-            self.from_server.extend(&out[..length]);
+        while let Some(packet) = self.server.poll_transmit() {
+            write(&mut self.from_server, &packet);
         }
     }
 
     fn send(&mut self, packet: &ServerPacket<'_>) {
-        let mut out = [0; ENCODED_MAX];
-        let length = write_to_stream(packet, &mut out).unwrap();
-        self.from_server.extend(&out[..length]);
+        write(&mut self.from_server, packet);
     }
 
     fn run_until_joined(&mut self) {
@@ -172,6 +174,12 @@ impl World {
         }
         assert!(self.node.is_joined());
     }
+}
+
+fn write(line: &mut VecDeque<u8>, packet: &ServerPacket<'_>) {
+    let mut out = [0; ENCODED_MAX];
+    let length = write_to_stream(packet, &mut out).unwrap();
+    line.extend(&out[..length]);
 }
 
 fn welcome() -> ServerPacket<'static> {
@@ -210,7 +218,7 @@ fn a_voice_at_the_microphone_reaches_the_server() {
         world.block(&readings);
     }
     let stats = world.node.stats();
-    assert_eq!(stats.voice_drops, 0, "{stats:?}");
+    assert_eq!(stats.client.voice_dropped, 0, "{stats:?}");
     assert!(world.heard.len() >= 95, "{}", world.heard.len());
     // An ADC's step is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass take a little.
     for frame in &world.heard[20..90] {
@@ -249,7 +257,10 @@ fn what_the_server_says_comes_out_of_the_speaker_sample_for_sample() {
         world.block(&[IDLE; BLOCK_STEPS]);
     }
     let stats = world.node.stats();
-    assert_eq!((stats.frames_played, stats.frames_concealed), (100, 0));
+    assert_eq!(
+        (stats.client.frames_played, stats.client.frames_concealed),
+        (100, 0)
+    );
     let begin = world
         .played
         .windows(FRAME_SAMPLES)

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueEnum};
 use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::gate::GateSettings;
 use talkspurt_core::audio::level::Dbfs;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
@@ -18,9 +20,7 @@ use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
 use talkspurt_node::host::simulator::{Ending, RunError, Simulator};
 use talkspurt_node::host::wav::WavOutput;
-use talkspurt_node::node::{
-    AdpcmNode, Board, ConfigError, GateSettings, Node, NodeConfig, Pcm16Node,
-};
+use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, ClientConfigError, Node, Pcm16Node};
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 use tracing::warn;
 
@@ -161,7 +161,7 @@ enum Failure {
     #[error("{0}")]
     Output(String),
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ClientConfigError),
     #[error(transparent)]
     Run(#[from] RunError),
 }
@@ -261,13 +261,13 @@ fn line(cli: &Cli, reporter: &mut Reporter<Lines>) -> Result<Box<dyn Line>, Fail
 /// The original system's threshold for closing.
 const CLOSE_RMS_DEFAULT: u16 = 500;
 
-fn config(cli: &Cli) -> NodeConfig {
-    let mut config = NodeConfig::new(cli.room.clone(), cli.name.clone());
+fn config(cli: &Cli) -> ClientConfig {
     let codec = match cli.codec {
         CodecName::Adpcm => Codec::ImaAdpcm,
         CodecName::Pcm16 => Codec::Pcm16,
     };
-    config.request.codecs = [codec].into_iter().collect();
+    let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[codec]);
+    let mut config = ClientConfig::new(request);
     config.request.muted = cli.gate.muted;
     config.pre_roll_ms = cli.gate.pre_roll;
     config.gate = GateSettings {

@@ -253,7 +253,9 @@ mod tests {
 
     use super::*;
     use crate::host::report::Format;
-    use crate::node::{AdpcmNode, NodeConfig};
+    use crate::node::{AdpcmNode, ClientConfig};
+    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::session::JoinRequest;
 
     /// A line that nobody is on.
     struct Dead;
@@ -301,7 +303,11 @@ mod tests {
     #[test]
     fn the_end_of_a_recording_is_told_before_the_node_has_left() {
         let name = ParticipantName::new("kettle").unwrap();
-        let config = NodeConfig::new(RoomName::new("kitchen").unwrap(), name);
+        let config = ClientConfig::new(JoinRequest::new(
+            RoomName::new("kitchen").unwrap(),
+            name,
+            &[Codec::ImaAdpcm],
+        ));
         let mut simulator = Simulator {
             node: AdpcmNode::new(config, Instant::ZERO).unwrap(),
             board: Board {

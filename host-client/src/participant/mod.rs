@@ -27,7 +27,7 @@ use talkspurt_core::{
         codec::{Codec, PAYLOAD_MAX},
         format::{FRAME_SAMPLES_MAX, FrameDuration},
         frame::Frame,
-        gate::GateSettings,
+        gate::{GateDecision, GateSettings},
         jitter::JitterStats,
         level::LevelMeter,
     },
@@ -272,13 +272,13 @@ impl Participant {
         match captured {
             Captured::Frame => {
                 self.dry_frames = 0;
-                self.client.push_frame(now, frame);
+                self.push(now, frame);
                 self.judge_level(now);
             }
             Captured::Missing if self.client.is_talking() => {
                 self.dry_frames += 1;
                 if self.dry_frames * u32::from(self.frame.ms()) < DRY_MS_MAX {
-                    self.client.push_frame(now, frame);
+                    self.push(now, frame);
                 } else {
                     self.client.end_talkspurt(now);
                 }
@@ -344,6 +344,13 @@ impl Participant {
     fn end_talkspurt_if(&mut self, ends: bool, now: Instant) {
         if ends {
             self.client.end_talkspurt(now);
+        }
+    }
+
+    /// Sends a frame unless the gate keeps it back. Who talks wants to know soon whether anybody hears.
+    fn push(&mut self, now: Instant, frame: &[i16]) {
+        if self.client.push_frame(now, frame) != GateDecision::Closed {
+            self.client.expect_answers(now);
         }
     }
 

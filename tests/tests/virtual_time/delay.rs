@@ -4,12 +4,12 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::wire::ByeReason;
-use talkspurt_tests::exact::{exact_runs, is_whole};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::{RATE_HZ, samples};
+use talkspurt_netem::{Client, Person, Weather, World, hub_config};
+use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::{RATE_HZ, samples};
 
-use crate::netem::{Client, Person, Weather, World, hub_config};
 use crate::packets;
 
 /// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at, delay).
@@ -81,7 +81,7 @@ fn grows_under_jitter_and_shrinks_back() {
         assert!(concealed(&lis.playouts) > 0, "the storm was felt");
         assert_eq!(concealed(last_30_s), 0, "calm long after the storm");
         assert_eq!(
-            lis.playout_depth().1,
+            lis.playout_frames().1,
             1,
             "the reserve is back to where it was"
         );
@@ -106,10 +106,10 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         world.run_for(Duration::from_secs(2));
         let stream = world.stream(stan);
         world.stall(stream, true);
-        let before = world.client(stan).voice_packets_in;
+        let before = world.client(stan).stats().frames_received;
         world.run_for(Duration::from_secs(8));
         assert_eq!(
-            world.client(stan).voice_packets_in,
+            world.client(stan).stats().frames_received,
             before,
             "he takes nothing"
         );

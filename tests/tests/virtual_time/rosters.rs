@@ -6,11 +6,10 @@ use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantFlags, RejectReason};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
-
-use crate::netem::{ClientId, Person, Weather, World, hub_config};
+use talkspurt_netem::{ClientId, Person, Weather, World, hub_config};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
 /// Who is truly there, and in which room, and muted or not.
 type Truth = BTreeMap<String, (ClientId, String, bool)>;
@@ -73,9 +72,7 @@ impl Churn {
             _ => {
                 let muted = self.rng.bool();
                 self.truth.get_mut(&name).expect("he was just found").2 = muted;
-                return self
-                    .world
-                    .act(id, |client, now| client.set_muted(now, muted));
+                return self.world.act(id, |client, _| client.set_muted(muted));
             }
         }
         self.truth.remove(&name);

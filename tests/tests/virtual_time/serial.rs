@@ -9,13 +9,13 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
 };
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::hearing::{Bounds, Hearing, hear};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
+use talkspurt_netem::{Client, ClientId, Person, Weather, World, hub_config};
+use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
-use crate::netem::{Client, ClientId, Person, Weather, World, hub_config};
 use crate::packets::encoded;
 
 const SERIAL: Weather = Weather::serial(115_200);
@@ -69,16 +69,19 @@ fn a_clean_line_carries_full_duplex() {
             WHOLE.check("on a clean line", &hearing).unwrap();
         }
         assert_eq!(
-            world.client(node).voice_packets_out,
+            world.client(node).stats().frames_sent,
             501,
             "every frame and a terminator"
         );
         assert!(
-            world.client(node).voice_packets_in >= 495,
+            world.client(node).stats().frames_received >= 495,
             "the line has room for all of it"
         );
         assert_eq!(
-            (world.client(node).joins, world.client(node).dropped_bytes),
+            (
+                world.client(node).joins,
+                world.client(node).stats().dropped_bytes
+            ),
             (1, 0)
         );
     });
@@ -99,7 +102,10 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
             },
         );
         world.run_for(Duration::from_secs(20));
-        assert!(world.client(node).dropped_bytes > 0, "the noise was there");
+        assert!(
+            world.client(node).stats().dropped_bytes > 0,
+            "the noise was there"
+        );
         assert_eq!(
             (world.client(node).joins, world.client(desk).joins),
             (1, 1),
@@ -151,7 +157,7 @@ fn a_roster_errs_only_about_those_whose_packets_were_lost() {
                 }
                 1 if !there.is_empty() => {
                     let (who, muted) = (there[rng.usize(..there.len())], rng.bool());
-                    world.act(who, |who, now| who.set_muted(now, muted));
+                    world.act(who, |who, _| who.set_muted(muted));
                 }
                 _ => there.push(world.join(Person::new("r", &format!("p{i}")), Weather::CALM)),
             }
@@ -199,7 +205,7 @@ fn damage_to_other_packets_excuses_nothing() {
     });
     ann.handle_bytes(now, &encoded(&welcome));
     ann.handle_bytes(now, &[1, 2, 3, 0]);
-    assert!(ann.dropped_bytes > 0);
+    assert!(ann.stats().dropped_bytes > 0);
     ann.excuse(&[ParticipantId(8)]);
     let state = ServerPacket::State(ParticipantId(7), ParticipantFlags::TALKING);
     ann.handle_bytes(now, &encoded(&state));
@@ -262,7 +268,10 @@ fn noise_on_a_quiet_line_does_not_end_the_session() {
         world.run_for(Duration::from_secs(1));
         world.noise(node, &[1 + second]);
     }
-    assert!(world.client(node).dropped_bytes > 0, "the noise was there");
+    assert!(
+        world.client(node).stats().dropped_bytes > 0,
+        "the noise was there"
+    );
     assert_eq!(
         (world.client(node).joins, world.client(node).closed),
         (1, None)

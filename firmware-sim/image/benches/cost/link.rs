@@ -10,11 +10,14 @@ use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
-use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
-use talkspurt_node::node::{AdpcmNode, Board, Node, NodeConfig, Pcm16Node};
+use talkspurt_core::session::{JoinRequest, ServerEvent, ServerSession, ServerSessionConfig};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
+    RosterPage, ServerPacket, Voice, Welcome, parse,
+};
+use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, Node, Pcm16Node};
 
 use crate::common::sound;
 use crate::whole::{Microphone, Speaker};
@@ -65,14 +68,11 @@ fn pcm16() -> (u32, u32) {
     both(&mut node, Codec::Pcm16)
 }
 
-fn config(codec: Codec) -> NodeConfig {
+fn config(codec: Codec) -> ClientConfig {
     let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1")) else {
         unreachable!("good names")
     };
-    let mut config = NodeConfig::new(room, name);
-    config.request.codecs.clear();
-    let _ = config.request.codecs.push(codec);
-    config
+    ClientConfig::new(JoinRequest::new(room, name, &[codec]))
 }
 
 fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
@@ -144,7 +144,7 @@ impl Server {
         while let Some(byte) = line.to_server.pop_front() {
             let bytes = [byte];
             if let (Feed::Packet(packet), _) = self.deframer.feed(&bytes) {
-                if let Some(voice) = self.session.handle_input(now, packet) {
+                if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     send_back(&voice, line);
                 }
                 while let Some(event) = self.session.poll_event() {
@@ -156,9 +156,8 @@ impl Server {
             }
         }
         self.session.handle_timeout(now);
-        let mut out = [0; ENCODED_MAX];
-        while let Some(len) = self.session.poll_transmit(&mut out) {
-            line.bring_bytes(&out[..len]);
+        while let Some(packet) = self.session.poll_transmit() {
+            line.bring(&packet);
         }
         assert!(!self.session.is_closed());
     }

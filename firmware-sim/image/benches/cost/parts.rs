@@ -10,10 +10,10 @@ use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig};
 use talkspurt_core::audio::level::rms;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::encoded_len_max;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
 
 use crate::common::sound;
@@ -109,11 +109,12 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
     else {
         unreachable!("the default is good")
     };
-    let mut out = [0; ENCODED];
+    let (mut payload, mut out) = ([0; ADPCM_PAYLOAD_MAX], [0; ENCODED]);
     let mut send = |uplink: &mut Uplink, frame: &[i16]| {
         uplink.push(frame);
-        while let Some(len) = uplink.poll_packet(&mut out) {
-            black_box(len);
+        while let Some(voice) = uplink.poll_voice(&mut payload) {
+            let written = write_to_stream(&ClientPacket::Voice(voice), &mut out);
+            let _ = black_box(written);
         }
     };
     send(&mut uplink, frame);

@@ -3,17 +3,22 @@
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
+use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::seq::Seq;
-use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry, RosterPage, ServerPacket, Voice, Welcome};
-use talkspurt_image::uart::QueuedUart;
-use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, NodeConfig, SampleSink, SampleSource};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::JoinRequest;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::{
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
+    RosterPage, ServerPacket, Voice, Welcome,
+};
+use talkspurt_node::node::{AdpcmNode, Board, ClientConfig};
+use talkspurt_node_driver::{AudioFormat, SampleSink, SampleSource};
 
 use crate::common::sound;
 use crate::counter::Counter;
-use crate::line::{self, Line};
+use crate::line::{self, Line, Port};
 
 /// Enough for the step size and the jitter buffer to settle, and for means.
 const FRAMES: u32 = 100;
@@ -54,7 +59,7 @@ impl SampleSink for Speaker {
 
 struct Bench {
     node: AdpcmNode,
-    board: Board<QueuedUart, Microphone, Speaker>,
+    board: Board<Port, Microphone, Speaker>,
     line: Line,
     now: Instant,
     seq: u16,
@@ -100,7 +105,7 @@ fn report_worst(name: &str, most: u32, report: &mut impl FnMut(&str, u32)) {
 fn uart(
     counter: &mut Counter,
     report: &mut impl FnMut(&str, u32),
-    port: &mut QueuedUart,
+    port: &mut Port,
     line: &mut Line,
 ) {
     let mut bytes = [0x55; 100];
@@ -123,12 +128,15 @@ fn uart(
 }
 
 impl Bench {
-    fn joined(port: QueuedUart, line: Line) -> Self {
+    fn joined(port: Port, line: Line) -> Self {
         let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1"))
         else {
             unreachable!("good names")
         };
-        let Ok(node) = AdpcmNode::new(NodeConfig::new(room, name), Instant::ZERO) else {
+        let Ok(node) = AdpcmNode::new(
+            ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])),
+            Instant::ZERO,
+        ) else {
             unreachable!("the default is good")
         };
         let mut bench = Self {
