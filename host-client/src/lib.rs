@@ -1,4 +1,5 @@
-//! The Talkspurt desktop client as a library: everything of the `talkspurt` program but its exit code.
+//! The Talkspurt desktop client as a library: everything of the `talkspurt` program but its exit
+//! code.
 //!
 //! ```text
 //! main ── config (flags -> checked values)
@@ -10,9 +11,10 @@
 //!                                                        └─ wav    (files in the devices' place)
 //! ```
 //!
-//! Each outside thing has one owner: `device` alone knows cpal, `wav` alone knows WAV files, `net::link` alone touches the
-//! socket, `ui` alone the terminal. The session thread never waits for any of them: its clock ([`clock::FrameClock`]) says when
-//! a frame is due, and every frame is done.
+//! Each outside thing has one owner: `device` alone knows cpal, `wav` alone knows WAV files,
+//! `net::link` alone touches the socket, `ui` alone the terminal. The session thread never waits
+//! for any of them: its clock ([`clock::FrameClock`]) says when a frame is due, and every frame is
+//! done.
 #![deny(missing_docs)]
 // These macros panic when the stream cannot be written; `console` of the host kit does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

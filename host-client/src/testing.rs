@@ -97,8 +97,8 @@ pub(crate) fn allocations() -> u64 {
     counting::COUNT.with(std::cell::Cell::get)
 }
 
-/// The allocator of the unit tests counts per thread, so that "the audio callback allocates nothing" is a test.
-/// `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
+/// The allocator of the unit tests counts per thread, so that "the audio callback allocates
+/// nothing" is a test. `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
 #[allow(unsafe_code)]
 mod counting {
     use std::{
@@ -112,7 +112,8 @@ mod counting {
 
     struct Counting;
 
-    // SAFETY: every call is handed to the system's allocator unchanged; the counter allocates nothing.
+    // SAFETY: every call is handed to the system's allocator unchanged; the counter allocates
+    // nothing.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             // A thread that is being torn down has no counter any more, and no callback either.

@@ -283,6 +283,13 @@ fn the_servers_pure_part_has_no_socket_and_no_clock() {
 }
 
 #[test]
+fn the_clients_participant_has_no_socket_and_no_clock() {
+    let words = ["tokio", "socket2", "std::net", "std::time", "std::thread"];
+    let found = offenders("host-client/src/participant", &[], &words);
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
 fn the_bridge_knows_no_packet() {
     assert_eq!(
         offenders(

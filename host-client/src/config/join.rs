@@ -15,9 +15,11 @@ use talkspurt_core::{
 };
 use talkspurt_host_kit::{channels::InputChannel, wav::same_file};
 
-/// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out a busy scheduler.
+/// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out
+/// a busy scheduler.
 const PLAYOUT_DEVICE_MS: u16 = 40;
-/// And when they go to a file, where delay bothers nobody: more lateness is ridden out without a concealed frame.
+/// And when they go to a file, where delay bothers nobody: more lateness is ridden out without a
+/// concealed frame.
 const PLAYOUT_FILE_MS: u16 = 120;
 /// The longest they may wait at first: half of what the downlink has slots for at 5 ms frames.
 const PLAYOUT_MS_MAX: u16 = 300;

@@ -41,8 +41,8 @@ impl AudioClock {
         self.frames.next_due()
     }
 
-    /// Does all frames due at `now`, but none due at `until` or later. Returns when the input ended, if
-    /// it did.
+    /// Does all frames due at `now`, but none due at `until` or later. Returns when the input
+    /// ended, if it did.
     pub(super) fn run(
         &mut self,
         now: Instant,

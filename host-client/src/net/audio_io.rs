@@ -10,7 +10,8 @@ use crate::{
 };
 use talkspurt_host_kit::channels::InputChannel;
 
-/// What can be opened before joining: a file that cannot be played or written should say so before anyone is disturbed.
+/// What can be opened before joining: a file that cannot be played or written should say so before
+/// anyone is disturbed.
 pub(super) struct Prepared {
     input: PreparedInput,
     output: PreparedOutput,

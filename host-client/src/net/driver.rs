@@ -1,7 +1,9 @@
-//! The session loop: waits for whatever comes first (bytes, frame time, command, retry time) and does what is due.
+//! The session loop: waits for whatever comes first (bytes, frame time, command, retry time) and
+//! does what is due.
 //!
-//! The order within one step matters: what the socket has comes before the frames that are due, so that after a stall of this
-//! thread the packets that came meanwhile are there when their frames are played.
+//! The order within one step matters: what the socket has comes before the frames that are due, so
+//! that after a stall of this thread the packets that came meanwhile are there when their frames
+//! are played.
 
 use super::{
     Command, Failure,
@@ -140,7 +142,8 @@ impl Driver {
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
                 self.phase = Phase::Connecting(connect(self.config.server.clone()));
             }
-            // A socket that always has something never makes us wait, and signals would never be looked at.
+            // A socket that always has something never makes us wait, and signals would never be
+            // looked at.
             yield_now().await;
         }
     }

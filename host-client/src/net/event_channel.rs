@@ -12,10 +12,11 @@ use std::{
 };
 use talkspurt_core::time::Instant as CoreInstant;
 
-/// Events that may wait for a slow reader. A room's churn of hours fits; beyond it events are lost, and the log says so.
+/// Events that may wait for a slow reader. A room's churn of hours fits; beyond it events are lost,
+/// and the log says so.
 const EVENTS_MAX: usize = 16_384;
-/// What they may hold beside their own bytes: as many names of 32 bytes are 0.5 MB, and the roster of a full room with each of a
-/// hundred joinings 6.4 MB. Counted without what the allocator adds.
+/// What they may hold beside their own bytes: as many names of 32 bytes are 0.5 MB, and the roster
+/// of a full room with each of a hundred joinings 6.4 MB. Counted without what the allocator adds.
 const EVENTS_HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A way for events, stamped with the time since `epoch`.

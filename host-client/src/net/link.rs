@@ -16,9 +16,9 @@ use tokio::{
 
 /// Bytes read at a time.
 pub(super) const READ_BYTES: usize = 16 * 1024;
-/// Bytes read for nothing while closing: a full room's roster is 0.04 MB and a second of voice as much;
-/// the rest is what the buffers of a stalled connection hold. A server that goes on sending beyond that
-/// has not read our Bye, or does not care.
+/// Bytes read for nothing while closing: a full room's roster is 0.04 MB and a second of voice as
+/// much; the rest is what the buffers of a stalled connection hold. A server that goes on sending
+/// beyond that has not read our Bye, or does not care.
 const CLOSE_READ_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An open connection.
@@ -91,8 +91,9 @@ impl Link {
         self.outgoing.stuck_since()
     }
 
-    /// Writes all that the participant has to say until its session is over, and closes, unless that
-    /// takes longer than `patience` or too much comes meanwhile. `clock` gives the participant's time.
+    /// Writes all that the participant has to say until its session is over, and closes, unless
+    /// that takes longer than `patience` or too much comes meanwhile. `clock` gives the
+    /// participant's time.
     pub(super) async fn close(
         &mut self,
         patience: Duration,

@@ -2,8 +2,8 @@
 //!
 //! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out,
 //! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop around a
-//! [`Participant`]; `connect` opens the socket and `link` alone reads and writes it; `audio_io` opens
-//! devices and files, and `audio_clock` does their frames.
+//! [`Participant`]; `connect` opens the socket and `link` alone reads and writes it; `audio_io`
+//! opens devices and files, and `audio_clock` does their frames.
 
 mod audio_clock;
 mod audio_io;

@@ -1,5 +1,5 @@
-//! The packet that the socket has not taken all of yet. Whatever else waits stays in the participant,
-//! where control packets overtake voice and old voice is dropped.
+//! The packet that the socket has not taken all of yet. Whatever else waits stays in the
+//! participant, where control packets overtake voice and old voice is dropped.
 
 use crate::participant::TRANSMIT_BYTES_MAX;
 use std::io;

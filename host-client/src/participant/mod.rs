@@ -1,23 +1,21 @@
 //! What a desktop is in a room, without the socket, the clock and the devices.
 //!
-//! [`Participant`] joins the core's [`Client`](talkspurt_core::endpoint::Client) to what only a desktop
-//! has: the room's list as a person sees it, a source and a sink of sound, a key of push-to-talk, a
-//! voice that is too quiet for the gate. It is driven as the core's client is: after each packet, and
-//! whenever time has passed, take the events; ask for packets when the socket takes some; sleep until
-//! [`Participant::poll_timeout`]. Time is an argument.
+//! [`Participant`] joins the core's [`Client`](talkspurt_core::endpoint::Client) to what only a
+//! desktop has: the room's list as a person sees it, a source and a sink of sound, a key of
+//! push-to-talk, a voice that is too quiet for the gate. It is driven as the core's client is:
+//! after each packet, and whenever time has passed, take the events; ask for packets when the
+//! socket takes some; sleep until [`Participant::poll_timeout`]. Time is an argument.
 
 mod quiet;
 mod roster;
 mod snapshot;
-#[cfg(test)]
-mod tests;
 
 pub use snapshot::Snapshot;
 
 use crate::{
     audio::{Captured, Sink, Source},
     config::{JoinConfig, Threshold, opening_at},
-    events::{Counts, EventKind},
+    events::{Counts, EventKind, RosterLine},
 };
 use quiet::QuietWatch;
 use roster::Roster;
@@ -28,28 +26,29 @@ use talkspurt_core::{
         format::{FRAME_SAMPLES_MAX, FrameDuration},
         frame::Frame,
         gate::{GateDecision, GateSettings},
-        jitter::JitterStats,
         level::LevelMeter,
     },
     carrier::stream::ENCODED_MAX,
     endpoint::{self, ClientConfig},
     session::{
-        ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams, session_frame_samples,
+        self, ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
+        session_frame_samples,
     },
     time::{Duration, Instant},
     voice::downlink::Playout,
     wire::{ByeReason, RejectReason},
 };
 
-/// The longest pre-roll that `--pre-roll` may ask for. Half a second holds the longest word onset many
-/// times over.
+/// The longest pre-roll that `--pre-roll` may ask for. Half a second holds the longest word onset
+/// many times over.
 pub const PRE_ROLL_MS_MAX: u16 = 500;
 /// The longest packet that [`Participant::poll_transmit`] writes: a zero may go before it.
 pub const TRANSMIT_BYTES_MAX: usize = ENCODED_MAX + 1;
-/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples a millisecond.
+/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples a
+/// millisecond.
 const HISTORY_SAMPLES: usize = 16 * (PRE_ROLL_MS_MAX as usize + 20);
-/// Packets that may wait for their turn: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches up
-/// from here.
+/// Packets that may wait for their turn: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches
+/// up from here.
 const SLOTS: usize = 128;
 /// Own voice that may wait for the socket: the longest pre-roll and the 300 ms that the core keeps,
 /// as PCM16 with its headers.
@@ -165,8 +164,8 @@ impl Participant {
         self.roster.clear();
     }
 
-    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events, then
-    /// feed that.
+    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
+    /// then feed that.
     pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
         self.client.handle_stream(now, bytes)
     }
@@ -182,7 +181,8 @@ impl Participant {
         self.client.poll_timeout()
     }
 
-    /// Writes the next packet to `out`, which takes [`TRANSMIT_BYTES_MAX`] bytes. Returns its length.
+    /// Writes the next packet to `out`, which takes [`TRANSMIT_BYTES_MAX`] bytes. Returns its
+    /// length.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         Some(self.client.poll_transmit(now, out)?.len)
     }
@@ -197,7 +197,7 @@ impl Participant {
             let jitter = *self.client.jitter_stats();
             match self.client.poll_event()? {
                 ClientEvent::Joined(params, _) => {
-                    add_jitter(&mut self.earlier, &jitter);
+                    snapshot::add_jitter(&mut self.earlier, &jitter);
                     self.welcomed(&params);
                     return Some(ParticipantEvent::Welcomed(params));
                 }
@@ -222,46 +222,36 @@ impl Participant {
     /// Keeps the list current, and says what has changed in it.
     fn follow_room(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Listed(participant) => {
-                if self.roster.add(&participant).is_none() {
-                    self.refuse_roster();
-                }
+            ClientEvent::Listed(participant) => _ = self.add(&participant),
+            ClientEvent::RosterComplete => {
+                let (request, params) = (self.client.request(), self.client.params());
+                let joined = params.map(|params| self.roster.joined(request, &params));
+                self.told.extend(joined);
             }
-            ClientEvent::RosterComplete => self.tell_joined(),
-            ClientEvent::ParticipantJoined(participant) => match self.roster.add(&participant) {
-                Some(line) => self.told.push_back(EventKind::ParticipantJoined(line)),
-                None => self.refuse_roster(),
-            },
+            ClientEvent::ParticipantJoined(participant) => {
+                let line = self.add(&participant);
+                self.told.extend(line.map(EventKind::ParticipantJoined));
+            }
             ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
             ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
             ClientEvent::Joined(..) | ClientEvent::Rejected(_) | ClientEvent::Closed(_) => {}
         }
     }
 
-    /// The list is longer than a room can be: whoever says that is no server.
-    fn refuse_roster(&mut self) {
-        self.client.end(ByeReason::ProtocolError);
-    }
-
-    fn tell_joined(&mut self) {
-        let request = self.client.request();
-        let (name, room) = (request.name.to_string(), request.room.to_string());
-        self.told
-            .extend(self.client.params().map(|params| EventKind::Joined {
-                id: params.id.0,
-                name,
-                room,
-                codec: params.codec.name(),
-                rate_hz: params.rate.hz(),
-                frame_ms: params.frame.ms(),
-                roster: self.roster.lines(),
-            }));
+    /// Whoever lists more than a room can hold is no server.
+    fn add(&mut self, listed: &session::Participant) -> Option<RosterLine> {
+        let line = self.roster.add(listed);
+        if line.is_none() {
+            self.client.end(ByeReason::ProtocolError);
+        }
+        line
     }
 }
 
 // Voice
 impl Participant {
-    /// Takes one frame of the source: sent if in a room, else gone, as what is said to a dead line is.
+    /// Takes one frame of the source: sent if in a room, else gone, as what is said to a dead line
+    /// is.
     pub fn capture(&mut self, now: Instant, source: &mut dyn Source) -> Captured {
         let mut samples = [0; FRAME_SAMPLES_MAX];
         let frame = &mut samples[..self.frame_samples()];
@@ -289,8 +279,8 @@ impl Participant {
         captured
     }
 
-    /// Gives the sink the frame that is due: silence outside a room. Deafened, the sink gets silence,
-    /// and the frame goes by.
+    /// Gives the sink the frame that is due: silence outside a room. Deafened, the sink gets
+    /// silence, and the frame goes by.
     pub fn play(&mut self, sink: &mut dyn Sink) {
         let mut frame = Frame::silence(self.frame_samples());
         if self.is_in_room() {
@@ -309,17 +299,22 @@ impl Participant {
 
     /// Mutes or unmutes the microphone; the others are told.
     pub fn set_muted(&mut self, now: Instant, muted: bool) {
-        self.end_talkspurt_if(muted, now);
+        if muted {
+            // At once: if no frame followed, nothing else would end it.
+            self.client.end_talkspurt(now);
+        }
         self.client.set_muted(muted);
-        self.quiet.watch(self.may_be_too_quiet());
+        self.quiet.switch(self.may_be_too_quiet());
     }
 
     /// Presses or releases the key of push-to-talk; without push-to-talk there is none.
     pub fn hold_key(&mut self, now: Instant, held: bool) {
         self.key_held = self.key_held.map(|_| held);
-        self.end_talkspurt_if(self.keeps_back(), now);
+        if self.keeps_back() {
+            self.client.end_talkspurt(now);
+        }
         self.client.keep_back(self.keeps_back());
-        self.quiet.watch(self.may_be_too_quiet());
+        self.quiet.switch(self.may_be_too_quiet());
     }
 
     /// Moves the threshold that opens the gate.
@@ -329,7 +324,7 @@ impl Participant {
         if let Err(error) = self.client.set_gate(self.gate) {
             tracing::warn!(%error, "the gate stays as it was");
         }
-        self.quiet.watch(self.may_be_too_quiet());
+        self.quiet.switch(self.may_be_too_quiet());
     }
 
     /// Stops or resumes listening; nobody else is told.
@@ -340,14 +335,8 @@ impl Participant {
         }
     }
 
-    /// Ends it at once: if no frame followed, nothing else would.
-    fn end_talkspurt_if(&mut self, ends: bool, now: Instant) {
-        if ends {
-            self.client.end_talkspurt(now);
-        }
-    }
-
-    /// Sends a frame unless the gate keeps it back. Who talks wants to know soon whether anybody hears.
+    /// Sends a frame unless the gate keeps it back. Who talks wants to know soon whether anybody
+    /// hears.
     fn push(&mut self, now: Instant, frame: &[i16]) {
         if self.client.push_frame(now, frame) != GateDecision::Closed {
             self.client.expect_answers(now);
@@ -396,34 +385,10 @@ impl Participant {
         self.was_welcomed
     }
 
-    /// Returns whether the session is over, or has not begun.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
     /// Returns what the server said with its Reject; empty if it said nothing.
     #[must_use]
     pub fn reject_text(&self) -> &str {
         self.client.reject_text()
-    }
-
-    /// Returns what the stay has added up to so far, without what only its driver knows.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let stats = self.client.stats();
-        let mut counts = Counts {
-            talkspurts: stats.talkspurts.into(),
-            frames_captured: stats.frames_captured.into(),
-            frames_sent: stats.frames_sent.into(),
-            frames_received: stats.frames_received.into(),
-            frames_played: stats.frames_played.into(),
-            frames_dropped: stats.voice_dropped.into(),
-            bytes_bad: stats.dropped_bytes,
-            ..self.earlier
-        };
-        add_jitter(&mut counts, self.client.jitter_stats());
-        counts
     }
 
     fn is_in_room(&self) -> bool {
@@ -431,9 +396,5 @@ impl Participant {
     }
 }
 
-fn add_jitter(counts: &mut Counts, jitter: &JitterStats) {
-    counts.frames_concealed += u64::from(jitter.concealed);
-    counts.frames_late += u64::from(jitter.late);
-    counts.frames_skipped += u64::from(jitter.skipped);
-    counts.packets_lost += u64::from(jitter.lost);
-}
+#[cfg(test)]
+mod tests;

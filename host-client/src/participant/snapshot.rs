@@ -1,14 +1,14 @@
-//! The moment as the live view shows it.
+//! How it stands, and what it has added up to.
 
 use super::Participant;
 use crate::{
     config::{Threshold, rms_to_dbfs},
     events::{Counts, Levels, RosterLine},
 };
-use talkspurt_core::time::Instant;
+use talkspurt_core::{audio::jitter::JitterStats, time::Instant};
 
 /// Everything the live view shows, as of some milliseconds ago.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// In the room now.
     pub connected: bool,
@@ -67,22 +67,13 @@ impl Participant {
             threshold(self.gate.close_rms),
         );
         let mut snapshot = Snapshot {
-            connected: false,
-            id: 0,
-            codec: "",
-            frame_ms: 0,
             roster: self.roster.lines(),
-            input_rms: 0,
-            output_rms: 0,
             gate: self.gate.enabled.then_some(thresholds),
-            talking: false,
             muted: self.client.request().muted,
             key_held: self.key_held,
-            too_quiet: false,
             deafened: self.deafened,
-            round_trip_ms: None,
-            playout_ms: 0,
             counts: self.counts(),
+            ..Snapshot::default()
         };
         if let Some(params) = self.client.params() {
             let round_trip = self.client.round_trip();
@@ -101,4 +92,30 @@ impl Participant {
         }
         snapshot
     }
+
+    /// Returns what the stay has added up to so far, without what only its driver knows.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let stats = self.client.stats();
+        let mut counts = Counts {
+            talkspurts: stats.talkspurts.into(),
+            frames_captured: stats.frames_captured.into(),
+            frames_sent: stats.frames_sent.into(),
+            frames_received: stats.frames_received.into(),
+            frames_played: stats.frames_played.into(),
+            frames_dropped: stats.voice_dropped.into(),
+            bytes_bad: stats.dropped_bytes,
+            ..self.earlier
+        };
+        add_jitter(&mut counts, self.client.jitter_stats());
+        counts
+    }
+}
+
+/// Adds what the jitter buffer of one session has seen.
+pub(super) fn add_jitter(counts: &mut Counts, jitter: &JitterStats) {
+    counts.frames_concealed += u64::from(jitter.concealed);
+    counts.frames_late += u64::from(jitter.late);
+    counts.frames_skipped += u64::from(jitter.skipped);
+    counts.packets_lost += u64::from(jitter.lost);
 }

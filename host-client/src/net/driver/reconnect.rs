@@ -1,4 +1,5 @@
-//! What becomes of a stay whose connection was refused or lost: the end, or a pause and another try.
+//! What becomes of a stay whose connection was refused or lost: the end, or a pause and another
+//! try.
 
 use super::super::{Failure, greeting};
 use super::{Driver, Phase};
@@ -14,8 +15,8 @@ use talkspurt_core::{
 const PAUSE_FIRST: CoreDuration = CoreDuration::from_millis(250);
 /// The longest pause: a server that comes back is found within this.
 const PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(5);
-/// The longest pause while our old self is still listed. It goes as soon as the server misses it, and
-/// nobody is in the way who would be helped by our patience.
+/// The longest pause while our old self is still listed. It goes as soon as the server misses it,
+/// and nobody is in the way who would be helped by our patience.
 const NAME_TAKEN_PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(1);
 
 /// A session that lived this long was a good one: after it the pauses begin anew.
@@ -57,8 +58,8 @@ impl Reconnect {
 }
 
 impl Driver {
-    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed, so
-    /// try again.
+    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed,
+    /// so try again.
     pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
         let Phase::Open(link) = &self.phase else {
             return Ok(());
@@ -104,7 +105,8 @@ impl Driver {
             self.reconnect.reset();
         }
         self.counts.reconnects += u32::from(was_welcomed);
-        // What the session still has to say (a Bye after a protocol error) goes if the socket takes it.
+        // What the session still has to say (a Bye after a protocol error) goes if the socket takes
+        // it.
         self.transmit(now);
         if let Phase::Open(link) = &self.phase {
             link.add_counts(&mut self.counts);

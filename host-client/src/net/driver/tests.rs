@@ -37,8 +37,8 @@ struct Stayed {
     polls: u64,
 }
 
-/// Runs a stay against `server`, which has one connection, until that is lost or something beside the session says `Leave`
-/// after `leave_after`.
+/// Runs a stay against `server`, which has one connection, until that is lost or something beside
+/// the session says `Leave` after `leave_after`.
 fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'static) -> Stayed {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -258,7 +258,8 @@ fn a_flood_of_events_is_left_out_and_counted() {
     assert!(missed > 10_000, "{missed}");
 }
 
-/// The pauses of a client that lost its server and is refused for `reason` from then on, as they are told; nobody waits for them.
+/// The pauses of a client that lost its server and is refused for `reason` from then on, as they
+/// are told; nobody waits for them.
 fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
