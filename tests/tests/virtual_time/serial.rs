@@ -70,8 +70,8 @@ fn a_clean_line_carries_full_duplex() {
         }
         assert_eq!(
             world.client(node).stats().frames_sent,
-            501,
-            "every frame and a terminator"
+            500,
+            "every frame"
         );
         assert!(
             world.client(node).stats().frames_received >= 495,
