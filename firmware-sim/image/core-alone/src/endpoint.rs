@@ -1,5 +1,5 @@
-//! The core's size on any microcontroller: all of it that a node uses, both ways, kept by the linker because each value comes
-//! from outside and goes outside. Nothing runs this; `cargo xtask firmware measure` builds it and reads its sections.
+//! The size of a whole participant, `endpoint::Client`, on any microcontroller. Nothing runs this;
+//! `cargo xtask firmware measure` builds it and reads its sections.
 //!
 //! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a serial port are not the core's.
 #![no_std]
