@@ -68,11 +68,7 @@ fn a_clean_line_carries_full_duplex() {
             let hearing = heard(&world, talker, ears, 100..10_000);
             WHOLE.check("on a clean line", &hearing).unwrap();
         }
-        assert_eq!(
-            world.client(node).stats().frames_sent,
-            500,
-            "every frame"
-        );
+        assert_eq!(world.client(node).stats().frames_sent, 500, "every frame");
         assert!(
             world.client(node).stats().frames_received >= 495,
             "the line has room for all of it"
