@@ -264,8 +264,10 @@ impl Driver {
 
     fn log_dropped_bytes(&mut self, now: CoreInstant) {
         let dropped_bytes = self.participant.counts().bytes_bad;
-        self.unlogged_bytes.add(dropped_bytes - self.dropped_bytes);
-        self.dropped_bytes = dropped_bytes;
+        // Bytes that nothing has ended are given back if they turn out to be zeros and a packet.
+        let unseen_bytes = dropped_bytes.saturating_sub(self.dropped_bytes);
+        self.unlogged_bytes.add(unseen_bytes);
+        self.dropped_bytes += unseen_bytes;
         if let Some(bytes) = self.unlogged_bytes.take(now) {
             tracing::warn!(bytes, "dropped bytes that are no packet");
         }

@@ -159,7 +159,7 @@ impl Participant {
     /// Says that the stream is gone; the session with it, if it was not over yet.
     pub fn disconnected(&mut self) {
         self.client.end(ByeReason::ConnectionLost);
-        // Whoever says so knows it.
+        // The caller knows already what they tell.
         while self.client.poll_event().is_some() {}
         self.roster.clear();
     }

@@ -122,3 +122,12 @@ fn a_client_with_little_memory_offers_only_what_it_can_hold() {
     let refused = Small::new(ClientConfig::new(pcm16_only)).err();
     assert_eq!(refused, Some(ClientConfigError::NoCodecFits));
 }
+
+#[test]
+fn zeros_before_a_packet_cost_nothing_of_it() {
+    let mut end = End::joined(20);
+    end.receive_bytes(&[0; 1_000]);
+    end.receive(&ServerPacket::Ping(5));
+    assert_eq!(end.sent(), [Sent::Pong(5)]);
+    assert_eq!(end.client.stats().dropped_bytes, 0);
+}
