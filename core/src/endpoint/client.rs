@@ -11,8 +11,12 @@ use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::BadReason;
 use crate::carrier::receiver::{Received, Receiver};
 use crate::carrier::stream::{self, Separator};
-use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams};
+use crate::session::{
+    ClientEvent, ClientSession, GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, JoinRequest,
+    SessionParams,
+};
 use crate::time::{Duration, Instant};
+use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, Playout};
 use crate::voice::uplink::Uplink;
 use crate::wire::{ByeReason, encode, parse};
@@ -47,6 +51,8 @@ pub struct Client<
 > {
     session: ClientSession,
     receiver: Receiver<ENCODED>,
+    /// How much damage is tolerated.
+    garbage: TokenBucket,
     uplink: Uplink<HISTORY>,
     downlink: Downlink<SLOTS, PAYLOAD>,
     config: VoiceConfig,
@@ -83,6 +89,7 @@ impl<
             downlink: Downlink::new(codec, frame, voice.jitter(frame)),
             session: ClientSession::idle(config.request),
             receiver: Receiver::new(),
+            garbage: TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, Instant::ZERO),
             config: voice,
             queue: VoiceQueue::new(),
             separator: Separator::new(),
@@ -143,7 +150,9 @@ impl<
                     Some(_) => count(&mut self.stats.malformed),
                     None => {}
                 }
-                self.session.handle_garbage(now, bytes);
+                if !self.garbage.take(bytes, now) {
+                    self.session.end(ByeReason::ProtocolError);
+                }
             }
         }
         rest

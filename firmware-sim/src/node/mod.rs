@@ -2,10 +2,11 @@
 //! in an image on a microcontroller.
 //!
 //! ```text
-//! microphone -> uplink (gate, encode) -> outbox -> serial port -> deframer -> session -> downlink (decode) -> speaker
+//! microphone -> client endpoint -> serial port
+//! speaker    <-                 <-
 //! ```
 //!
-//! A board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so that no call waits), a
+//! What it is in its room, the core's [`Client`] decides; the loop carries bytes and samples. A board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so that no call waits), a
 //! [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time that it answered, or earlier when an interrupt has
 //! brought bytes, room or samples; time is an argument, in microseconds since power-up.
 //!
@@ -40,11 +41,12 @@ pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
 pub type Pcm16Node = Node<PAYLOAD_MAX, { ENCODED_MAX + 1 }, 16, 4096>;
 
-/// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a 32-bit microcontroller
-/// it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of samples), 1,448 voice waiting for the port, 960
-/// session, 2 * 360 packets being read and written, the rest configuration and counts.
+/// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a
+/// 32-bit microcontroller it is 9,920 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of
+/// samples), 1,460 voice waiting for the port, 960 session, 392 and 372 packets being read and
+/// written, the rest configuration and counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
-    10_048
+    9_984
 } else {
     10_368
 };
