@@ -25,6 +25,7 @@ use backoff::Backoff;
 use connect::connect;
 use open::{SerialEnd, ServerEnd};
 use queue::ByteQueue;
+use talkspurt_host_kit::server_address::ServerAddress;
 
 /// How often the ends are looked after; a lost one is noticed within this time.
 const LOOK: Duration = Duration::from_millis(20);
@@ -44,8 +45,8 @@ pub struct Config {
     pub serial: String,
     /// Baud rate of the port.
     pub baud: u32,
-    /// `HOST:PORT` of the server; the name is looked up anew at each connection.
-    pub server: String,
+    /// The server; its name is looked up anew at each connection.
+    pub server: ServerAddress,
 }
 
 /// A direction through the bridge.

@@ -27,7 +27,7 @@ impl Running {
         let config = Config {
             serial: serial.to_owned(),
             baud: 115_200,
-            server: server.to_owned(),
+            server: ServerAddress::parse(server, 0).unwrap(),
         };
         let (sender, events) = channel();
         let shutdown = Shutdown::new();

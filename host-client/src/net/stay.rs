@@ -4,7 +4,6 @@ use super::{connection::Connection, ends::Ends, tell::Teller};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind};
 use std::time::Instant;
 use talkspurt_core::{frame::FRAME_SAMPLES_MAX, session::SessionParams};
-use talkspurt_host_kit::wav::RecordingNotice;
 
 /// Opened ends and the clock that drives them. While the server is away frames go by in silence: a file has no gap.
 pub(super) struct Stay {
@@ -74,7 +73,11 @@ impl Stay {
     /// Passes on what has become of a recording.
     pub(super) fn tell_of_recording(&mut self, teller: &Teller) {
         while let Some(notice) = self.ends.sink.next_notice() {
-            teller.tell(recording_event(notice));
+            teller.tell(EventKind::Recording {
+                state: notice.state(),
+                file: notice.file(),
+                text: notice.text(),
+            });
         }
     }
 
@@ -89,25 +92,5 @@ impl Stay {
         self.ends
             .source
             .read(&mut [0; FRAME_SAMPLES_MAX][..self.frame_samples])
-    }
-}
-
-fn recording_event(notice: RecordingNotice) -> EventKind {
-    match notice {
-        RecordingNotice::Continued { path } => EventKind::Recording {
-            state: "continued",
-            file: Some(path.display().to_string()),
-            text: "the file before is as long as a WAV file can be".to_owned(),
-        },
-        RecordingNotice::Stopped { path, problem } => EventKind::Recording {
-            state: "stopped",
-            file: Some(path.display().to_string()),
-            text: problem,
-        },
-        RecordingNotice::Lost { ms } => EventKind::Recording {
-            state: "lost",
-            file: None,
-            text: format!("the disk was too slow: {ms} ms are silence"),
-        },
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::connect::connect;
 use super::*;
-use crate::{config::Endpoint, testing::listener_config};
+use crate::testing::listener_config;
 use std::{
     future::Future,
     io::{Read as _, Write as _},
@@ -17,6 +17,7 @@ use talkspurt_core::{
         Voice, Welcome, emit, parse,
     },
 };
+use talkspurt_host_kit::server_address::ServerAddress;
 
 const FRAME: CoreDuration = CoreDuration::from_ms(20);
 
@@ -33,11 +34,11 @@ async fn pair() -> (Connection, StdStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = socket2::SockRef::from(&listener);
     socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let endpoint = Endpoint {
+    let server = ServerAddress {
         host: "127.0.0.1".to_owned(),
         port: listener.local_addr().unwrap().port(),
     };
-    let stream = connect(endpoint).await.unwrap();
+    let stream = connect(server).await.unwrap();
     let config = listener_config(1);
     let settings = VoiceSettings::of(&config);
     let connection = Connection::new(stream, &config, settings, CoreInstant::ZERO);

@@ -39,7 +39,7 @@ impl VoiceSettings {
         GateConfig {
             open_rms: gate.open.rms,
             close_rms: gate.close.rms,
-            window_frames: gate.window_frames as u8,
+            window_frames: gate.window_frames,
             enabled: self.is_gated(),
             ..GateConfig::default_for(params.frame)
         }
