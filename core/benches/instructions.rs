@@ -7,17 +7,22 @@ use std::hint::black_box;
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
-use talkspurt_core::codec::{Codec, Encoder};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::Downlink;
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::{Gate, GateConfig, GateDecision};
-use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::level::rms;
-use talkspurt_core::mixer::{Accumulator, Contribution, MixRule, MixState, Part, Talkers, render};
+use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::{Gate, GateConfig, GateDecision};
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::mixer::{
+    Accumulator, Contribution, MixRule, MixState, Part, Talkers, render,
+};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, ServerPacket, Voice, emit, parse};
+use talkspurt_core::voice::downlink::Downlink;
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
 
 const TALKERS: usize = 8;
 const SAMPLES: usize = 320;
@@ -68,7 +73,7 @@ fn packet(payload: &[u8]) -> Voice<'_> {
 
 fn stream(codec: Codec) -> Vec<u8> {
     let mut out = [0; ENCODED_MAX];
-    let len = emit(&ServerPacket::Voice(packet(&payload(codec))), &mut out).unwrap();
+    let len = write_to_stream(&ServerPacket::Voice(packet(&payload(codec))), &mut out).unwrap();
     out[..len].to_vec()
 }
 
@@ -190,7 +195,7 @@ fn mix_minus(mut talkers: Box<Talkers>, voices: [Frame; TALKERS]) -> Box<Talkers
 fn packet_encode(payload: Vec<u8>) -> Vec<u8> {
     let mut out = [0; ENCODED_MAX];
     let voice = packet(black_box(&payload));
-    emit(&ServerPacket::Voice(voice), black_box(&mut out)).unwrap();
+    write_to_stream(&ServerPacket::Voice(voice), black_box(&mut out)).unwrap();
     payload
 }
 
@@ -210,7 +215,7 @@ fn talking(codec: Codec) -> Box<Uplink> {
     let config = UplinkConfig::default_for(codec, FrameDuration::Ms20);
     let mut uplink = Box::new(Uplink::new(config).unwrap());
     uplink.push(&voice(0));
-    while uplink.poll_packet(&mut [0; ENCODED_MAX]).is_some() {}
+    while uplink.poll_voice(&mut [0; PAYLOAD_MAX]).is_some() {}
     uplink
 }
 
@@ -219,9 +224,10 @@ fn talking(codec: Codec) -> Box<Uplink> {
 #[bench::pcm16(talking(Codec::Pcm16), voice(1))]
 #[bench::adpcm(talking(Codec::ImaAdpcm), voice(1))]
 fn uplink(mut uplink: Box<Uplink>, frame: Frame) -> Box<Uplink> {
-    let mut out = [0; ENCODED_MAX];
+    let (mut payload, mut out) = ([0; PAYLOAD_MAX], [0; ENCODED_MAX]);
     uplink.push(black_box(&frame));
-    uplink.poll_packet(black_box(&mut out)).unwrap();
+    let voice = uplink.poll_voice(&mut payload).unwrap();
+    write_to_stream(&ClientPacket::Voice(voice), black_box(&mut out)).unwrap();
     uplink
 }
 
@@ -254,7 +260,7 @@ fn downlink((mut downlink, stream): (Box<Downlink<64>>, Vec<u8>)) -> Box<Downlin
 #[bench::once(ClientPacket::Ping(7))]
 fn ping_encode(packet: ClientPacket<'static>) -> [u8; 16] {
     let mut out = [0; 16];
-    emit(black_box(&packet), &mut out).unwrap();
+    write_to_stream(black_box(&packet), &mut out).unwrap();
     out
 }
 

@@ -39,17 +39,13 @@
 #[cfg(test)]
 extern crate std;
 
-pub mod codec;
-pub mod deframer;
-pub mod downlink;
-pub mod filter;
-pub mod frame;
-pub mod gate;
-pub mod jitter;
-pub mod level;
-pub mod mixer;
+pub mod audio;
+pub mod backoff;
+pub mod carrier;
+pub mod endpoint;
 pub mod seq;
 pub mod session;
 pub mod time;
-pub mod uplink;
+pub mod token_bucket;
+pub mod voice;
 pub mod wire;

@@ -1,6 +1,6 @@
-//! Layer 0: time as the caller hands it in. Integer microseconds, no clock.
+//! Time as the caller hands it in: integer microseconds, no clock. The names are those of the standard library.
 
-use core::ops::{Add, AddAssign, Sub};
+use core::ops::{Add, AddAssign, Div, Mul, Sub};
 
 /// A moment: microseconds since an epoch that the caller chooses (boot, the start of the process, 0 in a test).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,9 +26,17 @@ impl Instant {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
-    pub const fn since(self, earlier: Self) -> Duration {
+    /// Returns the time that has passed since `earlier`, or zero if that is later.
+    pub const fn duration_since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns the moment `duration` earlier, or `None` if that is before the epoch.
+    pub const fn checked_sub(self, duration: Duration) -> Option<Self> {
+        match self.0.checked_sub(duration.0) {
+            Some(micros) => Some(Self(micros)),
+            None => None,
+        }
     }
 }
 
@@ -41,9 +49,9 @@ impl Duration {
         Self(micros)
     }
 
-    /// `ms` milliseconds.
-    pub const fn from_ms(ms: u64) -> Self {
-        Self(ms.saturating_mul(1_000))
+    /// `millis` milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000))
     }
 
     /// `secs` seconds.
@@ -57,18 +65,13 @@ impl Duration {
     }
 
     /// Whole milliseconds, rounded down.
-    pub const fn as_ms(self) -> u64 {
+    pub const fn as_millis(self) -> u64 {
         self.0 / 1_000
     }
 
-    /// `factor` times as long, or the longest span there is.
-    pub const fn times(self, factor: u64) -> Self {
+    /// Multiplies, up to the longest duration there is.
+    pub const fn saturating_mul(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))
-    }
-
-    /// One `parts`-th of it. Panics on 0 parts.
-    pub const fn divided_by(self, parts: u64) -> Self {
-        Self(self.0 / parts)
     }
 }
 
@@ -92,10 +95,38 @@ impl Sub<Duration> for Instant {
     }
 }
 
+impl Sub for Instant {
+    type Output = Duration;
+    fn sub(self, earlier: Self) -> Duration {
+        self.duration_since(earlier)
+    }
+}
+
+impl Mul<u32> for Duration {
+    type Output = Self;
+    fn mul(self, factor: u32) -> Self {
+        self.saturating_mul(factor.into())
+    }
+}
+
+impl Div<u32> for Duration {
+    type Output = Self;
+    fn div(self, divisor: u32) -> Self {
+        Self(self.0 / u64::from(divisor))
+    }
+}
+
 impl Add for Duration {
     type Output = Self;
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Duration {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
     }
 }
 
@@ -119,10 +150,13 @@ mod tests {
     fn arithmetic_saturates_at_both_ends() {
         assert_eq!(Instant::ZERO - Duration::from_secs(1), Instant::ZERO);
         assert_eq!(
-            Instant::from_micros(u64::MAX) + Duration::from_ms(1),
+            Instant::from_micros(u64::MAX) + Duration::from_millis(1),
             Instant::from_micros(u64::MAX)
         );
-        assert_eq!(Instant::ZERO.since(Instant::from_micros(5)), Duration::ZERO);
+        assert_eq!(
+            Instant::ZERO.duration_since(Instant::from_micros(5)),
+            Duration::ZERO
+        );
         assert_eq!(
             Duration::from_secs(u64::MAX),
             Duration::from_micros(u64::MAX)
@@ -131,30 +165,30 @@ mod tests {
 
     #[test]
     fn units_agree() {
-        assert_eq!(Duration::from_secs(2), Duration::from_ms(2_000));
-        assert_eq!(Duration::from_ms(20).as_micros(), 20_000);
+        assert_eq!(Duration::from_secs(2), Duration::from_millis(2_000));
+        assert_eq!(Duration::from_millis(20).as_micros(), 20_000);
         assert_eq!(
-            (Instant::ZERO + Duration::from_ms(20))
-                .since(Instant::ZERO)
-                .as_ms(),
+            (Instant::ZERO + Duration::from_millis(20))
+                .duration_since(Instant::ZERO)
+                .as_millis(),
             20
         );
         assert_eq!(
-            core::time::Duration::from(Duration::from_ms(7)),
+            core::time::Duration::from(Duration::from_millis(7)),
             core::time::Duration::from_millis(7)
         );
         assert_eq!(
             Duration::from(core::time::Duration::from_millis(7)),
-            Duration::from_ms(7)
+            Duration::from_millis(7)
         );
         let longest = core::time::Duration::from_secs(u64::MAX);
         assert_eq!(Duration::from(longest).as_micros(), u64::MAX);
         assert_eq!(
-            Duration::from_ms(7) + Duration::from_micros(7),
+            Duration::from_millis(7) + Duration::from_micros(7),
             Duration::from_micros(7_007)
         );
         let later = Instant::from_micros(7_007);
         assert_eq!(later.as_micros(), 7_007);
-        assert_eq!(later - Duration::from_ms(7), Instant::from_micros(7));
+        assert_eq!(later - Duration::from_millis(7), Instant::from_micros(7));
     }
 }

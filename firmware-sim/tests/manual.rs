@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::{FrameDuration, SampleRate};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Voice, emit};
+use talkspurt_core::wire::{ClientPacket, Voice};
 
 /// A start bit, eight, a stop bit.
 const BITS_PER_BYTE: u32 = 10;
@@ -31,7 +33,7 @@ fn on_the_line(payload_bytes: usize) -> usize {
         terminator: true,
         payload: &payload,
     };
-    emit(&ClientPacket::Voice(voice), &mut [0; ENCODED_MAX]).expect("it fits")
+    write_to_stream(&ClientPacket::Voice(voice), &mut [0; ENCODED_MAX]).expect("it fits")
 }
 
 /// The numbers of a table's row, without what is around them; empty cells of the rule below its head are none.

@@ -5,10 +5,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, PACKET_MAX, ServerPacket, emit, greeting_version, parse,
-};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX};
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{ClientPacket, ServerPacket, parse};
 
 /// A node's deframer: anything longer is dropped.
 const SMALL: usize = 64;
@@ -75,14 +75,13 @@ fn deframe<'a, const N: usize>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Fo
 
 /// Both parsers; what they read they can write, and read again to the same value.
 fn read(packet: &[u8]) {
-    greeting_version(packet);
     // Longer than any buffer of a deframer, so nothing that the core could be given.
     if packet.len() > PACKET_MAX {
         return;
     }
     let mut out = [0; ENCODED_MAX];
     if let Ok(value) = parse::<ClientPacket<'_>>(packet) {
-        let len = emit(&value, &mut out).expect("what was read fits");
+        let len = write_to_stream(&value, &mut out).expect("what was read fits");
         let [Found::Packet(again)] = &deframe::<ENCODED_MAX>(std::iter::once(&out[..len]))[..]
         else {
             panic!("not one packet")
@@ -90,7 +89,7 @@ fn read(packet: &[u8]) {
         assert_eq!(parse::<ClientPacket<'_>>(again), Ok(value));
     }
     if let Ok(value) = parse::<ServerPacket<'_>>(packet) {
-        let len = emit(&value, &mut out).expect("what was read fits");
+        let len = write_to_stream(&value, &mut out).expect("what was read fits");
         let [Found::Packet(again)] = &deframe::<ENCODED_MAX>(std::iter::once(&out[..len]))[..]
         else {
             panic!("not one packet")

@@ -6,19 +6,20 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::GateConfig;
-use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateConfig;
+use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession,
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
     ServerSessionConfig, session_frame_samples,
 };
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, Voice, encoded_len_max};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
 
 const FRAME: FrameDuration = FrameDuration::Ms5;
 const SLOTS: usize = 16;
@@ -88,7 +89,7 @@ impl Rig {
         };
         Self {
             now,
-            client: ClientSession::new(request, ClientConfig::default(), now),
+            client: ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now),
             client_is_over: false,
             server: ServerSession::new(config, now),
             server_is_in: false,
@@ -106,7 +107,7 @@ impl Rig {
             1 => self.to_server(input.bytes()),
             2 => {
                 // 1 ms to 65 s.
-                self.now += Duration::from_ms(u64::from(input.number()).pow(2));
+                self.now += Duration::from_millis(u64::from(input.number()).pow(2));
                 self.client.handle_timeout(self.now);
                 self.server.handle_timeout(self.now);
                 assert!(self.client.poll_timeout().is_none_or(|at| at > self.now));
@@ -144,7 +145,7 @@ impl Rig {
     }
 
     fn to_client(&mut self, packet: &[u8]) {
-        let voice = self.client.handle_input(self.now, packet);
+        let voice = self.client.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.client.params().is_some());
         if let Some(voice) = voice {
             // A payload that is no frame is an error; that is all.
@@ -153,7 +154,7 @@ impl Rig {
     }
 
     fn to_server(&mut self, packet: &[u8]) {
-        let voice = self.server.handle_input(self.now, packet);
+        let voice = self.server.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.server_is_in);
         if let Some(voice) = voice {
             let _ = self.downlink.push(&voice);
@@ -189,19 +190,18 @@ impl Rig {
                 }
             }
         }
-        let mut out = [0; encoded_len_max(256)];
-        while self.client.poll_transmit(&mut out).is_some() {}
-        while self.server.poll_transmit(&mut out).is_some() {}
+        while self.client.poll_transmit().is_some() {}
+        while self.server.poll_transmit().is_some() {}
         assert_eq!(self.client.is_closed(), self.client_is_over);
         assert_eq!(self.server.is_closed(), self.server_is_over);
         assert_eq!(self.server.is_joined(), self.server_is_in);
     }
 
     fn poll_uplink(&mut self) {
-        let mut out = [0; ENCODED_MAX];
+        let mut payload = [0; PAYLOAD_MAX];
         let most = self.uplink.stats().frames_captured + 2;
         let mut sent = 0;
-        while self.uplink.poll_packet(&mut out).is_some() {
+        while self.uplink.poll_voice(&mut payload).is_some() {
             sent += 1;
             assert!(sent <= most, "more packets than frames");
         }

@@ -9,7 +9,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use talkspurt_core::level::LevelMeter;
+use talkspurt_core::audio::level::LevelMeter;
 
 /// The frame duration levels are measured over: that of a session by default.
 const FRAME_MS: u8 = 20;

@@ -14,7 +14,7 @@
 //! So steady noise, however loud, is none, nor is silence, nor a single bang.
 
 use std::collections::VecDeque;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 
 use crate::config::rms_to_dbfs;
 

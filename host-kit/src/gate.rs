@@ -7,9 +7,9 @@ pub use threshold::{Threshold, rms_to_dbfs};
 use crate::environment::FlagError;
 use clap::Args;
 use talkspurt_core::{
-    frame::FrameDuration,
-    gate::{GATE_WINDOW_FRAMES_MAX, GateConfig},
-    uplink::PRE_ROLL_DEFAULT_MS,
+    audio::format::FrameDuration,
+    audio::gate::{GATE_WINDOW_FRAMES_MAX, GateConfig},
+    voice::uplink::PRE_ROLL_DEFAULT_MS,
 };
 
 const DEFAULT: GateConfig = GateConfig::default_for(FrameDuration::Ms20);

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::mixer::MixRule;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_host_kit::console;
 use talkspurt_host_kit::server_address::numeric_address;
 
@@ -192,7 +192,7 @@ impl From<MixArg> for MixRule {
 fn frame_duration(text: &str) -> Result<FrameDuration, String> {
     text.parse()
         .ok()
-        .and_then(FrameDuration::from_ms)
+        .and_then(FrameDuration::from_millis)
         .ok_or_else(|| "expected 5, 10 or 20".to_owned())
 }
 

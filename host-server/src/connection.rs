@@ -1,20 +1,21 @@
 //! One connection: bytes in, packets of its session, bytes out. Pure. Rooms are the hub's.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use slotmap::SlotMap;
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::session::{ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, Voice};
+use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
 
 use crate::hub::{ConnId, RoomId};
+use crate::mixdown::encode;
 use crate::outbox::{Encoded, Outbox};
 use crate::room::{MemberId, Outlet};
 
 /// A connection that is over has so long to take its last packet (Reject or Bye).
-const CLOSING_GRACE: Duration = Duration::from_ms(1_000);
+const CLOSING_GRACE: Duration = Duration::from_millis(1_000);
 
 const _: () = assert!(
     size_of::<Connection>() <= 2 * 1024,
@@ -32,13 +33,10 @@ pub struct Connection {
     pub place: Option<(RoomId, MemberId)>,
     /// The deadline by which the hub will look at it.
     pub armed: Option<Instant>,
-    deframer: Deframer,
+    receiver: Receiver<ENCODED_MAX>,
     connected_at: Instant,
     /// Something has come from it.
     has_spoken: bool,
-    /// Bytes since the last packet, and how many of them have been counted as garbage.
-    unframed_bytes: u32,
-    charged_bytes: u32,
     /// It waits in the queue of those with output, and in that of those with voice.
     ready: bool,
     voice_ready: bool,
@@ -53,11 +51,9 @@ impl Connection {
             outbox,
             place: None,
             armed: None,
-            deframer: Deframer::new(),
+            receiver: Receiver::new(),
             connected_at: now,
             has_spoken: false,
-            unframed_bytes: 0,
-            charged_bytes: 0,
             ready: false,
             voice_ready: false,
             closing: None,
@@ -71,26 +67,15 @@ impl Connection {
         now: Instant,
     ) -> (bool, Option<Voice<'a>>, &'b [u8]) {
         self.has_spoken = true;
-        let (feed, rest) = self.deframer.feed(bytes);
-        match feed {
-            Feed::Packet(packet) => {
-                (self.unframed_bytes, self.charged_bytes) = (0, 0);
-                (true, self.session.handle_input(now, packet), rest)
+        let (received, rest) = self.receiver.feed(bytes);
+        match received {
+            Received::NeedMore => (false, None, rest),
+            Received::Packet(packet) => {
+                let packet = parse(packet);
+                (true, self.session.handle_packet(now, packet), rest)
             }
-            Feed::Bad { dropped_bytes, .. } => {
-                self.session
-                    .handle_garbage(now, dropped_bytes.saturating_sub(self.charged_bytes));
-                (self.unframed_bytes, self.charged_bytes) = (0, 0);
-                (false, None, rest)
-            }
-            Feed::NeedMore => {
-                // Bytes that never become a packet (no zero among them, or nothing else) are garbage before they end.
-                self.unframed_bytes = self.unframed_bytes.saturating_add(bytes.len() as u32);
-                if self.unframed_bytes as usize > ENCODED_MAX {
-                    self.session
-                        .handle_garbage(now, self.unframed_bytes - self.charged_bytes);
-                    self.charged_bytes = self.unframed_bytes;
-                }
+            Received::Damaged { bytes, .. } => {
+                self.session.handle_garbage(now, bytes);
                 (false, None, rest)
             }
         }
@@ -99,9 +84,9 @@ impl Connection {
     /// Moves what the session has to say into the outbox, and begins to close if that is the end. True if that ended the session, so
     /// that it has an event to tell and more to say.
     pub fn settle(&mut self, now: Instant) -> bool {
-        let mut packet = [0; ENCODED_MAX];
-        while let Some(len) = self.session.poll_transmit(&mut packet) {
-            if self.outbox.push_control(Rc::from(&packet[..len])).is_err() {
+        let mut next = || self.session.poll_transmit().map(|packet| encode(&packet));
+        while let Some(packet) = next() {
+            if self.outbox.push_control(packet).is_err() {
                 // He sends pings but takes no pongs.
                 self.outbox.clear_unsent();
                 self.session.end(ByeReason::SlowConsumer);
@@ -270,7 +255,11 @@ impl Outlet for Connections {
         let Some(connection) = self.map.get_mut(to) else {
             return;
         };
-        if connection.outbox.push_control(Rc::clone(packet)).is_err() {
+        if connection
+            .outbox
+            .push_control(Encoded::clone(packet))
+            .is_err()
+        {
             self.overflowed.push(to);
         }
         self.mark_ready(to);
@@ -290,7 +279,7 @@ impl Outlet for Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::frame::FrameDuration;
+    use talkspurt_core::audio::format::FrameDuration;
 
     fn connection() -> Connection {
         let session = ServerSessionConfig {
@@ -300,15 +289,6 @@ mod tests {
         };
         let outbox = Outbox::new(FrameDuration::Ms20, 1_000);
         Connection::new(session, outbox, Instant::ZERO)
-    }
-
-    #[test]
-    fn bytes_are_garbage_once_they_are_more_than_a_packet_has() {
-        let mut connection = connection();
-        connection.feed(&[7; ENCODED_MAX], Instant::ZERO);
-        assert_eq!(connection.charged_bytes, 0);
-        connection.feed(&[7], Instant::ZERO);
-        assert_eq!(connection.charged_bytes as usize, ENCODED_MAX + 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use talkspurt_core::jitter::JitterStats;
+use talkspurt_core::audio::jitter::JitterStats;
 use talkspurt_core::wire::{ByeReason, RejectReason};
 
 /// Counts since the start of the server.

@@ -11,8 +11,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use slotmap::SlotMap;
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::mixer::MixRule;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, RoomName};

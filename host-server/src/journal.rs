@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use talkspurt_core::session::Budget;
 use talkspurt_core::time::Instant;
+use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::ByeReason;
 
 use crate::hub::{ConnId, Event};
@@ -59,7 +59,7 @@ impl Kind {
             _ => STRANGERS,
         };
         Lines {
-            budget: Budget::new(burst, per_second, Instant::ZERO),
+            budget: TokenBucket::new(burst, per_second, Instant::ZERO),
             left_out: 0,
         }
     }
@@ -68,7 +68,7 @@ impl Kind {
 /// The lines of one kind.
 #[derive(Debug)]
 struct Lines {
-    budget: Budget,
+    budget: TokenBucket,
     left_out: u64,
 }
 

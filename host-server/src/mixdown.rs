@@ -6,13 +6,17 @@
 
 use std::rc::Rc;
 
-use talkspurt_core::codec::{Codec, Encoder, PAYLOAD_MAX};
-use talkspurt_core::downlink::Playout;
-use talkspurt_core::frame::Frame;
-use talkspurt_core::level;
-use talkspurt_core::mixer::{Contribution, MixRule, MixState, Part, TalkerState, Talkers, render};
+use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::level;
+use talkspurt_core::audio::mixer::{
+    Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
+};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ENCODED_MAX, ServerPacket, Voice, emit};
+use talkspurt_core::voice::downlink::Playout;
+use talkspurt_core::wire::{ServerPacket, Voice};
 
 use crate::outbox::Encoded;
 
@@ -272,7 +276,8 @@ fn encode_voice(tick: u32, terminator: bool, payload: &[u8]) -> Encoded {
 /// A packet as it stands in a stream.
 pub fn encode(packet: &ServerPacket<'_>) -> Encoded {
     let mut bytes = [0; ENCODED_MAX];
-    let len = emit(packet, &mut bytes).expect("every packet of a server fits ENCODED_MAX");
+    let len =
+        write_to_stream(packet, &mut bytes).expect("every packet of a server fits ENCODED_MAX");
     Rc::from(&bytes[..len])
 }
 

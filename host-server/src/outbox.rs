@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::stream::Separator;
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::Separator;
 
 /// One encoded packet, as it goes onto the stream.
 pub type Encoded = Rc<[u8]>;

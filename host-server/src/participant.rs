@@ -1,11 +1,12 @@
 //! One participant of a room: who he is, what he says, what he hears. Pure.
 
-use talkspurt_core::codec::{Codec, CodecError};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::{JitterConfig, JitterStats, PushOutcome};
-use talkspurt_core::mixer::TalkerState;
+use talkspurt_core::audio::codec::{Codec, CodecError};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
+use talkspurt_core::audio::mixer::TalkerState;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
 
 use crate::hub::ConnId;
@@ -26,7 +27,7 @@ const PREFILL_FRAMES: u16 = 0;
 
 /// For so long the first frame of a talkspurt waits at least. The frames after it may then come so much later than their period
 /// says before one has to be concealed; together with the wait for the tick it stays below one frame and 5 ms.
-pub const TALKSPURT_LEAD: Duration = Duration::from_ms(3);
+pub const TALKSPURT_LEAD: Duration = Duration::from_millis(3);
 
 /// A participant, as his room sees him.
 #[derive(Debug)]

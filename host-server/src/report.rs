@@ -1,7 +1,7 @@
 //! Who is where: the page `/rooms`.
 
 use serde::Serialize;
-use talkspurt_core::level::Dbfs;
+use talkspurt_core::audio::level::Dbfs;
 
 use crate::hub::Hub;
 use crate::participant::Participant;

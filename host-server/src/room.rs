@@ -1,8 +1,8 @@
 //! One room: its participants, its roster, its ticks. Pure: packets go into an [`Outlet`], time is an argument.
 
 use slotmap::DenseSlotMap;
-use talkspurt_core::codec::CodecError;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::CodecError;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ROSTER_PAGE, RoomName, RosterPage, ServerPacket, Voice};
 
@@ -249,13 +249,13 @@ impl Room {
         }
         let frame = self.frame.duration();
         let next = due + frame;
-        let missed = now.since(next).as_micros() / frame.as_micros();
+        let missed = now.duration_since(next).as_micros() / frame.as_micros();
         let given_up = if missed > TICKS_MADE_UP_MAX {
             missed
         } else {
             0
         };
-        self.next_tick = Some(next + frame.times(given_up));
+        self.next_tick = Some(next + frame.saturating_mul(given_up));
         given_up
     }
 

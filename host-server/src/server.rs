@@ -361,7 +361,7 @@ impl Server {
             if work == Work::Tick {
                 self.spend(Costly::Tick);
                 self.mix_times
-                    .observe(self.ticker.now().since(started).into());
+                    .observe(self.ticker.now().duration_since(started).into());
                 let next = || self.hub.borrow_mut().poll_voice_output();
                 while let Some(id) = next() {
                     self.send_to(id, now);

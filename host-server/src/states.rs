@@ -8,14 +8,14 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::session::Budget;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::token_bucket::TokenBucket;
 
 use crate::room::MemberId;
 
 /// How often the others are told what one does, at most, and how often a room has a round. Ten times a second are 120 bytes:
 /// someone who changes faster (a gate without a hold, or ill will) must not fill a slow line of everyone else.
-pub const STATE_INTERVAL: Duration = Duration::from_ms(100);
+pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Packets to one listener that a room tells at once, and in a second of that: a room of 8 in which everyone begins or ends a
 /// talkspurt every two thirds of a second. Each is a write of its own: 1,000 participants in rooms of any size cause 30,000 writes a
@@ -32,8 +32,8 @@ const LISTENERS_CHARGED_MAX: usize = 100;
 /// A room's changes that wait to be told, and how much it may tell.
 #[derive(Debug)]
 pub struct StateTelling {
-    at_once: Budget,
-    told: Budget,
+    at_once: TokenBucket,
+    told: TokenBucket,
     /// Whose change waits, longest first; each once.
     waiting: VecDeque<MemberId>,
     /// When the next round is due; `None` while nothing waits.
@@ -48,8 +48,8 @@ impl Default for StateTelling {
     /// Nothing waits.
     fn default() -> Self {
         Self {
-            at_once: Budget::new(AT_ONCE_BURST, AT_ONCE_PER_SECOND, Instant::ZERO),
-            told: Budget::new(TOLD_BURST, TOLD_PER_SECOND, Instant::ZERO),
+            at_once: TokenBucket::new(AT_ONCE_BURST, AT_ONCE_PER_SECOND, Instant::ZERO),
+            told: TokenBucket::new(TOLD_BURST, TOLD_PER_SECOND, Instant::ZERO),
             waiting: VecDeque::new(),
             round: None,
             announced: false,
@@ -94,7 +94,7 @@ impl StateTelling {
     /// to follow.
     pub fn begin_round(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.round.filter(|due| *due <= now)?;
-        let counts_from = if now.since(due) > STATE_INTERVAL {
+        let counts_from = if now.duration_since(due) > STATE_INTERVAL {
             now
         } else {
             due
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn at(ms: u64) -> Instant {
-        Instant::ZERO + Duration::from_ms(ms)
+        Instant::ZERO + Duration::from_millis(ms)
     }
 
     #[test]

@@ -55,10 +55,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn sleeps_until_the_deadline() {
         let ticker = Ticker::default();
-        let deadline = ticker.now() + Duration::from_ms(20);
+        let deadline = ticker.now() + Duration::from_millis(20);
         ticker.sleep_until(Some(deadline)).await;
         assert!(ticker.now() >= deadline);
-        assert!(ticker.now().since(deadline) <= Duration::from_ms(1));
+        assert!(ticker.now().duration_since(deadline) <= Duration::from_millis(1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -66,6 +66,6 @@ mod tests {
         let ticker = Ticker::default();
         ticker.wake_earlier();
         ticker.sleep_until(None).await;
-        assert_eq!(ticker.now().since(Instant::ZERO).as_ms(), 0);
+        assert_eq!(ticker.now().duration_since(Instant::ZERO).as_millis(), 0);
     }
 }

@@ -9,9 +9,9 @@
 use talkspurt_core::time::{Duration, Instant};
 
 /// A deadline that was missed by more, with nobody looking meanwhile, shows that the thread was away. Timers alone are up to 1 ms late.
-const AWAY_MIN: Duration = Duration::from_ms(2);
+const AWAY_MIN: Duration = Duration::from_millis(2);
 /// So much time input gets at most after that: several hundred reads.
-const GRACE: Duration = Duration::from_ms(5);
+const GRACE: Duration = Duration::from_millis(5);
 
 /// Shares the thread's time.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl Turns {
         let Some(due) = due.filter(|due| *due <= now) else {
             return false;
         };
-        let was_away = now.since(due.max(asked_at)) > AWAY_MIN;
+        let was_away = now.duration_since(due.max(asked_at)) > AWAY_MIN;
         if was_away && self.graced != Some(due) {
             self.graced = Some(due);
             self.input_until = now + GRACE;
@@ -52,7 +52,7 @@ impl Turns {
 
     /// What was due has been worked off from `started` to `now`: input gets as much time now.
     pub fn worked(&mut self, started: Instant, now: Instant) {
-        self.input_until = now + now.since(started);
+        self.input_until = now + now.duration_since(started);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use peer::Peer;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::wire::ByeReason;
 use talkspurt_server::config::Config;
 use talkspurt_server::{net, run};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_host_kit::server_address::numeric_address;
 
 use crate::crowd::{CrowdPlan, Flicker};
@@ -291,7 +291,7 @@ impl Preset {
 fn frame_duration(text: &str) -> Result<FrameDuration, String> {
     text.parse()
         .ok()
-        .and_then(FrameDuration::from_ms)
+        .and_then(FrameDuration::from_millis)
         .ok_or_else(|| "expected 5, 10 or 20".to_owned())
 }
 

@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use talkspurt_core::codec::Codec;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time;
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, ParticipantName, RoomName, Voice, emit};
+use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, Voice};
 
 use crate::peer::Peer;
 use crate::poller::Poller;
@@ -168,8 +170,10 @@ impl Members {
         self.changes += 1;
         let mut packet = [0; ENCODED_MAX];
         let len = match self.flicker {
-            Flicker::Mute => emit(&ClientPacket::SetMuted(turn.is_multiple_of(2)), &mut packet)?,
-            Flicker::Word => emit(&ClientPacket::Voice(word(turn)), &mut packet)?,
+            Flicker::Mute => {
+                write_to_stream(&ClientPacket::SetMuted(turn.is_multiple_of(2)), &mut packet)?
+            }
+            Flicker::Word => write_to_stream(&ClientPacket::Voice(word(turn)), &mut packet)?,
         };
         let now = self.now();
         let peer = &mut self.peers[number];

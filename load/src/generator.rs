@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time;
 
 use anyhow::{Context, Result, ensure};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::ENCODED_MAX;
 
 use crate::ledger::{Found, Ledger};
 use crate::peer::{Peer, Traffic};
@@ -231,7 +231,8 @@ impl Generator {
     fn step(&mut self, end: Instant) -> Result<()> {
         self.do_what_is_due()?;
         let next = self.timers.peek().map_or(end, |t| t.0.0.min(end));
-        self.poller.wait(Some(next.since(self.now()).into()))?;
+        self.poller
+            .wait(Some(next.duration_since(self.now()).into()))?;
         let ready_at = self.now();
         while let Some(Ready { id, writable }) = self.poller.next_ready() {
             let participant = id as usize;
@@ -301,7 +302,7 @@ impl Generator {
         self.timers
             .push(Reverse((due + period, participant, Timer::Frame)));
         let now = self.now();
-        let late_us = now.since(due).as_micros();
+        let late_us = now.duration_since(due).as_micros();
         if !self.was_held(due) {
             self.pacing.lags_ms.push(late_us as f64 / 1_000.0);
         }

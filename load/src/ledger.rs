@@ -93,12 +93,12 @@ impl Ledger {
         } else if std::mem::replace(&mut sent.heard[place], true) {
             self.found.repeated += 1;
         } else {
-            let delay_us = at.since(sent.at).as_micros();
+            let delay_us = at.duration_since(sent.at).as_micros();
             let delay_ms = delay_us as f64 / 1_000.0;
             self.found.delays_ms.push(delay_ms);
             let second = self
                 .since
-                .map_or(0, |since| sent.at.since(since).as_ms() / 1_000)
+                .map_or(0, |since| sent.at.duration_since(since).as_millis() / 1_000)
                 as usize;
             let by_second = &mut self.found.delays_ms_by_second;
             by_second.resize(by_second.len().max(second + 1), Vec::new());
@@ -136,8 +136,8 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::codec::Codec;
-    use talkspurt_core::frame::FrameDuration;
+    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::format::FrameDuration;
 
     use super::*;
 

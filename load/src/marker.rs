@@ -98,9 +98,9 @@ fn check(content: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::codec::{Codec, Encoder, PAYLOAD_MAX};
-    use talkspurt_core::frame::Frame;
-    use talkspurt_core::mixer::{MixRule, MixState, Part, Talkers, render};
+    use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+    use talkspurt_core::audio::frame::Frame;
+    use talkspurt_core::audio::mixer::{MixRule, MixState, Part, Talkers, render};
 
     use super::*;
 

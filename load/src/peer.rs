@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::TcpStreamExt;
 
 use anyhow::{Context, Result, bail};
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, SessionParams,
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
 };
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::{ENCODED_MAX, Voice};
+use talkspurt_core::wire::{Voice, parse};
 
 use crate::floor::Seat;
 
@@ -51,7 +53,7 @@ impl Peer {
     pub fn join(address: SocketAddr, request: JoinRequest, now: Instant) -> Result<Self> {
         let mut peer = Self::connect(address)?;
         peer.session = Some(Box::new(Session {
-            state: ClientSession::new(request, ClientConfig::default(), now),
+            state: ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now),
             deframer: Deframer::new(),
             joined: false,
         }));
@@ -202,12 +204,14 @@ impl Peer {
     }
 
     fn flush_session(&mut self) -> Result<()> {
-        let mut packet = [0; ENCODED_MAX + 1];
+        let mut bytes = [0; ENCODED_MAX];
         while let Some(session) = &mut self.session {
-            let Some(len) = session.state.poll_transmit(&mut packet) else {
+            let Some(packet) = session.state.poll_transmit() else {
                 break;
             };
-            self.write(&packet[..len])?;
+            let len = write_to_stream(&packet, &mut bytes)?;
+            drop(packet);
+            self.write(&bytes[..len])?;
         }
         Ok(())
     }
@@ -249,7 +253,7 @@ impl Session {
                 Feed::NeedMore => {}
                 Feed::Packet(packet) => {
                     packets += 1;
-                    if let Some(voice) = self.state.handle_input(now, packet) {
+                    if let Some(voice) = self.state.handle_packet(now, parse(packet)) {
                         on_voice(&voice);
                     }
                     self.take_events()?;

@@ -1,11 +1,13 @@
 //! Who sits in which room, who talks, and how; and what each says of himself to get there.
 
 use anyhow::Result;
-use talkspurt_core::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{JoinRequest, session_frame_samples};
-use talkspurt_core::wire::{ENCODED_MAX, ParticipantName, RoomName, ServerPacket, Voice, emit};
+use talkspurt_core::wire::{ParticipantName, RoomName, ServerPacket, Voice};
 
 use crate::floor::Seat;
 
@@ -82,7 +84,7 @@ impl Plan {
             payload: &[1; PAYLOAD_MAX][..payload_len],
         };
         let mut packet = [0; ENCODED_MAX];
-        let len = emit(&ServerPacket::Voice(voice), &mut packet).unwrap_or(0);
+        let len = write_to_stream(&ServerPacket::Voice(voice), &mut packet).unwrap_or(0);
         Seat {
             room: self.room_of(participant) as u16,
             packet_bytes: if hears { len as u16 } else { 0 },

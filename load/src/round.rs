@@ -161,7 +161,7 @@ fn measure(
 }
 
 /// Joins a running server once, to hear how long its frames are.
-fn announced_frame(order: &Order) -> Result<talkspurt_core::frame::FrameDuration> {
+fn announced_frame(order: &Order) -> Result<talkspurt_core::audio::format::FrameDuration> {
     let one = Plan {
         participants: 1,
         talkers: 0,

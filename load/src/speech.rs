@@ -1,12 +1,13 @@
 //! What talkers say: noise, and in turn a marked frame. And what listeners make of it.
 
 use anyhow::{Context, Result};
-use talkspurt_core::codec::{Encoder, PAYLOAD_MAX};
-use talkspurt_core::frame::Frame;
+use talkspurt_core::audio::codec::{Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ClientPacket, Voice, emit};
+use talkspurt_core::wire::{ClientPacket, Voice};
 
 use crate::marker::{self, Mark};
 use crate::plan::Plan;
@@ -97,7 +98,7 @@ impl Speech {
         let talkers = self.plan.talkers_in(room);
         turn.talker = talkers.start + (participant + 1 - talkers.start) % talkers.len();
         let frames = self.random.u64(MARK_EVERY_FRAMES);
-        turn.from = now + self.plan.frame.duration().times(frames);
+        turn.from = now + self.plan.frame.duration().saturating_mul(frames);
         true
     }
 
@@ -132,7 +133,7 @@ impl Talker {
             terminator: false,
             payload: &payload[..payload_len],
         };
-        Ok(emit(&ClientPacket::Voice(voice), packet)?)
+        Ok(write_to_stream(&ClientPacket::Voice(voice), packet)?)
     }
 }
 
@@ -145,10 +146,11 @@ pub fn mark_in(voice: &Voice<'_>, plan: &Plan, participant: usize) -> Option<Mar
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::codec::Codec;
-    use talkspurt_core::deframer::{Deframer, Feed};
-    use talkspurt_core::frame::FrameDuration;
-    use talkspurt_core::wire::{ENCODED_MAX, parse};
+    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::carrier::deframer::{Deframer, Feed};
+    use talkspurt_core::carrier::stream::ENCODED_MAX;
+    use talkspurt_core::wire::parse;
 
     use super::*;
 
@@ -192,10 +194,14 @@ mod tests {
         speech.start_marking(start);
         assert!(!speech.takes_turn(4, start) && speech.takes_turn(3, start));
         assert!(!speech.takes_turn(3, start) && !speech.takes_turn(4, start));
-        let later = start + PLAN.frame.duration().times(*MARK_EVERY_FRAMES.end());
+        let later = start
+            + PLAN
+                .frame
+                .duration()
+                .saturating_mul(*MARK_EVERY_FRAMES.end());
         assert!(!speech.takes_turn(3, later) && speech.takes_turn(4, later));
         assert!(speech.takes_turn(0, later), "the other room's own turn");
         speech.stop_marking();
-        assert!(!speech.takes_turn(3, later + later.since(start)));
+        assert!(!speech.takes_turn(3, later + later.duration_since(start)));
     }
 }

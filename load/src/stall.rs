@@ -46,8 +46,8 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::codec::Codec;
-    use talkspurt_core::frame::FrameDuration;
+    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::format::FrameDuration;
 
     #[test]
     fn one_of_each_room_stops_or_all() {

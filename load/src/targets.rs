@@ -1,7 +1,7 @@
 //! What the figures of a preset must be.
 
 use serde::Serialize;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 
 use crate::cli::Preset;
 use crate::figures::Figures;

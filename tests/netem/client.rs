@@ -1,21 +1,18 @@
-//! A participant on virtual time: the core's session, uplink and downlink, with a list of samples for a microphone and another
-//! for a speaker. It does what a program around the core does, and nothing cleverer.
+//! A participant on virtual time: the core's endpoint, with a list of samples for a microphone and another for a speaker. It
+//! does what a program around the core does, and nothing cleverer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::Frame;
-use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, SessionParams,
-};
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::{self, ClientConfig, ClientStats};
+use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::voice::downlink::Playout;
+use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{
-    ByeReason, ENCODED_MAX, ParticipantFlags, ParticipantId, ParticipantName, RejectReason,
-    RoomName, Separator,
+    ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
 };
 
 /// Who joins where, and what he says.
@@ -33,8 +30,8 @@ pub struct Person {
     pub says: Vec<i16>,
     /// How much later than the others' his frames begin: less than a frame.
     pub phase: Duration,
-    /// Frames that his playout keeps in reserve at first.
-    pub margin_frames: u16,
+    /// How much sound waits before it is played at first, in milliseconds.
+    pub margin_ms: u16,
     /// Whether he joins again when his session ends against his will.
     pub persistent: bool,
 }
@@ -49,7 +46,7 @@ impl Person {
             gate: true,
             says: Vec::new(),
             phase: Duration::ZERO,
-            margin_frames: 1,
+            margin_ms: 20,
             persistent: false,
         }
     }
@@ -59,17 +56,25 @@ impl Person {
         Self { says, ..self }
     }
 
-    fn request(&self) -> JoinRequest {
+    fn endpoint(&self) -> Box<Endpoint> {
         let room = RoomName::new(&self.room).expect("tests name rooms well");
         let name = ParticipantName::new(&self.name).expect("tests name people well");
-        JoinRequest::new(room, name, &[self.codec])
+        let mut config = ClientConfig::new(JoinRequest::new(room, name, &[self.codec]));
+        config.gate.enabled = self.gate;
+        config.playout_margin_ms = self.margin_ms;
+        Box::new(Endpoint::new(config).expect("the defaults are valid"))
     }
 }
 
 /// How long a persistent client waits before it joins again.
-const REJOIN_AFTER: Duration = Duration::from_ms(500);
-/// Bytes that may wait for the stream: what a node has room for. Voice that does not fit is dropped.
-const OUTBOX_BYTES: usize = 8 * 1024;
+const REJOIN_AFTER: Duration = Duration::from_millis(500);
+/// Bytes of voice that may wait for the stream: what a node has room for.
+const QUEUE_BYTES: usize = 8 * 1024;
+/// Packets that wait to be played at most.
+const SLOTS: usize = 64;
+
+type Endpoint =
+    endpoint::Client<PAYLOAD_MAX, ENCODED_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES_DEFAULT>;
 
 /// A participant.
 pub struct Client {
@@ -86,72 +91,54 @@ pub struct Client {
     pub playouts: Vec<Playout>,
     /// When the first of them was played.
     pub heard_since: Option<Instant>,
-    /// Voice packets that came to him.
-    pub voice_packets_in: u64,
-    /// Voice packets that he sent.
-    pub voice_packets_out: u64,
     /// How often he was let in.
     pub joins: u32,
     /// Why his last session ended, if it did.
     pub closed: Option<ByeReason>,
     /// Why he was refused last, if he was.
     pub rejected: Option<RejectReason>,
-    /// Bytes that were no packets.
-    pub dropped_bytes: u64,
-    session: ClientSession,
-    deframer: Deframer,
-    voice: Option<Voice>,
-    outbox: Vec<u8>,
-    separator: Separator,
+    /// Session, voice and what waits for the stream.
+    endpoint: Box<Endpoint>,
+    next_frame_at: Option<Instant>,
+    /// What the stream has not taken of a packet.
+    unsent: Vec<u8>,
     rejoin_at: Option<Instant>,
     said_samples: usize,
     listed: bool,
-}
-
-struct Voice {
-    params: SessionParams,
-    uplink: Uplink,
-    downlink: Downlink<64>,
-    next_frame_at: Instant,
 }
 
 impl Client {
     /// One whose Hello is ready to be sent.
     pub fn new(person: Person, now: Instant) -> Self {
         let mut client = Self {
-            session: ClientSession::new(person.request(), ClientConfig::default(), now),
+            endpoint: person.endpoint(),
             person,
             roster: BTreeMap::new(),
             excused: BTreeSet::new(),
             heard: Vec::new(),
             playouts: Vec::new(),
             heard_since: None,
-            voice_packets_in: 0,
-            voice_packets_out: 0,
             joins: 0,
             closed: None,
             rejected: None,
-            dropped_bytes: 0,
-            deframer: Deframer::new(),
-            voice: None,
-            outbox: Vec::new(),
-            separator: Separator::new(),
+            next_frame_at: None,
+            unsent: Vec::new(),
             rejoin_at: None,
             said_samples: 0,
             listed: false,
         };
-        client.settle(now);
+        client.join(now);
         client
     }
 
     /// Whether he is in the room and knows who else is.
     pub fn is_in(&self) -> bool {
-        self.session.params().is_some() && self.listed
+        self.endpoint.params().is_some() && self.listed
     }
 
     /// His number.
     pub fn id(&self) -> Option<ParticipantId> {
-        self.session.params().map(|params| params.id)
+        self.endpoint.params().map(|params| params.id)
     }
 
     /// The names on his roster.
@@ -162,14 +149,14 @@ impl Client {
             .collect()
     }
 
+    /// What his endpoint counts.
+    pub fn stats(&self) -> ClientStats {
+        self.endpoint.stats()
+    }
+
     /// Frames that wait to be played, and how many are kept in reserve.
-    pub fn playout_depth(&self) -> (u16, u16) {
-        self.voice.as_ref().map_or((0, 0), |voice| {
-            (
-                voice.downlink.depth_frames(),
-                voice.downlink.target_frames(),
-            )
-        })
+    pub fn playout_frames(&self) -> (u16, u16) {
+        self.endpoint.playout_frames()
     }
 
     /// Begins to say something else.
@@ -179,48 +166,30 @@ impl Client {
     }
 
     /// Mutes or unmutes.
-    pub fn set_muted(&mut self, now: Instant, muted: bool) {
-        self.session.set_muted(muted);
-        if let Some(voice) = &mut self.voice {
-            voice.uplink.set_muted(muted);
-        }
-        self.settle(now);
+    pub fn set_muted(&mut self, muted: bool) {
+        self.endpoint.set_muted(muted);
     }
 
     /// Says Bye.
     pub fn leave(&mut self, now: Instant) {
         self.person.persistent = false;
-        self.session.leave();
-        self.settle(now);
+        self.endpoint.leave(now);
+        self.take_events(now);
     }
 
     /// Bytes came.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (feed, left) = self.deframer.feed(rest);
-            rest = left;
-            match feed {
-                Feed::NeedMore => {}
-                Feed::Bad { dropped_bytes, .. } => self.dropped_bytes += u64::from(dropped_bytes),
-                Feed::Packet(packet) => {
-                    let heard = self.session.handle_input(now, packet);
-                    if let (Some(heard), Some(voice)) = (heard, &mut self.voice) {
-                        self.voice_packets_in += 1;
-                        // A payload that cannot be would be the server's fault, and show as silence.
-                        let _ = voice.downlink.push(&heard);
-                    }
-                    self.settle(now);
-                }
-            }
+            rest = self.endpoint.handle_stream(now, rest);
+            self.take_events(now);
         }
     }
 
-    /// The stream is a new one: what was half read or not yet sent is lost, and the session begins anew.
+    /// Joins over a new stream: what the old one has not taken is lost.
     pub fn handle_reconnect(&mut self, now: Instant) {
-        self.deframer.reset();
-        self.outbox.clear();
-        self.begin_again(now);
+        self.unsent.clear();
+        self.join(now);
     }
 
     /// Whether he waits for a new session. If his stream is closed, he needs another.
@@ -228,17 +197,15 @@ impl Client {
         self.rejoin_at.is_some_and(|at| at <= now)
     }
 
-    /// Joins again on the stream that he has.
-    pub fn begin_again(&mut self, now: Instant) {
+    /// Joins, on the stream that he has.
+    pub fn join(&mut self, now: Instant) {
         self.rejoin_at = None;
-        self.session = ClientSession::new(self.person.request(), ClientConfig::default(), now);
-        self.settle(now);
+        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
     }
 
     /// The stream is closed.
     pub fn handle_closed(&mut self, now: Instant) {
-        if !self.session.is_closed() {
-            self.voice = None;
+        if !self.endpoint.is_closed() {
             self.closed = Some(ByeReason::ConnectionLost);
         }
         self.session_is_over(now);
@@ -246,54 +213,50 @@ impl Client {
 
     /// Does what is due.
     pub fn handle_time(&mut self, now: Instant) {
-        if self.session.poll_timeout().is_some_and(|due| due <= now) {
-            self.session.handle_timeout(now);
-            self.settle(now);
+        if self.endpoint.poll_timeout().is_some_and(|due| due <= now) {
+            self.endpoint.handle_timeout(now);
+            self.take_events(now);
         }
-        while self
-            .voice
-            .as_ref()
-            .is_some_and(|voice| voice.next_frame_at <= now)
-        {
-            self.frame(now);
+        while let Some(due) = self.next_frame_at.filter(|due| *due <= now) {
+            self.frame(now, due);
         }
     }
 
     /// When to call [`Client::handle_time`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let frame = self.voice.as_ref().map(|voice| voice.next_frame_at);
-        [frame, self.session.poll_timeout(), self.rejoin_at]
+        let session = self.endpoint.poll_timeout();
+        [self.next_frame_at, session, self.rejoin_at]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Bytes for the stream.
-    pub fn outbox(&mut self) -> &mut Vec<u8> {
-        &mut self.outbox
+    /// Gives packets to the stream, for as long as it takes all of one.
+    pub fn transmit(&mut self, now: Instant, mut write: impl FnMut(&[u8]) -> usize) {
+        let mut packet = [0; ENCODED_MAX + 1];
+        loop {
+            let taken = write(&self.unsent);
+            self.unsent.drain(..taken);
+            if !self.unsent.is_empty() {
+                return;
+            }
+            let Some(transmit) = self.endpoint.poll_transmit(now, &mut packet) else {
+                break;
+            };
+            self.unsent.extend(&packet[..transmit.len]);
+        }
+        self.take_events(now);
     }
 
-    fn settle(&mut self, now: Instant) {
-        while let Some(event) = self.session.poll_event() {
+    fn take_events(&mut self, now: Instant) {
+        while let Some(event) = self.endpoint.poll_event() {
             self.handle_event(now, event);
-        }
-        let mut packet = [0; ENCODED_MAX];
-        while let Some(len) = self.session.poll_transmit(&mut packet) {
-            self.separate(now);
-            self.outbox.extend(&packet[..len]);
-        }
-    }
-
-    /// After a pause a zero goes first.
-    fn separate(&mut self, now: Instant) {
-        if self.separator.begin(now) {
-            self.outbox.push(0);
         }
     }
 
     fn handle_event(&mut self, now: Instant, event: ClientEvent) {
         match event {
-            ClientEvent::Joined(params, _) => self.enter(now, params),
+            ClientEvent::Joined(..) => self.enter(now),
             ClientEvent::Listed(who) | ClientEvent::ParticipantJoined(who) => {
                 let known = self
                     .roster
@@ -341,25 +304,17 @@ impl Client {
         );
     }
 
-    fn enter(&mut self, now: Instant, params: SessionParams) {
+    fn enter(&mut self, now: Instant) {
         self.joins += 1;
         self.roster.clear();
         self.excused.clear();
         self.listed = false;
         self.heard_since.get_or_insert(now);
-        let mut config = UplinkConfig::default_for(params.codec, params.frame);
-        config.gate.enabled = self.person.gate;
-        let jitter = JitterConfig::default_for(params.frame, self.person.margin_frames);
-        self.voice = Some(Voice {
-            params,
-            uplink: Uplink::new(config).expect("the defaults are valid"),
-            downlink: Downlink::new(params.codec, params.frame, jitter),
-            next_frame_at: now + self.person.phase,
-        });
+        self.next_frame_at = Some(now + self.person.phase);
     }
 
     fn session_is_over(&mut self, now: Instant) {
-        self.voice = None;
+        self.next_frame_at = None;
         self.roster.clear();
         self.listed = false;
         if self.person.persistent {
@@ -368,32 +323,25 @@ impl Client {
     }
 
     /// One frame of microphone and speaker.
-    fn frame(&mut self, now: Instant) {
-        let Some(voice) = &mut self.voice else { return };
-        let samples = voice.params.frame_samples();
-        voice.next_frame_at += voice.params.frame.duration();
+    fn frame(&mut self, now: Instant, due: Instant) {
+        let Some(params) = self.endpoint.params() else {
+            self.next_frame_at = None;
+            return;
+        };
+        let samples = params.frame_samples();
+        self.next_frame_at = Some(due + params.frame.duration());
         let mut out = Frame::silence(samples);
-        self.playouts.push(voice.downlink.pop(&mut out));
+        self.playouts.push(self.endpoint.pop_frame(&mut out));
         self.heard.extend(&*out);
         let left = &self.person.says[self.said_samples..];
         let said = &left[..left.len().min(samples)];
         self.said_samples += said.len();
         if said.is_empty() && !self.person.gate {
-            voice.uplink.finish();
+            self.endpoint.end_talkspurt(now);
         } else {
             let mut frame = said.to_vec();
             frame.resize(samples, 0);
-            voice.uplink.push(&frame);
-        }
-        let mut packet = [0; ENCODED_MAX];
-        while let Some(len) = voice.uplink.poll_packet(&mut packet) {
-            if self.outbox.len() + len < OUTBOX_BYTES {
-                self.voice_packets_out += 1;
-                if self.separator.begin(now) {
-                    self.outbox.push(0);
-                }
-                self.outbox.extend(&packet[..len]);
-            }
+            self.endpoint.push_frame(now, &frame);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which packets a damaged stream has lost, and whom they were about: the only faults of a roster
 //! that damage excuses.
 
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::wire::{ParticipantId, ServerPacket, parse};
 
 /// Follows a server's stream as it was sent beside the bytes that arrived.

@@ -9,7 +9,7 @@ mod pipe;
 mod stream;
 
 use fastrand::Rng;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_server::config::Config;
 use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
@@ -199,7 +199,7 @@ impl World {
         let end = self.now + most;
         while !done(self) {
             let next = self.next_event().filter(|next| *next <= end);
-            let next = next.unwrap_or_else(|| panic!("not within {} ms: {what}", most.as_ms()));
+            let next = next.unwrap_or_else(|| panic!("not within {} ms: {what}", most.as_millis()));
             self.now = self.now.max(next);
             self.step();
         }
@@ -250,7 +250,7 @@ impl World {
     fn start_again(&mut self, id: ClientId) {
         let old = self.stream(id);
         if self.is_open(old) {
-            return self.clients[id.0].0.begin_again(self.now);
+            return self.clients[id.0].0.join(self.now);
         }
         self.streams[old.0].client = None;
         let weather = self.streams[old.0].weather;
@@ -331,12 +331,12 @@ impl World {
     fn send_outbox(&mut self, id: ClientId) {
         let (client, stream) = &mut self.clients[id.0];
         let stream = &mut self.streams[stream.0];
-        let outbox = client.outbox();
-        if stream.conn.is_none() {
-            outbox.clear();
-        }
-        let taken = stream.up.write(self.now, outbox);
-        outbox.drain(..taken);
+        let is_open = stream.conn.is_some();
+        client.transmit(self.now, |bytes| match is_open {
+            true => stream.up.write(self.now, bytes),
+            // Nobody reads any more.
+            false => bytes.len(),
+        });
     }
 
     fn flush(&mut self) {

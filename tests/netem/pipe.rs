@@ -27,7 +27,7 @@ pub struct Weather {
 impl Weather {
     /// A local network: 1 ms, and nothing else.
     pub const CALM: Self = Self {
-        delay: Duration::from_ms(1),
+        delay: Duration::from_millis(1),
         jitter: Duration::ZERO,
         stalls_per_mille: 0,
         stall_max: Duration::ZERO,
@@ -38,10 +38,10 @@ impl Weather {
 
     /// A busy Wi-Fi far from its access point: up to 20 ms of jitter, and one write in a hundred is stalled for up to 120 ms.
     pub const STORMY: Self = Self {
-        delay: Duration::from_ms(15),
-        jitter: Duration::from_ms(20),
+        delay: Duration::from_millis(15),
+        jitter: Duration::from_millis(20),
         stalls_per_mille: 10,
-        stall_max: Duration::from_ms(120),
+        stall_max: Duration::from_millis(120),
         ..Self::CALM
     };
 

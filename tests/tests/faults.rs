@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, emit};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION};
 use talkspurt_tests::exact::{covered_in_time, exact_runs};
 use talkspurt_tests::lateness::repeat_if_spoilt;
 use talkspurt_tests::noise::noise;
@@ -151,7 +153,7 @@ fn hello(room: &str, name: &str) -> Vec<u8> {
         muted: false,
         credentials: &[],
     });
-    let len = emit(&hello, &mut bytes).expect("it fits");
+    let len = write_to_stream(&hello, &mut bytes).expect("it fits");
     bytes[..len].to_vec()
 }
 

@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::SESSION_RATE;
-use crate::codec::Codec;
+use crate::audio::codec::Codec;
 use crate::wire::{
     CREDENTIALS_BYTES_MAX, Hello, NameError, PROTOCOL_VERSION, ParticipantName, RejectReason,
     RoomName,

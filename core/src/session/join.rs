@@ -3,8 +3,8 @@
 use heapless::Vec;
 
 use super::session_frame_samples;
-use crate::codec::Codec;
-use crate::frame::{FrameDuration, SampleRate};
+use crate::audio::codec::Codec;
+use crate::audio::format::{FrameDuration, SampleRate};
 use crate::time::Duration;
 use crate::wire::{
     ByeReason, CREDENTIALS_BYTES_MAX, OFFERS_MAX, ParticipantFlags, ParticipantId, ParticipantName,
@@ -19,8 +19,8 @@ pub struct JoinRequest {
     pub room: RoomName,
     /// The name in it.
     pub name: ParticipantName,
-    /// Codecs, the best liked first.
-    pub codecs: Vec<Codec, OFFERS_MAX>,
+    /// Numbers of the codecs, in order of preference.
+    pub codecs: Vec<u8, OFFERS_MAX>,
     /// Whether to join muted.
     pub muted: bool,
     /// Proof that one may join; empty where none is asked for.
@@ -30,29 +30,17 @@ pub struct JoinRequest {
 impl JoinRequest {
     /// A request without credentials, unmuted.
     pub fn new(room: RoomName, name: ParticipantName, codecs: &[Codec]) -> Self {
-        let codecs = codecs.iter().copied().take(OFFERS_MAX).collect();
+        let codecs = codecs
+            .iter()
+            .map(|codec| codec.id())
+            .take(OFFERS_MAX)
+            .collect();
         Self {
             room,
             name,
             codecs,
             muted: false,
             credentials: Vec::new(),
-        }
-    }
-}
-
-/// How patient a client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ClientConfig {
-    /// How long it waits for the answer to its Hello.
-    pub handshake_timeout: Duration,
-}
-
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: Duration::from_ms(super::HANDSHAKE_TIMEOUT_DEFAULT_MS.into()),
         }
     }
 }

@@ -4,13 +4,14 @@ use core::fmt::Write as _;
 
 use heapless::{Deque, String};
 
-use super::budget::Budget;
 use super::hello::{HelloRequest, Refusal, check_hello};
-use crate::frame::FrameDuration;
+use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND};
+use crate::audio::format::FrameDuration;
 use crate::time::{Duration, Instant};
+use crate::token_bucket::TokenBucket;
 use crate::wire::{
-    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, REJECT_TEXT_BYTES_MAX, RejectReason,
-    ServerPacket, Voice, emit, greeting_version, parse,
+    ByeReason, ClientPacket, Hello, ParseError, REJECT_TEXT_BYTES_MAX, RejectReason, ServerPacket,
+    Voice,
 };
 
 /// How patient a server is with one connection.
@@ -43,11 +44,6 @@ pub enum ServerEvent {
 /// The most events of one input: a Hello that ends one session and begins another.
 const EVENTS_MAX: usize = 2;
 
-/// Damaged bytes that a connection may bring at once, and in a second: a noisy serial line behind a bridge stays well below,
-/// as at 115,200 baud all of it makes 11,520 bytes a second, and voice that is damaged that often helps nobody.
-const GARBAGE_BURST_BYTES: u32 = 16_384;
-const GARBAGE_BYTES_PER_SECOND: u32 = 4_096;
-
 /// Hellos at once, and in a second: each can make its room's roster change twice, for everyone in it. A node that was reset, and
 /// calls every half second until a bridge is there, stays below.
 const HELLO_BURST: u32 = 10;
@@ -74,9 +70,9 @@ pub struct ServerSession {
     config: ServerSessionConfig,
     state: State,
     heard_at: Instant,
-    packets: Budget,
-    hellos: Budget,
-    garbage: Budget,
+    packets: TokenBucket,
+    hellos: TokenBucket,
+    garbage: TokenBucket,
     events: Deque<ServerEvent, EVENTS_MAX>,
     pong_due: Option<u32>,
     reject_due: Option<RejectReason>,
@@ -109,9 +105,9 @@ impl ServerSession {
                 deadline: now + config.handshake_timeout,
             },
             heard_at: now,
-            packets: Budget::new(packet_burst, packets_per_second, now),
-            hellos: Budget::new(HELLO_BURST, HELLOS_PER_SECOND, now),
-            garbage: Budget::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now),
+            packets: TokenBucket::new(packet_burst, packets_per_second, now),
+            hellos: TokenBucket::new(HELLO_BURST, HELLOS_PER_SECOND, now),
+            garbage: TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now),
             events: Deque::new(),
             pong_due: None,
             reject_due: None,
@@ -120,10 +116,14 @@ impl ServerSession {
         }
     }
 
-    /// Takes a packet (from the deframer); gives the voice in it, if that is what it is and he may speak.
+    /// Takes a packet; returns the voice in it, if that is what it is and its sender may speak.
     ///
     /// Panics if the events of earlier inputs were not taken, or a Hello was not answered.
-    pub fn handle_input<'a>(&mut self, now: Instant, packet: &'a [u8]) -> Option<Voice<'a>> {
+    pub fn handle_packet<'a>(
+        &mut self,
+        now: Instant,
+        packet: Result<ClientPacket<'a>, ParseError>,
+    ) -> Option<Voice<'a>> {
         assert!(
             self.state != State::Deciding,
             "answer the Hello before the next input"
@@ -135,15 +135,15 @@ impl ServerSession {
             self.end(ByeReason::Flood);
             return None;
         }
-        let parsed = match parse::<ClientPacket<'a>>(packet) {
-            Ok(parsed) => parsed,
-            Err(_) => {
-                self.refuse_unreadable(packet);
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.refuse_unreadable(error);
                 return None;
             }
         };
         self.heard_at = now;
-        match (parsed, self.state) {
+        match (packet, self.state) {
             (ClientPacket::Hello(hello), _) => self.handle_hello(&hello),
             (ClientPacket::Ping(number), _) => self.pong_due = Some(number),
             (ClientPacket::Pong(_), _) => {}
@@ -161,7 +161,7 @@ impl ServerSession {
         None
     }
 
-    /// Says that the deframer dropped bytes: noise on a serial line is borne, a stream of garbage is not.
+    /// Says that the deframer dropped bytes: noise on a serial line is tolerated, a stream of garbage is not.
     pub fn handle_garbage(&mut self, now: Instant, dropped_bytes: u32) {
         if self.state != State::Closed && !self.garbage.take(dropped_bytes, now) {
             self.reject(
@@ -177,7 +177,7 @@ impl ServerSession {
             State::AwaitingHello { deadline } if now >= deadline => {
                 self.reject(RejectReason::HandshakeTimeout, "no Hello came in time");
             }
-            State::Joined if now.since(self.heard_at) >= self.config.idle_timeout => {
+            State::Joined if now.duration_since(self.heard_at) >= self.config.idle_timeout => {
                 self.end(ByeReason::IdleTimeout)
             }
             _ => {}
@@ -193,17 +193,15 @@ impl ServerSession {
         }
     }
 
-    /// Writes the next packet of the session (Pong, Reject, Bye) as it stands in a stream; gives its bytes, or `None`.
-    /// Welcome, rosters and voice are the caller's.
-    pub fn poll_transmit(&mut self, out: &mut [u8]) -> Option<usize> {
+    /// Returns the next packet of the session (Pong, Reject, Bye). Welcome, rosters and voice are the caller's.
+    pub fn poll_transmit(&mut self) -> Option<ServerPacket<'_>> {
         if let Some(number) = self.pong_due.take() {
-            return emit(&ServerPacket::Pong(number), out).ok();
+            return Some(ServerPacket::Pong(number));
         }
         if let Some(reason) = self.reject_due.take() {
-            return emit(&ServerPacket::Reject(reason, &self.reject_text), out).ok();
+            return Some(ServerPacket::Reject(reason, &self.reject_text));
         }
-        let reason = self.bye_due.take()?;
-        emit(&ServerPacket::Bye(reason), out).ok()
+        self.bye_due.take().map(ServerPacket::Bye)
     }
 
     /// Takes the next event.
@@ -293,10 +291,10 @@ impl ServerSession {
         }
     }
 
-    fn refuse_unreadable(&mut self, packet: &[u8]) {
-        match greeting_version(packet) {
-            Some(version) if version != PROTOCOL_VERSION => {
-                let refusal = Refusal::Version(version);
+    fn refuse_unreadable(&mut self, error: ParseError) {
+        match error {
+            ParseError::Version(theirs) => {
+                let refusal = Refusal::Version(theirs);
                 self.reject(refusal.reason(), &refusal);
             }
             _ => self.reject(RejectReason::Malformed, "a packet could not be read"),

@@ -5,8 +5,9 @@ use crate::common::packets::{OwnedClientPacket, client_packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::wire::{ENCODED_MAX, emit};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 
 /// What a stream led to, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ fn encoded(packets: &[OwnedClientPacket]) -> Vec<Vec<u8>> {
         .iter()
         .map(|packet| {
             let mut out = [0; ENCODED_MAX];
-            let len = emit(&packet.borrow(), &mut out).unwrap();
+            let len = write_to_stream(&packet.borrow(), &mut out).unwrap();
             out[..len].to_vec()
         })
         .collect()

@@ -1,11 +1,11 @@
 //! The downlink: what is played when packets come as they should, or are none.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
-use talkspurt_core::codec::{Codec, CodecError, Encoder};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::jitter::{JitterConfig, PushOutcome};
+use talkspurt_core::audio::codec::{Codec, CodecError, Encoder};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
 #[test]

@@ -5,9 +5,10 @@ use std::ops::Range;
 use crate::common::ear::{
     Ear, PLAYED, PLAYED_LAST, largest_step, voice, voice_step, voice_with_quiet,
 };
-use talkspurt_core::downlink::Playout;
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::PushOutcome;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::PushOutcome;
+use talkspurt_core::voice::downlink::Playout;
 
 /// A sound of this RMS.
 fn level(rms: i16) -> Vec<i16> {

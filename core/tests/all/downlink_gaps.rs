@@ -1,9 +1,9 @@
 //! The downlink where something is missing: concealment, and how voice sets in after it.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, RESUME, largest_step, voice, voice_step};
-use talkspurt_core::codec::Codec;
-use talkspurt_core::downlink::Playout;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::voice::downlink::Playout;
 
 /// `before`, played backwards with a weight that falls from 1 to 0, gives way to `after`.
 fn resumed(before: &[i16], after: &[i16]) -> Vec<i16> {

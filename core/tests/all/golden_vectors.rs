@@ -9,9 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use talkspurt_core::codec::{Codec, Encoder};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, ServerPacket, emit, parse};
+use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{ClientPacket, ServerPacket, parse};
 
 struct Vector {
     name: String,
@@ -103,11 +105,11 @@ fn read_and_write_again(from: &str, packet: &[u8]) -> Result<(String, Vec<u8>), 
     let (value, written) = match from {
         "client" => {
             let value = parse::<ClientPacket<'_>>(packet).map_err(|error| error.to_string())?;
-            (format!("{value:?}"), emit(&value, &mut out))
+            (format!("{value:?}"), write_to_stream(&value, &mut out))
         }
         "server" => {
             let value = parse::<ServerPacket<'_>>(packet).map_err(|error| error.to_string())?;
-            (format!("{value:?}"), emit(&value, &mut out))
+            (format!("{value:?}"), write_to_stream(&value, &mut out))
         }
         other => panic!("packets come from a client or a server, not from {other}"),
     };

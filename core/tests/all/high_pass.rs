@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use talkspurt_core::filter::{BLOCKS_PER_SECOND, HighPass};
+use talkspurt_core::audio::filter::{BLOCKS_PER_SECOND, HighPass};
 
 /// The gain at a frequency once the filter has settled.
 fn gain_db(hz: u32) -> f64 {

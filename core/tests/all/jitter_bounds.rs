@@ -1,8 +1,8 @@
 //! The jitter buffer at its bounds: small buffers, wide margins, and what is forgotten.
 
 use crate::common::jitter_line::{Line, item};
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
 use talkspurt_core::seq::Seq;
 
 /// Frames of 5 ms: 300 ms of them are more than the buffer holds.

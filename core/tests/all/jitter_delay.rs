@@ -1,7 +1,7 @@
 //! The jitter buffer, case by case: how the delay follows the network.
 
 use crate::common::jitter_line::{Line, item, last};
-use talkspurt_core::jitter::{JitterConfig, Pop, PushOutcome, Shrink};
+use talkspurt_core::audio::jitter::{JitterConfig, Pop, PushOutcome, Shrink};
 
 #[test]
 fn underruns_grow_the_margin_up_to_its_bound_and_quiet_times_take_it_back() {

@@ -1,7 +1,7 @@
 //! The jitter buffer, case by case: what is played, and in what order. `jitter_properties.rs` has what must hold for any network.
 
 use crate::common::jitter_line::{Line, SLOTS, item, last};
-use talkspurt_core::jitter::{Pop, PushOutcome};
+use talkspurt_core::audio::jitter::{Pop, PushOutcome};
 use talkspurt_core::seq::Seq;
 
 #[test]

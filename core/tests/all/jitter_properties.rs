@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
 use talkspurt_core::seq::Seq;
 
 const SLOTS: usize = 16;

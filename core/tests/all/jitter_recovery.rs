@@ -2,7 +2,7 @@
 //! 20 ms.
 
 use crate::common::jitter_line::Line;
-use talkspurt_core::jitter::{JitterConfig, Pop};
+use talkspurt_core::audio::jitter::{JitterConfig, Pop};
 
 /// One stream on virtual time. Frame `n` is captured in period `n` and arrives in the period that the network says.
 struct Stream {
@@ -289,7 +289,7 @@ fn a_wide_margin_is_no_backlog() {
     let mut line = Line::with(JitterConfig {
         target_frames: 25,
         target_max_frames: 25,
-        ..JitterConfig::default_for(talkspurt_core::frame::FrameDuration::Ms20, 25)
+        ..JitterConfig::default_for(talkspurt_core::audio::format::FrameDuration::Ms20, 25)
     });
     let mut played = 0;
     for number in 0..500 {

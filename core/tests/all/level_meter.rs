@@ -2,10 +2,10 @@
 
 use crate::common::mic::Mic;
 use std::f64::consts::TAU;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::{FrameDuration, SampleRate};
-use talkspurt_core::level::{LevelMeter, block_samples, rms};
-use talkspurt_core::uplink::UplinkConfig;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
+use talkspurt_core::audio::level::{LevelMeter, block_samples, rms};
+use talkspurt_core::voice::uplink::UplinkConfig;
 
 /// A second and a half of a tone, in samples.
 fn tone(rate_hz: u32, hz: f64, rms: f64) -> Vec<i16> {

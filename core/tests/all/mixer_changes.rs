@@ -5,9 +5,12 @@ use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use talkspurt_core::frame::{FRAME_SAMPLES_MAX, Frame, FrameDuration};
-use talkspurt_core::level::rms;
-use talkspurt_core::mixer::{Contribution, MixRule, MixState, Part, TalkerState, Talkers, render};
+use talkspurt_core::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::mixer::{
+    Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
+};
 
 const LOUDEST: i16 = 20_000;
 /// Rounding of two means and of a fade's weight.
@@ -104,7 +107,7 @@ proptest! {
         script in vec(vec(select(&DOES), 8), 2..40),
         listener in 0..8usize,
     ) {
-        let frame = FrameDuration::from_ms(ms).unwrap();
+        let frame = FrameDuration::from_millis(ms).unwrap();
         let len = usize::from(ms) * 16;
         let talkers = levels.into_iter().map(|level| Talker::new(level, frame));
         let mut talkers: Vec<_> = talkers.collect();

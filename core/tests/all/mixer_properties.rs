@@ -7,9 +7,10 @@ use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use talkspurt_core::frame::{FRAME_SAMPLES_MAX, Frame, FrameDuration};
-use talkspurt_core::level::rms;
-use talkspurt_core::mixer::{
+use talkspurt_core::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::mixer::{
     Accumulator, Contribution, Gain, MixRule, MixState, Part, TalkerState, Talkers, render,
 };
 
@@ -220,7 +221,7 @@ proptest! {
         // Loud, near silence and with silent frames; from first to last frame, and in the next
         // talkspurt; to a listener who is silent, and to one who talks; beside those who send
         // nothing but zeros.
-        let frame = FrameDuration::from_ms((len / 16) as u8).unwrap();
+        let frame = FrameDuration::from_millis((len / 16) as u8).unwrap();
         let mut talker = TalkerState::new(frame);
         let (mut silent, mut talking) = (MixState::new(), MixState::new());
         for ((seed, kind, last), own_part) in frames.into_iter().zip(own_parts) {

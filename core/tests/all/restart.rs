@@ -1,13 +1,15 @@
 //! A restarted uplink or downlink is as good as a new one, whatever it did before.
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::downlink::Downlink;
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::JitterConfig;
+use crate::common::session_pair::bytes_of;
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::session_frame_samples;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ENCODED_MAX, Voice};
+use talkspurt_core::voice::downlink::Downlink;
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, Voice};
 
 /// A loud tone with a pause: opens the gate and lets it close.
 fn sound(frame: u32, samples: usize) -> Vec<i16> {
@@ -27,9 +29,9 @@ fn packets(uplink: &mut Uplink, frame: FrameDuration, frames: u32) -> Vec<Vec<u8
     let mut packets = Vec::new();
     for number in 0..frames {
         uplink.push(&sound(number, session_frame_samples(frame)));
-        let mut out = [0; ENCODED_MAX];
-        while let Some(len) = uplink.poll_packet(&mut out) {
-            packets.push(out[..len].to_vec());
+        let mut payload = [0; PAYLOAD_MAX];
+        while let Some(voice) = uplink.poll_voice(&mut payload) {
+            packets.push(bytes_of(&ClientPacket::Voice(voice)));
         }
     }
     packets

@@ -1,14 +1,15 @@
 //! The handshake: the two ends of a session against each other, on virtual time.
 
 use crate::common::session_pair::{Pair, room_of, say};
-use talkspurt_core::codec::Codec;
+use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{
     ByeReason, ClientPacket, Hello, ParticipantFlags, ParticipantId, RejectReason, ServerPacket,
+    parse,
 };
 
-const MS: fn(u64) -> Duration = Duration::from_ms;
+const MS: fn(u64) -> Duration = Duration::from_millis;
 
 #[test]
 fn a_client_joins_and_is_told_who_is_there() {
@@ -260,13 +261,15 @@ fn the_first_known_codec_of_the_offer_is_taken() {
 fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
     // A Hello and a Welcome of version 2 whose further fields this version cannot know.
     let mut pair = Pair::new();
-    pair.server.handle_input(pair.now, &[0, 2, 0xff, 0xff]);
+    pair.server
+        .handle_packet(pair.now, parse(&[0, 2, 0xff, 0xff]));
     assert_eq!(
         pair.server_events(),
         [ServerEvent::Refused(RejectReason::Version)]
     );
     let mut pair = Pair::new();
-    pair.client.handle_input(pair.now, &[0, 2, 0xff, 0xff]);
+    pair.client
+        .handle_packet(pair.now, parse(&[0, 2, 0xff, 0xff]));
     assert_eq!(
         pair.client_events(),
         [ClientEvent::Rejected(RejectReason::Version)]

@@ -2,17 +2,17 @@
 
 use crate::common::cases::cases;
 use crate::common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet, server_packet};
+use crate::common::session_pair::bytes_of;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, JoinRequest, ServerEvent, ServerSession,
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
     ServerSessionConfig,
 };
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, RejectReason, emit, encoded_len_max};
+use talkspurt_core::wire::{ByeReason, RejectReason, parse};
 
 #[derive(Clone, Debug)]
 enum Op<P> {
@@ -36,16 +36,6 @@ fn ops<P: Clone + std::fmt::Debug>(
         2 => any::<u8>().prop_map(Op::Own),
     ];
     vec(op, 1..60)
-}
-
-fn bytes_of(packet: &impl serde::Serialize) -> Vec<u8> {
-    let mut out = [0; ENCODED_MAX];
-    let len = emit(packet, &mut out).unwrap();
-    let mut deframer = Deframer::<ENCODED_MAX>::new();
-    match deframer.feed(&out[..len]) {
-        (Feed::Packet(packet), []) => packet.to_vec(),
-        other => panic!("{other:?}"),
-    }
 }
 
 /// What a session of the server has told so far.
@@ -87,13 +77,13 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
         match op {
             Op::Packet(packet) => {
                 let bytes = bytes_of(&packet.borrow());
-                let voice = session.handle_input(now, &bytes);
+                let voice = session.handle_packet(now, parse(&bytes));
                 assert!(voice.is_none() || told.is_in, "voice of one who is not in");
             }
-            Op::Bytes(bytes) => drop(session.handle_input(now, &bytes)),
+            Op::Bytes(bytes) => drop(session.handle_packet(now, parse(&bytes))),
             Op::Garbage(bytes) => session.handle_garbage(now, bytes),
             Op::Wait(ms) => {
-                now += Duration::from_ms(ms.into());
+                now += Duration::from_millis(ms.into());
                 session.handle_timeout(now);
                 assert!(
                     session.poll_timeout().is_none_or(|at| at > now),
@@ -118,10 +108,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
                 }
             }
         }
-        while session
-            .poll_transmit(&mut [0; encoded_len_max(256)])
-            .is_some()
-        {}
+        while session.poll_transmit().is_some() {}
         assert_eq!(session.is_joined(), told.is_in);
         assert_eq!(session.is_closed(), told.is_over);
         assert!(session.poll_event().is_none());
@@ -131,23 +118,23 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
 fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let mut now = Instant::ZERO;
     let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
-    let mut session = ClientSession::new(request, ClientConfig::default(), now);
+    let mut session = ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now);
     // Roster lines still to come, once joined.
     let (mut unlisted, mut is_over) = (None, false);
     for op in ops {
         match op {
             Op::Packet(packet) => {
                 let bytes = bytes_of(&packet.borrow());
-                let voice = session.handle_input(now, &bytes);
+                let voice = session.handle_packet(now, parse(&bytes));
                 assert!(
                     voice.is_none() || unlisted.is_some(),
                     "voice before a Welcome"
                 );
             }
-            Op::Bytes(bytes) => drop(session.handle_input(now, &bytes)),
-            Op::Garbage(_) => {}
+            Op::Bytes(bytes) => drop(session.handle_packet(now, parse(&bytes))),
+            Op::Garbage(bytes) => session.handle_garbage(now, bytes),
             Op::Wait(ms) => {
-                now += Duration::from_ms(ms.into());
+                now += Duration::from_millis(ms.into());
                 session.handle_timeout(now);
                 assert!(
                     session.poll_timeout().is_none_or(|at| at > now),
@@ -175,10 +162,7 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
                 ClientEvent::Rejected(_) | ClientEvent::Closed(_) => is_over = true,
             }
         }
-        while session
-            .poll_transmit(&mut [0; encoded_len_max(256)])
-            .is_some()
-        {}
+        while session.poll_transmit().is_some() {}
         assert_eq!(session.is_closed(), is_over);
         assert_eq!(session.params().is_some(), unlisted.is_some() && !is_over);
     }

@@ -1,16 +1,15 @@
 //! A client that talks notices within seconds that nobody is there any more.
 
-use crate::common::session_pair::{Pair, say};
+use crate::common::session_pair::{Pair, bytes_of, say};
 use talkspurt_core::session::ClientEvent;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, ENCODED_MAX, ServerPacket};
+use talkspurt_core::wire::{ByeReason, ServerPacket};
 
-const FRAME: Duration = Duration::from_ms(20);
+const FRAME: Duration = Duration::from_millis(20);
 
 /// Lets time pass, a frame at a time; the client talks if `talks`, and the server hears it if `line`. Gives the number of Pings.
 fn run(pair: &mut Pair, span: Duration, talks: bool, line: bool) -> u32 {
     let (until, mut pings) = (pair.now + span, 0);
-    let mut packet = [0; ENCODED_MAX];
     while pair.now < until {
         pair.now += FRAME;
         if talks {
@@ -19,10 +18,11 @@ fn run(pair: &mut Pair, span: Duration, talks: bool, line: bool) -> u32 {
         if pair.client.poll_timeout().is_some_and(|at| at <= pair.now) {
             pair.client.handle_timeout(pair.now);
         }
-        while let Some(len) = pair.client.poll_transmit(&mut packet) {
+        while let Some(packet) = pair.client.poll_transmit() {
             pings += 1;
+            let packet = bytes_of(&packet);
             if line {
-                pair.bytes_to_server(&packet[..len]);
+                pair.bytes_to_server(&packet);
                 pair.pump();
             }
         }
@@ -35,7 +35,7 @@ fn lost_after_ms(pair: &mut Pair, talks: bool, since: Instant) -> u64 {
     while !pair.client.is_closed() {
         run(pair, FRAME, talks, false);
     }
-    pair.now.since(since).as_ms()
+    pair.now.duration_since(since).as_millis()
 }
 
 #[test]
@@ -53,8 +53,7 @@ fn a_talker_notices_within_four_seconds_and_says_no_bye() {
         [ClientEvent::Closed(ByeReason::ConnectionLost)],
         "nothing else happened"
     );
-    let mut packet = [0; ENCODED_MAX];
-    assert_eq!(pair.client.poll_transmit(&mut packet), None);
+    assert_eq!(pair.client.poll_transmit(), None);
 }
 
 #[test]
@@ -76,10 +75,10 @@ fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
     let mut pair = Pair::joined();
     run(&mut pair, Duration::from_secs(2), true, true);
     for _ in 0..10 {
-        let pings = run(&mut pair, Duration::from_ms(2_900), true, false);
+        let pings = run(&mut pair, Duration::from_millis(2_900), true, false);
         assert!((2..=3).contains(&pings), "{pings}");
         pair.send_to_client(&ServerPacket::Ping(7));
-        pair.client.poll_transmit(&mut [0; ENCODED_MAX]).unwrap();
+        pair.client.poll_transmit().unwrap();
     }
     assert!(!pair.client.is_closed());
 }
@@ -87,11 +86,11 @@ fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
 #[test]
 fn a_server_that_speaks_all_the_time_is_not_asked() {
     let mut pair = Pair::joined();
-    run(&mut pair, Duration::from_ms(100), true, true);
+    run(&mut pair, Duration::from_millis(100), true, true);
     let mut pings = 0;
     for _ in 0..40 {
         pair.send_to_client(&ServerPacket::Pong(99));
-        pings += run(&mut pair, Duration::from_ms(100), true, false);
+        pings += run(&mut pair, Duration::from_millis(100), true, false);
     }
     assert_eq!(pings, 0);
 }
@@ -101,8 +100,8 @@ fn a_server_that_speaks_all_the_time_is_not_asked() {
 fn wake(pair: &mut Pair, since: Instant, late: Duration) -> (u64, bool) {
     pair.now = pair.client.poll_timeout().expect("it waits for something") + late;
     pair.client.handle_timeout(pair.now);
-    let sent = pair.client.poll_transmit(&mut [0; ENCODED_MAX]).is_some();
-    (pair.now.since(since).as_ms(), sent)
+    let sent = pair.client.poll_transmit().is_some();
+    (pair.now.duration_since(since).as_millis(), sent)
 }
 
 /// A client whose server has said something else than the answer 100 ms after the first Ping; gives when.
@@ -110,7 +109,7 @@ fn heard_100_ms_after_the_ping() -> (Pair, Instant) {
     let mut pair = Pair::joined();
     let now = pair.now;
     assert_eq!(wake(&mut pair, now, Duration::ZERO), (0, true));
-    pair.now += Duration::from_ms(100);
+    pair.now += Duration::from_millis(100);
     pair.send_to_client(&ServerPacket::Pong(99));
     let heard_at = pair.now;
     (pair, heard_at)
@@ -121,15 +120,15 @@ fn a_talker_asks_a_second_after_it_heard_something_and_gives_up_three_after_that
     let (mut pair, heard_at) = heard_100_ms_after_the_ping();
     let mut asked_ms = Vec::new();
     while !pair.client.is_closed() {
-        pair.now += Duration::from_ms(30);
+        pair.now += Duration::from_millis(30);
         pair.client.voice_sent(pair.now);
-        if pair.client.poll_transmit(&mut [0; ENCODED_MAX]).is_some() {
-            asked_ms.push(pair.now.since(heard_at).as_ms());
+        if pair.client.poll_transmit().is_some() {
+            asked_ms.push(pair.now.duration_since(heard_at).as_millis());
         }
     }
     // Three seconds after the first Ping, and without a Bye.
     assert_eq!(asked_ms, [1_020, 2_040, 3_060]);
-    assert_eq!(pair.now.since(heard_at).as_ms(), 4_020);
+    assert_eq!(pair.now.duration_since(heard_at).as_millis(), 4_020);
     assert_eq!(
         pair.client_events(),
         [ClientEvent::Closed(ByeReason::ConnectionLost)]
@@ -173,12 +172,12 @@ fn a_talker_pings_three_times_in_a_short_idle_timeout_too() {
 fn only_the_answer_to_the_last_ping_tells_the_round_trip() {
     let mut pair = Pair::joined();
     pair.client.handle_timeout(pair.now);
-    pair.now += Duration::from_ms(50);
+    pair.now += Duration::from_millis(50);
     pair.send_to_client(&ServerPacket::Pong(99));
     assert_eq!(pair.client.round_trip(), None);
-    pair.now += Duration::from_ms(30);
+    pair.now += Duration::from_millis(30);
     pair.send_to_client(&ServerPacket::Pong(1));
-    assert_eq!(pair.client.round_trip(), Some(Duration::from_ms(80)));
+    assert_eq!(pair.client.round_trip(), Some(Duration::from_millis(80)));
 }
 
 #[test]
@@ -188,7 +187,7 @@ fn voice_is_a_sign_of_life_too() {
         pair.now += Duration::from_secs(1);
         pair.send_to_client(&ServerPacket::Voice(say(number, &[0; 640])));
         pair.client.handle_timeout(pair.now);
-        while pair.client.poll_transmit(&mut [0; ENCODED_MAX]).is_some() {}
+        while pair.client.poll_transmit().is_some() {}
     }
     assert!(!pair.client.is_closed());
 }

@@ -1,10 +1,10 @@
 //! The uplink: which frames are sent, in which packets, and that none is sent twice.
 
 use crate::common::mic::{Mic, Sent, quiet, word};
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::gate::{GateConfig, GateDecision};
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::gate::{GateConfig, GateDecision};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 /// Closes three quiet frames after a word; pre-roll of three frames.
 fn config() -> UplinkConfig {
@@ -216,7 +216,7 @@ fn mute_ends_the_talkspurt_and_nothing_said_while_muted_is_sent() {
     }
     assert_eq!(
         mic.uplink.level_rms(),
-        talkspurt_core::level::rms(&word(20)),
+        talkspurt_core::audio::level::rms(&word(20)),
         "the meter goes on"
     );
     mic.uplink.set_muted(false);

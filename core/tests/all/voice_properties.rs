@@ -4,13 +4,14 @@ use crate::common::cases::cases;
 use crate::common::mic::{Mic, quiet, word};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::GateConfig;
-use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateConfig;
+use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::uplink::UplinkConfig;
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::uplink::UplinkConfig;
 use talkspurt_core::wire::Voice;
 
 #[derive(Clone, Debug)]

@@ -4,17 +4,17 @@ use crate::common::cases::cases;
 use crate::common::packets::{client_packet, server_packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::codec::PAYLOAD_MAX;
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::audio::codec::PAYLOAD_MAX;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, EmitError, ServerPacket, Voice, emit, encoded_len_max, parse,
-};
+use talkspurt_core::wire::{ClientPacket, EncodeError, ServerPacket, Voice, parse};
 
 /// The bytes on the stream, and the packet that the deframer finds in them.
 fn through_the_stream<P: serde::Serialize>(packet: &P) -> (Vec<u8>, Vec<u8>) {
     let mut out = [0; ENCODED_MAX];
-    let len = emit(packet, &mut out).unwrap();
+    let len = write_to_stream(packet, &mut out).unwrap();
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     match deframer.feed(&out[..len]) {
         (Feed::Packet(packet), []) => (out[..len].to_vec(), packet.to_vec()),
@@ -71,10 +71,10 @@ proptest! {
     fn a_buffer_that_is_too_small_is_an_error(packet in server_packet()) {
         let (stream, bytes) = through_the_stream(&packet.borrow());
         let mut out = vec![0; encoded_len_max(bytes.len())];
-        prop_assert_eq!(emit(&packet.borrow(), &mut out), Ok(stream.len()));
+        prop_assert_eq!(write_to_stream(&packet.borrow(), &mut out), Ok(stream.len()));
         prop_assert_eq!(&out[..stream.len()], &stream[..]);
         for short in 0..stream.len() {
-            prop_assert_eq!(emit(&packet.borrow(), &mut out[..short]), Err(EmitError));
+            prop_assert_eq!(write_to_stream(&packet.borrow(), &mut out[..short]), Err(EncodeError));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! ADPCM payloads, and the samples they decode to.
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 
 use crate::Out;
 use crate::sound::{Numbers, words};

@@ -1,8 +1,8 @@
 //! The gate's decisions: on words, and on levels around the thresholds.
 
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::gate::{Gate, GateConfig, GateDecision};
-use talkspurt_core::level::rms;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::gate::{Gate, GateConfig, GateDecision};
+use talkspurt_core::audio::level::rms;
 
 use crate::Out;
 use crate::sound::{Numbers, words};

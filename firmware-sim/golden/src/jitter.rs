@@ -1,7 +1,7 @@
 //! The jitter buffer's decisions under loss, delay, reordering and duplication.
 
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
 use talkspurt_core::seq::Seq;
 
 use crate::Out;

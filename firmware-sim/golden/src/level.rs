@@ -1,6 +1,6 @@
 //! Mean square, RMS, peak and dBFS.
 
-use talkspurt_core::level::{Dbfs, mean_square, peak, rms};
+use talkspurt_core::audio::level::{Dbfs, mean_square, peak, rms};
 
 use crate::Out;
 use crate::sound::words;

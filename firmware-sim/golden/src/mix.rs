@@ -1,8 +1,11 @@
 //! Mixes of talkers who come and go, by both rules, for one who talks and one who listens.
 
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::level::rms;
-use talkspurt_core::mixer::{Contribution, Gain, MixRule, MixState, TalkerState, Talkers, render};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::mixer::{
+    Contribution, Gain, MixRule, MixState, TalkerState, Talkers, render,
+};
 
 use crate::Out;
 use crate::sound::voice;

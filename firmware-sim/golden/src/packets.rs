@@ -1,11 +1,13 @@
 //! Packets as they stand in a stream, and what is made of a damaged one.
 
-use talkspurt_core::codec::PAYLOAD_MAX;
-use talkspurt_core::deframer::{BadReason, Deframer, Feed};
+use talkspurt_core::audio::codec::PAYLOAD_MAX;
+use talkspurt_core::carrier::deframer::{BadReason, Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, ParticipantFlags, ParticipantId,
-    RejectReason, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit, parse,
+    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, ParticipantId,
+    RejectReason, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 
 use crate::Out;
@@ -100,7 +102,7 @@ fn welcome() -> Welcome<'static> {
 
 fn write<P: serde::Serialize>(packet: &P, out: &mut Out<'_>) {
     let mut stream = [0; ENCODED_MAX];
-    match emit(packet, &mut stream) {
+    match write_to_stream(packet, &mut stream) {
         Ok(len) => out(&stream[..len]),
         Err(_) => out(b"refused"),
     }

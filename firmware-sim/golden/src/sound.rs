@@ -1,6 +1,6 @@
 //! A voice-like sound, made of integers: the same on every machine.
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 
 /// A generator of numbers (xorshift, Marsaglia 2003), the same everywhere.
 #[derive(Clone, Debug)]

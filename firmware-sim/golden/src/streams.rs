@@ -1,13 +1,16 @@
 //! Layer 4: from samples to the stream, and from a stream with losses to samples.
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::JitterConfig;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::session_frame_samples;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, parse};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, parse};
 
 use crate::Out;
 use crate::gate::code;
@@ -107,7 +110,9 @@ impl Talker {
     }
 
     fn packet(&mut self) -> Option<&[u8]> {
-        let len = self.uplink.poll_packet(&mut self.packet)?;
+        let mut payload = [0; PAYLOAD_MAX];
+        let voice = self.uplink.poll_voice(&mut payload)?;
+        let len = write_to_stream(&ClientPacket::Voice(voice), &mut self.packet).ok()?;
         Some(&self.packet[..len])
     }
 }

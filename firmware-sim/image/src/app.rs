@@ -15,7 +15,7 @@ use crate::uart::{ByteQueue, Isr, QUEUE_BYTES, QueuedUart, overrun_bytes};
 use crate::{deadline, log, stack};
 
 /// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
-const READ_AFTER: Duration = Duration::from_ms(10);
+const READ_AFTER: Duration = Duration::from_millis(10);
 /// More bytes than that are looked at at once, before the queue overflows.
 const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
 
@@ -57,7 +57,7 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
 }
 
 #[inline(never)]
-fn make(config: node::NodeConfig, now: Instant) -> Result<AdpcmNode, node::ConfigError> {
+fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::ClientConfigError> {
     AdpcmNode::new(config, now)
 }
 
@@ -87,8 +87,8 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
     loop {
         let now = clock.now();
         let waiting = wired.port.received_bytes();
-        let to_read =
-            waiting >= READ_AT_BYTES || (waiting > 0 && now.since(polled_at) >= READ_AFTER);
+        let to_read = waiting >= READ_AT_BYTES
+            || (waiting > 0 && now.duration_since(polled_at) >= READ_AFTER);
         if to_read || call_at.is_some_and(|at| now >= at) {
             return;
         }
@@ -149,20 +149,20 @@ fn report(node: &AdpcmNode, wired: &Wired, clock: &mut Clock) {
     let (stats, deadline) = (node.stats(), wired.speaker.deadline());
     log::info!(
         "frames: captured={=u32} sent={=u32} received={=u32} played={=u32} concealed={=u32} silent={=u32} missed_deadlines={=u32}",
-        stats.frames_captured,
-        stats.frames_sent,
-        stats.frames_received,
-        stats.frames_played,
-        stats.frames_concealed,
-        stats.frames_silent,
+        stats.client.frames_captured,
+        stats.client.frames_sent,
+        stats.client.frames_received,
+        stats.client.frames_played,
+        stats.client.frames_concealed,
+        stats.client.frames_silent,
         deadline.missed()
     );
     log::info!(
         "line: in={=u64} out={=u64} dropped={=u64} crc_errors={=u32} overruns={=u32} joins={=u32}",
         stats.received_bytes,
         stats.transmitted_bytes,
-        stats.dropped_bytes,
-        stats.crc_errors,
+        stats.client.dropped_bytes,
+        stats.client.crc_errors,
         overrun_bytes(),
         stats.joins
     );

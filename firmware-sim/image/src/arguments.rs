@@ -13,9 +13,11 @@
 
 use heapless::CString;
 use semihosting::experimental::env::args;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantName, RoomName};
-use talkspurt_node::node::NodeConfig;
+use talkspurt_node::node::ClientConfig;
 
 use crate::files::{FileMicrophone, FileSpeaker};
 
@@ -28,7 +30,7 @@ const BAUD_DEFAULT: u32 = 115_200;
 /// All that the command line says, with its files open.
 pub struct Setup {
     /// Room, name and gate.
-    pub node: NodeConfig,
+    pub node: ClientConfig,
     /// Where the voice comes from.
     pub microphone: FileMicrophone,
     /// Where the others' voices go.
@@ -67,8 +69,8 @@ pub fn read() -> Result<Setup, &'static str> {
             "speaker" => speaker = Some(path(value)?),
             "baud" => baud = number(value)?.max(1),
             "gate" => gate = value != "off",
-            "linger_ms" => linger = Some(Duration::from_ms(number(value)?.into())),
-            "for_ms" => leave_after = Some(Duration::from_ms(number(value)?.into())),
+            "linger_ms" => linger = Some(Duration::from_millis(number(value)?.into())),
+            "for_ms" => leave_after = Some(Duration::from_millis(number(value)?.into())),
             _ => {
                 return Err(
                     "an unknown word: room, name, microphone, speaker, baud, gate, linger_ms, for_ms are known",
@@ -76,10 +78,11 @@ pub fn read() -> Result<Setup, &'static str> {
             }
         }
     }
-    let mut node = NodeConfig::new(
+    let mut node = ClientConfig::new(JoinRequest::new(
         room.ok_or("room= is missing")?,
         name.ok_or("name= is missing")?,
-    );
+        &[Codec::ImaAdpcm],
+    ));
     node.gate.enabled = gate;
     Ok(Setup {
         node,

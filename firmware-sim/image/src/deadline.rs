@@ -53,7 +53,7 @@ pub struct Deadline {
 impl Deadline {
     /// A frame that was due at `due` is served `now`; another is due each `period`.
     pub fn serve(&mut self, now: Instant, due: Instant, period: Duration) {
-        let late = now.since(due);
+        let late = now.duration_since(due);
         self.worst = self.worst.max(late);
         if late >= period {
             self.missed = self.missed.wrapping_add(1);

@@ -73,13 +73,13 @@ fn after_the_reset() -> ! {
 }
 
 fn late_frames_are_counted() {
-    let (due, period) = (Instant::from_micros(1_000_000), Duration::from_ms(20));
+    let (due, period) = (Instant::from_micros(1_000_000), Duration::from_millis(20));
     let mut deadline = Deadline::default();
     for (late_ms, missed) in [(0, 0), (19, 0), (20, 1), (5, 1), (45, 2)] {
-        deadline.serve(due + Duration::from_ms(late_ms), due, period);
+        deadline.serve(due + Duration::from_millis(late_ms), due, period);
         assert_eq!(deadline.missed(), missed, "{late_ms} ms late");
     }
-    assert_eq!(deadline.worst(), Duration::from_ms(45));
+    assert_eq!(deadline.worst(), Duration::from_millis(45));
     println!("late frames are counted");
 }
 

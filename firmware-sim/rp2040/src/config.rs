@@ -6,8 +6,10 @@
 //!
 //! A value that cannot work is refused by the compiler.
 
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, RoomName};
-use talkspurt_node::node::NodeConfig;
+use talkspurt_node::node::ClientConfig;
 
 /// The room to join.
 pub const ROOM: &str = match option_env!("TALKSPURT_ROOM") {
@@ -47,10 +49,14 @@ const _: () = assert!(
 /// The loop's configuration; `None` for a name that passed the compiler's look and not the core's, which knows more control
 /// characters.
 #[must_use]
-pub fn node() -> Option<NodeConfig> {
+pub fn node() -> Option<ClientConfig> {
     let room = RoomName::new(ROOM).ok()?;
     let name = ParticipantName::new(NAME).ok()?;
-    Some(NodeConfig::new(room, name))
+    Some(ClientConfig::new(JoinRequest::new(
+        room,
+        name,
+        &[Codec::ImaAdpcm],
+    )))
 }
 
 const fn is_name(text: &str, bytes_max: usize) -> bool {

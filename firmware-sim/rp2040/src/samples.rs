@@ -4,7 +4,7 @@
 //! four periods lead in a straight line from one sample to the next, which keeps the images of the voice above 8 kHz down and lets
 //! a single RC element do for a filter.
 
-use talkspurt_core::frame::SampleRate;
+use talkspurt_core::audio::format::SampleRate;
 
 /// The only rate of a session today.
 pub const RATE_HZ: u32 = SampleRate::Hz16000.hz();

@@ -125,11 +125,12 @@ impl SampleSink for Speaker {
     }
 }
 
-const _: () = assert!(QUEUE_SAMPLES > AHEAD_SAMPLES + talkspurt_core::frame::FRAME_SAMPLES_MAX);
+const _: () =
+    assert!(QUEUE_SAMPLES > AHEAD_SAMPLES + talkspurt_core::audio::format::FRAME_SAMPLES_MAX);
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::frame::{FrameDuration, SampleRate};
+    use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 
     use super::*;
 

@@ -3,15 +3,16 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ENCODED_MAX, ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice,
-    Welcome, emit,
+    ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 use talkspurt_node::node::{AdpcmNode, Board};
 
@@ -111,7 +112,7 @@ impl World {
 
     /// 5 ms go by: the interrupts of both converters and of the line, the loop, the line, the server.
     fn block(&mut self, readings: &[u16; BLOCK_STEPS]) {
-        self.now += Duration::from_ms(5);
+        self.now += Duration::from_millis(5);
         self.microphone.take(readings);
         let mut duties = [0_u16; BLOCK_STEPS];
         self.speaker.fill(&mut duties, |duty| duty);
@@ -139,7 +140,7 @@ impl World {
                 Feed::NeedMore => break,
                 Feed::Bad { dropped_bytes, .. } => panic!("{dropped_bytes} bytes lost"),
                 Feed::Packet(packet) => {
-                    let voice = self.server.handle_input(self.now, packet);
+                    let voice = self.server.handle_packet(self.now, parse(packet));
                     if let Some(voice) = voice.filter(|voice| !voice.payload.is_empty()) {
                         let mut frame = vec![0; FRAME_SAMPLES];
                         Codec::ImaAdpcm.decode(voice.payload, &mut frame).unwrap();
@@ -155,16 +156,13 @@ impl World {
                 }
             }
         }
-        let mut out = [0; ENCODED_MAX];
-        while let Some(length) = self.server.poll_transmit(&mut out) {
-            self.from_server.extend(&out[..length]);
+        while let Some(packet) = self.server.poll_transmit() {
+            write(&mut self.from_server, &packet);
         }
     }
 
     fn send(&mut self, packet: &ServerPacket<'_>) {
-        let mut out = [0; ENCODED_MAX];
-        let length = emit(packet, &mut out).unwrap();
-        self.from_server.extend(&out[..length]);
+        write(&mut self.from_server, packet);
     }
 
     fn run_until_joined(&mut self) {
@@ -173,6 +171,12 @@ impl World {
         }
         assert!(self.node.is_joined());
     }
+}
+
+fn write(line: &mut VecDeque<u8>, packet: &ServerPacket<'_>) {
+    let mut out = [0; ENCODED_MAX];
+    let length = write_to_stream(packet, &mut out).unwrap();
+    line.extend(&out[..length]);
 }
 
 fn welcome() -> ServerPacket<'static> {
@@ -211,7 +215,7 @@ fn a_voice_at_the_microphone_reaches_the_server() {
         world.block(&readings);
     }
     let stats = world.node.stats();
-    assert_eq!(stats.voice_drops, 0, "{stats:?}");
+    assert_eq!(stats.client.voice_dropped, 0, "{stats:?}");
     assert!(world.heard.len() >= 95, "{}", world.heard.len());
     // An ADC's step is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass take a little.
     for frame in &world.heard[20..90] {
@@ -250,7 +254,10 @@ fn what_the_server_says_comes_out_of_the_speaker_sample_for_sample() {
         world.block(&[IDLE; BLOCK_STEPS]);
     }
     let stats = world.node.stats();
-    assert_eq!((stats.frames_played, stats.frames_concealed), (100, 0));
+    assert_eq!(
+        (stats.client.frames_played, stats.client.frames_concealed),
+        (100, 0)
+    );
     let begin = world
         .played
         .windows(FRAME_SAMPLES)

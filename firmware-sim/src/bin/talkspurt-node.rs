@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use talkspurt_core::codec::Codec;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::PRE_ROLL_DEFAULT_MS;
+use talkspurt_core::voice::uplink::PRE_ROLL_DEFAULT_MS;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, Problem};
@@ -19,9 +21,7 @@ use talkspurt_node::host::pace::{PacedSink, PacedSource};
 use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
 use talkspurt_node::host::simulator::{Ending, RunError, Simulator};
-use talkspurt_node::node::{
-    AdpcmNode, Board, ConfigError, GateSettings, Node, NodeConfig, Pcm16Node,
-};
+use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, ClientConfigError, Node, Pcm16Node};
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 
 /// A Talkspurt node: the firmware of a microcontroller, run on this machine.
@@ -134,7 +134,7 @@ enum Failure {
     #[error(transparent)]
     Flag(#[from] FlagError),
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ClientConfigError),
     #[error(transparent)]
     Run(#[from] RunError),
 }
@@ -229,13 +229,13 @@ fn line(cli: &Cli, reporter: &mut Reporter<Lines>) -> Result<Box<dyn Line>, Fail
     }
 }
 
-fn config(cli: &Cli) -> Result<NodeConfig, FlagError> {
-    let mut config = NodeConfig::new(cli.room.clone(), cli.name.clone());
+fn config(cli: &Cli) -> Result<ClientConfig, FlagError> {
     let codec = match cli.codec {
         CodecName::Adpcm => Codec::ImaAdpcm,
         CodecName::Pcm16 => Codec::Pcm16,
     };
-    config.request.codecs = [codec].into_iter().collect();
+    let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[codec]);
+    let mut config = ClientConfig::new(request);
     config.request.muted = cli.muted;
     let gate = cli.gate.settings(PRE_ROLL_DEFAULT_MS as u16)?;
     config.pre_roll_ms = gate.pre_roll_ms;
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn seconds_are_finite_and_not_negative() {
-        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_ms(500)));
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["-1", "inf", "NaN", "1e300", "soon"] {
             assert!(parse_seconds(wrong).is_err(), "{wrong}");
         }

@@ -264,13 +264,13 @@ impl FrameClock {
     }
 
     fn period(&self, number: u64) -> Instant {
-        self.origin + self.frame.times(number)
+        self.origin + self.frame.saturating_mul(number)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::frame::{FrameDuration, SampleRate};
+    use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 
     use super::*;
 

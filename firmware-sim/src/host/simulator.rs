@@ -21,11 +21,11 @@ use crate::node::{Board, Node, NodeEvent};
 use crate::uart::{BITS_PER_BYTE, Line, Uart};
 
 /// The longest step of the simulated time.
-const STEP: Duration = Duration::from_ms(1);
+const STEP: Duration = Duration::from_millis(1);
 /// Bytes that may come in one step: a few FIFOs, far less than the driver's ring.
 const STEP_BYTES: u64 = 64;
 /// How long the node may take to leave, the bytes in its UART included.
-const LEAVE_LONGEST: Duration = Duration::from_ms(1_000);
+const LEAVE_LONGEST: Duration = Duration::from_millis(1_000);
 /// How long the line stays open after that. A pseudo-terminal that is closed throws away what the bridge has not read yet,
 /// the Bye for one; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
@@ -33,7 +33,7 @@ const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 /// How often a person is told that nobody answers.
 const TELL_UNANSWERED_EVERY: Duration = Duration::from_secs(3);
 /// How often stdout is looked at, whether anybody reads it.
-const CHECK_OUTPUT_EVERY: Duration = Duration::from_ms(100);
+const CHECK_OUTPUT_EVERY: Duration = Duration::from_millis(100);
 
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,7 +172,7 @@ where
         let out = self.node.is_stopped() && self.board.port.is_drained();
         progress
             .stopping_since
-            .is_some_and(|since| out || now.since(since) >= LEAVE_LONGEST)
+            .is_some_and(|since| out || now.duration_since(since) >= LEAVE_LONGEST)
     }
 }
 
@@ -226,7 +226,7 @@ impl Progress {
 impl Progress {
     fn unanswered(&mut self, now: Instant, attempt: u16) {
         debug!("no answer yet; call number {attempt}");
-        if now.since(self.told_unanswered_at) >= TELL_UNANSWERED_EVERY {
+        if now.duration_since(self.told_unanswered_at) >= TELL_UNANSWERED_EVERY {
             self.told_unanswered_at = now;
             warn!(
                 "no answer from the server behind the bridge yet: is the bridge running, and do the baud rates agree?"
@@ -253,7 +253,9 @@ mod tests {
 
     use super::*;
     use crate::host::report::Format;
-    use crate::node::{AdpcmNode, NodeConfig};
+    use crate::node::{AdpcmNode, ClientConfig};
+    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::session::JoinRequest;
 
     /// A line that nobody is on.
     struct Dead;
@@ -301,7 +303,11 @@ mod tests {
     #[test]
     fn the_end_of_a_recording_is_told_before_the_node_has_left() {
         let name = ParticipantName::new("kettle").unwrap();
-        let config = NodeConfig::new(RoomName::new("kitchen").unwrap(), name);
+        let config = ClientConfig::new(JoinRequest::new(
+            RoomName::new("kitchen").unwrap(),
+            name,
+            &[Codec::ImaAdpcm],
+        ));
         let mut simulator = Simulator {
             node: AdpcmNode::new(config, Instant::ZERO).unwrap(),
             board: Board {
@@ -312,7 +318,7 @@ mod tests {
             reporter: Reporter::new(Told::default(), Format::Json, "kitchen", "kettle"),
             ending: Ending {
                 linger: None,
-                after: Some(Duration::from_ms(5)),
+                after: Some(Duration::from_millis(5)),
             },
         };
         let outcome = simulator.run(115_200, &Shutdown::new());

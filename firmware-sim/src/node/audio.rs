@@ -1,24 +1,7 @@
 //! Where samples come from and go to: the two traits that a board implements beside its serial port.
 
-use talkspurt_core::frame::{FrameDuration, SampleRate};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::Instant;
-
-/// How the session wants its samples. Known only once the server has let the node in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AudioFormat {
-    /// Samples per second.
-    pub rate: SampleRate,
-    /// How long a frame lasts.
-    pub frame: FrameDuration,
-}
-
-impl AudioFormat {
-    /// Samples in a frame: at most [`talkspurt_core::frame::FRAME_SAMPLES_MAX`].
-    #[must_use]
-    pub const fn frame_samples(&self) -> usize {
-        self.frame.samples(self.rate)
-    }
-}
 
 /// A microphone: an I2S or ADC driver with a DMA buffer of a few frames, or a file in its place.
 ///

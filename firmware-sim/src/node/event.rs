@@ -1,5 +1,6 @@
 //! What a node tells its surroundings: events as they happen, and counts.
 
+use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
 
@@ -50,30 +51,8 @@ pub struct NodeStats {
     pub received_bytes: u64,
     /// Bytes written to the serial port.
     pub transmitted_bytes: u64,
-    /// Packets read.
-    pub packets_received: u32,
-    /// Packets written.
-    pub packets_transmitted: u32,
-    /// Bytes that belonged to no good packet.
-    pub dropped_bytes: u64,
-    /// Packets whose CRC did not match.
-    pub crc_errors: u32,
-    /// Other runs of bytes that were no packet.
-    pub malformed: u32,
     /// Errors that the serial driver reported.
     pub serial_errors: u32,
-    /// Voice packets dropped because the serial port did not take them in time.
-    pub voice_drops: u32,
-    /// Frames from the microphone while in a room.
-    pub frames_captured: u32,
-    /// Voice packets made, pre-roll among them.
-    pub frames_sent: u32,
-    /// Voice packets received.
-    pub frames_received: u32,
-    /// Frames played as they were received.
-    pub frames_played: u32,
-    /// Frames played in the place of missing ones.
-    pub frames_concealed: u32,
-    /// Frames of silence played.
-    pub frames_silent: u32,
+    /// What its participant counted.
+    pub client: ClientStats,
 }

@@ -15,34 +15,32 @@
 //! away, so that both keep their time.
 
 mod audio;
-mod config;
 mod event;
-mod membership;
-mod outbox;
+mod port;
 
 use embedded_io::{Read, ReadReady, Write, WriteReady};
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
-use talkspurt_core::deframer::{BadReason, Deframer, Feed};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::session::{ClientConfig, ClientSession, SESSION_RATE};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::backoff::Backoff;
+use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::endpoint::Client;
+use talkspurt_core::session::{ClientEvent, SESSION_RATE, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::uplink::Uplink;
-use talkspurt_core::wire::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::wire::ByeReason;
 
-use membership::RETRY_FIRST;
-use outbox::Outbox;
+use port::Writer;
 
-pub use audio::{AudioFormat, SampleSink, SampleSource};
-pub use config::{ConfigError, GateSettings, NodeConfig};
+pub use audio::{SampleSink, SampleSource};
 pub use event::{NodeEvent, NodeStats};
+pub use talkspurt_core::audio::format::AudioFormat;
+pub use talkspurt_core::endpoint::{ClientConfig, ClientConfigError};
 
 /// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets waiting for the port.
-pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) }, 16, 1448>;
+pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
 
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
-pub type Pcm16Node = Node<PAYLOAD_MAX, ENCODED_MAX, 16, 4096>;
+pub type Pcm16Node = Node<PAYLOAD_MAX, { ENCODED_MAX + 1 }, 16, 4096>;
 
 /// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a 32-bit microcontroller
 /// it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of samples), 1,448 voice waiting for the port, 960
@@ -56,8 +54,12 @@ pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
 const _: () = assert!(size_of::<AdpcmNode>() <= ADPCM_NODE_RAM_BYTES);
 const _: () = assert!(size_of::<Pcm16Node>() <= 21 * 1024);
 
-/// How long leaving may take: what was said last goes first, unless the line does not take it.
-const LEAVE_LONGEST: Duration = Duration::from_ms(500);
+/// The first wait before the node calls again after a session has ended, ...
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// ... which doubles up to this.
+const RETRY_LONGEST: Duration = Duration::from_millis(2_000);
+/// How long an answer to a Hello may take at least: 350 bytes at 9,600 baud take 365 ms.
+const ANSWER_SHORTEST: Duration = Duration::from_millis(500);
 /// Bytes read at a time: small, since they lie on the stack.
 const CHUNK_BYTES: usize = 64;
 /// Chunks read in one call, so that a port that never runs dry cannot hold the loop.
@@ -81,24 +83,18 @@ pub struct Board<P, M, S> {
     pub speaker: S,
 }
 
-/// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest packet on the line;
-/// `SLOTS` packets (a power of two) fit the jitter buffer, and `QUEUE` bytes of voice wait for the port.
+/// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest packet on the line, with
+/// a zero before it; `SLOTS` packets (a power of two) fit the jitter buffer, and `QUEUE` bytes of voice wait for the port.
 /// Use [`AdpcmNode`] or [`Pcm16Node`].
 #[derive(Clone, Debug)]
 pub struct Node<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
 {
-    config: NodeConfig,
-    session: ClientSession,
+    client: Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY_SAMPLES_DEFAULT>,
     link: Link,
-    /// The next wait before calling again.
-    retry: Duration,
+    backoff: Backoff,
     attempt: u16,
     format: Option<AudioFormat>,
-    deframer: Deframer<ENCODED>,
-    uplink: Uplink,
-    downlink: Downlink<SLOTS, PAYLOAD>,
-    outbox: Outbox<ENCODED, QUEUE>,
-    drained: bool,
+    writer: Writer<ENCODED>,
     stats: NodeStats,
 }
 
@@ -112,7 +108,7 @@ enum Link {
     /// In the room.
     Joined,
     /// In the room still, until what was said last is out.
-    Leaving { until: Instant },
+    Leaving,
     /// Out of the room for good.
     Stopped,
 }
@@ -120,28 +116,19 @@ enum Link {
 impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
     Node<PAYLOAD, ENCODED, SLOTS, QUEUE>
 {
-    /// A node that calls its server at the first [`Self::poll`].
+    /// Creates a node that calls its server at the first [`Self::poll`].
     ///
     /// # Errors
     /// A configuration that cannot work.
-    pub fn new(config: NodeConfig, now: Instant) -> Result<Self, ConfigError> {
-        let config = config.checked(PAYLOAD)?;
-        let (codec, frame) = (config.request.codecs[0], FrameDuration::Ms20);
-        let jitter = JitterConfig::default_for(frame, config.jitter_target_frames);
+    pub fn new(config: ClientConfig, now: Instant) -> Result<Self, ClientConfigError> {
         Ok(Self {
-            session: ClientSession::new(config.request.clone(), ClientConfig::default(), now),
+            client: Client::new(config)?,
             link: Link::Waiting { until: now },
-            retry: RETRY_FIRST,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             attempt: 0,
             format: None,
-            deframer: Deframer::new(),
-            // Both begin anew with each session.
-            uplink: Uplink::default_for(codec, frame),
-            downlink: Downlink::new(codec, frame, jitter),
-            outbox: Outbox::new(),
-            drained: true,
+            writer: Writer::new(),
             stats: NodeStats::default(),
-            config,
         })
     }
 
@@ -158,31 +145,27 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.capture(now, &mut board.microphone);
         self.play(now, &mut board.speaker);
         self.transmit(now, &mut board.port);
+        self.take_events(now, board, on_event);
         self.next_call(board)
     }
 
     /// Leaves the room: what was said last goes out, then a Bye. [`Self::is_stopped`] tells when that is done.
     pub fn leave(&mut self, now: Instant) {
-        self.drained = false;
-        if self.link == Link::Joined {
-            self.uplink.finish();
-            self.queue_voice();
-            self.link = Link::Leaving {
-                until: now + LEAVE_LONGEST,
-            };
-        } else if !matches!(self.link, Link::Leaving { .. }) {
-            self.session.leave();
-            self.link = Link::Stopped;
-        }
+        self.writer.drained = false;
+        self.client.leave(now);
+        self.link = match self.link {
+            Link::Joined | Link::Leaving => Link::Leaving,
+            _ => Link::Stopped,
+        };
     }
 
-    /// Whether the node has left and all of it is on the line.
+    /// Returns whether the node has left and all of it is on the line.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
-        matches!(self.link, Link::Stopped) && self.drained
+        matches!(self.link, Link::Stopped) && self.writer.drained
     }
 
-    /// Whether the node is in its room.
+    /// Returns whether the node is in its room.
     #[must_use]
     pub const fn is_joined(&self) -> bool {
         matches!(self.link, Link::Joined)
@@ -190,31 +173,28 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
 
     /// Mutes or unmutes the microphone, now and in later sessions.
     pub fn set_muted(&mut self, muted: bool) {
-        self.config.request.muted = muted;
-        self.session.set_muted(muted);
-        self.uplink.set_muted(muted);
+        self.client.set_muted(muted);
     }
 
-    /// Counts since the start.
+    /// Returns what was counted since the start.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
         NodeStats {
-            dropped_bytes: self.deframer.dropped_bytes(),
-            voice_drops: self.outbox.dropped(),
+            client: self.client.stats(),
             ..self.stats
         }
     }
 
-    /// Whether a talkspurt of the node's own is running.
+    /// Returns whether a talkspurt of the node's own is running.
     #[must_use]
     pub const fn is_talking(&self) -> bool {
-        self.uplink.is_talking()
+        self.client.is_talking()
     }
 
-    /// Round trip to the server and back, as last measured.
+    /// Returns the round trip to the server and back, as last measured.
     #[must_use]
     pub const fn round_trip(&self) -> Option<Duration> {
-        self.session.round_trip()
+        self.client.round_trip()
     }
 
     fn receive<P: SerialPort, M: SampleSource, S: SampleSink>(
@@ -244,27 +224,105 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         board: &mut Board<P, M, S>,
         on_event: &mut impl FnMut(NodeEvent<'_>),
     ) {
-        loop {
-            let (feed, rest) = self.deframer.feed(bytes);
-            bytes = rest;
-            match feed {
-                Feed::NeedMore => return,
-                Feed::Bad {
-                    reason: BadReason::Crc,
-                    ..
-                } => self.stats.crc_errors = self.stats.crc_errors.wrapping_add(1),
-                Feed::Bad { .. } => self.stats.malformed = self.stats.malformed.wrapping_add(1),
-                Feed::Packet(packet) => {
-                    self.stats.packets_received = self.stats.packets_received.wrapping_add(1);
-                    if let Some(voice) = self.session.handle_input(now, packet) {
-                        self.stats.frames_received = self.stats.frames_received.wrapping_add(1);
-                        // A payload that is no frame of this session is dropped; the next one is as good as ever.
-                        let _ = self.downlink.push(&voice);
+        while !bytes.is_empty() {
+            bytes = self.client.handle_stream(now, bytes);
+            self.take_events(now, board, on_event);
+        }
+    }
+
+    /// Lets time pass for the session, and calls when that is due.
+    fn keep_session<P, M: SampleSource, S: SampleSink>(
+        &mut self,
+        now: Instant,
+        board: &mut Board<P, M, S>,
+        on_event: &mut impl FnMut(NodeEvent<'_>),
+    ) {
+        if self.client.poll_timeout().is_some_and(|due| now >= due) {
+            self.client.handle_timeout(now);
+            self.take_events(now, board, on_event);
+        }
+        if matches!(self.link, Link::Waiting { until } if now >= until) {
+            self.attempt = self.attempt.saturating_add(1);
+            self.client
+                .join(now, self.backoff.peek().max(ANSWER_SHORTEST));
+            self.link = Link::Calling;
+            on_event(NodeEvent::Calling {
+                attempt: self.attempt,
+            });
+        }
+    }
+
+    /// Acts on what the session reports, and passes it on.
+    fn take_events<P, M: SampleSource, S: SampleSink>(
+        &mut self,
+        now: Instant,
+        board: &mut Board<P, M, S>,
+        on_event: &mut impl FnMut(NodeEvent<'_>),
+    ) {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                ClientEvent::Joined(params, roster_len) => {
+                    self.enter(now, params, board);
+                    on_event(NodeEvent::Joined { params, roster_len });
+                }
+                ClientEvent::Listed(participant) => on_event(NodeEvent::Listed(&participant)),
+                ClientEvent::RosterComplete => on_event(NodeEvent::RosterComplete),
+                ClientEvent::ParticipantJoined(participant) => {
+                    on_event(NodeEvent::ParticipantJoined(&participant))
+                }
+                ClientEvent::ParticipantLeft(id) => on_event(NodeEvent::ParticipantLeft(id)),
+                ClientEvent::State(id, flags) => on_event(NodeEvent::State(id, flags)),
+                ClientEvent::Rejected(reason) => {
+                    on_event(NodeEvent::Rejected {
+                        reason,
+                        text: self.client.reject_text(),
+                    });
+                    self.wait(now, true);
+                }
+                ClientEvent::Closed(reason) => {
+                    // Nobody answered: the wait is over already.
+                    let unanswered = self.link == Link::Calling && reason == ByeReason::IdleTimeout;
+                    match self.link {
+                        Link::Leaving => on_event(NodeEvent::Left),
+                        Link::Joined => on_event(NodeEvent::Lost(reason)),
+                        _ => {}
                     }
-                    self.take_events(now, board, on_event);
+                    self.wait(now, !unanswered);
                 }
             }
         }
+    }
+
+    /// Enters the room.
+    fn enter<P, M: SampleSource, S: SampleSink>(
+        &mut self,
+        now: Instant,
+        params: SessionParams,
+        board: &mut Board<P, M, S>,
+    ) {
+        let format = AudioFormat {
+            rate: params.rate,
+            frame: params.frame,
+        };
+        self.format = Some(format);
+        board.microphone.start(now, format);
+        board.speaker.start(now, format);
+        self.link = Link::Joined;
+        self.backoff.reset();
+        self.attempt = 0;
+        self.stats.joins = self.stats.joins.wrapping_add(1);
+    }
+
+    /// The session is over: for good when the node was leaving, otherwise it calls again, after a pause or at once.
+    fn wait(&mut self, now: Instant, pause: bool) {
+        if matches!(self.link, Link::Leaving | Link::Stopped) {
+            self.link = Link::Stopped;
+            return;
+        }
+        let wait = self.backoff.take();
+        self.link = Link::Waiting {
+            until: if pause { now + wait } else { now },
+        };
     }
 
     fn capture(&mut self, now: Instant, microphone: &mut impl SampleSource) {
@@ -274,19 +332,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
             if !microphone.capture(now, &mut frame) {
                 return;
             }
-            if self.link == Link::Joined {
-                self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-                self.uplink.push(&frame);
-                self.queue_voice();
-            }
-        }
-    }
-
-    fn queue_voice(&mut self) {
-        let mut packet = [0; ENCODED];
-        while let Some(length) = self.uplink.poll_packet(&mut packet) {
-            self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
-            self.outbox.push_voice(&packet[..length]);
+            self.client.push_frame(now, &frame);
         }
     }
 
@@ -297,30 +343,17 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
             if !speaker.is_ready(now) {
                 return;
             }
-            let count = match self.downlink.pop(&mut frame) {
-                Playout::Frame { .. } => &mut self.stats.frames_played,
-                Playout::Concealed | Playout::Faded => &mut self.stats.frames_concealed,
-                Playout::Silence => &mut self.stats.frames_silent,
-            };
-            *count = count.wrapping_add(1);
+            self.client.pop_frame(&mut frame);
             speaker.play(&frame);
         }
     }
 
     fn transmit<P: SerialPort>(&mut self, now: Instant, port: &mut P) {
-        let session = &mut self.session;
-        // Between sessions only a Bye of the last one is left; before the first, its Hello is not due yet.
-        let speaks = self.attempt > 0 || self.stats.joins > 0;
-        let done = self.outbox.transmit(now, port, |out| {
-            if speaks {
-                session.poll_transmit(out)
-            } else {
-                None
-            }
+        let client = &mut self.client;
+        let done = self.writer.write(port, |out| {
+            client.poll_transmit(now, out).map(|packet| packet.len)
         });
-        self.drained = done.drained;
         self.stats.transmitted_bytes += done.bytes as u64;
-        self.stats.packets_transmitted = self.stats.packets_transmitted.wrapping_add(done.packets);
         self.stats.serial_errors = self
             .stats
             .serial_errors
@@ -333,21 +366,13 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     ) -> Option<Instant> {
         let link = match self.link {
             Link::Waiting { until } => Some(until),
-            Link::Leaving { until } => earlier(Some(until), self.session.poll_timeout()),
-            Link::Calling | Link::Joined => self.session.poll_timeout(),
             Link::Stopped => return None,
+            _ => self.client.poll_timeout(),
         };
         let started = self.format.is_some();
         let microphone = board.microphone.next_frame_at().filter(|_| started);
         let speaker = board.speaker.next_frame_at().filter(|_| started);
         earlier(link, earlier(microphone, speaker))
-    }
-
-    const fn has_session(&self) -> bool {
-        matches!(
-            self.link,
-            Link::Calling | Link::Joined | Link::Leaving { .. }
-        )
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod world;
 
-use talkspurt_core::codec::Codec;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ByeReason, ParticipantName, RoomName};
 
 use super::*;
@@ -48,7 +50,7 @@ fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
     let mut world = World::new(115_200, samples.clone(), true);
     world.run_until_joined(100);
     world.run_ms((word_at_frame as u64 - 1) * 20);
-    assert_eq!(world.node.stats().frames_sent, 0);
+    assert_eq!(world.node.stats().client.frames_sent, 0);
     world.run_ms(2_000);
     let heard = core::mem::take(&mut world.server().heard);
     // 3 of pre-roll, 25 of the word, then the window of 10 empties and the hold of 5 ends.
@@ -101,7 +103,10 @@ fn it_plays_what_the_server_says_bit_for_bit() {
             .all(|&sample| sample == 0)
     );
     let stats = world.node.stats();
-    assert_eq!((stats.frames_played, stats.frames_concealed), (100, 0));
+    assert_eq!(
+        (stats.client.frames_played, stats.client.frames_concealed),
+        (100, 0)
+    );
 }
 
 #[test]
@@ -114,17 +119,21 @@ fn full_duplex_at_115200_baud_loses_nothing() {
         world.run_ms(20);
     }
     let stats = world.node.stats();
-    assert_eq!(stats.voice_drops, 0);
+    assert_eq!(stats.client.voice_dropped, 0);
     assert_eq!(world.board.port.counters().overrun_bytes, 0);
     assert_eq!(
-        (stats.crc_errors, stats.malformed, stats.dropped_bytes),
+        (
+            stats.client.crc_errors,
+            stats.client.malformed,
+            stats.client.dropped_bytes
+        ),
         (0, 0, 0)
     );
     assert!(
-        stats.frames_received as usize >= SECONDS * 50 - 2,
+        stats.client.frames_received as usize >= SECONDS * 50 - 2,
         "{stats:?}"
     );
-    assert_eq!(stats.frames_concealed, 0);
+    assert_eq!(stats.client.frames_concealed, 0);
     let heard = world.server().heard.len();
     assert!(heard >= SECONDS * 50 - 2, "{heard} frames");
     let per_second = stats.transmitted_bytes as usize / SECONDS;
@@ -180,11 +189,11 @@ fn a_cut_line_is_noticed_and_rejoined_and_the_sound_has_no_gap() {
     world.run_until_joined(2_100);
     world.run_ms(1_000);
     assert!(!world.server().heard.is_empty());
-    let in_room = world.now.since(world.joined_at.unwrap());
+    let in_room = world.now.duration_since(world.joined_at.unwrap());
     let played = world.board.speaker.recorder().len();
     assert_eq!(
         played,
-        FRAME * (in_room.as_ms() as usize / 20 + 1),
+        FRAME * (in_room.as_millis() as usize / 20 + 1),
         "a frame each 20 ms, the loss included"
     );
 }
@@ -219,11 +228,11 @@ fn byte_noise_costs_packets_and_never_the_session_for_good() {
         }
         let stats = world.node.stats();
         assert!(
-            stats.crc_errors > 50 && stats.dropped_bytes > 50 * 100,
+            stats.client.crc_errors > 50 && stats.client.dropped_bytes > 50 * 100,
             "seed {seed}: {stats:?}"
         );
         assert!(
-            stats.frames_received > 100,
+            stats.client.frames_received > 100,
             "seed {seed}: a 179-byte packet survives this noise 2 times of 5: {stats:?}"
         );
         world.board.port.line_mut().noise_one_in = None;
@@ -236,7 +245,7 @@ fn byte_noise_costs_packets_and_never_the_session_for_good() {
         }
         assert!(world.server().heard.len() >= 49, "seed {seed}");
         assert!(
-            world.node.stats().frames_received - before.frames_received >= 49,
+            world.node.stats().client.frames_received - before.client.frames_received >= 49,
             "seed {seed}"
         );
     }
@@ -248,7 +257,7 @@ fn a_line_too_slow_for_voice_drops_old_voice_and_keeps_the_session() {
     world.run_until_joined(1_000);
     world.run_ms(40_000);
     let stats = world.node.stats();
-    assert!(stats.voice_drops > 1_000, "{stats:?}");
+    assert!(stats.client.voice_dropped > 1_000, "{stats:?}");
     assert_eq!((world.count("lost"), stats.joins), (0, 1));
     // A fifth of the voice fits the line. What arrives has waited in the queue (8 frame periods) and in the port's ring,
     // which takes 512 bytes / 1,920 bytes a second = 13 frame periods; a packet and a half were on their way.
@@ -256,9 +265,9 @@ fn a_line_too_slow_for_voice_drops_old_voice_and_keeps_the_session() {
     assert!(heard.len() > 300, "{}", heard.len());
     let newest = heard.last().unwrap().seq;
     assert!(
-        stats.frames_sent - u32::from(newest) <= 8 + 13 + 10,
+        stats.client.frames_sent - u32::from(newest) <= 8 + 13 + 10,
         "{newest} of {}",
-        stats.frames_sent
+        stats.client.frames_sent
     );
 }
 
@@ -336,17 +345,17 @@ fn a_configuration_that_cannot_work_is_refused() {
         RoomName::new("kitchen").unwrap(),
         ParticipantName::new("kettle").unwrap(),
     );
-    let mut config = NodeConfig::new(names.0, names.1);
+    let mut config = ClientConfig::new(JoinRequest::new(names.0, names.1, &[Codec::ImaAdpcm]));
     config.gate.close_rms = config.gate.open_rms + 1;
     assert!(matches!(
         AdpcmNode::new(config.clone(), Instant::ZERO),
-        Err(ConfigError::Gate(_))
+        Err(ClientConfigError::Gate(_))
     ));
     config.gate = GateSettings::default();
-    config.request.codecs = [Codec::Pcm16].into_iter().collect();
+    config.request.codecs = [Codec::Pcm16.id()].into_iter().collect();
     assert_eq!(
         AdpcmNode::new(config.clone(), Instant::ZERO).unwrap_err(),
-        ConfigError::NoCodecFits
+        ClientConfigError::NoCodecFits
     );
     assert!(Pcm16Node::new(config, Instant::ZERO).is_ok());
 }

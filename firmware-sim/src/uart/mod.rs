@@ -164,7 +164,7 @@ impl Pace {
     const PER_BYTE: u64 = BITS_PER_BYTE * 1_000_000;
 
     fn due_bytes(&mut self, now: Instant) -> u64 {
-        let elapsed = now.since(self.served).as_micros();
+        let elapsed = now.duration_since(self.served).as_micros();
         self.served = self.served.max(now);
         let owed = elapsed.saturating_mul(self.baud).saturating_add(self.carry);
         self.carry = owed % Self::PER_BYTE;

@@ -4,7 +4,7 @@ use super::flags::{CodecFlag, EventsFlag, JoinFlags};
 use crate::{device::DeviceChoice, net::PRE_ROLL_MS_MAX};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use talkspurt_core::{
-    codec::Codec,
+    audio::codec::Codec,
     wire::{ParticipantName, RoomName},
 };
 use talkspurt_host_kit::{

@@ -12,10 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 use talkspurt_core::{
-    codec::Codec,
+    audio::codec::Codec,
+    carrier::stream::ENCODED_MAX,
     session::{ClientConfig, ClientEvent, ClientSession, JoinRequest},
     time::Instant as CoreInstant,
-    wire::{ByeReason, ENCODED_MAX},
+    wire::ByeReason,
 };
 use tokio::net::TcpStream;
 
@@ -48,7 +49,7 @@ impl Connection {
         };
         let mut request = JoinRequest::new(config.room.clone(), config.name.clone(), codecs);
         request.muted = settings.muted;
-        let session = ClientSession::new(request, ClientConfig::default(), now);
+        let session = ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now);
         Self {
             link: Link::new(stream),
             session,
@@ -102,7 +103,7 @@ impl Connection {
         self.garbage.log(now);
         self.link.outbox.advance(now);
         if let Some(voice) = &self.voice {
-            let waiting_ms = VOICE_AGE_MAX.as_ms() as u32 + u32::from(PRE_ROLL_MS_MAX);
+            let waiting_ms = VOICE_AGE_MAX.as_millis() as u32 + u32::from(PRE_ROLL_MS_MAX);
             let frames = voice.params().frame.frames_in_ms(waiting_ms);
             self.link.outbox.set_voice_packets_max(frames as usize);
         }

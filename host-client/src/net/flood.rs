@@ -2,7 +2,7 @@
 //! whoever keeps our events.
 
 use crate::events::EventKind;
-use talkspurt_core::{session::Budget, time::Instant};
+use talkspurt_core::{time::Instant, token_bucket::TokenBucket};
 
 /// Of each kind at once: twice a full room of 1,000 that comes, talks or goes together.
 const BURST: u32 = 2_000;
@@ -18,20 +18,20 @@ const JOINED_EVERY_SECS: u32 = 10;
 /// What may still be told, kind by kind: a flood of one does not hide the others.
 #[derive(Debug)]
 pub(super) struct Floods {
-    joined: Budget,
-    came: Budget,
-    went: Budget,
-    talking: Budget,
-    silent: Budget,
-    muted: Budget,
+    joined: TokenBucket,
+    came: TokenBucket,
+    went: TokenBucket,
+    talking: TokenBucket,
+    silent: TokenBucket,
+    muted: TokenBucket,
 }
 
 impl Floods {
     pub(super) fn new(now: Instant) -> Self {
-        let budget = || Budget::new(BURST, PER_SECOND, now);
+        let budget = || TokenBucket::new(BURST, PER_SECOND, now);
         Self {
             // In seconds.
-            joined: Budget::new(JOINED_BURST * JOINED_EVERY_SECS, 1, now),
+            joined: TokenBucket::new(JOINED_BURST * JOINED_EVERY_SECS, 1, now),
             came: budget(),
             went: budget(),
             talking: budget(),

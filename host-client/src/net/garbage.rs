@@ -1,7 +1,7 @@
 //! Bytes that are no packets: a noisy serial line brings some, a stream of something else brings nothing but.
 
 use super::seldom::Seldom;
-use talkspurt_core::{session::Budget, time::Instant};
+use talkspurt_core::{time::Instant, token_bucket::TokenBucket};
 
 /// What is borne at once, and in a second: as docs/PROTOCOL.md says of both sides (The life of a session, Errors).
 const BURST_BYTES: u32 = 16_384;
@@ -10,14 +10,14 @@ const BYTES_PER_SECOND: u32 = 4_096;
 /// What one connection has brought of them.
 #[derive(Debug)]
 pub(super) struct Garbage {
-    budget: Budget,
+    budget: TokenBucket,
     unlogged: Seldom,
 }
 
 impl Garbage {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            budget: Budget::new(BURST_BYTES, BYTES_PER_SECOND, now),
+            budget: TokenBucket::new(BURST_BYTES, BYTES_PER_SECOND, now),
             unlogged: Seldom::default(),
         }
     }
@@ -51,7 +51,7 @@ mod tests {
         }
         assert!(garbage.bear(16_384, now));
         assert!(!garbage.bear(1, now));
-        now += Duration::from_ms(1);
+        now += Duration::from_millis(1);
         assert!(
             garbage.bear(3, now),
             "1 ms forgives 4 bytes, one of them used"

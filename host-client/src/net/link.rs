@@ -2,9 +2,9 @@
 
 use super::{greeting::GREETING_BYTES_MAX, outbox::Outbox};
 use std::{io, time::Duration};
-use talkspurt_core::{
+use talkspurt_core::carrier::{
     deframer::{Deframer, Feed},
-    wire::ENCODED_MAX,
+    stream::ENCODED_MAX,
 };
 use tokio::{
     io::{AsyncWriteExt as _, Interest},
@@ -155,7 +155,8 @@ impl Link {
 mod tests {
     use super::*;
     use std::{io::Write as _, net::TcpListener, sync::mpsc, thread};
-    use talkspurt_core::wire::{ServerPacket, emit};
+    use talkspurt_core::endpoint::write_to_stream;
+    use talkspurt_core::wire::ServerPacket;
 
     /// What a link makes of bytes that come in these pieces: packets, and bytes that are none.
     fn read_in_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (usize, u64) {
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn packets_in_pieces_are_packets_and_garbage_is_counted_once() {
         let mut packet = [0; ENCODED_MAX];
-        let len = emit(&ServerPacket::Ping(0x0102_0304), &mut packet).unwrap();
+        let len = write_to_stream(&ServerPacket::Ping(0x0102_0304), &mut packet).unwrap();
         let packet = &packet[..len];
         let halves = (0..500).flat_map(|_| [&packet[..len / 2], &packet[len / 2..]]);
         assert_eq!(read_in_pieces(halves), (500, 0));

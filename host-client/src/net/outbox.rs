@@ -5,12 +5,12 @@
 
 use std::{collections::VecDeque, io};
 use talkspurt_core::{
+    carrier::stream::Separator,
     time::{Duration, Instant},
-    wire::Separator,
 };
 
 /// Voice that has waited longer than this is dropped: what is heard later than that disturbs a conversation.
-pub(super) const VOICE_AGE_MAX: Duration = Duration::from_ms(300);
+pub(super) const VOICE_AGE_MAX: Duration = Duration::from_millis(300);
 
 /// Control packets that may wait. A client sends a Ping every third of the idle timeout, or every second while nobody answers, an
 /// answer to each of the server's, and what keys are pressed for: so many wait only for a server that goes on asking and does not read.
@@ -51,7 +51,7 @@ impl Outbox {
             // A packet that is half sent has to be completed.
             let keep = std::mem::take(&mut begun)
                 || !packet.is_voice
-                || now.since(packet.since) < VOICE_AGE_MAX;
+                || now.duration_since(packet.since) < VOICE_AGE_MAX;
             kept += usize::from(keep);
             voice_kept += usize::from(keep && packet.is_voice);
             keep

@@ -48,7 +48,10 @@ mod tests {
         assert_eq!(seldom.take(Instant::ZERO), Some(3));
         seldom.add(1);
         seldom.add(4);
-        assert_eq!(seldom.take(Instant::ZERO + Duration::from_ms(999)), None);
+        assert_eq!(
+            seldom.take(Instant::ZERO + Duration::from_millis(999)),
+            None
+        );
         assert_eq!(seldom.take(Instant::ZERO + Duration::from_secs(1)), Some(5));
         assert_eq!(seldom.take(Instant::ZERO + Duration::from_secs(9)), None);
     }

@@ -3,7 +3,7 @@
 use super::{connection::Connection, ends::Ends, tell::Teller};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind};
 use std::time::Instant;
-use talkspurt_core::{frame::FRAME_SAMPLES_MAX, session::SessionParams};
+use talkspurt_core::{audio::format::FRAME_SAMPLES_MAX, session::SessionParams};
 
 /// Opened ends and the clock that drives them. While the server is away frames go by in silence: a file has no gap.
 pub(super) struct Stay {

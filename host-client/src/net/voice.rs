@@ -6,13 +6,14 @@ use crate::{
     quiet::{QuietWatch, TooQuiet},
 };
 use talkspurt_core::{
-    downlink::{Downlink, Playout},
-    frame::{FRAME_SAMPLES_MAX, Frame},
-    jitter::JitterConfig,
-    level::LevelMeter,
+    audio::{format::FRAME_SAMPLES_MAX, frame::Frame, jitter::JitterConfig, level::LevelMeter},
+    carrier::stream::ENCODED_MAX,
     session::SessionParams,
-    uplink::{Uplink, UplinkConfig},
-    wire::{ENCODED_MAX, Voice},
+    voice::{
+        downlink::{Downlink, Playout},
+        uplink::{Uplink, UplinkConfig},
+    },
+    wire::Voice,
 };
 
 mod settings;
@@ -199,9 +200,11 @@ mod tests {
         config::{GateSettings, Threshold},
     };
     use talkspurt_core::{
-        codec::Codec,
-        deframer::{Deframer, Feed},
-        frame::{FrameDuration, SampleRate},
+        audio::{
+            codec::Codec,
+            format::{FrameDuration, SampleRate},
+        },
+        carrier::deframer::{Deframer, Feed},
         time::Duration,
         wire::{ClientPacket, ParticipantId, parse},
     };

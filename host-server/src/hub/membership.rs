@@ -18,7 +18,7 @@ use crate::room::{Outlet, Room};
 /// with the end of TCP's handshake, has to be read, and may be lost once (Linux sends it again
 /// after 200 ms and a round trip). A node whose bridge is still connecting may take 2 s,
 /// and is refused then.
-const HELLO_GRACE: Duration = Duration::from_ms(500);
+const HELLO_GRACE: Duration = Duration::from_millis(500);
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded up.
 pub(super) const ROSTER_ENTRY_BYTES: usize = 48;
 /// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300 roster changes. With a talker's buffer
@@ -64,7 +64,7 @@ impl Hub {
     /// gives whether there was one.
     fn refuse_oldest_handshake(&mut self, least: Duration, now: Instant) -> bool {
         let oldest = self.connections.oldest_handshake();
-        let Some((_, id)) = oldest.filter(|(since, _)| now.since(*since) >= least) else {
+        let Some((_, id)) = oldest.filter(|(since, _)| now.duration_since(*since) >= least) else {
             return false;
         };
         let is_refused = self.connections.get_mut(id).is_some_and(|connection| {
@@ -160,7 +160,7 @@ impl Hub {
         } else if let Some(what) = printable::objection(&request.name) {
             Some((RejectReason::BadName, format!("the name {what}")))
         } else if room.is_some_and(|room| room.has_name(&request.name)) {
-            let wait_secs = idle_timeout.as_ms().div_ceil(1_000);
+            let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
             let text = format!(
                 "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
             );
@@ -190,7 +190,7 @@ impl Hub {
             idle_timeout_ms: self
                 .config
                 .idle_timeout
-                .as_ms()
+                .as_millis()
                 .try_into()
                 .unwrap_or(u32::MAX),
             roster_len: roster.len,

@@ -1,11 +1,13 @@
 //! The hub in virtual time, driven with raw packets.
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, ParticipantFlags, RejectReason,
-    ServerPacket, Voice, emit, parse,
+    ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, RejectReason, ServerPacket, Voice,
+    parse,
 };
 
 use super::membership::{CONTROL_BYTES, ROSTER_ENTRY_BYTES};
@@ -24,7 +26,7 @@ mod states;
 mod voice;
 
 const SAMPLES: usize = 320;
-const FRAME: Duration = Duration::from_ms(20);
+const FRAME: Duration = Duration::from_millis(20);
 
 fn config() -> HubConfig {
     HubConfig {
@@ -165,7 +167,7 @@ impl Bench {
 
     fn send(&mut self, peer: usize, packet: &ClientPacket<'_>) {
         let mut bytes = [0; ENCODED_MAX];
-        let len = emit(packet, &mut bytes).unwrap();
+        let len = write_to_stream(packet, &mut bytes).unwrap();
         self.send_bytes(peer, &bytes[..len]);
     }
 

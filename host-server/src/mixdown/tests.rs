@@ -1,9 +1,9 @@
 //! The mixing of one tick, and of one after the other.
 
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 
 use super::*;
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::wire::parse;
 
 const SAMPLES: usize = 320;

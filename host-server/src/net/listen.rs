@@ -15,7 +15,7 @@ use crate::trouble::AcceptTrouble;
 /// Connections that wait to be accepted: a whole server's clients that come back at once after a restart.
 const BACKLOG: u32 = 1024;
 /// A pause after accepting failed, so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_ms(200);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// EMFILE and ENFILE, on every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 /// EAFNOSUPPORT.
@@ -240,8 +240,8 @@ mod tests {
         assert!(waited.is_err());
         acceptor.accept().await;
         assert_eq!(
-            acceptor.clock.now().since(began),
-            Duration::from_ms(200),
+            acceptor.clock.now().duration_since(began),
+            Duration::from_millis(200),
             "however often it is asked for"
         );
     }

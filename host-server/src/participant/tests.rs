@@ -1,5 +1,5 @@
 use super::*;
-use talkspurt_core::mixer::MixRule;
+use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::seq::Seq;
 
 const FRAME: [u8; 640] = [1; 640];
@@ -25,7 +25,7 @@ fn voice(number: u16, terminator: bool) -> Voice<'static> {
 }
 
 fn at(ms: u64) -> Instant {
-    Instant::ZERO + Duration::from_ms(ms)
+    Instant::ZERO + Duration::from_millis(ms)
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What goes before what on the one thread.
 
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, Voice, emit};
+use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, Voice};
 
 use super::*;
 
@@ -52,7 +54,7 @@ fn advance(micros: u64) {
 
 fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
-    let len = emit(packet, &mut bytes).unwrap();
+    let len = write_to_stream(packet, &mut bytes).unwrap();
     bytes[..len].to_vec()
 }
 

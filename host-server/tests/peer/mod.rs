@@ -4,11 +4,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, RejectReason, ServerPacket,
-    Voice, emit, parse,
+    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, RejectReason, ServerPacket, Voice, parse,
 };
 
 /// Whatever a test waits for comes within this time, or never.
@@ -88,7 +89,7 @@ impl Peer {
 
     pub fn try_send(&mut self, packet: &ClientPacket<'_>) -> io::Result<()> {
         let mut bytes = [0; ENCODED_MAX];
-        let len = emit(packet, &mut bytes).unwrap();
+        let len = write_to_stream(packet, &mut bytes).unwrap();
         self.stream.write_all(&bytes[..len])
     }
 

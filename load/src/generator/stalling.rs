@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use anyhow::Result;
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 
 use super::{Generator, Timer};
 use crate::stall::{Stall, Who};
@@ -79,9 +79,9 @@ impl Generator {
         self.timers
             .extend(held.map(|(due, participant)| Reverse((due, participant, Timer::Frame))));
         if let Some(every) = stall.every {
-            let begun = due - stall.span.into();
+            let begun = due - Duration::from(stall.span);
             self.timers
-                .push(Reverse((begun + every.into(), 0, Timer::Stall)));
+                .push(Reverse((begun + Duration::from(every), 0, Timer::Stall)));
         }
         Ok(())
     }

@@ -140,12 +140,11 @@ impl Member {
             break;
         }
         self.client.handle_time(now);
-        let outbox = self.client.outbox();
         // Session packets only, a few bytes each: a socket that does not take them is closed.
-        if !outbox.is_empty() && stream.write_all(outbox).is_err() {
-            closed = true;
-        }
-        outbox.clear();
+        self.client.transmit(now, |bytes| {
+            closed |= stream.write_all(bytes).is_err();
+            bytes.len()
+        });
         if closed {
             self.stream = None;
             self.client.handle_closed(now);

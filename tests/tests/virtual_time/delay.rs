@@ -1,8 +1,8 @@
 //! Delay follows the network both ways, and a consumer that stops reading is nobody else's trouble.
 
-use talkspurt_core::downlink::Playout;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::wire::ByeReason;
 use talkspurt_tests::exact::{exact_runs, is_whole};
 use talkspurt_tests::noise::noise;
@@ -22,7 +22,10 @@ fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
         .into_iter()
         .map(|run| {
             let heard_at = after(since(listener), run.heard);
-            (heard_at, heard_at.since(after(since(talker), run.spoken)))
+            (
+                heard_at,
+                heard_at.duration_since(after(since(talker), run.spoken)),
+            )
         })
         .collect()
 }
@@ -52,7 +55,7 @@ fn grows_under_jitter_and_shrinks_back() {
                 .map(|(_, delay)| *delay)
                 .max()
                 .expect("something was heard")
-                .as_ms()
+                .as_millis()
         };
         let before = most(Instant::ZERO, storm_begins);
         let during = most(storm_begins, storm_ends);
@@ -63,9 +66,9 @@ fn grows_under_jitter_and_shrinks_back() {
             "{before} ms before the storm, at most {during} ms in it"
         );
         assert!(
-            after.as_ms() <= before + 20,
+            after.as_millis() <= before + 20,
             "{before} ms before the storm, {} ms long after it",
-            after.as_ms()
+            after.as_millis()
         );
         let lis = world.client(lis);
         let concealed = |playouts: &[Playout]| {
@@ -78,7 +81,7 @@ fn grows_under_jitter_and_shrinks_back() {
         assert!(concealed(&lis.playouts) > 0, "the storm was felt");
         assert_eq!(concealed(last_30_s), 0, "calm long after the storm");
         assert_eq!(
-            lis.playout_depth().1,
+            lis.playout_frames().1,
             1,
             "the reserve is back to where it was"
         );
@@ -103,10 +106,10 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         world.run_for(Duration::from_secs(2));
         let stream = world.stream(stan);
         world.stall(stream, true);
-        let before = world.client(stan).voice_packets_in;
+        let before = world.client(stan).stats().frames_received;
         world.run_for(Duration::from_secs(8));
         assert_eq!(
-            world.client(stan).voice_packets_in,
+            world.client(stan).stats().frames_received,
             before,
             "he takes nothing"
         );

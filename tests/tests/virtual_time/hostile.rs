@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use serde::Serialize;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
 use talkspurt_server::hub::{Hub, Output};
@@ -98,7 +98,7 @@ fn random_bytes_are_refused() {
                         })
                         .collect();
                     world.write(peer, &bytes);
-                    world.run_for(Duration::from_ms(2));
+                    world.run_for(Duration::from_millis(2));
                 }
                 peers.push(peer);
             }
@@ -126,7 +126,7 @@ fn well_framed_nonsense_is_refused() {
                 let nonsense: Vec<u8> = (0..rng.usize(1..600)).map(|_| rng.u8(..)).collect();
                 let framed = encoded(&Framed(&nonsense));
                 world.write(peer, &framed);
-                world.run_for(Duration::from_ms(50));
+                world.run_for(Duration::from_millis(50));
                 let end = end_of(world.received(peer));
                 let expected = if joined {
                     matches!(end, End::Bye(ByeReason::ProtocolError))
@@ -192,7 +192,7 @@ fn what_a_hello_may_not_say_is_refused_with_the_reason() {
         for (bytes, reason) in refused {
             let peer = world.connect(Weather::CALM);
             world.write(peer, &bytes);
-            world.run_for(Duration::from_ms(100));
+            world.run_for(Duration::from_millis(100));
             assert_ended(world, peer, reason);
         }
     });
@@ -207,7 +207,7 @@ fn a_hundred_times_too_many_packets_are_a_flood() {
                 ..Weather::CALM
             });
             world.write(peer, &hello("other", "flood"));
-            world.run_for(Duration::from_ms(100));
+            world.run_for(Duration::from_millis(100));
             assert_eq!(world.hub.gauges().participants, 3);
             let loud = [0x20; 640];
             let mut number = 0;
@@ -217,9 +217,9 @@ fn a_hundred_times_too_many_packets_are_a_flood() {
                     world.write(peer, &voice(number, &loud));
                     number += 1;
                 }
-                world.run_for(Duration::from_ms(1));
+                world.run_for(Duration::from_millis(1));
             }
-            world.run_for(Duration::from_ms(100));
+            world.run_for(Duration::from_millis(100));
             assert_eq!(
                 end_of(world.received(peer)),
                 End::Bye(ByeReason::Flood),
@@ -237,7 +237,7 @@ fn wrong_payloads_end_the_session_that_sends_them() {
             let peer = world.connect(Weather::CALM);
             world.write(peer, &hello("r", "odd"));
             world.write(peer, &voice(1, &vec![1; len]));
-            world.run_for(Duration::from_ms(100));
+            world.run_for(Duration::from_millis(100));
             assert_eq!(
                 end_of(world.received(peer)),
                 End::Bye(ByeReason::ProtocolError),
@@ -278,7 +278,7 @@ fn the_server_keeps_no_memory_of_hostile_peers() {
         let mut round = |hub: &mut Hub| {
             let bytes = hostile_bytes(&mut rng);
             let crashes = rng.bool();
-            now += Duration::from_ms(100);
+            now += Duration::from_millis(100);
             allocation_counter::measure(|| one_peer(hub, &bytes, crashes, now))
         };
         // By then everything that grows to its size has done so.

@@ -1,6 +1,6 @@
 //! A room in which nobody talks costs nothing: no tick, no wake-up, but for the keepalives' deadlines.
 
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
 use talkspurt_tests::noise::noise;
 use talkspurt_tests::seeds::for_each_seed;
@@ -62,7 +62,7 @@ fn a_room_falls_asleep_after_each_talkspurt() {
                 world.run_for(Duration::from_secs(5));
                 world.act(ann, |ann, _| ann.say(noise(seed + word, samples(500))));
                 // 500 ms of word; the gate closes up to 300 ms later, and the pre-roll came on top.
-                world.run_for(Duration::from_ms(1_500));
+                world.run_for(Duration::from_millis(1_500));
                 let ticks = world.hub.counters().ticks;
                 assert!(ticks > ticks_before, "the room woke for word {word}");
                 world.run_for(Duration::from_secs(5));

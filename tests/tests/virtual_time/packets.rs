@@ -1,13 +1,15 @@
 //! Packets made by hand, for peers who are no clients.
 
 use serde::Serialize;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, Hello, PROTOCOL_VERSION, Voice, emit};
+use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, Voice};
 
 /// A packet as it stands in a stream.
 pub fn encoded(packet: &impl Serialize) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
-    let len = emit(packet, &mut bytes).expect("it fits");
+    let len = write_to_stream(packet, &mut bytes).expect("it fits");
     bytes[..len].to_vec()
 }
 

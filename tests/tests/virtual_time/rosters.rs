@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantFlags, RejectReason};
 use talkspurt_tests::noise::noise;
@@ -73,16 +73,14 @@ impl Churn {
             _ => {
                 let muted = self.rng.bool();
                 self.truth.get_mut(&name).expect("he was just found").2 = muted;
-                return self
-                    .world
-                    .act(id, |client, now| client.set_muted(now, muted));
+                return self.world.act(id, |client, _| client.set_muted(muted));
             }
         }
         self.truth.remove(&name);
     }
 
     fn pause(&mut self, most_ms: u64) {
-        let pause = Duration::from_ms(self.rng.u64(0..=most_ms));
+        let pause = Duration::from_millis(self.rng.u64(0..=most_ms));
         self.world.run_for(pause);
     }
 
@@ -163,16 +161,16 @@ fn rooms_fill_and_empty() {
 fn a_name_is_free_again_at_once_after_a_crash_that_was_seen_and_after_the_timeout_otherwise() {
     let mut world = World::new(hub_config(FrameDuration::Ms20), 1);
     let first = world.join(Person::new("r", "ann"), Weather::CALM);
-    world.run_for(Duration::from_ms(100));
+    world.run_for(Duration::from_millis(100));
     let same = world.join(Person::new("r", "ann"), Weather::CALM);
     let elsewhere = world.join(Person::new("other", "ann"), Weather::CALM);
-    world.run_for(Duration::from_ms(100));
+    world.run_for(Duration::from_millis(100));
     assert_eq!(world.client(same).rejected, Some(RejectReason::NameTaken));
     assert!(world.client(elsewhere).is_in());
     let stream = world.stream(first);
     world.cut(stream);
     let second = world.join(Person::new("r", "ann"), Weather::CALM);
-    world.run_for(Duration::from_ms(100));
+    world.run_for(Duration::from_millis(100));
     assert!(world.client(second).is_in());
     let stream = world.stream(second);
     world.vanish(stream);
@@ -203,7 +201,7 @@ fn those_who_talk_are_shown_as_talking_while_they_do() {
             (200, ParticipantFlags::TALKING),
             (2_000, ParticipantFlags::default()),
         ] {
-            world.run_for(Duration::from_ms(after_ms));
+            world.run_for(Duration::from_millis(after_ms));
             for id in [ann, lis] {
                 assert_eq!(talking(&world, id), expected, "{after_ms} ms on");
             }

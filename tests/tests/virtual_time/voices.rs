@@ -1,8 +1,8 @@
 //! Who hears what, sample by sample, in a calm network.
 
 use fastrand::Rng;
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::mixer::MixRule;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::Duration;
 use talkspurt_tests::analysis::Recording;
@@ -47,7 +47,7 @@ fn a_listener_hears_the_mean_and_each_talker_the_other_bit_for_bit() {
                 talker("r", "ann", ann.clone(), frame, &mut rng),
                 Weather::CALM,
             );
-            world.run_for(Duration::from_ms(rng.u64(0..200)));
+            world.run_for(Duration::from_millis(rng.u64(0..200)));
             let b = world.join(
                 talker("r", "ben", ben.clone(), frame, &mut rng),
                 Weather::CALM,
@@ -116,7 +116,10 @@ fn a_silent_talker_sends_nothing() {
         let lis = world.join(Person::new("r", "lis"), Weather::CALM);
         world.run_for(Duration::from_secs(10));
         let (silent, lis) = (world.client(silent), world.client(lis));
-        assert_eq!((silent.voice_packets_out, lis.voice_packets_in), (0, 0));
+        assert_eq!(
+            (silent.stats().frames_sent, lis.stats().frames_received),
+            (0, 0)
+        );
         let counters = world.hub.counters();
         assert_eq!((counters.ticks, counters.encodings), (0, 0));
         // Each: a Hello, and a ping at once and every 5 s.

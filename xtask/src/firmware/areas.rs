@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn no_byte_of_a_section_is_lost_or_counted_twice() {
         let symbol = |address, size_bytes| Symbol {
-            name: "talkspurt_core::codec::STEPS".to_owned(),
+            name: "talkspurt_core::audio::codec::STEPS".to_owned(),
             address,
             size_bytes,
             is_code: false,

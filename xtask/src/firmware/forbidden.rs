@@ -97,7 +97,7 @@ mod tests {
             "core::panicking::panic_fmt",
             "core::panicking::panic_bounds_check",
             "core::option::expect_failed",
-            "talkspurt_core::uplink::Uplink<_>::emit_frame",
+            "talkspurt_core::voice::uplink::Uplink<_>::emit_frame",
             "compiler_builtins::mem::memcpy",
             "talkspurt_node::node::Node<_,_,_,_>::queue_voice",
             "heapless::pool::free_list",

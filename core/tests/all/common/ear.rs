@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use talkspurt_core::codec::{Codec, Encoder};
-use talkspurt_core::downlink::{Downlink, Playout};
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::jitter::{JitterConfig, PushOutcome};
+use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
 pub const PLAYED: Playout = Playout::Frame { terminator: false };

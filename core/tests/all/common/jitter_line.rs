@@ -1,7 +1,7 @@
 //! A jitter buffer whose items tell who they are.
 
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome};
 use talkspurt_core::seq::Seq;
 
 pub const SLOTS: usize = 64;

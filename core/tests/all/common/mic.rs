@@ -1,10 +1,8 @@
-//! A microphone whose frames are marked, before an uplink whose packets are read back.
+//! A microphone whose frames are marked, before an uplink whose voice packets are looked at.
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::session::session_frame_samples;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ClientPacket, ENCODED_MAX, parse};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 pub struct Mic {
     pub uplink: Uplink,
@@ -40,15 +38,8 @@ impl Mic {
 
     pub fn poll_all(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
-        let mut out = [0; ENCODED_MAX];
-        while let Some(len) = self.uplink.poll_packet(&mut out) {
-            let mut deframer = Deframer::<ENCODED_MAX>::new();
-            let (Feed::Packet(packet), []) = deframer.feed(&out[..len]) else {
-                panic!("not one packet")
-            };
-            let Ok(ClientPacket::Voice(voice)) = parse(packet) else {
-                panic!("not voice")
-            };
+        let mut payload = [0; PAYLOAD_MAX];
+        while let Some(voice) = self.uplink.poll_voice(&mut payload) {
             sent.push(Sent {
                 seq: voice.seq.0,
                 timestamp: voice.timestamp_frames,

@@ -1,17 +1,17 @@
 //! A client's and a server's session joined by a perfect line, on virtual time.
 
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::stream::PACKET_MAX;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{
-    ClientConfig, ClientEvent, ClientSession, HelloRequest, JoinRequest, ServerEvent,
+    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, HelloRequest, JoinRequest, ServerEvent,
     ServerSession, ServerSessionConfig,
 };
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId,
-    ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome, emit,
+    ByeReason, ClientPacket, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ROSTER_PAGE,
+    RejectReason, RosterEntry, ServerPacket, Voice, Welcome, encode, parse,
 };
 
 pub struct Pair {
@@ -38,7 +38,7 @@ impl Pair {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::from_ms(frame_ms).unwrap(),
+            frame: FrameDuration::from_millis(frame_ms).unwrap(),
         };
         Self {
             client: new_client(now),
@@ -108,42 +108,36 @@ impl Pair {
 
     /// Carries packets both ways until neither side has any.
     pub fn pump(&mut self) {
-        let mut buffer = [0; ENCODED_MAX];
         loop {
-            if let Some(len) = self.client.poll_transmit(&mut buffer) {
-                self.bytes_to_server(&buffer[..len]);
-            } else if let Some(len) = self.server.poll_transmit(&mut buffer) {
-                self.bytes_to_client(&buffer[..len]);
-            } else {
-                return;
+            let to_server = self.client.poll_transmit().map(|packet| bytes_of(&packet));
+            if let Some(packet) = to_server {
+                self.bytes_to_server(&packet);
+                continue;
             }
+            let to_client = self.server.poll_transmit().map(|packet| bytes_of(&packet));
+            let Some(packet) = to_client else { return };
+            self.bytes_to_client(&packet);
         }
     }
 
     pub fn send_to_server(&mut self, packet: &ClientPacket<'_>) -> Heard {
-        let mut buffer = [0; ENCODED_MAX];
-        let len = emit(packet, &mut buffer).unwrap();
-        self.bytes_to_server(&buffer[..len])
+        self.bytes_to_server(&bytes_of(packet))
     }
 
     pub fn send_to_client(&mut self, packet: &ServerPacket<'_>) -> Heard {
-        let mut buffer = [0; ENCODED_MAX];
-        let len = emit(packet, &mut buffer).unwrap();
-        self.bytes_to_client(&buffer[..len])
+        self.bytes_to_client(&bytes_of(packet))
     }
 
-    pub fn bytes_to_server(&mut self, bytes: &[u8]) -> Heard {
-        let packet = only_packet(bytes);
-        let voice = self.server.handle_input(self.now, &packet);
+    pub fn bytes_to_server(&mut self, packet: &[u8]) -> Heard {
+        let voice = self.server.handle_packet(self.now, parse(packet));
         let heard = voice.map(|voice| (voice.seq, voice.payload.len()));
         self.server_events
             .extend(std::iter::from_fn(|| self.server.poll_event()));
         heard
     }
 
-    fn bytes_to_client(&mut self, bytes: &[u8]) -> Heard {
-        let packet = only_packet(bytes);
-        let voice = self.client.handle_input(self.now, &packet);
+    fn bytes_to_client(&mut self, packet: &[u8]) -> Heard {
+        let voice = self.client.handle_packet(self.now, parse(packet));
         let heard = voice.map(|voice| (voice.seq, voice.payload.len()));
         self.client_events
             .extend(std::iter::from_fn(|| self.client.poll_event()));
@@ -179,12 +173,10 @@ impl Pair {
     }
 }
 
-fn only_packet(stream: &[u8]) -> Vec<u8> {
-    let mut deframer = Deframer::<ENCODED_MAX>::new();
-    let (Feed::Packet(packet), []) = deframer.feed(stream) else {
-        panic!("not one packet")
-    };
-    packet.to_vec()
+pub fn bytes_of(packet: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = [0; PACKET_MAX];
+    let len = encode(packet, &mut bytes).unwrap();
+    bytes[..len].to_vec()
 }
 
 fn new_client(now: Instant) -> ClientSession {
@@ -193,7 +185,7 @@ fn new_client(now: Instant) -> ClientSession {
         "ada".parse().unwrap(),
         &[Codec::Pcm16],
     );
-    ClientSession::new(request, ClientConfig::default(), now)
+    ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now)
 }
 
 /// A roster in which nobody talks, numbered from 1.

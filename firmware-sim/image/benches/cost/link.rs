@@ -6,16 +6,18 @@ use core::hint::black_box;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
-use talkspurt_core::codec::Codec;
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::frame::FrameDuration;
-use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::session::{JoinRequest, ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
+    RosterPage, ServerPacket, Voice, Welcome, parse,
 };
-use talkspurt_node::node::{AdpcmNode, Board, Node, NodeConfig, Pcm16Node};
+use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, Node, Pcm16Node};
 
 use crate::common::sound;
 use crate::whole::{Microphone, Speaker};
@@ -66,14 +68,11 @@ fn pcm16() -> (u32, u32) {
     both(&mut node, Codec::Pcm16)
 }
 
-fn config(codec: Codec) -> NodeConfig {
+fn config(codec: Codec) -> ClientConfig {
     let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1")) else {
         unreachable!("good names")
     };
-    let mut config = NodeConfig::new(room, name);
-    config.request.codecs.clear();
-    let _ = config.request.codecs.push(codec);
-    config
+    ClientConfig::new(JoinRequest::new(room, name, &[codec]))
 }
 
 fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
@@ -102,7 +101,7 @@ fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
                 sound::voice(number, &mut wired.microphone.frame);
             }
             (wired.microphone.ready, wired.speaker.ready) = (true, true);
-            clock += Duration::from_ms(20);
+            clock += Duration::from_millis(20);
             let _ = node.poll(clock, &mut wired, &mut |event| {
                 black_box(event);
             });
@@ -130,8 +129,8 @@ struct Server {
 impl Server {
     fn new(codec: Codec) -> Self {
         let config = ServerSessionConfig {
-            handshake_timeout: Duration::from_ms(5_000),
-            idle_timeout: Duration::from_ms(IDLE_TIMEOUT_MS.into()),
+            handshake_timeout: Duration::from_millis(5_000),
+            idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS.into()),
             frame: FrameDuration::Ms20,
         };
         Self {
@@ -145,7 +144,7 @@ impl Server {
         while let Some(byte) = line.to_server.pop_front() {
             let bytes = [byte];
             if let (Feed::Packet(packet), _) = self.deframer.feed(&bytes) {
-                if let Some(voice) = self.session.handle_input(now, packet) {
+                if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     send_back(&voice, line);
                 }
                 while let Some(event) = self.session.poll_event() {
@@ -157,9 +156,8 @@ impl Server {
             }
         }
         self.session.handle_timeout(now);
-        let mut out = [0; ENCODED_MAX];
-        while let Some(len) = self.session.poll_transmit(&mut out) {
-            line.bring_bytes(&out[..len]);
+        while let Some(packet) = self.session.poll_transmit() {
+            line.bring(&packet);
         }
         assert!(!self.session.is_closed());
     }
@@ -195,7 +193,7 @@ fn welcome(codec: Codec) -> ServerPacket<'static> {
 impl Line {
     fn bring(&mut self, packet: &ServerPacket<'_>) {
         let mut out = [0; ENCODED_MAX];
-        let Ok(len) = emit(packet, &mut out) else {
+        let Ok(len) = write_to_stream(packet, &mut out) else {
             unreachable!("it fits")
         };
         self.bring_bytes(&out[..len]);

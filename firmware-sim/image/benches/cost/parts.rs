@@ -2,16 +2,19 @@
 
 use core::hint::black_box;
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::Downlink;
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::{Gate, GateConfig};
-use talkspurt_core::jitter::{JitterBuffer, JitterConfig};
-use talkspurt_core::level::rms;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::{Gate, GateConfig};
+use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig};
+use talkspurt_core::audio::level::rms;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::encoded_len_max;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, emit, encoded_len_max, parse};
+use talkspurt_core::voice::downlink::Downlink;
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
 
 use crate::common::sound;
 use crate::counter::Counter;
@@ -66,9 +69,9 @@ fn packets(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
     let payload = sound::payload(7);
     let mut out = [0; ENCODED];
     let packet = ClientPacket::Voice(voice(40_000, &payload));
-    let write = counter.count(|| emit(black_box(&packet), &mut out));
+    let write = counter.count(|| write_to_stream(black_box(&packet), &mut out));
     report("packet_write", write);
-    let len = emit(&ServerPacket::Voice(voice(40_000, &payload)), &mut out).unwrap_or(0);
+    let len = write_to_stream(&ServerPacket::Voice(voice(40_000, &payload)), &mut out).unwrap_or(0);
     let mut deframer = Deframer::<ENCODED>::new();
     let read = counter.count(|| {
         let mut seen = 0;
@@ -106,11 +109,12 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
     else {
         unreachable!("the default is good")
     };
-    let mut out = [0; ENCODED];
+    let (mut payload, mut out) = ([0; ADPCM_PAYLOAD_MAX], [0; ENCODED]);
     let mut send = |uplink: &mut Uplink, frame: &[i16]| {
         uplink.push(frame);
-        while let Some(len) = uplink.poll_packet(&mut out) {
-            black_box(len);
+        while let Some(voice) = uplink.poll_voice(&mut payload) {
+            let written = write_to_stream(&ClientPacket::Voice(voice), &mut out);
+            let _ = black_box(written);
         }
     };
     send(&mut uplink, frame);

@@ -3,14 +3,18 @@
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
+    RosterPage, ServerPacket, Voice, Welcome,
 };
 use talkspurt_image::uart::QueuedUart;
-use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, NodeConfig, SampleSink, SampleSource};
+use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, ClientConfig, SampleSink, SampleSource};
 
 use crate::common::sound;
 use crate::counter::Counter;
@@ -129,7 +133,10 @@ impl Bench {
         else {
             unreachable!("good names")
         };
-        let Ok(node) = AdpcmNode::new(NodeConfig::new(room, name), Instant::ZERO) else {
+        let Ok(node) = AdpcmNode::new(
+            ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])),
+            Instant::ZERO,
+        ) else {
             unreachable!("the default is good")
         };
         let mut bench = Self {
@@ -174,7 +181,7 @@ impl Bench {
 
     fn receive(&mut self, packet: &ServerPacket<'_>) {
         let mut out = [0; ENCODED_MAX];
-        let Ok(len) = emit(packet, &mut out) else {
+        let Ok(len) = write_to_stream(packet, &mut out) else {
             unreachable!("it fits")
         };
         self.line.arrive(&out[..len]);
@@ -207,7 +214,7 @@ impl Bench {
             terminator: false,
             payload: &payload,
         });
-        let len = match emit(&voice, &mut encoded) {
+        let len = match write_to_stream(&voice, &mut encoded) {
             Ok(len) if scene.listening => len,
             _ => 0,
         };
@@ -218,7 +225,7 @@ impl Bench {
             self.board.microphone.frame.fill(3);
         }
         let (first, second) = encoded[..len].split_at(len / 2);
-        self.now += Duration::from_ms(10);
+        self.now += Duration::from_millis(10);
         let cost = counter.count(|| {
             self.line.arrive(first);
             if !first.is_empty() {
@@ -226,7 +233,7 @@ impl Bench {
             }
             self.line.send(&self.board.port);
         });
-        self.now += Duration::from_ms(10);
+        self.now += Duration::from_millis(10);
         (self.board.microphone.ready, self.board.speaker.ready) = (true, true);
         cost + counter.count(|| {
             self.line.arrive(second);

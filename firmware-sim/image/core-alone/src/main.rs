@@ -11,28 +11,23 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::deframer::{Deframer, Feed};
-use talkspurt_core::downlink::Downlink;
-use talkspurt_core::frame::{Frame, FrameDuration};
-use talkspurt_core::gate::GateConfig;
-use talkspurt_core::jitter::JitterConfig;
-use talkspurt_core::level::{Dbfs, peak};
-use talkspurt_core::session::{ClientConfig, ClientSession, JoinRequest};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::audio::level::{Dbfs, peak};
+use talkspurt_core::carrier::stream::encoded_len_max;
+use talkspurt_core::endpoint::{Client, ClientConfig};
+use talkspurt_core::session::{HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest};
 use talkspurt_core::time::Instant;
-use talkspurt_core::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ParticipantName, RoomName, encoded_len_max};
+use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::wire::{ParticipantName, RoomName};
 
-/// The longest packet of ADPCM, or of a session, as `talkspurt-node` sizes its own.
-const ENCODED: usize = encoded_len_max(352);
-const FRAME: FrameDuration = FrameDuration::Ms20;
+/// The longest packet of ADPCM, or of a session, and a zero before it, as `talkspurt-node` sizes its own.
+const ENCODED: usize = encoded_len_max(352) + 1;
 
 /// Everything that the core keeps between calls, and a packet on its way out.
 struct Core {
-    uplink: Uplink,
-    downlink: Downlink<16, ADPCM_PAYLOAD_MAX>,
-    session: ClientSession,
-    deframer: Deframer<ENCODED>,
+    client: Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>,
     packet: [u8; ENCODED],
 }
 
@@ -63,87 +58,55 @@ fn make() -> Core {
     ) else {
         unreachable!("good names")
     };
-    let codec = black_box(Codec::ImaAdpcm);
+    let request = JoinRequest::new(room, name, &[black_box(Codec::ImaAdpcm)]);
+    let Ok(client) = Client::new(ClientConfig::new(request)) else {
+        unreachable!("a good configuration")
+    };
     Core {
-        uplink: Uplink::default_for(codec, FRAME),
-        downlink: Downlink::new(codec, FRAME, JitterConfig::default_for(FRAME, 2)),
-        session: ClientSession::new(
-            JoinRequest::new(room, name, &[codec]),
-            ClientConfig::default(),
-            black_box(Instant::ZERO),
-        ),
-        deframer: Deframer::new(),
+        client,
         packet: [0; ENCODED],
     }
 }
 
 #[inline(never)]
 fn talk(core: &mut Core) {
+    let now = black_box(Instant::ZERO);
     let frame: Frame = black_box(Frame::silence(320));
-    black_box(core.uplink.push(&frame));
-    while let Some(len) = core.uplink.poll_packet(&mut core.packet) {
-        black_box(&core.packet[..len]);
-    }
-    let level = (core.uplink.level_rms(), peak(&frame));
-    black_box((Dbfs::from_rms(level.0), level.1, core.uplink.is_talking()));
-    black_box(
-        core.uplink
-            .set_gate(black_box(GateConfig::default_for(FRAME))),
-    )
-    .ok();
-    core.uplink.set_muted(black_box(true));
-    core.uplink.finish();
-    black_box(core.uplink.stats());
+    black_box(core.client.push_frame(now, &frame));
+    let level = (core.client.level_rms(), peak(&frame));
+    black_box((Dbfs::from_rms(level.0), level.1, core.client.is_talking()));
+    black_box(core.client.set_gate(black_box(GateSettings::default()))).ok();
+    core.client.set_muted(black_box(true));
+    core.client.end_talkspurt(now);
 }
 
 #[inline(never)]
 fn listen(core: &mut Core) {
-    let bytes: &[u8] = black_box(&[1, 2, 3]);
-    let now = black_box(Instant::ZERO);
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (feed, more) = core.deframer.feed(rest);
-        rest = more;
-        match feed {
-            Feed::Packet(packet) => {
-                if let Some(voice) = core.session.handle_input(now, packet) {
-                    let _ = black_box(core.downlink.push(&voice));
-                }
-            }
-            Feed::NeedMore => {}
-            Feed::Bad { reason, .. } => {
-                black_box(reason);
-            }
-        }
+    let mut bytes: &[u8] = black_box(&[1, 2, 3]);
+    while !bytes.is_empty() {
+        bytes = core.client.handle_stream(black_box(Instant::ZERO), bytes);
     }
     let mut frame: Frame = Frame::silence(320);
-    black_box(core.downlink.pop(&mut frame));
+    black_box(core.client.pop_frame(&mut frame));
     black_box(&frame);
-    black_box((core.downlink.stats(), core.deframer.dropped_bytes()));
+    black_box((core.client.jitter_stats(), core.client.stats()));
 }
 
 #[inline(never)]
 fn keep_session(core: &mut Core) {
     let now = black_box(Instant::ZERO);
-    core.session.handle_timeout(now);
-    while let Some(event) = core.session.poll_event() {
+    core.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+    core.client.handle_timeout(now);
+    while let Some(event) = core.client.poll_event() {
         black_box(event);
     }
-    while let Some(len) = core.session.poll_transmit(&mut core.packet) {
-        black_box(&core.packet[..len]);
+    while let Some(transmit) = core.client.poll_transmit(now, &mut core.packet) {
+        black_box(&core.packet[..transmit.len]);
     }
-    black_box((core.session.poll_timeout(), core.session.round_trip()));
-    black_box(core.session.reject_text());
-    if let Some(params) = core.session.params() {
-        let jitter = JitterConfig::default_for(params.frame, black_box(2));
-        core.downlink.restart(params.codec, params.frame, jitter);
-        let uplink = UplinkConfig::default_for(params.codec, params.frame);
-        black_box(core.uplink.restart(uplink)).ok();
-        core.deframer.reset();
-    }
-    core.session.set_muted(black_box(true));
+    black_box((core.client.poll_timeout(), core.client.round_trip()));
+    black_box((core.client.reject_text(), core.client.params()));
     if black_box(true) {
-        core.session.leave();
+        core.client.leave(now);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A voice-like sound, made of integers: the same on every machine.
 
-use talkspurt_core::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 
 /// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames of one sound.
 pub fn voice(frame: u32, samples: &mut [i16]) {

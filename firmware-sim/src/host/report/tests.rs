@@ -1,5 +1,5 @@
-use talkspurt_core::codec::Codec;
-use talkspurt_core::frame::{FrameDuration, SampleRate};
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ByeReason, ParticipantName};
 

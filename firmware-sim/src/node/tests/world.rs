@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 use std::string::String;
 use std::vec::Vec;
 
-use talkspurt_core::codec::{Codec, Encoder};
-use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
+use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::session::{JoinRequest, ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::wire::{
     ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, emit,
+    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 
 use crate::host::pace::{PacedSink, PacedSource};
@@ -69,7 +72,7 @@ impl Line for Cable {
 /// The server's end of one connection.
 pub struct Server {
     pub session: ServerSession,
-    pub deframer: Deframer,
+    pub receiver: Receiver<ENCODED_MAX>,
     pub answer: Answer,
     pub encoder: Encoder,
     pub spoken: u16,
@@ -100,7 +103,7 @@ impl Server {
         };
         Self {
             session: ServerSession::new(config, now),
-            deframer: Deframer::new(),
+            receiver: Receiver::new(),
             answer: Answer::Accept,
             encoder: Encoder::new(Codec::ImaAdpcm),
             spoken: 0,
@@ -113,13 +116,13 @@ impl Server {
         let bytes: Vec<u8> = cable.from_node.drain(..).collect();
         let mut rest = &bytes[..];
         loop {
-            let (feed, after) = self.deframer.feed(rest);
+            let (received, after) = self.receiver.feed(rest);
             rest = after;
-            match feed {
-                Feed::NeedMore => break,
-                Feed::Bad { dropped_bytes, .. } => self.session.handle_garbage(now, dropped_bytes),
-                Feed::Packet(packet) => {
-                    if let Some(voice) = self.session.handle_input(now, packet) {
+            match received {
+                Received::NeedMore => break,
+                Received::Damaged { bytes, .. } => self.session.handle_garbage(now, bytes),
+                Received::Packet(packet) => {
+                    if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                         self.heard.push(hear(&voice));
                     }
                 }
@@ -128,9 +131,8 @@ impl Server {
         }
         self.session.handle_timeout(now);
         self.answer_events(cable);
-        let mut out = [0; ENCODED_MAX];
-        while let Some(length) = self.session.poll_transmit(&mut out) {
-            cable.to_node.extend(&out[..length]);
+        while let Some(packet) = self.session.poll_transmit() {
+            send(cable, &packet);
         }
     }
 
@@ -210,7 +212,7 @@ impl Server {
 
 pub fn send(cable: &mut Cable, packet: &ServerPacket<'_>) {
     let mut out = [0; ENCODED_MAX];
-    let length = emit(packet, &mut out).unwrap();
+    let length = write_to_stream(packet, &mut out).unwrap();
     cable.to_node.extend(&out[..length]);
 }
 
@@ -241,10 +243,11 @@ pub struct World {
 impl World {
     pub fn new(baud: u32, samples: Vec<i16>, gated: bool) -> Self {
         let now = Instant::ZERO;
-        let mut config = NodeConfig::new(
+        let mut config = ClientConfig::new(JoinRequest::new(
             RoomName::new("kitchen").unwrap(),
             ParticipantName::new("kettle").unwrap(),
-        );
+            &[Codec::ImaAdpcm],
+        ));
         config.gate.enabled = gated;
         let cable = Cable {
             random: 0x5EED,
@@ -269,7 +272,7 @@ impl World {
 
     /// A millisecond goes by.
     pub fn step(&mut self) {
-        self.now += Duration::from_ms(1);
+        self.now += Duration::from_millis(1);
         let (now, events, joined_at) = (self.now, &mut self.events, &mut self.joined_at);
         self.board.port.service(now);
         self.node.poll(now, &mut self.board, &mut |event| {

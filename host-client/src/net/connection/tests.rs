@@ -9,17 +9,18 @@ use std::{
     net::{TcpListener, TcpStream as StdStream},
 };
 use talkspurt_core::{
-    deframer::{Deframer, Feed},
+    carrier::deframer::{Deframer, Feed},
+    endpoint::write_to_stream,
     seq::Seq,
     time::Duration as CoreDuration,
     wire::{
         ClientPacket, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket,
-        Voice, Welcome, emit, parse,
+        Voice, Welcome, parse,
     },
 };
 use talkspurt_host_kit::server_address::ServerAddress;
 
-const FRAME: CoreDuration = CoreDuration::from_ms(20);
+const FRAME: CoreDuration = CoreDuration::from_millis(20);
 
 fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -66,7 +67,7 @@ async fn joined_pair() -> (Connection, StdStream) {
         roster: [itself].into_iter().collect(),
     });
     let mut bytes = [0; ENCODED_MAX];
-    let len = emit(&welcome, &mut bytes).unwrap();
+    let len = write_to_stream(&welcome, &mut bytes).unwrap();
     server.write_all(&bytes[..len]).unwrap();
     let mut events = Vec::new();
     while connection.voice.is_none() {
@@ -85,7 +86,7 @@ fn say(connection: &mut Connection, now: CoreInstant, number: u16, events: &mut 
         payload: &[1; 640],
     });
     let mut bytes = [0; ENCODED_MAX];
-    let len = emit(&packet, &mut bytes).unwrap();
+    let len = write_to_stream(&packet, &mut bytes).unwrap();
     connection.handle_timeout(now, events);
     connection.link.outbox.push_voice(&bytes[..len]);
     connection.transmit();
@@ -181,7 +182,7 @@ fn a_talker_whom_the_server_does_not_answer_for_three_seconds_seeks_it_again() {
             say(&mut connection, now, number, &mut events);
         }
         assert_eq!(events, [ClientEvent::Closed(ByeReason::ConnectionLost)]);
-        let after_ms = now.since(CoreInstant::ZERO).as_ms();
+        let after_ms = now.duration_since(CoreInstant::ZERO).as_millis();
         assert!((3_000..=4_100).contains(&after_ms), "{after_ms} ms");
     });
 }

@@ -13,12 +13,13 @@ use std::{
     thread,
 };
 use talkspurt_core::{
-    codec::Codec,
-    frame::{FrameDuration, SampleRate},
-    wire::{
-        ENCODED_MAX, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket,
-        Welcome, emit,
+    audio::{
+        codec::Codec,
+        format::{FrameDuration, SampleRate},
     },
+    carrier::stream::ENCODED_MAX,
+    endpoint::write_to_stream,
+    wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome},
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -114,7 +115,7 @@ impl Write for LogLines {
 
 fn stream_of(packet: &ServerPacket<'_>) -> Vec<u8> {
     let mut out = [0; ENCODED_MAX];
-    let len = emit(packet, &mut out).unwrap();
+    let len = write_to_stream(packet, &mut out).unwrap();
     out[..len].to_vec()
 }
 

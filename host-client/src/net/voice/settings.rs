@@ -1,7 +1,7 @@
 //! What the user can set about the own voice, and what of it reaches the gate.
 
 use crate::config::{GateSettings, JoinConfig};
-use talkspurt_core::{gate::GateConfig, session::SessionParams};
+use talkspurt_core::{audio::gate::GateConfig, session::SessionParams};
 
 /// What the user can set about the own voice.
 #[derive(Debug, Clone, Copy)]

@@ -49,7 +49,7 @@ fn an_outbox_holds_three_hundred_changes_beside_a_roster_and_no_more() {
         let churn = bench.join("kitchen", "churn");
         bench.close(churn);
         changes += 2;
-        bench.pass(Duration::from_ms(1));
+        bench.pass(Duration::from_millis(1));
     }
     // What a change takes is between the bare overhead and that with a name of five letters.
     let bytes = CONTROL_BYTES + 64 * ROSTER_ENTRY_BYTES;
@@ -69,10 +69,10 @@ fn bytes_and_packets_are_counted_both_ways() {
         "Hello, Welcome"
     );
     let mut packet = [0; ENCODED_MAX];
-    let len = emit(&ClientPacket::Ping(7), &mut packet).unwrap();
+    let len = write_to_stream(&ClientPacket::Ping(7), &mut packet).unwrap();
     bench.send_bytes(ada, &packet[..len]);
     bench.send_bytes(ada, &packet[..len]);
-    let pong_len = emit(&ServerPacket::Pong(7), &mut packet).unwrap();
+    let pong_len = write_to_stream(&ServerPacket::Pong(7), &mut packet).unwrap();
     let after = bench.hub.counters();
     assert_eq!(after.bytes_in - before.bytes_in, 2 * len as u64);
     assert_eq!(after.bytes_out - before.bytes_out, 2 * pong_len as u64);
@@ -125,9 +125,9 @@ fn an_orderly_end_is_no_reset_and_the_end_of_one_who_takes_nothing_is() {
         bench.send(peer, &ClientPacket::Hello(wrong_hello()));
     }
     assert_eq!(bench.peers[ada].closed_unsent, Some(false));
-    bench.pass(Duration::from_ms(999));
+    bench.pass(Duration::from_millis(999));
     assert_eq!(bench.peers[slow].closed_unsent, None, "it has its time");
-    bench.pass(Duration::from_ms(1));
+    bench.pass(Duration::from_millis(1));
     assert_eq!(bench.peers[slow].closed_unsent, Some(true));
 }
 
@@ -156,7 +156,7 @@ fn connections_that_come_and_go_leave_no_deadlines_behind() {
         let churn = bench.join("kitchen", "churn");
         bench.speak(churn, 1, true);
         bench.send(ada, &ClientPacket::SetMuted(n % 2 == 0));
-        bench.pass(Duration::from_ms(21));
+        bench.pass(Duration::from_millis(21));
         bench.close(churn);
         bench.peers.pop();
         bench.events.clear();
@@ -185,9 +185,9 @@ fn a_connection_with_voice_is_named_once_and_first() {
     bench.speak(ada, 1, false);
     bench.speak(ada, 1, false);
     // Two ticks, of which nothing is written meanwhile; and a packet for someone else before them.
-    bench.oversleep(Duration::from_ms(100));
+    bench.oversleep(Duration::from_millis(100));
     let mut ping = [0; ENCODED_MAX];
-    let len = emit(&ClientPacket::Ping(1), &mut ping).unwrap();
+    let len = write_to_stream(&ClientPacket::Ping(1), &mut ping).unwrap();
     bench
         .hub
         .handle_bytes(conn(&bench, ada), &ping[..len], bench.now);
@@ -238,7 +238,7 @@ fn what_is_due_outlives_the_tidying_of_the_deadlines() {
         bench.peers.pop();
     }
     assert!(bench.hub.deadlines.len() <= 80);
-    bench.pass(Duration::from_ms(100));
+    bench.pass(Duration::from_millis(100));
     assert_eq!(bench.heard(bob), [(Some(7), true)]);
     let told = bench.take_states(ada);
     let of_bob = |received: &&Received| matches!(received, Received::State(2, _));
@@ -253,7 +253,7 @@ fn a_zero_goes_before_what_follows_a_pause() {
     bench.pass(Duration::from_secs(1));
     let conn = bench.peers[ada].conn.unwrap();
     let mut ping = [0; ENCODED_MAX];
-    let len = emit(&ClientPacket::Ping(1), &mut ping).unwrap();
+    let len = write_to_stream(&ClientPacket::Ping(1), &mut ping).unwrap();
     let firsts = [true, false].map(|_| {
         bench.hub.handle_bytes(conn, &ping[..len], bench.now);
         let Output::Packets(outbox) = bench.hub.next_output(conn, bench.now) else {
@@ -271,7 +271,7 @@ fn voice_alone_is_output_too() {
     let mut bench = Bench::new(config());
     let [ada, _] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
     bench.speak(ada, 1, false);
-    bench.oversleep(Duration::from_ms(50));
+    bench.oversleep(Duration::from_millis(50));
     assert!(!bench.hub.has_output());
     assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
     assert!(bench.hub.has_output());

@@ -11,7 +11,7 @@ fn connections_that_say_nothing_make_room_for_those_who_do() {
     let places = 10 + config().max_handshakes;
     let silent: Vec<_> = (0..places + 34)
         .map(|_| {
-            bench.pass(Duration::from_ms(1));
+            bench.pass(Duration::from_millis(1));
             bench.connect()
         })
         .collect();
@@ -79,9 +79,9 @@ fn without_descriptors_the_oldest_make_room_but_not_one_that_has_just_come() {
     let mut bench = Bench::new(config());
     let ada = bench.join("kitchen", "ada");
     let old: Vec<_> = (0..3).map(|_| bench.connect()).collect();
-    bench.pass(Duration::from_ms(1));
+    bench.pass(Duration::from_millis(1));
     let almost_old = bench.connect();
-    bench.pass(Duration::from_ms(499));
+    bench.pass(Duration::from_millis(499));
     let new = bench.connect();
     bench.refuse_handshakes(2);
     let closed = |bench: &Bench| old.iter().filter(|peer| bench.peers[**peer].closed).count();
@@ -89,7 +89,7 @@ fn without_descriptors_the_oldest_make_room_but_not_one_that_has_just_come() {
     bench.refuse_handshakes(8);
     assert_eq!(closed(&bench), 3);
     assert!(!bench.peers[almost_old].closed, "499 ms old");
-    bench.pass(Duration::from_ms(1));
+    bench.pass(Duration::from_millis(1));
     bench.refuse_handshakes(8);
     assert!(bench.peers[almost_old].closed);
     assert!(!bench.peers[new].closed, "its Hello is on the way");
@@ -118,7 +118,7 @@ fn a_probe_is_no_failed_handshake() {
     // One that was refused already is neither.
     let late = bench.connect();
     bench.peers[late].reads = false;
-    bench.pass(Duration::from_ms(5_500));
+    bench.pass(Duration::from_millis(5_500));
     bench.close(late);
     assert_eq!(bench.hub.counters().probes, 1);
 }

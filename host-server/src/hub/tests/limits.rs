@@ -143,9 +143,9 @@ fn a_handshake_has_its_time() {
     let (mut bench, ada, bob) = bench_with_room();
     let half = bench.connect();
     bench.send_bytes(half, &[1, 2, 3]);
-    bench.pass(Duration::from_ms(4_999));
+    bench.pass(Duration::from_millis(4_999));
     assert!(!bench.peers[half].closed);
-    bench.pass(Duration::from_ms(1));
+    bench.pass(Duration::from_millis(1));
     assert_rejected(&mut bench, half, RejectReason::HandshakeTimeout);
     assert_room_works(&mut bench, ada, bob);
 }
@@ -211,7 +211,7 @@ fn noise_on_a_line_is_borne() {
     let (mut bench, ada, bob) = bench_with_room();
     for _ in 0..60 {
         bench.send_bytes(ada, &[7, 7, 7, 0]);
-        bench.pass(Duration::from_ms(100));
+        bench.pass(Duration::from_millis(100));
         bench.send(bob, &ClientPacket::Ping(1));
         bench.send(ada, &ClientPacket::Ping(1));
     }
@@ -328,7 +328,7 @@ fn roster_changes_that_pile_up_end_a_session_and_not_the_memory() {
     for _ in 0..changes / 2 {
         let churn = bench.join("kitchen", "churn");
         bench.close(churn);
-        bench.pass(Duration::from_ms(15));
+        bench.pass(Duration::from_millis(15));
     }
     bench.send(bob, &ClientPacket::Ping(1));
     assert_eq!(bench.hub.gauges().participants, 2);
@@ -383,7 +383,7 @@ fn packets_that_come_in_pieces_are_no_garbage() {
             terminator: false,
             payload: &[1; 2 * SAMPLES],
         };
-        let len = emit(&ClientPacket::Voice(voice), &mut packet).unwrap();
+        let len = write_to_stream(&ClientPacket::Voice(voice), &mut packet).unwrap();
         for piece in packet[..len].chunks(100) {
             bench.send_bytes(ada, piece);
         }

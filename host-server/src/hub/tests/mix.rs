@@ -201,7 +201,7 @@ fn whoever_is_cut_off_beside_others_and_goes_on_at_once_joins_them_without_a_cli
             let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
             for frame in 0..30 {
                 if frame == 10 {
-                    bench.pass(Duration::from_ms(ms));
+                    bench.pass(Duration::from_millis(ms));
                     cut_off(&mut bench, ben);
                 }
                 bench.speak(ann, 4_000, false);

@@ -100,7 +100,7 @@ fn talking_and_silence_follow_the_voice() {
         [Received::State(id, TALKING)],
         "he himself is told, too"
     );
-    bench.pass(Duration::from_ms(100));
+    bench.pass(Duration::from_millis(100));
     bench.forget_received();
     bench.speak(ada, 1, true);
     assert_eq!(
@@ -108,7 +108,7 @@ fn talking_and_silence_follow_the_voice() {
         [],
         "his last frame is not heard yet"
     );
-    bench.pass(Duration::from_ms(100));
+    bench.pass(Duration::from_millis(100));
     assert_eq!(bench.take_states(bob), [Received::State(id, NOTHING)]);
 }
 
@@ -121,7 +121,7 @@ fn nobody_is_heard_without_being_shown() {
     // Every packet says that it is the last one.
     for _ in 0..50 {
         bench.speak(ada, 7, true);
-        bench.pass(Duration::from_ms(20));
+        bench.pass(Duration::from_millis(20));
     }
     assert!(bench.heard(bob).len() >= 40, "he is heard");
     assert_eq!(
@@ -139,10 +139,10 @@ fn who_flickers_is_told_ten_times_a_second_and_truly_at_the_end() {
     bench.forget_received();
     for n in 0..100 {
         bench.send(ada, &ClientPacket::SetMuted(n % 2 == 0));
-        bench.pass(Duration::from_ms(10));
+        bench.pass(Duration::from_millis(10));
     }
     bench.send(ada, &ClientPacket::SetMuted(true));
-    bench.pass(Duration::from_ms(100));
+    bench.pass(Duration::from_millis(100));
     let states = bench.take_states(bob);
     assert!(states.len() <= 12, "{} in 1.1 s", states.len());
     assert_eq!(states.last(), Some(&Received::State(id, MUTED)));
@@ -159,7 +159,7 @@ fn a_talkspurt_that_breaks_off_is_told() {
     let (id, ..) = welcome(&bench, ada);
     bench.speak(ada, 1, false);
     assert_eq!(bench.hub.gauges().talkers, 1);
-    bench.pass(Duration::from_ms(200));
+    bench.pass(Duration::from_millis(200));
     assert!(
         bench
             .take_received(bob)
@@ -174,13 +174,13 @@ fn muting_is_told_and_ends_a_talkspurt() {
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
     let (id, ..) = welcome(&bench, ada);
     bench.speak(ada, 1, false);
-    bench.pass(Duration::from_ms(110));
+    bench.pass(Duration::from_millis(110));
     bench.forget_received();
     bench.send(ada, &ClientPacket::SetMuted(true));
     bench.send(ada, &ClientPacket::SetMuted(true));
     assert_eq!(bench.take_states(bob), [Received::State(id, MUTED)]);
     bench.send(ada, &ClientPacket::SetMuted(false));
-    bench.pass(Duration::from_ms(100));
+    bench.pass(Duration::from_millis(100));
     assert_eq!(bench.take_states(bob), [Received::State(id, NOTHING)]);
 }
 
@@ -258,7 +258,7 @@ fn everyone_ends_with_the_true_list_after_a_churn() {
         } else {
             present.push(bench.join("hall", &format!("p{n}")));
         }
-        bench.pass(Duration::from_ms(1));
+        bench.pass(Duration::from_millis(1));
     }
     let mut truth: Vec<u16> = present
         .iter()

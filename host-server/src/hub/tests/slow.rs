@@ -13,7 +13,7 @@ fn bench_with_deaf(changes: usize) -> (Bench, usize, Vec<usize>) {
         for peer in &others {
             bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
         }
-        bench.pass(Duration::from_ms(if change < 5 { 100 } else { 50 }));
+        bench.pass(Duration::from_millis(if change < 5 { 100 } else { 50 }));
     }
     bench.peers[deaf].reads = false;
     for n in 0..changes {
@@ -37,7 +37,7 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
         for peer in &others {
             bench.send(*peer, &ClientPacket::SetMuted(muted));
         }
-        bench.pass(Duration::from_ms(100));
+        bench.pass(Duration::from_millis(100));
     }
     bench.peers[deaf].reads = true;
     if let Some(conn) = bench.peers[deaf].conn {

@@ -100,7 +100,7 @@ fn what_many_change_leaves_in_one_write_for_each_listener() {
     let writes_before = bench.peers[peers[0]].writes;
     bench.forget_received();
     for second in 0..2 {
-        bench.pass(Duration::from_ms(900));
+        bench.pass(Duration::from_millis(900));
         let writes = bench.peers[peers[0]].writes - writes_before;
         assert!(writes <= 10 * (second + 1), "{writes} writes");
     }
@@ -127,13 +127,13 @@ fn a_short_word_is_shown_for_a_tenth_of_a_second() {
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
     bench.forget_received();
     bench.speak(ada, 1, true);
-    bench.pass(Duration::from_ms(99));
+    bench.pass(Duration::from_millis(99));
     let told = bench.take_states(bob);
     assert!(
         matches!(told[..], [Received::State(_, TALKING)]),
         "{told:?}"
     );
-    bench.pass(Duration::from_ms(1));
+    bench.pass(Duration::from_millis(1));
     let told = bench.take_states(bob);
     assert!(
         matches!(told[..], [Received::State(_, NOTHING)]),
@@ -161,11 +161,11 @@ fn a_newcomer_knows_the_truth_after_a_change_that_is_undone_before_it_is_told() 
     let mut bench = Bench::new(config());
     let ada = bench.join("kitchen", "ada");
     set_muted(&mut bench, ada, true);
-    bench.pass(Duration::from_ms(10));
+    bench.pass(Duration::from_millis(10));
     set_muted(&mut bench, ada, false);
     let bob = bench.join("kitchen", "bob");
     set_muted(&mut bench, ada, true);
-    bench.pass(Duration::from_ms(200));
+    bench.pass(Duration::from_millis(200));
     let mut known = HashMap::new();
     for received in bench.take_received(bob) {
         match received {
@@ -200,20 +200,20 @@ fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
     let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
     // Bob is told of at once, and then waits for the round at 100 ms.
     set_muted(&mut bench, bob, true);
-    bench.pass(Duration::from_ms(10));
+    bench.pass(Duration::from_millis(10));
     set_muted(&mut bench, bob, false);
-    bench.pass(Duration::from_ms(80));
+    bench.pass(Duration::from_millis(80));
     set_muted(&mut bench, ada, true);
-    bench.pass(Duration::from_ms(5));
+    bench.pass(Duration::from_millis(5));
     set_muted(&mut bench, ada, false);
     bench.take_states(eve);
-    bench.pass(Duration::from_ms(94));
+    bench.pass(Duration::from_millis(94));
     let told = bench.take_states(eve);
     assert!(
         matches!(told[..], [Received::State(..)]),
         "Bob only: {told:?}"
     );
-    bench.pass(Duration::from_ms(20));
+    bench.pass(Duration::from_millis(20));
     let told = bench.take_states(eve);
     assert!(matches!(told[..], [Received::State(..)]), "{told:?}");
 }
@@ -230,7 +230,7 @@ fn nobody_is_heard_again_and_again_without_being_shown() {
             bench.speak(ann, 1_000, frame == 3);
             bench.pass(FRAME);
         }
-        bench.pass(Duration::from_ms(22));
+        bench.pass(Duration::from_millis(22));
     }
     let heard = bench.heard(lis).len();
     assert_eq!(heard, 120, "all frames");
@@ -261,9 +261,9 @@ fn a_short_word_between_two_states_is_shown_and_then_its_end() {
 #[test]
 fn nobody_is_shown_as_talking_and_muted_at_once() {
     let (mut bench, [ann, lis]) = ann_speaks_between_two_states();
-    bench.pass(Duration::from_ms(50));
+    bench.pass(Duration::from_millis(50));
     set_muted(&mut bench, ann, true);
-    bench.pass(Duration::from_ms(60));
+    bench.pass(Duration::from_millis(60));
     let eve = bench.join("kitchen", "eve");
     let welcome = bench.take_received(eve).remove(0);
     assert!(
@@ -279,7 +279,7 @@ fn nobody_is_shown_as_talking_and_muted_at_once() {
 fn whoever_was_told_of_a_moment_ago_does_not_hold_up_those_behind() {
     let mut bench = Bench::new(config());
     let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
-    let ms = Duration::from_ms;
+    let ms = Duration::from_millis;
     // Both are told of at once. Bob has a round at 100 ms, so that the next one is at 200.
     set_muted(&mut bench, bob, true);
     bench.pass(ms(5));
@@ -314,7 +314,7 @@ fn each_stands_once_in_the_queue_of_those_who_change() {
             0 => bench.speak(peer, 1_000, true),
             muted => set_muted(&mut bench, peer, muted == 1),
         }
-        bench.pass(Duration::from_ms(rng.u64(..30)));
+        bench.pass(Duration::from_millis(rng.u64(..30)));
         keep_alive(&mut bench, peers[2], 0);
         let queued = bench.hub.rooms.values().map(Room::changes_waiting).max();
         assert!(queued.is_some_and(|queued| queued <= 2), "{queued:?}");
@@ -325,7 +325,7 @@ fn each_stands_once_in_the_queue_of_those_who_change() {
 fn a_round_that_is_late_does_not_put_off_the_next() {
     let mut bench = Bench::new(config());
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
-    let ms = Duration::from_ms;
+    let ms = Duration::from_millis;
     set_muted(&mut bench, ann, true);
     bench.pass(ms(10));
     set_muted(&mut bench, ann, false);

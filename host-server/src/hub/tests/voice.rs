@@ -195,13 +195,13 @@ fn a_frame_waits_less_than_a_frame_and_5_ms() {
         let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
         // Ada's first frame sets the room's ticks; Bob speaks at another phase.
         bench.speak(ada, 100, false);
-        bench.pass(Duration::from_ms(phase_ms));
+        bench.pass(Duration::from_millis(phase_ms));
         let first_spoken = bench.now;
         for _ in 0..10 {
             bench.speak(bob, 8_000, false);
-            bench.pass(Duration::from_ms(20 - phase_ms));
+            bench.pass(Duration::from_millis(20 - phase_ms));
             bench.speak(ada, 100, false);
-            bench.pass(Duration::from_ms(phase_ms));
+            bench.pass(Duration::from_millis(phase_ms));
         }
         let first_heard = bench.peers[eve]
             .received
@@ -210,9 +210,9 @@ fn a_frame_waits_less_than_a_frame_and_5_ms() {
                 Received::Voice { samples, at, .. } if samples[319] > 4_000 => Some(*at),
                 _ => None,
             });
-        let waited = first_heard.unwrap().since(first_spoken);
+        let waited = first_heard.unwrap().duration_since(first_spoken);
         assert!(
-            waited <= Duration::from_ms(24),
+            waited <= Duration::from_millis(24),
             "phase {phase_ms}: {waited:?}"
         );
         assert_eq!(bench.hub.frame_counters().concealed, 0, "phase {phase_ms}");
@@ -225,7 +225,7 @@ fn a_late_server_makes_up_for_missed_ticks_at_once() {
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
     bench.speak(ada, 100, false);
     bench.pass(FRAME);
-    bench.oversleep(Duration::from_ms(60));
+    bench.oversleep(Duration::from_millis(60));
     (0..4).for_each(|_| bench.speak(ada, 100, false));
     bench.pass(Duration::ZERO);
     assert_eq!(
@@ -246,7 +246,7 @@ fn up_to_five_missed_ticks_are_made_up_for() {
         }
         bench.pass(FRAME);
         // Its next tick is due then, and so many of those after it.
-        bench.now = bench.hub.poll_timeout().unwrap() + Duration::from_ms(20 + late_ms);
+        bench.now = bench.hub.poll_timeout().unwrap() + Duration::from_millis(20 + late_ms);
         bench.pass(Duration::ZERO);
         let skipped = bench.hub.counters().ticks_skipped;
         assert_eq!(skipped, given_up, "{late_ms} ms");
@@ -291,7 +291,7 @@ fn levels_and_depths_are_reported() {
     let ada = bench.join("kitchen", "ada");
     bench.join("attic", "bob");
     (0..3).for_each(|_| bench.speak(ada, 16_384, false));
-    bench.pass(Duration::from_ms(10));
+    bench.pass(Duration::from_millis(10));
     let report = crate::report::RoomsReport::of(&bench.hub);
     let names: Vec<&str> = report.rooms.iter().map(|room| &*room.name).collect();
     assert_eq!(names, ["attic", "kitchen"]);

@@ -1,10 +1,34 @@
-//! When a zero goes before a packet, so that noise on a quiet line does not cost the packet after it.
+//! Packets on a byte stream: each is followed by its CRC-32, the two are COBS-encoded, and a zero ends them.
 
+use super::cobs::cobs_encode;
+use super::crc::{CRC_BYTES, crc32};
 use crate::time::{Duration, Instant};
+
+/// The longest packet in bytes, before CRC and COBS.
+pub const PACKET_MAX: usize = 704;
+
+/// The longest packet as it stands in a stream, in bytes: with its CRC, COBS overhead and the zero that ends it.
+pub const ENCODED_MAX: usize = encoded_len_max(PACKET_MAX);
+
+/// Returns the most bytes that a packet of `packet_bytes` takes in a stream.
+pub const fn encoded_len_max(packet_bytes: usize) -> usize {
+    let checked = packet_bytes + CRC_BYTES;
+    // A code byte at the start and one after each 254 bytes without a zero, and the zero at the end.
+    checked + checked / 254 + 1 + 1
+}
+
+/// Frames the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place. Returns the bytes that it takes
+/// there, or `None` if `buffer` is too small: [`encoded_len_max`] bytes always suffice.
+pub fn frame(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
+    let (packet, rest) = buffer.split_at_mut_checked(packet_bytes)?;
+    let crc = rest.first_chunk_mut::<CRC_BYTES>()?;
+    *crc = crc32(packet).to_le_bytes();
+    cobs_encode(buffer, packet_bytes + CRC_BYTES)
+}
 
 /// A stream that was silent for this long may hold noise that no zero has ended yet. Shorter than the gaps between the packets
 /// of a silent session, longer than those between frames of voice.
-const PAUSE: Duration = Duration::from_ms(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells the writer of a stream when to write a zero first.
 ///
@@ -25,9 +49,14 @@ impl Separator {
         }
     }
 
+    /// Returns whether a zero goes before a packet that begins at `now`.
+    pub fn is_due(&self, now: Instant) -> bool {
+        now >= self.due_at
+    }
+
     /// Says that a packet begins at `now`; true if a zero goes before it.
     pub fn begin(&mut self, now: Instant) -> bool {
-        let due = now >= self.due_at;
+        let due = self.is_due(now);
         self.due_at = now + PAUSE;
         due
     }

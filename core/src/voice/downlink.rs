@@ -5,10 +5,11 @@
 
 use heapless::Vec;
 
-use crate::codec::{Codec, CodecError, PAYLOAD_MAX};
-use crate::frame::{FRAME_SAMPLES_MAX, Frame, FrameDuration};
-use crate::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
-use crate::level::rms;
+use crate::audio::codec::{Codec, CodecError, PAYLOAD_MAX};
+use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::frame::Frame;
+use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
+use crate::audio::level::rms;
 use crate::session::session_frame_samples;
 use crate::wire::Voice;
 

@@ -2,7 +2,7 @@
 
 use heapless::Deque;
 
-use crate::frame::FrameDuration;
+use crate::audio::format::FrameDuration;
 
 /// The longest window, in frames.
 pub const GATE_WINDOW_FRAMES_MAX: usize = 64;
@@ -53,6 +53,61 @@ impl GateConfig {
             return Err(GateConfigError::WindowOutOfRange);
         }
         Ok(())
+    }
+}
+
+/// A gate's settings in units that do not depend on the frame duration, which the server decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct GateSettings {
+    /// A frame whose RMS exceeds this opens the gate: 0..=32768.
+    pub open_rms: u16,
+    /// The gate closes when the window's mean RMS falls below this.
+    pub close_rms: u16,
+    /// Frames that are averaged for closing.
+    pub window_frames: u8,
+    /// How long the gate stays open after that, in milliseconds.
+    pub hold_ms: u16,
+    /// `false` keeps the gate open always.
+    pub enabled: bool,
+}
+
+impl GateSettings {
+    /// Returns the gate of sessions with this frame duration.
+    pub const fn for_frame(&self, frame: FrameDuration) -> GateConfig {
+        let hold_frames = frame.frames_in_ms(self.hold_ms as u32);
+        GateConfig {
+            open_rms: self.open_rms,
+            close_rms: self.close_rms,
+            window_frames: self.window_frames,
+            hold_frames: if hold_frames > u8::MAX as u32 {
+                u8::MAX
+            } else {
+                hold_frames as u8
+            },
+            enabled: self.enabled,
+        }
+    }
+
+    /// Checks whether a gate can run with these values.
+    ///
+    /// # Errors
+    /// As [`GateConfig::check`], which judges nothing that depends on the frame duration.
+    pub const fn check(&self) -> Result<(), GateConfigError> {
+        self.for_frame(FrameDuration::Ms20).check()
+    }
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        let gate = GateConfig::default_for(FrameDuration::Ms20);
+        Self {
+            open_rms: gate.open_rms,
+            close_rms: gate.close_rms,
+            window_frames: gate.window_frames,
+            hold_ms: GateConfig::HOLD_MS as u16,
+            enabled: gate.enabled,
+        }
     }
 }
 

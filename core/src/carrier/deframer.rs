@@ -2,8 +2,9 @@
 
 use heapless::Vec;
 
-use crate::wire::ENCODED_MAX;
-use crate::wire::framing::{CRC_BYTES, cobs_decode, crc32, find_zero};
+use super::cobs::{cobs_decode, find_zero};
+use super::crc::{CRC_BYTES, crc32};
+use super::stream::ENCODED_MAX;
 
 /// Collects bytes until a zero ends a packet, and checks it. `N` is the longest encoded packet that it takes, in bytes.
 ///
@@ -154,13 +155,14 @@ fn check(buffer: &mut [u8]) -> Result<usize, BadReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ClientPacket, emit};
+    use crate::endpoint::write_to_stream;
+    use crate::wire::ClientPacket;
 
     fn encoded(packets: &[ClientPacket<'_>]) -> std::vec::Vec<u8> {
         let mut stream = std::vec::Vec::new();
         for packet in packets {
             let mut out = [0; ENCODED_MAX];
-            let len = emit(packet, &mut out).unwrap();
+            let len = write_to_stream(packet, &mut out).unwrap();
             stream.extend_from_slice(&out[..len]);
         }
         stream

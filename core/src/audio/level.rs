@@ -1,7 +1,7 @@
 //! Layer 1: how loud samples are, in integers.
 
-use crate::filter::{BLOCKS_PER_SECOND, HighPass};
-use crate::frame::SampleRate;
+use crate::audio::filter::{BLOCKS_PER_SECOND, HighPass};
+use crate::audio::format::SampleRate;
 
 /// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every sample -32768).
 pub fn mean_square(samples: &[i16]) -> u32 {

@@ -1,14 +1,14 @@
-//! Layer 4: frames from a microphone to voice packets: level, gate with pre-roll, encoder, packets.
+//! Frames from a microphone to voice packets: level, gate with pre-roll, encoder.
 //!
-//! Call [`Uplink::push`] with each frame, then [`Uplink::poll_packet`] until it gives `None`.
+//! Call [`Uplink::push`] with each frame, then [`Uplink::poll_voice`] until it returns `None`.
 
-use crate::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder, PAYLOAD_MAX};
-use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
-use crate::gate::{Gate, GateConfig, GateConfigError, GateDecision};
-use crate::level::LevelMeter;
+use crate::audio::codec::{Codec, Encoder};
+use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
+use crate::audio::level::LevelMeter;
 use crate::seq::Seq;
 use crate::session::session_frame_samples;
-use crate::wire::{ClientPacket, Voice, emit};
+use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
@@ -190,11 +190,11 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         decision
     }
 
-    /// Writes the next voice packet as it stands in a stream; gives its bytes, or `None` when all is sent (or does not fit).
-    /// `out` must hold [`crate::wire::ENCODED_MAX`] bytes, or what the codec's longest payload and 12 bytes more encode to.
-    pub fn poll_packet(&mut self, out: &mut [u8]) -> Option<usize> {
+    /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload takes at most
+    /// [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
+    pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
         if let Some(timestamp) = self.empty_terminator_due.take() {
-            return self.emit_voice(timestamp, true, &[], out);
+            return Some(self.voice(timestamp, true, &[]));
         }
         let age_frames = self.unsent_frames.checked_sub(1)?;
         self.unsent_frames = age_frames;
@@ -204,10 +204,10 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             self.history.clear_after_next_read();
         }
         self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
-        match self.encoder.codec() {
-            Codec::Pcm16 => self.emit_frame::<PAYLOAD_MAX>(age_frames, terminator, out),
-            Codec::ImaAdpcm => self.emit_frame::<ADPCM_PAYLOAD_MAX>(age_frames, terminator, out),
-        }
+        let frame = self.history.frame(age_frames);
+        let len = self.encoder.encode(frame, buffer).unwrap_or(0);
+        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
+        Some(self.voice(timestamp, terminator, &buffer[..len]))
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
@@ -257,39 +257,20 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         &self.stats
     }
 
-    /// Encodes the frame of `age_frames` ago and writes its packet. On its own for each codec's longest payload, so that ADPCM
-    /// does not take PCM16's stack on a microcontroller.
-    #[inline(never)]
-    fn emit_frame<const PAYLOAD: usize>(
-        &mut self,
-        age_frames: u16,
-        terminator: bool,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let mut payload = [0; PAYLOAD];
-        let len = self
-            .encoder
-            .encode(self.history.frame(age_frames), &mut payload)
-            .unwrap_or(0);
-        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
-        self.emit_voice(timestamp, terminator, &payload[..len], out)
-    }
-
-    fn emit_voice(
+    fn voice<'a>(
         &mut self,
         timestamp_frames: u32,
         terminator: bool,
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let voice = Voice {
-            seq: self.seq,
+        payload: &'a [u8],
+    ) -> Voice<'a> {
+        let seq = self.seq;
+        self.seq = seq.next();
+        Voice {
+            seq,
             timestamp_frames,
             terminator,
             payload,
-        };
-        self.seq = self.seq.next();
-        emit(&ClientPacket::Voice(voice), out).ok()
+        }
     }
 
     fn lose_unsent(&mut self, frames: u16) {

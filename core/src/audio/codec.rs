@@ -4,7 +4,7 @@
 
 use audio_codec_algorithms::{AdpcmImaState, decode_adpcm_ima, encode_adpcm_ima};
 
-use crate::frame::FRAME_SAMPLES_MAX;
+use crate::audio::format::FRAME_SAMPLES_MAX;
 
 /// The longest payload of a session today, in bytes: a frame of 320 samples in PCM16.
 pub const PAYLOAD_MAX: usize = FRAME_SAMPLES_MAX * 2;

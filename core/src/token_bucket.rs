@@ -5,7 +5,7 @@ use crate::time::Instant;
 /// Lets through `burst` at once and `per_second` in the long run.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Budget {
+pub struct TokenBucket {
     per_second: u32,
     /// Tokens in millionths, so that short spans count exactly.
     micro_tokens: u64,
@@ -13,7 +13,7 @@ pub struct Budget {
     filled_at: Instant,
 }
 
-impl Budget {
+impl TokenBucket {
     /// A full one.
     pub const fn new(burst: u32, per_second: u32, now: Instant) -> Self {
         let micro_tokens_max = burst as u64 * 1_000_000;
@@ -37,7 +37,7 @@ impl Budget {
     /// Whether there are as many as `tokens`; takes none.
     pub fn has(&mut self, tokens: u32, now: Instant) -> bool {
         let earned = now
-            .since(self.filled_at)
+            .duration_since(self.filled_at)
             .as_micros()
             .saturating_mul(u64::from(self.per_second));
         self.micro_tokens = self
@@ -57,12 +57,12 @@ mod tests {
     #[test]
     fn the_burst_goes_and_comes_back_at_the_rate() {
         let mut now = Instant::ZERO;
-        let mut budget = Budget::new(10, 50, now);
+        let mut budget = TokenBucket::new(10, 50, now);
         assert!((0..10).all(|_| budget.take(1, now)));
         assert!(!budget.take(1, now));
-        now += Duration::from_ms(19);
+        now += Duration::from_millis(19);
         assert!(!budget.take(1, now), "19 ms earn 0.95 tokens");
-        now += Duration::from_ms(1);
+        now += Duration::from_millis(1);
         assert!(budget.take(1, now));
         now += Duration::from_secs(3_600);
         assert!(

@@ -19,8 +19,8 @@
 
 use crate::seq::Seq;
 
-use crate::jitter::margin::Margin;
-pub use crate::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
+use crate::audio::jitter::margin::Margin;
+pub use crate::audio::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 
 mod margin;
 mod report;

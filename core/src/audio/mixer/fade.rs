@@ -1,6 +1,6 @@
 //! Cross-fades, by which a mix goes from one set of talkers to the next.
 
-use crate::frame::FRAME_SAMPLES_MAX;
+use crate::audio::format::FRAME_SAMPLES_MAX;
 
 /// Bits after the point of a weight: the widest difference of two samples times unity fits 32 bits.
 const WEIGHT_BITS: u32 = 14;

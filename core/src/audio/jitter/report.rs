@@ -1,6 +1,6 @@
 //! What a jitter buffer is told, and what it tells.
 
-use crate::frame::FrameDuration;
+use crate::audio::format::FrameDuration;
 
 /// How a jitter buffer adapts. All counts are in frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

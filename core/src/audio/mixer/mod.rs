@@ -7,7 +7,7 @@
 //! frame's samples. So no sample is louder than the louder of the two means, whoever comes and
 //! goes. [`TalkerState`] follows who counts.
 
-use crate::frame::Frame;
+use crate::audio::frame::Frame;
 
 use divide::divide;
 use fade::{cross_fade, cross_fade_sums};

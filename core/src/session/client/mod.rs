@@ -2,15 +2,15 @@
 
 use heapless::{Deque, String, Vec};
 
-use super::join::{ClientConfig, ClientEvent, JoinRequest, Participant, SessionParams};
-use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
-use crate::codec::Codec;
-use crate::frame::{FrameDuration, SampleRate};
+use super::join::{ClientEvent, JoinRequest, Participant, SessionParams};
+use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, PINGS_PER_TIMEOUT, SESSION_RATE};
+use crate::audio::codec::Codec;
+use crate::audio::format::{FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
+use crate::token_bucket::TokenBucket;
 use crate::wire::{
-    ByeReason, ClientPacket, Hello, OFFERS_MAX, PROTOCOL_VERSION, ParticipantName,
+    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, ParseError, ParticipantName,
     REJECT_TEXT_BYTES_MAX, ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome,
-    emit, greeting_version, parse,
 };
 
 mod talking;
@@ -36,7 +36,7 @@ enum State {
     Closed,
 }
 
-/// One session, from Hello to Bye. To join again, make another.
+/// One session at a time, from Hello to Bye.
 #[derive(Clone, Debug)]
 pub struct ClientSession {
     request: JoinRequest,
@@ -48,6 +48,7 @@ pub struct ClientSession {
     round_trip: Option<Duration>,
     /// The first Ping that a talker sent since anything was heard; an earlier time if there was none.
     asked_at: Instant,
+    garbage: TokenBucket,
     events: Deque<ClientEvent, EVENTS_MAX>,
     reject_text: String<REJECT_TEXT_BYTES_MAX>,
     hello_due: bool,
@@ -72,23 +73,30 @@ impl defmt::Format for ClientSession {
 }
 
 impl ClientSession {
-    /// Begins: the Hello is the first thing to transmit.
+    /// Begins a session: the Hello is the first thing to transmit, and the answer may take `handshake_timeout`.
     #[inline]
-    pub fn new(request: JoinRequest, config: ClientConfig, now: Instant) -> Self {
+    pub fn new(request: JoinRequest, handshake_timeout: Duration, now: Instant) -> Self {
+        let mut session = Self::idle(request);
+        session.begin(handshake_timeout, now);
+        session
+    }
+
+    /// Creates a session that has not begun: nothing happens until [`ClientSession::begin`].
+    #[inline]
+    pub const fn idle(request: JoinRequest) -> Self {
         Self {
             request,
-            state: State::AwaitingWelcome {
-                deadline: now + config.handshake_timeout,
-            },
-            heard_at: now,
-            next_ping_at: now,
+            state: State::Closed,
+            heard_at: Instant::ZERO,
+            next_ping_at: Instant::ZERO,
             ping: None,
             pings: 0,
             round_trip: None,
-            asked_at: now,
+            asked_at: Instant::ZERO,
+            garbage: TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, Instant::ZERO),
             events: Deque::new(),
             reject_text: String::new(),
-            hello_due: true,
+            hello_due: false,
             mute_due: false,
             ping_due: None,
             pong_due: None,
@@ -96,33 +104,53 @@ impl ClientSession {
         }
     }
 
-    /// Takes a packet (from the deframer); gives the voice in it, if that is what it is.
+    /// Begins another session, with the same request. Whatever is left of an earlier one is forgotten.
+    pub fn begin(&mut self, handshake_timeout: Duration, now: Instant) {
+        self.state = State::AwaitingWelcome {
+            deadline: now + handshake_timeout,
+        };
+        (self.heard_at, self.next_ping_at, self.asked_at) = (now, now, now);
+        (self.ping, self.pings, self.round_trip) = (None, 0, None);
+        self.events.clear();
+        self.reject_text.clear();
+        (self.hello_due, self.mute_due) = (true, false);
+        (self.ping_due, self.pong_due, self.bye_due) = (None, None, None);
+    }
+
+    /// Takes a packet; returns the voice in it, if that is what it is. A packet that cannot be read closes the session.
     ///
-    /// A packet that cannot be understood closes the session. Panics if the events of earlier inputs were not taken.
-    pub fn handle_input<'a>(&mut self, now: Instant, packet: &'a [u8]) -> Option<Voice<'a>> {
+    /// Panics if the events of earlier inputs were not taken.
+    pub fn handle_packet<'a>(
+        &mut self,
+        now: Instant,
+        packet: Result<ServerPacket<'a>, ParseError>,
+    ) -> Option<Voice<'a>> {
         if self.state == State::Closed {
             return None;
         }
-        match parse::<ServerPacket<'a>>(packet) {
-            Ok(ServerPacket::Voice(voice)) => {
-                self.heard_at = now;
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.handle_unreadable(error);
+                return None;
+            }
+        };
+        self.heard_at = now;
+        match packet {
+            ServerPacket::Voice(voice) => {
                 matches!(self.state, State::Joined { .. }).then_some(voice)
             }
-            Ok(packet) => {
-                self.heard_at = now;
+            packet => {
                 self.handle_control(now, packet);
                 None
             }
-            Err(_) => {
-                let version_differs =
-                    greeting_version(packet).is_some_and(|v| v != PROTOCOL_VERSION);
-                if version_differs && matches!(self.state, State::AwaitingWelcome { .. }) {
-                    self.reject(RejectReason::Version, "");
-                } else {
-                    self.close(ByeReason::ProtocolError, true);
-                }
-                None
-            }
+        }
+    }
+
+    /// Says that bytes came which are no packet: noise on a serial line is tolerated, a stream of garbage is not.
+    pub fn handle_garbage(&mut self, now: Instant, dropped_bytes: u32) {
+        if self.state != State::Closed && !self.garbage.take(dropped_bytes, now) {
+            self.close(ByeReason::ProtocolError, true);
         }
     }
 
@@ -133,7 +161,7 @@ impl ClientSession {
                 self.close(ByeReason::IdleTimeout, false)
             }
             State::Joined { params, .. } => {
-                if now.since(self.heard_at) >= params.idle_timeout {
+                if now.duration_since(self.heard_at) >= params.idle_timeout {
                     self.close(ByeReason::IdleTimeout, true);
                 } else if now >= self.next_ping_at {
                     self.ask(now, params.idle_timeout);
@@ -154,24 +182,21 @@ impl ClientSession {
         }
     }
 
-    /// Writes the next packet of the session as it stands in a stream; gives its bytes, or `None` when there is none.
-    /// Voice does not pass here: [`crate::uplink::Uplink::poll_packet`]. `out` must hold [`crate::wire::ENCODED_MAX`] bytes
-    /// or, as every packet of this side but voice is short, `encoded_len_max(256)`.
-    pub fn poll_transmit(&mut self, out: &mut [u8]) -> Option<usize> {
+    /// Returns the next packet of the session. Voice does not pass here.
+    pub fn poll_transmit(&mut self) -> Option<ClientPacket<'_>> {
         if core::mem::take(&mut self.hello_due) {
-            return self.emit_hello(out);
+            return Some(ClientPacket::Hello(self.hello()));
         }
         if core::mem::take(&mut self.mute_due) {
-            return emit(&ClientPacket::SetMuted(self.request.muted), out).ok();
+            return Some(ClientPacket::SetMuted(self.request.muted));
         }
         if let Some(number) = self.pong_due.take() {
-            return emit(&ClientPacket::Pong(number), out).ok();
+            return Some(ClientPacket::Pong(number));
         }
         if let Some(number) = self.ping_due.take() {
-            return emit(&ClientPacket::Ping(number), out).ok();
+            return Some(ClientPacket::Ping(number));
         }
-        let reason = self.bye_due.take()?;
-        emit(&ClientPacket::Bye(reason), out).ok()
+        self.bye_due.take().map(ClientPacket::Bye)
     }
 
     /// Takes the next event.
@@ -205,7 +230,12 @@ impl ClientSession {
         }
     }
 
-    /// Whether the session is over.
+    /// Who wants to join which room.
+    pub const fn request(&self) -> &JoinRequest {
+        &self.request
+    }
+
+    /// Whether the session is over, or has not begun.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
@@ -220,30 +250,31 @@ impl ClientSession {
         &self.reject_text
     }
 
-    fn emit_hello(&self, out: &mut [u8]) -> Option<usize> {
-        let codecs: Vec<u8, OFFERS_MAX> =
-            self.request.codecs.iter().map(|codec| codec.id()).collect();
+    fn hello(&self) -> Hello<'_> {
         let mut rates_hz = Vec::new();
         let _ = rates_hz.push(SESSION_RATE.hz());
-        let hello = Hello {
+        Hello {
             version: PROTOCOL_VERSION,
             room: &self.request.room,
             name: &self.request.name,
-            codecs: &codecs,
+            codecs: &self.request.codecs,
             rates_hz,
             muted: self.request.muted,
             credentials: &self.request.credentials,
-        };
-        // A zero first: whatever a noisy line or a half-sent packet has left at the server ends there.
-        let (flush, out) = out.split_first_mut()?;
-        *flush = 0;
-        emit(&ClientPacket::Hello(hello), out)
-            .ok()
-            .map(|len| len + 1)
+        }
+    }
+
+    fn handle_unreadable(&mut self, error: ParseError) {
+        match (error, self.state) {
+            (ParseError::Version(_), State::AwaitingWelcome { .. }) => {
+                self.reject(RejectReason::Version, "");
+            }
+            _ => self.close(ByeReason::ProtocolError, true),
+        }
     }
 
     fn ask(&mut self, now: Instant, idle_timeout: Duration) {
-        self.next_ping_at = now + idle_timeout.divided_by(PINGS_PER_TIMEOUT);
+        self.next_ping_at = now + idle_timeout / PINGS_PER_TIMEOUT;
         self.pings = self.pings.wrapping_add(1);
         self.ping = Some((self.pings, now));
         self.ping_due = Some(self.pings);
@@ -254,7 +285,7 @@ impl ClientSession {
             ServerPacket::Ping(number) => self.pong_due = Some(number),
             ServerPacket::Pong(number) => {
                 if let Some((_, sent_at)) = self.ping.take_if(|(expected, _)| *expected == number) {
-                    self.round_trip = Some(now.since(sent_at));
+                    self.round_trip = Some(now.duration_since(sent_at));
                 }
             }
             ServerPacket::Bye(reason) => self.close(reason, false),
@@ -296,10 +327,10 @@ impl ClientSession {
             id: welcome.id,
             codec: Codec::from_id(welcome.codec)?,
             rate: SampleRate::from_hz(welcome.rate_hz)?,
-            frame: FrameDuration::from_ms(welcome.frame_ms)?,
-            idle_timeout: Duration::from_ms(u64::from(welcome.idle_timeout_ms)),
+            frame: FrameDuration::from_millis(welcome.frame_ms)?,
+            idle_timeout: Duration::from_millis(u64::from(welcome.idle_timeout_ms)),
         };
-        let offered = self.request.codecs.contains(&params.codec) && params.rate == SESSION_RATE;
+        let offered = self.request.codecs.contains(&welcome.codec) && params.rate == SESSION_RATE;
         let patient = welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN;
         (offered && patient && welcome.roster_len > 0).then_some(params)
     }

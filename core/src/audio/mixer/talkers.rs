@@ -1,7 +1,7 @@
 //! Who counts in a mix, and from which edge of a frame to which.
 
 use super::Accumulator;
-use crate::frame::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
 
 /// The loudest RMS of a silent frame: -71 dBFS.
 ///
@@ -182,7 +182,7 @@ mod tests {
     const SILENT: &[i16] = &[1; 80];
 
     fn say(state: &mut TalkerState, samples: &[i16], last: bool) -> Part {
-        state.frame(samples, crate::level::rms(samples), last)
+        state.frame(samples, crate::audio::level::rms(samples), last)
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
             say(&mut state, &[-loudest_silence - 1; 80], false),
             Part::Starting
         );
-        let dbfs = crate::level::Dbfs::from_rms(SILENCE_RMS_MAX);
+        let dbfs = crate::audio::level::Dbfs::from_rms(SILENCE_RMS_MAX);
         assert_eq!(dbfs.as_q8() / 256, -71);
     }
 

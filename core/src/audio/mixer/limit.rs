@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use super::saturate;
-use crate::frame::FRAME_SAMPLES_MAX;
+use crate::audio::format::FRAME_SAMPLES_MAX;
 
 /// A gain that leaves samples as they are, Q15.
 pub(super) const UNITY_Q15: u16 = 1 << 15;

@@ -1,33 +1,25 @@
-//! Layer 2: the packets, and how they stand in a byte stream. `docs/PROTOCOL.md` is the specification; its examples are tests.
+//! Packets: values, and the bytes that stand for them. `docs/PROTOCOL.md` is the specification; its examples are tests.
 //!
-//! A packet is a postcard-encoded enum. On a stream it is followed by its CRC-32, the two are COBS-encoded, and a zero byte ends
-//! them ([`emit`]). [`crate::deframer`] undoes that; [`parse`] turns the packet's bytes into a value that borrows from them.
+//! A packet is a postcard-encoded enum: [`encode`] writes its bytes, and [`parse`] turns them into a value that borrows
+//! from them. How those bytes travel is the [carrier](crate::carrier)'s business.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::codec::PAYLOAD_MAX;
+use crate::audio::codec::PAYLOAD_MAX;
+use crate::carrier::stream::PACKET_MAX;
 use crate::seq::Seq;
 
 pub use crate::wire::names::{
     NAME_BYTES_MAX, NameError, ParticipantName, ROOM_BYTES_MAX, RoomName,
 };
 pub use crate::wire::reasons::{ByeReason, REJECT_TEXT_BYTES_MAX, RejectReason};
-pub use crate::wire::separator::Separator;
 
-pub(crate) mod framing;
 mod names;
 mod reasons;
-mod separator;
 
 /// The version of this protocol, in the first packet of each side.
 pub const PROTOCOL_VERSION: u8 = 1;
-
-/// The longest packet in bytes, before CRC and COBS: voice in PCM16, 640 bytes of payload and at most 12 around it, rounded up.
-pub const PACKET_MAX: usize = 704;
-
-/// The longest packet as it stands in a stream, in bytes: with its CRC, COBS overhead and the zero that ends it.
-pub const ENCODED_MAX: usize = encoded_len_max(PACKET_MAX);
 
 /// Roster entries in one packet: keeps every packet that is not PCM16 voice below 352 bytes, so that a node needs no more buffer.
 pub const ROSTER_PAGE: usize = 8;
@@ -38,14 +30,10 @@ pub const OFFERS_MAX: usize = 8;
 /// The longest credentials in bytes.
 pub const CREDENTIALS_BYTES_MAX: usize = 64;
 
-const _: () = assert!(PAYLOAD_MAX + 12 <= PACKET_MAX);
-
-/// The most bytes that a packet of `packet_bytes` takes in a stream.
-pub const fn encoded_len_max(packet_bytes: usize) -> usize {
-    let checked = packet_bytes + framing::CRC_BYTES;
-    // A code byte at the start and one after each 254 bytes without a zero, and the zero at the end.
-    checked + checked / 254 + 1 + 1
-}
+const _: () = assert!(
+    PAYLOAD_MAX + 12 <= PACKET_MAX,
+    "the longest packet is PCM16 voice"
+);
 
 /// A participant's number on his server, unique for as long as he is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -204,66 +192,61 @@ pub enum ParseError {
     Malformed,
     /// A packet, and then more bytes.
     TrailingBytes,
+    /// A Hello or Welcome of this other version of the protocol.
+    Version(u8),
 }
 
 impl core::fmt::Display for ParseError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "not a packet of this protocol version",
-            Self::TrailingBytes => "more bytes follow the packet",
-        })
+        match self {
+            Self::Malformed => f.write_str("not a packet of this protocol version"),
+            Self::TrailingBytes => f.write_str("more bytes follow the packet"),
+            Self::Version(theirs) => write!(f, "a packet of protocol version {theirs}"),
+        }
     }
 }
 
 impl core::error::Error for ParseError {}
 
-/// Why a packet cannot be written.
+/// The buffer is too small for the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct EmitError;
+pub struct EncodeError;
 
-impl core::fmt::Display for EmitError {
+impl core::fmt::Display for EncodeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("the buffer is too small for the packet")
     }
 }
 
-impl core::error::Error for EmitError {}
+impl core::error::Error for EncodeError {}
 
-/// Reads a packet ([`ClientPacket`] or [`ServerPacket`]) from the bytes between CRC and COBS; texts and payloads borrow from them.
+/// Reads a packet ([`ClientPacket`] or [`ServerPacket`]) from its bytes; texts and payloads borrow from them.
 ///
 /// # Errors
 /// [`ParseError`], for any bytes that are not exactly one packet.
 pub fn parse<'a, P: Deserialize<'a>>(packet: &'a [u8]) -> Result<P, ParseError> {
-    match postcard::take_from_bytes(packet) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(ParseError::TrailingBytes),
-        Err(_) => Err(ParseError::Malformed),
-    }
-}
-
-/// The protocol version in a packet that begins like a Hello or Welcome, whatever else that version has put in it.
-pub fn greeting_version(packet: &[u8]) -> Option<u8> {
+    let error = match postcard::take_from_bytes(packet) {
+        Ok((value, [])) => return Ok(value),
+        Ok(_) => ParseError::TrailingBytes,
+        Err(_) => ParseError::Malformed,
+    };
     match packet {
-        [0, version, ..] => Some(*version),
-        _ => None,
+        // Hello and Welcome begin like that in every version, whatever else that version has put in them.
+        [0, version, ..] if *version != PROTOCOL_VERSION => Err(ParseError::Version(*version)),
+        _ => Err(error),
     }
 }
 
-/// Writes a packet as it stands in a stream: COBS(postcard, CRC-32 little-endian), zero. Gives the bytes written.
+/// Writes the bytes of a packet. Returns how many they are.
 ///
 /// # Errors
-/// [`EmitError`] if `out` is too small; [`ENCODED_MAX`] bytes are enough for any packet within [`PACKET_MAX`].
-pub fn emit<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EmitError> {
-    let packet_bytes = postcard::to_slice(packet, out)
-        .map_err(|_| EmitError)?
-        .len();
-    let (packet, rest) = out.split_at_mut(packet_bytes);
-    let crc = rest
-        .first_chunk_mut::<{ framing::CRC_BYTES }>()
-        .ok_or(EmitError)?;
-    *crc = framing::crc32(packet).to_le_bytes();
-    framing::cobs_encode(out, packet_bytes + framing::CRC_BYTES).ok_or(EmitError)
+/// [`EncodeError`] if `out` is too small; [`PACKET_MAX`] bytes are enough for any packet.
+pub fn encode<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EncodeError> {
+    match postcard::to_slice(packet, out) {
+        Ok(bytes) => Ok(bytes.len()),
+        Err(_) => Err(EncodeError),
+    }
 }
 
 /// Reads as it always did, but is copied in one piece, where a list of bytes is written one by one.
@@ -274,6 +257,8 @@ fn in_one_piece<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carrier::stream::{ENCODED_MAX, encoded_len_max};
+    use crate::endpoint::write_to_stream;
 
     #[test]
     fn voice_overhead_is_what_the_link_budget_assumes() {
@@ -284,7 +269,7 @@ mod tests {
             payload: &[1; 163],
         };
         let mut out = [0; ENCODED_MAX];
-        let len = emit(&ClientPacket::Voice(voice), &mut out).unwrap();
+        let len = write_to_stream(&ClientPacket::Voice(voice), &mut out).unwrap();
         // 163 payload + 1 number + 3 seq + 3 timestamp + 1 terminator + 2 length + 4 CRC + 1 COBS + 1 end
         assert_eq!(len, 179);
         assert_eq!(out[..len].iter().position(|&b| b == 0), Some(len - 1));
@@ -299,7 +284,7 @@ mod tests {
             terminator: true,
             payload: &[1; PAYLOAD_MAX],
         };
-        assert!(emit(&ServerPacket::Voice(voice), &mut out).is_ok());
+        assert!(write_to_stream(&ServerPacket::Voice(voice), &mut out).is_ok());
         let name = "n".repeat(NAME_BYTES_MAX);
         let entry = RosterEntry {
             id: ParticipantId(u16::MAX),
@@ -317,8 +302,11 @@ mod tests {
             roster: RosterPage::from_slice(&[entry; ROSTER_PAGE]).unwrap(),
         };
         let mut small = [0; encoded_len_max(352)];
-        assert!(emit(&ServerPacket::Welcome(welcome), &mut small).is_ok());
-        assert_eq!(emit(&ServerPacket::Ping(7), &mut [0; 4]), Err(EmitError));
+        assert!(write_to_stream(&ServerPacket::Welcome(welcome), &mut small).is_ok());
+        assert_eq!(
+            write_to_stream(&ServerPacket::Ping(7), &mut [0; 4]),
+            Err(EncodeError)
+        );
     }
 
     #[test]
@@ -333,6 +321,17 @@ mod tests {
         );
         assert_eq!(parse::<ClientPacket<'_>>(&[]), Err(ParseError::Malformed));
         assert_eq!(parse::<ClientPacket<'_>>(&[99]), Err(ParseError::Malformed));
+    }
+
+    #[test]
+    fn a_greeting_of_another_version_is_told_by_it() {
+        let other = PROTOCOL_VERSION + 1;
+        let client = |packet: &[u8]| parse::<ClientPacket<'_>>(packet).map(drop).unwrap_err();
+        let server = |packet: &[u8]| parse::<ServerPacket<'_>>(packet).map(drop).unwrap_err();
+        assert_eq!(client(&[0, other, 99]), ParseError::Version(other));
+        assert_eq!(server(&[0, other]), ParseError::Version(other));
+        assert_eq!(client(&[0, PROTOCOL_VERSION, 99]), ParseError::Malformed);
+        assert_eq!(client(&[1, other]), ParseError::Malformed, "no greeting");
     }
 
     #[test]

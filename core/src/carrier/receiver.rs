@@ -1,0 +1,115 @@
+//! The receiving end of a byte stream: packets, and how many bytes were none.
+
+use super::deframer::{BadReason, Deframer, Feed};
+
+/// A [`Deframer`] that reports bytes which never become a packet before anything ends them.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Receiver<const N: usize> {
+    deframer: Deframer<N>,
+    /// Bytes since the last packet ended, and how many of them have been reported as damage.
+    unended_bytes: u32,
+    reported_bytes: u32,
+}
+
+/// What a chunk of bytes led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Received<'a> {
+    /// No packet is complete yet.
+    NeedMore,
+    /// The bytes of a packet that is intact.
+    Packet(&'a [u8]),
+    /// Bytes that are no packet.
+    Damaged {
+        /// How many, without those that were reported before.
+        bytes: u32,
+        /// What is wrong with them; `None` while nothing ends them, and they are already too many for a packet.
+        reason: Option<BadReason>,
+    },
+}
+
+impl<const N: usize> Receiver<N> {
+    /// Creates the receiving end of a new stream.
+    pub const fn new() -> Self {
+        Self {
+            deframer: Deframer::new(),
+            unended_bytes: 0,
+            reported_bytes: 0,
+        }
+    }
+
+    /// Takes bytes up to the end of one packet. Returns what came of them, and the bytes that are left to be fed.
+    pub fn feed<'a, 'b>(&'a mut self, bytes: &'b [u8]) -> (Received<'a>, &'b [u8]) {
+        let (feed, rest) = self.deframer.feed(bytes);
+        let received = match feed {
+            Feed::Packet(packet) => {
+                (self.unended_bytes, self.reported_bytes) = (0, 0);
+                Received::Packet(packet)
+            }
+            Feed::Bad {
+                dropped_bytes,
+                reason,
+            } => {
+                let bytes = dropped_bytes.saturating_sub(self.reported_bytes);
+                (self.unended_bytes, self.reported_bytes) = (0, 0);
+                Received::Damaged {
+                    bytes,
+                    reason: Some(reason),
+                }
+            }
+            Feed::NeedMore => {
+                self.unended_bytes = self.unended_bytes.saturating_add(bytes.len() as u32);
+                if self.unended_bytes as usize <= N {
+                    return (Received::NeedMore, rest);
+                }
+                let bytes = self.unended_bytes - self.reported_bytes;
+                self.reported_bytes = self.unended_bytes;
+                Received::Damaged {
+                    bytes,
+                    reason: None,
+                }
+            }
+        };
+        (received, rest)
+    }
+
+    /// Returns how many bytes were dropped so far.
+    pub const fn dropped_bytes(&self) -> u64 {
+        self.deframer.dropped_bytes()
+    }
+}
+
+impl<const N: usize> Default for Receiver<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: usize = 20;
+
+    fn reported(receiver: &mut Receiver<LONGEST>, bytes: &[u8]) -> Option<(u32, bool)> {
+        match receiver.feed(bytes) {
+            (Received::Damaged { bytes, reason }, []) => Some((bytes, reason.is_some())),
+            (Received::NeedMore, []) => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bytes_are_damage_once_they_are_more_than_a_packet_has_and_are_counted_once() {
+        let mut receiver = Receiver::new();
+        assert_eq!(reported(&mut receiver, &[7; LONGEST]), None);
+        let unended = (LONGEST as u32 + 1, false);
+        assert_eq!(reported(&mut receiver, &[7]), Some(unended));
+        assert_eq!(reported(&mut receiver, &[7; 3]), Some((3, false)));
+        assert_eq!(reported(&mut receiver, &[7, 7, 0]), Some((2, true)));
+        assert_eq!(reported(&mut receiver, &[7; 5]), None, "another packet");
+        assert_eq!(reported(&mut receiver, &[0]), Some((5, true)));
+        assert_eq!(receiver.dropped_bytes(), LONGEST as u64 + 11);
+    }
+}

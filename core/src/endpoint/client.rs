@@ -1,0 +1,381 @@
+//! A client: session, voice both ways, and what waits for the carrier.
+
+use super::config::{ClientConfig, ClientConfigError, VoiceConfig};
+use super::stats::ClientStats;
+use super::voice_queue::{VOICE_AGE_MAX, VoiceQueue};
+use crate::audio::codec::Codec;
+use crate::audio::format::FrameDuration;
+use crate::audio::frame::Frame;
+use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
+use crate::audio::jitter::JitterStats;
+use crate::carrier::deframer::BadReason;
+use crate::carrier::receiver::{Received, Receiver};
+use crate::carrier::stream::{self, Separator};
+use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams};
+use crate::time::{Duration, Instant};
+use crate::voice::downlink::{Downlink, Playout};
+use crate::voice::uplink::Uplink;
+use crate::wire::{ByeReason, encode, parse};
+
+/// How long leaving may take: what was said last goes first, unless the carrier does not take it.
+const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// A packet for the carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Transmit {
+    /// Bytes written to the buffer.
+    pub len: usize,
+    /// Whether it may be dropped if the carrier does not take it in time: voice may, control packets may not.
+    pub droppable: bool,
+}
+
+/// One participant's end of a session, and of those that follow it.
+///
+/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream, `SLOTS` how many packets (a
+/// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier, and `HISTORY` how many
+/// samples the uplink keeps: the pre-roll and one frame.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Client<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    const HISTORY: usize,
+> {
+    session: ClientSession,
+    receiver: Receiver<ENCODED>,
+    uplink: Uplink<HISTORY>,
+    downlink: Downlink<SLOTS, PAYLOAD>,
+    config: VoiceConfig,
+    queue: VoiceQueue<QUEUE>,
+    separator: Separator,
+    /// Whether voice is kept back although the microphone is not muted.
+    kept_back: bool,
+    /// Until when the last words may take to leave, once that is wanted.
+    leaving_until: Option<Instant>,
+    stats: ClientStats,
+}
+
+// Life of a session
+impl<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    const HISTORY: usize,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
+{
+    /// Creates a client that waits for [`Client::join`].
+    ///
+    /// # Errors
+    /// A configuration that cannot work.
+    #[inline]
+    pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
+        let config = config.checked(PAYLOAD)?;
+        let voice = config.voice();
+        // Both restart with the format of each session.
+        let (codec, frame) = (Codec::ImaAdpcm, FrameDuration::Ms20);
+        Ok(Self {
+            uplink: Uplink::default_for(codec, frame),
+            downlink: Downlink::new(codec, frame, voice.jitter(frame)),
+            session: ClientSession::idle(config.request),
+            receiver: Receiver::new(),
+            config: voice,
+            queue: VoiceQueue::new(),
+            separator: Separator::new(),
+            kept_back: false,
+            leaving_until: None,
+            stats: ClientStats::default(),
+        })
+    }
+
+    /// Says Hello, and begins a session when the server answers within `timeout`. Call it again when a session is over, on the
+    /// same stream or on another.
+    pub fn join(&mut self, now: Instant, timeout: Duration) {
+        self.stop_voice();
+        self.leaving_until = None;
+        // Whatever a half-sent packet has left at the server ends before the Hello.
+        self.separator = Separator::new();
+        self.session.begin(timeout, now);
+    }
+
+    /// Leaves the room: what was said last is transmitted, then a Bye, and the session is over.
+    pub fn leave(&mut self, now: Instant) {
+        if self.session.params().is_some() {
+            self.uplink.finish();
+            self.queue_voice(now);
+            self.leaving_until = Some(now + LEAVE_TIME_MAX);
+        } else {
+            self.session.leave();
+        }
+    }
+
+    /// Ends the session at once, with a Bye.
+    pub fn end(&mut self, reason: ByeReason) {
+        self.session.end(reason);
+    }
+
+    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events, then feed that.
+    pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
+        let (received, rest) = self.receiver.feed(bytes);
+        match received {
+            Received::NeedMore => {}
+            Received::Packet(packet) => {
+                count(&mut self.stats.packets_received);
+                if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
+                    count(&mut self.stats.frames_received);
+                    // A payload that is no frame of this session is dropped; the next one is as good as ever.
+                    let _ = self.downlink.push(&voice);
+                }
+            }
+            Received::Damaged { bytes, reason } => {
+                match reason {
+                    Some(BadReason::Crc) => count(&mut self.stats.crc_errors),
+                    Some(_) => count(&mut self.stats.malformed),
+                    None => {}
+                }
+                self.session.handle_garbage(now, bytes);
+            }
+        }
+        rest
+    }
+
+    /// Says that time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.session.handle_timeout(now);
+        self.leave_if_due(now);
+    }
+
+    /// Returns when to call [`Client::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.session.poll_timeout();
+        match (session, self.leaving_until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Takes the next event. Voice starts and stops with the events that say so.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        let event = self.session.poll_event()?;
+        match &event {
+            ClientEvent::Joined(params, _) => self.start_voice(params),
+            ClientEvent::Rejected(_) | ClientEvent::Closed(_) => self.stop_voice(),
+            _ => {}
+        }
+        Some(event)
+    }
+
+    /// Writes the next packet to `out`, which takes `ENCODED + 1` bytes. Call it when the carrier has room for a packet:
+    /// control packets overtake voice that waits here.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        self.leave_if_due(now);
+        // After a pause a zero goes first.
+        let start = usize::from(self.separator.is_due(now));
+        let packet = out.get_mut(start..)?;
+        let (len, droppable) = match self.session.poll_transmit() {
+            Some(control) => (encode(&control, packet).ok()?, false),
+            None => (self.queue.pop(now, packet)?, true),
+        };
+        let len = stream::frame(packet, len)?;
+        out[..start].fill(0);
+        self.separator.begin(now);
+        count(&mut self.stats.packets_transmitted);
+        Some(Transmit {
+            len: start + len,
+            droppable,
+        })
+    }
+
+    /// Says Bye when the last words are out, or have had their time.
+    fn leave_if_due(&mut self, now: Instant) {
+        if let Some(until) = self.leaving_until
+            && (self.queue.is_empty() || now >= until)
+        {
+            self.leaving_until = None;
+            self.queue.clear();
+            self.session.leave();
+        }
+    }
+}
+
+// Voice
+impl<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    const HISTORY: usize,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
+{
+    /// Takes the next frame of the microphone; what is said outside a room is gone. Panics if it has not the session's length.
+    pub fn push_frame(&mut self, now: Instant, frame: &[i16]) -> GateDecision {
+        if self.session.params().is_none() || self.leaving_until.is_some() {
+            return GateDecision::Closed;
+        }
+        count(&mut self.stats.frames_captured);
+        let decision = self.uplink.push(frame);
+        if decision == GateDecision::Opened {
+            count(&mut self.stats.talkspurts);
+        }
+        self.queue_voice(now);
+        decision
+    }
+
+    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every second whether it is there, and
+    /// counts as lost after three without an answer. Without these calls only the idle timeout finds that, as suits a serial
+    /// line that may be cut for some seconds.
+    pub fn expect_answers(&mut self, now: Instant) {
+        self.session.voice_sent(now);
+    }
+
+    /// Ends a running talkspurt, as when the microphone is gone.
+    pub fn end_talkspurt(&mut self, now: Instant) {
+        self.uplink.finish();
+        if self.session.params().is_some() {
+            self.queue_voice(now);
+        }
+    }
+
+    /// Writes the frame that is due for the speaker. Call it once a frame period.
+    pub fn pop_frame(&mut self, out: &mut Frame) -> Playout {
+        let playout = self.downlink.pop(out);
+        count(match playout {
+            Playout::Frame { .. } => &mut self.stats.frames_played,
+            Playout::Concealed | Playout::Faded => &mut self.stats.frames_concealed,
+            Playout::Silence => &mut self.stats.frames_silent,
+        });
+        playout
+    }
+
+    /// Mutes or unmutes the microphone, in this session and in later ones; the others are told.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.session.set_muted(muted);
+        self.apply_mute();
+    }
+
+    /// Keeps voice back without telling the others, as while the key of push-to-talk is up.
+    pub fn keep_back(&mut self, kept_back: bool) {
+        self.kept_back = kept_back;
+        self.apply_mute();
+    }
+
+    /// Changes the gate.
+    ///
+    /// # Errors
+    /// As [`GateSettings::check`]; nothing is changed then.
+    pub fn set_gate(&mut self, gate: GateSettings) -> Result<(), GateConfigError> {
+        gate.check()?;
+        self.config.gate = gate;
+        match self.session.params() {
+            Some(params) => self.uplink.set_gate(gate.for_frame(params.frame)),
+            None => Ok(()),
+        }
+    }
+
+    fn apply_mute(&mut self) {
+        let muted = self.session.request().muted || self.kept_back;
+        self.uplink.set_muted(muted);
+    }
+
+    fn start_voice(&mut self, params: &SessionParams) {
+        let waiting_ms = VOICE_AGE_MAX.as_millis() as u32 + u32::from(self.config.pre_roll_ms);
+        self.queue
+            .restart(params.frame.frames_in_ms(waiting_ms) as u16);
+        // The gate was checked for every frame duration at the start.
+        let _ = self.uplink.restart(self.config.uplink(params));
+        self.apply_mute();
+        let jitter = self.config.jitter(params.frame);
+        self.downlink.restart(params.codec, params.frame, jitter);
+    }
+
+    fn stop_voice(&mut self) {
+        self.queue.clear();
+        self.uplink.finish();
+        self.downlink.clear();
+    }
+
+    fn queue_voice(&mut self, now: Instant) {
+        let mut payload = [0; PAYLOAD];
+        while let Some(voice) = self.uplink.poll_voice(&mut payload) {
+            count(&mut self.stats.frames_sent);
+            self.queue.push(now, voice);
+        }
+    }
+}
+
+// How it stands
+impl<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    const HISTORY: usize,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
+{
+    /// Returns what was asked for.
+    pub const fn request(&self) -> &JoinRequest {
+        self.session.request()
+    }
+
+    /// Returns what the server decided, while in a room.
+    pub fn params(&self) -> Option<SessionParams> {
+        self.session.params()
+    }
+
+    /// Returns whether the session is over, or has not begun.
+    pub fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+
+    /// Returns whether the last words are on their way out.
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving_until.is_some()
+    }
+
+    /// Returns what the server said with its Reject; empty if it said nothing.
+    pub fn reject_text(&self) -> &str {
+        self.session.reject_text()
+    }
+
+    /// Returns the round trip to the server and back, as last measured.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.session.round_trip()
+    }
+
+    /// Returns whether a talkspurt of the client's own is running.
+    pub const fn is_talking(&self) -> bool {
+        self.uplink.is_talking()
+    }
+
+    /// Returns the level of the last frame of the microphone: RMS, 0..=32768.
+    pub const fn level_rms(&self) -> u16 {
+        self.uplink.level_rms()
+    }
+
+    /// Returns how many frames wait to be played, and how many are aimed at.
+    pub const fn playout_frames(&self) -> (u16, u16) {
+        (self.downlink.depth_frames(), self.downlink.target_frames())
+    }
+
+    /// Returns what the jitter buffer has seen in this session.
+    pub const fn jitter_stats(&self) -> &JitterStats {
+        self.downlink.stats()
+    }
+
+    /// Returns what was counted so far.
+    pub fn stats(&self) -> ClientStats {
+        ClientStats {
+            dropped_bytes: self.receiver.dropped_bytes(),
+            voice_dropped: self.queue.dropped(),
+            ..self.stats
+        }
+    }
+}
+
+fn count(counter: &mut u32) {
+    *counter = counter.wrapping_add(1);
+}

@@ -1,0 +1,117 @@
+//! What an endpoint is told before it starts.
+
+use heapless::Vec;
+
+use crate::audio::codec::Codec;
+use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::gate::{GateConfigError, GateSettings};
+use crate::audio::jitter::JitterConfig;
+use crate::session::{JoinRequest, SessionParams};
+use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
+
+/// Who a client is, when it sends voice, and how it listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// Room, name, codecs in order of preference, credentials.
+    pub request: JoinRequest,
+    /// When voice is sent.
+    pub gate: GateSettings,
+    /// Sound from before the gate opened that is sent first, in milliseconds, as far as the uplink's history reaches.
+    pub pre_roll_ms: u16,
+    /// How much sound waits before it is played at first, in milliseconds. It follows the network from there.
+    pub playout_margin_ms: u16,
+}
+
+/// Why a client cannot run with its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ClientConfigError {
+    /// The gate's values contradict each other.
+    Gate(GateConfigError),
+    /// None of the codecs asked for fits this client's buffers.
+    NoCodecFits,
+}
+
+impl core::fmt::Display for ClientConfigError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Gate(error) => write!(f, "the gate cannot work like that: {error}"),
+            Self::NoCodecFits => {
+                f.write_str("this client has no memory for the codecs asked for: offer adpcm")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ClientConfigError {}
+
+impl ClientConfig {
+    /// Creates a configuration with the default gate and pre-roll, and a margin of two frames of 20 ms: TCP delivers in
+    /// bursts of a frame or two on a quiet network.
+    pub fn new(request: JoinRequest) -> Self {
+        Self {
+            request,
+            gate: GateSettings::default(),
+            pre_roll_ms: PRE_ROLL_DEFAULT_MS as u16,
+            playout_margin_ms: 40,
+        }
+    }
+
+    /// Returns the same, offering only codecs whose payload fits `payload_bytes`.
+    pub(super) fn checked(mut self, payload_bytes: usize) -> Result<Self, ClientConfigError> {
+        self.gate.check().map_err(ClientConfigError::Gate)?;
+        let fits = |id: &u8| {
+            Codec::from_id(*id)
+                .is_some_and(|codec| codec.payload_len(FRAME_SAMPLES_MAX) <= payload_bytes)
+        };
+        let codecs: Vec<u8, _> = self.request.codecs.iter().copied().filter(fits).collect();
+        self.request.codecs = codecs;
+        if self.request.codecs.is_empty() {
+            return Err(ClientConfigError::NoCodecFits);
+        }
+        Ok(self)
+    }
+
+    pub(super) fn voice(&self) -> VoiceConfig {
+        VoiceConfig {
+            gate: self.gate,
+            pre_roll_ms: self.pre_roll_ms,
+            playout_margin_ms: self.playout_margin_ms,
+        }
+    }
+}
+
+/// What of it holds for voice in every session.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(super) struct VoiceConfig {
+    pub(super) gate: GateSettings,
+    pub(super) pre_roll_ms: u16,
+    playout_margin_ms: u16,
+}
+
+impl VoiceConfig {
+    pub(super) fn uplink(&self, params: &SessionParams) -> UplinkConfig {
+        UplinkConfig {
+            codec: params.codec,
+            frame: params.frame,
+            gate: self.gate.for_frame(params.frame),
+            pre_roll_frames: frames(params.frame, self.pre_roll_ms),
+        }
+    }
+
+    pub(super) fn jitter(&self, frame: FrameDuration) -> JitterConfig {
+        let margin_frames = frames(frame, self.playout_margin_ms);
+        let mut jitter = JitterConfig::default_for(frame, margin_frames);
+        jitter.target_max_frames = jitter.target_max_frames.max(margin_frames);
+        jitter
+    }
+}
+
+/// At most 13,107: 65,535 ms in frames of 5 ms.
+fn frames(frame: FrameDuration, ms: u16) -> u16 {
+    frame.frames_in_ms(u32::from(ms)) as u16
+}

@@ -1,0 +1,136 @@
+//! The packet on its way to the serial port.
+
+use embedded_io::{Write, WriteReady};
+use heapless::Vec;
+
+/// Writes packets to a port that takes a part of them at a time.
+#[derive(Clone, Debug)]
+pub struct Writer<const ENCODED: usize> {
+    packet: Vec<u8, ENCODED>,
+    sent_bytes: usize,
+    /// Nothing was left when it was last asked to write.
+    pub drained: bool,
+}
+
+/// What a call of [`Writer::write`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes that the port took.
+    pub bytes: usize,
+    /// Whether the port reported an error; what was to be written is tried again.
+    pub failed: bool,
+}
+
+impl<const ENCODED: usize> Writer<ENCODED> {
+    /// Creates a writer with nothing on its way.
+    #[inline]
+    pub const fn new() -> Self {
+        Self {
+            packet: Vec::new(),
+            sent_bytes: 0,
+            drained: true,
+        }
+    }
+
+    /// Writes as much as the port takes without waiting; `next` gives the packets.
+    pub fn write<P: Write + WriteReady>(
+        &mut self,
+        port: &mut P,
+        mut next: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Written {
+        let mut done = Written::default();
+        loop {
+            self.drained = self.sent_bytes == self.packet.len() && !self.load(&mut next);
+            if self.drained {
+                return done;
+            }
+            let written = match port.write_ready() {
+                Ok(true) => port.write(&self.packet[self.sent_bytes..]),
+                Ok(false) => return done,
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(0) => return done,
+                Ok(count) => {
+                    self.sent_bytes = (self.sent_bytes + count).min(self.packet.len());
+                    done.bytes += count;
+                }
+                Err(_) => {
+                    done.failed = true;
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// Makes the next packet the current one, if there is one.
+    fn load(&mut self, next: &mut impl FnMut(&mut [u8]) -> Option<usize>) -> bool {
+        self.sent_bytes = 0;
+        // It fits: that is its capacity.
+        let _ = self.packet.resize(ENCODED, 0);
+        let len = next(&mut self.packet);
+        self.packet.truncate(len.unwrap_or(0));
+        len.is_some()
+    }
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use core::convert::Infallible;
+
+    use embedded_io::ErrorType;
+
+    use super::*;
+
+    /// A port that takes `room` bytes and then no more.
+    struct Port {
+        room: usize,
+        taken: std::vec::Vec<u8>,
+    }
+
+    impl ErrorType for Port {
+        type Error = Infallible;
+    }
+
+    impl Write for Port {
+        fn write(&mut self, buf: &[u8]) -> Result<usize, Infallible> {
+            assert!(self.room > 0, "a write without room would block");
+            let count = buf.len().min(self.room);
+            self.room -= count;
+            self.taken.extend(&buf[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> Result<(), Infallible> {
+            panic!("flushing waits, and the loop must not");
+        }
+    }
+
+    impl WriteReady for Port {
+        fn write_ready(&mut self) -> Result<bool, Infallible> {
+            Ok(self.room > 0)
+        }
+    }
+
+    #[test]
+    fn a_packet_on_its_way_is_finished_before_the_next_is_asked_for() {
+        let mut writer = Writer::<8>::new();
+        let mut numbers = 1..=3;
+        let mut write = |room| {
+            let mut port = Port {
+                room,
+                taken: std::vec::Vec::new(),
+            };
+            let done = writer.write(&mut port, |out| {
+                let number = numbers.next()?;
+                out[..4].fill(number);
+                Some(4)
+            });
+            assert_eq!(done.bytes, port.taken.len());
+            (port.taken, numbers.len(), writer.drained)
+        };
+        assert_eq!(write(3), ([1; 3].to_vec(), 2, false));
+        assert_eq!(write(2), ([1, 2].to_vec(), 1, false));
+        assert_eq!(write(9), ([2, 2, 2, 3, 3, 3, 3].to_vec(), 0, true));
+    }
+}
