@@ -100,6 +100,17 @@ fn expect(reader: &mut impl Read, bytes: &[u8]) {
 }
 
 #[test]
+fn waits_double_up_to_a_second_and_start_over_after_a_lasting_success() {
+    let mut backoff = backoff();
+    let waits = [(); 6].map(|()| backoff.take().as_millis());
+    assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);
+    start_over_after(Duration::from_millis(500), &mut backoff);
+    assert_eq!(backoff.take().as_millis(), 1000);
+    start_over_after(Duration::from_secs(3), &mut backoff);
+    assert_eq!(backoff.take().as_millis(), 100);
+}
+
+#[test]
 fn bytes_of_every_value_pass_both_ways() {
     let (listener, address) = listen();
     let (mut node, _port, path) = pty();

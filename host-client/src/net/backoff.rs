@@ -1,15 +1,18 @@
 //! How long to wait before trying again.
 
 use std::time::Duration;
+use talkspurt_core::backoff::{self, spread};
 
 /// The first pause.
 const FIRST: Duration = Duration::from_millis(250);
 /// The longest pause: a server that comes back is found within this.
 pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
-/// Pauses that double, a little different for each client, so that a restarted server is not met by all at once.
+/// Pauses that double, a little different for each client, so that a restarted server is not met by
+/// all at once.
 #[derive(Debug, Clone)]
 pub(super) struct Backoff {
+    waits: backoff::Backoff,
     attempt: u32,
     seed: u32,
 }
@@ -17,25 +20,31 @@ pub(super) struct Backoff {
 impl Backoff {
     /// `seed` spreads clients over time; any number will do.
     pub(super) fn new(seed: u32) -> Self {
-        Self { attempt: 0, seed }
+        Self {
+            waits: backoff::Backoff::new(FIRST.into(), LONGEST.into()),
+            attempt: 0,
+            seed,
+        }
     }
 
-    /// The number of the next try, from 1, and the pause before it: within 25 % below the nominal one, which is `longest` at most.
+    /// Returns the number of the next try, from 1, and the pause before it: within 25 % below the
+    /// nominal one, which is `longest` at most.
     pub(super) fn next(&mut self, longest: Duration) -> (u32, Duration) {
-        let nominal = FIRST.saturating_mul(1 << self.attempt.min(16)).min(longest);
         self.attempt = self.attempt.saturating_add(1);
         // Knuth's multiplicative hash: spread, not secrecy.
         self.seed = self
             .seed
             .wrapping_mul(2_654_435_761)
             .wrapping_add(self.attempt);
-        let spread = f64::from(self.seed >> 16) / 65_536.0 * 0.25;
-        (self.attempt, nominal.mul_f64(1.0 - spread))
+        let nominal = self.waits.take().min(longest.into());
+        let pause = spread(nominal, (self.seed >> 16) as u16);
+        (self.attempt, pause.into())
     }
 
-    /// It worked: begin anew next time.
+    /// It worked: starts over next time.
     pub(super) fn reset(&mut self) {
         self.attempt = 0;
+        self.waits.reset();
     }
 }
 
