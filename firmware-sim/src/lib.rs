@@ -1,7 +1,8 @@
 //! The Talkspurt node: a participant on a microcontroller, and what stands in for its hardware on a host.
 //!
-//! * [`node`]: the firmware's main loop. `no_std`, no allocation, generic over `embedded-io` and over where samples come
-//!   from and go to; the simulator on the host and an image on a Cortex-M run the same code.
+//! * [`node`]: the firmware's main loop. `no_std`, no allocation, generic over what a board
+//!   implements (`talkspurt-node-driver`); the simulator on the host and an image on a Cortex-M run
+//!   the same code.
 //!
 //! The rest needs an operating system and the Cargo feature `host` (on by default):
 //!

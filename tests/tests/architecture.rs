@@ -2,31 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
+use talkspurt_testkit::workspace::{cargo, root};
 
 /// Folders whose sources are ours.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 10] = [
     "core",
     "host-server",
     "host-client",
     "host-kit",
     "firmware-sim",
     "load",
+    "netem",
+    "testkit",
     "tests",
     "xtask",
 ];
 /// Folders with a workspace of their own.
 const APART: [&str; 3] = ["firmware-sim/image", "firmware-sim/rp2040", "fuzz"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests stand in the workspace")
-        .to_owned()
-}
 
 /// Every Rust file below `folder` of the workspace, by its path from the root.
 fn sources(folder: &str) -> Vec<(String, String)> {
@@ -189,29 +183,39 @@ fn every_public_type_of_the_core_can_be_logged() {
 
 #[test]
 fn programs_depend_on_the_core_and_the_kit_only() {
-    let programs = [
+    for program in [
         "talkspurt-server",
         "talkspurt-client",
         "talkspurt-node",
         "talkspurt-load",
-    ];
-    let mut seen = 0;
-    for package in metadata()["packages"].as_array().expect("packages") {
-        if !programs.contains(&package["name"].as_str().expect("a name")) {
-            continue;
-        }
-        seen += 1;
-        for dependency in package["dependencies"].as_array().expect("dependencies") {
-            let name = dependency["name"].as_str().expect("a name");
-            let ours = name.starts_with("talkspurt-") && dependency["kind"].is_null();
-            assert!(
-                !ours || ["talkspurt-core", "talkspurt-host-kit"].contains(&name),
-                "{} depends on {name}",
-                package["name"]
-            );
-        }
+    ] {
+        let driver = format!("{program}-driver");
+        depends_only_on(program, &["talkspurt-core", "talkspurt-host-kit", &driver]);
     }
-    assert_eq!(seen, programs.len());
+}
+
+#[test]
+fn xtask_depends_on_the_testkit_only() {
+    depends_only_on("xtask", &["talkspurt-testkit"]);
+    depends_only_on("talkspurt-testkit", &[]);
+}
+
+/// Of our own packages; those that its tests use do not count.
+fn depends_only_on(package: &str, allowed: &[&str]) {
+    let workspace = metadata();
+    let mut packages = workspace["packages"].as_array().expect("packages").iter();
+    let package = packages
+        .find(|other| other["name"] == package)
+        .unwrap_or_else(|| panic!("there is no package {package}"));
+    for dependency in package["dependencies"].as_array().expect("dependencies") {
+        let name = dependency["name"].as_str().expect("a name");
+        let ours = name.starts_with("talkspurt-") && dependency["kind"].is_null();
+        assert!(
+            !ours || allowed.contains(&name),
+            "{} depends on {name}",
+            package["name"]
+        );
+    }
 }
 
 #[test]
@@ -381,10 +385,9 @@ fn metadata() -> Value {
 }
 
 fn metadata_of(manifest: &str) -> Value {
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["metadata", "--format-version", "1", "--no-deps"])
         .args(["--manifest-path", manifest])
-        .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(

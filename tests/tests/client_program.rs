@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::process::{Event, Process};
-use talkspurt_tests::programs;
-use talkspurt_tests::stage::{SOON, Stage, finish, leave};
-use talkspurt_tests::terminal::{Hangup, Terminal};
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::fixture::{SOON, Stage, finish, leave};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::process::{Event, Process};
+use talkspurt_testkit::programs;
+use talkspurt_testkit::terminal::{Hangup, Terminal};
+use talkspurt_testkit::wav::samples;
 
 /// Milliseconds in a frame of these sessions.
 const FRAME_MS: u64 = 20;

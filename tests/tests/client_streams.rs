@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs;
-use talkspurt_tests::stage::{SOON, Stage, finish};
-use talkspurt_tests::streams::{full_disk, full_pipe};
-use talkspurt_tests::terminal::{Hangup, Terminal};
-use talkspurt_tests::wav::{self, samples};
+use talkspurt_testkit::fixture::{SOON, Stage, finish};
+use talkspurt_testkit::full_output::{full_disk, full_pipe};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs;
+use talkspurt_testkit::terminal::{Hangup, Terminal};
+use talkspurt_testkit::wav::{self, samples};
 
 /// The client as `name` in the room, without sound.
 fn join(stage: &Stage, name: &str, flags: &[&str]) -> Result<Command> {

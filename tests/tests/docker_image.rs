@@ -5,15 +5,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use talkspurt_tests::docker::{Docker, IMAGE, IMAGE_LIMIT_BYTES, Progress};
-use talkspurt_tests::exact::{covered_in_time, exact_runs};
-use talkspurt_tests::hearing::due;
-use talkspurt_tests::lateness::repeat_if_spoilt;
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::client;
-use talkspurt_tests::stage::{LATEST, SOON, finish, leave, page};
-use talkspurt_tests::wav::{self, samples};
+use talkspurt_testkit::bit_exact::{covered_in_time, exact_runs};
+use talkspurt_testkit::busy_machine::repeat_if_spoilt;
+use talkspurt_testkit::docker::{Docker, IMAGE, IMAGE_LIMIT_BYTES, Progress};
+use talkspurt_testkit::fixture::{LATEST, SOON, finish, leave, page};
+use talkspurt_testkit::heard_speech::due;
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::client;
+use talkspurt_testkit::wav::{self, samples};
 
 /// The health check comes every 10 s.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(60);

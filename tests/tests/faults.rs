@@ -11,13 +11,13 @@ use socket2::{Domain, Socket, Type};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION};
-use talkspurt_tests::exact::{covered_in_time, exact_runs};
-use talkspurt_tests::lateness::repeat_if_spoilt;
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{self, Server};
-use talkspurt_tests::stage::{LATEST, SOON, Stage, finish, leave, page, resident_bytes};
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::bit_exact::{covered_in_time, exact_runs};
+use talkspurt_testkit::busy_machine::repeat_if_spoilt;
+use talkspurt_testkit::fixture::{LATEST, SOON, Stage, finish, leave, page, resident_bytes};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{self, Server};
+use talkspurt_testkit::wav::samples;
 
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 

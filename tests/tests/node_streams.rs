@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::noisy_line::NoisyLine;
-use talkspurt_tests::process::{Event, Process};
-use talkspurt_tests::programs;
-use talkspurt_tests::stage::{SOON, Stage, leave};
-use talkspurt_tests::streams::{full_disk, full_pipe, redirected};
-use talkspurt_tests::wav::{self, samples};
+use talkspurt_testkit::fixture::{SOON, Stage, leave};
+use talkspurt_testkit::full_output::{full_disk, full_pipe, redirected};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::noisy_line::NoisyLine;
+use talkspurt_testkit::process::{Event, Process};
+use talkspurt_testkit::programs;
+use talkspurt_testkit::wav::{self, samples};
 
 fn node(serial: &str, name: &str, flags: &[&str]) -> Result<Command> {
     let mut command = programs::command("talkspurt-node")?;

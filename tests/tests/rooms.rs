@@ -1,13 +1,13 @@
 //! Real processes and synthetic voices: who hears what in a room, and who does not.
 
 use anyhow::Result;
-use talkspurt_tests::exact::{exact_runs, mean_of};
-use talkspurt_tests::lateness::repeat_if_spoilt;
-use talkspurt_tests::noise::{noise, soft_noise};
-use talkspurt_tests::process::Process;
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::{SOON, Stage, finish, leave};
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::bit_exact::{exact_runs, mean_of};
+use talkspurt_testkit::busy_machine::repeat_if_spoilt;
+use talkspurt_testkit::fixture::{SOON, Stage, finish, leave};
+use talkspurt_testkit::noise::{noise, soft_noise};
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::wav::samples;
 
 const PCM: [&str; 2] = ["--codec", "pcm16"];
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];

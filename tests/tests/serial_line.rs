@@ -7,16 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::hearing::{Bounds, due, hear};
-use talkspurt_tests::lateness::repeat_if_line_spoilt;
-use talkspurt_tests::noisy_line::NoisyLine;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{Node, bridge};
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::{SOON, Stage, finish, leave};
-use talkspurt_tests::wav::{self, samples};
+use talkspurt_testkit::busy_machine::repeat_if_line_spoilt;
+use talkspurt_testkit::fixture::{SOON, Stage, finish, leave};
+use talkspurt_testkit::heard_speech::{Bounds, due, hear};
+use talkspurt_testkit::noisy_line::NoisyLine;
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{Node, bridge};
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::wav::{self, samples};
 
 const BAUD: u32 = 115_200;
 /// Samples by which speech through a serial line may be late.
@@ -204,7 +204,7 @@ fn the_node_comes_back_when_the_bridge_and_the_server_do() -> Result<()> {
     stage.server.process.wait(SOON)?;
     let address = stage.server.address.clone();
     stage.server =
-        talkspurt_tests::programs::Server::start_at(&address, &["--idle-timeout", "3s"])?;
+        talkspurt_testkit::programs::Server::start_at(&address, &["--idle-timeout", "3s"])?;
     node.process
         .wait_for_event_after(mark, "joined", SOON, |_| true)
         .with_context(|| second.log())?;

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use socket2::{Domain, Socket, Type};
-use talkspurt_tests::exact::{covered_in_time, exact_runs, joined_over_blends};
-use talkspurt_tests::hearing::due;
-use talkspurt_tests::lateness::{repeat_if_line_spoilt, repeat_if_spoilt};
-use talkspurt_tests::noise::{noise, soft_noise};
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{Node, bridge, client};
-use talkspurt_tests::stage::{SOON, Stage, finish, leave};
-use talkspurt_tests::wav::{self, samples};
+use talkspurt_testkit::bit_exact::{covered_in_time, exact_runs, joined_over_blends};
+use talkspurt_testkit::busy_machine::{repeat_if_line_spoilt, repeat_if_spoilt};
+use talkspurt_testkit::fixture::{SOON, Stage, finish, leave};
+use talkspurt_testkit::heard_speech::due;
+use talkspurt_testkit::noise::{noise, soft_noise};
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{Node, bridge, client};
+use talkspurt_testkit::wav::{self, samples};
 
 /// Bytes a second that the slow line carries: 200 kbit/s. PCM16 at 20 ms takes 33,600.
 const SLOW_BYTES: f64 = 25_000.0;

@@ -6,15 +6,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::hearing::{Bounds, Hearing, hear_anywhere};
-use talkspurt_tests::lateness::repeat_if_spoilt;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{self, Server};
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::{SOON, leave};
-use talkspurt_tests::virtual_audio::VirtualAudio;
-use talkspurt_tests::wav;
+use talkspurt_testkit::busy_machine::repeat_if_spoilt;
+use talkspurt_testkit::fixture::{SOON, leave};
+use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear_anywhere};
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{self, Server};
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::virtual_audio::VirtualAudio;
+use talkspurt_testkit::wav;
 
 /// Speech that went through two resamplers, two sound cards' clocks and a gate. When it was said is
 /// known to the sound server alone, so its delay is judged by how it varies.

@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::programs::{self, client};
-use talkspurt_tests::stage::{SOON, Stage, finish, leave};
-use talkspurt_tests::wav::{self, samples};
+use talkspurt_testkit::fixture::{SOON, Stage, finish, leave};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::programs::{self, client};
+use talkspurt_testkit::wav::{self, samples};
 
 fn run(program: &str, arguments: &[&str]) -> Result<Output> {
     let mut command = programs::command(program)?;

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{self, Server};
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::{SOON, leave};
-use talkspurt_tests::virtual_audio::VirtualAudio;
+use talkspurt_testkit::fixture::{SOON, leave};
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{self, Server};
+use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::virtual_audio::VirtualAudio;
 
 /// One at a time: one of these tests takes every processor.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -11,7 +11,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::workspace;
 
 use crate::report::{Verdict, table};
 use crate::run::{cargo, line};
@@ -111,7 +111,7 @@ fn parse(output: &str) -> Result<Counted> {
 }
 
 fn budget_path() -> PathBuf {
-    workspace().join("core/benches/budget.json")
+    workspace::root().join("core/benches/budget.json")
 }
 
 fn read_budget() -> Result<Counts> {

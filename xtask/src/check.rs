@@ -1,9 +1,9 @@
 //! `cargo xtask check`: everything that is wrong without running a test.
 
 use anyhow::{Result, bail};
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::board::BOARDS;
+use talkspurt_testkit::workspace;
 
-use crate::firmware::board::BOARDS;
 use crate::report::{Outcome, Steps, Verdict};
 use crate::run::{cargo, line, shown};
 use crate::setup::{BARE_METAL, Purpose, ensure_for};
@@ -132,7 +132,9 @@ impl Firmware {
 /// As [`cargo_passes`], in a folder whose own `.cargo/config.toml` counts.
 fn passes_in(folder: &str, arguments: &[&str]) -> Result<Outcome> {
     let mut cargo = cargo();
-    cargo.current_dir(workspace().join(folder)).args(arguments);
+    cargo
+        .current_dir(workspace::root().join(folder))
+        .args(arguments);
     shown(&mut cargo).map(|()| Outcome::Passed)
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask docker`: the server's image, from base images that are pulled or made here, and its size.
 
 use anyhow::Result;
-use talkspurt_tests::docker::{Docker, IMAGE, IMAGE_LIMIT_BYTES, Progress};
+use talkspurt_testkit::docker::{Docker, IMAGE, IMAGE_LIMIT_BYTES, Progress};
 
 use crate::report::{Outcome, Steps, Verdict};
 use crate::setup::{Purpose, ensure_for};

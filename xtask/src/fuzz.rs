@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::workspace;
 
 use crate::report::{Verdict, table};
 use crate::run::{cargo, line, output, shown};
@@ -37,8 +37,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
     let mut good = true;
     for target in &targets {
         eprintln!("\n==> fuzzing {target} for {} s", options.seconds);
-        let kept =
-            fs::read_dir(workspace().join("fuzz/corpus").join(target)).map_or(0, Iterator::count);
+        let kept = fs::read_dir(workspace::root().join("fuzz/corpus").join(target))
+            .map_or(0, Iterator::count);
         let (runs, outcome) = match fuzz_target(target, options.seconds) {
             Ok(runs) => (runs.to_string(), "nothing found".to_owned()),
             Err(error) => {
@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
 
 /// Fuzzes one target and returns how many inputs it was given.
 fn fuzz_target(target: &str, seconds: u32) -> Result<u64> {
-    let folder = workspace().join("fuzz");
+    let folder = workspace::root().join("fuzz");
     let found = folder.join("target/found").join(target);
     fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
     shown(&mut fuzz(&["build", target]))?;

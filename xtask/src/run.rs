@@ -6,32 +6,14 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::workspace;
+pub use talkspurt_testkit::workspace::{cargo, target_dir};
 
 /// A command in the workspace's directory.
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(workspace()).stdin(Stdio::null());
+    command.current_dir(workspace::root()).stdin(Stdio::null());
     command
-}
-
-/// The cargo that runs this program.
-pub fn cargo() -> Command {
-    let mut cargo = command("cargo");
-    if let Some(own) = env::var_os("CARGO") {
-        // `cargo xtask` runs with the pinned toolchain's cargo; its subcommands must, too.
-        cargo = command(&own.to_string_lossy());
-    }
-    // These describe xtask itself; a build script that sees them would rebuild for nothing.
-    for (name, _) in
-        env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_"))
-    {
-        cargo.env_remove(name);
-    }
-    cargo
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("CARGO_MANIFEST_PATH");
-    cargo
 }
 
 /// Shows the command, runs it with its output going where ours goes, and fails where it fails.
@@ -87,11 +69,6 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .chain(more)
         .map(|directory| directory.join(name))
         .find(|path| path.is_file())
-}
-
-/// The directory of what is built.
-pub fn target_dir() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use talkspurt_tests::firmware::Board;
+use talkspurt_testkit::board::Board;
+use talkspurt_testkit::workspace;
 
 use crate::report::Verdict;
 use crate::run::{cargo, command, find_program, output, shown};
@@ -170,7 +171,7 @@ pub fn ensure_for(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Bench) {
         // Library and runner speak a protocol of their own and must be of one version.
-        let lock = fs::read_to_string(talkspurt_tests::programs::workspace().join("Cargo.lock"))?;
+        let lock = fs::read_to_string(workspace::root().join("Cargo.lock"))?;
         let version = locked_version(&lock, "gungraun").context("gungraun is not in Cargo.lock")?;
         ensure_cargo_tool("gungraun-runner", Some(version))?;
     }

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use talkspurt_tests::docker::{Docker, Progress, SWITCH};
-use talkspurt_tests::firmware::{BOARDS, IMAGE_DIR, image_dir};
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::board::{BOARDS, IMAGE_DIR, image_dir};
+use talkspurt_testkit::docker::{Docker, Progress, SWITCH};
+use talkspurt_testkit::workspace;
 
 use crate::report::{Verdict, duration, table};
 use crate::run::{cargo, command, line, output, shown, target_dir};
@@ -104,7 +104,7 @@ fn run_cargo_test(options: &Options, without_docker: bool) -> Result<(Vec<Suite>
     let host = host_target()?;
     let mut board_tests = cargo();
     board_tests
-        .current_dir(workspace().join("firmware-sim/rp2040"))
+        .current_dir(workspace::root().join("firmware-sim/rp2040"))
         .args(["test", "--lib", "--target", &host])
         .args(&options.filter);
     let board_passed = watch(board_tests, &mut parser)?;

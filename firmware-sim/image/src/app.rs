@@ -6,12 +6,13 @@ use cortex_m::interrupt::free;
 use cortex_m::singleton;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_node::node::{self, AdpcmNode, NodeEvent};
+use talkspurt_node_driver::uart::{QUEUE_BYTES, QueuedUart, Queues};
 
 use crate::arguments::Setup;
 use crate::board::{Board, ThisBoard};
 use crate::clock::Clock;
 use crate::files::{FileMicrophone, FileSpeaker};
-use crate::uart::{ByteQueue, Isr, QUEUE_BYTES, QueuedUart, overrun_bytes};
+use crate::uart::UartInterrupt;
 use crate::{deadline, log, stack};
 
 /// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
@@ -19,7 +20,8 @@ const READ_AFTER: Duration = Duration::from_millis(10);
 /// More bytes than that are looked at at once, before the queue overflows.
 const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
 
-type Wired = node::Board<QueuedUart, FileMicrophone, FileSpeaker>;
+type Port = QueuedUart<'static, UartInterrupt>;
+type Wired = node::Board<Port, FileMicrophone, FileSpeaker>;
 
 /// The time when to leave.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,17 +108,13 @@ pub fn stays_asleep(since_tick: u32) -> bool {
     deadline::ticks() == since_tick
 }
 
-fn start_uart(baud: u32) -> QueuedUart {
-    let (Some(received), Some(to_send)) = (
-        singleton!(: ByteQueue = ByteQueue::new()),
-        singleton!(: ByteQueue = ByteQueue::new()),
-    ) else {
+fn start_uart(baud: u32) -> Port {
+    let Some(queues) = singleton!(: Queues = Queues::new()) else {
         unreachable!("the UART is started once");
     };
-    let (received_in, received_out) = received.split_const();
-    let (to_send_in, to_send_out) = to_send.split_const();
-    ThisBoard::start(baud, Isr::new(ThisBoard::uart(), received_in, to_send_out));
-    QueuedUart::new(received_out, to_send_in, ThisBoard::serve_uart)
+    let (port, isr) = queues.split(ThisBoard::start_uart(baud), UartInterrupt);
+    ThisBoard::start_interrupts(isr);
+    port
 }
 
 impl Leaving {
@@ -163,7 +161,7 @@ fn report(node: &AdpcmNode, wired: &Wired, clock: &mut Clock) {
         stats.transmitted_bytes,
         stats.client.dropped_bytes,
         stats.client.crc_errors,
-        overrun_bytes(),
+        wired.port.overrun_bytes(),
         stats.joins
     );
     log::info!(

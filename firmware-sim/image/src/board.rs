@@ -6,7 +6,7 @@ mod lm3s6965evb;
 #[cfg(board = "mps2-an386")]
 mod mps2_an386;
 
-use crate::uart::{Hardware, Isr};
+use talkspurt_node_driver::uart::{Hardware, Isr};
 
 #[cfg(board = "lm3s6965evb")]
 pub use lm3s6965evb::Lm3s6965Evb as ThisBoard;
@@ -27,15 +27,15 @@ pub trait Board {
     /// Brings the core to its speed. First of all: SysTick counts at it.
     fn start_clocks();
 
-    /// Starts the UART at `baud` with `isr` serving it, and begins to tick once a millisecond, so that a
+    /// Starts the UART at `baud`; its interrupts stay masked.
+    fn start_uart(baud: u32) -> Self::Uart;
+
+    /// Lets `isr` serve the UART's interrupts, and begins to tick once a millisecond, so that a
     /// sleeping core wakes at least that often.
-    fn start(baud: u32, isr: Isr<Self::Uart>);
+    fn start_interrupts(isr: Isr<'static, Self::Uart>);
 
     /// Calls the UART's interrupt handler soon, as its hardware would: there is something to send.
     fn serve_uart();
-
-    /// The UART's hardware, for [`Isr::new`].
-    fn uart() -> Self::Uart;
 }
 
 /// One entry of a vector table.

@@ -5,8 +5,9 @@ use core::ffi::CStr;
 
 use semihosting::fs::File;
 use semihosting::io::{self, Read, Write};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_node::node::{AudioFormat, SampleSink, SampleSource};
+use talkspurt_node_driver::{SampleSink, SampleSource};
 
 use crate::deadline::Deadline;
 

@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`board`] | what differs between boards, and the one that this build is for |
-//! | [`uart`] | a serial port with queues that its interrupt fills and empties |
+//! | [`uart`] | the UARTs of both boards, and their interrupt |
 //! | [`clock`] | microseconds since power-up, from SysTick |
 //! | [`files`] | a microphone and a speaker that are files on the debugging host |
 //! | [`arguments`] | room, name and files, from the semihosting command line |

@@ -18,7 +18,8 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_image::board::{Board, ThisBoard};
 use talkspurt_image::clock::Clock;
 use talkspurt_image::deadline::{Deadline, HANG_MS, feed, ticks};
-use talkspurt_image::uart::{ByteQueue, Isr};
+use talkspurt_image::uart::UartInterrupt;
+use talkspurt_node_driver::uart::Queues;
 
 /// How often this program has been started; QEMU's memory is 0 when it is switched on.
 #[unsafe(link_section = ".uninit.starts")]
@@ -85,18 +86,15 @@ fn late_frames_are_counted() {
 
 /// Its clocks, and the timer that ticks.
 fn start_the_board() {
-    let (Some(received), Some(to_send), Some(peripherals)) = (
-        singleton!(: ByteQueue = ByteQueue::new()),
-        singleton!(: ByteQueue = ByteQueue::new()),
-        Peripherals::take(),
-    ) else {
+    let (Some(queues), Some(peripherals)) =
+        (singleton!(: Queues = Queues::new()), Peripherals::take())
+    else {
         unreachable!("called once");
     };
     ThisBoard::start_clocks();
     Clock::start(peripherals.SYST);
-    let (received, _) = received.split_const();
-    let (_, to_send) = to_send.split_const();
-    ThisBoard::start(115_200, Isr::new(ThisBoard::uart(), received, to_send));
+    let (_, isr) = queues.split(ThisBoard::start_uart(115_200), UartInterrupt);
+    ThisBoard::start_interrupts(isr);
 }
 
 /// A word of RAM that the start does not clear.

@@ -6,17 +6,17 @@
 //! ```text
 //! ADC -> DMA -> interrupt: samples::FromAdc -> queue -> sound::Microphone -> loop
 //! PWM <- DMA <- interrupt: samples::ToPwm   <- queue <- sound::Speaker    <- loop
-//! UART FIFO <-> interrupt: serial::PortIsr <-> queues <-> serial::Port   <-> loop
+//! UART FIFO <-> interrupt: uart::Isr <-> queues <-> uart::QueuedUart      <-> loop
 //! ```
 //!
-//! Each queue is a `heapless::spsc::Queue`: one side fills, the other empties, and neither ever locks. It does with plain loads and
-//! stores, which is all that a Cortex-M0+ has.
+//! The UART's queues are those of `talkspurt-node-driver`. Each queue is a
+//! `heapless::spsc::Queue`: one side fills, the other empties, and neither ever locks. It needs
+//! plain loads and stores only, which is all that a Cortex-M0+ has.
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs)]
 
 pub mod config;
 pub mod samples;
-pub mod serial;
 pub mod sound;
 
 #[cfg(test)]

@@ -17,12 +17,11 @@ use rp2040_hal::pac;
 use rp2040_hal::pwm::Slices;
 use rp2040_hal::timer::Timer;
 use rp2040_hal::watchdog::Watchdog;
-use talkspurt_rp2040::serial::Port;
 use talkspurt_rp2040::sound::{Microphone, Speaker};
 
 /// What the loop needs of the board, all of it running; the watchdog is not started yet.
 pub struct Pico {
-    pub port: Port,
+    pub port: uart::Port,
     pub microphone: Microphone,
     pub speaker: Speaker,
     pub timer: Timer,

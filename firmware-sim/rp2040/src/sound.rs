@@ -3,8 +3,7 @@
 //! The converters run from power-up on, whether the node is in a room or not: their interrupt is also what wakes the loop.
 
 use heapless::spsc::{Consumer, Producer, Queue};
-use talkspurt_core::time::Instant;
-use talkspurt_node::node::{AudioFormat, SampleSink, SampleSource};
+use talkspurt_node_driver::{AudioFormat, Instant, SampleSink, SampleSource};
 
 use crate::samples::{BLOCK_SAMPLES, BLOCK_STEPS, FromAdc, STEPS_PER_SAMPLE, ToPwm};
 

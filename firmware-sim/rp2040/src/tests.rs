@@ -15,10 +15,10 @@ use talkspurt_core::wire::{
     ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 use talkspurt_node::node::{AdpcmNode, Board};
+use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queues};
 
 use crate::config;
 use crate::samples::{BLOCK_SAMPLES, BLOCK_STEPS, STEPS_PER_SAMPLE};
-use crate::serial::{ByteQueue, Hardware, Port, PortIsr, port};
 use crate::sound::{
     Microphone, MicrophoneIsr, SampleQueue, Speaker, SpeakerIsr, microphone, speaker,
 };
@@ -45,23 +45,30 @@ impl Hardware for Line {
         self.to_node.pop_front()
     }
 
-    fn send(&mut self, byte: u8) -> bool {
-        let fits = self.room > 0;
-        if fits {
-            self.room -= 1;
-            self.from_node.push(byte);
-        }
-        fits
+    fn has_room(&mut self) -> bool {
+        self.room > 0
+    }
+
+    fn send(&mut self, byte: u8) {
+        self.room -= 1;
+        self.from_node.push(byte);
     }
 
     fn interrupt_on_room(&mut self, _on: bool) {}
 }
 
+/// The handler is called by hand.
+struct ByHand;
+
+impl InterruptLine for ByHand {
+    fn pend(&self) {}
+}
+
 struct World {
     now: Instant,
     node: AdpcmNode,
-    board: Board<Port, Microphone, Speaker>,
-    port: PortIsr<Line>,
+    board: Board<QueuedUart<'static, ByHand>, Microphone, Speaker>,
+    port: Isr<'static, Line>,
     microphone: MicrophoneIsr,
     speaker: SpeakerIsr<PERIOD>,
     server: ServerSession,
@@ -78,12 +85,8 @@ fn leak<T>(value: T) -> &'static mut T {
 impl World {
     fn new() -> Self {
         let now = Instant::ZERO;
-        let (port, port_isr) = port(
-            Line::default(),
-            leak(ByteQueue::new()),
-            leak(ByteQueue::new()),
-            || (),
-        );
+        let queues: &mut Queues = leak(Queues::new());
+        let (port, port_isr) = queues.split(Line::default(), ByHand);
         let (microphone, microphone_isr) = microphone(leak(SampleQueue::new()));
         let (speaker, speaker_isr) = speaker(leak(SampleQueue::new()));
         let server = ServerSessionConfig {

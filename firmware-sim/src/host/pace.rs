@@ -1,10 +1,11 @@
 //! A microphone and a speaker that are paced by the time that the loop is called with, sample for sample.
 
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_host_kit::wav::{self, BackgroundReader, RecordingNotice};
 use tracing::warn;
 
-use crate::node::{AudioFormat, SampleSink, SampleSource};
+use crate::node::{SampleSink, SampleSource};
 
 /// Samples in the microphone's place. It listens in real time: what it would have heard while nobody asked is still given,
 /// in order, and after the last sample it hears silence. So it does while a file has nothing.

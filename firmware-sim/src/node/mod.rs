@@ -14,12 +14,11 @@
 //! the line is cut) leads back there. Between sessions the speaker plays silence and what the microphone hears is thrown
 //! away, so that both keep their time.
 
-mod audio;
 mod event;
 mod port;
 
-use embedded_io::{Read, ReadReady, Write, WriteReady};
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::backoff::Backoff;
 use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
@@ -31,10 +30,9 @@ use talkspurt_core::wire::ByeReason;
 
 use port::Writer;
 
-pub use audio::{SampleSink, SampleSource};
 pub use event::{NodeEvent, NodeStats};
-pub use talkspurt_core::audio::format::AudioFormat;
 pub use talkspurt_core::endpoint::{ClientConfig, ClientConfigError};
+pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
 /// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets waiting for the port.
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
@@ -66,22 +64,6 @@ const CHUNK_BYTES: usize = 64;
 const CHUNKS_PER_POLL: usize = 32;
 /// Frames moved in one call each way, for the same reason.
 const FRAMES_PER_POLL: usize = 4;
-
-/// A serial port that can be asked whether it is ready. Everything with the four traits is one.
-pub trait SerialPort: Read + ReadReady + Write + WriteReady {}
-
-impl<P: Read + ReadReady + Write + WriteReady> SerialPort for P {}
-
-/// What the loop runs on.
-#[derive(Clone, Debug)]
-pub struct Board<P, M, S> {
-    /// The line to the bridge.
-    pub port: P,
-    /// Where samples come from.
-    pub microphone: M,
-    /// Where samples go to.
-    pub speaker: S,
-}
 
 /// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest packet on the line, with
 /// a zero before it; `SLOTS` packets (a power of two) fit the jitter buffer, and `QUEUE` bytes of voice wait for the port.

@@ -1,7 +1,7 @@
 //! The watch over the image's loop, on both boards.
 
 use anyhow::Result;
-use talkspurt_tests::firmware::BOARDS;
+use talkspurt_testkit::board::BOARDS;
 
 use crate::scene::turn;
 

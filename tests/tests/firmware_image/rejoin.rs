@@ -4,11 +4,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use talkspurt_tests::firmware::MPS2_AN386;
-use talkspurt_tests::lateness::repeat_if_line_spoilt;
-use talkspurt_tests::programs::Server;
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::SOON;
+use talkspurt_testkit::board::MPS2_AN386;
+use talkspurt_testkit::busy_machine::repeat_if_line_spoilt;
+use talkspurt_testkit::fixture::SOON;
+use talkspurt_testkit::programs::Server;
+use talkspurt_testkit::speech::{sentence, speak};
 
 use crate::scene::{Scene, repeated};
 

@@ -4,15 +4,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::firmware::{Board, Counts, Firmware, Told};
-use talkspurt_tests::hearing::{Bounds, Hearing, hear_anywhere};
-use talkspurt_tests::noisy_line::NoisyLine;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::bridge;
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::{SOON, Stage, finish};
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::board::Board;
+use talkspurt_testkit::firmware::{Counts, Firmware, Told};
+use talkspurt_testkit::fixture::{SOON, Stage, finish};
+use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear_anywhere};
+use talkspurt_testkit::noisy_line::NoisyLine;
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::bridge;
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::wav::samples;
 
 /// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
 const BAUD: u32 = 115_200;

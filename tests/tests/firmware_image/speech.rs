@@ -1,12 +1,12 @@
 //! Speech both ways: through the image's microphone to a desktop, and the mean of two desktops into the image's speaker.
 
 use anyhow::{Context, Result};
-use talkspurt_tests::firmware::{Board, LM3S6965EVB, MPS2_AN386};
-use talkspurt_tests::lateness::repeat_if_line_spoilt;
-use talkspurt_tests::mean::hear_mean;
-use talkspurt_tests::speech::{sentence, speak};
-use talkspurt_tests::stage::{SOON, finish, leave};
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::board::{Board, LM3S6965EVB, MPS2_AN386};
+use talkspurt_testkit::busy_machine::repeat_if_line_spoilt;
+use talkspurt_testkit::fixture::{SOON, finish, leave};
+use talkspurt_testkit::heard_mean::hear_mean;
+use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::wav::samples;
 
 use crate::scene::{HEARD, Scene, hearing};
 

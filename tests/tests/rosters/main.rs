@@ -1,9 +1,5 @@
 //! Rosters of a real server under joins, leaves, killed processes, and a churn of 200 participants over TCP.
 
-// The same client as on virtual time, which uses more of it than is used here.
-#[allow(dead_code)]
-#[path = "../../netem/client.rs"]
-mod client;
 mod tcp;
 
 use std::collections::BTreeSet;
@@ -12,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use serde_json::Value;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::Server;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::stage::{SOON, Stage, leave, page};
+use talkspurt_netem::Person;
+use talkspurt_testkit::fixture::{SOON, Stage, leave, page};
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::Server;
+use talkspurt_testkit::seeds::for_each_seed;
 
-use crate::client::Person;
 use crate::tcp::{Crowd, MemberId};
 
 /// The roster as a client's events tell it.

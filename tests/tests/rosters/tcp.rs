@@ -7,8 +7,7 @@ use std::time::{Duration, Instant as Clock};
 
 use anyhow::{Result, bail};
 use talkspurt_core::time::Instant;
-
-use crate::client::{Client, Person};
+use talkspurt_netem::{Client, Person};
 
 /// One of the crowd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::wire::ByeReason;
-use talkspurt_tests::exact::{exact_runs, is_whole};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::{RATE_HZ, samples};
+use talkspurt_netem::{Client, Person, Weather, World, hub_config};
+use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::{RATE_HZ, samples};
 
-use crate::netem::{Client, Person, Weather, World, hub_config};
 use crate::packets;
 
 /// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at, delay).

@@ -6,13 +6,13 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
+use talkspurt_netem::{Person, StreamId, Weather, World, hub_config};
 use talkspurt_server::hub::{Hub, Output};
-use talkspurt_tests::exact::{exact_runs, is_whole};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
-use crate::netem::{Person, StreamId, Weather, World, hub_config};
 use crate::packets::{encoded, hello, voice};
 
 /// How the server's last packet to a peer ended it.

@@ -2,11 +2,10 @@
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
-
-use crate::netem::{Person, Weather, World, hub_config};
+use talkspurt_netem::{Person, Weather, World, hub_config};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
 #[test]
 fn a_server_without_anyone_never_wakes() {

@@ -1,8 +1,5 @@
 //! The real server's hub and the real core on virtual time: what issue 2 promises, under every weather, from seeds.
 
-#[path = "../../netem/mod.rs"]
-mod netem;
-
 mod delay;
 mod hostile;
 mod idle;

@@ -6,11 +6,10 @@ use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantFlags, RejectReason};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
-
-use crate::netem::{ClientId, Person, Weather, World, hub_config};
+use talkspurt_netem::{ClientId, Person, Weather, World, hub_config};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
 /// Who is truly there, and in which room, and muted or not.
 type Truth = BTreeMap<String, (ClientId, String, bool)>;

@@ -9,13 +9,13 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
 };
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::hearing::{Bounds, Hearing, hear};
-use talkspurt_tests::noise::noise;
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
+use talkspurt_netem::{Client, ClientId, Person, Weather, World, hub_config};
+use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear};
+use talkspurt_testkit::noise::noise;
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
-use crate::netem::{Client, ClientId, Person, Weather, World, hub_config};
 use crate::packets::encoded;
 
 const SERIAL: Weather = Weather::serial(115_200);

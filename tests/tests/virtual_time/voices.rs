@@ -5,13 +5,12 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::Duration;
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::exact::{Run, covered, exact_runs, mean_of};
-use talkspurt_tests::noise::{noise, soft_noise};
-use talkspurt_tests::seeds::for_each_seed;
-use talkspurt_tests::wav::samples;
-
-use crate::netem::{Person, Weather, World, hub_config};
+use talkspurt_netem::{Person, Weather, World, hub_config};
+use talkspurt_testkit::bit_exact::{Run, covered, exact_runs, mean_of};
+use talkspurt_testkit::noise::{noise, soft_noise};
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::seeds::for_each_seed;
+use talkspurt_testkit::wav::samples;
 
 const FRAMES: [FrameDuration; 3] = [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20];
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use talkspurt_tests::firmware::{Board, Counts, Firmware, Told};
-use talkspurt_tests::noisy_line::NoisyLine;
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{Node, START_LIMIT, Server, bridge, client};
-use talkspurt_tests::wav;
+use talkspurt_testkit::board::Board;
+use talkspurt_testkit::firmware::{Counts, Firmware, Told};
+use talkspurt_testkit::noisy_line::NoisyLine;
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{Node, START_LIMIT, Server, bridge, client};
+use talkspurt_testkit::wav;
 
 use super::plan::{Kind, Participant};
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use talkspurt_tests::wav::{self, millis};
+use talkspurt_testkit::wav::{self, millis};
 
 use crate::run::{command, find_program, output};
 

@@ -14,10 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use talkspurt_tests::firmware::{Board, MPS2_AN386};
-use talkspurt_tests::lateness::{Lateness, Watch, wait_for_calm};
-use talkspurt_tests::programs::use_binaries_in;
-use talkspurt_tests::speech::{sentence, speak};
+use talkspurt_testkit::board::{Board, MPS2_AN386};
+use talkspurt_testkit::busy_machine::{Lateness, Watch, wait_for_calm};
+use talkspurt_testkit::programs::use_binaries_in;
+use talkspurt_testkit::speech::{sentence, speak};
 
 use crate::firmware::counts;
 use crate::report::Verdict;

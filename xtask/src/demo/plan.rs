@@ -1,8 +1,8 @@
 //! Who takes part in the demo, and who says what when.
 
 use anyhow::Result;
-use talkspurt_tests::firmware::{Board, MPS2_AN386};
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::board::{Board, MPS2_AN386};
+use talkspurt_testkit::wav::samples;
 
 /// Silence before the first word: everyone has joined by then.
 const LEAD: usize = samples(1_500);
@@ -28,7 +28,7 @@ pub struct Participant {
     pub name: &'static str,
     pub room: &'static str,
     pub kind: Kind,
-    /// Whose voice it is: an index into [`talkspurt_tests::speech::SPEAKERS`].
+    /// Whose voice it is: an index into [`talkspurt_testkit::speech::SPEAKERS`].
     pub speaker: usize,
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use talkspurt_tests::programs::Server;
-use talkspurt_tests::wav;
+use talkspurt_testkit::programs::Server;
+use talkspurt_testkit::wav;
 
 use super::cast::{Actor, Experience, spoken_path};
 use super::plan::Plan;

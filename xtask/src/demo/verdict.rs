@@ -1,10 +1,10 @@
 //! Compares what everyone heard with what everyone said, and says whether that is as it must be.
 
 use comfy_table::Table;
-use talkspurt_tests::analysis::Recording;
-use talkspurt_tests::hearing::{Bounds, Hearing, added_ms, due, hear};
-use talkspurt_tests::speech::UNRELATED;
-use talkspurt_tests::wav::{millis, samples};
+use talkspurt_testkit::heard_speech::{Bounds, Hearing, added_ms, due, hear};
+use talkspurt_testkit::recording::Recording;
+use talkspurt_testkit::speech::UNRELATED;
+use talkspurt_testkit::wav::{millis, samples};
 
 use super::cast::Experience;
 use super::plan::{Kind, Plan};

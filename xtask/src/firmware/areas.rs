@@ -8,13 +8,14 @@ use std::path::Path;
 
 use addr2line::Loader;
 use anyhow::{Result, anyhow};
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::workspace;
 
 use super::elf::{Elf, Section, Symbol};
 
 /// Thumb instructions are made of halfwords, and so are RISC-V's compressed ones.
 const HALFWORD_BYTES: u64 = 2;
 
+const UART: &str = "image: UART and board";
 const STARTUP: &str = "startup and interrupt vectors";
 const BUILTINS: &str = "compiler builtins (memory, division)";
 const RUST: &str = "Rust's core library";
@@ -108,7 +109,7 @@ fn add(areas: &mut Areas, area: &str, bytes: u64) {
 
 /// The area of the innermost function of ours; where there is none, that of the library, innermost function first.
 fn area_of(files: &[String]) -> Option<String> {
-    let root = workspace().to_string_lossy();
+    let root = workspace::root().to_string_lossy();
     let ours = files.iter().find_map(|file| own_area(file, &root));
     ours.or_else(|| files.iter().rev().find_map(|file| library(file)))
 }
@@ -123,6 +124,8 @@ fn own_area(file: &str, root: &str) -> Option<String> {
         Some(format!("core: {}", module(path)))
     } else if file.starts_with("firmware-sim/src/node/") {
         Some("node loop".to_owned())
+    } else if file.starts_with("firmware-sim/driver/") {
+        Some(UART.to_owned())
     } else {
         let path = file.strip_prefix("firmware-sim/image/").unwrap_or(file);
         if path.starts_with("core-alone/") {
@@ -130,7 +133,7 @@ fn own_area(file: &str, root: &str) -> Option<String> {
         }
         let path = path.strip_prefix("src/")?;
         Some(match module(path).as_str() {
-            "uart" | "board" => "image: UART and board".to_owned(),
+            "uart" | "board" => UART.to_owned(),
             "arguments" | "files" => "image: files and command line".to_owned(),
             _ => "image: start, clock, sleep".to_owned(),
         })
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn code_belongs_to_the_innermost_function_of_ours() {
-        let root = workspace().display();
+        let root = workspace::root().display();
         let files = [
             "/home/x/.cargo/registry/src/index/audio-codec-algorithms-0.8.1/src/adpcm.rs"
                 .to_owned(),

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use talkspurt_testkit::board::image_cargo;
 
 use super::areas::{self, Areas};
-use super::board::{executable, image_cargo};
 use super::budget::Figures;
+use super::build::executable;
 use super::elf::Elf;
 use crate::setup::BARE_METAL;
 
@@ -37,7 +38,7 @@ pub fn measure(figures: &mut Figures) -> Result<Vec<(&'static str, Areas)>> {
 
 fn build(target: &str) -> Result<PathBuf> {
     let mut build = image_cargo("build");
-    build.args(["--quiet", "--release", "--package", "talkspurt-core-alone"]);
+    build.args(["--release", "--package", "talkspurt-core-alone"]);
     build.args(["--target", target]);
     executable(&mut build, "core-alone")
 }

@@ -1,9 +1,10 @@
 //! Instructions and bytes on the line: what `firmware-sim/image/benches/cost` counts on a board.
 
 use anyhow::{Context, Result, ensure};
+use talkspurt_testkit::board::Board;
 
-use super::board::{Board, SEMIHOSTING};
 use super::budget::Figures;
+use super::build;
 use crate::run::{line, output};
 
 /// An instruction takes 256 ns of virtual time, always: that is what makes counting possible.
@@ -11,10 +12,8 @@ const COUNTED: [&str; 2] = ["-icount", "shift=8"];
 
 /// Runs the program on the board, and adds what it counted to `figures`.
 pub fn measure(board: &Board, figures: &mut Figures) -> Result<()> {
-    let mut qemu = board.qemu(&board.build_cost()?, "none");
-    qemu.args(COUNTED)
-        .args(["-serial", "null"])
-        .args(SEMIHOSTING);
+    let mut qemu = board.qemu(&build::cost(board)?, "none", &[]);
+    qemu.args(COUNTED).args(["-serial", "null"]);
     eprintln!("  $ {}", line(&qemu));
     for (name, value) in parse(&output(&mut qemu)?)? {
         figures.insert(format!("{}/{name}", board.machine), value);

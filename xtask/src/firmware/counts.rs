@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use comfy_table::Table;
-use talkspurt_tests::firmware::Counts;
+use talkspurt_testkit::firmware::Counts;
 
 use crate::report::table;
 

@@ -2,12 +2,12 @@
 //! whether that is as good as what was kept.
 
 use anyhow::{Result, ensure};
+use talkspurt_testkit::board::{BOARDS, Board, image_folder};
 
 use super::areas::{self, Areas};
-use super::board::{BOARDS, Board, image_folder};
 use super::budget::{self, Figures, Judged};
 use super::elf::Elf;
-use super::{core_alone, cost, stack};
+use super::{build, core_alone, cost, stack};
 use crate::report::{Verdict, table};
 use crate::setup::{Purpose, ensure_for};
 
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
 
 /// Flash and static RAM of the image, and where they go.
 fn image(board: &Board, figures: &mut Figures) -> Result<()> {
-    let program = board.build_node()?;
+    let program = build::node(board)?;
     let elf = Elf::read(&program)?;
     let on = board.machine;
     let (flash, ram) = (areas::flash(&program, &elf)?, areas::ram(&elf));

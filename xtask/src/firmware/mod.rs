@@ -1,8 +1,8 @@
 //! `cargo xtask firmware`: the node's image for microcontrollers, on the boards that QEMU emulates.
 
 mod areas;
-pub mod board;
 mod budget;
+mod build;
 mod core_alone;
 mod cost;
 pub mod counts;

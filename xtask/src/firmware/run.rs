@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
-use talkspurt_tests::firmware::BOARDS;
+use talkspurt_testkit::board::BOARDS;
 
 use super::counts;
 use crate::demo::plan::{Kind, Participant, Plan, UNSPOKEN_BY};

@@ -11,11 +11,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use talkspurt_tests::process::Process;
-use talkspurt_tests::programs::{Server, use_binaries_in};
+use talkspurt_testkit::board::{BOARDS, Board};
+use talkspurt_testkit::process::Process;
+use talkspurt_testkit::programs::{Server, use_binaries_in};
 
-use super::board::{BOARDS, Board, SEMIHOSTING};
 use super::budget::Figures;
+use super::build;
 use super::elf::Elf;
 use crate::run::{cargo, line, shown, target_dir};
 
@@ -95,18 +96,16 @@ impl Node {
         for old in [&monitor, &speaker, &ram] {
             let _ = fs::remove_file(old);
         }
-        let program = board.build_node()?;
-        let words = format!(
-            "{},arg=room=stack,arg=name={},arg=microphone={},arg=speaker={}",
-            SEMIHOSTING[1],
-            board.machine,
-            microphone.display(),
-            speaker.display()
-        );
+        let program = build::node(board)?;
+        let words = [
+            "room=stack".to_owned(),
+            format!("name={}", board.machine),
+            format!("microphone={}", microphone.display()),
+            format!("speaker={}", speaker.display()),
+        ];
         let at = format!("unix:{},server=on,wait=off", monitor.display());
-        let mut qemu = board.qemu(&program, &at);
-        qemu.args(["-serial", &format!("tcp:{server}")])
-            .args([SEMIHOSTING[0], &words]);
+        let mut qemu = board.qemu(&program, &at, &words);
+        qemu.args(["-serial", &format!("tcp:{server}")]);
         eprintln!("  $ {}", line(&qemu));
         Ok(Self {
             board: *board,

@@ -2,10 +2,10 @@
 //! machinery that formats text.
 
 use anyhow::{Result, ensure};
+use talkspurt_testkit::board::{BOARDS, Board};
 
-use super::board::{BOARDS, Board, SEMIHOSTING};
 use super::elf::Elf;
-use super::forbidden;
+use super::{build, forbidden};
 use crate::report::{Outcome, Steps, Verdict};
 use crate::run::shown;
 use crate::setup::{Purpose, ensure_for};
@@ -25,10 +25,9 @@ pub fn run() -> Result<Verdict> {
 }
 
 fn golden(board: &Board) -> Result<Outcome> {
-    let program = board.build_golden()?;
-    let mut qemu = board.qemu(&program, "none");
-    qemu.args(["-serial", "null"]).args(SEMIHOSTING);
-    shown(&mut qemu)?;
+    let program = build::golden(board)?;
+    let mut qemu = board.qemu(&program, "none", &[]);
+    shown(qemu.args(["-serial", "null"]))?;
     // The same program shows that the next step can fail: it prints, so all that prints must be seen in it.
     let found = Elf::read(&program)?;
     let found = forbidden::found(&found)?;
@@ -44,7 +43,7 @@ fn golden(board: &Board) -> Result<Outcome> {
 }
 
 fn nothing_forbidden(board: &Board) -> Result<Outcome> {
-    let elf = Elf::read(&board.build_node()?)?;
+    let elf = Elf::read(&build::node(board)?)?;
     let found = forbidden::found(&elf)?;
     println!("{} symbols were looked at", elf.symbols.len());
     ensure!(

@@ -123,7 +123,7 @@ impl Equivalent {
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_tests::programs::workspace;
+    use talkspurt_testkit::workspace;
 
     use super::*;
 
@@ -163,11 +163,11 @@ mod tests {
 
     #[test]
     fn the_kept_file_can_be_read_and_its_equivalents_still_exist() {
-        let kept = Kept::read(&workspace().join("tests/mutants.json")).unwrap();
+        let kept = Kept::read(&workspace::root().join("tests/mutants.json")).unwrap();
         for name in ["talkspurt-core", "talkspurt-server"] {
             assert!(kept.least_percent(name).unwrap() >= 96.0);
             for equivalent in &kept.package(name).unwrap().equivalent {
-                let source = fs::read_to_string(workspace().join(&equivalent.file)).unwrap();
+                let source = fs::read_to_string(workspace::root().join(&equivalent.file)).unwrap();
                 let exists = source.lines().any(|line| line.trim() == equivalent.code);
                 assert!(exists, "{equivalent:?} is gone: take it out");
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use talkspurt_tests::programs::workspace;
+use talkspurt_testkit::workspace;
 
 use crate::report::{Verdict, table};
 use crate::run::{cargo, command, find_program, line, output, target_dir};
@@ -108,7 +108,7 @@ impl Package {
 pub fn run(options: &Options) -> Result<Verdict> {
     ensure_cargo_tool("cargo-mutants", None)?;
     let commit = output(command("git").args(["rev-parse", "HEAD"])).unwrap_or_default();
-    let kept = Kept::read(&workspace().join("tests/mutants.json"))?;
+    let kept = Kept::read(&workspace::root().join("tests/mutants.json"))?;
     let packages = match &options.package {
         Some(package) => std::slice::from_ref(package),
         None => Package::value_variants(),
@@ -229,7 +229,8 @@ impl Row {
                 }
             }
         }
-        let (equivalent, missed) = kept.sort_out(package.name(), &outcome.missed, workspace())?;
+        let (equivalent, missed) =
+            kept.sort_out(package.name(), &outcome.missed, workspace::root())?;
         Ok(Self {
             package,
             outcome,
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn the_pure_files_are_there() {
         for file in PURE {
-            let path = workspace().join(file.trim_end_matches("/**"));
+            let path = workspace::root().join(file.trim_end_matches("/**"));
             assert!(path.exists(), "{file}");
         }
     }

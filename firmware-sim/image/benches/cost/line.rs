@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::singleton;
 use talkspurt_image::app::stays_asleep;
 use talkspurt_image::deadline;
-use talkspurt_image::uart::{ByteQueue, Hardware, Isr, QueuedUart};
+use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queues};
 
 /// A UART that has at most one byte, and sends into the void.
 pub struct MemoryUart {
@@ -34,32 +34,34 @@ impl Hardware for MemoryUart {
     fn interrupt_on_room(&mut self, on: bool) {
         black_box(on);
     }
-
-    fn start(&mut self, _baud: u32, _clock_hz: u32) {}
 }
+
+/// The handler is called by hand.
+pub struct ByHand;
+
+impl InterruptLine for ByHand {
+    fn pend(&self) {}
+}
+
+/// The loop's side of the line.
+pub type Port = QueuedUart<'static, ByHand>;
 
 /// The line and its interrupt handler.
 pub struct Line {
     arrived: &'static Cell<Option<u8>>,
-    isr: Isr<MemoryUart>,
+    isr: Isr<'static, MemoryUart>,
 }
 
 /// The loop's side of a serial port, and the line's.
-pub fn make() -> (QueuedUart, Line) {
-    let (Some(received), Some(to_send), Some(arrived)) = (
-        singleton!(: ByteQueue = ByteQueue::new()),
-        singleton!(: ByteQueue = ByteQueue::new()),
+pub fn make() -> (Port, Line) {
+    let (Some(queues), Some(arrived)) = (
+        singleton!(: Queues = Queues::new()),
         singleton!(: Cell<Option<u8>> = Cell::new(None)),
     ) else {
         unreachable!("called once");
     };
-    let (received_in, received_out) = received.split_const();
-    let (to_send_in, to_send_out) = to_send.split_const();
-    let isr = Isr::new(MemoryUart { arrived }, received_in, to_send_out);
-    (
-        QueuedUart::new(received_out, to_send_in, || ()),
-        Line { arrived, isr },
-    )
+    let (port, isr) = queues.split(MemoryUart { arrived }, ByHand);
+    (port, Line { arrived, isr })
 }
 
 impl Line {
@@ -73,7 +75,7 @@ impl Line {
     }
 
     /// All that waits is sent, each byte with its interrupt, which wakes the core.
-    pub fn send(&mut self, port: &QueuedUart) {
+    pub fn send(&mut self, port: &Port) {
         while !port.is_drained() {
             SENDS_LEFT.store(1, Ordering::Relaxed);
             self.isr.send();

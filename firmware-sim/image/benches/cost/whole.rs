@@ -13,12 +13,12 @@ use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
     RosterPage, ServerPacket, Voice, Welcome,
 };
-use talkspurt_image::uart::QueuedUart;
-use talkspurt_node::node::{AdpcmNode, AudioFormat, Board, ClientConfig, SampleSink, SampleSource};
+use talkspurt_node::node::{AdpcmNode, Board, ClientConfig};
+use talkspurt_node_driver::{AudioFormat, SampleSink, SampleSource};
 
 use crate::common::sound;
 use crate::counter::Counter;
-use crate::line::{self, Line};
+use crate::line::{self, Line, Port};
 
 /// Enough for the step size and the jitter buffer to settle, and for means.
 const FRAMES: u32 = 100;
@@ -59,7 +59,7 @@ impl SampleSink for Speaker {
 
 struct Bench {
     node: AdpcmNode,
-    board: Board<QueuedUart, Microphone, Speaker>,
+    board: Board<Port, Microphone, Speaker>,
     line: Line,
     now: Instant,
     seq: u16,
@@ -105,7 +105,7 @@ fn report_worst(name: &str, most: u32, report: &mut impl FnMut(&str, u32)) {
 fn uart(
     counter: &mut Counter,
     report: &mut impl FnMut(&str, u32),
-    port: &mut QueuedUart,
+    port: &mut Port,
     line: &mut Line,
 ) {
     let mut bytes = [0x55; 100];
@@ -128,7 +128,7 @@ fn uart(
 }
 
 impl Bench {
-    fn joined(port: QueuedUart, line: Line) -> Self {
+    fn joined(port: Port, line: Line) -> Self {
         let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1"))
         else {
             unreachable!("good names")

@@ -3,12 +3,13 @@
 
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
+use talkspurt_node_driver::uart::Isr;
 use volatile_register::{RO, RW};
 
 use super::{Board, Vector};
 use crate::deadline;
+use crate::uart::IsrCell;
 use crate::uart::pl011::{Pl011, Registers};
-use crate::uart::{Isr, IsrCell};
 
 /// The board.
 pub struct Lm3s6965Evb;
@@ -64,8 +65,12 @@ impl Board for Lm3s6965Evb {
         }
     }
 
-    fn start(baud: u32, mut isr: Isr<Pl011>) {
-        isr.start(baud, CLOCK_HZ);
+    fn start_uart(baud: u32) -> Pl011 {
+        // SAFETY: the UART's registers are there, for as long as the board has power.
+        Pl011::start(unsafe { &*UART0 }, baud, CLOCK_HZ)
+    }
+
+    fn start_interrupts(isr: Isr<'static, Pl011>) {
         // SAFETY: the UART's interrupt is still masked.
         unsafe { ISR.put(isr) };
         // SAFETY: the timer has its clock by now, and nobody else uses it.
@@ -83,11 +88,6 @@ impl Board for Lm3s6965Evb {
 
     fn serve_uart() {
         NVIC::pend(Interrupt::Uart0);
-    }
-
-    fn uart() -> Pl011 {
-        // SAFETY: the UART's registers are there, for as long as the board has power.
-        Pl011(unsafe { &*UART0 })
     }
 }
 

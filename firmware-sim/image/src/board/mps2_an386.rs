@@ -3,12 +3,13 @@
 
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
+use talkspurt_node_driver::uart::Isr;
 use volatile_register::{RW, WO};
 
 use super::{Board, Vector};
 use crate::deadline;
+use crate::uart::IsrCell;
 use crate::uart::cmsdk::{Cmsdk, Registers};
-use crate::uart::{Isr, IsrCell};
 
 /// The board.
 pub struct Mps2An386;
@@ -38,8 +39,12 @@ impl Board for Mps2An386 {
 
     fn start_clocks() {}
 
-    fn start(baud: u32, mut isr: Isr<Cmsdk>) {
-        isr.start(baud, CLOCK_HZ);
+    fn start_uart(baud: u32) -> Cmsdk {
+        // SAFETY: the UART's registers are there, for as long as the board has power.
+        Cmsdk::start(unsafe { &*UART0 }, baud, CLOCK_HZ)
+    }
+
+    fn start_interrupts(isr: Isr<'static, Cmsdk>) {
         // SAFETY: the UART's interrupts are still masked.
         unsafe { ISR.put(isr) };
         // SAFETY: the timer is there, and nobody else uses it.
@@ -60,11 +65,6 @@ impl Board for Mps2An386 {
 
     fn serve_uart() {
         NVIC::pend(Interrupt::Uart0Send);
-    }
-
-    fn uart() -> Cmsdk {
-        // SAFETY: the UART's registers are there, for as long as the board has power.
-        Cmsdk(unsafe { &*UART0 })
     }
 }
 

@@ -1,8 +1,7 @@
 //! The UART of Arm's Cortex-M System Design Kit: one byte each way, no FIFO (Arm DDI 0479D, section 4.3).
 
+use talkspurt_node_driver::uart::Hardware;
 use volatile_register::{RO, RW, WO};
-
-use super::Hardware;
 
 /// Its registers, as they lie in memory.
 #[repr(C)]
@@ -29,7 +28,23 @@ const INTERRUPT_RECEIVE: u32 = 1 << 1;
 const DIVISOR_MIN: u32 = 16;
 
 /// The UART at some registers.
-pub struct Cmsdk(pub &'static Registers);
+pub struct Cmsdk(&'static Registers);
+
+impl Cmsdk {
+    /// Starts it at `baud` from a clock of `clock_hz`, with the receive interrupt on: 8 bits, no
+    /// parity, 1 stop bit.
+    #[allow(unsafe_code)]
+    pub fn start(registers: &'static Registers, baud: u32, clock_hz: u32) -> Self {
+        // SAFETY: a divisor within the hardware's range, and a control word of known bits.
+        unsafe {
+            registers
+                .baud_divisor
+                .write((clock_hz / baud).max(DIVISOR_MIN));
+            registers.control.write(CONTROL_ON);
+        }
+        Self(registers)
+    }
+}
 
 impl Hardware for Cmsdk {
     #[inline]
@@ -67,17 +82,6 @@ impl Hardware for Cmsdk {
             if !on {
                 self.0.interrupts.write(INTERRUPT_SEND);
             }
-        }
-    }
-
-    #[allow(unsafe_code)]
-    fn start(&mut self, baud: u32, clock_hz: u32) {
-        // SAFETY: a divisor within the hardware's range, and a control word of known bits.
-        unsafe {
-            self.0
-                .baud_divisor
-                .write((clock_hz / baud).max(DIVISOR_MIN));
-            self.0.control.write(CONTROL_ON);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Arm's PL011 UART, with FIFOs of 16 bytes (Arm DDI 0183G, chapter 3).
 
+use talkspurt_node_driver::uart::Hardware;
 use volatile_register::{RO, RW, WO};
-
-use super::Hardware;
 
 /// Its registers, as they lie in memory.
 #[repr(C)]
@@ -38,7 +37,29 @@ const RECEIVE_INTERRUPTS: u32 = INTERRUPT_RECEIVE | INTERRUPT_RECEIVE_TIMEOUT;
 const FIFO_LEVELS: u32 = 0b010_010;
 
 /// The UART at some registers.
-pub struct Pl011(pub &'static Registers);
+pub struct Pl011(&'static Registers);
+
+impl Pl011 {
+    /// Starts it at `baud` from a clock of `clock_hz`, with the receive interrupt on: 8 bits, no
+    /// parity, 1 stop bit.
+    #[allow(unsafe_code)]
+    pub fn start(registers: &'static Registers, baud: u32, clock_hz: u32) -> Self {
+        // The divisor is clock / (16 * baud) in 64ths.
+        let divisor_64ths = (clock_hz * 4).div_ceil(baud).max(64);
+        // SAFETY: a divisor within the hardware's range, and words of known bits, in the order that
+        // the manual asks for.
+        unsafe {
+            registers.control.write(0);
+            registers.baud_whole.write(divisor_64ths / 64);
+            registers.baud_64ths.write(divisor_64ths % 64);
+            registers.line_control.write(LINE_8_BITS | LINE_FIFO);
+            registers.fifo_levels.write(FIFO_LEVELS);
+            registers.interrupt_mask.write(RECEIVE_INTERRUPTS);
+            registers.control.write(CONTROL_ON);
+        }
+        Self(registers)
+    }
+}
 
 impl Hardware for Pl011 {
     #[inline]
@@ -67,22 +88,6 @@ impl Hardware for Pl011 {
             self.0
                 .interrupt_mask
                 .write(RECEIVE_INTERRUPTS | send_interrupt);
-        }
-    }
-
-    #[allow(unsafe_code)]
-    fn start(&mut self, baud: u32, clock_hz: u32) {
-        // The divisor is clock / (16 * baud) in 64ths.
-        let divisor_64ths = (clock_hz * 4).div_ceil(baud).max(64);
-        // SAFETY: a divisor within the hardware's range, and words of known bits, in the order that the manual asks for.
-        unsafe {
-            self.0.control.write(0);
-            self.0.baud_whole.write(divisor_64ths / 64);
-            self.0.baud_64ths.write(divisor_64ths % 64);
-            self.0.line_control.write(LINE_8_BITS | LINE_FIFO);
-            self.0.fifo_levels.write(FIFO_LEVELS);
-            self.0.interrupt_mask.write(RECEIVE_INTERRUPTS);
-            self.0.control.write(CONTROL_ON);
         }
     }
 }

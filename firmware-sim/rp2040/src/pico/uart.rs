@@ -1,6 +1,7 @@
 //! UART0 (RP2040 data sheet, section 4.2): GP0 sends, GP1 receives.
 
 use cortex_m::singleton;
+use embedded_io::WriteReady;
 use fugit::RateExtU32;
 use rp2040_hal::Clock;
 use rp2040_hal::clocks::ClocksManager;
@@ -8,7 +9,7 @@ use rp2040_hal::gpio::bank0::{Gpio0, Gpio1};
 use rp2040_hal::gpio::{FunctionUart, Pin, PullNone, PullUp};
 use rp2040_hal::pac::{Interrupt, NVIC, RESETS, UART0, interrupt};
 use rp2040_hal::uart::{DataBits, Reader, StopBits, UartConfig, UartPeripheral, Writer};
-use talkspurt_rp2040::serial::{ByteQueue, Hardware, Port, PortIsr, port};
+use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queues};
 
 use super::interrupts::Handover;
 
@@ -22,10 +23,15 @@ pub type UartPins = (
 struct Uart0 {
     reader: Reader<UART0, UartPins>,
     writer: Writer<UART0, UartPins>,
-    interrupts_on_room: bool,
 }
 
-static ISR: Handover<PortIsr<Uart0>> = Handover::new();
+/// Its interrupt.
+pub struct Uart0Interrupt;
+
+/// The loop's side of it.
+pub type Port = QueuedUart<'static, Uart0Interrupt>;
+
+static ISR: Handover<Isr<'static, Uart0>> = Handover::new();
 
 /// Starts it at `baud`: 8 bits, no parity, 1 stop bit.
 pub fn start(
@@ -43,26 +49,26 @@ pub fn start(
     let (mut reader, writer) = uart.split();
     // At half a FIFO, or when bytes lie there and the line has been quiet for 32 bits.
     reader.enable_rx_interrupt();
-    let uart = Uart0 {
-        reader,
-        writer,
-        interrupts_on_room: false,
-    };
-    let received = singleton!(: ByteQueue = ByteQueue::new())?;
-    let to_send = singleton!(: ByteQueue = ByteQueue::new())?;
-    let (port, isr) = port(uart, received, to_send, || NVIC::pend(Interrupt::UART0_IRQ));
+    let queues = singleton!(: Queues = Queues::new())?;
+    let (port, isr) = queues.split(Uart0 { reader, writer }, Uart0Interrupt);
     ISR.give(isr, Interrupt::UART0_IRQ);
     Some(port)
 }
 
 #[interrupt]
 fn UART0_IRQ() {
-    static mut KEPT: Option<PortIsr<Uart0>> = None;
+    static mut KEPT: Option<Isr<'static, Uart0>> = None;
     if KEPT.is_none() {
         *KEPT = ISR.take();
     }
     if let Some(isr) = KEPT {
         isr.serve();
+    }
+}
+
+impl InterruptLine for Uart0Interrupt {
+    fn pend(&self) {
+        NVIC::pend(Interrupt::UART0_IRQ);
     }
 }
 
@@ -79,16 +85,17 @@ impl Hardware for Uart0 {
         }
     }
 
-    fn send(&mut self, byte: u8) -> bool {
-        self.writer.write_raw(&[byte]).is_ok()
+    fn has_room(&mut self) -> bool {
+        self.writer.write_ready() == Ok(true)
+    }
+
+    fn send(&mut self, byte: u8) {
+        // There is room.
+        let _ = self.writer.write_raw(&[byte]);
     }
 
     fn interrupt_on_room(&mut self, on: bool) {
-        if self.interrupts_on_room == on {
-            return;
-        }
-        self.interrupts_on_room = on;
-        // It comes when the FIFO drains to its half, which is ahead of us: it was asked for because the FIFO is full.
+        // It comes when the FIFO drains to its half. That is still to come: the FIFO is full.
         if on {
             self.writer.enable_tx_interrupt();
         } else {

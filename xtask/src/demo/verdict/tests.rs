@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use talkspurt_tests::wav::samples;
+use talkspurt_testkit::wav::samples;
 
 use super::*;
 use crate::demo::plan::PARTICIPANTS;

@@ -1,0 +1,69 @@
+//! Who takes part: room, name, codec and what is said.
+
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::{Client, ClientConfig};
+use talkspurt_core::session::JoinRequest;
+use talkspurt_core::time::Duration;
+use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::wire::{ParticipantName, RoomName};
+
+/// Packets that wait to be played at most.
+const SLOTS: usize = 64;
+/// Bytes of voice that may wait for the stream.
+const QUEUE_BYTES: usize = 8 * 1024;
+
+/// What every participant is.
+pub(crate) type Endpoint =
+    Client<PAYLOAD_MAX, ENCODED_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES_DEFAULT>;
+
+/// Who joins where, and what they say.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The room to join.
+    pub room: String,
+    /// The name to join under.
+    pub name: String,
+    /// The codec to ask for.
+    pub codec: Codec,
+    /// Whether the gate gates; without it every frame of `says` is sent, and nothing after them.
+    pub gate: bool,
+    /// What the microphone hears from the moment of joining; silence after it.
+    pub says: Vec<i16>,
+    /// How much later than the others' these frames begin: less than a frame.
+    pub phase: Duration,
+    /// How much sound waits before it is played at first, in milliseconds.
+    pub margin_ms: u16,
+    /// Whether to join again when the session was not ended from here.
+    pub persistent: bool,
+}
+
+impl Person {
+    /// Someone who listens, in PCM16 with a gate.
+    pub fn new(room: &str, name: &str) -> Self {
+        Self {
+            room: room.to_owned(),
+            name: name.to_owned(),
+            codec: Codec::Pcm16,
+            gate: true,
+            says: Vec::new(),
+            phase: Duration::ZERO,
+            margin_ms: 20,
+            persistent: false,
+        }
+    }
+
+    /// The same, saying that.
+    pub fn saying(self, says: Vec<i16>) -> Self {
+        Self { says, ..self }
+    }
+
+    pub(crate) fn endpoint(&self) -> Box<Endpoint> {
+        let room = RoomName::new(&self.room).expect("tests name rooms well");
+        let name = ParticipantName::new(&self.name).expect("tests name people well");
+        let mut config = ClientConfig::new(JoinRequest::new(room, name, &[self.codec]));
+        config.gate.enabled = self.gate;
+        config.playout_margin_ms = self.margin_ms;
+        Box::new(Endpoint::new(config).expect("the defaults are valid"))
+    }
+}

@@ -1,0 +1,379 @@
+//! The server, its clients and the streams between them, moved from one event to the next.
+//!
+//! The hub is driven by its own contract, as `host-server/src/server.rs` drives it over sockets.
+
+use fastrand::Rng;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_server::config::Config;
+use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
+
+use crate::client::Client;
+use crate::person::Person;
+use crate::pipe::Arrived;
+use crate::stream::Stream;
+use crate::weather::Weather;
+
+/// The limits of the server's own command line, in frames of that length.
+pub fn hub_config(frame: FrameDuration) -> HubConfig {
+    HubConfig {
+        frame,
+        ..HubConfig::from(&Config::default())
+    }
+}
+
+/// A client of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientId(usize);
+
+/// A stream of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId(usize);
+
+/// A server, its clients, and the streams between them.
+pub struct World {
+    /// The server.
+    pub hub: Hub,
+    now: Instant,
+    rng: Rng,
+    streams: Vec<Stream>,
+    clients: Vec<(Client, StreamId)>,
+    wakeups: u64,
+}
+
+/// More pieces of work than this at one moment mean that the hub asks to be woken for nothing.
+const WORK_MAX: usize = 100_000;
+
+impl World {
+    /// A server that nobody has come to. All that is left to chance follows from `seed`.
+    pub fn new(config: HubConfig, seed: u64) -> Self {
+        Self {
+            hub: Hub::new(config),
+            now: Instant::ZERO,
+            rng: Rng::with_seed(seed),
+            streams: Vec::new(),
+            clients: Vec::new(),
+            wakeups: 0,
+        }
+    }
+
+    /// How often the hub has asked to be woken, and was.
+    pub fn wakeups(&self) -> u64 {
+        self.wakeups
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Connects someone, who joins as soon as the weather allows it.
+    pub fn join(&mut self, person: Person, weather: Weather) -> ClientId {
+        let id = ClientId(self.clients.len());
+        let stream = self.connect(weather);
+        self.streams[stream.0].client = Some(id);
+        self.clients.push((Client::new(person, self.now), stream));
+        self.send_outbox(id);
+        id
+    }
+
+    /// Someone connects who is no client: bytes are written and read by hand.
+    pub fn connect(&mut self, weather: Weather) -> StreamId {
+        let (up_seed, down_seed) = (self.rng.u64(..), self.rng.u64(..));
+        let conn = self.hub.connect(self.now);
+        self.streams
+            .push(Stream::new(conn, weather, up_seed, down_seed));
+        // Someone else may have had to make room.
+        self.flush();
+        StreamId(self.streams.len() - 1)
+    }
+
+    /// One of the clients.
+    pub fn client(&self, id: ClientId) -> &Client {
+        &self.clients[id.0].0
+    }
+
+    /// Has a client do something, and sends what comes of it.
+    pub fn act<T>(&mut self, id: ClientId, something: impl FnOnce(&mut Client, Instant) -> T) -> T {
+        let done = something(&mut self.clients[id.0].0, self.now);
+        self.send_outbox(id);
+        done
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter().map(|(client, _)| client)
+    }
+
+    /// The stream that a client is on.
+    pub fn stream(&self, id: ClientId) -> StreamId {
+        self.clients[id.0].1
+    }
+
+    /// The hub's name for a client's connection.
+    pub fn conn(&self, id: ClientId) -> Option<ConnId> {
+        self.streams[self.stream(id).0].conn
+    }
+
+    /// Writes by hand; gives how many bytes were taken.
+    pub fn write(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
+        self.streams[stream.0].up.write(self.now, bytes)
+    }
+
+    /// What has arrived at an end that is no client.
+    pub fn received(&self, stream: StreamId) -> &[u8] {
+        &self.streams[stream.0].received
+    }
+
+    /// Bytes that were damaged on a stream: on the way to the server, and on the way from it.
+    pub fn damaged_bytes(&self, stream: StreamId) -> (u64, u64) {
+        let Stream { up, down, .. } = &self.streams[stream.0];
+        (up.damaged_bytes(), down.damaged_bytes())
+    }
+
+    /// Whether the hub still has the connection.
+    pub fn is_open(&self, stream: StreamId) -> bool {
+        self.streams[stream.0].conn.is_some()
+    }
+
+    /// Changes the weather on a client's stream, both ways.
+    pub fn set_weather(&mut self, id: ClientId, weather: Weather) {
+        let stream = self.stream(id);
+        let stream = &mut self.streams[stream.0];
+        stream.weather = weather;
+        stream.up.set_weather(weather);
+        stream.down.set_weather(weather);
+    }
+
+    /// Noise on a client's line, both ways: bytes that nobody sent.
+    pub fn noise(&mut self, id: ClientId, bytes: &[u8]) {
+        let stream = self.stream(id);
+        let stream = &mut self.streams[stream.0];
+        stream.up.write(self.now, bytes);
+        stream.down.write(self.now, bytes);
+    }
+
+    /// The stream is closed as by a killed process: each end is told.
+    pub fn cut(&mut self, stream: StreamId) {
+        let cut = &mut self.streams[stream.0];
+        let (conn, client) = (cut.conn.take(), cut.client);
+        // What is on its way is lost.
+        cut.vanished = true;
+        if let Some(conn) = conn {
+            self.hub.handle_closed(conn, self.now);
+            self.flush();
+        }
+        if let Some(ClientId(client)) = client {
+            self.clients[client].0.handle_closed(self.now);
+        }
+    }
+
+    /// The stream goes silent as by a pulled cable: nobody is told.
+    pub fn vanish(&mut self, stream: StreamId) {
+        self.streams[stream.0].vanished = true;
+    }
+
+    /// Nobody takes what arrives (`true`), or somebody does again.
+    pub fn stall(&mut self, stream: StreamId, stalled: bool) {
+        self.streams[stream.0].stalled = stalled;
+        self.deliver_down(stream.0);
+    }
+
+    /// Lets that much time pass.
+    pub fn run_for(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(next) = self.next_event().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`; panics with `what` if that takes longer than `most`.
+    pub fn run_until(&mut self, what: &str, most: Duration, done: impl Fn(&Self) -> bool) {
+        let end = self.now + most;
+        while !done(self) {
+            let next = self.next_event().filter(|next| *next <= end);
+            let next = next.unwrap_or_else(|| panic!("not within {} ms: {what}", most.as_millis()));
+            self.now = self.now.max(next);
+            self.step();
+        }
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let streams = self.streams.iter().flat_map(|stream| {
+            let down = stream.down.next_arrival().filter(|_| !stream.stalled);
+            [stream.up.next_arrival(), down]
+        });
+        let clients = self.clients.iter().map(|(client, _)| client.poll_timeout());
+        streams
+            .chain(clients)
+            .chain([self.hub.poll_timeout()])
+            .flatten()
+            .min()
+    }
+
+    fn step(&mut self) {
+        for index in 0..self.streams.len() {
+            self.deliver_up(index);
+        }
+        let mut work = 0;
+        while self.hub.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.hub.handle_timeout(self.now);
+            self.flush();
+            work += 1;
+            self.wakeups += 1;
+            assert!(
+                work < WORK_MAX,
+                "the hub wants to be woken at {:?} again and again",
+                self.now
+            );
+        }
+        for index in 0..self.streams.len() {
+            self.deliver_down(index);
+        }
+        for index in 0..self.clients.len() {
+            self.clients[index].0.handle_time(self.now);
+            if self.clients[index].0.wants_session(self.now) {
+                self.start_again(ClientId(index));
+            }
+            self.send_outbox(ClientId(index));
+        }
+    }
+
+    /// On the same stream if that is still there (a node behind a bridge cannot tell), else on a
+    /// new one.
+    fn start_again(&mut self, id: ClientId) {
+        let old = self.stream(id);
+        if self.is_open(old) {
+            return self.clients[id.0].0.join(self.now);
+        }
+        self.streams[old.0].client = None;
+        let weather = self.streams[old.0].weather;
+        let stream = self.connect(weather);
+        self.streams[stream.0].client = Some(id);
+        self.clients[id.0].1 = stream;
+        self.clients[id.0].0.handle_reconnect(self.now);
+    }
+
+    /// In pieces of any size, as a socket or a UART would give them.
+    fn deliver_up(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let arrived = stream.up.read(self.now).bytes;
+        let Some(conn) = stream.conn.filter(|_| !stream.vanished) else {
+            return;
+        };
+        let mut rest = &arrived[..];
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(self.rng.usize(1..=rest.len()));
+            self.hub.handle_bytes(conn, piece, self.now);
+            rest = more;
+        }
+        self.flush();
+    }
+
+    fn deliver_down(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        if stream.stalled {
+            return;
+        }
+        let arrived = stream.down.read(self.now);
+        if stream.vanished {
+            return;
+        }
+        if stream.conn.is_none() && stream.down.next_arrival().is_none() {
+            self.tell_closed(index, &arrived);
+            return;
+        }
+        if arrived.bytes.is_empty() {
+            return;
+        }
+        self.hand_over(index, &arrived);
+        if std::mem::take(&mut self.streams[index].blocked) {
+            self.write_output(index);
+            self.flush();
+        }
+    }
+
+    /// The last bytes arrive, and then the end of the stream.
+    fn tell_closed(&mut self, index: usize, arrived: &Arrived) {
+        self.hand_over(index, arrived);
+        if let Some(ClientId(client)) = self.streams[index].client
+            && !std::mem::replace(&mut self.streams[index].told_closed, true)
+        {
+            self.clients[client].0.handle_closed(self.now);
+        }
+    }
+
+    fn hand_over(&mut self, index: usize, arrived: &Arrived) {
+        let stream = &mut self.streams[index];
+        let Some(ClientId(client)) = stream.client else {
+            stream.received.extend(&arrived.bytes);
+            return;
+        };
+        let (client, now) = (&mut self.clients[client].0, self.now);
+        let mut at = 0;
+        while at < arrived.bytes.len() {
+            let end = at + self.rng.usize(1..=arrived.bytes.len() - at);
+            let (sent, piece) = (&arrived.as_sent[at..end], &arrived.bytes[at..end]);
+            stream.losses.follow(sent, piece, |lost, bytes| {
+                client.excuse(lost);
+                client.handle_bytes(now, bytes);
+            });
+            at = end;
+        }
+    }
+
+    fn send_outbox(&mut self, id: ClientId) {
+        let (client, stream) = &mut self.clients[id.0];
+        let stream = &mut self.streams[stream.0];
+        let is_open = stream.conn.is_some();
+        client.transmit(self.now, |bytes| match is_open {
+            true => stream.up.write(self.now, bytes),
+            // Nobody reads any more.
+            false => bytes.len(),
+        });
+    }
+
+    fn flush(&mut self) {
+        while let Some(conn) = self.hub.poll_output() {
+            let index = self
+                .streams
+                .iter()
+                .position(|stream| stream.conn == Some(conn));
+            if let Some(index) = index {
+                self.write_output(index);
+            }
+        }
+        while self.hub.poll_event().is_some() {}
+    }
+
+    fn write_output(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let Some(conn) = stream.conn else { return };
+        loop {
+            match self.hub.next_output(conn, self.now) {
+                Output::Nothing => return,
+                // The end is wanted even of one who takes nothing.
+                Output::Packets(_) if stream.blocked => return,
+                Output::Packets(outbox) => {
+                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+                    let taken = if stream.vanished {
+                        bytes.len()
+                    } else {
+                        stream.down.write(self.now, &bytes)
+                    };
+                    if taken == 0 {
+                        stream.blocked = true;
+                        return self.hub.blocked(conn, self.now);
+                    }
+                    self.hub.sent(conn, taken);
+                }
+                Output::Close { .. } => {
+                    stream.conn = None;
+                    return;
+                }
+            }
+        }
+    }
+}

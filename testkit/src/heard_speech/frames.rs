@@ -1,0 +1,249 @@
+//! Speech compared frame by frame with a recording, where the parts around each frame put it.
+
+use std::ops::Range;
+
+use super::{FRAME, Hearing, PART, PART_FOUND, PER_MS, SPEECH_RMS};
+use crate::recording::{Recording, rms};
+use crate::wav::{millis, samples};
+
+/// What every gate with the default thresholds lets pass: from a frame of this RMS on ...
+const OPENS_RMS: f64 = 2_300.0;
+/// ... until so many frames in a row (200 ms; the gate holds 300 ms) ...
+const HOLD_FRAMES: usize = 10;
+/// ... were softer than this. (Thresholds are 2,000 and 500, of frames that begin elsewhere.)
+const CLOSES_RMS: f64 = 600.0;
+/// A frame that is less similar was not heard: its noise is louder than a third of it.
+const FRAME_HEARD: f64 = 0.95;
+/// Two parts in order may overlap by this much: playout that drops frames to catch up brings them
+/// closer.
+const OVERLAP: usize = samples(80);
+/// How far a frame may be from where the parts around it put it: clocks that differ, and
+/// resamplers.
+const DRIFT: i64 = 16;
+/// Concealment, fading and the reverberation of filters last no longer than this beyond the speech.
+const TAIL: usize = samples(80);
+
+/// A part that was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anchor {
+    pub(super) spoken: usize,
+    pub(super) heard: usize,
+}
+
+impl Anchor {
+    fn delay(self) -> i64 {
+        self.heard as i64 - self.spoken as i64
+    }
+}
+
+/// The longest selection of the parts, sorted by when they were spoken, that was heard in the same
+/// order.
+pub(super) fn in_order(found: &[Anchor]) -> Vec<Anchor> {
+    // How many parts are in order up to this one, and the one before it.
+    let mut best: Vec<(usize, Option<usize>)> = Vec::new();
+    for (index, part) in found.iter().enumerate() {
+        let before = (0..index)
+            .filter(|&earlier| found[earlier].heard + PART <= part.heard + OVERLAP)
+            .max_by_key(|&earlier| best[earlier].0);
+        best.push((before.map_or(1, |earlier| best[earlier].0 + 1), before));
+    }
+    let mut next = (0..found.len()).max_by_key(|&index| best[index].0);
+    let mut chain = Vec::new();
+    while let Some(index) = next {
+        chain.push(found[index]);
+        next = best[index].1;
+    }
+    chain.reverse();
+    chain
+}
+
+/// The frames of speech, one by one.
+#[derive(Default)]
+pub(super) struct Frames {
+    /// Those with speech.
+    pub(super) frames: usize,
+    /// Where each that was heard was spoken, and where it was heard.
+    heard: Vec<Anchor>,
+    /// Where those were spoken that were not.
+    missed: Vec<Range<usize>>,
+    longest_gap: usize,
+    product: f64,
+    spoken_energy: f64,
+    heard_energy: f64,
+}
+
+impl Frames {
+    pub(super) fn compare(spoken: &[i16], recording: &[i16], anchors: &[Anchor]) -> Self {
+        let mut all = Self::default();
+        let mut gap = 0;
+        let frames = spoken.chunks_exact(FRAME).enumerate();
+        for ((index, frame), _) in frames.zip(due_frames(spoken)).filter(|&(_, due)| due) {
+            all.frames += 1;
+            let from = all.heard.last().map_or(0, |last| last.heard + 1);
+            let found = find(frame, index * FRAME, recording, anchors);
+            let Some((anchor, products)) = found.filter(|(found, _)| found.heard >= from) else {
+                all.miss(index * FRAME);
+                gap += 1;
+                all.longest_gap = all.longest_gap.max(gap);
+                continue;
+            };
+            gap = 0;
+            all.heard.push(anchor);
+            all.product += products.cross;
+            all.spoken_energy += products.spoken;
+            all.heard_energy += products.heard;
+        }
+        all
+    }
+
+    fn miss(&mut self, at: usize) {
+        match self.missed.last_mut() {
+            Some(last) if last.end == at => last.end += FRAME,
+            _ => self.missed.push(at..at + FRAME),
+        }
+    }
+
+    /// Places of short pieces that were missed since the delay changes close to them: each is
+    /// looked for between what was heard before it and after it, with delays within `bounds`.
+    pub(super) fn refine(
+        &self,
+        spoken: &[i16],
+        recording: &Recording<'_>,
+        bounds: Range<i64>,
+    ) -> Vec<Anchor> {
+        const PIECE: usize = samples(100);
+        const SHORTEST: usize = samples(40);
+        let mut found = Vec::new();
+        let runs = self.missed.iter().cloned();
+        let pieces = runs.flat_map(|run| {
+            let end = run.end;
+            run.step_by(FRAME).map(move |at| at..end.min(at + PIECE))
+        });
+        for Range { start: at, end } in pieces.filter(|piece| piece.len() >= SHORTEST) {
+            let next = self.heard.partition_point(|heard| heard.spoken < at);
+            let before = next
+                .checked_sub(1)
+                .map(|last| self.heard[last].heard + FRAME);
+            let after = self.heard.get(next).map(|next| next.heard + OVERLAP);
+            let from = (at as i64 + bounds.start).max(before.unwrap_or(0) as i64 - OVERLAP as i64);
+            let to = (end as i64 + bounds.end).min(after.map_or(i64::MAX, |after| after as i64));
+            let range = from.max(0) as usize..to.max(0) as usize;
+            let place = recording.find_within(&spoken[at..end], range);
+            if let Some(place) = place.filter(|place| place.similarity >= PART_FOUND) {
+                found.push(Anchor {
+                    spoken: at,
+                    heard: place.offset,
+                });
+            }
+        }
+        found
+    }
+
+    pub(super) fn summary(self, spoken: &[i16], due: i64) -> Hearing {
+        let mut delays: Vec<i64> = self.heard.iter().map(|frame| frame.delay() - due).collect();
+        delays.sort_unstable();
+        let ms = |delay: Option<&i64>| delay.map_or(f64::NAN, |&delay| delay as f64 / PER_MS);
+        let energy = (self.spoken_energy * self.heard_energy).sqrt();
+        Hearing {
+            frames: self.frames,
+            share: self.heard.len() as f64 / self.frames as f64,
+            similarity: if energy > 0.0 {
+                self.product / energy
+            } else {
+                0.0
+            },
+            gap_ms: millis(self.longest_gap * FRAME),
+            least_delay_ms: ms(delays.first()),
+            delay_ms: ms(delays.get(delays.len() / 2)),
+            most_delay_ms: ms(delays.last()),
+            explained: self.explained(spoken),
+        }
+    }
+
+    /// Where all sound of `spoken`, soft or lost, belongs: it has the delay of the nearest frame
+    /// that was heard.
+    fn explained(&self, spoken: &[i16]) -> Vec<Range<usize>> {
+        const AUDIBLE_RMS: f64 = 20.0;
+        let frames = spoken.chunks(FRAME).enumerate();
+        let audible = frames.filter(|(_, frame)| rms(frame) > AUDIBLE_RMS);
+        let placed = audible.filter_map(|(index, frame)| {
+            let at = index * FRAME;
+            let next = self.heard.partition_point(|heard| heard.spoken < at);
+            let around = self.heard[next.saturating_sub(1)..].iter().take(2);
+            let nearest = around.min_by_key(|heard| heard.spoken.abs_diff(at))?;
+            let heard = (at as i64 + nearest.delay()).max(0) as usize;
+            Some(heard.saturating_sub(TAIL)..heard + frame.len() + TAIL)
+        });
+        placed.collect()
+    }
+}
+
+/// Of each frame whether it is speech that has to arrive. Soft sound after a pause is not, which a
+/// gate may cut.
+pub(super) fn due_frames(spoken: &[i16]) -> Vec<bool> {
+    let mut open_for = 0;
+    let frames = spoken.chunks_exact(FRAME).map(rms);
+    let due = frames.map(|level| {
+        if level > OPENS_RMS || (open_for > 0 && level > CLOSES_RMS) {
+            open_for = HOLD_FRAMES;
+        }
+        let open = open_for > 0;
+        open_for = open_for.saturating_sub(1);
+        open && level > SPEECH_RMS
+    });
+    due.collect()
+}
+
+/// Sums over a frame and what was heard of it.
+#[derive(Clone, Copy)]
+struct Products {
+    cross: f64,
+    spoken: f64,
+    heard: f64,
+}
+
+impl Products {
+    fn of(spoken: &[i16], heard: &[i16]) -> Self {
+        let sum = |a: &[i16], b: &[i16]| -> f64 {
+            let products = a.iter().zip(b).map(|(&a, &b)| i64::from(a) * i64::from(b));
+            products.sum::<i64>() as f64
+        };
+        Self {
+            cross: sum(spoken, heard),
+            spoken: sum(spoken, spoken),
+            heard: sum(heard, heard),
+        }
+    }
+
+    fn similarity(self) -> f64 {
+        let energy = (self.spoken * self.heard).sqrt();
+        if energy > 0.0 {
+            self.cross / energy
+        } else {
+            0.0
+        }
+    }
+}
+
+/// A frame that was spoken at `at`, where the parts around it put it, if it is there.
+fn find(
+    frame: &[i16],
+    at: usize,
+    recording: &[i16],
+    anchors: &[Anchor],
+) -> Option<(Anchor, Products)> {
+    let next = anchors.partition_point(|anchor| anchor.spoken <= at);
+    let around = anchors[next.saturating_sub(2)..].iter().take(4);
+    let places = around.flat_map(|anchor| {
+        let expected = at as i64 + anchor.delay();
+        expected - DRIFT..=expected + DRIFT
+    });
+    let compared = places.filter_map(|place| {
+        let heard = usize::try_from(place).ok()?;
+        let window = recording.get(heard..heard + frame.len())?;
+        Some((Anchor { spoken: at, heard }, Products::of(frame, window)))
+    });
+    compared
+        .filter(|(_, products)| products.similarity() >= FRAME_HEARD)
+        .max_by(|a, b| a.1.similarity().total_cmp(&b.1.similarity()))
+}

@@ -1,0 +1,40 @@
+//! Seeds of the randomised tests: a failure prints its seed, and `TALKSPURT_SEED` in the
+//! environment runs that one alone.
+
+use std::env;
+
+/// The variable that names one seed to run instead of the fixed ones.
+pub const SEED: &str = "TALKSPURT_SEED";
+
+/// What runs without [`SEED`]: the same in every run, so that a failure is the change's and not the
+/// dice's.
+const FIXED: [u64; 8] = [1, 2, 3, 0x7A1C_5907, 8_255, 16_000, u64::MAX, 42];
+
+/// Runs `test` with `count` seeds (at most 8), or with that of the environment only. The seed of
+/// one that fails is printed.
+pub fn for_each_seed(count: usize, test: impl Fn(u64)) {
+    let asked_for = env::var(SEED).ok().map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{SEED} must be a whole number, not \"{text}\""))
+    });
+    match asked_for {
+        Some(seed) => run(seed, &test),
+        None => FIXED[..count].iter().for_each(|&seed| run(seed, &test)),
+    }
+}
+
+fn run(seed: u64, test: &impl Fn(u64)) {
+    let told = TellWhenPanicking(seed);
+    test(seed);
+    drop(told);
+}
+
+struct TellWhenPanicking(u64);
+
+impl Drop for TellWhenPanicking {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the failing seed: {SEED}={}", self.0);
+        }
+    }
+}
