@@ -1,9 +1,9 @@
 //! Sound files in the devices' place.
 //!
 //! A file played as a microphone may have any rate, channel count and sample format; a file that
-//! takes the speaker's place is 16 kHz mono 16-bit. Both are clocked by the session, frame by frame,
-//! so they last as long as real sound does, and both have a thread of their own, so that a disk or
-//! pipe that stalls stalls nobody.
+//! takes the speaker's place is 16 kHz mono 16-bit. Both are clocked by the session, frame by
+//! frame, so they last as long as real sound does, and both have a thread of their own, so that a
+//! disk or pipe that stalls stalls nobody.
 
 use crate::audio::{Captured, Sink, Source};
 use std::{io, time::Duration};

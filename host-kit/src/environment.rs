@@ -1,8 +1,8 @@
 //! What a program is started with: flags, variables that set flags, and `RUST_LOG`.
 //!
 //! A compose file or a unit file often sets a variable to nothing (`TALKSPURT_HTTP=${HTTP}`). To
-//! [`parse`] that means the default, as it does to a shell's `${NAME:-default}`. [`start_log`] reads
-//! `RUST_LOG` and says what is wrong with it.
+//! [`parse`] that means the default, as it does to a shell's `${NAME:-default}`. [`start_log`]
+//! reads `RUST_LOG` and says what is wrong with it.
 
 use std::env::VarError;
 use std::ffi::OsString;

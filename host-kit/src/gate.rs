@@ -16,8 +16,7 @@ const DEFAULT: GateConfig = GateConfig::default_for(FrameDuration::Ms20);
 /// A gate that closes less far below the level that opens it flutters, unless somebody wants that.
 const HYSTERESIS_DB: f64 = 6.0;
 
-// A doc comment here would become the help of the whole program.
-#[allow(missing_docs)]
+/// The flags of a gate that sends voice and nothing else, as typed.
 #[derive(Debug, Args)]
 pub struct GateFlags {
     /// A frame louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.

@@ -2,7 +2,7 @@
 //!
 //! - [`channels`]: one channel out of many, for microphones and files.
 //! - [`connect`]: from a server's name to a connection.
-//! - [`console`]: standard output and error that may be closed, full or unread, and the log on them.
+//! - [`console`]: standard output and error that may be closed, full or unread; the log.
 //! - [`environment`]: flags, variables that set flags, and `RUST_LOG`.
 //! - `events` (feature `events`): one event as a line of JSON.
 //! - `gate` (feature `gate`): the flags of the voice gate, and what they mean.

@@ -92,7 +92,8 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 pub struct HealthArgs {
     /// Where the server's HTTP answers
-    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP, value_parser = numeric_address)]
+    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
+          value_parser = numeric_address)]
     pub http: SocketAddr,
 }
 
@@ -100,10 +101,12 @@ pub struct HealthArgs {
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
     /// Where participants connect; [::] takes IPv6 and IPv4, or IPv4 where there is no IPv6 (port 0: any free one, printed on stdout)
-    #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN, value_parser = numeric_address)]
+    #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN,
+          value_parser = numeric_address)]
     listen: SocketAddr,
     /// Where /healthz, /metrics and /rooms answer
-    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP, value_parser = numeric_address)]
+    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
+          value_parser = numeric_address)]
     http: SocketAddr,
     /// Milliseconds of audio in a frame: 5, 10 or 20
     #[arg(long, env = "TALKSPURT_FRAME_MS", value_name = "MS", default_value = "20", value_parser = frame_duration)]

@@ -24,8 +24,8 @@ pub use listen::{Acceptor, BindError, bind, canonical, describe};
 
 mod listen;
 
-/// About half a second of PCM16 voice on its way, so that a listener who stalls does not hear seconds
-/// of old voice later, and six packets that wait.
+/// About half a second of PCM16 voice on its way, so that a listener who stalls does not hear
+/// seconds of old voice later, and six packets that wait.
 const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 16 * 1024,
     unsent_bytes: 4 * 1024,

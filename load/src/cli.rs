@@ -118,7 +118,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct FloorArgs {
     /// Where to listen; the real address is printed
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT", value_parser = numeric_address)]
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT",
+          value_parser = numeric_address)]
     pub listen: SocketAddr,
     /// How often listeners are sent a packet, in milliseconds
     #[arg(long, default_value = "20", value_name = "MS", value_parser = frame_duration)]

@@ -18,8 +18,8 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// ... or when it has not acknowledged bytes for this long. A node pings its server every few seconds.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(14);
-/// What is on its way over a long path, and a tenth of a second of a line at 115,200 baud that waits.
-/// What else waits is in the bridge's own queue, which drops what is old.
+/// What is on its way over a long path, and a tenth of a second of a line at 115,200 baud that
+/// waits. What else waits is in the bridge's own queue, which drops what is old.
 const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 8 * 1024,
     unsent_bytes: 1024,

@@ -195,7 +195,8 @@ impl Recorder for Vec<i16> {
     }
 }
 
-/// A WAV file. It has a thread of its own: a disk that stalls does not stop the simulated chip's time.
+/// A WAV file. It has a thread of its own: a disk that stalls does not stop the simulated chip's
+/// time.
 impl Recorder for wav::Recorder {
     fn begin(&mut self) {
         self.begin();
