@@ -304,14 +304,14 @@ fn the_clients_participant_has_no_socket_and_no_clock() {
 
 #[test]
 fn the_bridge_knows_no_packet() {
-    assert_eq!(
-        offenders(
-            "firmware-sim/src/bridge",
-            &[],
-            &["talkspurt_core", "Deframer", "postcard"]
-        ),
-        [""; 0]
+    let mut found = offenders(
+        "firmware-sim/src/bridge",
+        &[],
+        &["talkspurt_core", "Deframer", "postcard"],
     );
+    // Waiting is no parsing.
+    found.retain(|line| !line.ends_with(": use talkspurt_core::backoff::Backoff;"));
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn unsafe_code_is_named_here() {
         "firmware-sim/image/src/uart/pl011.rs",
         // Words of RAM that a reset leaves alone; the core's state in one place of RAM.
         "firmware-sim/image/tests/deadline.rs",
-        "firmware-sim/image/core-alone/src/main.rs",
+        "firmware-sim/image/core-alone/src/endpoint.rs",
         // Where the second-stage loader lies, unmasking an interrupt, defmt's trait. The rest is the HAL's.
         "firmware-sim/rp2040/src/pico/boot2.rs",
         "firmware-sim/rp2040/src/pico/interrupts.rs",

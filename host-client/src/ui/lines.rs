@@ -1,7 +1,7 @@
 //! Events as plain lines, for logs, pipes and the lower part of the live view.
 
 use crate::events::{Counts, Event, EventKind, RosterLine};
-use talkspurt_host_kit::words::clean;
+use talkspurt_host_kit::{wav::recording_line, words::clean};
 
 /// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
@@ -71,9 +71,7 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
         EventKind::InputEnded {
             problem: Some(problem),
         } => format!("the input has ended: {problem}"),
-        EventKind::Recording { state, file, text } => {
-            recording_line(state, file.as_deref().unwrap_or_default(), text)
-        }
+        EventKind::Recording { state, file, text } => recording_line(state, file.as_deref(), text),
         // The program's last line on stderr says that it failed.
         EventKind::Failed { .. } | EventKind::Level(_) => return None,
         EventKind::Reconnecting {
@@ -109,16 +107,6 @@ fn device_line(device: &str, state: &str, text: &str) -> String {
         (_, "lost") => format!("lost the {device} ({text}); opening it again"),
         ("microphone", _) => format!("no microphone, you are a listener ({text})"),
         _ => format!("no {device}, you hear nothing ({text})"),
-    }
-}
-
-fn recording_line(state: &str, file: &str, text: &str) -> String {
-    match state {
-        "stopped" => {
-            format!("the recording {file} has stopped ({text}); you are still in the room")
-        }
-        "continued" => format!("the recording goes on in {file} ({text})"),
-        _ => format!("the recording has a gap ({text})"),
     }
 }
 

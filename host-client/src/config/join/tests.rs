@@ -2,7 +2,7 @@ use super::*;
 use crate::config::flags::{Cli, Command};
 use clap::Parser as _;
 
-fn join(extra: &str) -> Result<JoinConfig, ConfigError> {
+fn join(extra: &str) -> Result<JoinConfig, FlagError> {
     let line = format!("talkspurt join host --room r --name n {extra}");
     let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
     let Command::Join(flags) = cli.command else {
@@ -16,7 +16,7 @@ fn defaults_are_those_of_the_manual() {
     let config = join("").unwrap();
     assert_eq!(
         config.server,
-        Endpoint {
+        ServerAddress {
             host: "host".into(),
             port: 8255
         }
@@ -73,18 +73,6 @@ fn paths_need_not_be_utf_8() {
 }
 
 #[test]
-fn a_low_gate_brings_its_closing_threshold_along() {
-    let thresholds = |extra| {
-        let gate = join(extra).unwrap().gate;
-        (gate.open_rms, gate.close_rms)
-    };
-    assert_eq!(thresholds("--gate-open 800"), (800, 401));
-    assert_eq!(thresholds("--gate-open 0"), (0, 0));
-    assert_eq!(thresholds("--gate-open 9000"), (9_000, 500));
-    assert_eq!(thresholds("--gate-open 400 --gate-close 399"), (400, 399));
-}
-
-#[test]
 fn a_recording_does_not_destroy_its_own_input() {
     let dir = crate::testing::TempDir::new();
     let (says, alias) = (dir.path("says.wav"), dir.path("alias.wav"));
@@ -136,29 +124,6 @@ fn each_wrong_flag_is_named_in_the_error() {
         panic!("not join")
     };
     assert_eq!(JoinConfig::try_from(*flags).unwrap_err().flag, "--room");
-}
-
-#[test]
-fn a_gate_that_is_moved_keeps_its_distance() {
-    let gate = join("").unwrap().gate;
-    let rms = Threshold::from_rms;
-    let shifted = |gate: &GateSettings, db| opening_at(gate, rms(gate.open_rms).shifted_db(db));
-    // Fourteen times the down arrow.
-    let moved = shifted(&gate, -14.0);
-    let by_flag = join(&format!("--gate-open {}", moved.open_rms)).unwrap();
-    assert_eq!(moved, by_flag.gate, "the key does what the flag does");
-    assert_eq!((moved.open_rms, moved.close_rms), (399, 200));
-    let back = opening_at(&moved, rms(gate.open_rms));
-    assert_eq!(back.open_rms, gate.open_rms);
-    assert_eq!(opening_at(&gate, rms(0)).close_rms, 0);
-    // Who wants 2 dB gets 2 dB.
-    let near = join("--gate-open -20dB --gate-close -22dB").unwrap().gate;
-    let moved = shifted(&near, -10.0);
-    let distance_db = rms(moved.open_rms).dbfs() - rms(moved.close_rms).dbfs();
-    assert!((distance_db - 2.0).abs() < 0.1, "{distance_db}");
-    let same = join("--gate-open 900 --gate-close 900").unwrap().gate;
-    let moved = opening_at(&same, rms(300));
-    assert_eq!(moved.close_rms, moved.open_rms);
 }
 
 #[test]

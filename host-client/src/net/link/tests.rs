@@ -4,7 +4,6 @@ use super::super::connect::connect;
 use super::*;
 use crate::{
     audio::{Captured, Source},
-    config::Endpoint,
     participant::ParticipantEvent,
     testing::{join_config, welcome},
 };
@@ -19,6 +18,7 @@ use talkspurt_core::{
     time::Duration as CoreDuration,
     wire::{ByeReason, ClientPacket, parse},
 };
+use talkspurt_host_kit::server_address::ServerAddress;
 
 const FRAME: CoreDuration = CoreDuration::from_millis(20);
 
@@ -35,11 +35,11 @@ async fn pair() -> (Link, StdStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = socket2::SockRef::from(&listener);
     socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let endpoint = Endpoint {
+    let server = ServerAddress {
         host: "127.0.0.1".to_owned(),
         port: listener.local_addr().unwrap().port(),
     };
-    let link = Link::new(connect(endpoint).await.unwrap());
+    let link = Link::new(connect(server).await.unwrap());
     (link, listener.accept().unwrap().0)
 }
 
