@@ -9,7 +9,7 @@ use talkspurt_host_kit::{
 use tokio::{net::TcpStream, task::spawn_blocking};
 
 /// What is on its way over a long line, and three packets of PCM16 voice that wait. What else waits
-/// is in the outbox, which drops what is old.
+/// is with the core's endpoint, which drops what is old.
 const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 16 * 1024,
     unsent_bytes: 2 * 1024,
@@ -25,7 +25,10 @@ pub(super) fn connect(server: ServerAddress) -> Connecting {
         let stream = connecting.await.map_err(io::Error::other)??;
         tune(&stream, SEND_LIMITS)?;
         stream.set_nonblocking(true)?;
-        TcpStream::from_std(stream)
+        let stream = TcpStream::from_std(stream)?;
+        // Until the reactor has looked at it once, it seems to take nothing.
+        stream.writable().await?;
+        Ok(stream)
     })
 }
 
