@@ -65,7 +65,6 @@ pub struct Client<
     stats: ClientStats,
 }
 
-// Life of a session
 impl<
     const PAYLOAD: usize,
     const ENCODED: usize,
@@ -74,6 +73,8 @@ impl<
     const HISTORY: usize,
 > Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
 {
+    // Life of a session
+
     /// Creates a client that waits for [`Client::join`].
     ///
     /// # Errors
@@ -215,17 +216,9 @@ impl<
             self.session.leave();
         }
     }
-}
 
-// Voice
-impl<
-    const PAYLOAD: usize,
-    const ENCODED: usize,
-    const SLOTS: usize,
-    const QUEUE: usize,
-    const HISTORY: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
-{
+    // Voice
+
     /// Takes the next frame of the microphone; what is said outside a room is gone. Panics if it has not the session's length.
     pub fn push_frame(&mut self, now: Instant, frame: &[i16]) -> GateDecision {
         if self.session.params().is_none() || self.leaving_until.is_some() {
@@ -267,15 +260,15 @@ impl<
     }
 
     /// Mutes or unmutes the microphone, in this session and in later ones; the others are told.
-    pub fn set_muted(&mut self, muted: bool) {
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
         self.session.set_muted(muted);
-        self.apply_mute();
+        self.apply_mute(now);
     }
 
     /// Keeps voice back without telling the others, as while the key of push-to-talk is up.
-    pub fn keep_back(&mut self, kept_back: bool) {
+    pub fn keep_back(&mut self, now: Instant, kept_back: bool) {
         self.kept_back = kept_back;
-        self.apply_mute();
+        self.apply_mute(now);
     }
 
     /// Changes the gate.
@@ -291,9 +284,16 @@ impl<
         }
     }
 
-    fn apply_mute(&mut self) {
-        let muted = self.session.request().muted || self.kept_back;
-        self.uplink.set_muted(muted);
+    /// A talkspurt that this cuts off ends at once: there may be no further frame that would end it.
+    fn apply_mute(&mut self, now: Instant) {
+        self.uplink.set_muted(self.is_silenced());
+        if self.session.params().is_some() {
+            self.queue_voice(now);
+        }
+    }
+
+    fn is_silenced(&self) -> bool {
+        self.session.request().muted || self.kept_back
     }
 
     fn start_voice(&mut self, params: &SessionParams) {
@@ -302,7 +302,7 @@ impl<
             .restart(params.frame.frames_in_ms(waiting_ms) as u16);
         // The gate was checked for every frame duration at the start.
         let _ = self.uplink.restart(self.config.uplink(params));
-        self.apply_mute();
+        self.uplink.set_muted(self.is_silenced());
         let jitter = self.config.jitter(params.frame);
         self.downlink.restart(params.codec, params.frame, jitter);
     }
@@ -320,17 +320,9 @@ impl<
             self.queue.push(now, voice);
         }
     }
-}
 
-// How it stands
-impl<
-    const PAYLOAD: usize,
-    const ENCODED: usize,
-    const SLOTS: usize,
-    const QUEUE: usize,
-    const HISTORY: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
-{
+    // How it stands
+
     /// Returns what was asked for.
     pub const fn request(&self) -> &JoinRequest {
         self.session.request()

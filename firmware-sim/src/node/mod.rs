@@ -156,8 +156,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     }
 
     /// Mutes or unmutes the microphone, now and in later sessions.
-    pub fn set_muted(&mut self, muted: bool) {
-        self.client.set_muted(muted);
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
+        self.client.set_muted(now, muted);
     }
 
     /// Returns what was counted since the start.

@@ -134,7 +134,8 @@ impl Participant {
             too_quiet_until: None,
             earlier: Counts::default(),
         };
-        participant.client.keep_back(participant.keeps_back());
+        let kept_back = participant.keeps_back();
+        participant.client.keep_back(Instant::ZERO, kept_back);
         participant
     }
 
@@ -299,21 +300,14 @@ impl Participant {
 
     /// Mutes or unmutes the microphone; the others are told.
     pub fn set_muted(&mut self, now: Instant, muted: bool) {
-        if muted {
-            // At once: if no frame followed, nothing else would end it.
-            self.client.end_talkspurt(now);
-        }
-        self.client.set_muted(muted);
+        self.client.set_muted(now, muted);
         self.quiet.switch(self.may_be_too_quiet());
     }
 
     /// Presses or releases the key of push-to-talk; without push-to-talk there is none.
     pub fn hold_key(&mut self, now: Instant, held: bool) {
         self.key_held = self.key_held.map(|_| held);
-        if self.keeps_back() {
-            self.client.end_talkspurt(now);
-        }
-        self.client.keep_back(self.keeps_back());
+        self.client.keep_back(now, self.keeps_back());
         self.quiet.switch(self.may_be_too_quiet());
     }
 

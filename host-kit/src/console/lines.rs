@@ -173,7 +173,10 @@ mod tests {
                 told += missed;
             }
         }
-        assert_eq!(accounted, pushed, "each line came or was told to be missing");
+        assert_eq!(
+            accounted, pushed,
+            "each line came or was told to be missing"
+        );
         assert!(told >= 7, "{told}");
         lines.push(|missed| missed.to_string());
         assert_eq!(read.next().unwrap(), "0");

@@ -153,7 +153,7 @@ fn a_roster_errs_only_about_those_whose_packets_were_lost() {
                 }
                 1 if !there.is_empty() => {
                     let (who, muted) = (there[rng.usize(..there.len())], rng.bool());
-                    world.act(who, |who, _| who.set_muted(muted));
+                    world.act(who, |who, now| who.set_muted(now, muted));
                 }
                 _ => there.push(world.join(Person::new("r", &format!("p{i}")), Weather::CALM)),
             }

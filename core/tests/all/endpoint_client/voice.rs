@@ -97,10 +97,11 @@ fn on_a_slow_uplink_voice_is_never_late_by_more_than_it_may_wait() {
 fn control_packets_overtake_voice_that_waits() {
     let mut end = End::joined(20);
     end.say(0..2);
-    end.client.set_muted(true);
+    end.client.set_muted(end.now, true);
     end.receive(&ServerPacket::Ping(4_711));
     let control = [Sent::Muted(true), Sent::Pong(4_711)];
-    assert_eq!(end.sent(), [&control[..], &frames(0..2)].concat());
+    let voice = [&frames(0..2)[..], &[Sent::EndOfTalk]].concat();
+    assert_eq!(end.sent(), [&control[..], &voice].concat());
 }
 
 #[test]
@@ -108,16 +109,18 @@ fn the_muted_send_no_voice_and_the_others_are_told() {
     let mut end = End::joined(20);
     end.say(0..2);
     end.sent();
-    end.client.set_muted(true);
+    end.client.set_muted(end.now, true);
     assert!(!end.client.is_talking());
+    let at_once = [Sent::Muted(true), Sent::EndOfTalk];
+    assert_eq!(end.sent(), at_once, "there may be no further frame");
     end.say(2..4);
-    assert_eq!(end.sent(), [Sent::Muted(true), Sent::EndOfTalk]);
-    end.client.set_muted(false);
+    assert_eq!(end.sent(), []);
+    end.client.set_muted(end.now, false);
     end.say(4..5);
     let nothing_from_before = [Sent::Muted(false), Sent::Frame(4)];
     assert_eq!(end.sent(), nothing_from_before);
     // It holds for the next session, whose Hello says so.
-    end.client.set_muted(true);
+    end.client.set_muted(end.now, true);
     end.client.end(ByeReason::Leaving);
     end.client.join(end.now, PATIENCE);
     assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
@@ -131,26 +134,26 @@ fn voice_is_kept_back_and_nobody_is_told() {
     let mut end = End::joined(20);
     end.say(0..2);
     end.sent();
-    end.client.keep_back(true);
+    end.client.keep_back(end.now, true);
     end.say(2..4);
     assert_eq!(end.sent(), [Sent::EndOfTalk]);
     // Both at a time: whatever ends first, the other holds.
-    end.client.set_muted(true);
-    end.client.set_muted(false);
+    end.client.set_muted(end.now, true);
+    end.client.set_muted(end.now, false);
     end.say(4..5);
     assert_eq!(end.sent(), [Sent::Muted(false)], "still kept back");
-    end.client.set_muted(true);
-    end.client.keep_back(false);
+    end.client.set_muted(end.now, true);
+    end.client.keep_back(end.now, false);
     end.say(5..6);
     assert_eq!(end.sent(), [Sent::Muted(true)]);
-    end.client.set_muted(false);
-    end.client.keep_back(true);
+    end.client.set_muted(end.now, false);
+    end.client.keep_back(end.now, true);
     // It holds for the next session.
     end.client.end(ByeReason::Leaving);
     end.join(20);
     end.say(6..7);
     assert_eq!(end.sent(), []);
-    end.client.keep_back(false);
+    end.client.keep_back(end.now, false);
     end.say(7..8);
     assert_eq!(end.sent(), frames(7..8));
 }
