@@ -1,5 +1,5 @@
-//! A client talks to a server that says everything back, on virtual time: two seconds of tone take a
-//! few milliseconds, and what is heard is what was said, bit for bit.
+//! A client talks to a server that says everything back, on virtual time: two seconds of tone take
+//! a few milliseconds, and what is heard is what was said, bit for bit.
 //!
 //! `cargo run -p talkspurt-core --example loopback`
 

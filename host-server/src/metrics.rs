@@ -325,7 +325,8 @@ mod tests {
         assert_described(&text);
     }
 
-    /// As `promtool check metrics` wants it: before its first sample each name has its help and its type.
+    /// As `promtool check metrics` wants it: before its first sample each name has its help and its
+    /// type.
     fn assert_described(text: &str) {
         for sample in text.lines().filter(|line| !line.starts_with('#')) {
             let name = sample.split(['{', ' ']).next().unwrap();

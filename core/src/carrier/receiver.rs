@@ -24,7 +24,8 @@ pub enum Received<'a> {
     Damaged {
         /// How many, without those that were reported before.
         bytes: u32,
-        /// What is wrong with them; `None` while nothing ends them, and they are already too many for a packet.
+        /// What is wrong with them; `None` while nothing ends them, and they are already too many
+        /// for a packet.
         reason: Option<BadReason>,
     },
 }
@@ -39,7 +40,8 @@ impl<const N: usize> Receiver<N> {
         }
     }
 
-    /// Takes bytes up to the end of one packet. Returns what came of them, and the bytes that are left to be fed.
+    /// Takes bytes up to the end of one packet. Returns what came of them, and the bytes that are
+    /// left to be fed.
     pub fn feed<'a, 'b>(&'a mut self, bytes: &'b [u8]) -> (Received<'a>, &'b [u8]) {
         let (feed, rest) = self.deframer.feed(bytes);
         let received = match feed {

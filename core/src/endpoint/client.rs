@@ -31,15 +31,17 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
 pub struct Transmit {
     /// Bytes written to the buffer.
     pub len: usize,
-    /// Whether it may be dropped if the carrier does not take it in time: voice may, control packets may not.
+    /// Whether it may be dropped if the carrier does not take it in time: voice may, control
+    /// packets may not.
     pub droppable: bool,
 }
 
 /// One participant's end of a session, and of those that follow it.
 ///
-/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream, `SLOTS` how many packets (a
-/// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier, and `HISTORY` how many
-/// samples the uplink keeps: the pre-roll and one frame.
+/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream,
+/// `SLOTS` how many packets (a power of two) the jitter buffer holds, `QUEUE` how many bytes of
+/// voice may wait for the carrier, and `HISTORY` how many samples the uplink keeps: the pre-roll
+/// and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -100,8 +102,8 @@ impl<
         })
     }
 
-    /// Says Hello, and begins a session when the server answers within `timeout`. Call it again when a session is over, on the
-    /// same stream or on another.
+    /// Says Hello, and begins a session when the server answers within `timeout`. Call it again
+    /// when a session is over, on the same stream or on another.
     pub fn join(&mut self, now: Instant, timeout: Duration) {
         self.stop_voice();
         self.leaving_until = None;
@@ -132,7 +134,8 @@ impl<
         self.session.end(reason);
     }
 
-    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events, then feed that.
+    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
+    /// then feed that.
     pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
         let (received, rest) = self.receiver.feed(bytes);
         match received {
@@ -140,7 +143,8 @@ impl<
             Received::Packet(packet) => {
                 count(&mut self.stats.packets_received);
                 if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
-                    // A payload that is no frame of this session is dropped; the next one is as good as ever.
+                    // A payload that is no frame of this session is dropped; the next one is as
+                    // good as ever.
                     let is_frame = self.downlink.push(&voice).is_ok() && !voice.payload.is_empty();
                     count_if(is_frame, &mut self.stats.frames_received);
                 }
@@ -185,8 +189,8 @@ impl<
         Some(event)
     }
 
-    /// Writes the next packet to `out`, which takes `ENCODED + 1` bytes. Call it when the carrier has room for a packet:
-    /// control packets overtake voice that waits here.
+    /// Writes the next packet to `out`, which takes `ENCODED + 1` bytes. Call it when the carrier
+    /// has room for a packet: control packets overtake voice that waits here.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         self.leave_if_due(now);
         // After a pause a zero goes first.
@@ -219,7 +223,8 @@ impl<
 
     // Voice
 
-    /// Takes the next frame of the microphone; what is said outside a room is gone. Panics if it has not the session's length.
+    /// Takes the next frame of the microphone; what is said outside a room is gone. Panics if it
+    /// has not the session's length.
     pub fn push_frame(&mut self, now: Instant, frame: &[i16]) -> GateDecision {
         if self.session.params().is_none() || self.leaving_until.is_some() {
             return GateDecision::Closed;
@@ -233,9 +238,10 @@ impl<
         decision
     }
 
-    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every second whether it is there, and
-    /// counts as lost after three without an answer. Without these calls only the idle timeout finds that, as suits a serial
-    /// line that may be cut for some seconds.
+    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every
+    /// second whether it is there, and counts as lost after three without an answer. Without these
+    /// calls only the idle timeout finds that, as suits a serial line that may be cut for some
+    /// seconds.
     pub fn expect_answers(&mut self, now: Instant) {
         self.session.voice_sent(now);
     }
@@ -284,7 +290,8 @@ impl<
         }
     }
 
-    /// A talkspurt that this cuts off ends at once: there may be no further frame that would end it.
+    /// A talkspurt that this cuts off ends at once: there may be no further frame that would end
+    /// it.
     fn apply_mute(&mut self, now: Instant) {
         self.uplink.set_muted(self.is_silenced());
         if self.session.params().is_some() {

@@ -1,19 +1,22 @@
-//! The firmware's main loop. `no_std`, no allocation, nothing that waits: it runs unchanged in the simulator on a host and
-//! in an image on a microcontroller.
+//! The firmware's main loop. `no_std`, no allocation, nothing that waits: it runs unchanged in the
+//! simulator on a host and in an image on a microcontroller.
 //!
 //! ```text
 //! microphone -> client endpoint -> serial port
 //! speaker    <-                 <-
 //! ```
 //!
-//! What it is in its room, the core's [`Client`] decides; the loop carries bytes and samples. A board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so that no call waits), a
-//! [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time that it answered, or earlier when an interrupt has
-//! brought bytes, room or samples; time is an argument, in microseconds since power-up.
+//! What it is in its room, the core's [`Client`] decides; the loop carries bytes and samples. A
+//! board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so
+//! that no call waits), a [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time
+//! that it answered, or earlier when an interrupt has brought bytes, room or samples; time is an
+//! argument, in microseconds since power-up.
 //!
-//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1 and then every 2 s until the server answers. A session
-//! that ends for whatever reason (a Bye, a Reject because the server was restarted, silence for the idle timeout because
-//! the line is cut) leads back there. Between sessions the speaker plays silence and what the microphone hears is thrown
-//! away, so that both keep their time.
+//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1 and then every 2 s until
+//! the server answers. A session that ends for whatever reason (a Bye, a Reject because the server
+//! was restarted, silence for the idle timeout because the line is cut) leads back there. Between
+//! sessions the speaker plays silence and what the microphone hears is thrown away, so that both
+//! keep their time.
 
 mod event;
 mod port;
@@ -67,9 +70,9 @@ const CHUNKS_PER_POLL: usize = 32;
 /// Frames moved in one call each way, for the same reason.
 const FRAMES_PER_POLL: usize = 4;
 
-/// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest packet on the line, with
-/// a zero before it; `SLOTS` packets (a power of two) fit the jitter buffer, and `QUEUE` bytes of voice wait for the port.
-/// Use [`AdpcmNode`] or [`Pcm16Node`].
+/// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest
+/// packet on the line, with a zero before it; `SLOTS` packets (a power of two) fit the jitter
+/// buffer, and `QUEUE` bytes of voice wait for the port. Use [`AdpcmNode`] or [`Pcm16Node`].
 #[derive(Clone, Debug)]
 pub struct Node<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
 {
@@ -297,7 +300,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.stats.joins = self.stats.joins.wrapping_add(1);
     }
 
-    /// The session is over: for good when the node was leaving, otherwise it calls again, after a pause or at once.
+    /// The session is over: for good when the node was leaving, otherwise it calls again, after a
+    /// pause or at once.
     fn wait(&mut self, now: Instant, pause: bool) {
         if matches!(self.link, Link::Leaving | Link::Stopped) {
             self.link = Link::Stopped;

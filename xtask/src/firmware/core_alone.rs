@@ -1,5 +1,5 @@
-//! The core without a board: `firmware-sim/image/core-alone`, linked for each kind of processor, and
-//! its sections. Once the floors below the endpoint, and once a whole endpoint.
+//! The core without a board: `firmware-sim/image/core-alone`, linked for each kind of processor,
+//! and its sections. Once the floors below the endpoint, and once a whole endpoint.
 
 use std::path::{Path, PathBuf};
 

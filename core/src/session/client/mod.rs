@@ -71,7 +71,8 @@ impl defmt::Format for ClientSession {
 }
 
 impl ClientSession {
-    /// Begins a session: the Hello is the first thing to transmit, and the answer may take `handshake_timeout`.
+    /// Begins a session: the Hello is the first thing to transmit, and the answer may take
+    /// `handshake_timeout`.
     #[inline]
     pub fn new(request: JoinRequest, handshake_timeout: Duration, now: Instant) -> Self {
         let mut session = Self::idle(request);
@@ -101,7 +102,8 @@ impl ClientSession {
         }
     }
 
-    /// Begins another session, with the same request. Whatever is left of an earlier one is forgotten.
+    /// Begins another session, with the same request. Whatever is left of an earlier one is
+    /// forgotten.
     pub fn begin(&mut self, handshake_timeout: Duration, now: Instant) {
         self.state = State::AwaitingWelcome {
             deadline: now + handshake_timeout,
@@ -114,7 +116,8 @@ impl ClientSession {
         (self.ping_due, self.pong_due, self.bye_due) = (None, None, None);
     }
 
-    /// Takes a packet; returns the voice in it, if that is what it is. A packet that cannot be read closes the session.
+    /// Takes a packet; returns the voice in it, if that is what it is. A packet that cannot be read
+    /// closes the session.
     ///
     /// Panics if the events of earlier inputs were not taken.
     pub fn handle_packet<'a>(
