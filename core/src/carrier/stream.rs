@@ -12,6 +12,9 @@ pub const PACKET_MAX: usize = 704;
 /// that ends it.
 pub const ENCODED_MAX: usize = encoded_len_max(PACKET_MAX);
 
+/// The longest packet in a stream with the zero that may go before it, in bytes.
+pub const TRANSMIT_MAX: usize = ENCODED_MAX + 1;
+
 /// Returns the most bytes that a packet of `packet_bytes` takes in a stream.
 pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     let checked = packet_bytes + CRC_BYTES;
@@ -20,10 +23,10 @@ pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     checked + checked / 254 + 1 + 1
 }
 
-/// Frames the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place. Returns
+/// Encloses the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place. Returns
 /// the bytes that it takes there, or `None` if `buffer` is too small: [`encoded_len_max`] bytes
 /// always suffice.
-pub fn frame(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
+pub fn enclose(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
     let (packet, rest) = buffer.split_at_mut_checked(packet_bytes)?;
     let crc = rest.first_chunk_mut::<CRC_BYTES>()?;
     *crc = crc32(packet).to_le_bytes();

@@ -294,7 +294,9 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.format = Some(format);
         board.microphone.start(now, format);
         board.speaker.start(now, format);
-        self.link = Link::Joined;
+        if self.link == Link::Calling {
+            self.link = Link::Joined;
+        }
         self.backoff.reset();
         self.attempt = 0;
         self.stats.joins = self.stats.joins.wrapping_add(1);

@@ -69,7 +69,7 @@ impl Participant {
         let mut snapshot = Snapshot {
             roster: self.roster.lines(),
             gate: self.gate.enabled.then_some(thresholds),
-            muted: self.client.request().muted,
+            muted: self.client.is_muted(),
             key_held: self.key_held,
             deafened: self.deafened,
             counts: self.counts(),
