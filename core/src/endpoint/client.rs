@@ -329,6 +329,7 @@ impl<
         self.muted || self.kept_back
     }
 
+    #[inline(never)]
     fn start_voice(&mut self, params: &SessionParams) {
         self.queue
             .restart(params.frame.frames_in_ms(WAITING_MS_MAX) as u16);
@@ -339,12 +340,14 @@ impl<
         self.downlink.restart(params.codec, params.frame, jitter);
     }
 
+    #[inline(never)]
     fn stop_voice(&mut self) {
         self.queue.clear();
         self.uplink.finish();
         self.downlink.clear();
     }
 
+    #[inline(never)]
     fn queue_voice(&mut self, now: Instant) {
         let mut payload = [0; PAYLOAD];
         while let Some(voice) = self.uplink.poll_voice(&mut payload) {

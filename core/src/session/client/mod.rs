@@ -283,6 +283,7 @@ impl ClientSession {
         self.ping_due = Some(self.pings);
     }
 
+    #[inline(never)]
     fn handle_control(&mut self, now: Instant, packet: ServerPacket<'_>) {
         match packet {
             ServerPacket::Ping(number) => self.pong_due = Some(number),
