@@ -69,6 +69,8 @@ pub struct Client<
     /// Until when the last words may take to leave, once that is wanted.
     leaving_until: Option<Instant>,
     stats: ClientStats,
+    /// What the jitter buffer had seen when voice was started last.
+    earlier_jitter: JitterStats,
 }
 
 impl<
@@ -105,6 +107,7 @@ impl<
             started_for: None,
             leaving_until: None,
             stats: ClientStats::default(),
+            earlier_jitter: JitterStats::default(),
         })
     }
 
@@ -336,6 +339,7 @@ impl<
         // The gate was checked for every frame duration at the start.
         let _ = self.uplink.restart(self.config.uplink(params));
         self.uplink.set_muted(self.is_silenced());
+        self.earlier_jitter = self.jitter_stats();
         let jitter = self.config.jitter(params.frame, SLOTS);
         self.downlink.restart(params.codec, params.frame, jitter);
     }
@@ -403,9 +407,9 @@ impl<
         (self.downlink.depth_frames(), self.downlink.target_frames())
     }
 
-    /// Returns what the jitter buffer has seen in this session.
-    pub const fn jitter_stats(&self) -> &JitterStats {
-        self.downlink.stats()
+    /// Returns what the jitter buffer has seen so far, in all sessions.
+    pub const fn jitter_stats(&self) -> JitterStats {
+        self.earlier_jitter.plus(*self.downlink.stats())
     }
 
     /// Returns what was counted so far.

@@ -144,7 +144,7 @@ mod tests {
     fn payloads<const BYTES: usize>(queue: &mut VoiceQueue<BYTES>) -> std::vec::Vec<u8> {
         let mut packet = [0; 64];
         let pop = || queue.pop(&mut packet).map(|len| packet[len - 1]);
-        std::iter::from_fn(pop).collect()
+        core::iter::from_fn(pop).collect()
     }
 
     #[test]

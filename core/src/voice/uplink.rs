@@ -212,6 +212,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
+    #[inline(never)]
     pub fn finish(&mut self) {
         if self.gate.is_open() || self.closing {
             self.empty_terminator_due = Some(self.timestamp_frames);
