@@ -39,9 +39,9 @@ pub struct Transmit {
 /// One participant's end of a session, and of those that follow it.
 ///
 /// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream with
-/// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a power of two) the jitter buffer holds, `QUEUE` how many bytes of
-/// voice may wait for the carrier, and `HISTORY` how many samples the uplink keeps: the pre-roll
-/// and one frame.
+/// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
+/// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
+/// and `HISTORY` how many samples the uplink keeps: the pre-roll and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -221,7 +221,8 @@ impl<
         })
     }
 
-    /// Says Bye, or that the microphone is muted, when the last words are out or have had their time.
+    /// Says Bye, or that the microphone is muted, when the last words are out or have had their
+    /// time.
     fn say_what_waits_for_voice(&mut self, now: Instant) {
         if let Some(until) = self.leaving_until
             && (self.queue.is_empty() || now >= until)
