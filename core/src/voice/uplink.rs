@@ -45,6 +45,7 @@ impl UplinkConfig {
 /// What an uplink has done. All counts wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct UplinkStats {
     /// Frames pushed.
     pub frames_captured: u32,

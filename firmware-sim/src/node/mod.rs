@@ -276,6 +276,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                     }
                     self.wait(now, !unanswered);
                 }
+                _ => {}
             }
         }
     }

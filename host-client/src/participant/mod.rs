@@ -229,7 +229,8 @@ impl Participant {
             }
             ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
             ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
-            ClientEvent::Joined(..) | ClientEvent::Rejected(_) | ClientEvent::Closed(_) => {}
+            // Those of the session itself, and what a later core may tell.
+            _ => {}
         }
     }
 
