@@ -73,7 +73,6 @@ pub enum Pop<T> {
 /// What has happened so far. All counts wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
 pub struct JitterStats {
     /// Items that came after their turn.
     pub late: u32,
