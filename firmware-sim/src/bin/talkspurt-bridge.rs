@@ -111,14 +111,14 @@ fn tell(config: &Config, lines: &mut Lines, event: Event) {
         }
         Event::PortUnavailable(error, wait) => {
             warn!(
-                "cannot open {serial}: {}; trying again in {} ms",
+                "cannot open {serial}: {} (trying again in {} ms)",
                 describe(&error),
                 wait.as_millis()
             );
         }
         Event::ServerUnavailable(error, wait) => {
             warn!(
-                "cannot reach {server}: {}; trying again in {} ms",
+                "cannot reach {server}: {} (trying again in {} ms)",
                 unreachable(&error),
                 wait.as_millis()
             );

@@ -44,11 +44,19 @@ pub struct Ending {
     pub after: Option<Duration>,
 }
 
+/// The server's sentence, or ours for the same reason.
+fn sentence(reason: &RejectReason, text: &str) -> String {
+    match text {
+        "" => reason.to_string(),
+        text => text.to_owned(),
+    }
+}
+
 /// Why a run ended before its time.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RunError {
     /// The server does not let the node in, and asking again will not help.
-    #[error("refused: {reason}{}{text}", if text.is_empty() { "" } else { ": " })]
+    #[error("refused ({}): {}", .reason.label(), sentence(.reason, .text))]
     Refused {
         /// Why.
         reason: RejectReason,
@@ -341,9 +349,18 @@ mod tests {
             text: "b\u{202e}ob is \u{200b}there",
         };
         progress.follow(Instant::ZERO, &refused, &mut reporter);
-        let Some(RunError::Refused { text, .. }) = progress.refusal else {
-            panic!("a taken name is no reason to call again");
+        let refusal = progress
+            .refusal
+            .expect("a taken name is no reason to call again");
+        assert_eq!(refusal.to_string(), "refused (name_taken): bob is there");
+        let refusal = RunError::Refused {
+            reason: RejectReason::NameTaken,
+            text: String::new(),
         };
-        assert_eq!(text, "bob is there");
+        let said = refusal.to_string();
+        assert!(
+            said.starts_with("refused (name_taken): the name is taken"),
+            "{said}"
+        );
     }
 }
