@@ -225,6 +225,7 @@ impl Client {
                 self.closed = Some(reason);
                 self.session_is_over(now);
             }
+            other => panic!("{other:?} is news to the test network"),
         }
     }
 

@@ -40,6 +40,7 @@ pub enum Feed<'a> {
 /// Why bytes are no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum BadReason {
     /// More bytes than the longest packet has.
     TooLong,

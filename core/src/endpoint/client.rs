@@ -39,9 +39,9 @@ pub struct Transmit {
 /// One participant's end of a session, and of those that follow it.
 ///
 /// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream with
-/// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a power of two) the jitter buffer holds, `QUEUE` how many bytes of
-/// voice may wait for the carrier, and `HISTORY` how many samples the uplink keeps: the pre-roll
-/// and one frame.
+/// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
+/// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
+/// and `HISTORY` how many samples the uplink keeps: the pre-roll and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -69,6 +69,8 @@ pub struct Client<
     /// Until when the last words may take to leave, once that is wanted.
     leaving_until: Option<Instant>,
     stats: ClientStats,
+    /// What the jitter buffer had seen when voice was started last.
+    earlier_jitter: JitterStats,
 }
 
 impl<
@@ -105,6 +107,7 @@ impl<
             started_for: None,
             leaving_until: None,
             stats: ClientStats::default(),
+            earlier_jitter: JitterStats::default(),
         })
     }
 
@@ -218,7 +221,8 @@ impl<
         })
     }
 
-    /// Says Bye, or that the microphone is muted, when the last words are out or have had their time.
+    /// Says Bye, or that the microphone is muted, when the last words are out or have had their
+    /// time.
     fn say_what_waits_for_voice(&mut self, now: Instant) {
         if let Some(until) = self.leaving_until
             && (self.queue.is_empty() || now >= until)
@@ -336,6 +340,7 @@ impl<
         // The gate was checked for every frame duration at the start.
         let _ = self.uplink.restart(self.config.uplink(params));
         self.uplink.set_muted(self.is_silenced());
+        self.earlier_jitter = self.jitter_stats();
         let jitter = self.config.jitter(params.frame, SLOTS);
         self.downlink.restart(params.codec, params.frame, jitter);
     }
@@ -403,9 +408,9 @@ impl<
         (self.downlink.depth_frames(), self.downlink.target_frames())
     }
 
-    /// Returns what the jitter buffer has seen in this session.
-    pub const fn jitter_stats(&self) -> &JitterStats {
-        self.downlink.stats()
+    /// Returns what the jitter buffer has seen so far, in all sessions.
+    pub const fn jitter_stats(&self) -> JitterStats {
+        self.earlier_jitter.plus(*self.downlink.stats())
     }
 
     /// Returns what was counted so far.

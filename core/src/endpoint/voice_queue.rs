@@ -9,8 +9,8 @@ use crate::wire::{ClientPacket, Voice, encode};
 /// conversation.
 const VOICE_AGE_MAX: Duration = Duration::from_millis(300);
 
-/// Voice that may wait at most, in milliseconds, for a program that was held up and queues all of it
-/// at one moment: as much as may wait by its age, and the longest pre-roll.
+/// Voice that may wait at most, in milliseconds, for a program that was held up and queues all of
+/// it at one moment: as much as may wait by its age, and the longest pre-roll.
 pub(super) const WAITING_MS_MAX: u32 = 300 + 500;
 
 /// What stands before each packet: its length, and when it was queued in milliseconds, which wrap.
@@ -144,7 +144,7 @@ mod tests {
     fn payloads<const BYTES: usize>(queue: &mut VoiceQueue<BYTES>) -> std::vec::Vec<u8> {
         let mut packet = [0; 64];
         let pop = || queue.pop(&mut packet).map(|len| packet[len - 1]);
-        std::iter::from_fn(pop).collect()
+        core::iter::from_fn(pop).collect()
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::{audio_io::AudioIo, event_channel::Teller};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind, participant::Participant};
 use std::time::Instant;
 use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant};
-use talkspurt_host_kit::wav::RecordingNotice;
 
 /// Opened source and sink, and the clock that drives them.
 pub(super) struct AudioClock {

@@ -15,7 +15,7 @@ pub use snapshot::Snapshot;
 use crate::{
     audio::{Captured, Sink, Source},
     config::{JoinConfig, Threshold, opening_at},
-    events::{Counts, EventKind, RosterLine},
+    events::{EventKind, RosterLine},
 };
 use quiet::QuietWatch;
 use roster::Roster;
@@ -95,8 +95,6 @@ pub struct Participant {
     output_rms: u16,
     quiet: QuietWatch,
     too_quiet_until: Option<Instant>,
-    /// What the jitter buffers of earlier sessions have seen.
-    earlier: Counts,
 }
 
 // Life of a session
@@ -132,7 +130,6 @@ impl Participant {
             output_rms: 0,
             quiet: QuietWatch::new(frame, false),
             too_quiet_until: None,
-            earlier: Counts::default(),
         };
         let kept_back = participant.keeps_back();
         participant.client.keep_back(Instant::ZERO, kept_back);
@@ -194,11 +191,8 @@ impl Participant {
             if let Some(kind) = self.told.pop_front() {
                 return Some(ParticipantEvent::Told(kind));
             }
-            // A session that begins starts them over.
-            let jitter = *self.client.jitter_stats();
             match self.client.poll_event()? {
                 ClientEvent::Joined(params, _) => {
-                    snapshot::add_jitter(&mut self.earlier, &jitter);
                     self.welcomed(&params);
                     return Some(ParticipantEvent::Welcomed(params));
                 }
@@ -235,7 +229,8 @@ impl Participant {
             }
             ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
             ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
-            ClientEvent::Joined(..) | ClientEvent::Rejected(_) | ClientEvent::Closed(_) => {}
+            // Those of the session itself, and what a later core may tell.
+            _ => {}
         }
     }
 

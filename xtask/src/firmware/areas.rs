@@ -172,7 +172,8 @@ fn area_of_symbol(name: &str) -> &'static str {
     }
 }
 
-/// `core: MODULE` of the parts of a path in the core. The floors of audio and voice are many things.
+/// `core: MODULE` of the parts of a path in the core. The floors of audio and voice are many
+/// things.
 fn core_module<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<String> {
     let module = match parts.next()? {
         "audio" | "voice" => parts.next()?,
