@@ -73,7 +73,9 @@ fn packets_in_pieces_are_no_garbage() {
     let mut bytes = [0; ENCODED_MAX];
     for number in 0..1_000 {
         let len = write_to_stream(&ServerPacket::Ping(number), &mut bytes).unwrap();
-        bytes[..len].chunks(3).for_each(|piece| end.receive_bytes(piece));
+        bytes[..len]
+            .chunks(3)
+            .for_each(|piece| end.receive_bytes(piece));
         assert_eq!(end.sent(), [Sent::Pong(number)]);
     }
     assert_eq!(end.client.stats().dropped_bytes, 0);
