@@ -174,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_with_the_longest_numbers_fits() {
+        let mut queue = VoiceQueue::<300>::new();
+        let longest = Voice {
+            seq: Seq(u16::MAX),
+            timestamp_frames: u32::MAX,
+            ..voice(&[1; 200])
+        };
+        queue.push(Instant::ZERO, longest);
+        assert_eq!(queue.pop(&mut [0; 300]), Some(200 + AROUND_PAYLOAD_BYTES));
+    }
+
+    #[test]
     fn age_is_told_across_the_wrap_of_its_count() {
         let mut queue = VoiceQueue::<100>::new();
         let before_wrap = Instant::from_micros((1 << 32) * 1_000 - 1_000);

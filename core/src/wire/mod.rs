@@ -337,6 +337,7 @@ mod tests {
         let server = |packet: &[u8]| parse::<ServerPacket<'_>>(packet).map(drop).unwrap_err();
         assert_eq!(client(&[0, other, 99]), ParseError::Version(other));
         assert_eq!(server(&[0, other]), ParseError::Version(other));
+        assert_eq!(server(&[0, 0]), ParseError::Version(0), "an older one, too");
         assert_eq!(client(&[0, PROTOCOL_VERSION, 99]), ParseError::Malformed);
         assert_eq!(client(&[1, other]), ParseError::Malformed, "no greeting");
     }

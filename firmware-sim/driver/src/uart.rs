@@ -260,6 +260,7 @@ mod tests {
         }
 
         fn interrupt_on_room(&mut self, on: bool) {
+            assert_ne!(self.interrupts_on_room, on, "called at changes only");
             self.interrupts_on_room = on;
         }
     }
@@ -325,7 +326,7 @@ mod tests {
         let mut queues = Queues::new();
         let (mut port, mut isr) = connected(&mut queues, &[], 32);
         assert_eq!(port.write(&[5; 40]), Ok(40));
-        assert_eq!(port.interrupt.pended.get(), 1);
+        assert_eq!((port.interrupt.pended.get(), port.is_drained()), (1, false));
         isr.serve();
         assert_eq!(
             (isr.hardware.fifo.len(), isr.hardware.interrupts_on_room),
@@ -338,6 +339,15 @@ mod tests {
             (8, false)
         );
         assert_eq!((port.flush(), port.is_drained()), (Ok(()), true));
+        isr.serve();
+    }
+
+    #[test]
+    fn nothing_to_read_or_write_is_not_waited_for() {
+        let mut queues = Queues::new();
+        let (mut port, _isr) = connected(&mut queues, &[], 0);
+        assert_eq!((port.read(&mut []), port.write(&[])), (Ok(0), Ok(0)));
+        assert_eq!(port.interrupt.pended.get(), 0);
     }
 
     #[test]

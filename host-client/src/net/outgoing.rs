@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn a_write_that_was_interrupted_is_tried_again() {
+        let mut outgoing = Outgoing::default();
+        let mut packets = vec![5];
+        let mut tries = vec![Ok(5), Err(io::ErrorKind::Interrupted.into())];
+        let next = |_: &mut [u8]| packets.pop();
+        let write = |_: &[u8]| tries.pop().unwrap();
+        assert!(outgoing.flush(at(0), next, write).is_ok());
+        assert_eq!(outgoing.bytes_sent(), 5);
+    }
+
+    #[test]
     fn a_broken_socket_is_an_error() {
         let mut outgoing = Outgoing::default();
         let next = |_: &mut [u8]| Some(1);

@@ -3,11 +3,11 @@
 use super::*;
 use crate::{
     audio::NoSource,
-    testing::{join_config, stream_of, welcome},
+    testing::{entry, join_config, stream_of, welcome},
 };
 use talkspurt_core::{
     carrier::deframer::{Deframer, Feed},
-    wire::{ClientPacket, ServerPacket, Voice, parse},
+    wire::{ClientPacket, PROTOCOL_VERSION, ParticipantId, ServerPacket, Voice, Welcome, parse},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -239,6 +239,8 @@ fn the_deafened_and_those_outside_a_room_hear_silence_in_frames_of_the_session()
             deafened: true
         })]
     );
+    room.participant.set_deafened(true);
+    assert_eq!(room.events(), [], "nothing has changed");
     for _ in 0..3 {
         room.receive(&stream_of(&ServerPacket::Voice(voice)));
         room.participant.play(&mut tape);
@@ -265,6 +267,21 @@ fn the_key_of_push_to_talk_is_the_gate_and_nobody_is_told_of_it() {
     assert!(matches!(parse(packet), Ok(ClientPacket::Voice(voice)) if ends(voice)));
     assert_eq!(room.run(quiet()), []);
     assert!(room.participant.snapshot(room.now).gate.is_none());
+    // Whoever has no such key cannot release it.
+    let mut room = Room::of("--no-gate");
+    room.participant.hold_key(room.now, false);
+    assert_eq!(room.run(quiet()), [(3, false); 3]);
+}
+
+#[test]
+fn the_gate_is_moved_and_comes_back() {
+    let mut room = Room::of("");
+    let closes = |room: &Room| room.participant.snapshot(room.now).gate.unwrap().1;
+    let before = closes(&room);
+    room.participant.shift_gate(-14.0);
+    assert_eq!(room.run([(Captured::Frame, 900)]), [(900, false)]);
+    room.participant.shift_gate(14.0);
+    assert_eq!(closes(&room), before);
 }
 
 #[test]
@@ -284,6 +301,94 @@ fn who_is_muted_says_so_and_stays_muted_in_the_next_session() {
 }
 
 #[test]
+fn pcm16_is_liked_best() {
+    let mut room = Room {
+        participant: Participant::new(&join_config("")),
+        now: Instant::ZERO,
+    };
+    room.participant.join(room.now);
+    let hello = &room.packets()[0];
+    let codecs = [Codec::Pcm16.id(), Codec::ImaAdpcm.id()];
+    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs == codecs));
+}
+
+#[test]
+fn nothing_of_a_connection_is_left_to_the_next() {
+    let mut room = Room::of("");
+    let loud = [9_000_i16, -9_000].map(i16::to_le_bytes).concat();
+    let voice = Voice {
+        payload: &loud.repeat(160),
+        ..said(0)
+    };
+    room.receive(&stream_of(&ServerPacket::Voice(voice)));
+    (0..4).for_each(|_| room.participant.play(&mut Tape::default()));
+    assert!(room.participant.was_welcomed());
+    room.receive(&[5, 5, 5]);
+    room.participant.disconnected();
+    assert_eq!(room.participant.params(), None);
+    assert_eq!(room.events(), [], "its driver knows");
+    assert_eq!(room.participant.snapshot(room.now).roster, []);
+    room.participant.join(room.now);
+    assert!(!room.participant.was_welcomed());
+    room.join();
+    assert_eq!(room.participant.snapshot(room.now).output_rms, 0);
+}
+
+#[test]
+fn only_frames_in_a_row_make_a_microphone_that_vanishes() {
+    let some = [&[(Captured::Frame, 7)][..], &[(Captured::Missing, 0); 14]].concat();
+    let said = Room::of("--no-gate").run(some.repeat(3));
+    assert_eq!(said.len(), 45);
+    assert!(said.iter().all(|(_, ends)| !ends));
+}
+
+#[test]
+fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
+    let mut room = Room::of("--no-gate");
+    room.participant.disconnected();
+    room.participant.join(room.now);
+    room.packets();
+    room.receive(&stream_of(&ServerPacket::Welcome(Welcome {
+        version: PROTOCOL_VERSION,
+        id: ParticipantId(1),
+        codec: Codec::Pcm16.id(),
+        rate_hz: 16_000,
+        frame_ms: 5,
+        idle_timeout_ms: 15_000,
+        roster_len: 1,
+        roster: [entry(1, "ann")].into_iter().collect(),
+    })));
+    let missing = [(Captured::Missing, 0); 100];
+    let said = room.run([(Captured::Frame, 7)].into_iter().chain(missing));
+    assert_eq!(said.len(), 1 + 59 + 1);
+    // What waits for the speaker is told in milliseconds, too.
+    let voice = Voice {
+        payload: &[1; 160],
+        ..self::said(0)
+    };
+    room.receive(&stream_of(&ServerPacket::Voice(voice)));
+    assert_eq!(room.participant.snapshot(room.now).playout_ms, 5);
+}
+
+#[test]
+fn the_flags_of_pre_roll_and_playout_delay_are_followed() {
+    let quiet = (0..20).map(|n| (Captured::Frame, n));
+    let said = Room::of("--pre-roll 20").run(quiet.chain([(Captured::Frame, 9_000)]));
+    assert_eq!(said, [(19, false), (9_000, false)]);
+    let silent_frames = |flags| {
+        let (mut room, mut tape) = (Room::of(flags), Tape::default());
+        for number in 0..20 {
+            room.receive(&stream_of(&ServerPacket::Voice(self::said(number))));
+            room.participant.play(&mut tape);
+        }
+        let frames = tape.0.chunks(320);
+        frames.take_while(|frame| frame[0] == 0).count()
+    };
+    let [short, long] = ["--playout-delay 20", "--playout-delay 100"].map(silent_frames);
+    assert_eq!(long - short, 4);
+}
+
+#[test]
 fn counts_go_on_over_sessions() {
     let mut room = Room::of("--no-gate");
     for session in 1..=2u64 {
@@ -295,6 +400,7 @@ fn counts_go_on_over_sessions() {
         room.run([(Captured::Frame, 7)]);
         let counts = room.participant.counts();
         assert_eq!(counts.packets_lost, 5 * session);
+        assert!(counts.frames_concealed >= 5 * session, "{counts:?}");
         assert_eq!(
             (counts.frames_sent, counts.frames_received),
             (session, 6 * session)
@@ -347,13 +453,25 @@ fn a_voice_that_is_too_quiet_is_told_and_shown_for_a_while() {
     let level = |frame: i16| if frame % 12 < 6 { 900 } else { 5 };
     room.run((0..200).map(|frame| (Captured::Frame, level(frame))));
     let events = room.events();
-    let [ParticipantEvent::Told(EventKind::InputQuiet { .. })] = events[..] else {
+    let [
+        ParticipantEvent::Told(EventKind::InputQuiet {
+            level_dbfs,
+            try_gate_open_dbfs,
+            ..
+        }),
+    ] = events[..]
+    else {
         panic!("{events:?}")
     };
+    assert!(try_gate_open_dbfs < level_dbfs, "the voice would open it");
     assert!(room.participant.snapshot(room.now).too_quiet);
     room.now += TOO_QUIET_SHOWN;
     assert!(!room.participant.snapshot(room.now).too_quiet);
     let mut muted = Room::of("--muted");
+    muted.run((0..200).map(|frame| (Captured::Frame, level(frame))));
+    assert_eq!(muted.events(), []);
+    let mut muted = Room::of("");
+    muted.participant.set_muted(muted.now, true);
     muted.run((0..200).map(|frame| (Captured::Frame, level(frame))));
     assert_eq!(muted.events(), []);
 }

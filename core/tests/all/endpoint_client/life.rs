@@ -108,6 +108,8 @@ fn voice_starts_and_ends_with_the_session_whoever_takes_the_events() {
     };
     assert_eq!((sent(), sent()), (Some(false), None), "a Bye and no voice");
     end.take_events();
+    let first = end.events.first();
+    assert!(matches!(first, Some(ClientEvent::Joined(..))), "{first:?}");
     let last = end.events.last();
     assert_eq!(last, Some(&ClientEvent::Closed(ByeReason::Leaving)));
 }
@@ -141,6 +143,11 @@ fn after_the_end_it_joins_again_on_the_same_stream() {
         end.client.push_frame(end.now, &word(3)),
         GateDecision::Closed
     );
+    assert!(!end.client.is_talking());
+    for muted in [true, false] {
+        end.client.set_muted(end.now, muted);
+        assert_eq!(end.sent(), [], "nobody is there to be told");
+    }
     end.client.end_talkspurt(end.now);
     assert_eq!(end.client.poll_timeout(), None);
     let before = end.client.stats();
@@ -171,6 +178,56 @@ fn after_the_end_it_joins_again_on_the_same_stream() {
     end.client.reset_stream();
     end.join(20);
     assert!(end.client.params().is_some(), "the Welcome was read");
+}
+
+#[test]
+fn nothing_of_a_session_is_left_to_the_next() {
+    let hello = [Sent::Hello { muted: false }];
+    // Neither its leaving, if it ended before the last words were out,
+    let mut end = End::joined(20);
+    end.say(0..3);
+    end.client.leave(end.now);
+    end.receive(&ServerPacket::Bye(ByeReason::Stopping));
+    end.client.join(end.now, PATIENCE);
+    assert_eq!(end.sent(), hello);
+    // nor its voice, if it had not ended.
+    let mut end = End::joined(20);
+    end.say(0..3);
+    end.client.join(end.now, PATIENCE);
+    assert_eq!(end.sent(), hello);
+    // Nor what it had to say and to tell besides,
+    let mut end = End::joined(20);
+    end.receive(&ServerPacket::Pong(1));
+    assert!(end.client.round_trip().is_some());
+    end.receive(&ServerPacket::Ping(5));
+    end.client.set_muted(end.now, true);
+    end.now += MS(5_000);
+    end.client.handle_timeout(end.now);
+    end.client.end(ByeReason::Leaving);
+    end.client.join(end.now, PATIENCE);
+    assert_eq!(end.client.poll_event(), None);
+    assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
+    // nor how long its packets took.
+    end.receive(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
+    end.receive(&ServerPacket::Pong(2));
+    assert_eq!(end.client.round_trip(), None);
+}
+
+#[test]
+fn no_voice_goes_behind_the_end_of_a_session() {
+    let mut end = End::joined(20);
+    end.now += MS(15_000);
+    end.say(0..1);
+    end.handle_timeout();
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::IdleTimeout)]);
+    let mut end = End::joined(20);
+    end.now += MS(1_000);
+    end.client.expect_answers(end.now);
+    assert_eq!(end.sent(), [Sent::Ping]);
+    end.now += MS(3_000);
+    end.say(0..1);
+    end.client.expect_answers(end.now);
+    assert_eq!(end.sent(), []);
 }
 
 #[test]

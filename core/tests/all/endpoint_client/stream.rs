@@ -43,7 +43,8 @@ fn bytes_that_nothing_ends_are_garbage() {
     assert_eq!(end.events, []);
     end.receive_bytes(&[7]);
     assert_eq!(end.events, [ClientEvent::Closed(ByeReason::ProtocolError)]);
-    assert_eq!(end.client.stats().dropped_bytes, bytes);
+    let stats = end.client.stats();
+    assert_eq!((stats.dropped_bytes, stats.malformed), (bytes, 0));
 }
 
 #[test]
@@ -62,7 +63,22 @@ fn a_damaged_packet_is_counted_and_the_next_one_is_read() {
     assert_eq!(end.sent(), [Sent::Pong(0x0102_0304)]);
     let stats = end.client.stats();
     assert_eq!((stats.crc_errors, stats.malformed), (1, 0));
+    assert_eq!(stats.packets_received, 2, "the Welcome, too");
     assert_eq!(stats.dropped_bytes, len as u64 - 1, "without the zero");
+}
+
+#[test]
+fn packets_in_pieces_are_no_garbage() {
+    let mut end = End::joined(20);
+    let mut bytes = [0; ENCODED_MAX];
+    for number in 0..1_000 {
+        let len = write_to_stream(&ServerPacket::Ping(number), &mut bytes).unwrap();
+        bytes[..len]
+            .chunks(3)
+            .for_each(|piece| end.receive_bytes(piece));
+        assert_eq!(end.sent(), [Sent::Pong(number)]);
+    }
+    assert_eq!(end.client.stats().dropped_bytes, 0);
 }
 
 #[test]
@@ -128,6 +144,11 @@ fn a_client_with_little_memory_offers_only_what_it_can_hold() {
     small.push_frame(now, &word(1));
     let sent = small.poll_transmit(now, &mut out).unwrap();
     assert!(sent.droppable && Sent::of(&out[..sent.len]) == Sent::Frame(0));
+
+    // A byte is missing.
+    type Almost = Client<{ PAYLOAD_MAX - 1 }, TRANSMIT_MAX>;
+    let almost = Almost::new(ClientConfig::new(request())).unwrap();
+    assert_eq!(almost.request().codecs[..], [Codec::ImaAdpcm.id()]);
 
     let mut pcm16_only = request();
     pcm16_only.codecs.truncate(1);

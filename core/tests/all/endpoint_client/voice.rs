@@ -131,6 +131,17 @@ fn the_muted_send_no_voice_and_the_others_are_told() {
 }
 
 #[test]
+fn who_is_configured_muted_joins_muted() {
+    let mut request = request();
+    request.muted = true;
+    let mut end = End::new();
+    end.client = Whole::new(ClientConfig::new(request)).unwrap();
+    assert!(end.client.is_muted());
+    end.client.join(end.now, PATIENCE);
+    assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
+}
+
+#[test]
 fn voice_is_kept_back_and_nobody_is_told() {
     let mut end = End::joined(20);
     end.say(0..2);
@@ -197,6 +208,7 @@ fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     assert_eq!(end.client.set_gate(bad), Err(wrong));
     end.say(0..1);
     assert_eq!(end.sent(), frames(0..1), "nothing has changed");
+    assert_eq!(End::new().client.set_gate(bad), Err(wrong));
     // Full scale opens for nothing; it holds for the next session too.
     let deaf = GateSettings {
         open_rms: 32_768,
@@ -211,6 +223,46 @@ fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     end.join(20);
     end.say(3..5);
     assert_eq!(end.sent(), []);
+}
+
+#[test]
+fn a_gate_that_is_changed_in_a_session_holds_as_long_as_before() {
+    let [unchanged, changed] = [false, true].map(|is_changed| {
+        let mut end = End::joined(5);
+        if is_changed {
+            end.client.set_gate(GateSettings::default()).unwrap();
+        }
+        end.client.push_frame(end.now, &word(0)[..80]);
+        (1..100).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
+        end.sent()
+    });
+    assert_eq!(unchanged, frames(0..31), "100 ms, and the window");
+    assert_eq!(changed, unchanged);
+}
+
+#[test]
+fn the_pre_roll_is_as_long_as_configured() {
+    let mut config = ClientConfig::new(request());
+    config.pre_roll_ms = 20;
+    let mut end = End::new();
+    end.client = Whole::new(config).unwrap();
+    end.join(5);
+    (0..30).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
+    end.client.push_frame(end.now, &word(30)[..80]);
+    assert_eq!(end.sent(), frames(26..31));
+}
+
+#[test]
+fn who_leaves_hears_no_more() {
+    let mut end = End::joined(20);
+    for number in 0..6 {
+        end.receive(&ServerPacket::Voice(say(number, &[9; 640])));
+    }
+    assert_eq!(end.play().0, Playout::Frame { terminator: false });
+    end.client.leave(end.now);
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::Leaving)]);
+    assert_eq!(end.play().0, Playout::Faded);
+    assert_eq!(end.play(), (Playout::Silence, 0));
 }
 
 #[test]

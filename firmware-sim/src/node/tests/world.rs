@@ -330,7 +330,7 @@ impl World {
 
 pub fn describe(event: &NodeEvent<'_>) -> String {
     match event {
-        NodeEvent::Calling { .. } => "calling".into(),
+        NodeEvent::Calling { attempt } => std::format!("calling {attempt}"),
         NodeEvent::Joined { params, roster_len } => {
             std::format!("joined {} of {roster_len}", params.id.0)
         }

@@ -154,7 +154,9 @@ mod tests {
                 );
             }
             reconnect.reset();
-            assert!(reconnect.next(PAUSE_LONGEST).1 <= Duration::from(PAUSE_FIRST));
+            let (number, pause) = reconnect.next(PAUSE_LONGEST);
+            assert_eq!(number, 1);
+            assert!(pause <= Duration::from(PAUSE_FIRST));
         }
         let first = |seed| Reconnect::new(seed).next(PAUSE_LONGEST).1;
         assert_ne!(first(1), first(2));
