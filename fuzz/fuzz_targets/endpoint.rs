@@ -6,6 +6,8 @@
 //! need not have a right CRC in the corpus.
 #![no_main]
 
+mod input;
+
 use libfuzzer_sys::fuzz_target;
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
 use talkspurt_core::audio::format::FRAME_SAMPLES_MAX;
@@ -19,6 +21,8 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{ByeReason, ClientPacket, parse};
 
+use input::Input;
+
 const ENCODED: usize = encoded_len_max(352) + 1;
 
 type Node = Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>;
@@ -30,28 +34,6 @@ fuzz_target!(|data: &[u8]| {
         rig.step(what, &mut input);
     }
 });
-
-/// What is left of the input.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(first)
-    }
-
-    fn number(&mut self) -> u8 {
-        self.byte().unwrap_or(0)
-    }
-
-    fn bytes(&mut self) -> &'a [u8] {
-        let len = usize::from(self.number()).min(self.0.len());
-        let (bytes, rest) = self.0.split_at(len);
-        self.0 = rest;
-        bytes
-    }
-}
 
 /// A client, and what its server reads.
 struct Rig {

@@ -5,6 +5,8 @@
 //! asked for; so every string of bytes is a valid input, and packets can stand in a corpus as they are.
 #![no_main]
 
+mod input;
+
 use libfuzzer_sys::fuzz_target;
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::format::FrameDuration;
@@ -21,6 +23,8 @@ use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
 
+use input::Input;
+
 const FRAME: FrameDuration = FrameDuration::Ms5;
 const SLOTS: usize = 16;
 
@@ -32,28 +36,6 @@ fuzz_target!(|data: &[u8]| {
     }
     rig.fall_silent();
 });
-
-/// What is left of the input.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(first)
-    }
-
-    fn number(&mut self) -> u8 {
-        self.byte().unwrap_or(0)
-    }
-
-    fn bytes(&mut self) -> &'a [u8] {
-        let len = usize::from(self.number()).min(self.0.len());
-        let (bytes, rest) = self.0.split_at(len);
-        self.0 = rest;
-        bytes
-    }
-}
 
 /// Both ends of everything, side by side.
 struct Rig {

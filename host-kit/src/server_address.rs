@@ -105,6 +105,7 @@ mod tests {
         for (text, host, port) in [
             ("localhost", "localhost", 8255),
             ("localhost:9000", "localhost", 9000),
+            (" localhost\n", "localhost", 8255),
             ("talk.example:9000", "talk.example", 9000),
             ("192.0.2.7", "192.0.2.7", 8255),
             ("::1", "::1", 8255),

@@ -1,14 +1,15 @@
 //! The loop on virtual time, over a simulated UART, against a server session in memory.
 
+mod hardware;
 mod world;
 
-use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::gate::GateSettings;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ByeReason, ParticipantName, RoomName};
 
 use super::*;
+use hardware::{At, BrokenPort};
 use world::{Answer, FRAME, Server, World, silence, tone};
 
 #[test]
@@ -442,68 +443,4 @@ fn a_configuration_that_cannot_work_is_refused() {
         ClientConfigError::NoCodecFits
     );
     assert!(Pcm16Node::new(config, Instant::ZERO).is_ok());
-}
-
-/// A port whose every call is an error.
-struct BrokenPort;
-
-impl ErrorType for BrokenPort {
-    type Error = ErrorKind;
-}
-
-impl Read for BrokenPort {
-    fn read(&mut self, _: &mut [u8]) -> Result<usize, ErrorKind> {
-        panic!("a read without asking would block")
-    }
-}
-
-impl ReadReady for BrokenPort {
-    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
-        Err(ErrorKind::Other)
-    }
-}
-
-impl Write for BrokenPort {
-    fn write(&mut self, _: &[u8]) -> Result<usize, ErrorKind> {
-        Err(ErrorKind::Other)
-    }
-
-    fn flush(&mut self) -> Result<(), ErrorKind> {
-        panic!("flushing waits, and the loop must not")
-    }
-}
-
-impl WriteReady for BrokenPort {
-    fn write_ready(&mut self) -> Result<bool, ErrorKind> {
-        Err(ErrorKind::Other)
-    }
-}
-
-/// A microphone or a speaker that has something to do at some time.
-struct At(Instant);
-
-impl SampleSource for At {
-    fn start(&mut self, _: Instant, _: AudioFormat) {}
-
-    fn capture(&mut self, _: Instant, _: &mut [i16]) -> bool {
-        false
-    }
-
-    fn next_frame_at(&self) -> Option<Instant> {
-        Some(self.0)
-    }
-}
-
-impl SampleSink for At {
-    fn start(&mut self, _: Instant, _: AudioFormat) {}
-
-    fn is_ready(&mut self, _: Instant) -> bool {
-        false
-    }
-
-    fn play(&mut self, _: &[i16]) {}
-
-    fn next_frame_at(&self) -> Option<Instant> {
-        Some(self.0)
-    }
 }

@@ -7,10 +7,9 @@
 #![no_main]
 #![allow(unsafe_code)] // The one place in RAM, and the entry.
 
-use core::cell::UnsafeCell;
+mod in_ram;
+
 use core::hint::black_box;
-use core::mem::MaybeUninit;
-use core::panic::PanicInfo;
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
 use talkspurt_core::audio::format::FrameDuration;
@@ -27,6 +26,8 @@ use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, parse};
 
+use in_ram::InRam;
+
 /// The longest packet of ADPCM, or of a session, as `talkspurt-node` sizes its own.
 const ENCODED: usize = encoded_len_max(352);
 const FRAME: FrameDuration = FrameDuration::Ms20;
@@ -40,18 +41,12 @@ struct Core {
     packet: [u8; ENCODED],
 }
 
-struct InRam(UnsafeCell<MaybeUninit<Core>>);
-
-// SAFETY: one thread, the one that begins.
-unsafe impl Sync for InRam {}
-
-static CORE: InRam = InRam(UnsafeCell::new(MaybeUninit::uninit()));
+static CORE: InRam<Core> = InRam::new();
 
 #[unsafe(no_mangle)]
 extern "C" fn begin() -> ! {
     // SAFETY: called once, and nobody else looks at it.
-    let place = unsafe { &mut *CORE.0.get() };
-    let core = place.write(make());
+    let core = unsafe { CORE.fill(make) };
     loop {
         talk(core);
         listen(core);
@@ -151,9 +146,4 @@ fn keep_session(core: &mut Core) {
     if black_box(true) {
         core.session.leave();
     }
-}
-
-#[panic_handler]
-fn panic(_info: &PanicInfo<'_>) -> ! {
-    loop {}
 }
