@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::mixer::MixRule;
+use talkspurt_hub::HubConfig;
 
 use crate::capacity::Capacity;
 
@@ -145,6 +146,20 @@ impl From<ServeArgs> for Config {
     }
 }
 
+impl From<&Config> for HubConfig {
+    fn from(config: &Config) -> Self {
+        Self {
+            frame: config.frame_duration,
+            mix_rule: config.mix_rule,
+            max_participants: config.capacity.participants,
+            max_handshakes: config.capacity.handshakes,
+            room_capacity: config.room_capacity,
+            handshake_timeout: config.handshake_timeout.into(),
+            idle_timeout: config.idle_timeout.into(),
+        }
+    }
+}
+
 impl Default for Config {
     /// The defaults of the command line, with port 0 on the loopback for both addresses: what a test wants.
     fn default() -> Self {
@@ -240,6 +255,7 @@ mod tests {
         assert_eq!(config.handshake_timeout, Duration::from_secs(5));
         assert_eq!(config.idle_timeout, Duration::from_secs(15));
         assert_eq!(config.log_format, LogFormat::Text);
+        assert_eq!(HubConfig::from(&config), HubConfig::default());
     }
 
     #[test]

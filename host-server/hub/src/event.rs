@@ -1,11 +1,11 @@
-//! What the hub tells its driver: what to do with a connection, what was done, what is worth a log line.
+//! What the hub tells its driver: what to do with a link, what was done, what is worth a log line.
 
 use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
 
-use super::ConnId;
+use crate::ids::LinkId;
 use crate::outbox::Outbox;
 
-/// What is to be done with a connection.
+/// What is to be done with a link.
 #[derive(Debug)]
 pub enum Output<'a> {
     /// Write its [`packets`](Outbox::packets), in one write.
@@ -19,7 +19,7 @@ pub enum Output<'a> {
     },
 }
 
-/// What [`Hub::handle_timeout`](super::Hub::handle_timeout) did.
+/// What [`Hub::handle_timeout`](crate::Hub::handle_timeout) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// It mixed one frame of one room.
@@ -31,26 +31,26 @@ pub enum Work {
 /// Something worth a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Someone joined a room (and made it, if he is its first).
+    /// Someone joined a room (and made it, if they are its first).
     Joined {
-        /// His connection.
-        conn: ConnId,
-        /// His number.
+        /// Their link.
+        link: LinkId,
+        /// Their number in the room.
         id: ParticipantId,
-        /// His name.
+        /// Their name.
         name: ParticipantName,
         /// The room.
         room: RoomName,
         /// Those in it now.
         participants: usize,
     },
-    /// Someone left a room (and ended it, if he was its last).
+    /// Someone left a room (and ended it, if they were its last).
     Left {
-        /// His connection.
-        conn: ConnId,
-        /// His number.
+        /// Their link.
+        link: LinkId,
+        /// Their number in the room.
         id: ParticipantId,
-        /// His name.
+        /// Their name.
         name: ParticipantName,
         /// The room.
         room: RoomName,
@@ -59,15 +59,15 @@ pub enum Event {
         /// Why.
         reason: ByeReason,
     },
-    /// A connection closed before anything came from it.
+    /// A link closed before anything came from it.
     Probed {
         /// Which.
-        conn: ConnId,
+        link: LinkId,
     },
-    /// A connection was refused before it joined.
+    /// A link was refused before it joined.
     Refused {
         /// Which.
-        conn: ConnId,
+        link: LinkId,
         /// Why.
         reason: RejectReason,
     },

@@ -4,21 +4,18 @@
 //! allocates nothing but its packets. Listeners who do not talk and whose mixes have the same state
 //! and codec get one rendering and one encoding.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{Codec, Encoder};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level;
 use talkspurt_core::audio::mixer::{
     Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
 };
-use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::downlink::Playout;
-use talkspurt_core::wire::{ServerPacket, Voice};
 
-use crate::outbox::Encoded;
+use crate::encodings::{SharedEncoders, encode_mix, encode_voice};
+use crate::outbox::SharedPacket;
 
 /// Buffers for the mixing of one room at a time.
 #[derive(Debug)]
@@ -68,16 +65,12 @@ pub struct Listener {
     streaming: bool,
 }
 
-/// The encoders of a room for the mixes that are shared.
-#[derive(Clone, Debug)]
-pub struct SharedEncoders([Encoder; Codec::ALL.len()]);
-
 #[derive(Debug)]
 struct SharedMix {
     codec: Codec,
     before: MixState,
     after: MixState,
-    packet: Encoded,
+    packet: SharedPacket,
 }
 
 impl Listener {
@@ -98,18 +91,6 @@ impl Listener {
     /// The codec of what the listener gets.
     pub fn codec(&self) -> Codec {
         self.encoder.codec()
-    }
-}
-
-impl Default for SharedEncoders {
-    fn default() -> Self {
-        Self(Codec::ALL.map(Encoder::new))
-    }
-}
-
-impl SharedEncoders {
-    fn of(&mut self, codec: Codec) -> &mut Encoder {
-        &mut self.0[usize::from(codec.id())]
     }
 }
 
@@ -180,7 +161,7 @@ impl Mixdown {
         own: Option<Own>,
         shared_encoders: &mut SharedEncoders,
         tick: u32,
-    ) -> Option<Encoded> {
+    ) -> Option<SharedPacket> {
         let own_frame = own.and_then(|own| own.frame);
         let others = self.heard - usize::from(own_frame.is_some());
         if others == 0 {
@@ -225,7 +206,7 @@ impl Mixdown {
         encoders: &mut SharedEncoders,
         tick: u32,
         terminator: bool,
-    ) -> Encoded {
+    ) -> SharedPacket {
         let (codec, before) = (listener.codec(), listener.state);
         if let Some(same) = self
             .shared
@@ -233,7 +214,7 @@ impl Mixdown {
             .find(|mix| mix.codec == codec && mix.before == before)
         {
             listener.state = same.after;
-            return Rc::clone(&same.packet);
+            return Arc::clone(&same.packet);
         }
         render(
             &self.talkers,
@@ -248,37 +229,10 @@ impl Mixdown {
             codec,
             before,
             after: listener.state,
-            packet: Rc::clone(&packet),
+            packet: Arc::clone(&packet),
         });
         packet
     }
-}
-
-fn encode_mix(mix: &Frame, encoder: &mut Encoder, tick: u32, terminator: bool) -> Encoded {
-    let mut payload = [0; PAYLOAD_MAX];
-    let len = encoder
-        .encode(mix, &mut payload)
-        .expect("a frame of a session fits its payload");
-    encode_voice(tick, terminator, &payload[..len])
-}
-
-/// The tick numbers both the packet and its frame period: contiguous within a talkspurt, and the
-/// same for all who hear it.
-fn encode_voice(tick: u32, terminator: bool, payload: &[u8]) -> Encoded {
-    encode(&ServerPacket::Voice(Voice {
-        seq: Seq(tick as u16),
-        timestamp_frames: tick,
-        terminator,
-        payload,
-    }))
-}
-
-/// A packet as it stands in a stream.
-pub fn encode(packet: &ServerPacket<'_>) -> Encoded {
-    let mut bytes = [0; ENCODED_MAX];
-    let len =
-        write_to_stream(packet, &mut bytes).expect("every packet of a server fits ENCODED_MAX");
-    Rc::from(&bytes[..len])
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use talkspurt_core::audio::format::FrameDuration;
 
 use super::*;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
-use talkspurt_core::wire::parse;
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::wire::{ServerPacket, parse};
 
 const SAMPLES: usize = 320;
 
@@ -16,7 +17,7 @@ fn talker(value: i16, last: bool) -> impl FnOnce(&mut Frame) -> Playout {
 }
 
 /// Tick number, terminator, and the samples of a PCM16 packet.
-fn decoded(packet: &Encoded) -> (u32, bool, Vec<i16>) {
+fn decoded(packet: &SharedPacket) -> (u32, bool, Vec<i16>) {
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     let (Feed::Packet(bytes), _) = deframer.feed(packet) else {
         panic!("no packet")
@@ -79,7 +80,7 @@ fn listeners_who_do_not_talk_share_one_encoding_a_codec() {
             .iter()
             .skip(2)
             .step_by(2)
-            .all(|packet| Rc::ptr_eq(packet, &packets[0]))
+            .all(|packet| Arc::ptr_eq(packet, &packets[0]))
     );
     assert!(listeners.iter().all(|l| l.state == listeners[0].state));
 }
@@ -105,7 +106,7 @@ fn packets_of_an_old_and_a_new_listener(rule: MixRule, values: [i16; 2]) -> (Mix
                 .packet_for(listener, None, &mut shared, tick)
                 .unwrap()
         });
-        if !Rc::ptr_eq(&old, &new) {
+        if !Arc::ptr_eq(&old, &new) {
             equal_from = tick + 1;
         }
     }

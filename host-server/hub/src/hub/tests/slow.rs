@@ -40,8 +40,8 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
         bench.pass(Duration::from_millis(100));
     }
     bench.peers[deaf].reads = true;
-    if let Some(conn) = bench.peers[deaf].conn {
-        bench.deliver_to(conn);
+    if let Some(link) = bench.peers[deaf].link {
+        bench.deliver_to(link);
     }
     assert_eq!(
         bench.take_received(deaf).last(),
@@ -60,11 +60,10 @@ fn a_stall_is_borne_for_the_idle_timeout_and_its_drops_are_counted() {
         bench.pass(FRAME);
     }
     assert_eq!(bench.hub.gauges().participants, 2);
-    let conn = bench.peers[lis].conn.unwrap();
     // Ten frames wait.
-    let dropped = bench.hub.voice_dropped(conn);
+    let dropped = bench.voice_dropped(lis);
     assert_eq!(dropped, 700 - 10);
-    assert_eq!(bench.hub.voice_dropped(bench.peers[ann].conn.unwrap()), 0);
+    assert_eq!(bench.voice_dropped(ann), 0);
 }
 
 #[test]
@@ -79,7 +78,7 @@ fn whoever_reads_slowly_hears_nothing_of_a_room_after_leaving_it() {
         }
         bench.hello(lis, room, "lis", Codec::Pcm16);
         bench.peers[lis].reads = true;
-        bench.deliver_to(bench.peers[lis].conn.unwrap());
+        bench.deliver_to(bench.peers[lis].link.unwrap());
         bench.speak(ann, 200, true);
         bench.pass(FRAME);
         let received = bench.take_received(lis);

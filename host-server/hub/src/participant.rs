@@ -1,4 +1,4 @@
-//! One participant of a room: who he is, what he says, what he hears. Pure.
+//! One participant of a room: who they are, what they say, what they hear.
 
 use talkspurt_core::audio::codec::{Codec, CodecError};
 use talkspurt_core::audio::format::FrameDuration;
@@ -9,12 +9,11 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
 
-use crate::hub::ConnId;
+use crate::ids::LinkId;
 use crate::mixdown::{Listener, Mixdown, Own};
-use crate::states::STATE_INTERVAL;
 
-/// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of 5 ms. What a longer stall of his
-/// connection brings at once is too old to be heard.
+/// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of
+/// 5 ms. What a longer stall of their link brings at once is too old to be heard.
 const SLOTS: usize = 32;
 
 const _: () = assert!(
@@ -25,18 +24,22 @@ const _: () = assert!(
 /// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits for a tick anyhow.
 const PREFILL_FRAMES: u16 = 0;
 
-/// For so long the first frame of a talkspurt waits at least. The frames after it may then come so much later than their period
-/// says before one has to be concealed; together with the wait for the tick it stays below one frame and 5 ms.
+/// For so long the first frame of a talkspurt waits at least. The frames after it may then come so
+/// much later than their period says before one has to be concealed; together with the wait for the
+/// tick it stays below one frame and 5 ms.
 pub const TALKSPURT_LEAD: Duration = Duration::from_millis(3);
 
-/// A participant, as his room sees him.
+/// How often the others are told what one does, at most, and how often a room has a round. Ten times
+/// a second are 120 bytes: someone who changes faster (a gate without a hold, or ill will) must not
+/// fill a slow line of everyone else.
+pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A participant, as the room sees them.
 #[derive(Debug)]
 pub struct Participant {
-    /// His connection.
-    pub conn: ConnId,
-    /// His number on this server.
+    /// Their number, unique in the room.
     pub id: ParticipantId,
-    /// His name, unique in the room.
+    /// Their name, unique in the room.
     pub name: ParticipantName,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,
@@ -53,9 +56,9 @@ pub struct Participant {
     /// Stands in the room's queue of changes that wait for a round.
     waits: bool,
     frame: FrameDuration,
-    /// His voice on its way in. Listeners who never talk cost no buffer.
+    /// Their voice on its way in. Listeners who never talk cost no buffer.
     voice: Option<Box<Downlink<SLOTS>>>,
-    /// From when on his running talkspurt is heard.
+    /// From when on the running talkspurt is heard.
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
@@ -66,16 +69,16 @@ pub struct Participant {
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
 #[derive(Debug)]
 pub struct Fading {
-    conn: ConnId,
+    link: LinkId,
     frame: Frame,
     playout: Playout,
     talker: TalkerState,
 }
 
 impl Fading {
-    /// The connection of the talker.
-    pub fn conn(&self) -> ConnId {
-        self.conn
+    /// Returns the link of the talker.
+    pub fn link(&self) -> LinkId {
+        self.link
     }
 
     /// Adds it to the mix of one tick.
@@ -90,9 +93,9 @@ impl Fading {
 /// What a voice packet changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoiceTaken {
-    /// His flags changed: the roster has to be told.
+    /// The flags changed: the roster has to be told.
     pub flags_changed: bool,
-    /// He has frames to be mixed, from then on.
+    /// There are frames to be mixed, from then on.
     pub heard_from: Option<Instant>,
 }
 
@@ -107,14 +110,12 @@ impl VoiceTaken {
 impl Participant {
     /// One who has just joined.
     pub fn new(
-        conn: ConnId,
         id: ParticipantId,
         name: ParticipantName,
         codec: Codec,
         frame: FrameDuration,
     ) -> Self {
         Self {
-            conn,
             id,
             name,
             joined: 0,
@@ -154,8 +155,8 @@ impl Participant {
         self.has_talked = false;
     }
 
-    /// Flags that the others do not know. Whoever talked meanwhile is told to talk, and next to be silent or muted: nobody is
-    /// heard again and again without being shown.
+    /// Flags that the others do not know. Whoever talked meanwhile is told to talk, and next to be
+    /// silent or muted: nobody is heard again and again without being shown.
     pub fn news(&self) -> Option<ParticipantFlags> {
         let flags = if self.has_talked {
             ParticipantFlags::TALKING
@@ -177,17 +178,18 @@ impl Participant {
         self.tell_from = now + STATE_INTERVAL;
     }
 
-    /// Notes that this participant stands in the room's queue of changes, or no longer does; gives whether it did.
+    /// Notes that this participant stands in the room's queue of changes, or no longer does; returns
+    /// whether it did.
     pub fn set_waits(&mut self, waits: bool) -> bool {
         std::mem::replace(&mut self.waits, waits)
     }
 
-    /// Whether a talkspurt of his is running.
+    /// Whether a talkspurt is running.
     pub fn is_talking(&self) -> bool {
         self.flags.has(ParticipantFlags::TALKING)
     }
 
-    /// Whether he has muted himself.
+    /// Whether the microphone is muted.
     pub fn is_muted(&self) -> bool {
         self.flags.has(ParticipantFlags::MUTED)
     }
@@ -218,12 +220,13 @@ impl Participant {
             outcome,
             PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)
         );
-        // What follows at once on a word that was cut off takes that word's place in time: a pause would be a click.
+        // What follows at once on a word that was cut off takes that word's place in time: a pause
+        // would be a click.
         if taken && !was_active {
             self.heard_from = now + TALKSPURT_LEAD;
         }
-        // Whoever talks is shown until their last frame was mixed, whatever its packet says: nobody is
-        // heard unshown, but for the frame in which a talker fades who was muted or left.
+        // Whoever talks is shown until their last frame was mixed, whatever its packet says: nobody
+        // is heard unshown, but for the frame in which a talker fades who was muted or left.
         let flags_changed =
             taken && !voice.payload.is_empty() && self.set(ParticipantFlags::TALKING, true);
         Ok(VoiceTaken {
@@ -232,7 +235,7 @@ impl Participant {
         })
     }
 
-    /// Mutes or unmutes. True if that changes his flags.
+    /// Mutes or unmutes. True if that changes the flags.
     pub fn set_muted(&mut self, muted: bool) -> bool {
         if muted && let Some(voice) = &mut self.voice {
             voice.clear();
@@ -241,7 +244,8 @@ impl Participant {
         self.set(ParticipantFlags::MUTED, muted) || silenced
     }
 
-    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the talkspurt is over.
+    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the
+    /// talkspurt is over.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
         if let Some(fading) = self.earlier_fading.take() {
             // A talker has one frame a tick: a new word begins in the next.
@@ -258,8 +262,8 @@ impl Participant {
         !self.is_active() && self.fall_silent()
     }
 
-    /// What fades of this participant, who leaves.
-    pub fn fading(&mut self) -> Option<Fading> {
+    /// What fades of this participant, who leaves by that link.
+    pub fn fading(&mut self, link: LinkId) -> Option<Fading> {
         if let Some(fading) = self.earlier_fading.take() {
             return Some(*fading);
         }
@@ -268,30 +272,31 @@ impl Participant {
         let mut frame = Frame::silence(voice.frame_samples());
         let playout = voice.pop(&mut frame);
         Some(Fading {
-            conn: self.conn,
+            link,
             frame,
             playout,
             talker: self.talker,
         })
     }
 
-    /// Whether the room has to tick for him: he has frames to be mixed, or is owed the end of what he hears.
+    /// Whether the room has to tick for this participant: there are frames to be mixed, or the end of
+    /// what they hear is owed.
     pub fn needs_tick(&self) -> bool {
         self.is_active() || self.listener.is_streaming()
     }
 
-    /// Loudness of his latest frame in the mix: RMS, 0 when he is not heard.
+    /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.
     pub fn level_rms(&self) -> u16 {
         let own = self.own.filter(|_| self.is_active());
         own.map_or(0, |own| own.rms())
     }
 
-    /// Frames of his that wait.
+    /// Frames that wait to be mixed.
     pub fn depth_frames(&self) -> u16 {
         self.voice.as_ref().map_or(0, |voice| voice.depth_frames())
     }
 
-    /// What befell his frames on their way in.
+    /// Jitter-buffer outcomes of the frames on their way in.
     pub fn jitter_stats(&self) -> JitterStats {
         self.voice
             .as_ref()

@@ -1,18 +1,20 @@
 //! What waits to be sent to one connection, bounded.
 //!
 //! Control packets (roster, Welcome, Bye) are never dropped: a consumer for whom they pile up is told so by [`Overflow`] and is
-//! to be disconnected. What counts is their memory: most are shorter than what is kept around them. Of voice only the newest [`VOICE_BACKLOG_MS`] wait: who reads too slowly loses old voice, and
-//! nobody else anything. A packet is shared by all who get it, so that one encoding is stored once.
+//! to be disconnected. What counts is their memory: most are shorter than what is kept around them.
+//! Of voice only the newest [`VOICE_BACKLOG_MS`] wait: a peer that reads too slowly loses old voice,
+//! and nobody else anything. A packet is shared by all who get it, so that one encoding is stored
+//! once.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::stream::Separator;
 use talkspurt_core::time::Instant;
 
-/// One encoded packet, as it goes onto the stream.
-pub type Encoded = Rc<[u8]>;
+/// One encoded packet, as it goes onto the stream; all who get it share it, whatever their thread.
+pub type SharedPacket = Arc<[u8]>;
 
 /// Voice older than this is not worth hearing: a listener who was stalled resumes with the last 200 ms.
 pub const VOICE_BACKLOG_MS: u32 = 200;
@@ -32,11 +34,11 @@ pub struct Overflow;
 #[derive(Debug)]
 pub struct Outbox {
     /// The packet of which a part has been taken, and how much of it.
-    current: Option<(Encoded, usize)>,
-    control: VecDeque<Encoded>,
+    current: Option<(SharedPacket, usize)>,
+    control: VecDeque<SharedPacket>,
     control_bytes: usize,
     control_bytes_max: usize,
-    voice: VecDeque<Encoded>,
+    voice: VecDeque<SharedPacket>,
     voice_frames_max: usize,
     voice_dropped: u64,
     stalled_since: Option<Instant>,
@@ -60,7 +62,7 @@ impl Outbox {
     }
 
     /// Appends a control packet; it goes out before any voice that waits.
-    pub fn push_control(&mut self, packet: Encoded) -> Result<(), Overflow> {
+    pub fn push_control(&mut self, packet: SharedPacket) -> Result<(), Overflow> {
         let bytes = memory_bytes(&packet);
         if self.control_bytes + bytes > self.control_bytes_max {
             return Err(Overflow);
@@ -71,7 +73,7 @@ impl Outbox {
     }
 
     /// Appends a voice packet; the oldest that waits makes room for it. Returns how many were dropped (0 or 1).
-    pub fn push_voice(&mut self, packet: Encoded) -> u64 {
+    pub fn push_voice(&mut self, packet: SharedPacket) -> u64 {
         let full = self.voice.len() == self.voice_frames_max;
         if full {
             self.voice.pop_front();
@@ -127,7 +129,7 @@ impl Outbox {
         ended
     }
 
-    fn pop(&mut self) -> Option<Encoded> {
+    fn pop(&mut self) -> Option<SharedPacket> {
         match self.control.pop_front() {
             Some(packet) => {
                 self.control_bytes -= memory_bytes(&packet);
@@ -173,7 +175,7 @@ impl Outbox {
 }
 
 /// As if nobody else had it.
-fn memory_bytes(packet: &Encoded) -> usize {
+fn memory_bytes(packet: &SharedPacket) -> usize {
     packet.len() + PACKET_OVERHEAD_BYTES
 }
 
@@ -181,7 +183,7 @@ fn memory_bytes(packet: &Encoded) -> usize {
 mod tests {
     use super::*;
 
-    fn packet(byte: u8, len: usize) -> Encoded {
+    fn packet(byte: u8, len: usize) -> SharedPacket {
         vec![byte; len].into()
     }
 
@@ -336,8 +338,8 @@ mod tests {
         let shared = packet(7, 50);
         let mut boxes = [outbox(), outbox()];
         for outbox in &mut boxes {
-            outbox.push_voice(Rc::clone(&shared));
+            outbox.push_voice(Arc::clone(&shared));
         }
-        assert_eq!(Rc::strong_count(&shared), 3);
+        assert_eq!(Arc::strong_count(&shared), 3);
     }
 }

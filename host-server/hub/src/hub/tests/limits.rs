@@ -83,7 +83,7 @@ fn who_was_stalled_for_a_moment_gets_all_that_waited() {
     // Not a byte from it for so long that it is dropped; but it has stalled for a second only.
     bench.pass(Duration::from_secs(1));
     bench.peers[slow].reads = true;
-    bench.deliver_to(bench.peers[slow].conn.unwrap());
+    bench.deliver_to(bench.peers[slow].link.unwrap());
     let received = bench.take_received(slow);
     assert!(
         matches!(
@@ -107,7 +107,7 @@ fn a_bye_does_not_overtake_what_waited_unless_it_is_for_that() {
     bench.join("kitchen", "eve");
     bench.speak_payload(bob, &[1, 2, 3], false);
     bench.peers[bob].reads = true;
-    bench.deliver_to(bench.peers[bob].conn.unwrap());
+    bench.deliver_to(bench.peers[bob].link.unwrap());
     let received = bench.take_received(bob);
     assert!(
         matches!(
@@ -307,8 +307,8 @@ fn a_listener_who_comes_back_hears_the_newest() {
         bench.pass(FRAME);
     }
     bench.peers[slow].reads = true;
-    let conn = bench.peers[slow].conn.unwrap();
-    bench.deliver_to(conn);
+    let link = bench.peers[slow].link.unwrap();
+    bench.deliver_to(link);
     let heard = bench.heard(slow);
     assert_eq!(heard.last(), Some(&(Some(99), false)));
     assert!(
@@ -365,7 +365,7 @@ fn who_takes_nothing_for_too_long_is_told_that_and_nothing_old() {
         bench.pass(Duration::from_secs(5));
     }
     bench.peers[bob].reads = true;
-    bench.deliver_to(bench.peers[bob].conn.unwrap());
+    bench.deliver_to(bench.peers[bob].link.unwrap());
     assert_eq!(
         bench.take_received(bob),
         [Received::Bye(ByeReason::SlowConsumer)]

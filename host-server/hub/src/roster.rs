@@ -1,33 +1,63 @@
-//! When a room tells everyone what one of them does: talks, is silent, has muted. Pure.
+//! The list of a room, and when the room tells everyone what one of them does: talks, is silent, has
+//! muted.
 //!
-//! Every change goes to everyone in the room, so that the cost of flickering grows with the square of the room, and a hundred
-//! connections that mute and unmute could keep a server from mixing. Two budgets bound it, both counted in packets times
-//! listeners. While a room is calm its changes are told at once. Beyond that they wait for the next round, in which all that
-//! wait are told together: one write to each listener. What changed back meanwhile is not told at all, but for talking: whoever has
-//! talked is told to talk, and next to be silent or muted. The last state always is told.
+//! Every change goes to everyone in the room, so that the cost of flickering grows with the square
+//! of the room, and a hundred links that mute and unmute could keep a server from mixing. Two
+//! budgets bound it, both counted in packets times listeners. While a room is calm its changes are
+//! told at once. Beyond that they wait for the next round, in which all that wait are told together:
+//! one write to each listener. What changed back meanwhile is not told at all, but for talking:
+//! whoever has talked is told to talk, and next to be silent or muted. The last state always is told.
 
 use std::collections::VecDeque;
 
-use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
+use talkspurt_core::wire::{RosterPage, ServerPacket, Welcome};
 
-use crate::room::MemberId;
+use crate::encodings::encode;
+use crate::ids::MemberId;
+use crate::member::{Member, Members};
+use crate::outbox::SharedPacket;
+use crate::participant::STATE_INTERVAL;
 
-/// How often the others are told what one does, at most, and how often a room has a round. Ten times a second are 120 bytes:
-/// someone who changes faster (a gate without a hold, or ill will) must not fill a slow line of everyone else.
-pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Packets to one listener that a room tells at once, and in a second of that: a room of 8 in which everyone begins or ends a
-/// talkspurt every two thirds of a second. Each is a write of its own: 1,000 participants in rooms of any size cause 30,000 writes a
-/// second at worst, a tenth of a core.
+/// Packets to one listener that a room tells at once, and in a second of that: a room of 8 in which
+/// everyone begins or ends a talkspurt every two thirds of a second. Each is a write of its own: 1,000
+/// participants in rooms of any size cause 30,000 writes a second at worst, a tenth of a core.
 const AT_ONCE_BURST: u32 = 200;
 const AT_ONCE_PER_SECOND: u32 = 100;
-/// Packets to one listener that a room tells in all, and in a second of that: a room of 10 at one change in 100 ms each. In a room
-/// of 64 a listener gets 15 a second, 200 bytes.
+/// Packets to one listener that a room tells in all, and in a second of that: a room of 10 at one
+/// change in 100 ms each. In a room of 64 a listener gets 15 a second, 200 bytes.
 const TOLD_BURST: u32 = 1_000;
 const TOLD_PER_SECOND: u32 = 1_000;
-/// More listeners than this cost no more, so that even a room of 1,000 tells 10 changes a second: a fifth of its voice packets.
+/// More listeners than this cost no more, so that even a room of 1,000 tells 10 changes a second: a
+/// fifth of its voice packets.
 const LISTENERS_CHARGED_MAX: usize = 100;
+
+/// Makes what a newcomer gets first: the Welcome, whose own list is left out of `welcome`, and the
+/// pages of the list that do not fit it.
+pub fn welcome(members: &Members, welcome: Welcome<'_>) -> Vec<SharedPacket> {
+    let mut pages = vec![RosterPage::new()];
+    for member in members.iter() {
+        let entry = member.participant.roster_entry();
+        if pages.last().is_none_or(|page| page.is_full()) {
+            pages.push(RosterPage::new());
+        }
+        let pushed = pages.last_mut().map(|page| page.push(entry));
+        debug_assert!(
+            pushed.is_some_and(|pushed| pushed.is_ok()),
+            "the last page had room"
+        );
+    }
+    let mut pages = pages.into_iter();
+    let welcome = ServerPacket::Welcome(Welcome {
+        roster_len: members.len() as u16,
+        roster: pages.next().unwrap_or_default(),
+        ..welcome
+    });
+    let others = pages.map(ServerPacket::Roster);
+    let packets = [welcome].into_iter().chain(others);
+    packets.map(|packet| encode(&packet)).collect()
+}
 
 /// A room's changes that wait to be told, and how much it may tell.
 #[derive(Debug)]
@@ -38,8 +68,6 @@ pub struct StateTelling {
     waiting: VecDeque<MemberId>,
     /// When the next round is due; `None` while nothing waits.
     round: Option<Instant>,
-    /// The caller has been told of that round.
-    announced: bool,
     /// No round before this.
     round_from: Instant,
 }
@@ -52,12 +80,81 @@ impl Default for StateTelling {
             told: TokenBucket::new(TOLD_BURST, TOLD_PER_SECOND, Instant::ZERO),
             waiting: VecDeque::new(),
             round: None,
-            announced: false,
             round_from: Instant::ZERO,
         }
     }
 }
 
+// Telling
+impl StateTelling {
+    /// Tells everyone what someone is doing, if they do not know: now, or in the next round.
+    pub fn tell(&mut self, id: MemberId, members: &mut Members, now: Instant) {
+        let listeners = members.len();
+        let Some(Member { participant, .. }) = members.get_mut(id) else {
+            return;
+        };
+        if participant.news().is_none() {
+            return;
+        }
+        let from = participant.tell_from();
+        if now >= from && self.takes_at_once(listeners, now) {
+            self.tell_news(id, members, now);
+        } else if !participant.set_waits(true) {
+            self.wait(id, from.max(now));
+        }
+    }
+
+    /// Tells everyone the changes that wait, as far as the room's budget goes.
+    pub fn tell_round(&mut self, members: &mut Members, now: Instant) {
+        let listeners = members.len();
+        let Some((waiting, counts_from)) = self.begin_round(now) else {
+            return;
+        };
+        for _ in 0..waiting {
+            let Some(id) = self.first() else {
+                break;
+            };
+            let mut participant = members.get_mut(id).map(|member| &mut member.participant);
+            let news_from = participant.as_ref().and_then(|participant| {
+                let news = participant.news();
+                news.map(|_| participant.tell_from())
+            });
+            if news_from.is_some_and(|from| from > now) {
+                // Told at once a moment ago, and another's round has come.
+                self.put_first_back();
+                continue;
+            }
+            if news_from.is_some() && !self.takes(listeners, now) {
+                break;
+            }
+            self.drop_first();
+            if let Some(participant) = &mut participant {
+                participant.set_waits(false);
+            }
+            self.tell_news(id, members, counts_from);
+        }
+        self.end_round();
+    }
+
+    /// Tells everyone what someone is doing; the interval until the next time counts from `at`.
+    fn tell_news(&mut self, id: MemberId, members: &mut Members, at: Instant) {
+        let Some(Member { participant, .. }) = members.get_mut(id) else {
+            return;
+        };
+        let Some(flags) = participant.news() else {
+            return;
+        };
+        participant.tell(flags, at);
+        let packet = ServerPacket::State(participant.id, flags);
+        // They have talked, and are silent or muted by now: that is told next.
+        if participant.news().is_some() && !participant.set_waits(true) {
+            self.wait(id, participant.tell_from());
+        }
+        members.broadcast(&packet);
+    }
+}
+
+// Budgets and rounds
 impl StateTelling {
     /// Whether a change may be told to so many listeners now, outside a round; charges for it if so.
     pub fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
@@ -71,7 +168,8 @@ impl StateTelling {
         self.told.take(charge(listeners), now)
     }
 
-    /// Has a change wait for a round, at `from` at the earliest if nothing waits yet. Not for one that waits already.
+    /// Has a change wait for a round, at `from` at the earliest if nothing waits yet. Not for one that
+    /// waits already.
     pub fn wait(&mut self, member: MemberId, from: Instant) {
         self.waiting.push_back(member);
         self.round.get_or_insert(from.max(self.round_from));
@@ -82,16 +180,9 @@ impl StateTelling {
         self.round
     }
 
-    /// When the next round is due, if that has not been asked since it was fixed.
-    pub fn poll_round(&mut self) -> Option<Instant> {
-        let round = self.round.filter(|_| !self.announced)?;
-        self.announced = true;
-        Some(round)
-    }
-
-    /// Begins the round that is due, if one is; gives how many changes wait for it, and the moment from which the next interval
-    /// counts: the deadline, so that late rounds of several rooms do not fall together for ever. [`StateTelling::end_round`] has
-    /// to follow.
+    /// Begins the round that is due, if one is; returns how many changes wait for it, and the moment
+    /// from which the next interval counts: the deadline, so that late rounds of several rooms do not
+    /// fall together for ever. [`StateTelling::end_round`] has to follow.
     pub fn begin_round(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.round.filter(|due| *due <= now)?;
         let counts_from = if now.duration_since(due) > STATE_INTERVAL {
@@ -103,8 +194,8 @@ impl StateTelling {
         Some((self.waiting.len(), counts_from))
     }
 
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many changes wait.
+    pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
@@ -125,7 +216,6 @@ impl StateTelling {
 
     /// Ends a round: changes for which the budget did not suffice wait for the next.
     pub fn end_round(&mut self) {
-        self.announced = false;
         self.round = (!self.waiting.is_empty()).then_some(self.round_from);
     }
 }
@@ -137,6 +227,7 @@ fn charge(listeners: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use talkspurt_core::time::Duration;
 
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(ms)
@@ -193,36 +284,30 @@ mod tests {
     }
 
     #[test]
-    fn rounds_are_an_interval_apart_and_told_of_once() {
+    fn rounds_are_an_interval_apart() {
         let mut states = StateTelling::default();
         let member = MemberId::default();
-        assert_eq!(
-            (states.poll_round(), states.begin_round(at(0))),
-            (None, None)
-        );
+        assert_eq!((states.round(), states.begin_round(at(0))), (None, None));
         states.wait(member, at(30));
         states.wait(member, at(10));
-        assert_eq!(
-            (states.poll_round(), states.poll_round()),
-            (Some(at(30)), None)
-        );
+        assert_eq!(states.round(), Some(at(30)));
         assert_eq!(states.begin_round(at(29)), None);
         // Late, which does not move the rounds after it.
         assert_eq!(states.begin_round(at(37)), Some((2, at(30))));
         states.drop_first();
         states.end_round();
         assert_eq!(
-            states.poll_round(),
+            states.round(),
             Some(at(130)),
             "what was left waits for the next round"
         );
         assert_eq!(states.begin_round(at(130)), Some((1, at(130))));
         states.drop_first();
         states.end_round();
-        assert_eq!((states.poll_round(), states.first()), (None, None));
+        assert_eq!((states.round(), states.first()), (None, None));
         states.wait(member, at(131));
         assert_eq!(
-            states.poll_round(),
+            states.round(),
             Some(at(230)),
             "not before the interval is over"
         );
@@ -230,7 +315,7 @@ mod tests {
         states.drop_first();
         states.end_round();
         states.wait(member, at(500));
-        assert_eq!(states.poll_round(), Some(at(500)));
+        assert_eq!(states.round(), Some(at(500)));
         assert_eq!(
             states.begin_round(at(601)),
             Some((1, at(601))),

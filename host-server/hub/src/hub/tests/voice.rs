@@ -284,33 +284,3 @@ fn the_muted_are_silent_even_if_they_send() {
     bench.pass(Duration::from_secs(1));
     assert_eq!((bench.voices(bob).count(), bench.ticks), (0, 0));
 }
-
-#[test]
-fn levels_and_depths_are_reported() {
-    let mut bench = Bench::new(config());
-    let ada = bench.join("kitchen", "ada");
-    bench.join("attic", "bob");
-    (0..3).for_each(|_| bench.speak(ada, 16_384, false));
-    bench.pass(Duration::from_millis(10));
-    let report = crate::report::RoomsReport::of(&bench.hub);
-    let names: Vec<&str> = report.rooms.iter().map(|room| &*room.name).collect();
-    assert_eq!(names, ["attic", "kitchen"]);
-    let (bob, ada) = (
-        &report.rooms[0].participants[0],
-        &report.rooms[1].participants[0],
-    );
-    assert_eq!(
-        (
-            ada.talking,
-            ada.level_dbfs,
-            ada.jitter_depth_frames,
-            ada.codec
-        ),
-        (true, Some(-6.0), 2, "pcm16")
-    );
-    assert_eq!(
-        (bob.talking, bob.level_dbfs, bob.jitter_depth_frames),
-        (false, None, 0)
-    );
-    assert!(report.to_json().contains(r#""level_dbfs":-6.0"#));
-}

@@ -6,13 +6,7 @@ const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
     let name = ParticipantName::new("ada").unwrap();
-    Participant::new(
-        ConnId::default(),
-        ParticipantId(1),
-        name,
-        Codec::Pcm16,
-        FrameDuration::Ms20,
-    )
+    Participant::new(ParticipantId(1), name, Codec::Pcm16, FrameDuration::Ms20)
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {

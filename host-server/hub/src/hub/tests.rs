@@ -1,19 +1,18 @@
 //! The hub in virtual time, driven with raw packets.
 
 use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{
-    ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, RejectReason, ServerPacket, Voice,
-    parse,
+    ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, ServerPacket, Voice, parse,
 };
 
-use super::membership::{CONTROL_BYTES, ROSTER_ENTRY_BYTES};
 use super::*;
-use crate::capacity::Capacity;
-use crate::counters::Gauges;
+use crate::config::{CONTROL_BYTES, ROSTER_ENTRY_BYTES};
 use crate::outbox::PACKET_OVERHEAD_BYTES;
 
 mod books;
@@ -33,7 +32,7 @@ fn config() -> HubConfig {
         frame: FrameDuration::Ms20,
         mix_rule: MixRule::Mean,
         max_participants: 100,
-        max_handshakes: Capacity::of(100).handshakes,
+        max_handshakes: 256,
         room_capacity: 64,
         handshake_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(15),
@@ -51,7 +50,7 @@ struct Bench {
 
 /// One connection as the other end sees it.
 struct Peer {
-    conn: Option<ConnId>,
+    link: Option<LinkId>,
     deframer: Deframer,
     /// Whether it takes what is sent to it.
     reads: bool,
@@ -112,9 +111,9 @@ impl Bench {
     }
 
     fn connect(&mut self) -> usize {
-        let conn = self.hub.connect(self.now);
+        let link = self.hub.connect(self.now);
         let peer = Peer {
-            conn,
+            link,
             deframer: Deframer::new(),
             reads: true,
             received: vec![],
@@ -172,8 +171,8 @@ impl Bench {
     }
 
     fn send_bytes(&mut self, peer: usize, bytes: &[u8]) {
-        if let Some(conn) = self.peers[peer].conn {
-            self.hub.handle_bytes(conn, bytes, self.now);
+        if let Some(link) = self.peers[peer].link {
+            self.hub.handle_bytes(link, bytes, self.now);
         }
         self.deliver();
     }
@@ -197,8 +196,8 @@ impl Bench {
     }
 
     fn close(&mut self, peer: usize) {
-        if let Some(conn) = self.peers[peer].conn.take() {
-            self.hub.handle_closed(conn, self.now);
+        if let Some(link) = self.peers[peer].link.take() {
+            self.hub.handle_closed(link, self.now);
         }
         self.deliver();
     }
@@ -223,9 +222,10 @@ impl Bench {
 
     fn deliver(&mut self) {
         let mut rounds = Rounds(0);
-        while let Some(conn) = self.hub.poll_output() {
+        self.hub.admit_all(self.now);
+        while let Some(link) = self.hub.poll_output() {
             rounds.next();
-            self.deliver_to(conn);
+            self.deliver_to(link);
         }
         while let Some(event) = self.hub.poll_event() {
             rounds.next();
@@ -233,29 +233,41 @@ impl Bench {
         }
     }
 
-    fn deliver_to(&mut self, conn: ConnId) {
-        let Some(peer) = self.peers.iter_mut().find(|peer| peer.conn == Some(conn)) else {
+    fn deliver_to(&mut self, link: LinkId) {
+        let Some(peer) = self.peers.iter_mut().find(|peer| peer.link == Some(link)) else {
             return;
         };
         let mut rounds = Rounds(0);
         loop {
             rounds.next();
-            match self.hub.next_output(conn, self.now) {
-                Output::Packets(_) if !peer.reads => return self.hub.blocked(conn, self.now),
+            match self.hub.next_output(link, self.now) {
+                Output::Packets(_) if !peer.reads => return self.hub.blocked(link, self.now),
                 Output::Packets(outbox) => {
                     let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
                     peer.take(&bytes, self.now);
                     peer.writes += 1;
-                    self.hub.sent(conn, bytes.len());
+                    self.hub.sent(link, bytes.len());
                 }
                 Output::Nothing => return,
                 Output::Close { unsent } => {
-                    (peer.closed, peer.conn) = (true, None);
+                    (peer.closed, peer.link) = (true, None);
                     peer.closed_unsent = Some(unsent);
                     return;
                 }
             }
         }
+    }
+
+    /// Deadlines that are kept, old ones among them.
+    fn deadlines_kept(&self) -> usize {
+        self.hub.shard.deadlines_kept() + self.hub.lobby.deadlines_kept()
+    }
+
+    /// Voice packets that a peer lost by reading too slowly.
+    fn voice_dropped(&self, peer: usize) -> u64 {
+        let mut members = self.hub.rooms().flat_map(Room::members);
+        let link = members.find(|member| Some(member.link.id()) == self.peers[peer].link);
+        link.map_or(0, |member| member.link.outbox().voice_dropped())
     }
 
     fn take_received(&mut self, peer: usize) -> Vec<Received> {
