@@ -6,7 +6,7 @@ use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_hub::room::Room;
-use talkspurt_hub::{Hub, HubConfig, LinkId, Output};
+use talkspurt_hub::{Hub, HubConfig, Output};
 
 use crate::client::Client;
 use crate::person::Person;

@@ -15,6 +15,7 @@ use super::*;
 use crate::config::{CONTROL_BYTES, ROSTER_ENTRY_BYTES};
 use crate::outbox::PACKET_OVERHEAD_BYTES;
 
+mod admission;
 mod books;
 mod handshakes;
 mod limits;
@@ -46,6 +47,8 @@ struct Bench {
     peers: Vec<Peer>,
     events: Vec<Event>,
     ticks: usize,
+    /// Whether those who want to join are answered at once.
+    answers: bool,
 }
 
 /// One connection as the other end sees it.
@@ -107,6 +110,7 @@ impl Bench {
             peers: Vec::new(),
             events: Vec::new(),
             ticks: 0,
+            answers: true,
         }
     }
 
@@ -222,7 +226,9 @@ impl Bench {
 
     fn deliver(&mut self) {
         let mut rounds = Rounds(0);
-        self.hub.admit_all(self.now);
+        if self.answers {
+            self.hub.admit_all(self.now);
+        }
         while let Some(link) = self.hub.poll_output() {
             rounds.next();
             self.deliver_to(link);
