@@ -300,14 +300,9 @@ impl Hub {
     }
 
     /// The next link that has voice to send: what a tick has made can be written before all else.
+    /// It may be one that has gone, for which [`Hub::next_output`] gives nothing.
     pub fn poll_voice_output(&mut self) -> Option<LinkId> {
-        while let Some(id) = self.ready.voice.pop_front() {
-            if let Some(link) = self.link_mut(id) {
-                link.left_voice_queue();
-                return Some(id);
-            }
-        }
-        None
+        self.ready.voice.pop_front()
     }
 
     /// Whether [`Hub::poll_output`] may give something.
@@ -317,13 +312,15 @@ impl Hub {
 
     /// What is to be done with a link.
     pub fn next_output(&mut self, id: LinkId, now: Instant) -> Output<'_> {
-        // A link in a room is not over.
-        let guest = self.lobby.link(id).filter(|link| link.is_done(now));
-        if let Some(unsent) = guest.map(|link| !link.outbox().is_empty()) {
+        // One in a room is not over.
+        if self.places.get(id) == Some(&Place::Lobby)
+            && let Some(link) = self.lobby.link(id).filter(|link| link.is_done(now))
+        {
+            let unsent = !link.outbox().is_empty();
             self.forget(id);
             return Output::Close { unsent };
         }
-        match self.link_mut(id).map(Link::outbox_mut) {
+        match self.link_mut(id).map(Link::begin_write) {
             Some(outbox) if !outbox.is_empty() => {
                 outbox.separate(now);
                 Output::Packets(outbox)
@@ -332,13 +329,16 @@ impl Hub {
         }
     }
 
-    /// The peer took the first `count` of the bytes.
-    pub fn sent(&mut self, id: LinkId, count: usize) {
-        if let Some(link) = self.link_mut(id) {
-            let packets = link.outbox_mut().sent(count);
-            self.counters.bytes_out += count as u64;
-            self.counters.packets_out += packets;
-        }
+    /// The peer took the first `count` of the bytes. Returns whether there is more to be done.
+    pub fn sent(&mut self, id: LinkId, count: usize) -> bool {
+        let Some(link) = self.link_mut(id) else {
+            return false;
+        };
+        let packets = link.outbox_mut().sent(count);
+        let is_more = !link.outbox().is_empty() || link.is_closing();
+        self.counters.bytes_out += count as u64;
+        self.counters.packets_out += packets;
+        is_more
     }
 
     /// The peer takes no more for now.

@@ -280,9 +280,11 @@ impl Link {
         self.queued_control = false;
     }
 
-    /// Says that it was taken from the queue of those with voice.
-    pub fn left_voice_queue(&mut self) {
+    /// Returns what waits for the peer, to be written now. That ends the wait in the queue of those
+    /// with voice.
+    pub fn begin_write(&mut self) -> &mut Outbox {
         self.queued_voice = false;
+        &mut self.outbox
     }
 
     /// Returns what waits for the peer.
@@ -290,7 +292,7 @@ impl Link {
         &self.outbox
     }
 
-    /// Returns what waits for the peer, to be written.
+    /// Returns what waits for the peer, to note what was done with it.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }

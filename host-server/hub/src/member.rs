@@ -1,6 +1,7 @@
 //! The members of a room: participants and their links.
 
 use slotmap::DenseSlotMap;
+use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ByeReason, ServerPacket};
 
@@ -144,11 +145,14 @@ impl Members {
         self.overflowed.pop()
     }
 
-    /// Takes note of a member's output and deadline, after anything was done to their link.
-    pub fn note(&mut self, id: MemberId) {
-        let Some(Member { link, .. }) = self.map.get_mut(id) else {
-            return;
-        };
+    /// Returns the next event of a member's session. When there is none left, takes note of the
+    /// link's output and deadline.
+    pub fn poll_event(&mut self, id: MemberId, now: Instant) -> Option<ServerEvent> {
+        let Member { link, .. } = self.map.get_mut(id)?;
+        let event = link.poll_event(now);
+        if event.is_some() {
+            return event;
+        }
         link.queue_if_due(&mut self.ready);
         if let Some(due) = link.arm() {
             let members = &self.map;
@@ -157,6 +161,7 @@ impl Members {
                 member.is_some_and(|member| member.link.is_armed_for(at))
             });
         }
+        None
     }
 }
 

@@ -15,13 +15,24 @@ pub struct Ready {
 
 impl Ready {
     /// Moves all that `other` has behind what is here.
+    #[inline]
     pub fn append(&mut self, other: &mut Self) {
-        self.control.append(&mut other.control);
-        self.voice.append(&mut other.voice);
+        append(&mut self.control, &mut other.control);
+        append(&mut self.voice, &mut other.voice);
     }
 
     /// Returns whether nobody has output.
     pub fn is_empty(&self) -> bool {
         self.control.is_empty() && self.voice.is_empty()
+    }
+}
+
+#[inline]
+fn append(queue: &mut VecDeque<LinkId>, more: &mut VecDeque<LinkId>) {
+    // Usually one of them is empty.
+    if queue.is_empty() && !more.is_empty() {
+        std::mem::swap(queue, more);
+    } else if !more.is_empty() {
+        queue.append(more);
     }
 }

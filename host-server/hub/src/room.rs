@@ -253,16 +253,19 @@ impl Room {
 
     /// Does what the events of a member's session ask for, and takes what it has to say.
     fn settle(&mut self, id: MemberId, tell_others: bool, now: Instant) {
-        while let Some(member) = self.members.get_mut(id) {
-            match member.link.poll_event(now) {
-                Some(ServerEvent::Muted(muted)) => {
-                    if member.participant.set_muted(muted) {
+        while let Some(event) = self.members.poll_event(id, now) {
+            match event {
+                ServerEvent::Muted(muted) => {
+                    if let Some(Member { participant, .. }) = self.members.get_mut(id)
+                        && participant.set_muted(muted)
+                    {
                         self.states.tell(id, &mut self.members, now);
                     }
                 }
-                Some(ServerEvent::Left(reason)) => self.let_go(id, reason, tell_others),
-                Some(event) => unreachable!("a member was let in already: {event:?}"),
-                None => return self.members.note(id),
+                ServerEvent::Left(reason) => self.let_go(id, reason, tell_others),
+                ServerEvent::Hello(_) | ServerEvent::Refused(_) => {
+                    unreachable!("a member was let in already: {event:?}")
+                }
             }
         }
     }
@@ -303,14 +306,11 @@ impl Room {
     /// Returns when to call [`Room::handle_timeout`], and what is due then.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let timers = [
-            (self.next_tick, Timer::Tick),
-            (self.states.round(), Timer::Round),
-            (self.members.poll_timeout(), Timer::Link),
+            self.next_tick.map(|at| (at, Timer::Tick)),
+            self.states.round().map(|at| (at, Timer::Round)),
+            self.members.poll_timeout().map(|at| (at, Timer::Link)),
         ];
-        let running = timers
-            .into_iter()
-            .filter_map(|(at, timer)| Some((at?, timer)));
-        running.min()
+        timers.into_iter().flatten().min()
     }
 
     /// Does the first of what is due, if anything. Returns what a tick cost, if it was one.

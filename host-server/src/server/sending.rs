@@ -49,7 +49,8 @@ pub(super) fn write(hub: &mut Hub, socket: &Socket, id: LinkId, now: Instant) {
         match hub.next_output(id, now) {
             Output::Packets(_) if socket.is_blocked() => return,
             Output::Packets(outbox) => match socket.write(outbox.packets()) {
-                Ok(count) => hub.sent(id, count),
+                Ok(count) if hub.sent(id, count) => {}
+                Ok(_) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return hub.blocked(id, now);
                 }
