@@ -80,7 +80,7 @@ fn participant_report(Member { link, participant }: &Member) -> ParticipantRepor
         level_dbfs: heard.then(|| in_tenths(Dbfs::from_rms(participant.level_rms()))),
         codec: participant.listener.codec().name(),
         jitter_depth_frames: participant.depth_frames(),
-        slow_consumer_drops: link.outbox().voice_dropped(),
+        slow_consumer_drops: link.outbox.voice_dropped(),
     }
 }
 

@@ -114,8 +114,8 @@ impl World {
     pub fn voice_dropped(&self, id: ClientId) -> u64 {
         let link = self.streams[self.stream(id).0].link;
         let mut members = self.hub.rooms().flat_map(Room::members);
-        let member = members.find(|member| Some(member.link.id()) == link);
-        member.map_or(0, |member| member.link.outbox().voice_dropped())
+        let member = members.find(|member| Some(member.link.id) == link);
+        member.map_or(0, |member| member.link.outbox.voice_dropped())
     }
 
     /// Writes by hand; gives how many bytes were taken.

@@ -113,7 +113,7 @@ impl Hub {
     /// Returns the next of those who want to join. Answer each with [`Hub::admit`] or
     /// [`Hub::refuse`], now or later; one that has gone meanwhile needs no answer, and takes any.
     pub fn poll_incoming(&mut self) -> Option<Incoming> {
-        self.lobby.poll_incoming()
+        self.lobby.incoming.pop_front()
     }
 
     /// Answers all who want to join, as [`Hub::admit`] does.
@@ -158,16 +158,11 @@ impl Hub {
             self.directory.add(request.room.clone(), room);
             room
         });
-        let joined = self.shard.join(room, link, request, now);
-        self.places[id] = Place::Room(room, joined.member);
+        let join = |room: &mut Room| room.join(link, request, now);
+        let (member, event) = self.shard.enter(room, join);
+        self.places[id] = Place::Room(room, member);
         self.participants += 1;
-        self.events.push_back(Event::Joined {
-            link: id,
-            id: joined.id,
-            name: request.name.clone(),
-            room: request.room.clone(),
-            participants: joined.participants,
-        });
+        self.events.push_back(event);
         self.settle(now);
         self.take_in(id, &early, now);
     }
@@ -183,7 +178,9 @@ impl Hub {
                 self.events.push_back(Event::Probed { link: id });
             }
             Place::Lobby => self.lobby.handle_disconnect(id, now),
-            Place::Room(room, member) => self.shard.handle_disconnect(room, member, now),
+            Place::Room(room, member) => self
+                .shard
+                .enter(room, |room| room.handle_disconnect(member, now)),
         }
         self.settle(now);
         self.forget(id);
@@ -192,44 +189,39 @@ impl Hub {
     /// Says Bye to everyone, and lets nobody in from now on.
     pub fn shut_down(&mut self, now: Instant) {
         self.is_stopping = true;
-        self.shard.end_all(ByeReason::Stopping, now);
+        self.shard
+            .enter_all(|room| room.end_all(ByeReason::Stopping, now));
         self.lobby.end_all(ByeReason::Stopping, now);
         self.settle(now);
     }
 
     /// A link from which someone has left a room is in the lobby again.
     fn take_back(&mut self, room: RoomId, gone: Departure, now: Instant) {
-        let link = gone.link.id();
-        self.places[link] = Place::Lobby;
+        self.places[gone.link.id] = Place::Lobby;
         self.participants -= 1;
         self.counters.frames.add(&gone.frames);
         self.counters.left(gone.reason);
-        self.events.push_back(Event::Left {
-            link,
-            id: gone.id,
-            name: gone.name,
-            room: gone.room.clone(),
-            participants: gone.participants,
-            reason: gone.reason,
-        });
-        if gone.participants == 0 {
+        self.events.push_back(gone.event);
+        if let Some(room_left) = self.shard.room(room)
+            && room_left.members().len() == 0
+        {
+            self.directory.remove(room_left.name());
             self.shard.close(room);
-            self.directory.remove(&gone.room);
         }
         self.lobby.enter(gone.link, now);
     }
 
     fn forget(&mut self, id: LinkId) {
-        self.lobby.remove(id);
+        self.lobby.forget(id);
         self.places.remove(id);
     }
 
     /// Takes what lobby and rooms have for the hub.
     fn settle(&mut self, now: Instant) {
-        while let Some((room, gone)) = self.shard.poll_departure() {
+        while let Some((room, gone)) = self.shard.departures.pop_front() {
             self.take_back(room, gone, now);
         }
-        while let Some((link, reason)) = self.lobby.poll_refused() {
+        while let Some((link, reason)) = self.lobby.refused.pop_front() {
             self.counters.refused(reason);
             self.events.push_back(Event::Refused { link, reason });
         }
@@ -254,9 +246,9 @@ impl Hub {
         {
             match place {
                 Place::Lobby => self.lobby.handle_bytes(id, &mut input, now),
-                Place::Room(room, member) => {
-                    self.shard.handle_bytes(room, member, &mut input, now);
-                }
+                Place::Room(room, member) => self
+                    .shard
+                    .enter(room, |room| room.handle_bytes(member, &mut input, now)),
             }
             self.settle(now);
         }
@@ -273,7 +265,7 @@ impl Hub {
     /// Does the earliest piece of work that is due, if any; in rooms before the lobby.
     pub fn handle_timeout(&mut self, now: Instant) -> Work {
         let work = if self.poll_timeout() == self.shard.poll_timeout() {
-            self.shard.handle_timeout(now)
+            self.shard.handle_timeout(now, &mut self.counters)
         } else {
             self.lobby.handle_timeout(now);
             Work::Other
@@ -312,21 +304,20 @@ impl Hub {
 
     /// What is to be done with a link.
     pub fn next_output(&mut self, id: LinkId, now: Instant) -> Output<'_> {
-        // One in a room is not over.
-        if self.places.get(id) == Some(&Place::Lobby)
+        let Some(&place) = self.places.get(id) else {
+            return Output::Nothing;
+        };
+        // A link in a room is not over.
+        if place == Place::Lobby
             && let Some(link) = self.lobby.link(id).filter(|link| link.is_done(now))
         {
-            let unsent = !link.outbox().is_empty();
+            let unsent = !link.outbox.is_empty();
             self.forget(id);
             return Output::Close { unsent };
         }
-        match self.link_mut(id).map(Link::begin_write) {
-            Some(outbox) if !outbox.is_empty() => {
-                outbox.separate(now);
-                Output::Packets(outbox)
-            }
-            _ => Output::Nothing,
-        }
+        let link = self.link_at(place, id);
+        let outbox = link.and_then(|link| link.begin_write(now));
+        outbox.map_or(Output::Nothing, Output::Packets)
     }
 
     /// The peer took the first `count` of the bytes. Returns whether there is more to be done.
@@ -334,8 +325,8 @@ impl Hub {
         let Some(link) = self.link_mut(id) else {
             return false;
         };
-        let packets = link.outbox_mut().sent(count);
-        let is_more = !link.outbox().is_empty() || link.is_closing();
+        let packets = link.outbox.sent(count);
+        let is_more = !link.outbox.is_empty() || link.is_closing();
         self.counters.bytes_out += count as u64;
         self.counters.packets_out += packets;
         is_more
@@ -344,7 +335,7 @@ impl Hub {
     /// The peer takes no more for now.
     pub fn blocked(&mut self, id: LinkId, now: Instant) {
         if let Some(link) = self.link_mut(id) {
-            link.outbox_mut().blocked(now);
+            link.outbox.blocked(now);
         }
     }
 
@@ -354,7 +345,11 @@ impl Hub {
     }
 
     fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        match *self.places.get(id)? {
+        self.link_at(*self.places.get(id)?, id)
+    }
+
+    fn link_at(&mut self, place: Place, id: LinkId) -> Option<&mut Link> {
+        match place {
             Place::Lobby => self.lobby.link_mut(id),
             Place::Room(room, member) => self.shard.link_mut(room, member),
         }
@@ -370,7 +365,10 @@ impl Hub {
 
     /// Counts since the start. The frames of those who are here are in [`Hub::frame_counters`].
     pub fn counters(&self) -> Counters {
-        self.shard.add_figures(self.counters.clone())
+        Counters {
+            encodings: self.shard.encodings(),
+            ..self.counters.clone()
+        }
     }
 
     /// Jitter-buffer outcomes, summed over all talkers, those who have left among them.

@@ -43,10 +43,12 @@ impl<'a> Input<'a> {
 /// The state of one link.
 #[derive(Debug)]
 pub struct Link {
-    id: LinkId,
+    /// The hub's name for it.
+    pub id: LinkId,
+    /// What waits for the peer.
+    pub outbox: Outbox,
     session: ServerSession,
     receiver: Receiver<ENCODED_MAX>,
-    outbox: Outbox,
     idle_timeout: Duration,
     connected_at: Instant,
     /// Something has come from it.
@@ -54,8 +56,6 @@ pub struct Link {
     /// It stands in the queue of those with output, and in that of those with voice.
     queued_control: bool,
     queued_voice: bool,
-    /// The deadline by which its owner will look at it.
-    armed: Option<Instant>,
     closing: Option<Instant>,
 }
 
@@ -73,14 +73,8 @@ impl Link {
             has_spoken: false,
             queued_control: false,
             queued_voice: false,
-            armed: None,
             closing: None,
         }
-    }
-
-    /// Returns its name.
-    pub fn id(&self) -> LinkId {
-        self.id
     }
 
     /// Lets in the peer whose Hello was the last event. The owner sends the Welcome.
@@ -170,9 +164,11 @@ impl Link {
     /// Returns the next event of the session. When there is none left, moves what the session has
     /// to say into the outbox, which may end it and so make another event.
     pub fn poll_event(&mut self, now: Instant) -> Option<ServerEvent> {
-        let event = self.session.poll_event();
-        if event.is_some() || self.settle(now) {
-            return event;
+        if let Some(event) = self.session.poll_event() {
+            return Some(event);
+        }
+        if self.settle(now) {
+            return None;
         }
         self.session.poll_event()
     }
@@ -211,27 +207,6 @@ impl Link {
         let deadlines = [self.session.poll_timeout(), stalled];
         deadlines.into_iter().flatten().min()
     }
-
-    /// Returns the deadline by which to look at the link if that has to be noted. One that has
-    /// moved back needs no note: the link is looked at early once.
-    pub fn arm(&mut self) -> Option<Instant> {
-        let due = self.poll_timeout()?;
-        if self.armed.is_some_and(|armed| armed <= due) {
-            return None;
-        }
-        self.armed = Some(due);
-        self.armed
-    }
-
-    /// Returns whether a noted deadline is the one that is meant.
-    pub fn is_armed_for(&self, at: Instant) -> bool {
-        self.armed == Some(at)
-    }
-
-    /// Forgets the noted deadline: it has come, or the link has another owner from now on.
-    pub fn disarm(&mut self) {
-        self.armed = None;
-    }
 }
 
 // Output
@@ -257,11 +232,6 @@ impl Link {
         self.outbox.push_voice(packet)
     }
 
-    /// Drops the voice that waits: its listener is no longer in the room.
-    pub fn drop_voice(&mut self) {
-        self.outbox.drop_voice();
-    }
-
     /// Stands in the queue if there is output, or the link is to be closed.
     pub fn queue_if_due(&mut self, ready: &mut Ready) {
         if !self.outbox.is_empty() || self.is_closing() {
@@ -280,21 +250,12 @@ impl Link {
         self.queued_control = false;
     }
 
-    /// Returns what waits for the peer, to be written now. That ends the wait in the queue of those
-    /// with voice.
-    pub fn begin_write(&mut self) -> &mut Outbox {
+    /// Returns what waits for the peer, if anything, to be written now. That ends the wait in the
+    /// queue of those with voice.
+    pub fn begin_write(&mut self, now: Instant) -> Option<&Outbox> {
         self.queued_voice = false;
-        &mut self.outbox
-    }
-
-    /// Returns what waits for the peer.
-    pub fn outbox(&self) -> &Outbox {
-        &self.outbox
-    }
-
-    /// Returns what waits for the peer, to note what was done with it.
-    pub fn outbox_mut(&mut self) -> &mut Outbox {
-        &mut self.outbox
+        self.outbox.separate(now);
+        (!self.outbox.is_empty()).then_some(&self.outbox)
     }
 }
 
@@ -319,20 +280,5 @@ mod tests {
         assert!(link.refuse(RejectReason::RoomFull, "full"));
         assert!(!link.refuse(RejectReason::RoomFull, "full"));
         assert!(!link.is_probe(), "it is over");
-    }
-
-    #[test]
-    fn a_deadline_is_noted_once_and_again_when_it_comes_earlier() {
-        let mut link = link();
-        let hello_due = Instant::ZERO + Duration::from_secs(5);
-        assert_eq!((link.arm(), link.arm()), (Some(hello_due), None));
-        assert!(link.is_armed_for(hello_due));
-        link.end(ByeReason::Stopping);
-        while link.poll_event(Instant::ZERO).is_some() {}
-        let end_due = Instant::ZERO + CLOSING_GRACE;
-        assert_eq!((link.arm(), link.arm()), (Some(end_due), None));
-        assert!(!link.is_armed_for(hello_due));
-        link.disarm();
-        assert_eq!(link.arm(), Some(end_due));
     }
 }

@@ -23,8 +23,10 @@ pub const EARLY_BYTES_MAX: usize = 16 * 1024;
 pub struct Lobby {
     guests: SecondaryMap<LinkId, Guest>,
     deadlines: Deadlines<LinkId>,
-    incoming: VecDeque<Incoming>,
-    refused: VecDeque<(LinkId, RejectReason)>,
+    /// Hellos that wait for an answer.
+    pub incoming: VecDeque<Incoming>,
+    /// Links that were refused.
+    pub refused: VecDeque<(LinkId, RejectReason)>,
     /// Links for which there is output.
     pub ready: Ready,
 }
@@ -40,7 +42,7 @@ struct Guest {
 impl Lobby {
     /// Takes in a link: a new one, or one that has left a room.
     pub fn enter(&mut self, link: Box<Link>, now: Instant) {
-        let id = link.id();
+        let id = link.id;
         self.guests.insert(id, Guest { link, early: None });
         self.settle(id, now);
     }
@@ -112,24 +114,18 @@ impl Lobby {
     pub fn take_waiting(&mut self, id: LinkId) -> Option<(Box<Link>, Vec<u8>)> {
         let guest = self.guests.get(id)?;
         guest.early.as_ref().and(guest.link.waits_since())?;
-        let Guest { mut link, early } = self.guests.remove(id)?;
-        link.disarm();
+        let Guest { link, early } = self.remove(id)?;
         Some((link, early.unwrap_or_default()))
     }
 
     /// Forgets a guest.
-    pub fn remove(&mut self, id: LinkId) {
-        self.guests.remove(id);
+    pub fn forget(&mut self, id: LinkId) {
+        self.remove(id);
     }
 
-    /// Returns the next Hello that waits for an answer.
-    pub fn poll_incoming(&mut self) -> Option<Incoming> {
-        self.incoming.pop_front()
-    }
-
-    /// Returns the next of those who were refused.
-    pub fn poll_refused(&mut self) -> Option<(LinkId, RejectReason)> {
-        self.refused.pop_front()
+    fn remove(&mut self, id: LinkId) -> Option<Guest> {
+        self.deadlines.disarm(id);
+        self.guests.remove(id)
     }
 
     /// Does what the events of a session ask for, and takes what it has to say.
@@ -153,7 +149,9 @@ impl Lobby {
             }
         }
         link.queue_if_due(&mut self.ready);
-        self.arm(id);
+        if let Some(due) = link.poll_timeout() {
+            self.deadlines.arm(id, due, ());
+        }
     }
 }
 
@@ -166,29 +164,16 @@ impl Lobby {
 
     /// Looks at the guest whose deadline is the earliest that has come, if any.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let Some((at, id)) = self.deadlines.pop_due(now) else {
+        let Some(id) = self.deadlines.pop_due(now) else {
             return;
         };
-        let guest = self.guests.get_mut(id);
-        let Some(Guest { link, .. }) = guest.filter(|guest| guest.link.is_armed_for(at)) else {
-            return;
-        };
-        if link.is_done(now) {
-            return link.queue_if_due(&mut self.ready);
-        }
-        link.disarm();
-        link.handle_timeout(now);
-        self.settle(id, now);
-    }
-
-    fn arm(&mut self, id: LinkId) {
-        let guests = &mut self.guests;
-        if let Some(due) = guests.get_mut(id).and_then(|guest| guest.link.arm()) {
-            self.deadlines.push(due, id, guests.len(), |at, id| {
-                guests
-                    .get(id)
-                    .is_some_and(|guest| guest.link.is_armed_for(at))
-            });
+        match self.guests.get_mut(id) {
+            Some(Guest { link, .. }) if link.is_done(now) => link.queue_if_due(&mut self.ready),
+            Some(Guest { link, .. }) => {
+                link.handle_timeout(now);
+                self.settle(id, now);
+            }
+            None => {}
         }
     }
 }

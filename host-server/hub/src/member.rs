@@ -89,9 +89,8 @@ impl Members {
 
     /// Removes one.
     pub fn remove(&mut self, id: MemberId) -> Option<Member> {
-        let mut member = self.map.remove(id)?;
-        member.link.disarm();
-        Some(member)
+        self.deadlines.disarm(id);
+        self.map.remove(id)
     }
 }
 
@@ -149,17 +148,12 @@ impl Members {
     /// link's output and deadline.
     pub fn poll_event(&mut self, id: MemberId, now: Instant) -> Option<ServerEvent> {
         let Member { link, .. } = self.map.get_mut(id)?;
-        let event = link.poll_event(now);
-        if event.is_some() {
-            return event;
+        if let Some(event) = link.poll_event(now) {
+            return Some(event);
         }
         link.queue_if_due(&mut self.ready);
-        if let Some(due) = link.arm() {
-            let members = &self.map;
-            self.deadlines.push(due, id, members.len(), |at, id| {
-                let member = members.get(id);
-                member.is_some_and(|member| member.link.is_armed_for(at))
-            });
+        if let Some(due) = link.poll_timeout() {
+            self.deadlines.arm(id, due, ());
         }
         None
     }
@@ -174,13 +168,8 @@ impl Members {
 
     /// Returns whose link is to be looked at now, if that has come to be the earliest deadline.
     pub fn poll_due(&mut self, now: Instant) -> Option<(MemberId, &mut Member)> {
-        let (at, id) = self.deadlines.pop_due(now)?;
-        let member = self.map.get_mut(id)?;
-        if !member.link.is_armed_for(at) {
-            return None;
-        }
-        member.link.disarm();
-        Some((id, member))
+        let id = self.deadlines.pop_due(now)?;
+        Some((id, self.map.get_mut(id)?))
     }
 
     /// Returns how many deadlines are kept, old ones among them.

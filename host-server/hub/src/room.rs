@@ -1,6 +1,6 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
 //!
-//! What the room's owner has to know waits in [`Room::ready_mut`] and [`Room::poll_departure`].
+//! What the room's owner has to know waits in [`Room::ready_mut`] and [`Room::departures`].
 
 use std::collections::VecDeque;
 
@@ -9,12 +9,12 @@ use talkspurt_core::audio::jitter::JitterStats;
 use talkspurt_core::session::{HelloRequest, SESSION_RATE, ServerEvent};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ByeReason, PROTOCOL_VERSION, ParticipantId, ParticipantName, RoomName, RosterPage,
-    ServerPacket, Welcome,
+    ByeReason, PROTOCOL_VERSION, ParticipantId, RoomName, RosterPage, ServerPacket, Welcome,
 };
 
 use crate::deadlines::Timer;
 use crate::encodings::SharedEncoders;
+use crate::event::Event;
 use crate::ids::MemberId;
 use crate::link::{Input, Link};
 use crate::member::{Member, Members};
@@ -44,7 +44,8 @@ pub struct Room {
     next_tick: Option<Instant>,
     /// Those who have left in the midst of a word since the last tick.
     fading: Vec<Fading>,
-    departures: VecDeque<Departure>,
+    /// Those who have left. Their links wait for another owner.
+    pub departures: VecDeque<Departure>,
 }
 
 /// What a tick cost the listeners.
@@ -56,34 +57,17 @@ pub struct Ticked {
     pub voice_dropped: u64,
 }
 
-/// Someone who has joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Joined {
-    /// Their place.
-    pub member: MemberId,
-    /// Their number in the room.
-    pub id: ParticipantId,
-    /// Those in the room now.
-    pub participants: usize,
-}
-
 /// Someone who has left, and the link by which they were there.
 #[derive(Debug)]
 pub struct Departure {
     /// It may have more to say.
     pub link: Box<Link>,
-    /// Their number in the room.
-    pub id: ParticipantId,
-    /// Their name.
-    pub name: ParticipantName,
-    /// The room's.
-    pub room: RoomName,
     /// Why.
     pub reason: ByeReason,
     /// Jitter-buffer outcomes of their frames.
     pub frames: JitterStats,
-    /// Those who were left in the room.
-    pub participants: usize,
+    /// What is worth a log line about it.
+    pub event: Event,
 }
 
 // What is known of it
@@ -151,12 +135,18 @@ impl Room {
 // Who comes, what comes in, who goes
 impl Room {
     /// Lets in someone whose Hello waits for the answer: tells the others, and sends the roster.
-    pub fn join(&mut self, mut link: Box<Link>, request: &HelloRequest, now: Instant) -> Joined {
+    pub fn join(
+        &mut self,
+        mut link: Box<Link>,
+        request: &HelloRequest,
+        now: Instant,
+    ) -> (MemberId, Event) {
         let id = self.new_id();
+        let link_id = link.id;
         let mut participant = Participant::new(id, request.name.clone(), request.codec, self.frame);
         participant.set_muted(request.muted);
         participant.introduced();
-        let own_fading = |fading: &Fading| fading.link() == link.id();
+        let own_fading = |fading: &Fading| fading.link() == link_id;
         if let Some(at) = self.fading.iter().position(own_fading) {
             participant.take_over(self.fading.swap_remove(at));
         }
@@ -166,17 +156,19 @@ impl Room {
             .broadcast(&ServerPacket::Joined(participant.roster_entry()));
         link.accept();
         let member = self.members.insert(Member { link, participant });
-        let participants = self.members.len();
+        let event = Event::Joined {
+            link: link_id,
+            id,
+            name: request.name.clone(),
+            room: self.name.clone(),
+            participants: self.members.len(),
+        };
         for packet in roster::welcome(&self.members, self.terms(id, request)) {
             self.members.send(member, packet);
         }
         self.settle(member, true, now);
         self.drop_overflowed(now);
-        Joined {
-            member,
-            id,
-            participants,
-        }
+        (member, event)
     }
 
     /// What a newcomer is told, but for the list of members.
@@ -239,11 +231,6 @@ impl Room {
         }
     }
 
-    /// Returns the next of those who have left.
-    pub fn poll_departure(&mut self) -> Option<Departure> {
-        self.departures.pop_front()
-    }
-
     fn end(&mut self, member: MemberId, reason: ByeReason, tell_others: bool, now: Instant) {
         if let Some(link) = self.link_mut(member) {
             link.end(reason);
@@ -275,20 +262,25 @@ impl Room {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
-        self.fading.extend(participant.fading(link.id()));
+        self.fading.extend(participant.fading(link.id));
         if tell_others {
             self.members.broadcast(&ServerPacket::Left(participant.id));
         }
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
-        link.drop_voice();
+        link.outbox.drop_voice();
+        let event = Event::Left {
+            link: link.id,
+            id: participant.id,
+            name: participant.name.clone(),
+            room: self.name.clone(),
+            participants: self.members.len(),
+            reason,
+        };
         self.departures.push_back(Departure {
             link,
-            id: participant.id,
-            frames: participant.jitter_stats(),
-            name: participant.name,
-            room: self.name.clone(),
             reason,
-            participants: self.members.len(),
+            frames: participant.jitter_stats(),
+            event,
         });
     }
 

@@ -272,8 +272,8 @@ impl Bench {
     /// Voice packets that a peer lost by reading too slowly.
     fn voice_dropped(&self, peer: usize) -> u64 {
         let mut members = self.hub.rooms().flat_map(Room::members);
-        let link = members.find(|member| Some(member.link.id()) == self.peers[peer].link);
-        link.map_or(0, |member| member.link.outbox().voice_dropped())
+        let link = members.find(|member| Some(member.link.id) == self.peers[peer].link);
+        link.map_or(0, |member| member.link.outbox.voice_dropped())
     }
 
     fn take_received(&mut self, peer: usize) -> Vec<Received> {
