@@ -21,6 +21,8 @@ RUN sh xtask/scripts/docker-skeleton.sh \
  && cargo build --locked --release --package talkspurt-server --target "$(uname -m)-unknown-linux-gnu"
 
 # The server. The sources are touched because cargo takes a file older than its last build for unchanged.
+# The core's documentation is its README.
+COPY core/README.md core/
 COPY core/src core/src
 COPY host-kit/src host-kit/src
 COPY host-server/hub/src host-server/hub/src

@@ -39,7 +39,8 @@ impl Backoff {
     }
 }
 
-/// Shortens `wait` by up to a quarter, as `random` says, so that clients of a server that restarts do not all come at once.
+/// Shortens `wait` by up to a quarter, as `random` says, so that clients of a server that restarts
+/// do not all come at once.
 pub fn spread(wait: Duration, random: u16) -> Duration {
     let quarter = wait / 4;
     wait - quarter * u32::from(random) / (1 << 16)

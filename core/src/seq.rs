@@ -1,4 +1,4 @@
-//! Layer 0: sequence numbers that wrap.
+//! Sequence numbers that wrap.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Time as the caller hands it in: integer microseconds, no clock. The names are those of the standard library.
+//! Time as the caller hands it in: integer microseconds, no clock. The names are those of the
+//! standard library.
 
 use core::ops::{Add, AddAssign, Div, Mul, Sub};
 

@@ -1,40 +1,11 @@
-//! What a session tells its user, and how that stands on stdout as JSON lines.
-//!
-//! Every line is one object with `event` (its kind) and `t_ms` (milliseconds since the program started). Fields are only ever
-//! added, so that a reader of today understands the lines of tomorrow.
+//! What a session tells its user.
 
 use serde::Serialize;
 use std::mem;
-use talkspurt_host_kit::words::{escape_hidden, without_numbers};
+use talkspurt_host_kit::{events, words::without_numbers};
 
-/// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Event {
-    /// Milliseconds since the program started.
-    pub t_ms: u64,
-    /// Events that were left out before this one: nobody read them in time, or the server told of
-    /// too much at once.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub missed: u64,
-    /// What it was.
-    #[serde(flatten)]
-    pub kind: EventKind,
-}
-
-impl Event {
-    /// The line for stdout, without its end. Names stand in it as they came; what is invisible or
-    /// turns the writing around is escaped, so that the line shows in a terminal as it is.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        // Numbers, texts and booleans only: there is nothing that JSON could not say.
-        let json = serde_json::to_string(self).expect("an event is plain data");
-        escape_hidden(&json)
-    }
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
+/// One thing that happened in a session.
+pub type Event = events::Event<EventKind>;
 
 /// What can happen. The kind's name in JSON is its name here in snake_case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -295,26 +266,6 @@ mod tests {
         assert_eq!(
             parsed(EventKind::InputEnded { problem: None }),
             json!({"event": "input_ended", "t_ms": 5})
-        );
-    }
-
-    #[test]
-    fn invisible_characters_are_escaped_and_survive() {
-        let name = "a\u{202e}b\u{e0041}\u{7f}";
-        let line = Event {
-            t_ms: 5,
-            missed: 3,
-            kind: EventKind::ParticipantLeft {
-                id: 1,
-                name: name.into(),
-            },
-        }
-        .to_json();
-        assert!(line.contains(r"a\u202eb\udb40\udc41\u007f"), "{line}");
-        let value: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (&value["name"], &value["missed"]),
-            (&json!(name), &json!(3))
         );
     }
 

@@ -13,17 +13,18 @@ use talkspurt_client::{
     audio::Source,
     calibrate,
     config::{
-        self, ConfigError, Endpoint, HTTP_PORT, JoinConfig, Threshold,
+        self, JoinConfig, Threshold,
         flags::{CalibrateFlags, Cli, Command},
     },
     device::{self, DeviceChoice, DeviceState, Direction},
     net::Failure,
     rooms, ui,
-    wav::WholeFile,
 };
 use talkspurt_host_kit::{
     console::{self, LogFormat, Problem},
     environment,
+    server_address::HTTP_PORT,
+    wav::WavReader,
 };
 
 fn main() -> ExitCode {
@@ -44,7 +45,7 @@ fn run(cli: Cli, epoch: Instant) -> Result<(), Problem> {
 fn obey(command: Command, epoch: Instant) -> Result<(), Problem> {
     match command {
         Command::Join(flags) => {
-            let config = JoinConfig::try_from(*flags).map_err(usage)?;
+            let config = JoinConfig::try_from(*flags)?;
             ui::join(config, epoch).map_err(|failure| match failure {
                 Failure::Output(error) => error.into(),
                 Failure::NoKeys => Problem::Usage(failure.to_string()),
@@ -53,16 +54,12 @@ fn obey(command: Command, epoch: Instant) -> Result<(), Problem> {
         }
         Command::Devices => list_devices(),
         Command::Rooms { server } => {
-            let server = Endpoint::parse(&server, HTTP_PORT).map_err(usage)?;
+            let server = config::server_address(&server, HTTP_PORT)?;
             let text = rooms::rooms(&server).map_err(Problem::Failed)?;
             Ok(console::print(&text)?)
         }
         Command::Calibrate(flags) => calibrate(&flags),
     }
-}
-
-fn usage(error: ConfigError) -> Problem {
-    Problem::Usage(error.to_string())
 }
 
 fn list_devices() -> Result<(), Problem> {
@@ -100,10 +97,10 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
         );
         return Err(Problem::Usage(format!("--seconds: {problem}")));
     }
-    let channel = config::input_channel(flags.input_channel.as_deref()).map_err(usage)?;
+    let channel = config::input_channel(flags.input_channel.as_deref())?;
     let levels = match &flags.input {
         Some(path) => {
-            let mut source = WholeFile::open(path, channel)
+            let mut source = WavReader::open(path, channel)
                 .map_err(|error| Problem::Failed(error.to_string()))?;
             hear(&mut source, flags.seconds, false)
         }

@@ -1,9 +1,11 @@
 //! `talkspurt rooms`: asks a server over HTTP who is where.
 
-use crate::config::{Endpoint, HTTP_PORT, VOICE_PORT};
 use serde_json::Value;
 use std::{fmt::Write as _, io::ErrorKind, time::Duration};
-use talkspurt_host_kit::words;
+use talkspurt_host_kit::{
+    server_address::{HTTP_PORT, ServerAddress, VOICE_PORT},
+    words,
+};
 
 /// A server that does not answer within this is not there.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,18 +16,18 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The rooms of a server as text for a terminal. The error says what to do.
-pub fn rooms(server: &Endpoint) -> Result<String, String> {
+pub fn rooms(server: &ServerAddress) -> Result<String, String> {
     ask(server, TIMEOUT)
         .map(|answer| describe(&answer))
         .map_err(|problem| format!("cannot list the rooms of {server}: {problem}"))
 }
 
 /// Whether a Talkspurt server answers HTTP there.
-pub(crate) fn answers(server: &Endpoint) -> bool {
+pub(crate) fn answers(server: &ServerAddress) -> bool {
     ask(server, PROBE_TIMEOUT).is_ok_and(|answer| answer.get("rooms").is_some())
 }
 
-fn ask(server: &Endpoint, patience: Duration) -> Result<Value, String> {
+fn ask(server: &ServerAddress, patience: Duration) -> Result<Value, String> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(patience))
         .max_redirects(0)
@@ -46,7 +48,7 @@ fn ask(server: &Endpoint, patience: Duration) -> Result<Value, String> {
 }
 
 /// Why there is no answer, and what to look at.
-fn problem(error: &ureq::Error, server: &Endpoint) -> String {
+fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
     use ureq::Error;
     let is_this = format!("is that the server's --http port ({HTTP_PORT} by default)?");
     match error {
@@ -188,7 +190,7 @@ mod tests {
                 )
                 .unwrap();
             });
-            let answer = rooms(&Endpoint {
+            let answer = rooms(&ServerAddress {
                 host: "127.0.0.1".into(),
                 port,
             });
@@ -206,7 +208,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let error = rooms(&Endpoint {
+        let error = rooms(&ServerAddress {
             host: "127.0.0.1".into(),
             port,
         })

@@ -9,6 +9,11 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
+use talkspurt_core::{
+    carrier::stream::ENCODED_MAX,
+    endpoint::write_to_stream,
+    wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome},
+};
 
 /// A directory that vanishes with its owner.
 pub(crate) struct TempDir(PathBuf);
@@ -38,9 +43,16 @@ impl Drop for TempDir {
 
 /// A listener named `ann` in the room `kitchen`, without any sound, of a server on this machine.
 pub(crate) fn listener_config(port: u16) -> JoinConfig {
-    let line = format!(
-        "talkspurt join 127.0.0.1:{port} --room kitchen --name ann --input none --output none"
-    );
+    config(&format!("127.0.0.1:{port} --input none --output none"))
+}
+
+/// The same of a server that nobody connects to, with more flags.
+pub(crate) fn join_config(flags: &str) -> JoinConfig {
+    config(&format!("nowhere {flags}"))
+}
+
+fn config(flags: &str) -> JoinConfig {
+    let line = format!("talkspurt join --room kitchen --name ann {flags}");
     let cli =
         Cli::try_parse_from(line.split_whitespace()).expect("the flags are those of the manual");
     let Command::Join(flags) = cli.command else {
@@ -49,13 +61,44 @@ pub(crate) fn listener_config(port: u16) -> JoinConfig {
     JoinConfig::try_from(*flags).expect("the flags can be used")
 }
 
+/// Returns a packet of a server as it stands in a stream.
+pub(crate) fn stream_of(packet: &ServerPacket<'_>) -> Vec<u8> {
+    let mut out = [0; ENCODED_MAX];
+    let len = write_to_stream(packet, &mut out).unwrap();
+    out[..len].to_vec()
+}
+
+/// Returns a line of a roster.
+pub(crate) fn entry(id: u16, name: &str) -> RosterEntry<'_> {
+    RosterEntry {
+        id: ParticipantId(id),
+        flags: ParticipantFlags::default(),
+        name,
+    }
+}
+
+/// Welcomes the first of the names as number `id`; the others have the numbers that follow.
+pub(crate) fn welcome(id: u16, names: &[&str]) -> Vec<u8> {
+    let roster = (id..).zip(names).map(|(id, name)| entry(id, name));
+    stream_of(&ServerPacket::Welcome(Welcome {
+        version: PROTOCOL_VERSION,
+        id: ParticipantId(id),
+        codec: 0,
+        rate_hz: 16_000,
+        frame_ms: 20,
+        idle_timeout_ms: 15_000,
+        roster_len: names.len() as u16,
+        roster: roster.collect(),
+    }))
+}
+
 /// How often this thread has asked the heap for memory.
 pub(crate) fn allocations() -> u64 {
     counting::COUNT.with(std::cell::Cell::get)
 }
 
-/// The allocator of the unit tests counts per thread, so that "the audio callback allocates nothing" is a test.
-/// `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
+/// The allocator of the unit tests counts per thread, so that "the audio callback allocates
+/// nothing" is a test. `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
 #[allow(unsafe_code)]
 mod counting {
     use std::{
@@ -69,7 +112,8 @@ mod counting {
 
     struct Counting;
 
-    // SAFETY: every call is handed to the system's allocator unchanged; the counter allocates nothing.
+    // SAFETY: every call is handed to the system's allocator unchanged; the counter allocates
+    // nothing.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             // A thread that is being torn down has no counter any more, and no callback either.

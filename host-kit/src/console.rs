@@ -19,7 +19,7 @@ pub use lines::Lines;
 pub use log::{Log, LogFormat, start_log};
 pub use watch::{stdout_is_closed, terminal_is_gone};
 
-use crate::words;
+use crate::{environment::FlagError, words};
 use std::{
     io::{self, Write as _},
     process::ExitCode,
@@ -75,6 +75,12 @@ impl From<OutputError> for Problem {
             OutputError::Closed => Self::ReaderGone,
             OutputError::Failed(_) => Self::Failed(error.to_string()),
         }
+    }
+}
+
+impl From<FlagError> for Problem {
+    fn from(error: FlagError) -> Self {
+        Self::Usage(error.to_string())
     }
 }
 

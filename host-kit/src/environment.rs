@@ -1,13 +1,14 @@
-//! The environment of a program: variables that set flags, and `RUST_LOG`.
+//! What a program is started with: flags, variables that set flags, and `RUST_LOG`.
 //!
-//! A compose file or a unit file often sets a variable to nothing (`TALKSPURT_HTTP=${HTTP}`). To [`parse`] that means the
-//! default, as it does to a shell's `${NAME:-default}`. [`log_filter`] reads `RUST_LOG` and says what is wrong with it.
+//! A compose file or a unit file often sets a variable to nothing (`TALKSPURT_HTTP=${HTTP}`). To
+//! [`parse`] that means the default, as it does to a shell's `${NAME:-default}`. [`start_log`]
+//! reads `RUST_LOG` and says what is wrong with it.
 
 use std::env::VarError;
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use crate::console::{self, OutputError};
+use crate::console::{self, Log, LogFormat, OutputError};
 use clap::{Arg, Command, Error, Parser};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -58,18 +59,47 @@ fn without_empty_variable(arg: Arg) -> Arg {
     }
 }
 
-/// Which lines are logged.
-#[derive(Debug)]
-pub struct LogFilter {
-    /// What `RUST_LOG` asks for, or the default.
-    pub filter: EnvFilter,
-    /// A sentence about a `RUST_LOG` that cannot be read, for the log: what is wrong, and what is used instead.
-    pub complaint: Option<String>,
+/// A flag or argument that cannot be used, said so that its reader can repair it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{flag}: {problem}")]
+pub struct FlagError {
+    /// The flag or argument as the user types it.
+    pub flag: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
 }
 
-/// Reads `RUST_LOG`. Unset, empty or malformed, it means `default`, which has to be a valid filter.
-pub fn log_filter(default: &str) -> LogFilter {
-    filter_of(std::env::var(EnvFilter::DEFAULT_ENV), default)
+impl FlagError {
+    /// A problem of a flag.
+    pub fn new(flag: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            flag,
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Starts the log on stderr as `RUST_LOG` asks. Unset, empty or malformed, that means `default`,
+/// which has to be a valid filter; what is wrong with it is the first line of the log.
+///
+/// # Panics
+/// When a log was started before.
+#[must_use]
+pub fn start_log(default: &str, format: LogFormat) -> Log {
+    let LogFilter { filter, complaint } = filter_of(std::env::var(EnvFilter::DEFAULT_ENV), default);
+    let log = console::start_log(filter, format);
+    if let Some(complaint) = complaint {
+        tracing::warn!("{complaint}");
+    }
+    log
+}
+
+/// Which lines are logged.
+struct LogFilter {
+    /// What `RUST_LOG` asks for, or the default.
+    filter: EnvFilter,
+    /// What is wrong with it, and what is used instead.
+    complaint: Option<String>,
 }
 
 fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {

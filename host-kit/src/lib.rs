@@ -1,24 +1,35 @@
-//! What Talkspurt's host programs share. It knows no session, no room and no socket.
+//! What Talkspurt's host programs share. It knows no session and no room.
 //!
-//! - [`addresses`]: in which order the addresses of a host are tried.
-//! - [`console`]: standard output and error that may be closed, full or unread, and the log on them.
-//! - [`environment`]: variables that set flags, and `RUST_LOG`.
 //! - [`channels`]: one channel out of many, for microphones and files.
+//! - [`connect`]: from a server's name to a connection.
+//! - [`console`]: standard output and error that may be closed, full or unread; the log.
+//! - [`environment`]: flags, variables that set flags, and `RUST_LOG`.
+//! - `events` (feature `events`): one event as a line of JSON.
+//! - `gate` (feature `gate`): the flags of the voice gate, and what they mean.
 //! - [`sample`]: samples as integers and as floats.
+//! - [`server_address`]: `HOST[:PORT]` to connect to, `ADDR:PORT` to listen on.
 //! - [`signals`]: those that a program was started with.
+//! - `socket` (feature `socket`): options of the socket that carries voice.
+//! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 //! - [`words`]: errors of the system in words for people, and texts from elsewhere without what
 //!   does not show.
-//! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 
 // These macros panic when the stream cannot be written; `console` of the host kit does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod addresses;
 pub mod channels;
+pub mod connect;
 pub mod console;
 pub mod environment;
+#[cfg(feature = "events")]
+pub mod events;
+#[cfg(feature = "gate")]
+pub mod gate;
 pub mod sample;
+pub mod server_address;
 pub mod signals;
+#[cfg(feature = "socket")]
+pub mod socket;
 #[cfg(feature = "wav")]
 pub mod wav;
 pub mod words;

@@ -16,9 +16,11 @@ mod writer;
 
 pub use background::{BackgroundReader, FrameRead};
 pub use reader::WavReader;
-pub use recorder::{Recorder, RecordingNotice};
+pub use recorder::{Recorder, RecordingNotice, recording_line};
 pub use same::same_file;
-pub use writer::{DATA_BYTES_MAX, WavWriter};
+pub use writer::WavWriter;
+
+use writer::DATA_BYTES_MAX;
 
 use crate::{channels::CHANNELS_MAX, words::describe};
 use std::{io, path::PathBuf};

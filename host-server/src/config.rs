@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::mixer::MixRule;
+use talkspurt_host_kit::console;
+use talkspurt_host_kit::server_address::numeric_address;
 use talkspurt_hub::HubConfig;
 
 use crate::capacity::Capacity;
@@ -50,6 +52,15 @@ pub enum LogFormat {
     Json,
 }
 
+impl From<LogFormat> for console::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text { module: true },
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
 const AFTER_HELP: &str = "\
 A variable that is empty counts as one that is not set. RUST_LOG chooses the log lines (info by default) that go to stderr.
 SIGTERM and SIGINT say Bye to everyone and end the server within 1.2 s. SIGHUP changes nothing: there is no file to reopen.";
@@ -82,7 +93,8 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 pub struct HealthArgs {
     /// Where the server's HTTP answers
-    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP, value_parser = address)]
+    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
+          value_parser = numeric_address)]
     pub http: SocketAddr,
 }
 
@@ -90,10 +102,12 @@ pub struct HealthArgs {
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
     /// Where participants connect; [::] takes IPv6 and IPv4, or IPv4 where there is no IPv6 (port 0: any free one, printed on stdout)
-    #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN, value_parser = address)]
+    #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN,
+          value_parser = numeric_address)]
     listen: SocketAddr,
     /// Where /healthz, /metrics and /rooms answer
-    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP, value_parser = address)]
+    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
+          value_parser = numeric_address)]
     http: SocketAddr,
     /// Milliseconds of audio in a frame: 5, 10 or 20
     #[arg(long, env = "TALKSPURT_FRAME_MS", value_name = "MS", default_value = "20", value_parser = frame_duration)]
@@ -191,14 +205,6 @@ impl From<MixArg> for MixRule {
             MixArg::Sum => Self::Sum,
         }
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "expected ADDR:PORT with a numeric address, such as {DEFAULT_LISTEN} or 192.0.2.7:8255"
-        )
-    })
 }
 
 fn frame_duration(text: &str) -> Result<FrameDuration, String> {

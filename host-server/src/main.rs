@@ -1,17 +1,13 @@
 //! The program: reads its flags, binds its ports, serves until it is told to stop.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
-use talkspurt_host_kit::environment::{self, LogFilter};
+use talkspurt_host_kit::environment;
 use talkspurt_server::capacity::Capacity;
-use talkspurt_server::config::{Args, Command, Config, LogFormat};
+use talkspurt_server::config::{Args, Command, Config};
 use talkspurt_server::{health, net, run, shutdown};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-
-/// Lines that may wait for whoever reads stderr; when he does not, more are dropped, and voice goes on.
-const LOG_LINES_WAITING: usize = 4_096;
 
 fn main() -> ExitCode {
     let args: Args = environment::parse();
@@ -31,7 +27,7 @@ fn main() -> ExitCode {
 
 fn serve(mut config: Config) -> Result<(), String> {
     // Writes what still waits when it is dropped.
-    let _log = start_log(config.log_format);
+    let _log = environment::start_log("info", config.log_format.into());
     // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the operator's decision.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
@@ -94,25 +90,4 @@ fn within_limit(wanted: Capacity) -> Capacity {
         );
     }
     capacity
-}
-
-/// The log goes through a thread of its own: a stderr that takes nothing (a collector that hangs) must not stop the voices.
-fn start_log(format: LogFormat) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(LOG_LINES_WAITING)
-        .finish(io::stderr());
-    let LogFilter { filter, complaint } = environment::log_filter("info");
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .log_internal_errors(false)
-        .with_writer(writer);
-    match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().init(),
-    }
-    if let Some(complaint) = complaint {
-        tracing::warn!("{complaint}");
-    }
-    guard
 }

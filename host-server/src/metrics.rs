@@ -57,95 +57,11 @@ pub fn render(
         "The version of the server",
         Info::new([("version", env!("CARGO_PKG_VERSION"))]),
     );
-    page.gauge("rooms", "Rooms with someone in them", gauges.rooms);
-    page.gauge(
-        "participants",
-        "Participants in all rooms",
-        gauges.participants,
-    );
-    page.gauge(
-        "talkers",
-        "Participants with a talkspurt running",
-        gauges.talkers,
-    );
-    page.gauge(
-        "handshakes",
-        "Connections that have not joined yet",
-        gauges.handshakes,
-    );
-    page.counter("packets_in", "Packets received", counters.packets_in);
-    page.counter("packets_out", "Packets sent", counters.packets_out);
-    page.counter(
-        "bytes_in",
-        "Bytes received from participants",
-        counters.bytes_in,
-    );
-    page.counter(
-        "bytes_out",
-        "Bytes sent to participants",
-        counters.bytes_out,
-    );
-    page.counter(
-        "frames_late",
-        "Voice frames that came after their turn",
-        frames.late,
-    );
-    page.counter("frames_lost", "Voice frames that never came", frames.lost);
-    page.counter(
-        "frames_concealed",
-        "Frames made up for late or lost ones",
-        frames.concealed,
-    );
-    page.counter(
-        "frames_skipped",
-        "Frames blended away to shorten the delay",
-        frames.skipped,
-    );
-    page.counter(
-        "frames_overflowed",
-        "Frames dropped because too many waited",
-        frames.overflowed,
-    );
-    page.counter(
-        "ticks",
-        "Frames mixed, one a room and frame period",
-        counters.ticks,
-    );
-    page.counter(
-        "ticks_skipped",
-        "Ticks given up because the server was late",
-        counters.ticks_skipped,
-    );
-    page.counter(
-        "encodings",
-        "Mixes rendered and encoded",
-        counters.encodings,
-    );
-    page.counter(
-        "slow_consumer_drops",
-        "Voice packets dropped for listeners who read too slowly",
-        counters.slow_consumer_drops,
-    );
-    page.by_reason(
-        "handshake_failures",
-        "Connections that never became a session",
-        &counters.handshake_failures,
-    );
-    page.counter(
-        "probes",
-        "Connections that closed before anything came from them",
-        counters.probes,
-    );
-    page.by_reason(
-        "sessions_ended",
-        "Sessions that ended",
-        &counters.sessions_ended,
-    );
-    page.0.register(
-        "mix_seconds",
-        "Time to mix one frame of one room",
-        mix_times.0.clone(),
-    );
+    page.add_gauges(gauges);
+    page.add_traffic(counters);
+    page.add_frames(frames);
+    page.add_mixing(counters, mix_times);
+    page.add_sessions(counters);
     let page = page.text(process);
     match format {
         Format::OpenMetrics => page,
@@ -156,6 +72,123 @@ pub fn render(
 struct PageRegistry(Registry);
 
 impl PageRegistry {
+    fn add_gauges(&mut self, gauges: &Gauges) {
+        for (name, help, value) in [
+            ("rooms", "Rooms with someone in them", gauges.rooms),
+            (
+                "participants",
+                "Participants in all rooms",
+                gauges.participants,
+            ),
+            (
+                "talkers",
+                "Participants with a talkspurt running",
+                gauges.talkers,
+            ),
+            (
+                "handshakes",
+                "Connections that have not joined yet",
+                gauges.handshakes,
+            ),
+        ] {
+            self.gauge(name, help, value);
+        }
+    }
+
+    fn add_traffic(&mut self, counters: &Counters) {
+        for (name, help, value) in [
+            ("packets_in", "Packets received", counters.packets_in),
+            ("packets_out", "Packets sent", counters.packets_out),
+            (
+                "bytes_in",
+                "Bytes received from participants",
+                counters.bytes_in,
+            ),
+            (
+                "bytes_out",
+                "Bytes sent to participants",
+                counters.bytes_out,
+            ),
+        ] {
+            self.counter(name, help, value);
+        }
+    }
+
+    fn add_frames(&mut self, frames: &FrameCounters) {
+        for (name, help, value) in [
+            (
+                "frames_late",
+                "Voice frames that came after their turn",
+                frames.late,
+            ),
+            ("frames_lost", "Voice frames that never came", frames.lost),
+            (
+                "frames_concealed",
+                "Frames made up for late or lost ones",
+                frames.concealed,
+            ),
+            (
+                "frames_skipped",
+                "Frames blended away to shorten the delay",
+                frames.skipped,
+            ),
+            (
+                "frames_overflowed",
+                "Frames dropped because too many waited",
+                frames.overflowed,
+            ),
+        ] {
+            self.counter(name, help, value);
+        }
+    }
+
+    fn add_mixing(&mut self, counters: &Counters, mix_times: &MixTimes) {
+        for (name, help, value) in [
+            (
+                "ticks",
+                "Frames mixed, one a room and frame period",
+                counters.ticks,
+            ),
+            (
+                "ticks_skipped",
+                "Ticks given up because the server was late",
+                counters.ticks_skipped,
+            ),
+            (
+                "encodings",
+                "Mixes rendered and encoded",
+                counters.encodings,
+            ),
+        ] {
+            self.counter(name, help, value);
+        }
+        let help = "Time to mix one frame of one room";
+        self.0.register("mix_seconds", help, mix_times.0.clone());
+    }
+
+    fn add_sessions(&mut self, counters: &Counters) {
+        self.counter(
+            "slow_consumer_drops",
+            "Voice packets dropped for listeners who read too slowly",
+            counters.slow_consumer_drops,
+        );
+        self.by_reason(
+            "handshake_failures",
+            "Connections that never became a session",
+            &counters.handshake_failures,
+        );
+        self.counter(
+            "probes",
+            "Connections that closed before anything came from them",
+            counters.probes,
+        );
+        self.by_reason(
+            "sessions_ended",
+            "Sessions that ended",
+            &counters.sessions_ended,
+        );
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: usize) {
         let gauge = Gauge::<i64>::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -288,7 +321,13 @@ mod tests {
 
         let text = render(Format::Text);
         assert!(!text.contains("# EOF"));
-        // As `promtool check metrics` wants it: before its first sample each name has its help and its type.
+        assert!(text.contains("# TYPE talkspurt_packets_in_total counter\n"));
+        assert_described(&text);
+    }
+
+    /// As `promtool check metrics` wants it: before its first sample each name has its help and its
+    /// type.
+    fn assert_described(text: &str) {
         for sample in text.lines().filter(|line| !line.starts_with('#')) {
             let name = sample.split(['{', ' ']).next().unwrap();
             let family = ["_bucket", "_sum", "_count"]
@@ -303,6 +342,5 @@ mod tests {
                 );
             }
         }
-        assert!(text.contains("# TYPE talkspurt_packets_in_total counter\n"));
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
+use talkspurt_host_kit::socket::{SendLimits, tune};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -19,27 +20,18 @@ pub use listen::{Acceptor, BindError, bind, canonical, describe};
 
 mod listen;
 
-/// The kernel's send buffer a connection, in bytes (Linux doubles it for its own bookkeeping): about half a second of PCM16 voice, so
-/// that a listener who stalls does not hear seconds of old voice later.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
-/// Bytes that may wait in the kernel unsent: six packets of PCM16 voice. The rest of the buffer holds what is on its way.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_BYTES_MAX: u32 = 4 * 1024;
+/// About half a second of PCM16 voice on its way, so that a listener who stalls does not hear
+/// seconds of old voice later, and six packets that wait.
+const SEND_LIMITS: SendLimits = SendLimits {
+    buffer_bytes: 16 * 1024,
+    unsent_bytes: 4 * 1024,
+};
 /// Packets in one write at most: a write of 16 costs little more than a write of one.
 const SLICES_MAX: usize = 16;
 /// How long and for how many bytes a closed connection is still read, so that the reason for closing reaches a peer that is
 /// still sending (unread bytes at closing make the kernel reset the connection, which discards what was sent).
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES_MAX: usize = 1 << 20;
-
-/// Sets what voice needs on an accepted connection.
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)
-}
 
 /// The writing half of one connection, and what its task has to do.
 #[derive(Debug)]
@@ -62,7 +54,7 @@ enum State {
 impl Socket {
     /// Splits a fresh connection into its writing and its reading half.
     pub fn new(stream: TcpStream, peer: SocketAddr) -> io::Result<(Self, OwnedReadHalf)> {
-        tune(&stream)?;
+        tune(&stream, SEND_LIMITS)?;
         let (reader, writer) = stream.into_split();
         Ok((
             Self {

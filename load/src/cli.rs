@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_host_kit::server_address::numeric_address;
 
 use crate::crowd::{CrowdPlan, Flicker};
 use crate::marker::ROOMS_MAX;
@@ -69,6 +70,7 @@ pub struct Cli {
     #[arg(
         long,
         value_name = "ADDR:PORT",
+        value_parser = numeric_address,
         requires = "server_pid",
         conflicts_with = "server"
     )]
@@ -116,7 +118,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct FloorArgs {
     /// Where to listen; the real address is printed
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT",
+          value_parser = numeric_address)]
     pub listen: SocketAddr,
     /// How often listeners are sent a packet, in milliseconds
     #[arg(long, default_value = "20", value_name = "MS", value_parser = frame_duration)]

@@ -14,10 +14,10 @@
 //!
 //! Linux only: it reads `/proc` and sleeps in `epoll`.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
+use talkspurt_host_kit::console::LogFormat;
+use talkspurt_host_kit::environment;
 
 use crate::cli::{Cli, Command};
 
@@ -43,13 +43,8 @@ mod stall;
 mod targets;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .without_time()
-        .with_target(false)
-        .init();
+    let cli: Cli = environment::parse();
+    let _log = environment::start_log("info", LogFormat::Text { module: false });
     let result = match cli.command {
         Some(Command::FloorServer(args)) => floor::serve(&args).map(|()| ExitCode::SUCCESS),
         None => measure(&cli),

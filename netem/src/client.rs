@@ -105,8 +105,8 @@ impl Client {
     }
 
     /// Mutes or unmutes.
-    pub fn set_muted(&mut self, muted: bool) {
-        self.endpoint.set_muted(muted);
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
+        self.endpoint.set_muted(now, muted);
     }
 
     /// Says Bye.

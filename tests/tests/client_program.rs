@@ -154,6 +154,27 @@ fn greeter(greeting: &'static [u8]) -> Result<String> {
     Ok(address)
 }
 
+/// A failure is told in one line, which says what fits and nothing else.
+fn one_line(output: Output, code: i32, says: &str) -> Result<()> {
+    let errors = String::from_utf8(output.stderr)?;
+    ensure!(
+        output.status.code() == Some(code),
+        "{:?}: {errors}",
+        output.status
+    );
+    ensure!(
+        errors.lines().count() == 1 && errors.contains(says),
+        "no {says:?} in {errors}"
+    );
+    let fits = says.contains("is the server running") || says.contains("--http");
+    ensure!(!errors.contains("os error"), "{errors}");
+    ensure!(
+        fits || !errors.contains("is the server running"),
+        "{errors}"
+    );
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_is_one_line_and_an_exit_code() -> Result<()> {
     let stage = Stage::new(&[])?;
@@ -215,22 +236,7 @@ fn what_cannot_be_is_one_line_and_an_exit_code() -> Result<()> {
             "\"inof\" is not a level",
         ),
     ] {
-        let errors = String::from_utf8(output.stderr)?;
-        ensure!(
-            output.status.code() == Some(code),
-            "{:?}: {errors}",
-            output.status
-        );
-        ensure!(
-            errors.lines().count() == 1 && errors.contains(says),
-            "no {says:?} in {errors}"
-        );
-        let fits = says.contains("is the server running") || says.contains("--http");
-        ensure!(!errors.contains("os error"), "{errors}");
-        ensure!(
-            fits || !errors.contains("is the server running"),
-            "{errors}"
-        );
+        one_line(output, code, says)?;
     }
     ensure!(rooms(voice)?.status.code() == Some(1));
     Ok(())

@@ -99,6 +99,36 @@ impl Talk {
     }
 }
 
+/// What was said before and after the noise is heard whole, and what was said under it nearly so.
+fn check_sentences(
+    who: &str,
+    talk: &Talk,
+    heard: &[i16],
+    due: i64,
+    sparse_hits: u64,
+) -> Result<()> {
+    let recording = Recording::new(heard);
+    let hear = |part: &Range<usize>, due: i64| {
+        let due = due + part.start as i64;
+        hear(&talk.samples[part.clone()], &recording, due, LATEST).context("a sentence is speech")
+    };
+    WHOLE.check(
+        &format!("{who}, before the noise"),
+        &hear(&talk.clean, due)?,
+    )?;
+    let noisy = hear(&talk.noisy, due)?;
+    SPARSE.check(&format!("{who}, under sparse noise"), &noisy)?;
+    // A byte costs one packet, or two where it was the zero between them; what a packet says
+    // lies in two frames.
+    let missed = ((1.0 - noisy.share) * noisy.frames as f64).round() as u64;
+    ensure!(
+        missed <= 3 * sparse_hits + 4,
+        "{who} missed {missed} frames for {sparse_hits} damaged bytes: {noisy}"
+    );
+    WHOLE.check(&format!("{who}, after the noise"), &hear(&talk.after, due)?)?;
+    Ok(())
+}
+
 fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>) -> Result<()> {
     let stage = Stage::new(&[])?;
     let (node_talk, desk_talk) = (Talk::new(&stage, 0)?, Talk::new(&stage, 1)?);
@@ -161,26 +191,7 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
             due(desk_joined, node_joined),
         ),
     ] {
-        let recording = Recording::new(heard);
-        let hear = |part: &Range<usize>, due: i64| {
-            let due = due + part.start as i64;
-            hear(&talk.samples[part.clone()], &recording, due, LATEST)
-                .context("a sentence is speech")
-        };
-        WHOLE.check(
-            &format!("{who}, before the noise"),
-            &hear(&talk.clean, due)?,
-        )?;
-        let noisy = hear(&talk.noisy, due)?;
-        SPARSE.check(&format!("{who}, under sparse noise"), &noisy)?;
-        // A byte costs one packet, or two where it was the zero between them; what a packet says
-        // lies in two frames.
-        let missed = ((1.0 - noisy.share) * noisy.frames as f64).round() as u64;
-        ensure!(
-            missed <= 3 * sparse_hits + 4,
-            "{who} missed {missed} frames for {sparse_hits} damaged bytes: {noisy}"
-        );
-        WHOLE.check(&format!("{who}, after the noise"), &hear(&talk.after, due)?)?;
+        check_sentences(who, talk, heard, due, sparse_hits)?;
     }
     Ok(())
 }

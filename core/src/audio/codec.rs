@@ -1,4 +1,4 @@
-//! Layer 1: how samples become the payload of a voice packet, and back.
+//! How samples become the payload of a voice packet, and back.
 //!
 //! Every payload decodes on its own: a lost packet harms nothing but itself.
 

@@ -1,4 +1,4 @@
-//! Layer 1: what lies below the voice: DC offset, rumble and mains hum, found and taken away. In integers.
+//! What lies below the voice: DC offset, rumble and mains hum, found and taken away. In integers.
 
 /// Blocks in a second: the filter sees the mean of each. What it takes away lies so low that 0.25 ms make no difference to it.
 pub const BLOCKS_PER_SECOND: u32 = 4_000;

@@ -6,7 +6,8 @@ use super::format::FRAME_SAMPLES_MAX;
 
 /// Up to `N` signed 16-bit mono samples.
 ///
-/// Aligned to 64 bytes: copies of sample blocks to unaligned destinations were measured at a thirtieth of the speed.
+/// Aligned to 64 bytes: copies of sample blocks to unaligned destinations were measured at a
+/// thirtieth of the speed.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -41,7 +42,8 @@ impl<const N: usize> Frame<N> {
         Some(frame)
     }
 
-    /// Sets the length; samples that this adds are whatever stood there before. Panics if `len` exceeds `N`.
+    /// Sets the length; samples that this adds are whatever stood there before. Panics if `len`
+    /// exceeds `N`.
     pub fn set_len(&mut self, len: usize) {
         assert!(len <= N, "frame longer than its buffer");
         self.len = len as u16;

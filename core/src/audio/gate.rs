@@ -1,4 +1,5 @@
-//! Layer 2: the voice-activity gate. It sees levels only; who sends what because of it is the uplink's business.
+//! The voice-activity gate. It sees levels only; who sends what because of it is the uplink's
+//! business.
 
 use heapless::Deque;
 

@@ -1,4 +1,4 @@
-//! Layer 1: how loud samples are, in integers.
+//! How loud samples are, in integers.
 
 use crate::audio::filter::{BLOCKS_PER_SECOND, HighPass};
 use crate::audio::format::SampleRate;

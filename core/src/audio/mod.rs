@@ -1,4 +1,5 @@
-//! Audio: formats and frames, levels and the gate, the mixer, the jitter buffer, codecs. Knows no packet.
+//! Audio: formats and frames, levels and the gate, the mixer, the jitter buffer, codecs. Knows no
+//! packet.
 
 pub mod codec;
 pub mod filter;

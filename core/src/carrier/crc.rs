@@ -16,7 +16,8 @@ pub(crate) fn crc32(packet: &[u8]) -> u32 {
 #[cfg(not(target_pointer_width = "64"))]
 pub(crate) use crc32_by_nibbles as crc32;
 
-/// The same, half a byte at a time: a table of 64 bytes where bytes need 1 KiB, at 3 instructions more a byte.
+/// The same, half a byte at a time: a table of 64 bytes where bytes need 1 KiB, at 3 instructions
+/// more a byte.
 #[cfg(any(test, not(target_pointer_width = "64")))]
 pub(crate) fn crc32_by_nibbles(packet: &[u8]) -> u32 {
     let crc = packet.iter().fold(u32::MAX, |crc, &byte| {

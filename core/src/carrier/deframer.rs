@@ -1,4 +1,4 @@
-//! Layer 3: packets out of a byte stream in any chunking.
+//! Packets out of a byte stream in any chunking.
 
 use heapless::Vec;
 

@@ -24,7 +24,8 @@ pub enum Received<'a> {
     Damaged {
         /// How many, without those that were reported before.
         bytes: u32,
-        /// What is wrong with them; `None` while nothing ends them, and they are already too many for a packet.
+        /// What is wrong with them; `None` while nothing ends them, and they are already too many
+        /// for a packet.
         reason: Option<BadReason>,
     },
 }
@@ -39,7 +40,8 @@ impl<const N: usize> Receiver<N> {
         }
     }
 
-    /// Takes bytes up to the end of one packet. Returns what came of them, and the bytes that are left to be fed.
+    /// Takes bytes up to the end of one packet. Returns what came of them, and the bytes that are
+    /// left to be fed.
     pub fn feed<'a, 'b>(&'a mut self, bytes: &'b [u8]) -> (Received<'a>, &'b [u8]) {
         let (feed, rest) = self.deframer.feed(bytes);
         let received = match feed {
@@ -74,9 +76,16 @@ impl<const N: usize> Receiver<N> {
         (received, rest)
     }
 
+    /// Forgets the packet that has come in part, as when the stream is another one.
+    pub fn reset(&mut self) {
+        self.deframer.reset();
+        (self.unended_bytes, self.reported_bytes) = (0, 0);
+    }
+
     /// Returns how many bytes were dropped so far.
     pub const fn dropped_bytes(&self) -> u64 {
-        self.deframer.dropped_bytes()
+        // What nothing has ended is reported before the deframer counts it.
+        self.deframer.dropped_bytes() + self.reported_bytes as u64
     }
 }
 
@@ -107,9 +116,24 @@ mod tests {
         let unended = (LONGEST as u32 + 1, false);
         assert_eq!(reported(&mut receiver, &[7]), Some(unended));
         assert_eq!(reported(&mut receiver, &[7; 3]), Some((3, false)));
+        assert_eq!(receiver.dropped_bytes(), LONGEST as u64 + 4);
         assert_eq!(reported(&mut receiver, &[7, 7, 0]), Some((2, true)));
         assert_eq!(reported(&mut receiver, &[7; 5]), None, "another packet");
         assert_eq!(reported(&mut receiver, &[0]), Some((5, true)));
         assert_eq!(receiver.dropped_bytes(), LONGEST as u64 + 11);
+    }
+
+    #[test]
+    fn another_stream_does_not_bring_the_rest_of_a_packet() {
+        let mut receiver = Receiver::new();
+        assert_eq!(
+            reported(&mut receiver, &[7; LONGEST + 1]),
+            Some((21, false))
+        );
+        receiver.reset();
+        assert_eq!(receiver.dropped_bytes(), 21, "each is counted once");
+        assert_eq!(reported(&mut receiver, &[7; LONGEST]), None);
+        receiver.reset();
+        assert_eq!(reported(&mut receiver, &[0]), None, "nothing was left");
     }
 }

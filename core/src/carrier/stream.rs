@@ -1,4 +1,5 @@
-//! Packets on a byte stream: each is followed by its CRC-32, the two are COBS-encoded, and a zero ends them.
+//! Packets on a byte stream: each is followed by its CRC-32, the two are COBS-encoded, and a zero
+//! ends them.
 
 use super::cobs::cobs_encode;
 use super::crc::{CRC_BYTES, crc32};
@@ -7,18 +8,21 @@ use crate::time::{Duration, Instant};
 /// The longest packet in bytes, before CRC and COBS.
 pub const PACKET_MAX: usize = 704;
 
-/// The longest packet as it stands in a stream, in bytes: with its CRC, COBS overhead and the zero that ends it.
+/// The longest packet as it stands in a stream, in bytes: with its CRC, COBS overhead and the zero
+/// that ends it.
 pub const ENCODED_MAX: usize = encoded_len_max(PACKET_MAX);
 
 /// Returns the most bytes that a packet of `packet_bytes` takes in a stream.
 pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     let checked = packet_bytes + CRC_BYTES;
-    // A code byte at the start and one after each 254 bytes without a zero, and the zero at the end.
+    // A code byte at the start and one after each 254 bytes without a zero, and the zero at the
+    // end.
     checked + checked / 254 + 1 + 1
 }
 
-/// Frames the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place. Returns the bytes that it takes
-/// there, or `None` if `buffer` is too small: [`encoded_len_max`] bytes always suffice.
+/// Frames the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place. Returns
+/// the bytes that it takes there, or `None` if `buffer` is too small: [`encoded_len_max`] bytes
+/// always suffice.
 pub fn frame(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
     let (packet, rest) = buffer.split_at_mut_checked(packet_bytes)?;
     let crc = rest.first_chunk_mut::<CRC_BYTES>()?;
@@ -26,14 +30,14 @@ pub fn frame(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
     cobs_encode(buffer, packet_bytes + CRC_BYTES)
 }
 
-/// A stream that was silent for this long may hold noise that no zero has ended yet. Shorter than the gaps between the packets
-/// of a silent session, longer than those between frames of voice.
+/// A stream that was silent for this long may hold noise that no zero has ended yet. Shorter than the
+/// gaps between the packets of a silent session, longer than those between frames of voice.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells the writer of a stream when to write a zero first.
 ///
-/// Noise on a serial line where nothing is sent sticks to the packet that comes next, and costs it. In a talkspurt that is one
-/// frame, but a lone Pong may be all that keeps a session alive.
+/// Noise on a serial line where nothing is sent sticks to the packet that comes next, and costs it. In
+/// a talkspurt that is one frame, but a lone Pong may be all that keeps a session alive.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Separator {

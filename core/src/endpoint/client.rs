@@ -11,8 +11,12 @@ use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::BadReason;
 use crate::carrier::receiver::{Received, Receiver};
 use crate::carrier::stream::{self, Separator};
-use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams};
+use crate::session::{
+    ClientEvent, ClientSession, GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, JoinRequest,
+    SessionParams,
+};
 use crate::time::{Duration, Instant};
+use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, Playout};
 use crate::voice::uplink::Uplink;
 use crate::wire::{ByeReason, encode, parse};
@@ -27,15 +31,17 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
 pub struct Transmit {
     /// Bytes written to the buffer.
     pub len: usize,
-    /// Whether it may be dropped if the carrier does not take it in time: voice may, control packets may not.
+    /// Whether it may be dropped if the carrier does not take it in time: voice may, control
+    /// packets may not.
     pub droppable: bool,
 }
 
 /// One participant's end of a session, and of those that follow it.
 ///
-/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream, `SLOTS` how many packets (a
-/// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier, and `HISTORY` how many
-/// samples the uplink keeps: the pre-roll and one frame.
+/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream,
+/// `SLOTS` how many packets (a power of two) the jitter buffer holds, `QUEUE` how many bytes of
+/// voice may wait for the carrier, and `HISTORY` how many samples the uplink keeps: the pre-roll
+/// and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -47,6 +53,8 @@ pub struct Client<
 > {
     session: ClientSession,
     receiver: Receiver<ENCODED>,
+    /// How much damage is tolerated.
+    garbage: TokenBucket,
     uplink: Uplink<HISTORY>,
     downlink: Downlink<SLOTS, PAYLOAD>,
     config: VoiceConfig,
@@ -59,7 +67,6 @@ pub struct Client<
     stats: ClientStats,
 }
 
-// Life of a session
 impl<
     const PAYLOAD: usize,
     const ENCODED: usize,
@@ -68,6 +75,8 @@ impl<
     const HISTORY: usize,
 > Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
 {
+    // Life of a session
+
     /// Creates a client that waits for [`Client::join`].
     ///
     /// # Errors
@@ -83,6 +92,7 @@ impl<
             downlink: Downlink::new(codec, frame, voice.jitter(frame)),
             session: ClientSession::idle(config.request),
             receiver: Receiver::new(),
+            garbage: TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, Instant::ZERO),
             config: voice,
             queue: VoiceQueue::new(),
             separator: Separator::new(),
@@ -92,14 +102,20 @@ impl<
         })
     }
 
-    /// Says Hello, and begins a session when the server answers within `timeout`. Call it again when a session is over, on the
-    /// same stream or on another.
+    /// Says Hello, and begins a session when the server answers within `timeout`. Call it again
+    /// when a session is over, on the same stream or on another.
     pub fn join(&mut self, now: Instant, timeout: Duration) {
         self.stop_voice();
         self.leaving_until = None;
         // Whatever a half-sent packet has left at the server ends before the Hello.
         self.separator = Separator::new();
         self.session.begin(timeout, now);
+    }
+
+    /// Forgets the packet that has come in part. Call it before joining over another stream, which
+    /// does not bring the rest of it.
+    pub fn reset_stream(&mut self) {
+        self.receiver.reset();
     }
 
     /// Leaves the room: what was said last is transmitted, then a Bye, and the session is over.
@@ -118,7 +134,8 @@ impl<
         self.session.end(reason);
     }
 
-    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events, then feed that.
+    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
+    /// then feed that.
     pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
         let (received, rest) = self.receiver.feed(bytes);
         match received {
@@ -126,9 +143,10 @@ impl<
             Received::Packet(packet) => {
                 count(&mut self.stats.packets_received);
                 if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
-                    count(&mut self.stats.frames_received);
-                    // A payload that is no frame of this session is dropped; the next one is as good as ever.
-                    let _ = self.downlink.push(&voice);
+                    // A payload that is no frame of this session is dropped; the next one is as
+                    // good as ever.
+                    let is_frame = self.downlink.push(&voice).is_ok() && !voice.payload.is_empty();
+                    count_if(is_frame, &mut self.stats.frames_received);
                 }
             }
             Received::Damaged { bytes, reason } => {
@@ -137,7 +155,9 @@ impl<
                     Some(_) => count(&mut self.stats.malformed),
                     None => {}
                 }
-                self.session.handle_garbage(now, bytes);
+                if !self.garbage.take(bytes, now) {
+                    self.session.end(ByeReason::ProtocolError);
+                }
             }
         }
         rest
@@ -169,8 +189,8 @@ impl<
         Some(event)
     }
 
-    /// Writes the next packet to `out`, which takes `ENCODED + 1` bytes. Call it when the carrier has room for a packet:
-    /// control packets overtake voice that waits here.
+    /// Writes the next packet to `out`, which takes `ENCODED + 1` bytes. Call it when the carrier
+    /// has room for a packet: control packets overtake voice that waits here.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         self.leave_if_due(now);
         // After a pause a zero goes first.
@@ -200,18 +220,11 @@ impl<
             self.session.leave();
         }
     }
-}
 
-// Voice
-impl<
-    const PAYLOAD: usize,
-    const ENCODED: usize,
-    const SLOTS: usize,
-    const QUEUE: usize,
-    const HISTORY: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
-{
-    /// Takes the next frame of the microphone; what is said outside a room is gone. Panics if it has not the session's length.
+    // Voice
+
+    /// Takes the next frame of the microphone; what is said outside a room is gone. Panics if it
+    /// has not the session's length.
     pub fn push_frame(&mut self, now: Instant, frame: &[i16]) -> GateDecision {
         if self.session.params().is_none() || self.leaving_until.is_some() {
             return GateDecision::Closed;
@@ -225,9 +238,10 @@ impl<
         decision
     }
 
-    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every second whether it is there, and
-    /// counts as lost after three without an answer. Without these calls only the idle timeout finds that, as suits a serial
-    /// line that may be cut for some seconds.
+    /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every
+    /// second whether it is there, and counts as lost after three without an answer. Without these
+    /// calls only the idle timeout finds that, as suits a serial line that may be cut for some
+    /// seconds.
     pub fn expect_answers(&mut self, now: Instant) {
         self.session.voice_sent(now);
     }
@@ -252,15 +266,15 @@ impl<
     }
 
     /// Mutes or unmutes the microphone, in this session and in later ones; the others are told.
-    pub fn set_muted(&mut self, muted: bool) {
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
         self.session.set_muted(muted);
-        self.apply_mute();
+        self.apply_mute(now);
     }
 
     /// Keeps voice back without telling the others, as while the key of push-to-talk is up.
-    pub fn keep_back(&mut self, kept_back: bool) {
+    pub fn keep_back(&mut self, now: Instant, kept_back: bool) {
         self.kept_back = kept_back;
-        self.apply_mute();
+        self.apply_mute(now);
     }
 
     /// Changes the gate.
@@ -276,9 +290,17 @@ impl<
         }
     }
 
-    fn apply_mute(&mut self) {
-        let muted = self.session.request().muted || self.kept_back;
-        self.uplink.set_muted(muted);
+    /// A talkspurt that this cuts off ends at once: there may be no further frame that would end
+    /// it.
+    fn apply_mute(&mut self, now: Instant) {
+        self.uplink.set_muted(self.is_silenced());
+        if self.session.params().is_some() {
+            self.queue_voice(now);
+        }
+    }
+
+    fn is_silenced(&self) -> bool {
+        self.session.request().muted || self.kept_back
     }
 
     fn start_voice(&mut self, params: &SessionParams) {
@@ -287,7 +309,7 @@ impl<
             .restart(params.frame.frames_in_ms(waiting_ms) as u16);
         // The gate was checked for every frame duration at the start.
         let _ = self.uplink.restart(self.config.uplink(params));
-        self.apply_mute();
+        self.uplink.set_muted(self.is_silenced());
         let jitter = self.config.jitter(params.frame);
         self.downlink.restart(params.codec, params.frame, jitter);
     }
@@ -301,21 +323,13 @@ impl<
     fn queue_voice(&mut self, now: Instant) {
         let mut payload = [0; PAYLOAD];
         while let Some(voice) = self.uplink.poll_voice(&mut payload) {
-            count(&mut self.stats.frames_sent);
+            count_if(!voice.payload.is_empty(), &mut self.stats.frames_sent);
             self.queue.push(now, voice);
         }
     }
-}
 
-// How it stands
-impl<
-    const PAYLOAD: usize,
-    const ENCODED: usize,
-    const SLOTS: usize,
-    const QUEUE: usize,
-    const HISTORY: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
-{
+    // How it stands
+
     /// Returns what was asked for.
     pub const fn request(&self) -> &JoinRequest {
         self.session.request()
@@ -377,5 +391,9 @@ impl<
 }
 
 fn count(counter: &mut u32) {
-    *counter = counter.wrapping_add(1);
+    count_if(true, counter);
+}
+
+fn count_if(happened: bool, counter: &mut u32) {
+    *counter = counter.wrapping_add(u32::from(happened));
 }

@@ -18,9 +18,11 @@ pub struct ClientConfig {
     pub request: JoinRequest,
     /// When voice is sent.
     pub gate: GateSettings,
-    /// Sound from before the gate opened that is sent first, in milliseconds, as far as the uplink's history reaches.
+    /// Sound from before the gate opened that is sent first, in milliseconds, as far as the
+    /// uplink's history reaches.
     pub pre_roll_ms: u16,
-    /// How much sound waits before it is played at first, in milliseconds. It follows the network from there.
+    /// How much sound waits before it is played at first, in milliseconds. It follows the network
+    /// from there.
     pub playout_margin_ms: u16,
 }
 
@@ -49,8 +51,8 @@ impl core::fmt::Display for ClientConfigError {
 impl core::error::Error for ClientConfigError {}
 
 impl ClientConfig {
-    /// Creates a configuration with the default gate and pre-roll, and a margin of two frames of 20 ms: TCP delivers in
-    /// bursts of a frame or two on a quiet network.
+    /// Creates a configuration with the default gate and pre-roll, and a margin of two frames of 20
+    /// ms: TCP delivers in bursts of a frame or two on a quiet network.
     pub fn new(request: JoinRequest) -> Self {
         Self {
             request,

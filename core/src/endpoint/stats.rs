@@ -23,7 +23,7 @@ pub struct ClientStats {
     pub frames_sent: u32,
     /// Talkspurts begun.
     pub talkspurts: u32,
-    /// Voice packets received.
+    /// Frames received: voice packets with a payload that the session's codec can play.
     pub frames_received: u32,
     /// Frames played as they were received.
     pub frames_played: u32,

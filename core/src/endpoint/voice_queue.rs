@@ -5,7 +5,8 @@ use heapless::Vec;
 use crate::time::{Duration, Instant};
 use crate::wire::{ClientPacket, Voice, encode};
 
-/// Voice that has waited for longer is dropped: what is heard later than that disturbs a conversation.
+/// Voice that has waited for longer is dropped: what is heard later than that disturbs a
+/// conversation.
 pub(super) const VOICE_AGE_MAX: Duration = Duration::from_millis(300);
 
 /// What stands before each packet: its length, and when it was queued in milliseconds, which wrap.
@@ -65,7 +66,8 @@ impl<const BYTES: usize> VoiceQueue<BYTES> {
         self.packets += 1;
     }
 
-    /// Moves the oldest packet that is still worth hearing to the start of `out`. Returns its length.
+    /// Moves the oldest packet that is still worth hearing to the start of `out`. Returns its
+    /// length.
     pub(super) fn pop(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         loop {
             let (len, queued_at) = self.first()?;

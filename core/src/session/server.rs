@@ -161,7 +161,8 @@ impl ServerSession {
         None
     }
 
-    /// Says that the deframer dropped bytes: noise on a serial line is tolerated, a stream of garbage is not.
+    /// Says that the deframer dropped bytes: noise on a serial line is tolerated, a stream of
+    /// garbage is not.
     pub fn handle_garbage(&mut self, now: Instant, dropped_bytes: u32) {
         if self.state != State::Closed && !self.garbage.take(dropped_bytes, now) {
             self.reject(
@@ -193,7 +194,8 @@ impl ServerSession {
         }
     }
 
-    /// Returns the next packet of the session (Pong, Reject, Bye). Welcome, rosters and voice are the caller's.
+    /// Returns the next packet of the session (Pong, Reject, Bye). Welcome, rosters and voice are
+    /// the caller's.
     pub fn poll_transmit(&mut self) -> Option<ServerPacket<'_>> {
         if let Some(number) = self.pong_due.take() {
             return Some(ServerPacket::Pong(number));

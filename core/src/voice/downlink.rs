@@ -1,4 +1,4 @@
-//! Layer 4: voice packets to frames for a speaker (or a mixer): jitter buffer, decoder, concealment.
+//! Voice packets to frames for a speaker (or a mixer): jitter buffer, decoder, concealment.
 //!
 //! [`Downlink::push`] takes packets as they come; [`Downlink::pop`] gives a frame each frame period, always: what was said, what
 //! stands in for it, or silence.

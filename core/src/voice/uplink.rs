@@ -190,8 +190,9 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         decision
     }
 
-    /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload takes at most
-    /// [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
+    /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload
+    /// takes at most [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or
+    /// [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
     pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
         if let Some(timestamp) = self.empty_terminator_due.take() {
             return Some(self.voice(timestamp, true, &[]));

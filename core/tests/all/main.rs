@@ -5,6 +5,7 @@ mod deframer_properties;
 mod downlink;
 mod downlink_delay;
 mod downlink_gaps;
+mod endpoint_client;
 mod gate_properties;
 mod golden_vectors;
 mod high_pass;

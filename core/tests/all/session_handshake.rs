@@ -140,78 +140,41 @@ fn every_hello_that_cannot_be_granted_is_refused_with_its_reason() {
         credentials: &[],
     };
     let (long_name, long_room) = ("n".repeat(33), "r".repeat(65));
-    let bad = [
+    let hello = || good.clone();
+    let rates_hz = heapless::Vec::from_slice(&[8_000]).unwrap();
+    let credentials = &[7; 65];
+    let mut bad = vec![
         (
             RejectReason::Version,
             Hello {
                 version: 2,
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::BadName,
-            Hello {
-                name: "",
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::BadName,
-            Hello {
-                name: &long_name,
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::BadName,
-            Hello {
-                name: "a\x1b[2Jb",
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::BadRoom,
-            Hello {
-                room: " ",
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::BadRoom,
-            Hello {
-                room: &long_room,
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::NoCommonCodec,
-            Hello {
-                codecs: &[2, 255],
-                ..good.clone()
-            },
-        ),
-        (
-            RejectReason::NoCommonCodec,
-            Hello {
-                codecs: &[],
-                ..good.clone()
+                ..hello()
             },
         ),
         (
             RejectReason::NoCommonRate,
             Hello {
-                rates_hz: heapless::Vec::from_slice(&[8_000]).unwrap(),
-                ..good.clone()
+                rates_hz,
+                ..hello()
             },
         ),
         (
             RejectReason::BadCredentials,
             Hello {
-                credentials: &[7; 65],
-                ..good.clone()
+                credentials,
+                ..hello()
             },
         ),
     ];
+    for name in ["", &long_name, "a\x1b[2Jb"] {
+        bad.push((RejectReason::BadName, Hello { name, ..hello() }));
+    }
+    for room in [" ", &long_room] {
+        bad.push((RejectReason::BadRoom, Hello { room, ..hello() }));
+    }
+    for codecs in [&[2, 255][..], &[]] {
+        bad.push((RejectReason::NoCommonCodec, Hello { codecs, ..hello() }));
+    }
     for (reason, hello) in bad {
         let mut pair = Pair::new();
         pair.send_to_server(&ClientPacket::Hello(hello.clone()));

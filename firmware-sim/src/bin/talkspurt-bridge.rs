@@ -8,9 +8,10 @@ use std::time::Duration;
 use clap::Parser;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, OutputError, Problem};
 use talkspurt_host_kit::environment;
+use talkspurt_host_kit::server_address::{ServerAddress, VOICE_PORT};
 use talkspurt_host_kit::words::{describe, unreachable};
 use talkspurt_node::bridge::{self, Config, Direction, Event};
-use talkspurt_node::host::arguments::{parse_serial, parse_server};
+use talkspurt_node::host::arguments::parse_serial;
 use talkspurt_node::host::shutdown::Shutdown;
 use tracing::{info, warn};
 
@@ -39,8 +40,8 @@ struct Args {
 
     /// Server to connect to; the port is 8255 unless the server was told otherwise
     #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
-          value_parser = parse_server)]
-    server: String,
+          value_parser = |text: &str| ServerAddress::parse(text, VOICE_PORT))]
+    server: ServerAddress,
 }
 
 /// How often stdout is looked at, whether anybody reads it.
@@ -54,11 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Problem> {
-    let log = environment::log_filter("info");
-    let _log = console::start_log(log.filter, LogFormat::Text { module: false });
-    if let Some(complaint) = log.complaint {
-        warn!("{complaint}");
-    }
+    let _log = environment::start_log("info", LogFormat::Text { module: false });
     let failed = |what: &str, error: &dyn std::error::Error| {
         Problem::Failed(format!("{what}: {}", describe(error)))
     };

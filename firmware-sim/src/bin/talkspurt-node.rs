@@ -3,29 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::gate::GateSettings;
-use talkspurt_core::audio::level::Dbfs;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::voice::uplink::PRE_ROLL_DEFAULT_MS;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, Problem};
-use talkspurt_host_kit::wav::{BackgroundReader, WavError, same_file};
-use talkspurt_host_kit::{environment, words};
+use talkspurt_host_kit::environment::{self, FlagError};
+use talkspurt_host_kit::gate::GateFlags;
+use talkspurt_host_kit::wav::{BackgroundReader, Recorder, WavError, same_file};
+use talkspurt_host_kit::words;
 use talkspurt_node::host::arguments;
 use talkspurt_node::host::pace::{PacedSink, PacedSource};
 use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
 use talkspurt_node::host::simulator::{Ending, RunError, Simulator};
-use talkspurt_node::host::wav::WavOutput;
 use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, ClientConfigError, Node, Pcm16Node};
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
-use tracing::warn;
-
-/// The largest RMS that a threshold may have: full scale.
-const RMS_MAX: i64 = 32_767;
 
 /// A Talkspurt node: the firmware of a microcontroller, run on this machine.
 ///
@@ -94,35 +90,9 @@ struct Cli {
 
     #[command(flatten)]
     gate: GateFlags,
-}
-
-/// The gate sends voice and nothing else: it opens at a loud frame and closes after a quiet while.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Gate")]
-struct GateFlags {
-    /// A frame louder than this opens the gate: RMS 0..=32767, or dBFS as in -24dB
-    #[arg(long, value_name = "LEVEL", default_value = "2000", value_parser = parse_level, allow_hyphen_values = true)]
-    gate_open: u16,
-
-    /// The gate closes when the mean over the window falls below this: RMS or dBFS
-    /// [default: 500, or half of --gate-open where that is lower]
-    #[arg(long, value_name = "LEVEL", value_parser = parse_level, allow_hyphen_values = true)]
-    gate_close: Option<u16>,
-
-    /// Frames that are averaged for closing
-    #[arg(long, value_name = "FRAMES", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=64))]
-    gate_window: u8,
-
-    /// Sound from before the gate opened that is sent first, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(0..=60))]
-    pre_roll: u16,
-
-    /// Send every frame, silent or not
-    #[arg(long)]
-    no_gate: bool,
 
     /// Join muted: nothing is sent
-    #[arg(long)]
+    #[arg(long, help_heading = "Gate")]
     muted: bool,
 }
 
@@ -161,6 +131,8 @@ enum Failure {
     #[error("{0}")]
     Output(String),
     #[error(transparent)]
+    Flag(#[from] FlagError),
+    #[error(transparent)]
     Config(#[from] ClientConfigError),
     #[error(transparent)]
     Run(#[from] RunError),
@@ -172,21 +144,19 @@ fn main() -> ExitCode {
 }
 
 fn logged(cli: &Cli) -> Result<(), Problem> {
-    let log = environment::log_filter("info");
-    let _log = console::start_log(log.filter, LogFormat::Text { module: false });
-    if let Some(complaint) = log.complaint {
-        warn!("{complaint}");
-    }
+    let _log = environment::start_log("info", LogFormat::Text { module: false });
     start(cli).map_err(|failure| match failure {
         Failure::Run(RunError::Output(error)) => error.into(),
-        Failure::SameFile(_) | Failure::Config(_) => Problem::Usage(failure.to_string()),
+        Failure::SameFile(_) | Failure::Flag(_) | Failure::Config(_) => {
+            Problem::Usage(failure.to_string())
+        }
         failure => Problem::Failed(failure.to_string()),
     })
 }
 
 fn start(cli: &Cli) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals().map_err(Failure::Signals)?;
-    let config = config(cli);
+    let config = config(cli)?;
     // The node comes first: it checks the flags, and nothing is opened for flags that cannot be
     // used.
     match cli.codec {
@@ -213,7 +183,7 @@ fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUE
         None => PacedSource::new(Vec::new()),
     };
     let output = output
-        .map(WavOutput::open)
+        .map(Recorder::open)
         .transpose()
         .map_err(Failure::Output)?;
     let format = match cli.events {
@@ -258,29 +228,17 @@ fn line(cli: &Cli, reporter: &mut Reporter<Lines>) -> Result<Box<dyn Line>, Fail
     }
 }
 
-/// The original system's threshold for closing.
-const CLOSE_RMS_DEFAULT: u16 = 500;
-
-fn config(cli: &Cli) -> ClientConfig {
+fn config(cli: &Cli) -> Result<ClientConfig, FlagError> {
     let codec = match cli.codec {
         CodecName::Adpcm => Codec::ImaAdpcm,
         CodecName::Pcm16 => Codec::Pcm16,
     };
     let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[codec]);
     let mut config = ClientConfig::new(request);
-    config.request.muted = cli.gate.muted;
+    config.request.muted = cli.muted;
+    config.gate = cli.gate.settings(PRE_ROLL_DEFAULT_MS as u16)?;
     config.pre_roll_ms = cli.gate.pre_roll;
-    config.gate = GateSettings {
-        open_rms: cli.gate.gate_open,
-        close_rms: cli
-            .gate
-            .gate_close
-            .unwrap_or(CLOSE_RMS_DEFAULT.min(cli.gate.gate_open / 2)),
-        window_frames: cli.gate.gate_window,
-        enabled: !cli.gate.no_gate,
-        ..GateSettings::default()
-    };
-    config
+    Ok(config)
 }
 
 fn file(argument: &Path) -> Option<&Path> {
@@ -297,26 +255,6 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_level(text: &str) -> Result<u16, String> {
-    let help = || "give an RMS from 0 to 32767, or a level such as -24dB (-96dB to 0dB)".to_owned();
-    let lower = text.to_ascii_lowercase();
-    match lower
-        .strip_suffix("dbfs")
-        .or_else(|| lower.strip_suffix("db"))
-    {
-        Some(db) => match db.trim().parse::<f64>() {
-            Ok(db) if (-96.0..=0.0).contains(&db) => {
-                Ok(Dbfs((db * 256.0) as i16).to_rms().min(RMS_MAX as u16))
-            }
-            _ => Err(help()),
-        },
-        None => match lower.parse::<i64>() {
-            Ok(rms) if (0..=RMS_MAX).contains(&rms) => Ok(rms as u16),
-            _ => Err(help()),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -326,17 +264,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn levels_are_rms_or_dbfs() {
-        assert_eq!(parse_level("2000"), Ok(2000));
-        let from_db = parse_level("-24.3dB").unwrap();
-        assert!(from_db.abs_diff(2000) < 20, "{from_db}");
-        assert!(parse_level("0dBFS").unwrap() > 32_750);
-        for wrong in ["", "loud", "-3", "32768", "3dB", "-200dB", "NaNdB"] {
-            assert!(parse_level(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]
@@ -360,6 +287,7 @@ mod tests {
             "--gate-open",
             "-24dB",
         ]);
-        assert!(cli.unwrap().gate.gate_open.abs_diff(2067) < 20);
+        let config = config(&cli.unwrap()).unwrap();
+        assert_eq!((config.gate.open_rms, config.gate.close_rms), (2_068, 500));
     }
 }

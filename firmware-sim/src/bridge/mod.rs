@@ -10,7 +10,6 @@
 //! * A new connection starts with bytes from now: what the node said to nobody, or to an earlier connection, is discarded.
 //!   What an earlier connection said last to the node (a Bye, say) still reaches it.
 
-mod backoff;
 mod connect;
 mod end;
 mod open;
@@ -21,13 +20,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::host::shutdown::Shutdown;
-use backoff::Backoff;
 use connect::connect;
 use open::{SerialEnd, ServerEnd};
 use queue::ByteQueue;
+use talkspurt_core::backoff::Backoff;
+use talkspurt_host_kit::server_address::ServerAddress;
 
 /// How often the ends are looked after; a lost one is noticed within this time.
 const LOOK: Duration = Duration::from_millis(20);
+/// First wait before an end is opened again. Short, since a restarted server is back at once and a
+/// node waits for it.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait. A person who plugs the cable back in should not wonder whether it works.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often losses are reported, at most.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// A queue holds this much of the line's time: voice that is older is better dropped.
@@ -44,8 +49,8 @@ pub struct Config {
     pub serial: String,
     /// Baud rate of the port.
     pub baud: u32,
-    /// `HOST:PORT` of the server; the name is looked up anew at each connection.
-    pub server: String,
+    /// The server; its name is looked up anew at each connection.
+    pub server: ServerAddress,
 }
 
 /// A direction through the bridge.
@@ -78,7 +83,7 @@ pub enum Event {
 
 /// Runs the bridge until `shutdown`; every event goes to `report`.
 pub fn run(config: &Config, shutdown: &Shutdown, mut report: impl FnMut(Event)) {
-    let mut backoff = Backoff::new();
+    let mut backoff = backoff();
     while !shutdown.is_requested() {
         let queues = Queues::for_baud(config.baud);
         let (incoming, outgoing) = (Arc::clone(&queues.to_server), Arc::clone(&queues.to_serial));
@@ -90,15 +95,27 @@ pub fn run(config: &Config, shutdown: &Shutdown, mut report: impl FnMut(Event)) 
                     report(Event::PortLost(copy(error)));
                 }
                 port.close();
-                backoff.was_open(opened.elapsed());
-                shutdown.sleep_unless(backoff.wait(), || false);
+                start_over_after(opened.elapsed(), &mut backoff);
+                shutdown.sleep_unless(backoff.take().into(), || false);
             }
             Err(error) => {
-                let wait = backoff.wait();
+                let wait = backoff.take().into();
                 report(Event::PortUnavailable(error, wait));
                 shutdown.sleep_unless(wait, || false);
             }
         }
+    }
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(FIRST_WAIT.into(), LONGEST_WAIT.into())
+}
+
+/// Starts the waits over if an end was open for longer than the longest of them: a server that
+/// accepts and hangs up at once must not be called ten times a second.
+fn start_over_after(open: Duration, backoff: &mut Backoff) {
+    if open > LONGEST_WAIT {
+        backoff.reset();
     }
 }
 
@@ -112,8 +129,8 @@ fn serve_port(
 ) {
     // Two, since a server that has just come back may hang up at once (it does not know the node's session) and must then
     // be called again at once; only one that keeps hanging up is called less often.
-    let mut unreachable = Backoff::new();
-    let mut hung_up = Backoff::new();
+    let mut unreachable = backoff();
+    let mut hung_up = backoff();
     while port.end.failure().is_none() && !shutdown.is_requested() {
         let is_over = || port.end.failure().is_some() || shutdown.is_requested();
         let Some(connected) = connect(&config.server, LOOK, is_over) else {
@@ -140,13 +157,13 @@ fn serve_port(
                     report(Event::ServerLost(copy(error)));
                 }
                 server.close();
-                unreachable = Backoff::new();
-                hung_up.was_open(opened.elapsed());
-                shutdown.sleep_unless(hung_up.wait(), || port.end.failure().is_some());
+                unreachable.reset();
+                start_over_after(opened.elapsed(), &mut hung_up);
+                shutdown.sleep_unless(hung_up.take().into(), || port.end.failure().is_some());
             }
             Err(error) => {
                 queues.to_server.disconnect();
-                let wait = unreachable.wait();
+                let wait = unreachable.take().into();
                 report(Event::ServerUnavailable(error, wait));
                 shutdown.sleep_unless(wait, || port.end.failure().is_some());
             }

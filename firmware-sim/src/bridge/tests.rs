@@ -27,7 +27,7 @@ impl Running {
         let config = Config {
             serial: serial.to_owned(),
             baud: 115_200,
-            server: server.to_owned(),
+            server: ServerAddress::parse(server, 0).unwrap(),
         };
         let (sender, events) = channel();
         let shutdown = Shutdown::new();
@@ -97,6 +97,17 @@ fn expect(reader: &mut impl Read, bytes: &[u8]) {
     let mut got = vec![0; bytes.len()];
     reader.read_exact(&mut got).unwrap();
     assert_eq!(got, bytes);
+}
+
+#[test]
+fn waits_double_up_to_a_second_and_start_over_after_a_lasting_success() {
+    let mut backoff = backoff();
+    let waits = [(); 6].map(|()| backoff.take().as_millis());
+    assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);
+    start_over_after(Duration::from_millis(500), &mut backoff);
+    assert_eq!(backoff.take().as_millis(), 1000);
+    start_over_after(Duration::from_secs(3), &mut backoff);
+    assert_eq!(backoff.take().as_millis(), 100);
 }
 
 #[test]

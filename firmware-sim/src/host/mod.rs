@@ -5,4 +5,3 @@ pub mod pace;
 pub mod report;
 pub mod shutdown;
 pub mod simulator;
-pub mod wav;

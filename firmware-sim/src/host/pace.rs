@@ -2,7 +2,7 @@
 
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_host_kit::wav::{BackgroundReader, RecordingNotice};
+use talkspurt_host_kit::wav::{self, BackgroundReader, RecordingNotice};
 use tracing::warn;
 
 use crate::node::{SampleSink, SampleSource};
@@ -192,6 +192,26 @@ impl<R: Recorder> SampleSink for PacedSink<R> {
 impl Recorder for Vec<i16> {
     fn record(&mut self, frame: &[i16]) {
         self.extend_from_slice(frame);
+    }
+}
+
+/// A WAV file. It has a thread of its own: a disk that stalls does not stop the simulated chip's
+/// time.
+impl Recorder for wav::Recorder {
+    fn begin(&mut self) {
+        self.begin();
+    }
+
+    fn record(&mut self, frame: &[i16]) {
+        self.write(frame);
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        self.finish()
+    }
+
+    fn next_notice(&mut self) -> Option<RecordingNotice> {
+        self.next_notice()
     }
 }
 

@@ -9,8 +9,9 @@ use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
 use talkspurt_host_kit::console::{Lines, OutputError};
-use talkspurt_host_kit::wav::RecordingNotice;
-use talkspurt_host_kit::words::{clean, escape_hidden};
+use talkspurt_host_kit::events::Event;
+use talkspurt_host_kit::wav::{RecordingNotice, recording_line};
+use talkspurt_host_kit::words::clean;
 
 use crate::node::{NodeEvent, NodeStats};
 use crate::uart::Counters;
@@ -107,21 +108,12 @@ impl<W: Output> Reporter<W> {
 
     /// Tells what has become of the recording; the node goes on in any case.
     pub fn recording(&mut self, now: Instant, notice: &RecordingNotice) {
-        let (state, file, text) = match notice {
-            RecordingNotice::Stopped { path, problem } => {
-                ("stopped", path.display().to_string(), problem.clone())
-            }
-            RecordingNotice::Continued { path } => {
-                let why = "the file before is as long as a WAV file can be";
-                ("continued", path.display().to_string(), why.to_owned())
-            }
-            RecordingNotice::Lost { ms } => {
-                let text = format!("the disk was too slow: {ms} ms are silence");
-                ("lost", String::new(), text)
-            }
-        };
-        let sentence = format!("recording {state}: {file} {text}");
-        let fields = json!({"state": state, "file": file, "text": text});
+        let (state, file, text) = (notice.state(), notice.file(), notice.text());
+        let sentence = recording_line(state, file.as_deref(), &text);
+        let mut fields = json!({"state": state, "text": text});
+        if let Some(file) = file {
+            fields["file"] = file.into();
+        }
         self.tell(now, "recording", fields, &sentence);
     }
 
@@ -287,18 +279,17 @@ impl<W: Output> Reporter<W> {
         self.out.check()
     }
 
-    fn tell(&mut self, now: Instant, event: &str, fields: Value, text: &str) {
+    fn tell(&mut self, now: Instant, event: &str, mut fields: Value, text: &str) {
         match self.format {
             Format::Text => self.line(text),
             Format::Json => self.out.push(|missed| {
-                let mut object = json!({"event": event, "t_ms": now.as_micros() / 1000});
-                if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
-                    object.extend(fields);
-                    if missed > 0 {
-                        object.insert("missed".to_owned(), missed.into());
-                    }
-                }
-                escape_hidden(&object.to_string())
+                fields["event"] = event.into();
+                let event = Event {
+                    t_ms: now.as_micros() / 1000,
+                    missed,
+                    kind: fields,
+                };
+                event.to_json()
             }),
         }
     }

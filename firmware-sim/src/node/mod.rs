@@ -1,18 +1,22 @@
-//! The firmware's main loop. `no_std`, no allocation, nothing that waits: it runs unchanged in the simulator on a host and
-//! in an image on a microcontroller.
+//! The firmware's main loop. `no_std`, no allocation, nothing that waits: it runs unchanged in the
+//! simulator on a host and in an image on a microcontroller.
 //!
 //! ```text
-//! microphone -> uplink (gate, encode) -> outbox -> serial port -> deframer -> session -> downlink (decode) -> speaker
+//! microphone -> client endpoint -> serial port
+//! speaker    <-                 <-
 //! ```
 //!
-//! A board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so that no call waits), a
-//! [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time that it answered, or earlier when an interrupt has
-//! brought bytes, room or samples; time is an argument, in microseconds since power-up.
+//! What it is in its room, the core's [`Client`] decides; the loop carries bytes and samples. A
+//! board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so
+//! that no call waits), a [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time
+//! that it answered, or earlier when an interrupt has brought bytes, room or samples; time is an
+//! argument, in microseconds since power-up.
 //!
-//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1 and then every 2 s until the server answers. A session
-//! that ends for whatever reason (a Bye, a Reject because the server was restarted, silence for the idle timeout because
-//! the line is cut) leads back there. Between sessions the speaker plays silence and what the microphone hears is thrown
-//! away, so that both keep their time.
+//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1 and then every 2 s until
+//! the server answers. A session that ends for whatever reason (a Bye, a Reject because the server
+//! was restarted, silence for the idle timeout because the line is cut) leads back there. Between
+//! sessions the speaker plays silence and what the microphone hears is thrown away, so that both
+//! keep their time.
 
 mod event;
 mod port;
@@ -40,11 +44,12 @@ pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
 pub type Pcm16Node = Node<PAYLOAD_MAX, { ENCODED_MAX + 1 }, 16, 4096>;
 
-/// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a 32-bit microcontroller
-/// it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of samples), 1,448 voice waiting for the port, 960
-/// session, 2 * 360 packets being read and written, the rest configuration and counts.
+/// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a
+/// 32-bit microcontroller it is 9,920 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of
+/// samples), 1,460 voice waiting for the port, 960 session, 392 and 372 packets being read and
+/// written, the rest configuration and counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
-    10_048
+    9_984
 } else {
     10_368
 };
@@ -65,9 +70,9 @@ const CHUNKS_PER_POLL: usize = 32;
 /// Frames moved in one call each way, for the same reason.
 const FRAMES_PER_POLL: usize = 4;
 
-/// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest packet on the line, with
-/// a zero before it; `SLOTS` packets (a power of two) fit the jitter buffer, and `QUEUE` bytes of voice wait for the port.
-/// Use [`AdpcmNode`] or [`Pcm16Node`].
+/// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest
+/// packet on the line, with a zero before it; `SLOTS` packets (a power of two) fit the jitter
+/// buffer, and `QUEUE` bytes of voice wait for the port. Use [`AdpcmNode`] or [`Pcm16Node`].
 #[derive(Clone, Debug)]
 pub struct Node<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
 {
@@ -154,8 +159,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     }
 
     /// Mutes or unmutes the microphone, now and in later sessions.
-    pub fn set_muted(&mut self, muted: bool) {
-        self.client.set_muted(muted);
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
+        self.client.set_muted(now, muted);
     }
 
     /// Returns what was counted since the start.
@@ -295,7 +300,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.stats.joins = self.stats.joins.wrapping_add(1);
     }
 
-    /// The session is over: for good when the node was leaving, otherwise it calls again, after a pause or at once.
+    /// The session is over: for good when the node was leaving, otherwise it calls again, after a
+    /// pause or at once.
     fn wait(&mut self, now: Instant, pause: bool) {
         if matches!(self.link, Link::Leaving | Link::Stopped) {
             self.link = Link::Stopped;

@@ -328,13 +328,13 @@ fn muting_sends_nothing_and_is_remembered() {
     let mut world = World::new(115_200, tone(2_000, 12_000), false);
     world.run_until_joined(100);
     world.run_ms(500);
-    world.node.set_muted(true);
+    world.node.set_muted(world.now, true);
     world.run_ms(100);
     assert!(world.server().heard.last().unwrap().terminator);
     world.server().heard.clear();
     world.run_ms(1_000);
     assert!(world.server().heard.is_empty());
-    world.node.set_muted(false);
+    world.node.set_muted(world.now, false);
     world.run_ms(1_000);
     assert!(world.server().heard.len() >= 48);
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, path::PathBuf};
+use talkspurt_host_kit::gate::GateFlags;
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
@@ -124,42 +125,13 @@ pub struct JoinFlags {
     #[arg(long = "for", value_name = "SECS", help_heading = "Time")]
     pub leave_after: Option<f64>,
 
-    /// A frame louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        default_value = "2000",
-        allow_hyphen_values = true,
-        help_heading = "Gate"
-    )]
-    pub gate_open: String,
-    /// The gate closes when the mean of the window falls below this.
-    /// [default: 500, or 6 dB below --gate-open where that is lower]
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        allow_hyphen_values = true,
-        help_heading = "Gate"
-    )]
-    pub gate_close: Option<String>,
-    /// How many frames the mean that closes the gate is taken over.
-    #[arg(
-        long,
-        value_name = "FRAMES",
-        default_value_t = 10,
-        help_heading = "Gate"
-    )]
-    pub gate_window: u16,
-    /// How much from before the opening is sent first, so that no word loses its onset.
-    #[arg(long, value_name = "MS", default_value_t = 60, help_heading = "Gate")]
-    pub pre_roll: u16,
+    /// The voice gate.
+    #[command(flatten)]
+    pub gate: GateFlags,
     /// Push-to-talk: send nothing until space is held, and then everything, however quiet. Others
     /// see you as silent meanwhile, not as muted. Needs the live view.
     #[arg(long, conflicts_with_all = ["plain", "events", "no_gate"], help_heading = "Gate")]
     pub ptt: bool,
-    /// Send every frame, silent ones too.
-    #[arg(long, help_heading = "Gate")]
-    pub no_gate: bool,
     /// Join muted: nothing is sent until you unmute.
     #[arg(long, help_heading = "Gate")]
     pub muted: bool,
@@ -230,7 +202,10 @@ mod tests {
             panic!("not join")
         };
         assert_eq!(
-            (flags.gate_open.as_str(), flags.gate_close.as_deref()),
+            (
+                flags.gate.gate_open.as_str(),
+                flags.gate.gate_close.as_deref()
+            ),
             ("-24dB", Some("-36dB"))
         );
     }

@@ -1,25 +1,27 @@
 //! What `talkspurt join` does, checked.
 
-use super::{
-    ConfigError, Endpoint, Threshold, VOICE_PORT,
-    flags::{CodecFlag, EventsFlag, JoinFlags},
-};
-use crate::{device::DeviceChoice, net::PRE_ROLL_MS_MAX};
+use super::flags::{CodecFlag, EventsFlag, JoinFlags};
+use crate::{device::DeviceChoice, participant::PRE_ROLL_MS_MAX};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use talkspurt_core::{
-    audio::codec::Codec,
+    audio::{codec::Codec, gate::GateSettings},
     wire::{ParticipantName, RoomName},
 };
-use talkspurt_host_kit::{channels::InputChannel, wav::same_file};
+use talkspurt_host_kit::{
+    channels::InputChannel,
+    environment::FlagError,
+    server_address::{ServerAddress, VOICE_PORT},
+    wav::same_file,
+};
 
-/// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out a busy scheduler.
+/// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out
+/// a busy scheduler.
 const PLAYOUT_DEVICE_MS: u16 = 40;
-/// And when they go to a file, where delay bothers nobody: more lateness is ridden out without a concealed frame.
+/// And when they go to a file, where delay bothers nobody: more lateness is ridden out without a
+/// concealed frame.
 const PLAYOUT_FILE_MS: u16 = 120;
 /// The longest they may wait at first: half of what the downlink has slots for at 5 ms frames.
 const PLAYOUT_MS_MAX: u16 = 300;
-/// The longest window of the gate, in frames: that of the core's gate.
-const GATE_WINDOW_FRAMES_MAX: u16 = talkspurt_core::audio::gate::GATE_WINDOW_FRAMES_MAX as u16;
 /// A year: longer than anybody stays, and short enough for every clock.
 const STAY_SECS_MAX: f64 = 365.0 * 24.0 * 3600.0;
 
@@ -27,7 +29,7 @@ const STAY_SECS_MAX: f64 = 365.0 * 24.0 * 3600.0;
 #[derive(Debug, Clone)]
 pub struct JoinConfig {
     /// The server's voice address.
-    pub server: Endpoint,
+    pub server: ServerAddress,
     /// The room to join.
     pub room: RoomName,
     /// The name to go by.
@@ -42,8 +44,10 @@ pub struct JoinConfig {
     pub codec: Option<Codec>,
     /// How long received frames wait at first.
     pub playout_delay_ms: u16,
-    /// The voice gate.
+    /// The voice gate; it lets all pass where a key decides.
     pub gate: GateSettings,
+    /// Sound from before the gate opened that is sent first.
+    pub pre_roll_ms: u16,
     /// Nothing is sent until a key is held.
     pub push_to_talk: bool,
     /// Join muted.
@@ -78,45 +82,6 @@ pub enum Output {
     None,
 }
 
-/// The voice gate as the user wants it; durations are turned into frames once the server has said how long a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GateSettings {
-    /// A frame louder than this opens the gate.
-    pub open: Threshold,
-    /// A window quieter than this closes it.
-    pub close: Threshold,
-    /// Length of that window.
-    pub window_frames: u16,
-    /// Sound from before the opening that is sent first.
-    pub pre_roll_ms: u16,
-    /// False: everything is sent.
-    pub enabled: bool,
-}
-
-/// The original system's threshold for closing.
-const CLOSE_RMS_DEFAULT: u16 = 500;
-/// A gate that closes less far below the level that opens it flutters, unless somebody wants that.
-const HYSTERESIS_DB: f64 = 6.0;
-
-impl GateSettings {
-    /// These settings, but opening at another level. What closes the gate is what the flags say,
-    /// and as far below as by default, or as the flags have it if that is less.
-    #[must_use]
-    pub fn opening_at(self, open: Threshold) -> Self {
-        let hysteresis_db = (self.open.dbfs() - self.close.dbfs()).clamp(0.0, HYSTERESIS_DB);
-        Self {
-            open,
-            close: close_below(open, self.close, hysteresis_db),
-            ..self
-        }
-    }
-}
-
-/// The wanted threshold, or a lower one, so far below the one that opens.
-fn close_below(open: Threshold, wanted: Threshold, hysteresis_db: f64) -> Threshold {
-    wanted.min(open.shifted_db(-hysteresis_db)).min(open)
-}
-
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventsFormat {
@@ -132,19 +97,21 @@ pub enum EventsFormat {
 }
 
 impl TryFrom<JoinFlags> for JoinConfig {
-    type Error = ConfigError;
+    type Error = FlagError;
 
-    fn try_from(flags: JoinFlags) -> Result<Self, ConfigError> {
-        let gate = gate(&flags)?;
+    fn try_from(flags: JoinFlags) -> Result<Self, FlagError> {
+        let mut gate = flags.gate.settings(PRE_ROLL_MS_MAX)?;
+        // Push-to-talk sends whatever the level.
+        gate.enabled &= !flags.ptt;
         let playout_delay_ms = playout_delay_ms(&flags)?;
         let input_channel = input_channel(flags.input_channel.as_deref())?;
         let config = Self {
             input_channel,
-            server: Endpoint::parse(&flags.server, VOICE_PORT)?,
+            server: server_address(&flags.server, VOICE_PORT)?,
             room: RoomName::new(&flags.room)
-                .map_err(|e| ConfigError::new("--room", e.to_string()))?,
+                .map_err(|e| FlagError::new("--room", e.to_string()))?,
             name: ParticipantName::new(&flags.name)
-                .map_err(|e| ConfigError::new("--name", e.to_string()))?,
+                .map_err(|e| FlagError::new("--name", e.to_string()))?,
             input: match file_or_none("--input", flags.input)? {
                 Some(Some(path)) => Input::File(path),
                 Some(None) => Input::None,
@@ -161,6 +128,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
             }),
             playout_delay_ms,
             gate,
+            pre_roll_ms: flags.gate.pre_roll,
             push_to_talk: flags.ptt,
             muted: flags.muted,
             linger: seconds("--linger", flags.linger)?,
@@ -183,78 +151,46 @@ impl TryFrom<JoinFlags> for JoinConfig {
 
 impl JoinConfig {
     /// A recording must not destroy what is being played.
-    fn refuse_to_overwrite_input(&self) -> Result<(), ConfigError> {
+    fn refuse_to_overwrite_input(&self) -> Result<(), FlagError> {
         match (&self.input, &self.output) {
             (Input::File(input), Output::File(output)) if same_file(input, output) => {
                 let problem = format!(
                     "{} is the file that --input plays and would be overwritten; give another one",
                     output.display()
                 );
-                Err(ConfigError::new("--output", problem))
+                Err(FlagError::new("--output", problem))
             }
             _ => Ok(()),
         }
     }
 }
 
+/// An argument `HOST[:PORT]`, checked.
+///
+/// # Errors
+/// When it names no server.
+pub fn server_address(text: &str, default_port: u16) -> Result<ServerAddress, FlagError> {
+    ServerAddress::parse(text, default_port)
+        .map_err(|problem| FlagError::new("HOST[:PORT]", problem))
+}
+
 /// A flag `--input-channel`, checked.
 ///
 /// # Errors
 /// When it is not a channel.
-pub fn input_channel(flag: Option<&str>) -> Result<InputChannel, ConfigError> {
+pub fn input_channel(flag: Option<&str>) -> Result<InputChannel, FlagError> {
     flag.map_or(Ok(InputChannel::Voice), str::parse)
-        .map_err(|problem| ConfigError::new("--input-channel", problem))
+        .map_err(|problem| FlagError::new("--input-channel", problem))
 }
 
-fn gate(flags: &JoinFlags) -> Result<GateSettings, ConfigError> {
-    let level = |flag, text: &str| {
-        text.parse::<Threshold>()
-            .map_err(|problem| ConfigError::new(flag, problem))
-    };
-    let open = level("--gate-open", &flags.gate_open)?;
-    let close = match &flags.gate_close {
-        Some(close) => level("--gate-close", close)?,
-        None => close_below(open, Threshold::from_rms(CLOSE_RMS_DEFAULT), HYSTERESIS_DB),
-    };
-    if close > open {
-        return Err(ConfigError::new(
-            "--gate-close",
-            format!(
-                "{close} lies above --gate-open {open}; the gate would flutter. Give a lower one"
-            ),
-        ));
-    }
-    if !(1..=GATE_WINDOW_FRAMES_MAX).contains(&flags.gate_window) {
-        let problem = format!(
-            "{} is not a number of frames from 1 to {GATE_WINDOW_FRAMES_MAX}",
-            flags.gate_window
-        );
-        return Err(ConfigError::new("--gate-window", problem));
-    }
-    if flags.pre_roll > PRE_ROLL_MS_MAX {
-        let problem = format!(
-            "{} ms is too long; at most {PRE_ROLL_MS_MAX}",
-            flags.pre_roll
-        );
-        return Err(ConfigError::new("--pre-roll", problem));
-    }
-    Ok(GateSettings {
-        open,
-        close,
-        window_frames: flags.gate_window,
-        pre_roll_ms: flags.pre_roll,
-        enabled: !flags.no_gate,
-    })
-}
-
-fn playout_delay_ms(flags: &JoinFlags) -> Result<u16, ConfigError> {
+fn playout_delay_ms(flags: &JoinFlags) -> Result<u16, FlagError> {
     match flags.playout_delay {
         None if flags.output.is_some() => Ok(PLAYOUT_FILE_MS),
         None => Ok(PLAYOUT_DEVICE_MS),
         Some(ms) if ms <= PLAYOUT_MS_MAX => Ok(ms),
         Some(ms) => {
             let problem = format!("{ms} ms is too long; at most {PLAYOUT_MS_MAX}");
-            Err(ConfigError::new("--playout-delay", problem))
+            Err(FlagError::new("--playout-delay", problem))
         }
     }
 }
@@ -263,22 +199,22 @@ fn playout_delay_ms(flags: &JoinFlags) -> Result<u16, ConfigError> {
 fn file_or_none(
     flag: &'static str,
     text: Option<OsString>,
-) -> Result<Option<Option<PathBuf>>, ConfigError> {
+) -> Result<Option<Option<PathBuf>>, FlagError> {
     match text {
         None => Ok(None),
         Some(word) if word == "none" => Ok(Some(None)),
         Some(empty) if empty.is_empty() => {
-            Err(ConfigError::new(flag, "is empty; give a file or `none`"))
+            Err(FlagError::new(flag, "is empty; give a file or `none`"))
         }
         Some(path) => Ok(Some(Some(PathBuf::from(path)))),
     }
 }
 
-fn seconds(flag: &'static str, secs: f64) -> Result<Duration, ConfigError> {
+fn seconds(flag: &'static str, secs: f64) -> Result<Duration, FlagError> {
     if secs.is_finite() && (0.0..=STAY_SECS_MAX).contains(&secs) {
         Ok(Duration::from_secs_f64(secs))
     } else {
-        Err(ConfigError::new(
+        Err(FlagError::new(
             flag,
             format!("{secs} is not a number of seconds from 0 to {STAY_SECS_MAX}"),
         ))

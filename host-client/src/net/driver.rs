@@ -1,34 +1,32 @@
-//! The session loop: waits for whatever comes first (packet, frame time, command, retry time) and does what is due.
+//! The session loop: waits for whatever comes first (bytes, frame time, command, retry time) and
+//! does what is due.
 //!
-//! The order within one step matters: what the socket has comes before the frames that are due, so that after a stall of this
-//! thread the packets that came meanwhile are there when their frames are played.
+//! The order within one step matters: what the socket has comes before the frames that are due, so
+//! that after a stall of this thread the packets that came meanwhile are there when their frames
+//! are played.
 
 use super::{
     Command, Failure,
-    backoff::Backoff,
+    audio_clock::AudioClock,
+    audio_io::{AudioIo, Prepared},
     connect::{Connecting, connect},
-    connection::Connection,
-    ends::{Ends, Prepared},
-    roster::Roster,
-    stay::Stay,
-    tell::{Snapshot, Teller},
-    voice::VoiceSettings,
+    event_channel::Teller,
+    link::{Link, READ_BYTES},
+    log_throttle::LogThrottle,
 };
 use crate::{
     config::JoinConfig,
     events::{Counts, EventKind},
+    participant::{Participant, ParticipantEvent, Snapshot},
 };
+use reconnect::Reconnect;
 use std::{
     future::pending,
     io,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
-use talkspurt_core::{
-    session::{ClientEvent, SessionParams},
-    time::Instant as CoreInstant,
-    wire::{ByeReason, RejectReason},
-};
+use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::ByeReason};
 use talkspurt_host_kit::words;
 use tokio::{
     net::TcpStream,
@@ -39,10 +37,13 @@ use tokio::{
 };
 
 mod leave;
-mod loss;
 mod publish;
+mod reconnect;
 #[cfg(test)]
 mod tests;
+
+/// Reads in a row before the frames that are due get their turn.
+const READS_MAX: usize = 16;
 
 /// Owns everything of a stay in a room, across reconnects.
 pub(super) struct Driver {
@@ -54,27 +55,26 @@ pub(super) struct Driver {
     levels_at: Instant,
     epoch: Instant,
     phase: Phase,
-    backoff: Backoff,
-    roster: Roster,
+    reconnect: Reconnect,
+    participant: Box<Participant>,
+    /// Bytes that were no packets, as far as the log knows of them.
+    dropped_bytes: u64,
+    unlogged_bytes: LogThrottle,
     /// Until the first joining.
     prepared: Option<Prepared>,
     /// From the first joining on; it runs on while a lost server is sought.
-    stay: Option<Stay>,
+    audio: Option<AudioClock>,
     /// When to leave, and why.
     leave_at: Option<(Instant, &'static str)>,
-    /// Of earlier connections of this stay.
+    /// What earlier connections of this stay have carried.
     counts: Counts,
-    settings: VoiceSettings,
-    deafened: bool,
-    /// Until then the view shows that the voice is too quiet for the gate.
-    too_quiet_until: Option<Instant>,
     /// Whoever waits for the end wants it soon.
     hurry: Arc<AtomicBool>,
 }
 
 enum Phase {
     Connecting(Connecting),
-    Open(Box<Connection>),
+    Open(Box<Link>),
     Pausing { until: Instant },
 }
 
@@ -84,37 +84,31 @@ enum Wake {
     SocketOrTime,
 }
 
-/// What ended a connection.
-enum Ending {
-    Closed(ByeReason),
-    Rejected(RejectReason),
-}
-
 impl Driver {
     pub(super) fn new(
         config: JoinConfig,
         prepared: Prepared,
         teller: Teller,
         commands: Receiver<Command>,
+        participant: Box<Participant>,
         snapshot: watch::Sender<Snapshot>,
         hurry: Arc<AtomicBool>,
     ) -> Self {
         let epoch = Instant::now();
         Self {
             phase: Phase::Connecting(connect(config.server.clone())),
-            settings: VoiceSettings::of(&config),
-            deafened: false,
-            too_quiet_until: None,
             teller,
             commands,
             snapshot,
             snapshot_at: epoch,
             levels_at: epoch,
             epoch,
-            backoff: Backoff::new(std::process::id()),
-            roster: Roster::default(),
+            reconnect: Reconnect::new(std::process::id()),
+            participant,
+            dropped_bytes: 0,
+            unlogged_bytes: LogThrottle::default(),
             prepared: Some(prepared),
-            stay: None,
+            audio: None,
             leave_at: None,
             counts: Counts::default(),
             config,
@@ -137,11 +131,10 @@ impl Driver {
                 Wake::SocketOrTime => {}
             }
             let now = Instant::now();
-            self.serve_connection(now)?;
-            self.run_frames(now);
-            if let Phase::Open(connection) = &mut self.phase {
-                connection.transmit();
-            }
+            self.read(now)?;
+            self.handle_timeout(now)?;
+            self.run_frames(now)?;
+            self.transmit(now);
             self.publish(now);
             if let Some((_, reason)) = self.leave_at.filter(|(at, _)| now >= *at) {
                 return Ok(reason);
@@ -149,7 +142,8 @@ impl Driver {
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
                 self.phase = Phase::Connecting(connect(self.config.server.clone()));
             }
-            // A socket that always has something never makes us wait, and signals would never be looked at.
+            // A socket that always has something never makes us wait, and signals would never be
+            // looked at.
             yield_now().await;
         }
     }
@@ -159,8 +153,8 @@ impl Driver {
         let io = async {
             match &mut self.phase {
                 Phase::Connecting(connecting) => Wake::Connected(connecting.await),
-                Phase::Open(connection) => {
-                    connection.link.ready().await;
+                Phase::Open(link) => {
+                    link.ready().await;
                     Wake::SocketOrTime
                 }
                 Phase::Pausing { .. } => pending().await,
@@ -182,18 +176,25 @@ impl Driver {
 
     fn deadline(&self) -> Option<Instant> {
         let of_phase = match &self.phase {
-            Phase::Connecting(_) => None,
             Phase::Pausing { until } => Some(*until),
-            Phase::Open(connection) => {
-                let at = connection.session.poll_timeout();
-                at.map(|at| self.epoch + Duration::from_micros(at.as_micros()))
-            }
+            Phase::Connecting(_) | Phase::Open(_) => None,
         };
-        let of_stay = self.stay.as_ref().map(Stay::next_due);
-        [of_phase, of_stay, self.leave_at.map(|(at, _)| at)]
+        let of_core = [self.participant.poll_timeout(), self.stuck_until()];
+        let of_core = of_core.into_iter().flatten().min();
+        let of_core = of_core.map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+        let of_audio = self.audio.as_ref().map(AudioClock::next_due);
+        [of_phase, of_core, of_audio, self.leave_at.map(|(at, _)| at)]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Returns until when a socket that takes nothing may do so.
+    fn stuck_until(&self) -> Option<CoreInstant> {
+        let Phase::Open(link) = &self.phase else {
+            return None;
+        };
+        Some(link.stuck_since()? + self.participant.params()?.idle_timeout)
     }
 
     fn core_time(&self, now: Instant) -> CoreInstant {
@@ -201,39 +202,23 @@ impl Driver {
     }
 
     fn obey(&mut self, command: Command) {
+        let now = self.core_time(Instant::now());
         match command {
-            Command::SetMuted(muted) => self.settings.muted = muted,
-            Command::Talk(held) => {
-                // Without push-to-talk there is no key.
-                self.settings.key_held = self.settings.key_held.map(|_| held);
-            }
-            Command::ShiftGate(db) => {
-                let open = self.settings.gate.open.shifted_db(db);
-                self.settings.gate = self.config.gate.opening_at(open);
-            }
-            Command::SetDeafened(deafened) => {
-                if self.deafened != deafened {
-                    self.deafened = deafened;
-                    self.teller.tell(EventKind::Deafened { deafened });
-                }
-                return;
-            }
-            Command::Leave => return,
-        }
-        if let Phase::Open(connection) = &mut self.phase {
-            connection.set(self.settings);
+            Command::SetMuted(muted) => self.participant.set_muted(now, muted),
+            Command::Talk(held) => self.participant.hold_key(now, held),
+            Command::ShiftGate(db) => self.participant.shift_gate(db),
+            Command::SetDeafened(deafened) => self.participant.set_deafened(deafened),
+            Command::Leave => {}
         }
     }
 
     fn connected(&mut self, result: io::Result<TcpStream>) -> Result<(), Failure> {
         match result {
             Ok(stream) => {
-                self.roster.clear();
-                let now = self.core_time(Instant::now());
-                let connection = Connection::new(stream, &self.config, self.settings, now);
-                self.phase = Phase::Open(Box::new(connection));
+                self.participant.join(self.core_time(Instant::now()));
+                self.phase = Phase::Open(Box::new(Link::new(stream)));
             }
-            Err(source) if self.stay.is_none() => {
+            Err(source) if self.audio.is_none() => {
                 return Err(Failure::Unreachable {
                     server: self.config.server.to_string(),
                     source,
@@ -244,116 +229,102 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes what the socket has, lets time pass, and notices the connection's end.
-    fn serve_connection(&mut self, now: Instant) -> Result<(), Failure> {
+    /// Takes what the socket has.
+    fn read(&mut self, now: Instant) -> Result<(), Failure> {
         let core_now = self.core_time(now);
-        let Phase::Open(connection) = &mut self.phase else {
-            return Ok(());
-        };
-        let mut events = Vec::new();
-        let read = connection.read(core_now, &mut events);
-        connection.handle_timeout(core_now, &mut events);
-        let mut ending = None;
-        for event in events {
-            ending = self.handle_event(event, now)?;
-            if ending.is_some() {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..READS_MAX {
+            let Phase::Open(link) = &mut self.phase else {
                 break;
+            };
+            let mut bytes = match link.read(&mut buffer) {
+                Ok([]) => return self.lost("the server closed the connection".to_owned(), now),
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return self.lost(words::describe(&error), now),
+            };
+            while !bytes.is_empty() && matches!(self.phase, Phase::Open(_)) {
+                bytes = self.participant.handle_stream(core_now, bytes);
+                self.take_events(now)?;
             }
-        }
-        match (ending, read) {
-            (Some(Ending::Rejected(reason)), _) => self.rejected(reason),
-            (Some(Ending::Closed(reason)), _) => self.lost(reason.to_string(), now),
-            (None, Ok(true)) => Ok(()),
-            (None, Ok(false)) => self.lost("the server closed the connection".to_owned(), now),
-            (None, Err(error)) => self.lost(words::describe(&error), now),
-        }
-    }
-
-    fn handle_event(
-        &mut self,
-        event: ClientEvent,
-        now: Instant,
-    ) -> Result<Option<Ending>, Failure> {
-        match event {
-            ClientEvent::Joined(params, _) => self.welcomed(&params, now)?,
-            ClientEvent::Listed(participant) => {
-                if self.roster.add(&participant).is_none() {
-                    return Ok(Some(self.refuse_roster()));
-                }
-            }
-            ClientEvent::RosterComplete => self.tell_joined(),
-            ClientEvent::ParticipantJoined(participant) => match self.roster.add(&participant) {
-                Some(line) => self.teller.tell(EventKind::ParticipantJoined(line)),
-                None => return Ok(Some(self.refuse_roster())),
-            },
-            ClientEvent::ParticipantLeft(id) => {
-                self.roster
-                    .remove(id)
-                    .into_iter()
-                    .for_each(|event| self.teller.tell(event));
-            }
-            ClientEvent::State(id, flags) => {
-                self.roster
-                    .update(id, flags)
-                    .into_iter()
-                    .for_each(|event| self.teller.tell(event));
-            }
-            ClientEvent::Rejected(reason) => return Ok(Some(Ending::Rejected(reason))),
-            ClientEvent::Closed(reason) => return Ok(Some(Ending::Closed(reason))),
-        }
-        Ok(None)
-    }
-
-    /// We are in. With the first joining the sound begins; a second Welcome's roster replaces the first one's.
-    fn welcomed(&mut self, params: &SessionParams, now: Instant) -> Result<(), Failure> {
-        self.roster.clear();
-        if let Some(stay) = &mut self.stay {
-            stay.follow(params);
-        } else if let Some(prepared) = self.prepared.take() {
-            let ends = Ends::open(prepared, &self.teller);
-            self.stay = Some(Stay::new(ends, params, now));
-            let until = self
-                .config
-                .leave_after
-                .and_then(|span| now.checked_add(span));
-            self.leave_at = until.map(|at| (at, "the time is over"));
         }
         Ok(())
     }
 
-    fn tell_joined(&self) {
-        if let Phase::Open(connection) = &self.phase
-            && let Some(params) = connection.session.params()
-        {
-            self.teller.tell(EventKind::Joined {
-                id: params.id.0,
-                name: self.config.name.to_string(),
-                room: self.config.room.to_string(),
-                codec: params.codec.name(),
-                rate_hz: params.rate.hz(),
-                frame_ms: params.frame.ms(),
-                roster: self.roster.lines(),
-            });
+    /// Lets time pass.
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
+        let core_now = self.core_time(now);
+        self.log_dropped_bytes(core_now);
+        if self.stuck_until().is_some_and(|until| core_now >= until) {
+            self.participant.end(ByeReason::SlowConsumer);
+        }
+        self.participant.handle_timeout(core_now);
+        self.take_events(now)
+    }
+
+    fn log_dropped_bytes(&mut self, now: CoreInstant) {
+        let dropped_bytes = self.participant.counts().bytes_bad;
+        // Bytes that nothing has ended are given back if they turn out to be zeros and a packet.
+        let unseen_bytes = dropped_bytes.saturating_sub(self.dropped_bytes);
+        self.unlogged_bytes.add(unseen_bytes);
+        self.dropped_bytes += unseen_bytes;
+        if let Some(bytes) = self.unlogged_bytes.take(now) {
+            tracing::warn!(bytes, "dropped bytes that are no packet");
         }
     }
 
-    fn run_frames(&mut self, now: Instant) {
-        let Some(stay) = &mut self.stay else {
-            return;
-        };
-        let connection = match &mut self.phase {
-            Phase::Open(connection) => Some(&mut **connection),
-            _ => None,
+    /// Tells what has happened, and notices the session's begin and end.
+    fn take_events(&mut self, now: Instant) -> Result<(), Failure> {
+        while let Some(event) = self.participant.poll_event() {
+            match event {
+                ParticipantEvent::Welcomed(params) => self.welcomed(&params, now),
+                ParticipantEvent::Told(kind) => self.teller.tell(kind),
+                ParticipantEvent::Rejected(reason) => self.rejected(reason)?,
+                ParticipantEvent::Closed(reason) => self.lost(reason.to_string(), now)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// With the first joining the sound begins.
+    fn welcomed(&mut self, params: &SessionParams, now: Instant) {
+        if let Some(audio) = &mut self.audio {
+            audio.follow(params);
+        } else if let Some(prepared) = self.prepared.take() {
+            let io = AudioIo::open(prepared, &self.teller);
+            self.audio = Some(AudioClock::new(io, params, now));
+            let leave_after = self.config.leave_after;
+            let until = leave_after.and_then(|span| now.checked_add(span));
+            self.leave_at = until.map(|at| (at, "the time is over"));
+        }
+    }
+
+    fn run_frames(&mut self, now: Instant) -> Result<(), Failure> {
+        let core_now = self.core_time(now);
+        let Some(audio) = &mut self.audio else {
+            return Ok(());
         };
         let until = self.leave_at.map(|(at, _)| at);
-        let ended_at = stay.run(now, until, connection, self.deafened);
-        stay.tell_of_recording(&self.teller);
+        let ended_at = audio.run(now, until, &mut self.participant, core_now);
+        audio.tell_of_recording(&self.teller);
         if let Some(ended_at) = ended_at {
-            let problem = stay.ends.source.take_problem();
+            let problem = audio.io.source.take_problem();
             self.teller.tell(EventKind::InputEnded { problem });
             let linger_until = ended_at.checked_add(self.config.linger);
             let lingered = linger_until.map(|at| (at, "the input has ended"));
             self.leave_at = [self.leave_at, lingered].into_iter().flatten().min();
+        }
+        self.take_events(now)
+    }
+
+    /// Gives the socket what it takes.
+    fn transmit(&mut self, now: Instant) {
+        let core_now = self.core_time(now);
+        if let Phase::Open(link) = &mut self.phase
+            && let Err(error) = link.transmit(core_now, &mut self.participant)
+        {
+            // The next read finds the connection broken; that is where it is dealt with.
+            tracing::debug!(%error, "writing failed");
         }
     }
 }

@@ -1,9 +1,7 @@
 //! What answers where a Talkspurt server was expected.
 
-use crate::{
-    config::{Endpoint, VOICE_PORT},
-    rooms,
-};
+use crate::rooms;
+use talkspurt_host_kit::server_address::{ServerAddress, VOICE_PORT};
 
 /// Bytes of a connection's beginning that are kept: what programs say of themselves stands in
 /// fewer.
@@ -11,7 +9,7 @@ pub(super) const GREETING_BYTES_MAX: usize = 64;
 
 /// Says what a server is that began with these bytes, if they tell. May ask it over HTTP, for a
 /// second at most.
-pub(super) fn explain(server: &Endpoint, greeting: &[u8]) -> Option<String> {
+pub(super) fn explain(server: &ServerAddress, greeting: &[u8]) -> Option<String> {
     let kind = recognise(greeting);
     let may_be_http = greeting.is_empty() || kind == Some(HTTP);
     if may_be_http && rooms::answers(server) {

@@ -1,33 +1,30 @@
-//! The session: one thread that owns the socket, the core's state machines and the ends of the sound.
+//! The session: one thread that owns the socket, the participant, and the source and sink of sound.
 //!
 //! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out,
-//! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop; `connect` opens
-//! the socket and `link` alone reads and writes it; `voice` joins source and sink to the core's uplink and
-//! downlink; `ends` opens devices and files.
+//! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop around a
+//! [`Participant`]; `connect` opens the socket and `link` alone reads and writes it; `audio_io`
+//! opens devices and files, and `audio_clock` does their frames.
 
-mod backoff;
+mod audio_clock;
+mod audio_io;
 mod connect;
-mod connection;
 mod driver;
-mod ends;
+mod event_channel;
 mod flood;
-mod garbage;
 mod greeting;
 mod link;
-mod outbox;
-mod roster;
-mod seldom;
+mod log_throttle;
+mod outgoing;
 mod signals;
-mod stay;
-mod tell;
-mod voice;
 
+pub use event_channel::Events;
 #[cfg(test)]
-pub(crate) use tell::channel;
-pub use tell::{Events, Snapshot};
-pub use voice::PRE_ROLL_MS_MAX;
+pub(crate) use event_channel::channel;
 
-use crate::config::JoinConfig;
+use crate::{
+    config::JoinConfig,
+    participant::{Participant, Snapshot},
+};
 use driver::Driver;
 use std::{
     io,
@@ -35,7 +32,7 @@ use std::{
     thread::{self, JoinHandle},
     time::Instant,
 };
-use talkspurt_core::wire::RejectReason;
+use talkspurt_core::{time::Instant as CoreInstant, wire::RejectReason};
 use talkspurt_host_kit::{console::OutputError, words};
 use tokio::{
     runtime::Runtime,
@@ -130,11 +127,11 @@ impl Session {
 /// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and
 /// SIGHUP make it leave. It never waits for whoever has the [`Handle`].
 pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Failure> {
-    let prepared = ends::prepare(&config)?;
-    let (teller, events) = tell::channel(epoch);
+    let prepared = audio_io::prepare(&config)?;
+    let (teller, events) = event_channel::channel(epoch);
     let (commands, command_receiver) = tokio_mpsc::channel(COMMANDS_MAX);
-    let (snapshot_sender, snapshot) =
-        watch::channel(Snapshot::before_joining(&voice::VoiceSettings::of(&config)));
+    let participant = Box::new(Participant::new(&config));
+    let (snapshot_sender, snapshot) = watch::channel(participant.snapshot(CoreInstant::ZERO));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -151,6 +148,7 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
                 prepared,
                 teller,
                 command_receiver,
+                participant,
                 snapshot_sender,
                 hurry,
             )

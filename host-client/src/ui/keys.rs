@@ -1,6 +1,6 @@
 //! Keys of the live view, as commands.
 
-use crate::net::{Command, Snapshot};
+use crate::{net::Command, participant::Snapshot};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::time::{Duration, Instant};
 

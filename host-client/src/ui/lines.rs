@@ -1,7 +1,7 @@
 //! Events as plain lines, for logs, pipes and the lower part of the live view.
 
-use crate::events::{Event, EventKind, RosterLine};
-use talkspurt_host_kit::words::clean;
+use crate::events::{Counts, Event, EventKind, RosterLine};
+use talkspurt_host_kit::{wav::recording_line, words::clean};
 
 /// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
@@ -47,16 +47,10 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
         EventKind::ParticipantLeft { name, .. } => format!("{} left", clean(name)),
         EventKind::Talking { id, name } => format!("{} {} talking", who(*id, name), is(*id)),
         EventKind::Silent { id, name } => format!("{} {} silent", who(*id, name), is(*id)),
-        EventKind::Muted {
-            id,
-            name,
-            muted: true,
-        } => format!("{} {} muted", who(*id, name), is(*id)),
-        EventKind::Muted {
-            id,
-            name,
-            muted: false,
-        } => format!("{} {} no longer muted", who(*id, name), is(*id)),
+        EventKind::Muted { id, name, muted } => {
+            let how = if *muted { "muted" } else { "no longer muted" };
+            format!("{} {} {how}", who(*id, name), is(*id))
+        }
         EventKind::Deafened { deafened: true } => "you hear nothing now".to_owned(),
         EventKind::Deafened { deafened: false } => "you hear the room again".to_owned(),
         EventKind::Device {
@@ -77,11 +71,9 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
         EventKind::InputEnded {
             problem: Some(problem),
         } => format!("the input has ended: {problem}"),
-        EventKind::Recording { state, file, text } => {
-            recording_line(state, file.as_deref().unwrap_or_default(), text)
-        }
-        // The program's last line on stderr says it.
-        EventKind::Failed { .. } => return None,
+        EventKind::Recording { state, file, text } => recording_line(state, file.as_deref(), text),
+        // The program's last line on stderr says that it failed.
+        EventKind::Failed { .. } | EventKind::Level(_) => return None,
         EventKind::Reconnecting {
             reason,
             attempt,
@@ -91,18 +83,21 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             let reason = clean(reason);
             format!("lost the server ({reason}); trying again in {secs:.1} s (try {attempt})")
         }
-        EventKind::Level(_) => return None,
-        EventKind::Left { reason, counts } => format!(
-            "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}",
-            counts.stayed_ms as f64 / 1_000.0,
-            clean(reason),
-            counts.frames_sent,
-            counts.frames_captured,
-            counts.frames_played,
-            counts.frames_concealed,
-            counts.packets_lost,
-        ),
+        EventKind::Left { reason, counts } => left_line(reason, counts),
     })
+}
+
+fn left_line(reason: &str, counts: &Counts) -> String {
+    format!(
+        "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}",
+        counts.stayed_ms as f64 / 1_000.0,
+        clean(reason),
+        counts.frames_sent,
+        counts.frames_captured,
+        counts.frames_played,
+        counts.frames_concealed,
+        counts.packets_lost,
+    )
 }
 
 fn device_line(device: &str, state: &str, text: &str) -> String {
@@ -112,16 +107,6 @@ fn device_line(device: &str, state: &str, text: &str) -> String {
         (_, "lost") => format!("lost the {device} ({text}); opening it again"),
         ("microphone", _) => format!("no microphone, you are a listener ({text})"),
         _ => format!("no {device}, you hear nothing ({text})"),
-    }
-}
-
-fn recording_line(state: &str, file: &str, text: &str) -> String {
-    match state {
-        "stopped" => {
-            format!("the recording {file} has stopped ({text}); you are still in the room")
-        }
-        "continued" => format!("the recording goes on in {file} ({text})"),
-        _ => format!("the recording has a gap ({text})"),
     }
 }
 
@@ -140,7 +125,6 @@ fn others(own_id: u16, roster: &[RosterLine]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Counts;
 
     fn event(kind: EventKind) -> Event {
         Event {
@@ -150,14 +134,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_stay_reads_like_a_story() {
-        let line = |id, name: &str| RosterLine {
+    fn line(id: u16, name: &str) -> RosterLine {
+        RosterLine {
             id,
             name: name.into(),
             talking: false,
             muted: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_stay_reads_like_a_story() {
         let story = [
             EventKind::Joined {
                 id: 2,

@@ -4,7 +4,7 @@ use super::meter::meter;
 use crate::{
     config::{Threshold, rms_to_dbfs},
     events::RosterLine,
-    net::Snapshot,
+    participant::Snapshot,
 };
 use ratatui::{
     Frame,

@@ -10,7 +10,7 @@ use std::{
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// Lines that may wait for stderr; more are lost.
-const LINES_MAX: usize = 1_024;
+const LINES_MAX: usize = 4_096;
 /// How long the end of a program waits for the last lines.
 const END_PATIENCE: Duration = Duration::from_millis(200);
 

@@ -3,10 +3,11 @@
 //! A disk can be full, slow, or hang. None of that may hold up a call: [`Recorder::write`] only hands the samples over, and
 //! what becomes of them comes back as [`RecordingNotice`]s.
 
+use super::DATA_BYTES_MAX;
 use crate::{sample::ROOM_RATE_HZ, words::describe};
 use rtrb::{Producer, RingBuffer};
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -17,7 +18,10 @@ use std::{
 };
 use writing::{Phase, Writing};
 
+mod notice;
 mod writing;
+
+pub use notice::{RecordingNotice, recording_line};
 
 /// So much sound waits for a disk that hangs; what comes then is lost, and its time is filled with silence.
 const WAITING_SAMPLES: usize = 30 * ROOM_RATE_HZ as usize;
@@ -27,28 +31,6 @@ const BATCH_SAMPLES: usize = ROOM_RATE_HZ as usize / 2;
 const OPEN_PATIENCE: Duration = Duration::from_secs(2);
 /// A disk that has not taken the end by now is not waited for any longer.
 const FINISH_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What became of a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordingNotice {
-    /// The file is as long as a WAV file can be; the recording goes on in this one.
-    Continued {
-        /// The next file.
-        path: PathBuf,
-    },
-    /// Nothing more is recorded.
-    Stopped {
-        /// The last file.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
-    /// The disk was too slow: so much sound is replaced by silence.
-    Lost {
-        /// Milliseconds.
-        ms: u64,
-    },
-}
 
 /// A recording: one file, or several where one is too small.
 pub struct Recorder {
@@ -68,14 +50,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the file, or says in a line why it cannot be written. What is in it stays until [`begin`](Self::begin); a new
-    /// file is removed again if that never comes.
-    ///
-    /// A file takes `limit_bytes` of samples, [`DATA_BYTES_MAX`](super::DATA_BYTES_MAX) at most.
+    /// Opens the file, or says in a line why it cannot be written. What is in it stays until
+    /// [`begin`](Self::begin); a new file is removed again if that never comes.
     ///
     /// # Errors
     /// When the file cannot be opened, with its name.
-    pub fn open(path: &Path, limit_bytes: u32) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, String> {
+        Self::open_limited(path, DATA_BYTES_MAX)
+    }
+
+    /// Opens a file that takes `limit_bytes` of samples, [`DATA_BYTES_MAX`] at most.
+    fn open_limited(path: &Path, limit_bytes: u32) -> Result<Self, String> {
         let (ring, samples) = RingBuffer::new(WAITING_SAMPLES);
         let (notify, notices) = mpsc::channel();
         let (opened, opening) = mpsc::channel();

@@ -72,7 +72,9 @@ impl Churn {
             _ => {
                 let muted = self.rng.bool();
                 self.truth.get_mut(&name).expect("he was just found").2 = muted;
-                return self.world.act(id, |client, _| client.set_muted(muted));
+                return self
+                    .world
+                    .act(id, |client, now| client.set_muted(now, muted));
             }
         }
         self.truth.remove(&name);

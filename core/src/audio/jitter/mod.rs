@@ -1,4 +1,4 @@
-//! Layer 2: the jitter buffer: puts items in order and says what is due at each pop.
+//! The jitter buffer: puts items in order and says what is due at each pop.
 //!
 //! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The caller pops once a frame
 //! period; that is its only clock.

@@ -1,4 +1,4 @@
-//! Layer 2: the averaged frame of a room's talkers, and each listener's share of it without the
+//! The averaged frame of a room's talkers, and each listener's share of it without the
 //! listener's own voice.
 //!
 //! One pass per talker adds its frame to [`Talkers`]; [`render`] then makes what one listener hears

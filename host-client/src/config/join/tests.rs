@@ -2,7 +2,7 @@ use super::*;
 use crate::config::flags::{Cli, Command};
 use clap::Parser as _;
 
-fn join(extra: &str) -> Result<JoinConfig, ConfigError> {
+fn join(extra: &str) -> Result<JoinConfig, FlagError> {
     let line = format!("talkspurt join host --room r --name n {extra}");
     let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
     let Command::Join(flags) = cli.command else {
@@ -16,16 +16,16 @@ fn defaults_are_those_of_the_manual() {
     let config = join("").unwrap();
     assert_eq!(
         config.server,
-        Endpoint {
+        ServerAddress {
             host: "host".into(),
             port: 8255
         }
     );
-    assert_eq!((config.gate.open.rms, config.gate.close.rms), (2000, 500));
+    assert_eq!((config.gate.open_rms, config.gate.close_rms), (2000, 500));
     assert_eq!(
         (
             config.gate.window_frames,
-            config.gate.pre_roll_ms,
+            config.pre_roll_ms,
             config.gate.enabled
         ),
         (10, 60, true)
@@ -70,18 +70,6 @@ fn paths_need_not_be_utf_8() {
     };
     let config = JoinConfig::try_from(*flags).unwrap();
     assert_eq!(config.output, Output::File(path.into()));
-}
-
-#[test]
-fn a_low_gate_brings_its_closing_threshold_along() {
-    let thresholds = |extra| {
-        let gate = join(extra).unwrap().gate;
-        (gate.open.rms, gate.close.rms)
-    };
-    assert_eq!(thresholds("--gate-open 800"), (800, 401));
-    assert_eq!(thresholds("--gate-open 0"), (0, 0));
-    assert_eq!(thresholds("--gate-open 9000"), (9_000, 500));
-    assert_eq!(thresholds("--gate-open 400 --gate-close 399"), (400, 399));
 }
 
 #[test]
@@ -139,21 +127,7 @@ fn each_wrong_flag_is_named_in_the_error() {
 }
 
 #[test]
-fn a_gate_that_is_moved_keeps_its_distance() {
-    let gate = join("").unwrap().gate;
-    // Fourteen times the down arrow.
-    let moved = gate.opening_at(gate.open.shifted_db(-14.0));
-    let by_flag = join(&format!("--gate-open {}", moved.open.rms)).unwrap();
-    assert_eq!(moved, by_flag.gate, "the key does what the flag does");
-    assert_eq!((moved.open.rms, moved.close.rms), (399, 200));
-    assert_eq!(moved.opening_at(gate.open).open, gate.open);
-    assert_eq!(gate.opening_at(Threshold::from_rms(0)).close.rms, 0);
-    // Who wants 2 dB gets 2 dB.
-    let near = join("--gate-open -20dB --gate-close -22dB").unwrap().gate;
-    let moved = near.opening_at(near.open.shifted_db(-10.0));
-    let distance_db = moved.open.dbfs() - moved.close.dbfs();
-    assert!((distance_db - 2.0).abs() < 0.1, "{distance_db}");
-    let same = join("--gate-open 900 --gate-close 900").unwrap().gate;
-    let moved = same.opening_at(Threshold::from_rms(300));
-    assert_eq!(moved.close, moved.open);
+fn push_to_talk_has_no_gate() {
+    let config = join("--ptt").unwrap();
+    assert!(config.push_to_talk && !config.gate.enabled);
 }

@@ -9,9 +9,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
+use talkspurt_core::time::Instant as CoreInstant;
 use talkspurt_host_kit::words;
 use tokio::task::yield_now;
 
+/// How long the last packets may take to leave.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 /// A disk that has not taken the end of a recording by now is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same once someone is in a hurry: the terminal has hung up, or a second signal has come.
@@ -25,13 +28,16 @@ impl Driver {
         // A signal that comes from here on finds it closed, and asks for hurry.
         self.commands.close();
         let now = Instant::now();
-        if let Phase::Open(connection) =
-            mem::replace(&mut self.phase, Phase::Pausing { until: now })
-        {
-            connection.leave(&mut self.counts).await;
+        let closed = Phase::Pausing { until: now };
+        if let Phase::Open(mut link) = mem::replace(&mut self.phase, closed) {
+            let (participant, epoch) = (&mut *self.participant, self.epoch);
+            let clock = || CoreInstant::from_micros(epoch.elapsed().as_micros() as u64);
+            participant.leave(clock());
+            link.close(CLOSE_PATIENCE, participant, clock).await;
+            link.add_counts(&mut self.counts);
         }
         let counts = self.counts_now(now);
-        let Some(mut stay) = self.stay.take() else {
+        let Some(mut audio) = self.audio.take() else {
             if let Err(failure) = &end {
                 let text = failure.to_string();
                 self.teller.tell(EventKind::Failed { text });
@@ -39,10 +45,10 @@ impl Driver {
             return end.map(drop);
         };
         // They close while the recording is completed.
-        stay.ends.devices.stop();
-        let finished = finish(&mut *stay.ends.sink, &self.hurry).await;
-        stay.tell_of_recording(&self.teller);
-        drop(stay);
+        audio.io.devices.stop();
+        let finished = finish(&mut *audio.io.sink, &self.hurry).await;
+        audio.tell_of_recording(&self.teller);
+        drop(audio);
         let reason = match &end {
             Ok(reason) => (*reason).to_owned(),
             Err(failure) => failure.to_string(),

@@ -1,8 +1,12 @@
 //! A whole stay against a server that means ill.
 
-use super::super::{ends, link, tell};
+use super::super::{audio_io, event_channel};
 use super::*;
-use crate::{events::Event, testing::listener_config};
+use crate::{
+    audio::{Captured, Source},
+    events::Event,
+    testing::{entry, join_config, listener_config, stream_of, welcome},
+};
 use std::{
     future::{Future as _, poll_fn},
     io::{self, Write},
@@ -17,9 +21,8 @@ use talkspurt_core::{
         codec::Codec,
         format::{FrameDuration, SampleRate},
     },
-    carrier::stream::ENCODED_MAX,
-    endpoint::write_to_stream,
-    wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome},
+    time::Duration as CoreDuration,
+    wire::{ParticipantFlags, ParticipantId, RejectReason, ServerPacket},
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -34,8 +37,8 @@ struct Stayed {
     polls: u64,
 }
 
-/// Runs a stay against `server`, which has one connection, until that is lost or something beside the session says `Leave`
-/// after `leave_after`.
+/// Runs a stay against `server`, which has one connection, until that is lost or something beside
+/// the session says `Leave` after `leave_after`.
 fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'static) -> Stayed {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -47,7 +50,7 @@ fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'sta
     });
     let (done, outcome) = mpsc::channel();
     let (log, logged) = mpsc::channel();
-    let (teller, events) = tell::channel(Instant::now());
+    let (teller, events) = event_channel::channel(Instant::now());
     thread::spawn(move || {
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || LogLines(log.clone()))
@@ -81,12 +84,7 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
             tokio::time::sleep(leave_after).await;
             leave.send(Command::Leave).await
         });
-        let config = listener_config(port);
-        let prepared = ends::prepare(&config).unwrap();
-        let settings = VoiceSettings::of(&config);
-        let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
-        let hurry = Arc::default();
-        let driver = Driver::new(config, prepared, teller, commands, snapshots, hurry);
+        let driver = driver(listener_config(port), teller, commands);
         let (mut stay, mut polls) = (pin!(driver.run()), 0);
         let counted = poll_fn(|context| {
             polls += 1;
@@ -96,6 +94,21 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
     });
     stayed.unwrap();
     polls
+}
+
+fn driver(config: JoinConfig, teller: Teller, commands: Receiver<Command>) -> Driver {
+    let prepared = audio_io::prepare(&config).unwrap();
+    let participant = Box::new(Participant::new(&config));
+    let (snapshots, _) = watch::channel(participant.snapshot(CoreInstant::ZERO));
+    Driver::new(
+        config,
+        prepared,
+        teller,
+        commands,
+        participant,
+        snapshots,
+        Arc::default(),
+    )
 }
 
 /// Sends each line of a log.
@@ -111,35 +124,6 @@ impl Write for LogLines {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn stream_of(packet: &ServerPacket<'_>) -> Vec<u8> {
-    let mut out = [0; ENCODED_MAX];
-    let len = write_to_stream(packet, &mut out).unwrap();
-    out[..len].to_vec()
-}
-
-fn entry(id: u16, name: &str) -> RosterEntry<'_> {
-    RosterEntry {
-        id: ParticipantId(id),
-        flags: ParticipantFlags::default(),
-        name,
-    }
-}
-
-/// The first of the names is the newcomer, as number `id`; the others have the numbers that follow.
-fn welcome(id: u16, names: &[&str]) -> Vec<u8> {
-    let roster = (id..).zip(names).map(|(id, name)| entry(id, name));
-    stream_of(&ServerPacket::Welcome(Welcome {
-        version: PROTOCOL_VERSION,
-        id: ParticipantId(id),
-        codec: 0,
-        rate_hz: 16_000,
-        frame_ms: 20,
-        idle_timeout_ms: 15_000,
-        roster_len: names.len() as u16,
-        roster: roster.collect(),
-    }))
 }
 
 fn losses(events: &[Event]) -> Vec<&str> {
@@ -229,7 +213,7 @@ fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
     };
     assert_eq!(reason, "left");
     // In each turn one round: else the signals wait until the server happens to pause.
-    let at_most = stayed.polls * link::ROUND_BYTES_MAX as u64;
+    let at_most = stayed.polls * (READS_MAX * READ_BYTES) as u64;
     assert!(
         counts.bytes_received <= at_most,
         "{} bytes in {} turns",
@@ -274,37 +258,27 @@ fn a_flood_of_events_is_left_out_and_counted() {
     assert!(missed > 10_000, "{missed}");
 }
 
-/// The pauses of a client that lost its server and is refused for `reason` from then on, as they are told; nobody waits for them.
+/// The pauses of a client that lost its server and is refused for `reason` from then on, as they
+/// are told; nobody waits for them.
 fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let (teller, events) = tell::channel(Instant::now());
+    let (teller, events) = event_channel::channel(Instant::now());
     runtime.block_on(async move {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let config = listener_config(address.port());
-        let prepared = ends::prepare(&config).unwrap();
-        let settings = VoiceSettings::of(&config);
-        let (snapshots, _shown) = watch::channel(Snapshot::before_joining(&settings));
         let (_leave, commands) = tokio::sync::mpsc::channel(1);
-        let mut driver = Driver::new(
-            config,
-            prepared,
-            teller,
-            commands,
-            snapshots,
-            Arc::default(),
-        );
+        let mut driver = driver(listener_config(address.port()), teller, commands);
         let params = SessionParams {
             id: ParticipantId(1),
             codec: Codec::Pcm16,
             rate: SampleRate::Hz16000,
             frame: FrameDuration::Ms20,
-            idle_timeout: talkspurt_core::time::Duration::from_secs(15),
+            idle_timeout: CoreDuration::from_secs(15),
         };
-        driver.welcomed(&params, Instant::now()).unwrap();
+        driver.welcomed(&params, Instant::now());
         for _ in 0..tries {
             driver.connected(TcpStream::connect(address).await).unwrap();
             driver.rejected(reason).unwrap();
@@ -329,4 +303,81 @@ fn whoever_stands_in_its_own_way_asks_every_second() {
         pauses.last().is_some_and(|last| *last > 3_000),
         "{pauses:?}"
     );
+}
+
+/// Says a frame whenever it is asked.
+struct Talker;
+
+impl Source for Talker {
+    fn read(&mut self, frame: &mut [i16]) -> Captured {
+        frame.fill(1);
+        Captured::Frame
+    }
+}
+
+#[test]
+fn a_server_that_sends_but_reads_nothing_for_the_idle_timeout_is_left() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (teller, events) = event_channel::channel(Instant::now());
+    runtime.block_on(async move {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = join_config("--no-gate --input none --output none");
+        let (_leave, commands) = tokio::sync::mpsc::channel(1);
+        let mut driver = driver(config, teller, commands);
+        let address = listener.local_addr().unwrap();
+        driver.connected(TcpStream::connect(address).await).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let start = Instant::now();
+        driver.transmit(start);
+        server.write_all(&welcome(1, &["ann"])).unwrap();
+        hear(&mut driver, start, |driver| {
+            driver.participant.was_welcomed()
+        })
+        .await;
+        // Until the kernels take no more.
+        while driver.stuck_until().is_none() {
+            driver
+                .participant
+                .capture(driver.core_time(start), &mut Talker);
+            driver.transmit(start);
+        }
+        let until = driver.stuck_until();
+        assert_eq!(
+            until,
+            Some(driver.core_time(start) + CoreDuration::from_secs(15))
+        );
+        // It is still there, and says so.
+        let late = start + Duration::from_secs(14);
+        let received = |driver: &Driver| driver.counts_now(late).bytes_received;
+        let before = received(&driver);
+        server
+            .write_all(&stream_of(&ServerPacket::Ping(1)))
+            .unwrap();
+        hear(&mut driver, late, |driver| received(driver) > before).await;
+        driver.transmit(late);
+        assert_eq!(driver.stuck_until(), until);
+        driver
+            .handle_timeout(late + Duration::from_millis(999))
+            .unwrap();
+        assert!(matches!(driver.phase, Phase::Open(_)));
+        driver
+            .handle_timeout(late + Duration::from_secs(1))
+            .unwrap();
+        assert!(matches!(driver.phase, Phase::Pausing { .. }));
+    });
+    let events: Vec<_> = events.iter().collect();
+    assert_eq!(losses(&events), [ByeReason::SlowConsumer.to_string()]);
+}
+
+/// Reads at `now` until `done`.
+async fn hear(driver: &mut Driver, now: Instant, done: impl Fn(&Driver) -> bool) {
+    while !done(driver) {
+        if let Phase::Open(link) = &driver.phase {
+            link.ready().await;
+        }
+        driver.read(now).unwrap();
+    }
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::wav::DATA_BYTES_MAX;
 use std::{fs, time::Instant};
 
 /// Longer than anything here takes on a busy machine.
@@ -32,7 +31,7 @@ fn wait_for_notice(recorder: &mut Recorder) -> RecordingNotice {
 fn every_sample_is_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("heard.wav");
-    let mut recorder = Recorder::open(&path, DATA_BYTES_MAX).unwrap();
+    let mut recorder = Recorder::open(&path).unwrap();
     recorder.begin();
     let all = ramp(100_000);
     all.chunks(320).for_each(|frame| recorder.write(frame));
@@ -45,7 +44,7 @@ fn every_sample_is_in_the_file() {
 fn a_killed_process_leaves_a_file_that_plays() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("killed.wav");
-    let mut recorder = Recorder::open(&path, DATA_BYTES_MAX).unwrap();
+    let mut recorder = Recorder::open(&path).unwrap();
     recorder.begin();
     (0..60).for_each(|_| recorder.write(&[7; 320]));
     let start = Instant::now();
@@ -70,8 +69,8 @@ fn a_recording_that_never_begins_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (old, new) = (dir.path().join("old.wav"), dir.path().join("new.wav"));
     fs::write(&old, b"precious").unwrap();
-    drop(Recorder::open(&old, DATA_BYTES_MAX).unwrap());
-    drop(Recorder::open(&new, DATA_BYTES_MAX).unwrap());
+    drop(Recorder::open(&old).unwrap());
+    drop(Recorder::open(&new).unwrap());
     assert_eq!(fs::read(&old).unwrap(), b"precious");
     assert!(!new.exists());
 }
@@ -80,9 +79,7 @@ fn a_recording_that_never_begins_changes_nothing() {
 fn a_file_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().join("no/such/dir.wav"), dir.path().to_owned()] {
-        let error = Recorder::open(&path, DATA_BYTES_MAX)
-            .err()
-            .expect("it cannot be made");
+        let error = Recorder::open(&path).err().expect("it cannot be made");
         assert!(error.contains(&*path.to_string_lossy()), "{error}");
         assert!(!error.contains("os error"), "{error}");
     }
@@ -93,7 +90,7 @@ fn at_the_limit_it_goes_on_in_the_next_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     fs::write(path("heard-2.wav"), b"precious").unwrap();
-    let mut recorder = Recorder::open(&path("heard.wav"), 40_000).unwrap();
+    let mut recorder = Recorder::open_limited(&path("heard.wav"), 40_000).unwrap();
     recorder.begin();
     let all = ramp(50_000);
     all.chunks(320).for_each(|frame| recorder.write(frame));
@@ -112,7 +109,7 @@ fn at_the_limit_it_goes_on_in_the_next_file() {
 #[test]
 fn a_full_disk_stops_the_recording_and_nothing_else() {
     let path = Path::new("/dev/full");
-    let mut recorder = Recorder::open(path, DATA_BYTES_MAX).unwrap();
+    let mut recorder = Recorder::open(path).unwrap();
     recorder.begin();
     let RecordingNotice::Stopped {
         path: file,
@@ -146,15 +143,13 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
             .unwrap()
             .success()
     );
-    let error = Recorder::open(&path, DATA_BYTES_MAX)
-        .err()
-        .expect("nobody reads the pipe");
+    let error = Recorder::open(&path).err().expect("nobody reads the pipe");
     assert!(error.contains("pipe that nobody reads"), "{error}");
     let reader = {
         let path = path.clone();
         thread::spawn(move || fs::File::open(path).unwrap())
     };
-    let mut recorder = Recorder::open(&path, DATA_BYTES_MAX).unwrap();
+    let mut recorder = Recorder::open(&path).unwrap();
     recorder.begin();
     let mut reader = reader.join().unwrap();
     // 40 s: a pipe holds 2 s, and 30 s wait.
@@ -197,7 +192,7 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
 #[test]
 fn losses_that_nobody_asked_for_in_between_add_up() {
     let dir = tempfile::tempdir().unwrap();
-    let mut recorder = Recorder::open(&dir.path().join("heard.wav"), DATA_BYTES_MAX).unwrap();
+    let mut recorder = Recorder::open(&dir.path().join("heard.wav")).unwrap();
     for (gaps, ms) in [([16_000, 320], 1_020), ([15, 17], 2)] {
         for samples in gaps {
             recorder.gap += samples;
@@ -239,7 +234,7 @@ fn sound_that_found_no_place_until_the_end_is_told() {
         let path = path.clone();
         thread::spawn(move || fs::File::open(path).unwrap())
     };
-    let mut recorder = Recorder::open(&path, DATA_BYTES_MAX).unwrap();
+    let mut recorder = Recorder::open(&path).unwrap();
     recorder.begin();
     let reader = reader.join().unwrap();
     // 40 s: a pipe holds 2 s, and 30 s wait.

@@ -1,20 +1,20 @@
-//! In which order the addresses of a host are tried, and how long each has before the next one is tried as well (RFC 8305).
+//! In which order the addresses of a host are tried, how long each has before the next one is tried
+//! as well (RFC 8305), and which failure is told.
 //!
-//! A name often stands for an address of each family, and one of them may lead nowhere: a router that drops what it cannot
-//! forward answers nothing, and a connection attempt takes minutes to fail. So the next address gets its turn soon, and the first
-//! connection that comes about is used.
+//! A name often stands for an address of each family, and one of them may lead nowhere: a router
+//! that drops what it cannot forward answers nothing, and a connection attempt takes minutes to
+//! fail. So the next address gets its turn soon, and the first connection that comes about is used.
 
 use std::{io, net::SocketAddr, time::Duration};
 
 /// How long an address is tried alone (RFC 8305, section 8: "Connection Attempt Delay").
-pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The addresses by turns of the two families, beginning with the family of the first; within a family in the order given.
-#[must_use]
-pub fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let all: Vec<SocketAddr> = addresses.into_iter().collect();
-    let first_is_ipv4 = all.first().is_some_and(SocketAddr::is_ipv4);
-    let (mut preferred, mut other): (Vec<_>, Vec<_>) = all
+/// Returns the addresses by turns of the two families, beginning with the family of the first;
+/// within a family in the order given.
+pub(super) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut preferred, mut other): (Vec<_>, Vec<_>) = addresses
         .into_iter()
         .partition(|address| address.is_ipv4() == first_is_ipv4);
     preferred.reverse();
@@ -27,13 +27,13 @@ pub fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<Socket
     ordered
 }
 
-/// Of two failures to connect to a host, the one that says more about it; of equals the first.
+/// Returns the one of two failures to connect to a host that says more about it; of equals the
+/// first.
 ///
 /// A name often stands for an address of a family that this machine does not have. That its
 /// attempt failed says nothing about the host; that another address refused says that the host is
 /// there.
-#[must_use]
-pub fn more_telling(first: io::Error, second: io::Error) -> io::Error {
+pub(super) fn more_telling(first: io::Error, second: io::Error) -> io::Error {
     match weight(&second) > weight(&first) {
         true => second,
         false => first,
@@ -79,7 +79,10 @@ mod tests {
 
     fn interleaved(addresses: &[&str]) -> Vec<String> {
         let parsed = addresses.iter().map(|text| text.parse().unwrap());
-        interleave(parsed).iter().map(ToString::to_string).collect()
+        interleave(parsed.collect())
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The core's size on any microcontroller: all of it that a node uses, both ways, kept by the linker because each value comes
-//! from outside and goes outside. Nothing runs this; `cargo xtask firmware measure` builds it and reads its sections.
+//! The size of a whole participant, `endpoint::Client`, on any microcontroller. Nothing runs this;
+//! `cargo xtask firmware measure` builds it and reads its sections.
 //!
-//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a serial port are not the core's.
+//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a
+//! serial port are not the core's.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)] // The one place in RAM, and the entry.
@@ -22,7 +23,8 @@ use talkspurt_core::time::Instant;
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 
-/// The longest packet of ADPCM, or of a session, and a zero before it, as `talkspurt-node` sizes its own.
+/// The longest packet of ADPCM, or of a session, and a zero before it, as `talkspurt-node` sizes
+/// its own.
 const ENCODED: usize = encoded_len_max(352) + 1;
 
 /// Everything that the core keeps between calls, and a packet on its way out.

@@ -3,11 +3,12 @@
 use crate::events::{EventKind, RosterLine};
 use std::collections::BTreeMap;
 use talkspurt_core::{
-    session::Participant,
+    session::{JoinRequest, Participant, SessionParams},
     wire::{ParticipantFlags, ParticipantId},
 };
 
-/// The longest list that is taken: a server's rooms hold at most 1,000 (its `--room-capacity`). What claims more is no server.
+/// The longest list that is taken: a server's rooms hold at most 1,000 (its `--room-capacity`).
+/// What claims more is no server.
 const LINES_MAX: usize = 1_024;
 
 /// The room's current list, in the order of numbers.
@@ -77,7 +78,20 @@ impl Roster {
         changes
     }
 
-    /// Everyone.
+    /// Returns what the user is told of joining this room.
+    pub(super) fn joined(&self, request: &JoinRequest, params: &SessionParams) -> EventKind {
+        EventKind::Joined {
+            id: params.id.0,
+            name: request.name.to_string(),
+            room: request.room.to_string(),
+            codec: params.codec.name(),
+            rate_hz: params.rate.hz(),
+            frame_ms: params.frame.ms(),
+            roster: self.lines(),
+        }
+    }
+
+    /// Returns everyone.
     pub(super) fn lines(&self) -> Vec<RosterLine> {
         self.lines.values().cloned().collect()
     }

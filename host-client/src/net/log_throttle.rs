@@ -1,4 +1,4 @@
-//! What may come in floods is summed up, and logged seldom.
+//! Sums up what may come in floods, so that it is logged at most once a second.
 
 use talkspurt_core::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// A sum that is given out at most once a second.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(super) struct LogThrottle {
     sum: u64,
     next_at: Instant,
 }
 
-impl Default for Seldom {
+impl Default for LogThrottle {
     fn default() -> Self {
         Self {
             sum: 0,
@@ -21,7 +21,7 @@ impl Default for Seldom {
     }
 }
 
-impl Seldom {
+impl LogThrottle {
     pub(super) fn add(&mut self, amount: u64) {
         self.sum = self.sum.saturating_add(amount);
     }
@@ -42,17 +42,20 @@ mod tests {
 
     #[test]
     fn the_first_comes_at_once_and_the_others_together() {
-        let mut seldom = Seldom::default();
-        assert_eq!(seldom.take(Instant::ZERO), None);
-        seldom.add(3);
-        assert_eq!(seldom.take(Instant::ZERO), Some(3));
-        seldom.add(1);
-        seldom.add(4);
+        let mut throttle = LogThrottle::default();
+        assert_eq!(throttle.take(Instant::ZERO), None);
+        throttle.add(3);
+        assert_eq!(throttle.take(Instant::ZERO), Some(3));
+        throttle.add(1);
+        throttle.add(4);
         assert_eq!(
-            seldom.take(Instant::ZERO + Duration::from_millis(999)),
+            throttle.take(Instant::ZERO + Duration::from_millis(999)),
             None
         );
-        assert_eq!(seldom.take(Instant::ZERO + Duration::from_secs(1)), Some(5));
-        assert_eq!(seldom.take(Instant::ZERO + Duration::from_secs(9)), None);
+        assert_eq!(
+            throttle.take(Instant::ZERO + Duration::from_secs(1)),
+            Some(5)
+        );
+        assert_eq!(throttle.take(Instant::ZERO + Duration::from_secs(9)), None);
     }
 }

@@ -1,16 +1,19 @@
 //! Opens what the configuration names as microphone and speaker: devices, files, or nothing.
 
-use super::{Failure, tell::Teller};
+use super::{Failure, event_channel::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
     config::{Input, JoinConfig, Output},
     device::{self, DeviceChoice, DeviceGuards, DeviceNotice, DeviceState, Direction},
     events::EventKind,
-    wav::{FileSink, FileSource},
 };
-use talkspurt_host_kit::channels::InputChannel;
+use talkspurt_host_kit::{
+    channels::InputChannel,
+    wav::{BackgroundReader, Recorder},
+};
 
-/// What can be opened before joining: a file that cannot be played or written should say so before anyone is disturbed.
+/// What can be opened before joining: a file that cannot be played or written should say so before
+/// anyone is disturbed.
 pub(super) struct Prepared {
     input: PreparedInput,
     output: PreparedOutput,
@@ -27,7 +30,7 @@ enum PreparedOutput {
     /// A speaker is opened once we are in.
     Device(DeviceChoice),
     /// The file is open; what is in it is replaced once we are in.
-    File(FileSink),
+    File(Recorder),
     None,
 }
 
@@ -42,7 +45,7 @@ pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
             PreparedInput::Device(choice.clone(), config.input_channel)
         }
         Input::File(path) => {
-            let source = FileSource::open(path, config.input_channel)
+            let source = BackgroundReader::open(path, config.input_channel)
                 .map_err(|error| Failure::Sound(error.to_string()))?;
             PreparedInput::Source(Box::new(source))
         }
@@ -50,20 +53,20 @@ pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
     };
     let output = match &config.output {
         Output::Device(choice) => PreparedOutput::Device(choice.clone()),
-        Output::File(path) => PreparedOutput::File(FileSink::open(path).map_err(Failure::Sound)?),
+        Output::File(path) => PreparedOutput::File(Recorder::open(path).map_err(Failure::Sound)?),
         Output::None => PreparedOutput::None,
     };
     Ok(Prepared { input, output })
 }
 
-/// The opened ends. Dropping them closes the devices.
-pub(super) struct Ends {
+/// The opened source and sink. Dropping them closes the devices.
+pub(super) struct AudioIo {
     pub(super) source: Box<dyn Source>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) devices: DeviceGuards,
 }
 
-impl Ends {
+impl AudioIo {
     /// Opens the rest: from here on sound flows.
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut devices = DeviceGuards::default();

@@ -50,17 +50,17 @@ const AGAIN_AFTER_MS: u32 = 60_000;
 
 /// A voice that the gate keeps back.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TooQuiet {
+pub(super) struct TooQuiet {
     /// Its loud parts.
-    pub(crate) level_dbfs: f64,
+    pub(super) level_dbfs: f64,
     /// What is there without it.
-    pub(crate) floor_dbfs: f64,
+    pub(super) floor_dbfs: f64,
 }
 
 impl TooQuiet {
     /// A threshold that it would open: below its loud parts, and where possible above what is there
     /// without it.
-    pub(crate) fn open_dbfs(&self) -> f64 {
+    pub(super) fn open_dbfs(&self) -> f64 {
         (self.level_dbfs - OPEN_BELOW_LOUD_DB)
             .max(self.floor_dbfs + OPEN_ABOVE_FLOOR_DB)
             .round()
@@ -69,7 +69,8 @@ impl TooQuiet {
 
 /// Watches the levels of captured frames. Time is what the frames last.
 #[derive(Debug)]
-struct QuietDetector {
+pub(super) struct QuietWatch {
+    is_on: bool,
     frame_ms: u32,
     /// Of the latest window, in dBFS.
     blocks: VecDeque<f64>,
@@ -79,9 +80,10 @@ struct QuietDetector {
     silent_ms: u32,
 }
 
-impl QuietDetector {
-    fn new(frame: FrameDuration) -> Self {
+impl QuietWatch {
+    pub(super) fn new(frame: FrameDuration, is_on: bool) -> Self {
         Self {
+            is_on,
             frame_ms: u32::from(frame.ms()),
             blocks: VecDeque::with_capacity(WINDOW_BLOCKS),
             block_ms: 0,
@@ -90,8 +92,17 @@ impl QuietDetector {
         }
     }
 
+    /// Starts or stops watching: who is muted need not be told of being too quiet.
+    pub(super) fn switch(&mut self, is_on: bool) {
+        self.is_on = is_on;
+        self.restart();
+    }
+
     /// Takes the level of the next frame, and whether the gate lets it pass.
-    fn push(&mut self, rms: u16, is_sent: bool) -> Option<TooQuiet> {
+    pub(super) fn push(&mut self, rms: u16, is_sent: bool) -> Option<TooQuiet> {
+        if !self.is_on {
+            return None;
+        }
         self.silent_ms = self.silent_ms.saturating_sub(self.frame_ms);
         if is_sent {
             self.silent_ms = self.silent_ms.max(HEARD_MS);
@@ -156,41 +167,6 @@ impl QuietDetector {
     }
 }
 
-/// A detector that can be switched off, and keeps what it finds until somebody asks.
-#[derive(Debug)]
-pub(crate) struct QuietWatch {
-    detector: QuietDetector,
-    watches: bool,
-    found: Option<TooQuiet>,
-}
-
-impl QuietWatch {
-    pub(crate) fn new(frame: FrameDuration, watches: bool) -> Self {
-        Self {
-            detector: QuietDetector::new(frame),
-            watches,
-            found: None,
-        }
-    }
-
-    /// Begins or ceases to watch: who is muted need not be told of being too quiet.
-    pub(crate) fn watch(&mut self, watches: bool) {
-        self.watches = watches;
-        self.detector.restart();
-    }
-
-    /// As [`QuietDetector::push`].
-    pub(crate) fn push(&mut self, rms: u16, is_sent: bool) {
-        if self.watches {
-            self.found = self.detector.push(rms, is_sent).or(self.found);
-        }
-    }
-
-    pub(crate) fn take(&mut self) -> Option<TooQuiet> {
-        self.found.take()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,7 +182,7 @@ mod tests {
     /// Notices while `level_dbfs` gives the level at each millisecond; the gate opens above
     /// [`OPEN_RMS`].
     fn notices(frame: FrameDuration, ms: u32, level_dbfs: impl Fn(u32) -> f64) -> Vec<u32> {
-        let mut detector = QuietDetector::new(frame);
+        let mut detector = QuietWatch::new(frame, true);
         let frame_ms = u32::from(frame.ms());
         let found = (0..ms / frame_ms).filter(|n| {
             let level = rms(level_dbfs(n * frame_ms));

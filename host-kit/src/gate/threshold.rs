@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 /// Full scale of a 16-bit sample, the reference of 0 dBFS.
-pub(crate) const FULL_SCALE: f64 = 32_768.0;
+const FULL_SCALE: f64 = 32_768.0;
 /// The largest RMS a threshold may ask for.
 const RMS_MAX: u16 = 32_767;
 

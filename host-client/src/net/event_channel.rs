@@ -1,14 +1,7 @@
-//! The session's way to its user: events in order, and a snapshot of the moment.
+//! The session's way to its user: events in order.
 
-use super::{
-    flood::Floods,
-    seldom::Seldom,
-    voice::{VoicePath, VoiceSettings},
-};
-use crate::{
-    config::{Threshold, rms_to_dbfs},
-    events::{Counts, Event, EventKind, Levels, RosterLine},
-};
+use super::{flood::Floods, log_throttle::LogThrottle};
+use crate::events::{Event, EventKind};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,12 +10,13 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use talkspurt_core::time::{Duration as CoreDuration, Instant as CoreInstant};
+use talkspurt_core::time::Instant as CoreInstant;
 
-/// Events that may wait for a slow reader. A room's churn of hours fits; beyond it events are lost, and the log says so.
+/// Events that may wait for a slow reader. A room's churn of hours fits; beyond it events are lost,
+/// and the log says so.
 const EVENTS_MAX: usize = 16_384;
-/// What they may hold beside their own bytes: as many names of 32 bytes are 0.5 MB, and the roster of a full room with each of a
-/// hundred joinings 6.4 MB. Counted without what the allocator adds.
+/// What they may hold beside their own bytes: as many names of 32 bytes are 0.5 MB, and the roster
+/// of a full room with each of a hundred joinings 6.4 MB. Counted without what the allocator adds.
 const EVENTS_HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A way for events, stamped with the time since `epoch`.
@@ -33,8 +27,8 @@ pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
         missed: AtomicU64::new(0),
         bounds: Mutex::new(Bounds {
             floods: Floods::new(CoreInstant::ZERO),
-            left_out: Seldom::default(),
-            unread: Seldom::default(),
+            left_out: LogThrottle::default(),
+            unread: LogThrottle::default(),
         }),
     });
     let teller = Teller {
@@ -56,8 +50,8 @@ struct Waiting {
 /// Which events are not told, and how many were not since the log said so.
 struct Bounds {
     floods: Floods,
-    left_out: Seldom,
-    unread: Seldom,
+    left_out: LogThrottle,
+    unread: LogThrottle,
 }
 
 /// Sends events.
@@ -183,100 +177,10 @@ impl Events {
     }
 }
 
-/// Everything the live view shows, as of some milliseconds ago.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// In the room now.
-    pub connected: bool,
-    /// Our number; 0 before joining.
-    pub id: u16,
-    /// The codec's name.
-    pub codec: &'static str,
-    /// Milliseconds in a frame; 0 before joining.
-    pub frame_ms: u8,
-    /// Everyone in the room.
-    pub roster: Vec<RosterLine>,
-    /// RMS of the last captured frame.
-    pub input_rms: u16,
-    /// RMS of the last played frame.
-    pub output_rms: u16,
-    /// The gate's thresholds; `None` when it does not gate.
-    pub gate: Option<(Threshold, Threshold)>,
-    /// Our gate is open.
-    pub talking: bool,
-    /// Our microphone is muted.
-    pub muted: bool,
-    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
-    pub key_held: Option<bool>,
-    /// What is said is too quiet for the gate.
-    pub too_quiet: bool,
-    /// We do not listen.
-    pub deafened: bool,
-    /// To the server and back, in milliseconds.
-    pub round_trip_ms: Option<f64>,
-    /// How long a received frame waits until it is heard, in milliseconds.
-    pub playout_ms: u32,
-    /// The counts so far.
-    pub counts: Counts,
-}
-
-impl Snapshot {
-    /// What there is to show without a connection.
-    pub(super) fn before_joining(settings: &VoiceSettings) -> Self {
-        Self {
-            connected: false,
-            id: 0,
-            codec: "",
-            frame_ms: 0,
-            roster: Vec::new(),
-            input_rms: 0,
-            output_rms: 0,
-            gate: settings
-                .is_gated()
-                .then_some((settings.gate.open, settings.gate.close)),
-            talking: false,
-            muted: settings.muted,
-            key_held: settings.key_held,
-            too_quiet: false,
-            deafened: false,
-            round_trip_ms: None,
-            playout_ms: 0,
-            counts: Counts::default(),
-        }
-    }
-
-    /// Adds what a session in the room has to show.
-    pub(super) fn show(
-        &mut self,
-        voice: &VoicePath,
-        round_trip: Option<CoreDuration>,
-        sink_ms: u32,
-    ) {
-        let params = voice.params();
-        self.connected = true;
-        (self.id, self.codec, self.frame_ms) =
-            (params.id.0, params.codec.name(), params.frame.ms());
-        (self.input_rms, self.output_rms) = (voice.input_rms(), voice.output_rms());
-        self.talking = voice.is_talking();
-        self.round_trip_ms = round_trip.map(|span| span.as_micros() as f64 / 1_000.0);
-        self.playout_ms = voice.waiting_ms() + sink_ms;
-    }
-
-    /// Loudness and delay for an event.
-    pub(super) fn levels(&self) -> Levels {
-        Levels {
-            input_dbfs: rms_to_dbfs(self.input_rms),
-            output_dbfs: rms_to_dbfs(self.output_rms),
-            round_trip_ms: self.round_trip_ms,
-            playout_ms: self.playout_ms,
-            packets_lost: self.counts.packets_lost,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::{Counts, RosterLine};
 
     fn joined(id: u16) -> EventKind {
         let line = |id| RosterLine {

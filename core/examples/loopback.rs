@@ -1,0 +1,157 @@
+//! A client talks to a server that says everything back, on virtual time: two seconds of tone take
+//! a few milliseconds, and what is heard is what was said, bit for bit.
+//!
+//! `cargo run -p talkspurt-core --example loopback`
+
+use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::{Client, ClientConfig, write_to_stream};
+use talkspurt_core::session::{
+    HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession, ServerSessionConfig,
+};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::wire::{
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket,
+    Welcome, parse,
+};
+
+type Desktop = Client<PAYLOAD_MAX, ENCODED_MAX, 64, 8192, HISTORY_SAMPLES_DEFAULT>;
+
+const FRAME: FrameDuration = FrameDuration::Ms20;
+const FRAMES_SAID: usize = 100;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[Codec::Pcm16]);
+    let mut ann = Box::new(Desktop::new(ClientConfig::new(request))?);
+    let mut now = Instant::ZERO;
+    let mut server = Echo::new(now);
+    ann.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+
+    let (mut said, mut heard) = (Vec::new(), Vec::new());
+    for number in 0..FRAMES_SAID + 50 {
+        if let Some(params) = ann.params() {
+            let mut frame = Frame::silence(params.frame_samples());
+            if number < FRAMES_SAID {
+                tone(number, &mut frame);
+                said.extend_from_slice(&frame);
+            }
+            ann.push_frame(now, &frame);
+            ann.pop_frame(&mut frame);
+            heard.extend_from_slice(&frame);
+        }
+        let mut packet = [0; ENCODED_MAX + 1];
+        while let Some(transmit) = ann.poll_transmit(now, &mut packet) {
+            server.take(now, &packet[..transmit.len]);
+        }
+        let answer = std::mem::take(&mut server.to_client);
+        let mut bytes = &answer[..];
+        while !bytes.is_empty() {
+            bytes = ann.handle_stream(now, bytes);
+            while let Some(event) = ann.poll_event() {
+                println!("{event:?}");
+            }
+        }
+        now += FRAME.duration();
+        ann.handle_timeout(now);
+    }
+
+    let start = heard
+        .iter()
+        .position(|&sample| sample != 0)
+        .ok_or("nothing was heard")?;
+    assert_eq!(
+        heard[start..][..said.len()],
+        said,
+        "what was said, bit for bit"
+    );
+    let delay = Duration::from_micros(start as u64 * 1_000_000 / 16_000);
+    println!(
+        "heard {} ms of what was said, {} ms later",
+        said.len() / 16,
+        delay.as_millis()
+    );
+    Ok(())
+}
+
+/// Two partials without a common period, loud enough for the gate.
+fn tone(number: usize, frame: &mut [i16]) {
+    let start = number * frame.len() + 1;
+    for (n, sample) in (start..).zip(frame) {
+        let wave =
+            |period: usize| ((n % period) as i32 - period as i32 / 2) * 16_000 / period as i32;
+        *sample = (wave(37) + wave(101)) as i16;
+    }
+}
+
+/// The server's end of one connection.
+struct Echo {
+    session: ServerSession,
+    receiver: Receiver<ENCODED_MAX>,
+    to_client: Vec<u8>,
+}
+
+impl Echo {
+    fn new(now: Instant) -> Self {
+        let config = ServerSessionConfig {
+            handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
+            idle_timeout: Duration::from_secs(15),
+            frame: FRAME,
+        };
+        Self {
+            session: ServerSession::new(config, now),
+            receiver: Receiver::new(),
+            to_client: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, now: Instant, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (received, rest) = self.receiver.feed(bytes);
+            bytes = rest;
+            if let Received::Packet(packet) = received
+                && let Some(voice) = self.session.handle_packet(now, parse(packet))
+            {
+                write(&mut self.to_client, &ServerPacket::Voice(voice));
+            }
+            while let Some(event) = self.session.poll_event() {
+                if let ServerEvent::Hello(hello) = event {
+                    self.session.accept();
+                    write(&mut self.to_client, &welcome(&hello.name));
+                }
+            }
+            while let Some(packet) = self.session.poll_transmit() {
+                write(&mut self.to_client, &packet);
+            }
+        }
+    }
+}
+
+fn write(stream: &mut Vec<u8>, packet: &ServerPacket<'_>) {
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(packet, &mut bytes).expect("every packet fits");
+    stream.extend_from_slice(&bytes[..len]);
+}
+
+/// A room with nobody else in it.
+fn welcome(name: &str) -> ServerPacket<'_> {
+    let id = ParticipantId(1);
+    let entry = RosterEntry {
+        id,
+        flags: ParticipantFlags::default(),
+        name,
+    };
+    ServerPacket::Welcome(Welcome {
+        version: PROTOCOL_VERSION,
+        id,
+        codec: Codec::Pcm16.id(),
+        rate_hz: 16_000,
+        frame_ms: FRAME.ms(),
+        idle_timeout_ms: 15_000,
+        roster_len: 1,
+        roster: RosterPage::from_iter([entry]),
+    })
+}

@@ -1,0 +1,168 @@
+//! From the Hello to the Bye, and to the next Hello.
+
+use super::*;
+
+#[test]
+fn joining_talking_listening_and_leaving() {
+    let mut end = End::new();
+    assert!(end.client.is_closed());
+    assert_eq!((end.sent(), end.client.poll_timeout()), (vec![], None));
+    end.client.join(end.now, PATIENCE);
+    assert_eq!(end.sent(), [Sent::Hello { muted: false }]);
+    end.receive(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
+    let [
+        ClientEvent::Joined(params, 1),
+        ClientEvent::Listed(_),
+        ClientEvent::RosterComplete,
+    ] = end.events[..]
+    else {
+        panic!("{:?}", end.events)
+    };
+    assert_eq!(end.client.params(), Some(params));
+    assert_eq!(
+        end.client.push_frame(end.now, &quiet(1)),
+        GateDecision::Closed
+    );
+    end.say(2..4);
+    assert!(end.client.is_talking());
+    assert_eq!(end.sent(), frames(1..4), "the frame before comes along");
+    end.receive(&ServerPacket::Voice(say(1, &[1; 640])));
+    end.receive(&ServerPacket::Voice(say(2, &[1; 640])));
+    (0..2).for_each(|_| _ = end.play());
+    assert_eq!(end.play(), (Playout::Frame { terminator: false }, 0x0101));
+    // The last words go before the Bye.
+    end.say(4..6);
+    end.client.leave(end.now);
+    assert!(end.client.is_leaving());
+    assert_eq!(
+        end.client.push_frame(end.now, &word(6)),
+        GateDecision::Closed
+    );
+    end.events.clear();
+    let last = [Sent::Frame(4), Sent::Frame(5), Sent::EndOfTalk];
+    let bye = Sent::Bye(ByeReason::Leaving);
+    assert_eq!(end.sent(), [&last[..], &[bye]].concat());
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Leaving)]);
+    assert!(end.client.is_closed() && !end.client.is_leaving());
+    assert_eq!(end.client.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_leaves_a_carrier_that_takes_nothing_says_bye_after_500_ms() {
+    let mut end = End::joined(20);
+    end.say(0..3);
+    let since = end.now;
+    end.client.leave(since);
+    assert_eq!(end.client.poll_timeout(), Some(since + MS(500)));
+    end.now = since + MS(499);
+    end.handle_timeout();
+    assert_eq!(end.events, []);
+    end.now = since + MS(500);
+    end.handle_timeout();
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Leaving)]);
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::Leaving)]);
+}
+
+#[test]
+fn who_has_nothing_to_say_leaves_at_once() {
+    let mut end = End::joined(20);
+    end.client.leave(end.now);
+    end.handle_timeout();
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Leaving)]);
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::Leaving)]);
+    // Before the Welcome, too; and before the Hello there is nothing to take back.
+    end.client.join(end.now, PATIENCE);
+    end.sent();
+    end.client.leave(end.now);
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::Leaving)]);
+    end.client.join(end.now, PATIENCE);
+    end.client.leave(end.now);
+    assert_eq!(end.sent(), []);
+}
+
+#[test]
+fn after_the_end_it_joins_again_on_the_same_stream() {
+    let mut end = End::joined(20);
+    end.say(0..3);
+    end.receive(&ServerPacket::Voice(say(1, &[1; 640])));
+    end.receive(&ServerPacket::Bye(ByeReason::Stopping));
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Stopping)]);
+    assert_eq!(end.sent(), [], "what waited has gone with the session");
+    assert_eq!(
+        end.client.push_frame(end.now, &word(3)),
+        GateDecision::Closed
+    );
+    end.client.end_talkspurt(end.now);
+    assert_eq!(end.client.poll_timeout(), None);
+    let before = end.client.stats();
+    // At once: no pause, and yet a zero ends whatever was sent in part.
+    end.client.join(end.now, PATIENCE);
+    let (hello, _) = end.transmit().unwrap();
+    assert_eq!(hello[0], 0);
+    end.receive(&ServerPacket::Reject(RejectReason::ServerFull, "later"));
+    assert_eq!(
+        end.events.pop(),
+        Some(ClientEvent::Rejected(RejectReason::ServerFull))
+    );
+    assert_eq!(end.client.reject_text(), "later");
+    end.join(10);
+    assert_eq!(end.client.reject_text(), "");
+    end.client.push_frame(end.now, &word(4)[..160]);
+    assert_eq!(end.sent(), frames(4..5), "nothing of the other session");
+    let stats = end.client.stats();
+    assert_eq!(
+        (stats.frames_sent, stats.talkspurts),
+        (4, 2),
+        "counts go on"
+    );
+    assert!(stats.packets_transmitted > before.packets_transmitted);
+    // A half packet of another stream is not the beginning of this one's.
+    end.receive_bytes(&[5, 5, 5]);
+    end.client.end(ByeReason::ConnectionLost);
+    end.client.reset_stream();
+    end.join(20);
+    assert!(end.client.params().is_some(), "the Welcome was read");
+}
+
+#[test]
+fn no_answer_to_the_hello_closes() {
+    let mut end = End::new();
+    end.client.join(end.now, PATIENCE);
+    end.sent();
+    assert_eq!(end.client.poll_timeout(), Some(end.now + PATIENCE));
+    end.now += PATIENCE;
+    end.handle_timeout();
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::IdleTimeout)]);
+    assert_eq!(end.sent(), []);
+}
+
+#[test]
+fn a_talker_who_expects_answers_gives_a_silent_server_up_after_three_seconds() {
+    let mut end = End::joined(20);
+    let since = end.now;
+    let mut pings = 0;
+    while end.events.is_empty() {
+        end.say(0..1);
+        end.client.expect_answers(end.now);
+        pings += end
+            .sent()
+            .iter()
+            .filter(|sent| **sent == Sent::Ping)
+            .count();
+        end.handle_timeout();
+    }
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::ConnectionLost)]);
+    let after_ms = end.now.duration_since(since).as_millis();
+    assert!((3_000..=4_100).contains(&after_ms), "{after_ms} ms");
+    assert!((2..=4).contains(&pings), "{pings}");
+    // Others have the idle timeout.
+    let mut end = End::joined(20);
+    let since = end.now;
+    while end.events.is_empty() {
+        end.say(0..1);
+        end.sent();
+        end.handle_timeout();
+    }
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::IdleTimeout)]);
+    assert_eq!(end.now.duration_since(since), MS(15_000));
+}

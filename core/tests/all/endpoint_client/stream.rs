@@ -1,0 +1,133 @@
+//! What stands in the stream, both ways, and what fits where.
+
+use super::*;
+
+#[test]
+fn noise_is_tolerated_and_a_stream_of_garbage_is_not() {
+    let mut end = End::joined(20);
+    let noise = [[9; 511].as_slice(), &[0]].concat();
+    for second in 0..60 {
+        (0..8).for_each(|_| end.receive_bytes(&noise));
+        end.now += MS(1_000);
+        end.receive(&ServerPacket::Ping(second));
+        end.handle_timeout();
+    }
+    assert_eq!(end.events, []);
+    end.sent();
+    // 16,384 bytes at once, in the smallest pieces, and one more.
+    end.receive_bytes(&[9, 0].repeat(16_384));
+    assert_eq!(end.events, []);
+    end.receive_bytes(&[9, 0]);
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::ProtocolError)]);
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::ProtocolError)]);
+    let stats = end.client.stats();
+    assert_eq!(stats.dropped_bytes, 60 * 8 * 511 + 16_385);
+    assert_eq!((stats.malformed, stats.crc_errors), (60 * 8 + 16_385, 0));
+}
+
+#[test]
+fn bytes_that_nothing_ends_are_garbage() {
+    let mut end = End::joined(20);
+    let bytes = 16_384 + 1;
+    (0..bytes - 1).for_each(|_| end.receive_bytes(&[7]));
+    assert_eq!(end.events, []);
+    end.receive_bytes(&[7]);
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::ProtocolError)]);
+    assert_eq!(end.client.stats().dropped_bytes, bytes);
+}
+
+#[test]
+fn a_damaged_packet_is_counted_and_the_next_one_is_read() {
+    let mut end = End::joined(20);
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(&ServerPacket::Ping(0x0102_0304), &mut bytes).unwrap();
+    let mut damaged = bytes;
+    damaged[2] ^= 1;
+    end.receive_bytes(&damaged[..len]);
+    // In pieces, as streams bring them.
+    let (beginning, rest) = bytes[..len].split_at(len / 2);
+    end.receive_bytes(beginning);
+    assert_eq!(end.sent(), []);
+    end.receive_bytes(rest);
+    assert_eq!(end.sent(), [Sent::Pong(0x0102_0304)]);
+    let stats = end.client.stats();
+    assert_eq!((stats.crc_errors, stats.malformed), (1, 0));
+    assert_eq!(stats.dropped_bytes, len as u64 - 1, "without the zero");
+}
+
+#[test]
+fn a_zero_goes_before_the_first_packet_and_after_each_pause() {
+    let mut end = End::new();
+    end.client.join(end.now, PATIENCE);
+    let begins_with_zero = |end: &mut End| end.transmit().unwrap().0[0] == 0;
+    assert!(begins_with_zero(&mut end));
+    end.receive(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
+    let mut number = 0;
+    for (pause_ms, expected) in [(0, false), (99, false), (100, true), (99, false)] {
+        end.now += MS(pause_ms);
+        number += 1;
+        end.receive(&ServerPacket::Ping(number));
+        assert_eq!(begins_with_zero(&mut end), expected, "{pause_ms} ms");
+    }
+    // Before voice, too.
+    end.now += MS(100);
+    end.say(0..2);
+    assert!(begins_with_zero(&mut end));
+    assert!(!begins_with_zero(&mut end));
+}
+
+#[test]
+fn the_longest_packets_fit_the_buffers() {
+    let mut request = request();
+    request.room = "r".repeat(32).parse().unwrap();
+    request.name = "n".repeat(32).parse().unwrap();
+    request
+        .credentials
+        .resize(CREDENTIALS_BYTES_MAX, 0xff)
+        .unwrap();
+    let mut end = End::new();
+    end.client = Whole::new(ClientConfig::new(request)).unwrap();
+    end.join(20);
+    end.say(0..1);
+    assert_eq!(end.sent(), frames(0..1));
+    // Of a buffer that is too small nothing is written, and voice stays.
+    end.say(1..2);
+    let mut small = [0xaa; 600];
+    assert_eq!(end.client.poll_transmit(end.now, &mut small), None);
+    assert_eq!(small, [0xaa; 600]);
+    assert_eq!(end.client.poll_transmit(end.now, &mut []), None);
+    assert_eq!(end.sent(), frames(1..2));
+}
+
+#[test]
+fn a_client_with_little_memory_offers_only_what_it_can_hold() {
+    let mut small = Small::new(ClientConfig::new(request())).unwrap();
+    assert_eq!(small.request().codecs[..], [Codec::ImaAdpcm.id()]);
+    let now = Instant::from_micros(1_000_000);
+    small.join(now, PATIENCE);
+    let mut out = [0; SMALL_ENCODED + 1];
+    small.poll_transmit(now, &mut out).unwrap();
+    let mut welcome = Pair::welcome_packet(&["ada"]);
+    welcome.codec = Codec::ImaAdpcm.id();
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(&ServerPacket::Welcome(welcome), &mut bytes).unwrap();
+    assert_eq!(small.handle_stream(now, &bytes[..len]), &[0; 0]);
+    while small.poll_event().is_some() {}
+    small.push_frame(now, &word(1));
+    let sent = small.poll_transmit(now, &mut out).unwrap();
+    assert!(sent.droppable && Sent::of(&out[..sent.len]) == Sent::Frame(0));
+
+    let mut pcm16_only = request();
+    pcm16_only.codecs.truncate(1);
+    let refused = Small::new(ClientConfig::new(pcm16_only)).err();
+    assert_eq!(refused, Some(ClientConfigError::NoCodecFits));
+}
+
+#[test]
+fn zeros_before_a_packet_cost_nothing_of_it() {
+    let mut end = End::joined(20);
+    end.receive_bytes(&[0; 1_000]);
+    end.receive(&ServerPacket::Ping(5));
+    assert_eq!(end.sent(), [Sent::Pong(5)]);
+    assert_eq!(end.client.stats().dropped_bytes, 0);
+}

@@ -1,0 +1,240 @@
+//! Which voice goes to the carrier, and which comes from it.
+
+use super::*;
+
+#[test]
+fn a_stalled_carrier_costs_voice_of_300_ms_and_nothing_else() {
+    let mut end = End::joined(20);
+    end.say(0..50);
+    end.receive(&ServerPacket::Ping(7));
+    // Frame 35 is said at 700 ms, and it is 1,000 ms now.
+    let newest = frames(36..50);
+    assert_eq!(end.sent(), [&[Sent::Pong(7)], &newest[..]].concat());
+    let stats = end.client.stats();
+    assert_eq!((stats.voice_dropped, stats.frames_sent), (36, 50));
+    // Just before that it is still worth hearing.
+    end.say(50..51);
+    end.now += MS(279);
+    assert_eq!(end.sent(), frames(50..51));
+}
+
+#[test]
+fn a_burst_is_bounded_by_the_pre_roll_and_300_ms() {
+    for (frame_ms, most) in [(20, 18), (10, 36), (5, 72)] {
+        let mut end = End::joined(frame_ms);
+        let samples = 16 * usize::from(frame_ms);
+        for number in 0..200 {
+            end.client.push_frame(end.now, &word(number)[..samples]);
+        }
+        assert_eq!(end.sent(), frames(200 - most..200), "{frame_ms} ms");
+        assert_eq!(end.client.stats().voice_dropped, 200 - most as u32);
+        // There is room again.
+        end.client.push_frame(end.now, &word(200)[..samples]);
+        assert_eq!(end.sent(), frames(200..201));
+    }
+}
+
+/// Packets of PCM16 voice at 20 ms take 650 bytes and more: 260 kbit/s.
+#[test]
+fn on_a_slow_uplink_voice_is_never_late_by_more_than_it_may_wait() {
+    let mut end = End::joined(20);
+    let start = end.now;
+    let mut half_sent = std::collections::VecDeque::new();
+    // Gives how late the frames arrived that did, by when they were said.
+    let mut run = |end: &mut End, ms: Range<u64>, bytes_per_ms: usize| {
+        let mut arrived = Vec::new();
+        for at in ms {
+            end.now = start + MS(at);
+            // An answer each second, or the server counts as lost.
+            if at % 1_000 == 0 {
+                end.receive(&ServerPacket::Ping(1));
+            }
+            if at % 20 == 0 {
+                end.client.push_frame(end.now, &word((at / 20) as i16));
+            }
+            let mut room = bytes_per_ms;
+            while room > 0 {
+                if half_sent.is_empty() {
+                    let Some((bytes, _)) = end.transmit() else {
+                        break;
+                    };
+                    let name = Sent::of(&bytes);
+                    half_sent.push_back((name, bytes.len()));
+                }
+                let (_, left) = half_sent.front_mut().unwrap();
+                let taken = room.min(*left);
+                (room, *left) = (room - taken, *left - taken);
+                if *left == 0
+                    && let Some((Sent::Frame(number), _)) = half_sent.pop_front()
+                {
+                    let said_at = number as u64 * 20;
+                    arrived.push((said_at, at - said_at));
+                }
+            }
+        }
+        arrived
+    };
+    // 200 kbit/s for a quarter of a minute.
+    let slow = run(&mut end, 20..15_000, 25);
+    let latest = slow.iter().map(|(_, late)| late).max();
+    assert!(latest.is_some_and(|late| *late < 340), "{latest:?}");
+    let carried = 15_000 * 25 / 660;
+    assert!(slow.len().abs_diff(carried) < 8, "the line was never idle");
+    let lost = 749 - slow.len() as u32;
+    assert!(end.client.stats().voice_dropped.abs_diff(lost) <= 16);
+    // The line recovers: what waits goes at once, and nothing after it is late.
+    let fast = run(&mut end, 15_000..17_000, 1_000);
+    let late = fast.iter().rfind(|(_, late)| *late > 1);
+    assert!(
+        late.is_some_and(|(said_at, _)| *said_at < 15_040),
+        "{late:?}"
+    );
+    assert!(fast.len() <= 100 + 16, "{}", fast.len());
+    assert_eq!(end.events, []);
+}
+
+#[test]
+fn control_packets_overtake_voice_that_waits() {
+    let mut end = End::joined(20);
+    end.say(0..2);
+    end.client.set_muted(end.now, true);
+    end.receive(&ServerPacket::Ping(4_711));
+    let control = [Sent::Muted(true), Sent::Pong(4_711)];
+    let voice = [&frames(0..2)[..], &[Sent::EndOfTalk]].concat();
+    assert_eq!(end.sent(), [&control[..], &voice].concat());
+}
+
+#[test]
+fn the_muted_send_no_voice_and_the_others_are_told() {
+    let mut end = End::joined(20);
+    end.say(0..2);
+    end.sent();
+    end.client.set_muted(end.now, true);
+    assert!(!end.client.is_talking());
+    let at_once = [Sent::Muted(true), Sent::EndOfTalk];
+    assert_eq!(end.sent(), at_once, "there may be no further frame");
+    end.say(2..4);
+    assert_eq!(end.sent(), []);
+    end.client.set_muted(end.now, false);
+    end.say(4..5);
+    let nothing_from_before = [Sent::Muted(false), Sent::Frame(4)];
+    assert_eq!(end.sent(), nothing_from_before);
+    // It holds for the next session, whose Hello says so.
+    end.client.set_muted(end.now, true);
+    end.client.end(ByeReason::Leaving);
+    end.client.join(end.now, PATIENCE);
+    assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
+    end.receive(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
+    end.say(5..7);
+    assert_eq!(end.sent(), []);
+}
+
+#[test]
+fn voice_is_kept_back_and_nobody_is_told() {
+    let mut end = End::joined(20);
+    end.say(0..2);
+    end.sent();
+    end.client.keep_back(end.now, true);
+    end.say(2..4);
+    assert_eq!(end.sent(), [Sent::EndOfTalk]);
+    // Both at a time: whatever ends first, the other holds.
+    end.client.set_muted(end.now, true);
+    end.client.set_muted(end.now, false);
+    end.say(4..5);
+    assert_eq!(end.sent(), [Sent::Muted(false)], "still kept back");
+    end.client.set_muted(end.now, true);
+    end.client.keep_back(end.now, false);
+    end.say(5..6);
+    assert_eq!(end.sent(), [Sent::Muted(true)]);
+    end.client.set_muted(end.now, false);
+    end.client.keep_back(end.now, true);
+    // It holds for the next session.
+    end.client.end(ByeReason::Leaving);
+    end.join(20);
+    end.say(6..7);
+    assert_eq!(end.sent(), []);
+    end.client.keep_back(end.now, false);
+    end.say(7..8);
+    assert_eq!(end.sent(), frames(7..8));
+}
+
+#[test]
+fn a_microphone_that_is_gone_ends_the_talkspurt() {
+    let mut end = End::joined(20);
+    end.client.end_talkspurt(end.now);
+    assert_eq!(end.sent(), [], "there is none");
+    end.say(0..2);
+    end.client.end_talkspurt(end.now);
+    let said = [Sent::Frame(0), Sent::Frame(1), Sent::EndOfTalk];
+    assert_eq!(end.sent(), said);
+    let stats = end.client.stats();
+    assert_eq!((stats.talkspurts, stats.frames_captured), (1, 2));
+    assert_eq!(stats.frames_sent, 2, "its end is no frame");
+}
+
+#[test]
+fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
+    let mut config = ClientConfig::new(request());
+    config.gate.close_rms = config.gate.open_rms + 1;
+    let wrong = GateConfigError::CloseAboveOpen;
+    let bad = config.gate;
+    assert_eq!(
+        Whole::new(config).err(),
+        Some(ClientConfigError::Gate(wrong))
+    );
+    let mut end = End::joined(20);
+    assert_eq!(end.client.set_gate(bad), Err(wrong));
+    end.say(0..1);
+    assert_eq!(end.sent(), frames(0..1), "nothing has changed");
+    // Full scale opens for nothing; it holds for the next session too.
+    let deaf = GateSettings {
+        open_rms: 32_768,
+        ..GateSettings::default()
+    };
+    end.client.end_talkspurt(end.now);
+    end.sent();
+    assert_eq!(end.client.set_gate(deaf), Ok(()));
+    end.say(1..3);
+    assert_eq!(end.sent(), []);
+    end.client.end(ByeReason::Leaving);
+    end.join(20);
+    end.say(3..5);
+    assert_eq!(end.sent(), []);
+}
+
+#[test]
+fn what_was_heard_last_fades_when_a_session_ends_and_nothing_of_it_comes_later() {
+    let mut end = End::joined(20);
+    for number in 0..6 {
+        end.receive(&ServerPacket::Voice(say(number, &[9; 640])));
+    }
+    assert_eq!(end.client.playout_frames().0, 6);
+    assert_eq!(end.play().0, Playout::Frame { terminator: false });
+    end.receive(&ServerPacket::Bye(ByeReason::Stopping));
+    assert_eq!(end.play().0, Playout::Faded);
+    assert_eq!(end.play(), (Playout::Silence, 0));
+    end.join(20);
+    assert_eq!(end.play(), (Playout::Silence, 0));
+    let ClientStats {
+        frames_played,
+        frames_concealed,
+        frames_silent,
+        frames_received,
+        ..
+    } = end.client.stats();
+    assert_eq!((frames_played, frames_concealed, frames_silent), (1, 1, 2));
+    assert_eq!(frames_received, 6);
+}
+
+#[test]
+fn voice_that_is_no_frame_of_the_session_is_dropped() {
+    let mut end = End::joined(20);
+    end.receive(&ServerPacket::Voice(say(0, &[9; 100])));
+    let terminator = Voice {
+        terminator: true,
+        ..say(1, &[])
+    };
+    end.receive(&ServerPacket::Voice(terminator));
+    assert_eq!(end.events, []);
+    assert_eq!(end.client.stats().frames_received, 0);
+}

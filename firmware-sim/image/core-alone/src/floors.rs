@@ -1,0 +1,159 @@
+//! The size of the core's floors below the endpoint on any microcontroller: all of them that a node
+//! uses, both ways, kept by the linker because each value comes from outside and goes outside.
+//! Nothing runs this; `cargo xtask firmware measure` builds it and reads its sections.
+//!
+//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a serial port are not the core's.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)] // The one place in RAM, and the entry.
+
+use core::cell::UnsafeCell;
+use core::hint::black_box;
+use core::mem::MaybeUninit;
+use core::panic::PanicInfo;
+
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateConfig;
+use talkspurt_core::audio::jitter::JitterConfig;
+use talkspurt_core::audio::level::{Dbfs, peak};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::stream::encoded_len_max;
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::session::{ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest};
+use talkspurt_core::time::Instant;
+use talkspurt_core::voice::downlink::Downlink;
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, parse};
+
+/// The longest packet of ADPCM, or of a session, as `talkspurt-node` sizes its own.
+const ENCODED: usize = encoded_len_max(352);
+const FRAME: FrameDuration = FrameDuration::Ms20;
+
+/// Everything that the core keeps between calls, and a packet on its way out.
+struct Core {
+    uplink: Uplink,
+    downlink: Downlink<16, ADPCM_PAYLOAD_MAX>,
+    session: ClientSession,
+    deframer: Deframer<ENCODED>,
+    packet: [u8; ENCODED],
+}
+
+struct InRam(UnsafeCell<MaybeUninit<Core>>);
+
+// SAFETY: one thread, the one that begins.
+unsafe impl Sync for InRam {}
+
+static CORE: InRam = InRam(UnsafeCell::new(MaybeUninit::uninit()));
+
+#[unsafe(no_mangle)]
+extern "C" fn begin() -> ! {
+    // SAFETY: called once, and nobody else looks at it.
+    let place = unsafe { &mut *CORE.0.get() };
+    let core = place.write(make());
+    loop {
+        talk(core);
+        listen(core);
+        keep_session(core);
+    }
+}
+
+#[inline(never)]
+fn make() -> Core {
+    let (Ok(room), Ok(name)) = (
+        RoomName::new(black_box("kitchen")),
+        ParticipantName::new(black_box("node-1")),
+    ) else {
+        unreachable!("good names")
+    };
+    let codec = black_box(Codec::ImaAdpcm);
+    Core {
+        uplink: Uplink::default_for(codec, FRAME),
+        downlink: Downlink::new(codec, FRAME, JitterConfig::default_for(FRAME, 2)),
+        session: ClientSession::new(
+            JoinRequest::new(room, name, &[codec]),
+            HANDSHAKE_TIMEOUT_DEFAULT,
+            black_box(Instant::ZERO),
+        ),
+        deframer: Deframer::new(),
+        packet: [0; ENCODED],
+    }
+}
+
+#[inline(never)]
+fn talk(core: &mut Core) {
+    let frame: Frame = black_box(Frame::silence(320));
+    black_box(core.uplink.push(&frame));
+    let mut payload = [0; ADPCM_PAYLOAD_MAX];
+    while let Some(voice) = core.uplink.poll_voice(&mut payload) {
+        let written = write_to_stream(&ClientPacket::Voice(voice), &mut core.packet);
+        black_box(written).ok();
+    }
+    let level = (core.uplink.level_rms(), peak(&frame));
+    black_box((Dbfs::from_rms(level.0), level.1, core.uplink.is_talking()));
+    black_box(
+        core.uplink
+            .set_gate(black_box(GateConfig::default_for(FRAME))),
+    )
+    .ok();
+    core.uplink.set_muted(black_box(true));
+    core.uplink.finish();
+    black_box(core.uplink.stats());
+}
+
+#[inline(never)]
+fn listen(core: &mut Core) {
+    let bytes: &[u8] = black_box(&[1, 2, 3]);
+    let now = black_box(Instant::ZERO);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (feed, more) = core.deframer.feed(rest);
+        rest = more;
+        match feed {
+            Feed::Packet(packet) => {
+                if let Some(voice) = core.session.handle_packet(now, parse(packet)) {
+                    let _ = black_box(core.downlink.push(&voice));
+                }
+            }
+            Feed::NeedMore => {}
+            Feed::Bad { reason, .. } => {
+                black_box(reason);
+            }
+        }
+    }
+    let mut frame: Frame = Frame::silence(320);
+    black_box(core.downlink.pop(&mut frame));
+    black_box(&frame);
+    black_box((core.downlink.stats(), core.deframer.dropped_bytes()));
+}
+
+#[inline(never)]
+fn keep_session(core: &mut Core) {
+    let now = black_box(Instant::ZERO);
+    core.session.handle_timeout(now);
+    while let Some(event) = core.session.poll_event() {
+        black_box(event);
+    }
+    while let Some(packet) = core.session.poll_transmit() {
+        black_box(write_to_stream(&packet, &mut core.packet)).ok();
+    }
+    black_box((core.session.poll_timeout(), core.session.round_trip()));
+    black_box(core.session.reject_text());
+    if let Some(params) = core.session.params() {
+        let jitter = JitterConfig::default_for(params.frame, black_box(2));
+        core.downlink.restart(params.codec, params.frame, jitter);
+        let uplink = UplinkConfig::default_for(params.codec, params.frame);
+        black_box(core.uplink.restart(uplink)).ok();
+        core.deframer.reset();
+    }
+    core.session.set_muted(black_box(true));
+    if black_box(true) {
+        core.session.leave();
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &PanicInfo<'_>) -> ! {
+    loop {}
+}

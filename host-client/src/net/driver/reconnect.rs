@@ -1,0 +1,162 @@
+//! What becomes of a stay whose connection was refused or lost: the end, or a pause and another
+//! try.
+
+use super::super::{Failure, greeting};
+use super::{Driver, Phase};
+use crate::events::EventKind;
+use std::time::{Duration, Instant};
+use talkspurt_core::{
+    backoff::{Backoff, spread},
+    time::Duration as CoreDuration,
+    wire::RejectReason,
+};
+
+/// The first pause.
+const PAUSE_FIRST: CoreDuration = CoreDuration::from_millis(250);
+/// The longest pause: a server that comes back is found within this.
+const PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(5);
+/// The longest pause while our old self is still listed. It goes as soon as the server misses it,
+/// and nobody is in the way who would be helped by our patience.
+const NAME_TAKEN_PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(1);
+
+/// A session that lived this long was a good one: after it the pauses begin anew.
+const GOOD_LIFE: Duration = Duration::from_secs(2);
+
+/// Tries to come back, and the pauses before them.
+#[derive(Debug)]
+pub(super) struct Reconnect {
+    backoff: Backoff,
+    attempt: u32,
+    random: u32,
+}
+
+impl Reconnect {
+    /// `seed` spreads clients over time; any number will do.
+    pub(super) fn new(seed: u32) -> Self {
+        Self {
+            backoff: Backoff::new(PAUSE_FIRST, PAUSE_LONGEST),
+            attempt: 0,
+            random: seed,
+        }
+    }
+
+    /// Returns the number of the next try, from 1, and the pause before it: `longest` at most.
+    fn next(&mut self, longest: CoreDuration) -> (u32, Duration) {
+        self.attempt = self.attempt.saturating_add(1);
+        // Knuth's multiplicative hash: spread, not secrecy.
+        let product = self.random.wrapping_mul(2_654_435_761);
+        self.random = product.wrapping_add(self.attempt);
+        let pause = spread(self.backoff.take().min(longest), (self.random >> 16) as u16);
+        (self.attempt, pause.into())
+    }
+
+    /// Starts over, as it worked.
+    fn reset(&mut self) {
+        self.backoff.reset();
+        self.attempt = 0;
+    }
+}
+
+impl Driver {
+    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed,
+    /// so try again.
+    pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
+        let Phase::Open(link) = &self.phase else {
+            return Ok(());
+        };
+        let text = match self.participant.reject_text() {
+            "" => reason.to_string(),
+            text => text.to_owned(),
+        };
+        let passing = matches!(
+            reason,
+            RejectReason::NameTaken
+                | RejectReason::RoomFull
+                | RejectReason::ServerFull
+                | RejectReason::Stopping
+                | RejectReason::HandshakeTimeout
+        );
+        if self.audio.is_none() || !passing {
+            return Err(Failure::Refused { reason, text });
+        }
+        link.add_counts(&mut self.counts);
+        let longest = match reason {
+            RejectReason::NameTaken => NAME_TAKEN_PAUSE_LONGEST,
+            _ => PAUSE_LONGEST,
+        };
+        self.pause_within(longest, text);
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, reason: String, now: Instant) -> Result<(), Failure> {
+        let Phase::Open(link) = &self.phase else {
+            return Ok(());
+        };
+        if self.audio.is_none() {
+            let server = &self.config.server;
+            let what = greeting::explain(server, link.greeting());
+            return Err(Failure::NotTalkspurt {
+                server: server.to_string(),
+                problem: what.unwrap_or(reason),
+            });
+        }
+        let was_welcomed = self.participant.was_welcomed();
+        if was_welcomed && now - link.since >= GOOD_LIFE {
+            self.reconnect.reset();
+        }
+        self.counts.reconnects += u32::from(was_welcomed);
+        // What the session still has to say (a Bye after a protocol error) goes if the socket takes
+        // it.
+        self.transmit(now);
+        if let Phase::Open(link) = &self.phase {
+            link.add_counts(&mut self.counts);
+        }
+        self.pause(reason);
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, reason: String) {
+        self.pause_within(PAUSE_LONGEST, reason);
+    }
+
+    fn pause_within(&mut self, longest: CoreDuration, reason: String) {
+        let (attempt, pause) = self.reconnect.next(longest);
+        let retry_in_ms = pause.as_millis() as u64;
+        self.teller.tell(EventKind::Reconnecting {
+            reason,
+            attempt,
+            retry_in_ms,
+        });
+        self.participant.disconnected();
+        self.phase = Phase::Pausing {
+            until: Instant::now() + pause,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_start_over_and_differ_between_clients() {
+        for seed in [0, 1, 77, u32::MAX] {
+            let mut reconnect = Reconnect::new(seed);
+            for attempt in 1..100u32 {
+                let (number, pause) = reconnect.next(PAUSE_LONGEST);
+                let nominal = Duration::from(PAUSE_FIRST)
+                    .saturating_mul(1 << (attempt - 1).min(10))
+                    .min(PAUSE_LONGEST.into());
+                assert_eq!(number, attempt);
+                assert!(
+                    pause <= nominal && pause >= nominal.mul_f64(0.74),
+                    "{attempt}: {pause:?}"
+                );
+            }
+            reconnect.reset();
+            assert!(reconnect.next(PAUSE_LONGEST).1 <= Duration::from(PAUSE_FIRST));
+        }
+        let first = |seed| Reconnect::new(seed).next(PAUSE_LONGEST).1;
+        assert_ne!(first(1), first(2));
+    }
+}

@@ -1,0 +1,394 @@
+//! What a desktop is in a room, without the socket, the clock and the devices.
+//!
+//! [`Participant`] joins the core's [`Client`](talkspurt_core::endpoint::Client) to what only a
+//! desktop has: the room's list as a person sees it, a source and a sink of sound, a key of
+//! push-to-talk, a voice that is too quiet for the gate. It is driven as the core's client is:
+//! after each packet, and whenever time has passed, take the events; ask for packets when the
+//! socket takes some; sleep until [`Participant::poll_timeout`]. Time is an argument.
+
+mod quiet;
+mod roster;
+mod snapshot;
+
+pub use snapshot::Snapshot;
+
+use crate::{
+    audio::{Captured, Sink, Source},
+    config::{JoinConfig, Threshold, opening_at},
+    events::{Counts, EventKind, RosterLine},
+};
+use quiet::QuietWatch;
+use roster::Roster;
+use std::collections::VecDeque;
+use talkspurt_core::{
+    audio::{
+        codec::{Codec, PAYLOAD_MAX},
+        format::{FRAME_SAMPLES_MAX, FrameDuration},
+        frame::Frame,
+        gate::{GateDecision, GateSettings},
+        level::LevelMeter,
+    },
+    carrier::stream::ENCODED_MAX,
+    endpoint::{self, ClientConfig},
+    session::{
+        self, ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
+        session_frame_samples,
+    },
+    time::{Duration, Instant},
+    voice::downlink::Playout,
+    wire::{ByeReason, RejectReason},
+};
+
+/// The longest pre-roll that `--pre-roll` may ask for. Half a second holds the longest word onset
+/// many times over.
+pub const PRE_ROLL_MS_MAX: u16 = 500;
+/// The longest packet that [`Participant::poll_transmit`] writes: a zero may go before it.
+pub const TRANSMIT_BYTES_MAX: usize = ENCODED_MAX + 1;
+/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples a
+/// millisecond.
+const HISTORY_SAMPLES: usize = 16 * (PRE_ROLL_MS_MAX as usize + 20);
+/// Packets that may wait for their turn: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches
+/// up from here.
+const SLOTS: usize = 128;
+/// Own voice that may wait for the socket: the longest pre-roll and the 300 ms that the core keeps,
+/// as PCM16 with its headers.
+const QUEUE_BYTES: usize = 32 * 1024;
+/// A microphone that gives nothing while the gate is open counts as silent for so long; then the
+/// talkspurt is ended.
+const DRY_MS_MAX: u32 = 300;
+/// How long the live view shows that a voice is too quiet, unless it is heard before.
+const TOO_QUIET_SHOWN: Duration = Duration::from_secs(15);
+
+type Client = endpoint::Client<PAYLOAD_MAX, ENCODED_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES>;
+
+/// What happened, for the participant's driver.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParticipantEvent {
+    /// In the room, with these parameters. A second one in a session replaces the first.
+    Welcomed(SessionParams),
+    /// Something that the user is told.
+    Told(EventKind),
+    /// The server refuses; [`Participant::reject_text`] says why. The session is over.
+    Rejected(RejectReason),
+    /// The session is over.
+    Closed(ByeReason),
+}
+
+/// One participant, over all sessions of a stay.
+pub struct Participant {
+    client: Box<Client>,
+    roster: Roster,
+    /// What the user is told next.
+    told: VecDeque<EventKind>,
+    /// The gate that the flags ask for, and what keys have made of it.
+    gate_of_flags: GateSettings,
+    gate: GateSettings,
+    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    key_held: Option<bool>,
+    deafened: bool,
+    /// The frame duration of the latest session: without one, frames go by in silence.
+    frame: FrameDuration,
+    was_welcomed: bool,
+    /// Frames in a row that the source did not have.
+    dry_frames: u32,
+    output_meter: LevelMeter,
+    output_rms: u16,
+    quiet: QuietWatch,
+    too_quiet_until: Option<Instant>,
+    /// What the jitter buffers of earlier sessions have seen.
+    earlier: Counts,
+}
+
+// Life of a session
+impl Participant {
+    /// Creates a participant that waits for [`Participant::join`].
+    #[must_use]
+    pub fn new(config: &JoinConfig) -> Self {
+        let codecs: &[Codec] = match &config.codec {
+            Some(codec) => std::slice::from_ref(codec),
+            None => &[Codec::Pcm16, Codec::ImaAdpcm],
+        };
+        let mut request = JoinRequest::new(config.room.clone(), config.name.clone(), codecs);
+        request.muted = config.muted;
+        let mut client = ClientConfig::new(request);
+        client.gate = config.gate;
+        client.pre_roll_ms = config.pre_roll_ms;
+        client.playout_margin_ms = config.playout_delay_ms;
+        // The flags were checked against the core's own limits.
+        let client = Client::new(client).expect("a checked configuration is a valid one");
+        let frame = FrameDuration::default();
+        let mut participant = Self {
+            client: Box::new(client),
+            roster: Roster::default(),
+            told: VecDeque::new(),
+            gate_of_flags: config.gate,
+            gate: config.gate,
+            key_held: config.push_to_talk.then_some(false),
+            deafened: false,
+            frame,
+            was_welcomed: false,
+            dry_frames: 0,
+            output_meter: LevelMeter::new(),
+            output_rms: 0,
+            quiet: QuietWatch::new(frame, false),
+            too_quiet_until: None,
+            earlier: Counts::default(),
+        };
+        let kept_back = participant.keeps_back();
+        participant.client.keep_back(Instant::ZERO, kept_back);
+        participant
+    }
+
+    /// Says Hello over a stream that was just connected.
+    pub fn join(&mut self, now: Instant) {
+        self.was_welcomed = false;
+        self.roster.clear();
+        self.client.reset_stream();
+        self.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+    }
+
+    /// Leaves: what was said last is transmitted, then a Bye.
+    pub fn leave(&mut self, now: Instant) {
+        self.client.leave(now);
+    }
+
+    /// Ends the session at once, with a Bye.
+    pub fn end(&mut self, reason: ByeReason) {
+        self.client.end(reason);
+    }
+
+    /// Says that the stream is gone; the session with it, if it was not over yet.
+    pub fn disconnected(&mut self) {
+        self.client.end(ByeReason::ConnectionLost);
+        // The caller knows already what they tell.
+        while self.client.poll_event().is_some() {}
+        self.roster.clear();
+    }
+
+    /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
+    /// then feed that.
+    pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
+        self.client.handle_stream(now, bytes)
+    }
+
+    /// Says that time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.client.handle_timeout(now);
+    }
+
+    /// Returns when to call [`Participant::handle_timeout`] next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.client.poll_timeout()
+    }
+
+    /// Writes the next packet to `out`, which takes [`TRANSMIT_BYTES_MAX`] bytes. Returns its
+    /// length.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        Some(self.client.poll_transmit(now, out)?.len)
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<ParticipantEvent> {
+        loop {
+            if let Some(kind) = self.told.pop_front() {
+                return Some(ParticipantEvent::Told(kind));
+            }
+            // A session that begins starts them over.
+            let jitter = *self.client.jitter_stats();
+            match self.client.poll_event()? {
+                ClientEvent::Joined(params, _) => {
+                    snapshot::add_jitter(&mut self.earlier, &jitter);
+                    self.welcomed(&params);
+                    return Some(ParticipantEvent::Welcomed(params));
+                }
+                ClientEvent::Rejected(reason) => return Some(ParticipantEvent::Rejected(reason)),
+                ClientEvent::Closed(reason) => return Some(ParticipantEvent::Closed(reason)),
+                event => self.follow_room(event),
+            }
+        }
+    }
+
+    /// Begins a session's voice and list.
+    fn welcomed(&mut self, params: &SessionParams) {
+        self.was_welcomed = true;
+        self.roster.clear();
+        self.frame = params.frame;
+        self.dry_frames = 0;
+        self.output_meter = LevelMeter::new();
+        self.output_rms = 0;
+        self.quiet = QuietWatch::new(params.frame, self.may_be_too_quiet());
+    }
+
+    /// Keeps the list current, and says what has changed in it.
+    fn follow_room(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Listed(participant) => _ = self.add(&participant),
+            ClientEvent::RosterComplete => {
+                let (request, params) = (self.client.request(), self.client.params());
+                let joined = params.map(|params| self.roster.joined(request, &params));
+                self.told.extend(joined);
+            }
+            ClientEvent::ParticipantJoined(participant) => {
+                let line = self.add(&participant);
+                self.told.extend(line.map(EventKind::ParticipantJoined));
+            }
+            ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
+            ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
+            ClientEvent::Joined(..) | ClientEvent::Rejected(_) | ClientEvent::Closed(_) => {}
+        }
+    }
+
+    /// Whoever lists more than a room can hold is no server.
+    fn add(&mut self, listed: &session::Participant) -> Option<RosterLine> {
+        let line = self.roster.add(listed);
+        if line.is_none() {
+            self.client.end(ByeReason::ProtocolError);
+        }
+        line
+    }
+}
+
+// Voice
+impl Participant {
+    /// Takes one frame of the source: sent if in a room, else gone, as what is said to a dead line
+    /// is.
+    pub fn capture(&mut self, now: Instant, source: &mut dyn Source) -> Captured {
+        let mut samples = [0; FRAME_SAMPLES_MAX];
+        let frame = &mut samples[..self.frame_samples()];
+        let captured = source.read(frame);
+        if !self.is_in_room() {
+            return captured;
+        }
+        match captured {
+            Captured::Frame => {
+                self.dry_frames = 0;
+                self.push(now, frame);
+                self.judge_level(now);
+            }
+            Captured::Missing if self.client.is_talking() => {
+                self.dry_frames += 1;
+                if self.dry_frames * u32::from(self.frame.ms()) < DRY_MS_MAX {
+                    self.push(now, frame);
+                } else {
+                    self.client.end_talkspurt(now);
+                }
+            }
+            Captured::Missing => {}
+            Captured::End => self.client.end_talkspurt(now),
+        }
+        captured
+    }
+
+    /// Gives the sink the frame that is due: silence outside a room. Deafened, the sink gets
+    /// silence, and the frame goes by.
+    pub fn play(&mut self, sink: &mut dyn Sink) {
+        let mut frame = Frame::silence(self.frame_samples());
+        if self.is_in_room() {
+            let playout = self.client.pop_frame(&mut frame);
+            let heard_rms = self.output_meter.rms(&frame);
+            self.output_rms = match playout {
+                Playout::Silence => 0,
+                _ => heard_rms,
+            };
+        }
+        if self.deafened {
+            frame.silence_all();
+        }
+        sink.write(&frame);
+    }
+
+    /// Mutes or unmutes the microphone; the others are told.
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
+        self.client.set_muted(now, muted);
+        self.quiet.switch(self.may_be_too_quiet());
+    }
+
+    /// Presses or releases the key of push-to-talk; without push-to-talk there is none.
+    pub fn hold_key(&mut self, now: Instant, held: bool) {
+        self.key_held = self.key_held.map(|_| held);
+        self.client.keep_back(now, self.keeps_back());
+        self.quiet.switch(self.may_be_too_quiet());
+    }
+
+    /// Moves the threshold that opens the gate.
+    pub fn shift_gate(&mut self, db: f64) {
+        let open = Threshold::from_rms(self.gate.open_rms).shifted_db(db);
+        self.gate = opening_at(&self.gate_of_flags, open);
+        if let Err(error) = self.client.set_gate(self.gate) {
+            tracing::warn!(%error, "the gate stays as it was");
+        }
+        self.quiet.switch(self.may_be_too_quiet());
+    }
+
+    /// Stops or resumes listening; nobody else is told.
+    pub fn set_deafened(&mut self, deafened: bool) {
+        if self.deafened != deafened {
+            self.deafened = deafened;
+            self.told.push_back(EventKind::Deafened { deafened });
+        }
+    }
+
+    /// Sends a frame unless the gate keeps it back. Who talks wants to know soon whether anybody
+    /// hears.
+    fn push(&mut self, now: Instant, frame: &[i16]) {
+        if self.client.push_frame(now, frame) != GateDecision::Closed {
+            self.client.expect_answers(now);
+        }
+    }
+
+    /// Says that a voice is too quiet for the gate, and shows it for a while.
+    fn judge_level(&mut self, now: Instant) {
+        let (level_rms, is_sent) = (self.client.level_rms(), self.client.is_talking());
+        if let Some(found) = self.quiet.push(level_rms, is_sent) {
+            self.too_quiet_until = Some(now + TOO_QUIET_SHOWN);
+            self.told.push_back(EventKind::InputQuiet {
+                level_dbfs: found.level_dbfs,
+                gate_open_dbfs: Threshold::from_rms(self.gate.open_rms).dbfs(),
+                try_gate_open_dbfs: found.open_dbfs(),
+            });
+        }
+    }
+
+    /// Returns whether voice waits for the key of push-to-talk.
+    fn keeps_back(&self) -> bool {
+        self.key_held == Some(false)
+    }
+
+    /// Returns whether what is said may be kept back for being quiet.
+    fn may_be_too_quiet(&self) -> bool {
+        self.gate.enabled && !self.client.request().muted
+    }
+
+    fn frame_samples(&self) -> usize {
+        session_frame_samples(self.frame)
+    }
+}
+
+// How it stands
+impl Participant {
+    /// Returns what the server decided, while in a room.
+    #[must_use]
+    pub fn params(&self) -> Option<SessionParams> {
+        self.client.params()
+    }
+
+    /// Returns whether the server has let it in since it joined last.
+    #[must_use]
+    pub fn was_welcomed(&self) -> bool {
+        self.was_welcomed
+    }
+
+    /// Returns what the server said with its Reject; empty if it said nothing.
+    #[must_use]
+    pub fn reject_text(&self) -> &str {
+        self.client.reject_text()
+    }
+
+    fn is_in_room(&self) -> bool {
+        self.client.params().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

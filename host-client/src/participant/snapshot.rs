@@ -1,0 +1,121 @@
+//! How it stands, and what it has added up to.
+
+use super::Participant;
+use crate::{
+    config::{Threshold, rms_to_dbfs},
+    events::{Counts, Levels, RosterLine},
+};
+use talkspurt_core::{audio::jitter::JitterStats, time::Instant};
+
+/// Everything the live view shows, as of some milliseconds ago.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// In the room now.
+    pub connected: bool,
+    /// Our number; 0 before joining.
+    pub id: u16,
+    /// The codec's name.
+    pub codec: &'static str,
+    /// Milliseconds in a frame; 0 before joining.
+    pub frame_ms: u8,
+    /// Everyone in the room.
+    pub roster: Vec<RosterLine>,
+    /// RMS of the last captured frame.
+    pub input_rms: u16,
+    /// RMS of the last played frame.
+    pub output_rms: u16,
+    /// The gate's thresholds; `None` when it does not gate.
+    pub gate: Option<(Threshold, Threshold)>,
+    /// Our gate is open.
+    pub talking: bool,
+    /// Our microphone is muted.
+    pub muted: bool,
+    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    pub key_held: Option<bool>,
+    /// What is said is too quiet for the gate.
+    pub too_quiet: bool,
+    /// We do not listen.
+    pub deafened: bool,
+    /// To the server and back, in milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// How long a received frame waits until it is heard, in milliseconds.
+    pub playout_ms: u32,
+    /// The counts so far.
+    pub counts: Counts,
+}
+
+impl Snapshot {
+    /// Returns loudness and delay for an event.
+    pub(crate) fn levels(&self) -> Levels {
+        Levels {
+            input_dbfs: rms_to_dbfs(self.input_rms),
+            output_dbfs: rms_to_dbfs(self.output_rms),
+            round_trip_ms: self.round_trip_ms,
+            playout_ms: self.playout_ms,
+            packets_lost: self.counts.packets_lost,
+        }
+    }
+}
+
+impl Participant {
+    /// Returns what there is to show now.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let threshold = Threshold::from_rms;
+        let thresholds = (
+            threshold(self.gate.open_rms),
+            threshold(self.gate.close_rms),
+        );
+        let mut snapshot = Snapshot {
+            roster: self.roster.lines(),
+            gate: self.gate.enabled.then_some(thresholds),
+            muted: self.client.request().muted,
+            key_held: self.key_held,
+            deafened: self.deafened,
+            counts: self.counts(),
+            ..Snapshot::default()
+        };
+        if let Some(params) = self.client.params() {
+            let round_trip = self.client.round_trip();
+            let (waiting_frames, _) = self.client.playout_frames();
+            snapshot.connected = true;
+            snapshot.id = params.id.0;
+            snapshot.codec = params.codec.name();
+            snapshot.frame_ms = params.frame.ms();
+            snapshot.input_rms = self.client.level_rms();
+            snapshot.output_rms = self.output_rms;
+            snapshot.talking = self.client.is_talking();
+            snapshot.too_quiet =
+                !snapshot.talking && self.too_quiet_until.is_some_and(|until| now < until);
+            snapshot.round_trip_ms = round_trip.map(|span| span.as_micros() as f64 / 1_000.0);
+            snapshot.playout_ms = u32::from(waiting_frames) * u32::from(params.frame.ms());
+        }
+        snapshot
+    }
+
+    /// Returns what the stay has added up to so far, without what only its driver knows.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let stats = self.client.stats();
+        let mut counts = Counts {
+            talkspurts: stats.talkspurts.into(),
+            frames_captured: stats.frames_captured.into(),
+            frames_sent: stats.frames_sent.into(),
+            frames_received: stats.frames_received.into(),
+            frames_played: stats.frames_played.into(),
+            frames_dropped: stats.voice_dropped.into(),
+            bytes_bad: stats.dropped_bytes,
+            ..self.earlier
+        };
+        add_jitter(&mut counts, self.client.jitter_stats());
+        counts
+    }
+}
+
+/// Adds what the jitter buffer of one session has seen.
+pub(super) fn add_jitter(counts: &mut Counts, jitter: &JitterStats) {
+    counts.frames_concealed += u64::from(jitter.concealed);
+    counts.frames_late += u64::from(jitter.late);
+    counts.frames_skipped += u64::from(jitter.skipped);
+    counts.packets_lost += u64::from(jitter.lost);
+}

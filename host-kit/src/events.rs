@@ -1,0 +1,74 @@
+//! One event as a line of JSON.
+
+use crate::words::escape_hidden;
+use serde::Serialize;
+
+/// One thing that happened. Every line is an object with the fields of its kind, `event` (the
+/// kind's name) among them. Fields are only ever added, so that a reader of today understands the
+/// lines of tomorrow.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event<K> {
+    /// Milliseconds since the program started.
+    pub t_ms: u64,
+    /// Events that were left out before this one, because nobody read them in time or there were
+    /// too many at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub kind: K,
+}
+
+impl<K: Serialize> Event<K> {
+    /// Returns the line for stdout, without its end. Names stand in it as they came; what is
+    /// invisible or turns the writing around is escaped, so that the line shows in a terminal as it
+    /// is.
+    ///
+    /// # Panics
+    /// When the kind is not an object of plain data.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string(self).expect("an event is plain data");
+        escape_hidden(&json)
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn invisible_characters_are_escaped_and_survive() {
+        let name = "a\u{202e}b\u{e0041}\u{7f}";
+        let kind = json!({"event": "participant_left", "name": name});
+        let line = Event {
+            t_ms: 5,
+            missed: 3,
+            kind,
+        }
+        .to_json();
+        assert!(line.contains(r"a\u202eb\udb40\udc41\u007f"), "{line}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        let expected = json!({
+            "event": "participant_left", "t_ms": 5, "missed": 3, "name": name,
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn what_was_not_missed_is_not_counted() {
+        let kind = json!({"event": "x"});
+        let event = Event {
+            t_ms: 0,
+            missed: 0,
+            kind,
+        };
+        let value: Value = serde_json::from_str(&event.to_json()).unwrap();
+        assert_eq!(value, json!({"event": "x", "t_ms": 0}));
+    }
+}
