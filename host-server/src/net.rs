@@ -72,7 +72,8 @@ impl Socket {
         self.peer
     }
 
-    /// Writes packets, in one write, as far as the kernel takes them. Returns how many bytes it took.
+    /// Writes packets, in one write, as far as the kernel takes them. Returns how many bytes it
+    /// took.
     ///
     /// # Errors
     /// `WouldBlock`: the kernel takes nothing now, and the task waits until it does. Any other: the

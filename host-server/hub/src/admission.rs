@@ -69,7 +69,8 @@ impl House<'_> {
         } else if self.room.is_some_and(|room| room.has_name(&request.name)) {
             let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
             let text = format!(
-                "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
+                "the name is taken in this room: choose another, \
+                 or wait {wait_secs} s if it was yours"
             );
             Some((RejectReason::NameTaken, text))
         } else if self.participants >= max_participants {

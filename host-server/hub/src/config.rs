@@ -5,8 +5,8 @@ use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::session::ServerSessionConfig;
 use talkspurt_core::time::Duration;
 
-/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead, rounded
-/// up.
+/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead,
+/// rounded up.
 pub(crate) const ROSTER_ENTRY_BYTES: usize = 48;
 /// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300
 /// roster changes. With a talker's buffer and the voice that waits it keeps a participant below

@@ -1,4 +1,5 @@
-//! What the server counts, in plain integers: the voice path only adds to them, a scrape of `/metrics` reads them.
+//! What the server counts, in plain integers: the voice path only adds to them, a scrape of
+//! `/metrics` reads them.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Nothing has happened yet; every reason is there with a zero, so that a rate can be taken of it from its first time on.
+    /// Nothing has happened yet; every reason is there with a zero, so that a rate can be taken of
+    /// it from its first time on.
     pub fn with_all_reasons() -> Self {
         Self {
             handshake_failures: RejectReason::ALL

@@ -1,10 +1,11 @@
 //! What is due when: a queue ordered by time. Each room has one for its members' links; the lobby
 //! has one for its links, and the shard one for its rooms.
 //!
-//! A deadline that moves back is not looked for in the queue: its owner is looked at early once, and
-//! armed anew. So a packet that puts off a deadline costs nothing. One that moves forward leaves its
-//! old entry behind. Old entries are passed over, and taken out together once they outnumber the
-//! others, so that links that come and go leave nothing behind, however long their timeout.
+//! A deadline that moves back is not looked for in the queue: its owner is looked at early once,
+//! and armed anew. So a packet that puts off a deadline costs nothing. One that moves forward
+//! leaves its old entry behind. Old entries are passed over, and taken out together once they
+//! outnumber the others, so that links that come and go leave nothing behind, however long their
+//! timeout.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -31,9 +31,9 @@ use crate::ready::Ready;
 use crate::room::{Departure, Room};
 use crate::shard::Shard;
 
-/// For so long a link keeps its descriptor, however scarce they are: its Hello, which comes with the
-/// end of TCP's handshake, has to be read, and may be lost once (Linux sends it again after 200 ms
-/// and a round trip). A node whose bridge is still connecting may take 2 s, and is refused then.
+/// For so long a link keeps its descriptor, however scarce they are: its Hello, which comes with
+/// the end of TCP's handshake, has to be read, and may be lost once (Linux sends it again after 200
+/// ms and a round trip). A node whose bridge is still connecting may take 2 s, and is refused then.
 const HELLO_GRACE: Duration = Duration::from_millis(500);
 
 /// Links and rooms.
@@ -78,8 +78,8 @@ impl Hub {
 
     /// Someone connected. `None`: the server is stopping, or nobody can make room; drop it.
     ///
-    /// When too many links have not joined, the one that has waited longest makes room: who means to
-    /// join says it at once.
+    /// When too many links have not joined, the one that has waited longest makes room: a client
+    /// that means to join says Hello at once.
     pub fn connect(&mut self, now: Instant) -> Option<LinkId> {
         let most = self.config.max_participants + self.config.max_handshakes;
         let crowded = self.places.len() >= most;

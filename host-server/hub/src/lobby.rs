@@ -14,8 +14,8 @@ use crate::ids::LinkId;
 use crate::link::{Input, Link};
 use crate::ready::Ready;
 
-/// Bytes that may come between a Hello and its answer: as many as one read brings. Who waits for
-/// the Welcome, as the protocol asks, sends none.
+/// Bytes that may come between a Hello and its answer: as many as one read of the server brings. A
+/// client that waits for the Welcome, as the protocol asks, sends none.
 pub const EARLY_BYTES_MAX: usize = 16 * 1024;
 
 /// The lobby.
@@ -87,8 +87,8 @@ impl Lobby {
         is_refused
     }
 
-    /// Refuses the guest that has waited longest to be let in, if it has waited for `least`; returns
-    /// whether there was one.
+    /// Refuses the guest that has waited longest to be let in, if it has waited for `least`;
+    /// returns whether there was one.
     pub fn refuse_oldest(&mut self, least: Duration, now: Instant) -> bool {
         let guests = self.guests.iter();
         let waiting = guests.filter_map(|(id, guest)| Some((guest.link.waits_since()?, id)));
@@ -109,8 +109,8 @@ impl Lobby {
         }
     }
 
-    /// Takes out a guest whose Hello waits for the answer, and what came after that. `None` if there
-    /// is no such guest any more.
+    /// Takes out a guest whose Hello waits for the answer, and what came after that. `None` if
+    /// there is no such guest any more.
     pub fn take_waiting(&mut self, id: LinkId) -> Option<(Box<Link>, Vec<u8>)> {
         let guest = self.guests.get(id)?;
         guest.early.as_ref().and(guest.link.waits_since())?;

@@ -134,7 +134,8 @@ impl Mixdown {
             Playout::Silence => return self.add_nothing(state),
             Playout::Frame { terminator } => terminator,
             Playout::Faded => true,
-            // A talkspurt that breaks off without a terminator ends where no more of it is concealed.
+            // A talkspurt that breaks off without a terminator ends where no more of it is
+            // concealed.
             Playout::Concealed => false,
         };
         let rms = level::rms(frame);

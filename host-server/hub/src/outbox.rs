@@ -1,10 +1,10 @@
 //! What waits to be sent to one connection, bounded.
 //!
-//! Control packets (roster, Welcome, Bye) are never dropped: a consumer for whom they pile up is told so by [`Overflow`] and is
-//! to be disconnected. What counts is their memory: most are shorter than what is kept around them.
-//! Of voice only the newest [`VOICE_BACKLOG_MS`] wait: a peer that reads too slowly loses old voice,
-//! and nobody else anything. A packet is shared by all who get it, so that one encoding is stored
-//! once.
+//! Control packets (roster, Welcome, Bye) are never dropped: a consumer for whom they pile up is
+//! told so by [`Overflow`] and is to be disconnected. What counts is their memory: most are shorter
+//! than what is kept around them. Of voice only the newest [`VOICE_BACKLOG_MS`] wait: a peer that
+//! reads too slowly loses old voice, and nobody else anything. A packet is shared by all who get
+//! it, so that one encoding is stored once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use talkspurt_core::time::Instant;
 /// One encoded packet, as it goes onto the stream; all who get it share it, whatever their thread.
 pub type SharedPacket = Arc<[u8]>;
 
-/// Voice older than this is not worth hearing: a listener who was stalled resumes with the last 200 ms.
+/// Voice older than this is not worth hearing: a listener who was stalled resumes with the last 200
+/// ms.
 pub const VOICE_BACKLOG_MS: u32 = 200;
 
-/// What a waiting packet takes beside its bytes: two counts (16), the allocator's rounding (16), its place in a queue that has
-/// doubled (32).
+/// What a waiting packet takes beside its bytes: two counts (16), the allocator's rounding (16),
+/// its place in a queue that has doubled (32).
 pub const PACKET_OVERHEAD_BYTES: usize = 64;
 
 /// Packets that leave in one write at most: a write of 16 costs little more than a write of one.
@@ -46,7 +47,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox that lets control packets wait that take `control_bytes_max` bytes of memory.
+    /// An empty outbox that lets control packets wait that take `control_bytes_max` bytes of
+    /// memory.
     pub fn new(frame_duration: FrameDuration, control_bytes_max: usize) -> Self {
         Self {
             current: None,
@@ -72,7 +74,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Appends a voice packet; the oldest that waits makes room for it. Returns how many were dropped (0 or 1).
+    /// Appends a voice packet; the oldest that waits makes room for it. Returns how many were
+    /// dropped (0 or 1).
     pub fn push_voice(&mut self, packet: SharedPacket) -> u64 {
         let full = self.voice.len() == self.voice_frames_max;
         if full {
@@ -83,8 +86,8 @@ impl Outbox {
         u64::from(full)
     }
 
-    /// Says that what waits is written at `now`: after a pause a zero goes before the next packet, as its first byte. A pause is rare
-    /// enough to copy the packet, so that the two are one write.
+    /// Says that what waits is written at `now`: after a pause a zero goes before the next packet,
+    /// as its first byte. A pause is rare enough to copy the packet, so that the two are one write.
     pub fn separate(&mut self, now: Instant) {
         if self.current.is_none()
             && !self.is_empty()
@@ -95,7 +98,8 @@ impl Outbox {
         }
     }
 
-    /// What to write next, in one write: the rest of the packet that was begun, then those that wait.
+    /// What to write next, in one write: the rest of the packet that was begun, then those that
+    /// wait.
     pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
         let begun = self.current.iter();
         let waiting = self.control.iter().chain(&self.voice);
@@ -105,7 +109,8 @@ impl Outbox {
             .take(BATCH_PACKETS)
     }
 
-    /// The first `count` bytes of [`packets`](Self::packets) were taken by the socket. Gives how many packets that ended.
+    /// The first `count` bytes of [`packets`](Self::packets) were taken by the socket. Gives how
+    /// many packets that ended.
     pub fn sent(&mut self, count: usize) -> u64 {
         if count > 0 {
             self.stalled_since = None;
@@ -154,7 +159,8 @@ impl Outbox {
         self.voice.clear();
     }
 
-    /// Drops all that waits, except a packet that has been begun: the stream must not break off inside one.
+    /// Drops all that waits, except a packet that has been begun: the stream must not break off
+    /// inside one.
     pub fn clear_unsent(&mut self) {
         self.drop_voice();
         self.control.clear();

@@ -21,7 +21,8 @@ const _: () = assert!(
     "docs/PERFORMANCE.md states what a talker's buffer takes"
 );
 
-/// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits for a tick anyhow.
+/// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits
+/// for a tick anyhow.
 const PREFILL_FRAMES: u16 = 0;
 
 /// For so long the first frame of a talkspurt waits at least. The frames after it may then come so
@@ -29,9 +30,9 @@ const PREFILL_FRAMES: u16 = 0;
 /// tick it stays below one frame and 5 ms.
 pub const TALKSPURT_LEAD: Duration = Duration::from_millis(3);
 
-/// How often the others are told what one does, at most, and how often a room has a round. Ten times
-/// a second are 120 bytes: someone who changes faster (a gate without a hold, or ill will) must not
-/// fill a slow line of everyone else.
+/// How often the others are told what one does, at most, and how often a room has a round. Ten
+/// times a second are 120 bytes: someone who changes faster (a gate without a hold, or ill will)
+/// must not fill a slow line of everyone else.
 pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A participant, as the room sees them.
@@ -178,8 +179,8 @@ impl Participant {
         self.tell_from = now + STATE_INTERVAL;
     }
 
-    /// Notes that this participant stands in the room's queue of changes, or no longer does; returns
-    /// whether it did.
+    /// Notes that this participant stands in the room's queue of changes, or no longer does;
+    /// returns whether it did.
     pub fn set_waits(&mut self, waits: bool) -> bool {
         std::mem::replace(&mut self.waits, waits)
     }
@@ -244,8 +245,8 @@ impl Participant {
         self.set(ParticipantFlags::MUTED, muted) || silenced
     }
 
-    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed: the
-    /// talkspurt is over.
+    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed:
+    /// the talkspurt is over.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
         if let Some(fading) = self.earlier_fading.take() {
             // A talker has one frame a tick: a new word begins in the next.
@@ -279,8 +280,8 @@ impl Participant {
         })
     }
 
-    /// Whether the room has to tick for this participant: there are frames to be mixed, or the end of
-    /// what they hear is owed.
+    /// Whether the room has to tick for this participant: there are frames to be mixed, or the end
+    /// of what they hear is owed.
     pub fn needs_tick(&self) -> bool {
         self.is_active() || self.listener.is_streaming()
     }

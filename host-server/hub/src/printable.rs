@@ -1,7 +1,8 @@
 //! Names that look like others: refused, so that nobody is taken for someone else.
 //!
-//! The core refuses what would upset a terminal; what is refused here takes tables that a microcontroller has no room for.
-//! The table of characters that do not show is that of the programs that show names: what they would leave out is refused.
+//! The core refuses what would upset a terminal; what is refused here takes tables that a
+//! microcontroller has no room for. The table of characters that do not show is that of the
+//! programs that show names: what they would leave out is refused.
 
 use talkspurt_host_kit::words::is_hidden;
 

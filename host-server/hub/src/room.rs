@@ -23,8 +23,8 @@ use crate::participant::{Fading, Participant};
 use crate::ready::Ready;
 use crate::roster::{self, StateTelling};
 
-/// Missed ticks that are made up for at once: what a listener's jitter buffer takes without dropping.
-/// The rest is given up.
+/// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
+/// dropping. The rest is given up.
 const TICKS_MADE_UP_MAX: u64 = 5;
 
 /// Who hears whom.

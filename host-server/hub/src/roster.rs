@@ -1,12 +1,13 @@
-//! The list of a room, and when the room tells everyone what one of them does: talks, is silent, has
-//! muted.
+//! The list of a room, and when the room tells everyone what one of them does: talks, is silent,
+//! has muted.
 //!
 //! Every change goes to everyone in the room, so that the cost of flickering grows with the square
 //! of the room, and a hundred links that mute and unmute could keep a server from mixing. Two
 //! budgets bound it, both counted in packets times listeners. While a room is calm its changes are
-//! told at once. Beyond that they wait for the next round, in which all that wait are told together:
-//! one write to each listener. What changed back meanwhile is not told at all, but for talking:
-//! whoever has talked is told to talk, and next to be silent or muted. The last state always is told.
+//! told at once. Beyond that they wait for the next round, in which all that wait are told
+//! together: one write to each listener. What changed back meanwhile is not told at all, but for
+//! talking: whoever has talked is told to talk, and next to be silent or muted. The last state
+//! always is told.
 
 use std::collections::VecDeque;
 
@@ -21,8 +22,9 @@ use crate::outbox::SharedPacket;
 use crate::participant::STATE_INTERVAL;
 
 /// Packets to one listener that a room tells at once, and in a second of that: a room of 8 in which
-/// everyone begins or ends a talkspurt every two thirds of a second. Each is a write of its own: 1,000
-/// participants in rooms of any size cause 30,000 writes a second at worst, a tenth of a core.
+/// everyone begins or ends a talkspurt every two thirds of a second. Each is a write of its own:
+/// 1,000 participants in rooms of any size cause 30,000 writes a second at worst, a tenth of a
+/// core.
 const AT_ONCE_BURST: u32 = 200;
 const AT_ONCE_PER_SECOND: u32 = 100;
 /// Packets to one listener that a room tells in all, and in a second of that: a room of 10 at one
@@ -156,7 +158,8 @@ impl StateTelling {
 
 // Budgets and rounds
 impl StateTelling {
-    /// Whether a change may be told to so many listeners now, outside a round; charges for it if so.
+    /// Whether a change may be told to so many listeners now, outside a round; charges for it if
+    /// so.
     pub fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
         self.told.has(charge(listeners), now)
             && self.at_once.take(charge(listeners), now)
@@ -168,8 +171,8 @@ impl StateTelling {
         self.told.take(charge(listeners), now)
     }
 
-    /// Has a change wait for a round, at `from` at the earliest if nothing waits yet. Not for one that
-    /// waits already.
+    /// Has a change wait for a round, at `from` at the earliest if nothing waits yet. Not for one
+    /// that waits already.
     pub fn wait(&mut self, member: MemberId, from: Instant) {
         self.waiting.push_back(member);
         self.round.get_or_insert(from.max(self.round_from));
@@ -180,9 +183,9 @@ impl StateTelling {
         self.round
     }
 
-    /// Begins the round that is due, if one is; returns how many changes wait for it, and the moment
-    /// from which the next interval counts: the deadline, so that late rounds of several rooms do not
-    /// fall together for ever. [`StateTelling::end_round`] has to follow.
+    /// Begins the round that is due, if one is; returns how many changes wait for it, and the
+    /// moment from which the next interval counts: the deadline, so that late rounds of several
+    /// rooms do not fall together for ever. [`StateTelling::end_round`] has to follow.
     pub fn begin_round(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.round.filter(|due| *due <= now)?;
         let counts_from = if now.duration_since(due) > STATE_INTERVAL {

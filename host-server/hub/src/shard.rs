@@ -64,8 +64,8 @@ impl Shard {
         self.rooms.remove(room);
     }
 
-    /// Has a room take something in, then takes what it has for its owner. Panics if there is no such
-    /// room: the hub knows which there are.
+    /// Has a room take something in, then takes what it has for its owner. Panics if there is no
+    /// such room: the hub knows which there are.
     pub fn enter<T>(&mut self, room: RoomId, take_in: impl FnOnce(&mut Room) -> T) -> T {
         let taken = take_in(&mut self.rooms[room]);
         self.settle(room);

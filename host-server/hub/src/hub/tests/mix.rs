@@ -99,8 +99,8 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
         |bench, peer| bench.hello(peer, "attic", "ann", Codec::Pcm16),
         |bench, peer| bench.hello(peer, "kitchen", "ann", Codec::Pcm16),
     ];
-    // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that. Beside another talker half of it, and a fade to the other,
-    // who is at -5,000: 15,000 in a frame at most.
+    // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that. Beside another talker half of
+    // it, and a fade to the other, who is at -5,000: 15,000 in a frame at most.
     let step_of = |beside| if beside { 3_432 / 2 + 47 } else { 3_432 + 63 };
     for (way, cut_off) in ways.into_iter().enumerate() {
         // Cut off at a different place of the period each time; alone, and beside another talker.

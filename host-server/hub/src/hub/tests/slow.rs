@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A room in which someone reads nothing, and `changes` joins since. Gives who that is, and the eight others in it.
+/// A room in which someone reads nothing, and `changes` joins since. Gives who that is, and the
+/// eight others in it.
 fn bench_with_deaf(changes: usize) -> (Bench, usize, Vec<usize>) {
     let mut bench = Bench::new(config());
     let deaf = bench.join("kitchen", "deaf");

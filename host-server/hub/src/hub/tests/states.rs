@@ -1,4 +1,5 @@
-//! Who talks and who is muted: told at once in a calm room, bounded in one that flickers, and true at last.
+//! Who talks and who is muted: told at once in a calm room, bounded in one that flickers, and true
+//! at last.
 
 use std::collections::HashMap;
 
@@ -8,8 +9,8 @@ const NOTHING: ParticipantFlags = ParticipantFlags(0);
 const TALKING: ParticipantFlags = ParticipantFlags::TALKING;
 const MUTED: ParticipantFlags = ParticipantFlags::MUTED;
 
-/// Everyone in a room of `size` mutes and unmutes 12 times a second, each at a phase of its own, for `seconds`. The first of
-/// the peers that are given only listens.
+/// Everyone in a room of `size` mutes and unmutes 12 times a second, each at a phase of its own,
+/// for `seconds`. The first of the peers that are given only listens.
 fn flapping_room(bench: &mut Bench, size: usize, seconds: u64) -> Vec<usize> {
     let peers: Vec<_> = (0..size)
         .map(|n| bench.join("hall", &format!("p{n}")))
@@ -63,7 +64,8 @@ fn flags_told(bench: &mut Bench, peer: usize) -> Vec<ParticipantFlags> {
 #[test]
 fn a_flickering_room_tells_less_the_larger_it_is_and_the_truth_at_last() {
     const SECONDS: usize = 5;
-    // Changes a second that a listener is told: ten of each other at most, and of 1,000 packets to one listener its share.
+    // Changes a second that a listener is told: ten of each other at most, and of 1,000 packets to
+    // one listener its share.
     for (size, a_second) in [(4, 30), (8, 70), (64, 16), (200, 10)] {
         let mut bench = Bench::new(HubConfig {
             max_participants: 200,
@@ -220,7 +222,8 @@ fn nobody_is_told_of_again_within_the_interval_because_of_anothers_round() {
     assert!(matches!(told[..], [Received::State(..)]), "{told:?}");
 }
 
-/// By muting and unmuting whenever the others may be told, and being silent when they may be told again.
+/// By muting and unmuting whenever the others may be told, and being silent when they may be told
+/// again.
 #[test]
 fn nobody_is_heard_again_and_again_without_being_shown() {
     let mut bench = Bench::new(config());
