@@ -93,3 +93,35 @@ fn whoever_reads_slowly_hears_nothing_of_a_room_after_leaving_it() {
         assert_eq!(heard.collect::<Vec<_>>(), expected, "{room}");
     }
 }
+
+#[test]
+fn whoever_writes_is_told_whether_there_is_more() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    bench.peers[lis].reads = false;
+    bench.send(lis, &ClientPacket::Ping(1));
+    let (link, now) = (bench.peers[lis].link.unwrap(), bench.now);
+    let waiting = |bench: &mut Bench| match bench.hub.next_output(link, now) {
+        Output::Packets(outbox) => outbox.packets().map(<[u8]>::len).sum(),
+        _ => 0,
+    };
+    let bytes = waiting(&mut bench);
+    assert!(bench.hub.sent(link, bytes - 1), "a byte of the Pong");
+    assert!(!bench.hub.sent(link, 1));
+    // The end is more, even where nothing waits any more.
+    bench.send(lis, &ClientPacket::Bye(ByeReason::Leaving));
+    bench.speak_payload(ann, &[1, 2, 3], false);
+    assert!(bench.peers[lis].closed && !bench.hub.sent(link, 0));
+    let guest = bench.connect();
+    bench.peers[guest].reads = false;
+    bench.send(guest, &ClientPacket::SetMuted(true));
+    let link = bench.peers[guest].link.unwrap();
+    let Output::Packets(outbox) = bench.hub.next_output(link, now) else {
+        panic!("a Reject waits")
+    };
+    let bytes: usize = outbox.packets().map(<[u8]>::len).sum();
+    assert!(
+        bench.hub.sent(link, bytes),
+        "the connection is to be closed"
+    );
+}
