@@ -7,7 +7,7 @@ use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
-use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
 use talkspurt_core::endpoint::{Client, ClientConfig, write_to_stream};
 use talkspurt_core::session::{
     HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession, ServerSessionConfig,
@@ -19,7 +19,7 @@ use talkspurt_core::wire::{
     Welcome, parse,
 };
 
-type Desktop = Client<PAYLOAD_MAX, ENCODED_MAX, 64, 8192, HISTORY_SAMPLES_DEFAULT>;
+type Desktop = Client<PAYLOAD_MAX, TRANSMIT_MAX, 64, 8192, HISTORY_SAMPLES_DEFAULT>;
 
 const FRAME: FrameDuration = FrameDuration::Ms20;
 const FRAMES_SAID: usize = 100;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ann.pop_frame(&mut frame);
             heard.extend_from_slice(&frame);
         }
-        let mut packet = [0; ENCODED_MAX + 1];
+        let mut packet = [0; TRANSMIT_MAX];
         while let Some(transmit) = ann.poll_transmit(now, &mut packet) {
             server.take(now, &packet[..transmit.len]);
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::carrier::stream::TRANSMIT_MAX;
 use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT};
 use talkspurt_core::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub struct Client {
     pub playouts: Vec<Playout>,
     /// When the first of them was played.
     pub heard_since: Option<Instant>,
-    /// How often he was let in.
+    /// How often it was let in.
     pub joins: u32,
     /// Why the last session ended, if it did.
     pub closed: Option<ByeReason>,
@@ -88,7 +88,7 @@ impl Client {
             .collect()
     }
 
-    /// What his endpoint counts.
+    /// Returns what its endpoint counts.
     pub fn stats(&self) -> ClientStats {
         self.endpoint.stats()
     }
@@ -128,6 +128,7 @@ impl Client {
     /// Joins over a new stream: what the old one has not taken is lost.
     pub fn handle_reconnect(&mut self, now: Instant) {
         self.unsent.clear();
+        self.endpoint.reset_stream();
         self.join(now);
     }
 
@@ -136,7 +137,7 @@ impl Client {
         self.rejoin_at.is_some_and(|at| at <= now)
     }
 
-    /// Joins, on the stream that he has.
+    /// Joins, on the stream that it has.
     pub fn join(&mut self, now: Instant) {
         self.rejoin_at = None;
         self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
@@ -172,7 +173,7 @@ impl Client {
 
     /// Gives packets to the stream, for as long as it takes all of one.
     pub fn transmit(&mut self, now: Instant, mut write: impl FnMut(&[u8]) -> usize) {
-        let mut packet = [0; ENCODED_MAX + 1];
+        let mut packet = [0; TRANSMIT_MAX];
         loop {
             let taken = write(&self.unsent);
             self.unsent.drain(..taken);
@@ -224,6 +225,7 @@ impl Client {
                 self.closed = Some(reason);
                 self.session_is_over(now);
             }
+            other => panic!("{other:?} is news to the test network"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Who takes part: room, name, codec and what is said.
 
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::carrier::stream::TRANSMIT_MAX;
 use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::Duration;
@@ -15,7 +15,7 @@ const QUEUE_BYTES: usize = 8 * 1024;
 
 /// What every participant is.
 pub(crate) type Endpoint =
-    Client<PAYLOAD_MAX, ENCODED_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES_DEFAULT>;
+    Client<PAYLOAD_MAX, TRANSMIT_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES_DEFAULT>;
 
 /// Who joins where, and what they say.
 #[derive(Clone, Debug)]

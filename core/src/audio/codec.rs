@@ -106,6 +106,7 @@ impl Codec {
 /// Why a payload or a buffer does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum CodecError {
     /// The payload has not the length of a frame of the session.
     WrongLength {

@@ -115,6 +115,7 @@ impl Default for GateSettings {
 /// Why a gate cannot run with a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum GateConfigError {
     /// The open threshold is above 32768.
     OpenAboveFullScale,

@@ -40,6 +40,7 @@ pub enum Feed<'a> {
 /// Why bytes are no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum BadReason {
     /// More bytes than the longest packet has.
     TooLong,
@@ -68,6 +69,7 @@ impl<const N: usize> Deframer<N> {
 
     /// Takes bytes up to the end of one packet; gives what came of them, and the bytes that it has not looked at.
     /// Feed those next, until none are left.
+    #[inline(never)]
     pub fn feed<'a, 'b>(&'a mut self, chunk: &'b [u8]) -> (Feed<'a>, &'b [u8]) {
         let mut chunk = chunk;
         loop {

@@ -12,6 +12,9 @@ pub const PACKET_MAX: usize = 704;
 /// that ends it.
 pub const ENCODED_MAX: usize = encoded_len_max(PACKET_MAX);
 
+/// The longest packet in a stream with the zero that may go before it, in bytes.
+pub const TRANSMIT_MAX: usize = ENCODED_MAX + 1;
+
 /// Returns the most bytes that a packet of `packet_bytes` takes in a stream.
 pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     let checked = packet_bytes + CRC_BYTES;
@@ -20,24 +23,24 @@ pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     checked + checked / 254 + 1 + 1
 }
 
-/// Frames the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place. Returns
-/// the bytes that it takes there, or `None` if `buffer` is too small: [`encoded_len_max`] bytes
-/// always suffice.
-pub fn frame(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
+/// Encloses the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place.
+/// Returns the bytes that it takes there, or `None` if `buffer` is too small: [`encoded_len_max`]
+/// bytes always suffice.
+pub fn enclose(buffer: &mut [u8], packet_bytes: usize) -> Option<usize> {
     let (packet, rest) = buffer.split_at_mut_checked(packet_bytes)?;
     let crc = rest.first_chunk_mut::<CRC_BYTES>()?;
     *crc = crc32(packet).to_le_bytes();
     cobs_encode(buffer, packet_bytes + CRC_BYTES)
 }
 
-/// A stream that was silent for this long may hold noise that no zero has ended yet. Shorter than the
-/// gaps between the packets of a silent session, longer than those between frames of voice.
+/// A stream that was silent for this long may hold noise that no zero has ended yet. Shorter than
+/// the gaps between the packets of a silent session, longer than those between frames of voice.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells the writer of a stream when to write a zero first.
 ///
-/// Noise on a serial line where nothing is sent sticks to the packet that comes next, and costs it. In
-/// a talkspurt that is one frame, but a lone Pong may be all that keeps a session alive.
+/// Noise on a serial line where nothing is sent sticks to the packet that comes next, and costs it.
+/// In a talkspurt that is one frame, but a lone Pong may be all that keeps a session alive.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Separator {

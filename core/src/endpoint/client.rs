@@ -2,7 +2,7 @@
 
 use super::config::{ClientConfig, ClientConfigError, VoiceConfig};
 use super::stats::ClientStats;
-use super::voice_queue::{VOICE_AGE_MAX, VoiceQueue};
+use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
 use crate::audio::codec::Codec;
 use crate::audio::format::FrameDuration;
 use crate::audio::frame::Frame;
@@ -38,10 +38,10 @@ pub struct Transmit {
 
 /// One participant's end of a session, and of those that follow it.
 ///
-/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream,
-/// `SLOTS` how many packets (a power of two) the jitter buffer holds, `QUEUE` how many bytes of
-/// voice may wait for the carrier, and `HISTORY` how many samples the uplink keeps: the pre-roll
-/// and one frame.
+/// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream with
+/// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
+/// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
+/// and `HISTORY` how many samples the uplink keeps: the pre-roll and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -60,11 +60,17 @@ pub struct Client<
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,
+    /// Whether the microphone is muted. The server learns of it behind the last words.
+    muted: bool,
     /// Whether voice is kept back although the microphone is not muted.
     kept_back: bool,
+    /// The Welcome that voice was started for, while it runs.
+    started_for: Option<u8>,
     /// Until when the last words may take to leave, once that is wanted.
     leaving_until: Option<Instant>,
     stats: ClientStats,
+    /// What the jitter buffer had seen when voice was started last.
+    earlier_jitter: JitterStats,
 }
 
 impl<
@@ -89,27 +95,32 @@ impl<
         let (codec, frame) = (Codec::ImaAdpcm, FrameDuration::Ms20);
         Ok(Self {
             uplink: Uplink::default_for(codec, frame),
-            downlink: Downlink::new(codec, frame, voice.jitter(frame)),
-            session: ClientSession::idle(config.request),
+            downlink: Downlink::new(codec, frame, voice.jitter(frame, SLOTS)),
             receiver: Receiver::new(),
-            garbage: TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, Instant::ZERO),
+            garbage: tolerated_garbage(Instant::ZERO),
             config: voice,
             queue: VoiceQueue::new(),
             separator: Separator::new(),
+            muted: config.request.muted,
+            session: ClientSession::idle(config.request),
             kept_back: false,
+            started_for: None,
             leaving_until: None,
             stats: ClientStats::default(),
+            earlier_jitter: JitterStats::default(),
         })
     }
 
     /// Says Hello, and begins a session when the server answers within `timeout`. Call it again
     /// when a session is over, on the same stream or on another.
     pub fn join(&mut self, now: Instant, timeout: Duration) {
-        self.stop_voice();
         self.leaving_until = None;
+        self.garbage = tolerated_garbage(now);
         // Whatever a half-sent packet has left at the server ends before the Hello.
         self.separator = Separator::new();
+        self.session.set_muted(self.muted);
         self.session.begin(timeout, now);
+        self.follow_session();
     }
 
     /// Forgets the packet that has come in part. Call it before joining over another stream, which
@@ -123,7 +134,7 @@ impl<
         if self.session.params().is_some() {
             self.uplink.finish();
             self.queue_voice(now);
-            self.leaving_until = Some(now + LEAVE_TIME_MAX);
+            self.leaving_until.get_or_insert(now + LEAVE_TIME_MAX);
         } else {
             self.session.leave();
         }
@@ -132,6 +143,7 @@ impl<
     /// Ends the session at once, with a Bye.
     pub fn end(&mut self, reason: ByeReason) {
         self.session.end(reason);
+        self.follow_session();
     }
 
     /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
@@ -160,13 +172,15 @@ impl<
                 }
             }
         }
+        self.follow_session();
         rest
     }
 
     /// Says that time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.handle_timeout(now);
-        self.leave_if_due(now);
+        self.follow_session();
+        self.say_what_waits_for_voice(now);
     }
 
     /// Returns when to call [`Client::handle_timeout`] next.
@@ -178,29 +192,26 @@ impl<
         }
     }
 
-    /// Takes the next event. Voice starts and stops with the events that say so.
+    /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        let event = self.session.poll_event()?;
-        match &event {
-            ClientEvent::Joined(params, _) => self.start_voice(params),
-            ClientEvent::Rejected(_) | ClientEvent::Closed(_) => self.stop_voice(),
-            _ => {}
-        }
-        Some(event)
+        self.session.poll_event()
     }
 
-    /// Writes the next packet to `out`, which takes `ENCODED + 1` bytes. Call it when the carrier
-    /// has room for a packet: control packets overtake voice that waits here.
+    /// Writes the next packet to `out`. Call it when the carrier has room for a packet: control
+    /// packets overtake voice that waits here, but for those that say that it ends. Panics if `out`
+    /// is shorter than `ENCODED`.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
-        self.leave_if_due(now);
+        assert!(out.len() >= ENCODED, "the longest packet must fit");
+        self.queue.drop_stale(now);
+        self.say_what_waits_for_voice(now);
         // After a pause a zero goes first.
         let start = usize::from(self.separator.is_due(now));
         let packet = out.get_mut(start..)?;
         let (len, droppable) = match self.session.poll_transmit() {
             Some(control) => (encode(&control, packet).ok()?, false),
-            None => (self.queue.pop(now, packet)?, true),
+            None => (self.queue.pop(packet)?, true),
         };
-        let len = stream::frame(packet, len)?;
+        let len = stream::enclose(packet, len)?;
         out[..start].fill(0);
         self.separator.begin(now);
         count(&mut self.stats.packets_transmitted);
@@ -210,14 +221,32 @@ impl<
         })
     }
 
-    /// Says Bye when the last words are out, or have had their time.
-    fn leave_if_due(&mut self, now: Instant) {
+    /// Says Bye, or that the microphone is muted, when the last words are out or have had their
+    /// time.
+    fn say_what_waits_for_voice(&mut self, now: Instant) {
         if let Some(until) = self.leaving_until
             && (self.queue.is_empty() || now >= until)
         {
             self.leaving_until = None;
-            self.queue.clear();
             self.session.leave();
+            self.follow_session();
+        }
+        if !self.muted || self.queue.is_empty() {
+            self.session.set_muted(self.muted);
+        }
+    }
+
+    /// Starts voice with each Welcome, and stops it with the session.
+    fn follow_session(&mut self) {
+        let params = self.session.params();
+        let welcome = params.map(|_| self.session.welcomes());
+        if welcome == self.started_for {
+            return;
+        }
+        self.started_for = welcome;
+        match params {
+            Some(params) => self.start_voice(&params),
+            None => self.stop_voice(),
         }
     }
 
@@ -244,6 +273,7 @@ impl<
     /// seconds.
     pub fn expect_answers(&mut self, now: Instant) {
         self.session.voice_sent(now);
+        self.follow_session();
     }
 
     /// Ends a running talkspurt, as when the microphone is gone.
@@ -267,7 +297,7 @@ impl<
 
     /// Mutes or unmutes the microphone, in this session and in later ones; the others are told.
     pub fn set_muted(&mut self, now: Instant, muted: bool) {
-        self.session.set_muted(muted);
+        self.muted = muted;
         self.apply_mute(now);
     }
 
@@ -300,26 +330,29 @@ impl<
     }
 
     fn is_silenced(&self) -> bool {
-        self.session.request().muted || self.kept_back
+        self.muted || self.kept_back
     }
 
+    #[inline(never)]
     fn start_voice(&mut self, params: &SessionParams) {
-        let waiting_ms = VOICE_AGE_MAX.as_millis() as u32 + u32::from(self.config.pre_roll_ms);
         self.queue
-            .restart(params.frame.frames_in_ms(waiting_ms) as u16);
+            .restart(params.frame.frames_in_ms(WAITING_MS_MAX) as u16);
         // The gate was checked for every frame duration at the start.
         let _ = self.uplink.restart(self.config.uplink(params));
         self.uplink.set_muted(self.is_silenced());
-        let jitter = self.config.jitter(params.frame);
+        self.earlier_jitter = self.jitter_stats();
+        let jitter = self.config.jitter(params.frame, SLOTS);
         self.downlink.restart(params.codec, params.frame, jitter);
     }
 
+    #[inline(never)]
     fn stop_voice(&mut self) {
         self.queue.clear();
         self.uplink.finish();
         self.downlink.clear();
     }
 
+    #[inline(never)]
     fn queue_voice(&mut self, now: Instant) {
         let mut payload = [0; PAYLOAD];
         while let Some(voice) = self.uplink.poll_voice(&mut payload) {
@@ -330,9 +363,14 @@ impl<
 
     // How it stands
 
-    /// Returns what was asked for.
+    /// Returns what the next Hello asks for, or the last one asked for.
     pub const fn request(&self) -> &JoinRequest {
         self.session.request()
+    }
+
+    /// Returns whether the microphone is muted.
+    pub const fn is_muted(&self) -> bool {
+        self.muted
     }
 
     /// Returns what the server decided, while in a room.
@@ -343,11 +381,6 @@ impl<
     /// Returns whether the session is over, or has not begun.
     pub fn is_closed(&self) -> bool {
         self.session.is_closed()
-    }
-
-    /// Returns whether the last words are on their way out.
-    pub const fn is_leaving(&self) -> bool {
-        self.leaving_until.is_some()
     }
 
     /// Returns what the server said with its Reject; empty if it said nothing.
@@ -375,9 +408,9 @@ impl<
         (self.downlink.depth_frames(), self.downlink.target_frames())
     }
 
-    /// Returns what the jitter buffer has seen in this session.
-    pub const fn jitter_stats(&self) -> &JitterStats {
-        self.downlink.stats()
+    /// Returns what the jitter buffer has seen so far, in all sessions.
+    pub const fn jitter_stats(&self) -> JitterStats {
+        self.earlier_jitter.plus(*self.downlink.stats())
     }
 
     /// Returns what was counted so far.
@@ -388,6 +421,11 @@ impl<
             ..self.stats
         }
     }
+}
+
+/// What each session tolerates of damaged bytes.
+const fn tolerated_garbage(now: Instant) -> TokenBucket {
+    TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now)
 }
 
 fn count(counter: &mut u32) {

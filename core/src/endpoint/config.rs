@@ -105,8 +105,9 @@ impl VoiceConfig {
         }
     }
 
-    pub(super) fn jitter(&self, frame: FrameDuration) -> JitterConfig {
-        let margin_frames = frames(frame, self.playout_margin_ms);
+    /// For a buffer of `slots` packets: a margin of more than half of them would never be met.
+    pub(super) fn jitter(&self, frame: FrameDuration, slots: usize) -> JitterConfig {
+        let margin_frames = frames(frame, self.playout_margin_ms).min(slots as u16 / 2);
         let mut jitter = JitterConfig::default_for(frame, margin_frames);
         jitter.target_max_frames = jitter.target_max_frames.max(margin_frames);
         jitter

@@ -20,5 +20,5 @@ use crate::wire::{EncodeError, encode};
 /// [`EncodeError`] if `out` is too small; [`stream::ENCODED_MAX`] bytes are enough for any packet.
 pub fn write_to_stream<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EncodeError> {
     let len = encode(packet, out)?;
-    stream::frame(out, len).ok_or(EncodeError)
+    stream::enclose(out, len).ok_or(EncodeError)
 }

@@ -7,7 +7,11 @@ use crate::wire::{ClientPacket, Voice, encode};
 
 /// Voice that has waited for longer is dropped: what is heard later than that disturbs a
 /// conversation.
-pub(super) const VOICE_AGE_MAX: Duration = Duration::from_millis(300);
+const VOICE_AGE_MAX: Duration = Duration::from_millis(300);
+
+/// Voice that may wait at most, in milliseconds, for a program that was held up and queues all of
+/// it at one moment: as much as may wait by its age, and the longest pre-roll.
+pub(super) const WAITING_MS_MAX: u32 = 300 + 500;
 
 /// What stands before each packet: its length, and when it was queued in milliseconds, which wrap.
 const HEADER_BYTES: usize = 2 + 4;
@@ -66,20 +70,22 @@ impl<const BYTES: usize> VoiceQueue<BYTES> {
         self.packets += 1;
     }
 
-    /// Moves the oldest packet that is still worth hearing to the start of `out`. Returns its
-    /// length.
-    pub(super) fn pop(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
-        loop {
-            let (len, queued_at) = self.first()?;
-            if u64::from(millis(now).wrapping_sub(queued_at)) >= VOICE_AGE_MAX.as_millis() {
-                self.drop_oldest();
-                continue;
-            }
-            let packet = &self.bytes[HEADER_BYTES..HEADER_BYTES + len];
-            out.get_mut(..len)?.copy_from_slice(packet);
-            self.remove_first(len);
-            return Some(len);
+    /// Drops the packets that are not worth hearing any more.
+    pub(super) fn drop_stale(&mut self, now: Instant) {
+        while let Some((_, queued_at)) = self.first()
+            && u64::from(millis(now).wrapping_sub(queued_at)) >= VOICE_AGE_MAX.as_millis()
+        {
+            self.drop_oldest();
         }
+    }
+
+    /// Moves the oldest packet to the start of `out`. Returns its length.
+    pub(super) fn pop(&mut self, out: &mut [u8]) -> Option<usize> {
+        let (len, _) = self.first()?;
+        let packet = &self.bytes[HEADER_BYTES..HEADER_BYTES + len];
+        out.get_mut(..len)?.copy_from_slice(packet);
+        self.remove_first(len);
+        Some(len)
     }
 
     pub(super) fn clear(&mut self) {
@@ -119,4 +125,63 @@ impl<const BYTES: usize> VoiceQueue<BYTES> {
 /// Wraps after 49 days; a difference within the age of a packet is exact.
 const fn millis(now: Instant) -> u32 {
     (now.as_micros() / 1_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seq::Seq;
+
+    fn voice(payload: &[u8]) -> Voice<'_> {
+        Voice {
+            seq: Seq(7),
+            timestamp_frames: 7,
+            terminator: false,
+            payload,
+        }
+    }
+
+    fn payloads<const BYTES: usize>(queue: &mut VoiceQueue<BYTES>) -> std::vec::Vec<u8> {
+        let mut packet = [0; 64];
+        let pop = || queue.pop(&mut packet).map(|len| packet[len - 1]);
+        core::iter::from_fn(pop).collect()
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_oldest_and_counts_it() {
+        let mut queue = VoiceQueue::<100>::new();
+        for number in 1..=5 {
+            queue.push(Instant::ZERO, voice(&[number; 10]));
+        }
+        // A packet takes 21 bytes here, and room is made for 28.
+        assert_eq!((queue.dropped(), queue.is_empty()), (1, false));
+        assert_eq!(payloads(&mut queue), [2, 3, 4, 5]);
+        queue.restart(2);
+        for number in 1..=5 {
+            queue.push(Instant::ZERO, voice(&[number; 10]));
+        }
+        assert_eq!(queue.dropped(), 1 + 3);
+        assert_eq!(payloads(&mut queue), [4, 5]);
+    }
+
+    #[test]
+    fn what_can_never_fit_is_dropped_and_counted() {
+        let mut queue = VoiceQueue::<28>::new();
+        queue.push(Instant::ZERO, voice(&[1; 10]));
+        queue.push(Instant::ZERO, voice(&[2; 11]));
+        assert_eq!(queue.dropped(), 1);
+        assert_eq!(payloads(&mut queue), [1]);
+    }
+
+    #[test]
+    fn age_is_told_across_the_wrap_of_its_count() {
+        let mut queue = VoiceQueue::<100>::new();
+        let before_wrap = Instant::from_micros((1 << 32) * 1_000 - 1_000);
+        queue.push(before_wrap, voice(&[1]));
+        queue.push(before_wrap + Duration::from_millis(1), voice(&[2]));
+        queue.drop_stale(before_wrap + Duration::from_millis(299));
+        assert_eq!(queue.dropped(), 0);
+        queue.drop_stale(before_wrap + Duration::from_millis(300));
+        assert_eq!(payloads(&mut queue), [2]);
+    }
 }

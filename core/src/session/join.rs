@@ -14,6 +14,7 @@ use crate::wire::{
 /// Who wants to join which room, and what he can send and receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct JoinRequest {
     /// The room.
     pub room: RoomName,
@@ -83,6 +84,7 @@ pub struct Participant {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum ClientEvent {
     /// The server let us in; so many [`ClientEvent::Listed`] follow, then [`ClientEvent::RosterComplete`]. A second one in a
     /// session begins all of it anew: number, parameters and roster.

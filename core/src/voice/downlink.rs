@@ -115,6 +115,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
+    #[inline(never)]
     pub fn pop(&mut self, out: &mut Frame) -> Playout {
         out.set_len(self.frame_samples);
         let was_cut = core::mem::take(&mut self.cut);

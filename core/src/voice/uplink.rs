@@ -45,6 +45,7 @@ impl UplinkConfig {
 /// What an uplink has done. All counts wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct UplinkStats {
     /// Frames pushed.
     pub frames_captured: u32,
@@ -212,6 +213,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
+    #[inline(never)]
     pub fn finish(&mut self) {
         if self.gate.is_open() || self.closing {
             self.empty_terminator_due = Some(self.timestamp_frames);

@@ -189,6 +189,7 @@ pub enum ServerPacket<'a> {
 /// Why bytes are not a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum ParseError {
     /// No packet of this version reads like that: unknown number, cut short, a text that is not UTF-8, a list too long.
     Malformed,

@@ -14,6 +14,7 @@ pub const ROOM_BYTES_MAX: usize = 64;
 /// Why a text cannot be a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum NameError {
     /// It is empty, or nothing but white space.
     Empty,

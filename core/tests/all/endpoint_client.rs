@@ -13,7 +13,7 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
-use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX, encoded_len_max};
 use talkspurt_core::endpoint::{
     self, ClientConfig, ClientConfigError, ClientStats, write_to_stream,
 };
@@ -22,7 +22,8 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{
-    ByeReason, CREDENTIALS_BYTES_MAX, ClientPacket, RejectReason, ServerPacket, Voice, parse,
+    ByeReason, CREDENTIALS_BYTES_MAX, ClientPacket, ROSTER_PAGE, RejectReason, ServerPacket, Voice,
+    parse,
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -32,10 +33,10 @@ type Client<const PAYLOAD: usize, const ENCODED: usize> =
     endpoint::Client<PAYLOAD, ENCODED, 64, 32_768, HISTORY_SAMPLES_DEFAULT>;
 
 /// A client of any codec.
-type Whole = Client<PAYLOAD_MAX, ENCODED_MAX>;
+type Whole = Client<PAYLOAD_MAX, TRANSMIT_MAX>;
 
 /// The longest packets of a client that has memory for ADPCM only.
-const SMALL_ENCODED: usize = encoded_len_max(256);
+const SMALL_ENCODED: usize = encoded_len_max(256) + 1;
 type Small = Client<ADPCM_PAYLOAD_MAX, SMALL_ENCODED>;
 
 fn request() -> JoinRequest {
@@ -104,7 +105,7 @@ impl End {
 
     /// Takes one packet: as it stands in the stream, and whether it may be dropped.
     fn transmit(&mut self) -> Option<(Vec<u8>, bool)> {
-        let mut out = [0xaa; ENCODED_MAX + 1];
+        let mut out = [0xaa; TRANSMIT_MAX];
         let transmit = self.client.poll_transmit(self.now, &mut out)?;
         self.take_events();
         assert!(out[transmit.len..].iter().all(|&byte| byte == 0xaa));

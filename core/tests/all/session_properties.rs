@@ -160,6 +160,7 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
                 | ClientEvent::ParticipantLeft(_)
                 | ClientEvent::State(..) => assert!(unlisted.is_some()),
                 ClientEvent::Rejected(_) | ClientEvent::Closed(_) => is_over = true,
+                other => panic!("{other:?} is news"),
             }
         }
         while session.poll_transmit().is_some() {}

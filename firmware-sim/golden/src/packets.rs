@@ -171,6 +171,7 @@ fn take(deframer: &mut Deframer, mut bytes: &[u8], out: &mut Out<'_>) {
                     BadReason::TooLong => 0,
                     BadReason::Encoding => 1,
                     BadReason::Crc => 2,
+                    _ => 3,
                 };
                 out(&[b'B', reason]);
                 out(&(dropped_bytes as u16).to_le_bytes());

@@ -25,7 +25,7 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::backoff::Backoff;
-use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
+use talkspurt_core::carrier::stream::{TRANSMIT_MAX, encoded_len_max};
 use talkspurt_core::endpoint::Client;
 use talkspurt_core::session::{ClientEvent, SESSION_RATE, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
@@ -42,11 +42,11 @@ pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
 
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
-pub type Pcm16Node = Node<PAYLOAD_MAX, { ENCODED_MAX + 1 }, 16, 4096>;
+pub type Pcm16Node = Node<PAYLOAD_MAX, { TRANSMIT_MAX }, 16, 4096>;
 
 /// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a
-/// 32-bit microcontroller it is 9,920 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of
-/// samples), 1,460 voice waiting for the port, 960 session, 392 and 372 packets being read and
+/// 32-bit microcontroller it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of
+/// samples), 1,460 voice waiting for the port, 968 session, 392 and 372 packets being read and
 /// written, the rest configuration and counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
     9_984
@@ -276,6 +276,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                     }
                     self.wait(now, !unanswered);
                 }
+                _ => {}
             }
         }
     }
@@ -294,7 +295,9 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.format = Some(format);
         board.microphone.start(now, format);
         board.speaker.start(now, format);
-        self.link = Link::Joined;
+        if self.link == Link::Calling {
+            self.link = Link::Joined;
+        }
         self.backoff.reset();
         self.attempt = 0;
         self.stats.joins = self.stats.joins.wrapping_add(1);

@@ -5,7 +5,6 @@ use super::{audio_io::AudioIo, event_channel::Teller};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind, participant::Participant};
 use std::time::Instant;
 use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant};
-use talkspurt_host_kit::wav::RecordingNotice;
 
 /// Opened source and sink, and the clock that drives them.
 pub(super) struct AudioClock {
@@ -69,27 +68,11 @@ impl AudioClock {
     /// Passes on what has become of a recording.
     pub(super) fn tell_of_recording(&mut self, teller: &Teller) {
         while let Some(notice) = self.io.sink.next_notice() {
-            teller.tell(recording_event(notice));
+            teller.tell(EventKind::Recording {
+                state: notice.state(),
+                file: notice.file(),
+                text: notice.text(),
+            });
         }
-    }
-}
-
-fn recording_event(notice: RecordingNotice) -> EventKind {
-    match notice {
-        RecordingNotice::Continued { path } => EventKind::Recording {
-            state: "continued",
-            file: Some(path.display().to_string()),
-            text: "the file before is as long as a WAV file can be".to_owned(),
-        },
-        RecordingNotice::Stopped { path, problem } => EventKind::Recording {
-            state: "stopped",
-            file: Some(path.display().to_string()),
-            text: problem,
-        },
-        RecordingNotice::Lost { ms } => EventKind::Recording {
-            state: "lost",
-            file: None,
-            text: format!("the disk was too slow: {ms} ms are silence"),
-        },
     }
 }

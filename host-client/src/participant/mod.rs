@@ -15,7 +15,7 @@ pub use snapshot::Snapshot;
 use crate::{
     audio::{Captured, Sink, Source},
     config::{JoinConfig, Threshold, opening_at},
-    events::{Counts, EventKind, RosterLine},
+    events::{EventKind, RosterLine},
 };
 use quiet::QuietWatch;
 use roster::Roster;
@@ -28,7 +28,7 @@ use talkspurt_core::{
         gate::{GateDecision, GateSettings},
         level::LevelMeter,
     },
-    carrier::stream::ENCODED_MAX,
+    carrier::stream::TRANSMIT_MAX,
     endpoint::{self, ClientConfig},
     session::{
         self, ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
@@ -43,7 +43,7 @@ use talkspurt_core::{
 /// many times over.
 pub const PRE_ROLL_MS_MAX: u16 = 500;
 /// The longest packet that [`Participant::poll_transmit`] writes: a zero may go before it.
-pub const TRANSMIT_BYTES_MAX: usize = ENCODED_MAX + 1;
+pub const TRANSMIT_BYTES_MAX: usize = TRANSMIT_MAX;
 /// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples a
 /// millisecond.
 const HISTORY_SAMPLES: usize = 16 * (PRE_ROLL_MS_MAX as usize + 20);
@@ -59,7 +59,7 @@ const DRY_MS_MAX: u32 = 300;
 /// How long the live view shows that a voice is too quiet, unless it is heard before.
 const TOO_QUIET_SHOWN: Duration = Duration::from_secs(15);
 
-type Client = endpoint::Client<PAYLOAD_MAX, ENCODED_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES>;
+type Client = endpoint::Client<PAYLOAD_MAX, TRANSMIT_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES>;
 
 /// What happened, for the participant's driver.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,8 +95,6 @@ pub struct Participant {
     output_rms: u16,
     quiet: QuietWatch,
     too_quiet_until: Option<Instant>,
-    /// What the jitter buffers of earlier sessions have seen.
-    earlier: Counts,
 }
 
 // Life of a session
@@ -132,7 +130,6 @@ impl Participant {
             output_rms: 0,
             quiet: QuietWatch::new(frame, false),
             too_quiet_until: None,
-            earlier: Counts::default(),
         };
         let kept_back = participant.keeps_back();
         participant.client.keep_back(Instant::ZERO, kept_back);
@@ -194,11 +191,8 @@ impl Participant {
             if let Some(kind) = self.told.pop_front() {
                 return Some(ParticipantEvent::Told(kind));
             }
-            // A session that begins starts them over.
-            let jitter = *self.client.jitter_stats();
             match self.client.poll_event()? {
                 ClientEvent::Joined(params, _) => {
-                    snapshot::add_jitter(&mut self.earlier, &jitter);
                     self.welcomed(&params);
                     return Some(ParticipantEvent::Welcomed(params));
                 }
@@ -235,7 +229,8 @@ impl Participant {
             }
             ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
             ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
-            ClientEvent::Joined(..) | ClientEvent::Rejected(_) | ClientEvent::Closed(_) => {}
+            // Those of the session itself, and what a later core may tell.
+            _ => {}
         }
     }
 
@@ -357,7 +352,7 @@ impl Participant {
 
     /// Returns whether what is said may be kept back for being quiet.
     fn may_be_too_quiet(&self) -> bool {
-        self.gate.enabled && !self.client.request().muted
+        self.gate.enabled && !self.client.is_muted()
     }
 
     fn frame_samples(&self) -> usize {

@@ -5,7 +5,7 @@ use crate::{
     config::{Threshold, rms_to_dbfs},
     events::{Counts, Levels, RosterLine},
 };
-use talkspurt_core::{audio::jitter::JitterStats, time::Instant};
+use talkspurt_core::time::Instant;
 
 /// Everything the live view shows, as of some milliseconds ago.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +69,7 @@ impl Participant {
         let mut snapshot = Snapshot {
             roster: self.roster.lines(),
             gate: self.gate.enabled.then_some(thresholds),
-            muted: self.client.request().muted,
+            muted: self.client.is_muted(),
             key_held: self.key_held,
             deafened: self.deafened,
             counts: self.counts(),
@@ -97,25 +97,20 @@ impl Participant {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let stats = self.client.stats();
-        let mut counts = Counts {
+        let jitter = self.client.jitter_stats();
+        Counts {
             talkspurts: stats.talkspurts.into(),
             frames_captured: stats.frames_captured.into(),
             frames_sent: stats.frames_sent.into(),
             frames_received: stats.frames_received.into(),
             frames_played: stats.frames_played.into(),
+            frames_concealed: jitter.concealed.into(),
+            frames_late: jitter.late.into(),
+            frames_skipped: jitter.skipped.into(),
             frames_dropped: stats.voice_dropped.into(),
+            packets_lost: jitter.lost.into(),
             bytes_bad: stats.dropped_bytes,
-            ..self.earlier
-        };
-        add_jitter(&mut counts, self.client.jitter_stats());
-        counts
+            ..Counts::default()
+        }
     }
-}
-
-/// Adds what the jitter buffer of one session has seen.
-pub(super) fn add_jitter(counts: &mut Counts, jitter: &JitterStats) {
-    counts.frames_concealed += u64::from(jitter.concealed);
-    counts.frames_late += u64::from(jitter.late);
-    counts.frames_skipped += u64::from(jitter.skipped);
-    counts.packets_lost += u64::from(jitter.lost);
 }

@@ -81,7 +81,7 @@ fn constants(section: &Section, elf: &Elf, areas: &mut Areas) {
         return;
     }
     named(section, elf, areas, |symbol| {
-        core_module(&symbol.name)
+        core_symbol(&symbol.name)
             .map_or_else(|| UNNAMED.to_owned(), |module| format!("{module}, tables"))
     });
 }
@@ -121,7 +121,7 @@ fn own_area(file: &str, root: &str) -> Option<String> {
         .map_or(file, |path| path.trim_start_matches('/'));
     let module = |path: &str| path.split(['/', '.']).next().unwrap_or(path).to_owned();
     if let Some(path) = file.strip_prefix("core/src/") {
-        Some(format!("core: {}", module(path)))
+        core_module(path.split(['/', '.']))
     } else if file.starts_with("firmware-sim/src/node/") {
         Some("node loop".to_owned())
     } else if file.starts_with("firmware-sim/driver/") {
@@ -172,12 +172,22 @@ fn area_of_symbol(name: &str) -> &'static str {
     }
 }
 
-/// `core: MODULE` of a symbol of the core.
-fn core_module(name: &str) -> Option<String> {
+/// `core: MODULE` of the parts of a path in the core. The floors of audio and voice are many
+/// things.
+fn core_module<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let module = match parts.next()? {
+        "audio" | "voice" => parts.next()?,
+        floor => floor,
+    };
+    Some(format!("core: {module}"))
+}
+
+/// The area of a symbol of the core.
+fn core_symbol(name: &str) -> Option<String> {
     let path = name
         .trim_start_matches('<')
         .strip_prefix("talkspurt_core::")?;
-    Some(format!("core: {}", path.split("::").next()?))
+    core_module(path.split("::"))
 }
 
 fn symbol_at(elf: &Elf, address: u64) -> Option<&Symbol> {
@@ -200,7 +210,7 @@ mod tests {
         let files = [
             "/home/x/.cargo/registry/src/index/audio-codec-algorithms-0.8.1/src/adpcm.rs"
                 .to_owned(),
-            format!("{root}/core/src/codec.rs"),
+            format!("{root}/core/src/audio/codec.rs"),
             format!("{root}/firmware-sim/src/node/mod.rs"),
             "src/app.rs".to_owned(),
         ];

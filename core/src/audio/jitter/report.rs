@@ -88,6 +88,21 @@ pub struct JitterStats {
     pub skipped: u32,
 }
 
+impl JitterStats {
+    /// Adds the counts of another buffer. They wrap.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            late: self.late.wrapping_add(other.late),
+            lost: self.lost.wrapping_add(other.lost),
+            duplicate: self.duplicate.wrapping_add(other.duplicate),
+            overflowed: self.overflowed.wrapping_add(other.overflowed),
+            concealed: self.concealed.wrapping_add(other.concealed),
+            skipped: self.skipped.wrapping_add(other.skipped),
+        }
+    }
+}
+
 /// Whether to drop an item now, to shorten the delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -44,6 +44,8 @@ pub struct ClientSession {
     next_ping_at: Instant,
     ping: Option<(u32, Instant)>,
     pings: u32,
+    /// Counts the Welcomes, those of earlier sessions too: each begins everything anew.
+    welcomes: u8,
     round_trip: Option<Duration>,
     /// The first Ping that a talker sent since anything was heard; an earlier time if there was none.
     asked_at: Instant,
@@ -90,6 +92,7 @@ impl ClientSession {
             next_ping_at: Instant::ZERO,
             ping: None,
             pings: 0,
+            welcomes: 0,
             round_trip: None,
             asked_at: Instant::ZERO,
             events: Deque::new(),
@@ -217,6 +220,11 @@ impl ClientSession {
         self.close(reason, true);
     }
 
+    /// Returns how many Welcomes have come, in all sessions; wraps.
+    pub(crate) const fn welcomes(&self) -> u8 {
+        self.welcomes
+    }
+
     /// What the server decided, once we are in.
     pub fn params(&self) -> Option<SessionParams> {
         match self.state {
@@ -275,6 +283,7 @@ impl ClientSession {
         self.ping_due = Some(self.pings);
     }
 
+    #[inline(never)]
     fn handle_control(&mut self, now: Instant, packet: ServerPacket<'_>) {
         match packet {
             ServerPacket::Ping(number) => self.pong_due = Some(number),
@@ -313,6 +322,7 @@ impl ClientSession {
             roster_len: welcome.roster_len,
         };
         self.next_ping_at = now;
+        self.welcomes = self.welcomes.wrapping_add(1);
         self.event(ClientEvent::Joined(params, welcome.roster_len));
         self.list(&welcome.roster);
     }
@@ -389,6 +399,10 @@ impl ClientSession {
         // Who has not said Hello yet need not say Bye.
         let greeted = !core::mem::take(&mut self.hello_due);
         self.bye_due = (tell && greeted).then_some(reason);
+        if self.events.is_full() {
+            // Whatever the last of them tells holds no longer.
+            let _ = self.events.pop_back();
+        }
         self.event(ClientEvent::Closed(reason));
     }
 

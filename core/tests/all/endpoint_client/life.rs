@@ -33,7 +33,6 @@ fn joining_talking_listening_and_leaving() {
     // The last words go before the Bye.
     end.say(4..6);
     end.client.leave(end.now);
-    assert!(end.client.is_leaving());
     assert_eq!(
         end.client.push_frame(end.now, &word(6)),
         GateDecision::Closed
@@ -43,7 +42,7 @@ fn joining_talking_listening_and_leaving() {
     let bye = Sent::Bye(ByeReason::Leaving);
     assert_eq!(end.sent(), [&last[..], &[bye]].concat());
     assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Leaving)]);
-    assert!(end.client.is_closed() && !end.client.is_leaving());
+    assert!(end.client.is_closed());
     assert_eq!(end.client.poll_timeout(), None);
 }
 
@@ -61,6 +60,56 @@ fn whoever_leaves_a_carrier_that_takes_nothing_says_bye_after_500_ms() {
     end.handle_timeout();
     assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Leaving)]);
     assert_eq!(end.sent(), [Sent::Bye(ByeReason::Leaving)]);
+}
+
+#[test]
+fn the_bye_waits_for_no_voice_that_is_too_old_to_be_heard() {
+    let mut end = End::joined(20);
+    end.say(0..3);
+    end.client.leave(end.now);
+    end.now += MS(350);
+    assert_eq!(end.sent(), [Sent::Bye(ByeReason::Leaving)]);
+}
+
+#[test]
+fn asking_again_to_leave_takes_no_longer() {
+    let mut end = End::joined(20);
+    end.say(0..3);
+    let since = end.now;
+    end.client.leave(since);
+    end.now += MS(400);
+    end.client.leave(end.now);
+    assert_eq!(end.client.poll_timeout(), Some(since + MS(500)));
+    // Nor does a server that welcomes whoever leaves.
+    end.receive(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
+    end.events.clear();
+    end.handle_timeout();
+    assert_eq!(end.events, [ClientEvent::Closed(ByeReason::Leaving)]);
+}
+
+#[test]
+fn voice_starts_and_ends_with_the_session_whoever_takes_the_events() {
+    let mut end = End::new();
+    end.client.join(end.now, PATIENCE);
+    end.sent();
+    let mut welcome = Pair::welcome_packet(&["ada"; ROSTER_PAGE]);
+    welcome.frame_ms = 5;
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(&ServerPacket::Welcome(welcome), &mut bytes).unwrap();
+    end.client.handle_stream(end.now, &bytes[..len]);
+    // Frames have the new session's length, though its events wait still.
+    end.client.push_frame(end.now, &word(1)[..80]);
+    end.client.end(ByeReason::Leaving);
+    let mut out = [0; TRANSMIT_MAX];
+    let mut sent = || {
+        end.client
+            .poll_transmit(end.now, &mut out)
+            .map(|packet| packet.droppable)
+    };
+    assert_eq!((sent(), sent()), (Some(false), None), "a Bye and no voice");
+    end.take_events();
+    let last = end.events.last();
+    assert_eq!(last, Some(&ClientEvent::Closed(ByeReason::Leaving)));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn talk(core: &mut Core) {
     let level = (core.client.level_rms(), peak(&frame));
     black_box((Dbfs::from_rms(level.0), level.1, core.client.is_talking()));
     black_box(core.client.set_gate(black_box(GateSettings::default()))).ok();
-    core.client.set_muted(black_box(true));
+    core.client.set_muted(now, black_box(true));
     core.client.end_talkspurt(now);
 }
 

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use talkspurt_core::audio::codec::{Codec, Encoder};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{JoinRequest, ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::wire::{

@@ -1,0 +1,184 @@
+//! A client's endpoint with a server that sends whatever it likes, and a program that calls in any
+//! order: no panic, no packet that the other side cannot read, nothing after the end.
+//!
+//! An input is a row of operations as in `session`: one byte that says what, one byte `n`, and `n`
+//! bytes of data where data is asked for. Packets are enclosed for the stream here, so that they
+//! need not have a right CRC in the corpus.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::audio::format::FRAME_SAMPLES_MAX;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::stream::{TRANSMIT_MAX, enclose, encoded_len_max};
+use talkspurt_core::endpoint::{Client, ClientConfig};
+use talkspurt_core::session::{ClientEvent, JoinRequest};
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::wire::{ByeReason, ClientPacket, parse};
+
+const ENCODED: usize = encoded_len_max(352) + 1;
+
+type Node = Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>;
+
+fuzz_target!(|data: &[u8]| {
+    let mut rig = Rig::new();
+    let mut input = Input(data);
+    while let Some(what) = input.byte() {
+        rig.step(what, &mut input);
+    }
+});
+
+/// What is left of the input.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn number(&mut self) -> u8 {
+        self.byte().unwrap_or(0)
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let len = usize::from(self.number()).min(self.0.len());
+        let (bytes, rest) = self.0.split_at(len);
+        self.0 = rest;
+        bytes
+    }
+}
+
+/// A client, and what its server reads.
+struct Rig {
+    now: Instant,
+    client: Box<Node>,
+    server: Receiver<TRANSMIT_MAX>,
+    is_over: bool,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+        Self {
+            now: Instant::ZERO,
+            client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),
+            server: Receiver::new(),
+            is_over: true,
+        }
+    }
+
+    fn step(&mut self, what: u8, input: &mut Input<'_>) {
+        let now = self.now;
+        match what % 16 {
+            0 | 1 => self.receive_packet(input.bytes()),
+            2 => self.receive(input.bytes()),
+            // 1 ms to 65 s.
+            3 => {
+                self.now += Duration::from_millis(u64::from(input.number()).pow(2));
+                self.client.handle_timeout(self.now);
+            }
+            4 => {
+                // What is left of an earlier session is gone.
+                while self.client.poll_event().is_some() {}
+                let timeout = Duration::from_millis(u64::from(input.number()) * 40);
+                self.client.join(now, timeout);
+                self.is_over = false;
+            }
+            5 => self.client.leave(now),
+            6 => self.client.end(ByeReason::from(input.number())),
+            7 | 8 => self.say(i16::from(input.number()) * 100),
+            9 => self.hear(),
+            10 => self.client.set_muted(now, input.number() % 2 == 0),
+            11 => self.client.keep_back(now, input.number() % 2 == 0),
+            12 => self.client.end_talkspurt(now),
+            13 => self.client.expect_answers(now),
+            14 => self.set_gate(input),
+            _ => self.transmit(),
+        }
+        self.take_events();
+    }
+
+    /// A packet with a right CRC, whatever is in it.
+    fn receive_packet(&mut self, packet: &[u8]) {
+        let mut stream = [0; TRANSMIT_MAX];
+        stream[..packet.len()].copy_from_slice(packet);
+        let len = enclose(&mut stream, packet.len()).expect("255 bytes fit");
+        self.receive(&stream[..len]);
+    }
+
+    fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let rest = self.client.handle_stream(self.now, bytes);
+            assert!(rest.len() < bytes.len(), "it must get on");
+            bytes = rest;
+            self.take_events();
+        }
+    }
+
+    fn say(&mut self, sample: i16) {
+        let samples = self
+            .client
+            .params()
+            .map_or(320, |params| params.frame_samples());
+        let mut frame = [sample; FRAME_SAMPLES_MAX];
+        frame
+            .iter_mut()
+            .step_by(2)
+            .for_each(|sample| *sample = -*sample);
+        self.client.push_frame(self.now, &frame[..samples]);
+    }
+
+    fn hear(&mut self) {
+        let mut frame = Frame::silence(0);
+        self.client.pop_frame(&mut frame);
+        let expected = self.client.params().map(|params| params.frame_samples());
+        assert!(expected.is_none_or(|samples| samples == frame.len()));
+    }
+
+    fn set_gate(&mut self, input: &mut Input<'_>) {
+        let gate = GateSettings {
+            open_rms: u16::from(input.number()) * 257,
+            close_rms: u16::from(input.number()) * 257,
+            window_frames: input.number(),
+            hold_ms: u16::from(input.number()) * 257,
+            enabled: input.number() % 2 == 0,
+        };
+        let is_good = gate.check().is_ok();
+        assert_eq!(self.client.set_gate(gate).is_ok(), is_good);
+    }
+
+    /// Whatever is transmitted is one packet that a server can read.
+    fn transmit(&mut self) {
+        let mut out = [0; ENCODED];
+        let Some(transmit) = self.client.poll_transmit(self.now, &mut out) else {
+            return;
+        };
+        let (Received::Packet(packet), []) = self.server.feed(&out[..transmit.len]) else {
+            panic!("not one packet")
+        };
+        let packet = parse::<ClientPacket<'_>>(packet).expect("a packet of this version");
+        let is_voice = matches!(packet, ClientPacket::Voice(_));
+        assert_eq!(transmit.droppable, is_voice);
+        assert!(
+            !is_voice || self.client.params().is_some(),
+            "voice after the end"
+        );
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            assert!(!self.is_over, "{event:?} after the end");
+            self.is_over = matches!(event, ClientEvent::Rejected(_) | ClientEvent::Closed(_));
+        }
+        let waits = self.client.poll_timeout().is_some();
+        assert!(
+            waits || self.client.is_closed(),
+            "a session waits for something"
+        );
+    }
+}
