@@ -25,8 +25,9 @@ RUN sh xtask/scripts/docker-skeleton.sh \
 COPY core/README.md core/
 COPY core/src core/src
 COPY host-kit/src host-kit/src
+COPY host-server/hub/src host-server/hub/src
 COPY host-server/src host-server/src
-RUN find core/src host-kit/src host-server/src -name '*.rs' -exec touch {} + \
+RUN find core/src host-kit/src host-server/hub/src host-server/src -name '*.rs' -exec touch {} + \
  && cargo build --locked --release --package talkspurt-server --target "$(uname -m)-unknown-linux-gnu" \
  && strip -o /talkspurt-server "target/$(uname -m)-unknown-linux-gnu/release/talkspurt-server"
 

@@ -11,6 +11,7 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_host_kit::console;
 use talkspurt_host_kit::server_address::numeric_address;
+use talkspurt_hub::HubConfig;
 
 use crate::capacity::Capacity;
 
@@ -159,6 +160,20 @@ impl From<ServeArgs> for Config {
     }
 }
 
+impl From<&Config> for HubConfig {
+    fn from(config: &Config) -> Self {
+        Self {
+            frame: config.frame_duration,
+            mix_rule: config.mix_rule,
+            max_participants: config.capacity.participants,
+            max_handshakes: config.capacity.handshakes,
+            room_capacity: config.room_capacity,
+            handshake_timeout: config.handshake_timeout.into(),
+            idle_timeout: config.idle_timeout.into(),
+        }
+    }
+}
+
 impl Default for Config {
     /// The defaults of the command line, with port 0 on the loopback for both addresses: what a test wants.
     fn default() -> Self {
@@ -246,6 +261,7 @@ mod tests {
         assert_eq!(config.handshake_timeout, Duration::from_secs(5));
         assert_eq!(config.idle_timeout, Duration::from_secs(15));
         assert_eq!(config.log_format, LogFormat::Text);
+        assert_eq!(HubConfig::from(&config), HubConfig::default());
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::ByeReason;
-
-use crate::hub::{ConnId, Event};
+use talkspurt_hub::{Event, LinkId};
 
 /// Lines about those who join or leave: at once as many as a full server of the default size writes when everyone joins, and a
 /// second after that.
@@ -92,7 +91,7 @@ impl Journal {
         &mut self,
         event: &Event,
         now: Instant,
-        peer: impl Fn(ConnId) -> Option<SocketAddr>,
+        peer: impl Fn(LinkId) -> Option<SocketAddr>,
     ) {
         if self.admit_and_report(Kind::of(event), now) {
             write(event, peer);
@@ -134,26 +133,26 @@ impl Journal {
     }
 }
 
-fn write(event: &Event, peer: impl Fn(ConnId) -> Option<SocketAddr>) {
+fn write(event: &Event, peer: impl Fn(LinkId) -> Option<SocketAddr>) {
     match event {
         Event::Joined {
-            conn,
+            link,
             id,
             name,
             room,
             participants,
         } => {
-            tracing::info!(peer = %address(peer(*conn)), id = id.0, name = name.as_str(), room = room.as_str(), participants, "joined");
+            tracing::info!(peer = %address(peer(*link)), id = id.0, name = name.as_str(), room = room.as_str(), participants, "joined");
         }
         Event::Left {
-            conn,
+            link,
             id,
             name,
             room,
             participants,
             reason,
         } => {
-            let peer = address(peer(*conn));
+            let peer = address(peer(*link));
             let (id, name, room, label) = (id.0, name.as_str(), room.as_str(), reason.label());
             if matches!(
                 reason,
@@ -164,11 +163,11 @@ fn write(event: &Event, peer: impl Fn(ConnId) -> Option<SocketAddr>) {
                 tracing::warn!(%peer, id, name, room, participants, reason = label, "dropped: {reason}");
             }
         }
-        Event::Probed { conn } => {
-            tracing::debug!(peer = %address(peer(*conn)), "closed before anything came from it");
+        Event::Probed { link } => {
+            tracing::debug!(peer = %address(peer(*link)), "closed before anything came from it");
         }
-        Event::Refused { conn, reason } => {
-            tracing::warn!(peer = %address(peer(*conn)), reason = reason.label(), "refused: {reason}");
+        Event::Refused { link, reason } => {
+            tracing::warn!(peer = %address(peer(*link)), reason = reason.label(), "refused: {reason}");
         }
     }
 }
@@ -225,7 +224,7 @@ mod tests {
         let mut journal = Journal::default();
         let now = Instant::ZERO + Duration::from_secs(10);
         let probed = Kind::of(&Event::Probed {
-            conn: ConnId::default(),
+            link: LinkId::default(),
         });
         written(&mut journal, probed, 10);
         assert!((0..100).all(|_| journal.admit(Kind::Refused, now).is_some()));
@@ -242,7 +241,7 @@ mod tests {
 
     fn left(reason: ByeReason) -> Event {
         Event::Left {
-            conn: ConnId::default(),
+            link: LinkId::default(),
             id: ParticipantId(7),
             name: "ada".parse().unwrap(),
             room: "kitchen".parse().unwrap(),
@@ -255,9 +254,9 @@ mod tests {
     fn each_event_has_its_line() {
         let now = Instant::ZERO;
         let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
-        let conn = ConnId::default();
+        let link = LinkId::default();
         let joined = Event::Joined {
-            conn,
+            link,
             id: ParticipantId(7),
             name: "ada".parse().unwrap(),
             room: "kitchen".parse().unwrap(),
@@ -268,8 +267,8 @@ mod tests {
             joined,
             left(ByeReason::Leaving),
             left(ByeReason::SlowConsumer),
-            Event::Probed { conn },
-            Event::Refused { conn, reason },
+            Event::Probed { link },
+            Event::Refused { link, reason },
         ];
         let lines = lines_of(|journal| {
             for event in &events {
@@ -323,8 +322,8 @@ mod tests {
             );
         }
         for &reason in RejectReason::ALL {
-            let conn = ConnId::default();
-            let event = Event::Refused { conn, reason };
+            let link = LinkId::default();
+            let event = Event::Refused { link, reason };
             let lines = lines_of(|journal| journal.write(&event, Instant::ZERO, |_| None));
             let label = format!("reason=\"{}\"", reason.label());
             assert!(

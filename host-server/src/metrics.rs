@@ -12,8 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use talkspurt_hub::counters::{Counters, FrameCounters, Gauges};
 
-use crate::counters::{Counters, FrameCounters, Gauges};
 use crate::process::Process;
 
 pub use text_format::Format;

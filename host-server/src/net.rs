@@ -11,14 +11,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
-use talkspurt_core::time::Instant;
 use talkspurt_host_kit::socket::{SendLimits, tune};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-
-use crate::hub::{ConnId, Hub, Output};
-use crate::outbox::{BATCH_PACKETS, Outbox};
 
 pub use listen::{Acceptor, BindError, bind, canonical, describe};
 
@@ -30,6 +26,8 @@ const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 16 * 1024,
     unsent_bytes: 4 * 1024,
 };
+/// Packets in one write at most: a write of 16 costs little more than a write of one.
+const SLICES_MAX: usize = 16;
 /// How long and for how many bytes a closed connection is still read, so that the reason for closing reaches a peer that is
 /// still sending (unread bytes at closing make the kernel reset the connection, which discards what was sent).
 const LINGER: Duration = Duration::from_millis(500);
@@ -74,42 +72,40 @@ impl Socket {
         self.peer
     }
 
-    /// Writes what the hub has for this connection, as far as the kernel takes it.
-    pub fn write_output(&self, hub: &mut Hub, id: ConnId, now: Instant) {
-        if self.state.get() == State::Closed {
-            return;
+    /// Writes packets, in one write, as far as the kernel takes them. Returns how many bytes it
+    /// took.
+    ///
+    /// # Errors
+    /// `WouldBlock`: the kernel takes nothing now, and the task waits until it does. Any other: the
+    /// connection is broken, and its task ends.
+    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
+        let written = self.try_write(packets);
+        if let Err(error) = &written {
+            self.hand_to_task(match error.kind() {
+                io::ErrorKind::WouldBlock => State::Blocked,
+                _ => State::Closed,
+            });
         }
-        loop {
-            match hub.next_output(id, now) {
-                Output::Packets(_) if self.state.get() == State::Blocked => return,
-                Output::Packets(outbox) => match self.try_write(outbox) {
-                    Ok(count) => hub.sent(id, count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        hub.blocked(id, now);
-                        return self.hand_to_task(State::Blocked);
-                    }
-                    Err(_) => {
-                        hub.handle_closed(id, now);
-                        return self.hand_to_task(State::Closed);
-                    }
-                },
-                Output::Nothing => return,
-                Output::Close { unsent } => {
-                    self.close(unsent);
-                    return self.hand_to_task(State::Closed);
-                }
-            }
-        }
+        written
     }
 
-    fn try_write(&self, outbox: &Outbox) -> io::Result<usize> {
-        let mut packets = outbox.packets();
+    /// Whether the kernel takes nothing now, as far as is known.
+    pub fn is_blocked(&self) -> bool {
+        self.state.get() == State::Blocked
+    }
+
+    /// Whether nothing more can be sent.
+    pub fn is_closed(&self) -> bool {
+        self.state.get() == State::Closed
+    }
+
+    fn try_write<'a>(&self, mut packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
         let first = packets.next().unwrap_or_default();
         let Some(second) = packets.next() else {
             // As with voice nearly always.
             return self.writer.try_write(first);
         };
-        let mut slices = [IoSlice::new(&[]); BATCH_PACKETS];
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         slices[..2].copy_from_slice(&[IoSlice::new(first), IoSlice::new(second)]);
         let mut filled = 2;
         for (slot, packet) in slices[2..].iter_mut().zip(packets) {
@@ -143,7 +139,8 @@ impl Socket {
         }
     }
 
-    fn close(&self, unsent: bool) {
+    /// Ends the connection; the task ends. `unsent`: the peer did not take all that was for it.
+    pub fn close(&self, unsent: bool) {
         let socket = SockRef::from(self.writer.as_ref());
         // Errors mean that it is closed already.
         if unsent {
@@ -152,6 +149,7 @@ impl Socket {
         } else {
             let _ = socket.shutdown(Shutdown::Write);
         }
+        self.hand_to_task(State::Closed);
     }
 }
 

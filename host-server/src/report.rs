@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 use talkspurt_core::audio::level::Dbfs;
-
-use crate::hub::Hub;
-use crate::participant::Participant;
-use crate::room::Room;
+use talkspurt_hub::Hub;
+use talkspurt_hub::member::Member;
+use talkspurt_hub::room::Room;
 
 /// All rooms, in the order of their names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,28 +27,28 @@ pub struct RoomReport {
 /// One participant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ParticipantReport {
-    /// His number on this server.
+    /// Their number in the room.
     pub id: u16,
-    /// His name.
+    /// Their name.
     pub name: String,
-    /// A talkspurt of his is running.
+    /// A talkspurt of theirs is running.
     pub talking: bool,
-    /// He has muted his microphone.
+    /// They have muted their microphone.
     pub muted: bool,
-    /// Loudness of his latest frame relative to full scale; null when he is not heard.
+    /// Loudness of the latest frame relative to full scale; null when they are not heard.
     pub level_dbfs: Option<f64>,
     /// `pcm16` or `adpcm`.
     pub codec: &'static str,
-    /// Frames of his that wait to be mixed.
+    /// Frames that wait to be mixed.
     pub jitter_depth_frames: u16,
-    /// Voice packets dropped because he read too slowly.
+    /// Voice packets dropped because the client read too slowly.
     pub slow_consumer_drops: u64,
 }
 
 impl RoomsReport {
     /// What is true right now.
     pub fn of(hub: &Hub) -> Self {
-        let mut rooms: Vec<RoomReport> = hub.rooms().map(|room| room_report(hub, room)).collect();
+        let mut rooms: Vec<RoomReport> = hub.rooms().map(room_report).collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         Self { rooms }
     }
@@ -61,20 +60,17 @@ impl RoomsReport {
     }
 }
 
-fn room_report(hub: &Hub, room: &Room) -> RoomReport {
-    let mut participants: Vec<&Participant> = room.participants().collect();
-    participants.sort_by_key(|participant| participant.joined);
+fn room_report(room: &Room) -> RoomReport {
+    let mut members: Vec<&Member> = room.members().collect();
+    members.sort_by_key(|member| member.participant.joined);
     RoomReport {
         name: room.name().to_string(),
         frame_ms: room.frame().ms(),
-        participants: participants
-            .into_iter()
-            .map(|participant| participant_report(hub, participant))
-            .collect(),
+        participants: members.into_iter().map(participant_report).collect(),
     }
 }
 
-fn participant_report(hub: &Hub, participant: &Participant) -> ParticipantReport {
+fn participant_report(Member { link, participant }: &Member) -> ParticipantReport {
     let heard = participant.level_rms() > 0;
     ParticipantReport {
         id: participant.id.0,
@@ -84,11 +80,81 @@ fn participant_report(hub: &Hub, participant: &Participant) -> ParticipantReport
         level_dbfs: heard.then(|| in_tenths(Dbfs::from_rms(participant.level_rms()))),
         codec: participant.listener.codec().name(),
         jitter_depth_frames: participant.depth_frames(),
-        slow_consumer_drops: hub.voice_dropped(participant.conn),
+        slow_consumer_drops: link.outbox.voice_dropped(),
     }
 }
 
 /// Decibels, rounded to a tenth.
 fn in_tenths(level: Dbfs) -> f64 {
     (f64::from(level.as_q8()) * 10.0 / 256.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hello_of, packet};
+    use talkspurt_core::seq::Seq;
+    use talkspurt_core::time::{Duration, Instant};
+    use talkspurt_core::wire::{ClientPacket, Voice};
+    use talkspurt_hub::{HubConfig, LinkId};
+
+    fn join(hub: &mut Hub, room: &str, name: &str) -> LinkId {
+        let link = hub.connect(Instant::ZERO).unwrap();
+        hub.handle_bytes(link, &hello_of(room, name), Instant::ZERO);
+        hub.admit_all(Instant::ZERO);
+        link
+    }
+
+    #[test]
+    fn participants_are_reported_in_the_order_of_joining() {
+        let mut hub = Hub::new(HubConfig::default());
+        let first = join(&mut hub, "kitchen", "zoe");
+        for name in ["ada", "mia", "bob"] {
+            join(&mut hub, "kitchen", name);
+        }
+        hub.handle_closed(first, Instant::ZERO);
+        join(&mut hub, "kitchen", "eve");
+        let report = RoomsReport::of(&hub);
+        let participants = report.rooms[0].participants.iter();
+        let names: Vec<&str> = participants.map(|participant| &*participant.name).collect();
+        assert_eq!(names, ["ada", "mia", "bob", "eve"]);
+    }
+
+    #[test]
+    fn levels_and_depths_are_reported() {
+        let mut hub = Hub::new(HubConfig::default());
+        let ada = join(&mut hub, "kitchen", "ada");
+        join(&mut hub, "attic", "bob");
+        for number in 1..=3 {
+            let voice = Voice {
+                seq: Seq(number),
+                timestamp_frames: number.into(),
+                terminator: false,
+                payload: &16_384_i16.to_le_bytes().repeat(320),
+            };
+            hub.handle_bytes(ada, &packet(&ClientPacket::Voice(voice)), Instant::ZERO);
+        }
+        hub.handle_timeout(Instant::ZERO + Duration::from_millis(10));
+        let report = RoomsReport::of(&hub);
+        let names: Vec<&str> = report.rooms.iter().map(|room| &*room.name).collect();
+        assert_eq!(names, ["attic", "kitchen"]);
+        let [attic, kitchen] = &report.rooms[..] else {
+            panic!("{report:?}")
+        };
+        let (bob, ada) = (&attic.participants[0], &kitchen.participants[0]);
+        assert_eq!(
+            (
+                ada.talking,
+                ada.level_dbfs,
+                ada.jitter_depth_frames,
+                ada.codec
+            ),
+            (true, Some(-6.0), 2, "pcm16")
+        );
+        assert_eq!(
+            (bob.talking, bob.level_dbfs, bob.jitter_depth_frames),
+            (false, None, 0)
+        );
+        assert!(report.to_json().contains(r#""level_dbfs":-6.0"#));
+    }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use slotmap::SecondaryMap;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_hub::{Hub, LinkId, Work};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
@@ -16,7 +17,6 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::config::Config;
 use crate::http;
-use crate::hub::{ConnId, Hub, Work};
 use crate::journal::Journal;
 use crate::metrics::MixTimes;
 use crate::net::{self, Acceptor, Incoming, Socket};
@@ -27,8 +27,6 @@ use crate::turns::Turns;
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
-/// Control packets go to so many connections before readers have their turn: less than 1 ms.
-const WRITES_IN_A_ROW: usize = 32;
 /// While no descriptor is left, connections are refused until this many linger: those give theirs
 /// back within half a second.
 const LINGERING_WITHOUT_DESCRIPTORS: usize = 8;
@@ -108,7 +106,7 @@ enum Costly {
 struct Server {
     hub: RefCell<Hub>,
     frame: Duration,
-    sockets: RefCell<SecondaryMap<ConnId, Rc<Socket>>>,
+    sockets: RefCell<SecondaryMap<LinkId, Rc<Socket>>>,
     ticker: Ticker,
     /// What the driver sleeps towards.
     armed: Cell<Option<Instant>>,
@@ -209,7 +207,7 @@ impl Server {
     }
 
     /// The life of one connection.
-    async fn attend(self: Rc<Self>, id: ConnId, socket: Rc<Socket>, mut reader: OwnedReadHalf) {
+    async fn attend(self: Rc<Self>, id: LinkId, socket: Rc<Socket>, mut reader: OwnedReadHalf) {
         poll_fn(|cx| {
             loop {
                 if let ControlFlow::Break(poll) = self.take_in(id, &socket, &mut reader, cx) {
@@ -232,7 +230,7 @@ impl Server {
     /// Takes one thing in from a connection, after what is due. `Break`: nothing more for now, or its end.
     fn take_in(
         &self,
-        id: ConnId,
+        id: LinkId,
         socket: &Socket,
         reader: &mut OwnedReadHalf,
         cx: &mut Context<'_>,
@@ -246,7 +244,7 @@ impl Server {
                 self.act(|hub, now| hub.handle_bytes(id, &buffer[..count], now))
             }
             Poll::Ready(Incoming::Writable) => {
-                self.act(|hub, now| socket.write_output(hub, id, now))
+                self.act(|hub, now| sending::write(hub, socket, id, now))
             }
             Poll::Ready(Incoming::ClosedByUs) => return ControlFlow::Break(Poll::Ready(())),
             Poll::Ready(Incoming::ClosedByPeer) => {
@@ -268,6 +266,7 @@ impl Server {
     fn settle(&self, now: Instant) {
         let hub = &mut *self.hub.borrow_mut();
         let sockets = self.sockets.borrow();
+        hub.admit_all(now);
         while let Some(event) = hub.poll_event() {
             self.journal.borrow_mut().write(&event, now, |id| {
                 sockets.get(id).map(|socket| socket.peer())
@@ -275,34 +274,6 @@ impl Server {
         }
         if hub.has_output() {
             self.unsent.notify_one();
-        }
-    }
-
-    /// Writes what ticks leave unwritten: control packets. Its turn comes after that of all who had input when there began to be some,
-    /// so that what they caused leaves in one write for each connection.
-    async fn send_rest(self: Rc<Self>) {
-        loop {
-            self.unsent.notified().await;
-            let mut written = 0_usize;
-            let next = || self.hub.borrow_mut().poll_output();
-            while let Some(id) = next() {
-                self.send_to(id, self.ticker.now());
-                self.catch_up();
-                written += 1;
-                if written.is_multiple_of(WRITES_IN_A_ROW) {
-                    // What a large room is told must not keep voice from being read.
-                    tokio::task::yield_now().await;
-                }
-            }
-            self.settle(self.ticker.now());
-            self.rearm();
-        }
-    }
-
-    fn send_to(&self, id: ConnId, now: Instant) {
-        if let Some(socket) = self.sockets.borrow().get(id) {
-            self.spend(Costly::Write);
-            socket.write_output(&mut self.hub.borrow_mut(), id, now);
         }
     }
 
@@ -388,5 +359,6 @@ impl Server {
 }
 
 mod pages;
+mod sending;
 #[cfg(test)]
 mod tests;

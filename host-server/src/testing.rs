@@ -2,6 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION};
+
 /// What is written into.
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
@@ -31,4 +35,26 @@ pub fn lines_logged(act: impl FnOnce()) -> Vec<String> {
     tracing::subscriber::with_default(subscriber, act);
     let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// A packet as a client sends it.
+pub fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(packet, &mut bytes).unwrap();
+    bytes[..len].to_vec()
+}
+
+/// What a client that wants PCM16 says first.
+pub fn hello_of(room: &str, name: &str) -> Vec<u8> {
+    let mut hello = Hello {
+        version: PROTOCOL_VERSION,
+        room,
+        name,
+        codecs: &[0],
+        rates_hz: Default::default(),
+        muted: false,
+        credentials: &[],
+    };
+    hello.rates_hz.push(16_000).unwrap();
+    packet(&ClientPacket::Hello(hello))
 }

@@ -1,6 +1,6 @@
 //! A stream between the hub and whoever is at its other end.
 
-use talkspurt_server::hub::ConnId;
+use talkspurt_hub::LinkId;
 
 use crate::lost_packets::Losses;
 use crate::pipe::Pipe;
@@ -10,7 +10,7 @@ use crate::world::ClientId;
 /// Both directions, and what the ends know of each other.
 pub struct Stream {
     /// The hub's name for it, while the hub has it.
-    pub conn: Option<ConnId>,
+    pub link: Option<LinkId>,
     /// To the hub.
     pub up: Pipe,
     /// From the hub.
@@ -35,9 +35,9 @@ pub struct Stream {
 
 impl Stream {
     /// A stream that has just been opened.
-    pub fn new(conn: Option<ConnId>, weather: Weather, up_seed: u64, down_seed: u64) -> Self {
+    pub fn new(link: Option<LinkId>, weather: Weather, up_seed: u64, down_seed: u64) -> Self {
         Self {
-            conn,
+            link,
             up: Pipe::new(weather, up_seed),
             down: Pipe::new(weather, down_seed),
             losses: Losses::default(),

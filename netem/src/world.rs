@@ -5,8 +5,8 @@
 use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_server::config::Config;
-use talkspurt_server::hub::{ConnId, Hub, HubConfig, Output};
+use talkspurt_hub::room::Room;
+use talkspurt_hub::{Hub, HubConfig, Output};
 
 use crate::client::Client;
 use crate::person::Person;
@@ -18,7 +18,7 @@ use crate::weather::Weather;
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
     HubConfig {
         frame,
-        ..HubConfig::from(&Config::default())
+        ..HubConfig::default()
     }
 }
 
@@ -80,9 +80,9 @@ impl World {
     /// Someone connects who is no client: bytes are written and read by hand.
     pub fn connect(&mut self, weather: Weather) -> StreamId {
         let (up_seed, down_seed) = (self.rng.u64(..), self.rng.u64(..));
-        let conn = self.hub.connect(self.now);
+        let link = self.hub.connect(self.now);
         self.streams
-            .push(Stream::new(conn, weather, up_seed, down_seed));
+            .push(Stream::new(link, weather, up_seed, down_seed));
         // Someone else may have had to make room.
         self.flush();
         StreamId(self.streams.len() - 1)
@@ -110,9 +110,12 @@ impl World {
         self.clients[id.0].1
     }
 
-    /// The hub's name for a client's connection.
-    pub fn conn(&self, id: ClientId) -> Option<ConnId> {
-        self.streams[self.stream(id).0].conn
+    /// Returns how many voice packets a client in a room has lost by reading too slowly.
+    pub fn voice_dropped(&self, id: ClientId) -> u64 {
+        let link = self.streams[self.stream(id).0].link;
+        let mut members = self.hub.rooms().flat_map(Room::members);
+        let member = members.find(|member| Some(member.link.id) == link);
+        member.map_or(0, |member| member.link.outbox.voice_dropped())
     }
 
     /// Writes by hand; gives how many bytes were taken.
@@ -133,7 +136,7 @@ impl World {
 
     /// Whether the hub still has the connection.
     pub fn is_open(&self, stream: StreamId) -> bool {
-        self.streams[stream.0].conn.is_some()
+        self.streams[stream.0].link.is_some()
     }
 
     /// Changes the weather on a client's stream, both ways.
@@ -156,11 +159,11 @@ impl World {
     /// The stream is closed as by a killed process: each end is told.
     pub fn cut(&mut self, stream: StreamId) {
         let cut = &mut self.streams[stream.0];
-        let (conn, client) = (cut.conn.take(), cut.client);
+        let (link, client) = (cut.link.take(), cut.client);
         // What is on its way is lost.
         cut.vanished = true;
-        if let Some(conn) = conn {
-            self.hub.handle_closed(conn, self.now);
+        if let Some(link) = link {
+            self.hub.handle_closed(link, self.now);
             self.flush();
         }
         if let Some(ClientId(client)) = client {
@@ -260,13 +263,14 @@ impl World {
     fn deliver_up(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         let arrived = stream.up.read(self.now).bytes;
-        let Some(conn) = stream.conn.filter(|_| !stream.vanished) else {
+        let Some(link) = stream.link.filter(|_| !stream.vanished) else {
             return;
         };
         let mut rest = &arrived[..];
         while !rest.is_empty() {
             let (piece, more) = rest.split_at(self.rng.usize(1..=rest.len()));
-            self.hub.handle_bytes(conn, piece, self.now);
+            self.hub.handle_bytes(link, piece, self.now);
+            self.hub.admit_all(self.now);
             rest = more;
         }
         self.flush();
@@ -281,7 +285,7 @@ impl World {
         if stream.vanished {
             return;
         }
-        if stream.conn.is_none() && stream.down.next_arrival().is_none() {
+        if stream.link.is_none() && stream.down.next_arrival().is_none() {
             self.tell_closed(index, &arrived);
             return;
         }
@@ -327,7 +331,7 @@ impl World {
     fn send_outbox(&mut self, id: ClientId) {
         let (client, stream) = &mut self.clients[id.0];
         let stream = &mut self.streams[stream.0];
-        let is_open = stream.conn.is_some();
+        let is_open = stream.link.is_some();
         client.transmit(self.now, |bytes| match is_open {
             true => stream.up.write(self.now, bytes),
             // Nobody reads any more.
@@ -336,11 +340,11 @@ impl World {
     }
 
     fn flush(&mut self) {
-        while let Some(conn) = self.hub.poll_output() {
+        while let Some(link) = self.hub.poll_output() {
             let index = self
                 .streams
                 .iter()
-                .position(|stream| stream.conn == Some(conn));
+                .position(|stream| stream.link == Some(link));
             if let Some(index) = index {
                 self.write_output(index);
             }
@@ -350,9 +354,9 @@ impl World {
 
     fn write_output(&mut self, index: usize) {
         let stream = &mut self.streams[index];
-        let Some(conn) = stream.conn else { return };
+        let Some(link) = stream.link else { return };
         loop {
-            match self.hub.next_output(conn, self.now) {
+            match self.hub.next_output(link, self.now) {
                 Output::Nothing => return,
                 // The end is wanted even of one who takes nothing.
                 Output::Packets(_) if stream.blocked => return,
@@ -365,12 +369,12 @@ impl World {
                     };
                     if taken == 0 {
                         stream.blocked = true;
-                        return self.hub.blocked(conn, self.now);
+                        return self.hub.blocked(link, self.now);
                     }
-                    self.hub.sent(conn, taken);
+                    self.hub.sent(link, taken);
                 }
                 Output::Close { .. } => {
-                    stream.conn = None;
+                    stream.link = None;
                     return;
                 }
             }

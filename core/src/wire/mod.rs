@@ -37,7 +37,7 @@ const _: () = assert!(
     "the longest packet is PCM16 voice"
 );
 
-/// A participant's number on his server, unique for as long as he is there.
+/// A participant's number, unique in the room for as long as they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParticipantId(pub u16);

@@ -1,11 +1,10 @@
 //! What goes before what on the one thread.
 
-use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, Voice};
+use talkspurt_core::wire::{ClientPacket, Voice};
 
 use super::*;
+use crate::testing::{hello_of, packet};
 
 mod busy;
 
@@ -52,28 +51,8 @@ fn advance(micros: u64) {
     let _ = advancing.poll(&mut Context::from_waker(std::task::Waker::noop()));
 }
 
-fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
-    let mut bytes = [0; ENCODED_MAX];
-    let len = write_to_stream(packet, &mut bytes).unwrap();
-    bytes[..len].to_vec()
-}
-
 fn hello() -> Vec<u8> {
     hello_of("kitchen", "ada")
-}
-
-fn hello_of(room: &str, name: &str) -> Vec<u8> {
-    let mut hello = Hello {
-        version: PROTOCOL_VERSION,
-        room,
-        name,
-        codecs: &[0],
-        rates_hz: Default::default(),
-        muted: false,
-        credentials: &[],
-    };
-    hello.rates_hz.push(16_000).unwrap();
-    packet(&ClientPacket::Hello(hello))
 }
 
 fn voice(number: u16) -> Vec<u8> {
@@ -86,7 +65,7 @@ fn voice(number: u16) -> Vec<u8> {
 }
 
 /// A server without its driver and its flusher, and a connection with the client's end of it.
-async fn server_and_connection() -> (Server, TcpStream, ConnId, Rc<Socket>, OwnedReadHalf) {
+async fn server_and_connection() -> (Server, TcpStream, LinkId, Rc<Socket>, OwnedReadHalf) {
     let server = Server::new(&Config::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap());

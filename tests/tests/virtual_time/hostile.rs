@@ -6,8 +6,8 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
+use talkspurt_hub::{Hub, Output};
 use talkspurt_netem::{Person, StreamId, Weather, World, hub_config};
-use talkspurt_server::hub::{Hub, Output};
 use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::seeds::for_each_seed;
@@ -313,11 +313,15 @@ fn hostile_bytes(rng: &mut Rng) -> Vec<u8> {
 
 /// Someone connects, sends that, and crashes, or waits to be thrown out.
 fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
-    let conn = hub.connect(now).expect("there is room");
-    hub.handle_bytes(conn, bytes, now);
+    let link = hub.connect(now).expect("there is room");
+    // As much at a time as the server reads.
+    for bytes in bytes.chunks(16 * 1024) {
+        hub.handle_bytes(link, bytes, now);
+        hub.admit_all(now);
+    }
     drain(hub, now);
     if crashes {
-        hub.handle_closed(conn, now);
+        hub.handle_closed(link, now);
     }
     while hub.poll_timeout().is_some_and(|due| due <= now) {
         hub.handle_timeout(now);
@@ -326,10 +330,10 @@ fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
 }
 
 fn drain(hub: &mut Hub, now: Instant) {
-    while let Some(conn) = hub.poll_output() {
-        while let Output::Packets(outbox) = hub.next_output(conn, now) {
+    while let Some(link) = hub.poll_output() {
+        while let Output::Packets(outbox) = hub.next_output(link, now) {
             let count = outbox.packets().map(<[u8]>::len).sum();
-            hub.sent(conn, count);
+            hub.sent(link, count);
         }
     }
     while hub.poll_event().is_some() {}

@@ -1,0 +1,64 @@
+//! What a hub is told before it starts.
+
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::mixer::MixRule;
+use talkspurt_core::session::ServerSessionConfig;
+use talkspurt_core::time::Duration;
+
+/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead,
+/// rounded up.
+pub(crate) const ROSTER_ENTRY_BYTES: usize = 48;
+/// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300
+/// roster changes. With a talker's buffer and the voice that waits it keeps a participant below
+/// 64 KiB, whatever they do.
+pub(crate) const CONTROL_BYTES: usize = 24 * 1024;
+
+/// Limits, and how rooms sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HubConfig {
+    /// The frame duration of every session.
+    pub frame: FrameDuration,
+    /// How voices become one.
+    pub mix_rule: MixRule,
+    /// Participants in all rooms.
+    pub max_participants: usize,
+    /// Links beside as many as there may be participants.
+    pub max_handshakes: usize,
+    /// Participants in one room.
+    pub room_capacity: usize,
+    /// From connecting to a valid Hello.
+    pub handshake_timeout: Duration,
+    /// Silence after which a peer is dropped.
+    pub idle_timeout: Duration,
+}
+
+impl HubConfig {
+    /// What each link's session is told.
+    pub(crate) fn session(&self) -> ServerSessionConfig {
+        ServerSessionConfig {
+            handshake_timeout: self.handshake_timeout,
+            idle_timeout: self.idle_timeout,
+            frame: self.frame,
+        }
+    }
+
+    /// Memory for the control packets that may wait for one link.
+    pub(crate) fn outbox_bytes(&self) -> usize {
+        CONTROL_BYTES + self.room_capacity * ROSTER_ENTRY_BYTES
+    }
+}
+
+impl Default for HubConfig {
+    /// The defaults of the server's command line.
+    fn default() -> Self {
+        Self {
+            frame: FrameDuration::Ms20,
+            mix_rule: MixRule::Mean,
+            max_participants: 1_000,
+            max_handshakes: 256,
+            room_capacity: 64,
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the hub tells its driver: what to do with a link, what was done, what is worth a log line.
+
+use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
+
+use crate::ids::LinkId;
+use crate::outbox::Outbox;
+
+/// What is to be done with a link.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Write its [`packets`](Outbox::packets), in one write.
+    Packets(&'a Outbox),
+    /// Nothing for now.
+    Nothing,
+    /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.
+    Close {
+        /// Some output was never taken.
+        unsent: bool,
+    },
+}
+
+/// What [`Hub::handle_timeout`](crate::Hub::handle_timeout) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It mixed one frame of one room.
+    Tick,
+    /// Something else, or nothing.
+    Other,
+}
+
+/// Something worth a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Someone joined a room (and made it, if they are its first).
+    Joined {
+        /// Their link.
+        link: LinkId,
+        /// Their number in the room.
+        id: ParticipantId,
+        /// Their name.
+        name: ParticipantName,
+        /// The room.
+        room: RoomName,
+        /// Those in it now.
+        participants: usize,
+    },
+    /// Someone left a room (and ended it, if they were its last).
+    Left {
+        /// Their link.
+        link: LinkId,
+        /// Their number in the room.
+        id: ParticipantId,
+        /// Their name.
+        name: ParticipantName,
+        /// The room.
+        room: RoomName,
+        /// Those in it now.
+        participants: usize,
+        /// Why.
+        reason: ByeReason,
+    },
+    /// A link closed before anything came from it.
+    Probed {
+        /// Which.
+        link: LinkId,
+    },
+    /// A link was refused before it joined.
+    Refused {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: RejectReason,
+    },
+}

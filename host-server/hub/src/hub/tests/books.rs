@@ -1,0 +1,266 @@
+//! What is counted and kept: figures, deadlines, bounds.
+
+use super::*;
+
+fn many(participants: usize) -> Bench {
+    Bench::new(HubConfig {
+        max_participants: participants,
+        room_capacity: participants,
+        ..config()
+    })
+}
+
+#[test]
+fn a_full_room_of_long_names_fits_into_a_newcomers_outbox() {
+    // All that a name may be, so that the roster is as long as it can be.
+    let mut bench = many(700);
+    for n in 0..700 {
+        bench.join("hall", &format!("{n:032}"));
+        bench.forget_received();
+    }
+    assert_eq!(bench.hub.gauges().participants, 700);
+    bench.close(0);
+    bench.forget_received();
+    let last = bench.connect();
+    bench.peers[last].reads = false;
+    bench.hello(last, "hall", &"x".repeat(32), Codec::Pcm16);
+    assert_eq!(bench.hub.counters().sessions_ended["slow_consumer"], 0);
+    bench.peers[last].reads = true;
+    let link = bench.peers[last].link.unwrap();
+    bench.deliver_to(link);
+    let listed: usize = bench
+        .take_received(last)
+        .iter()
+        .map(|received| match received {
+            Received::Welcome { roster, .. } | Received::Roster(roster) => roster.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(listed, 700);
+}
+
+#[test]
+fn an_outbox_holds_three_hundred_changes_beside_a_roster_and_no_more() {
+    let mut bench = Bench::new(config());
+    let slow = bench.join("kitchen", "slow");
+    bench.peers[slow].reads = false;
+    let mut changes = 0;
+    while bench.hub.counters().sessions_ended["slow_consumer"] == 0 {
+        let churn = bench.join("kitchen", "churn");
+        bench.close(churn);
+        changes += 2;
+        bench.pass(Duration::from_millis(1));
+    }
+    // What a change takes is between the bare overhead and that with a name of five letters.
+    let bytes = CONTROL_BYTES + 64 * ROSTER_ENTRY_BYTES;
+    let least = bytes / (PACKET_OVERHEAD_BYTES + 20);
+    let most = bytes / PACKET_OVERHEAD_BYTES + 2;
+    assert!((least..=most).contains(&changes), "{changes} changes");
+}
+
+#[test]
+fn bytes_and_packets_are_counted_both_ways() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    let before = bench.hub.counters();
+    assert_eq!(
+        (before.packets_in, before.packets_out),
+        (1, 1),
+        "Hello, Welcome"
+    );
+    let mut packet = [0; ENCODED_MAX];
+    let len = write_to_stream(&ClientPacket::Ping(7), &mut packet).unwrap();
+    bench.send_bytes(ada, &packet[..len]);
+    bench.send_bytes(ada, &packet[..len]);
+    let pong_len = write_to_stream(&ServerPacket::Pong(7), &mut packet).unwrap();
+    let after = bench.hub.counters();
+    assert_eq!(after.bytes_in - before.bytes_in, 2 * len as u64);
+    assert_eq!(after.bytes_out - before.bytes_out, 2 * pong_len as u64);
+    assert_eq!((after.packets_in, after.packets_out), (3, 3));
+    bench.send_bytes(ada, &[5, 5, 0, 5]);
+    assert_eq!(bench.hub.counters().packets_in, 3, "noise is no packet");
+}
+
+#[test]
+fn frames_of_those_who_have_left_still_count() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    for talkspurt in 1..=2u64 {
+        bench.speak(ada, 1, false);
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.hub.frame_counters().concealed, 5 * talkspurt);
+    }
+    bench.close(ada);
+    assert_eq!(bench.hub.frame_counters().concealed, 10);
+    let bob = bench.join("kitchen", "bob");
+    bench.speak(bob, 1, false);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.hub.frame_counters().concealed, 15, "here and gone");
+}
+
+#[test]
+fn an_orderly_end_is_no_reset_and_the_end_of_one_who_takes_nothing_is() {
+    let mut bench = Bench::new(config());
+    let [ada, slow] = ["ada", "slow"].map(|name| bench.join("kitchen", name));
+    bench.peers[slow].reads = false;
+    for peer in [ada, slow] {
+        bench.send(peer, &ClientPacket::Hello(wrong_hello()));
+    }
+    assert_eq!(bench.peers[ada].closed_unsent, Some(false));
+    bench.pass(Duration::from_millis(999));
+    assert_eq!(bench.peers[slow].closed_unsent, None, "it has its time");
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.peers[slow].closed_unsent, Some(true));
+}
+
+/// Ends a session in good order: a Hello that cannot be granted.
+fn wrong_hello() -> Hello<'static> {
+    Hello {
+        version: PROTOCOL_VERSION,
+        room: "kitchen",
+        name: "",
+        codecs: &[0],
+        rates_hz: Default::default(),
+        muted: false,
+        credentials: &[],
+    }
+}
+
+#[test]
+fn connections_that_come_and_go_leave_no_deadlines_behind() {
+    let mut bench = Bench::new(HubConfig {
+        idle_timeout: Duration::from_secs(3_600),
+        handshake_timeout: Duration::from_secs(60),
+        ..config()
+    });
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    for n in 0..5_000 {
+        let churn = bench.join("kitchen", "churn");
+        bench.speak(churn, 1, true);
+        bench.send(ada, &ClientPacket::SetMuted(n % 2 == 0));
+        bench.pass(Duration::from_millis(21));
+        bench.close(churn);
+        bench.peers.pop();
+        bench.events.clear();
+        bench.forget_received();
+        assert!(bench.deadlines_kept() <= 80, "{}", bench.deadlines_kept());
+    }
+    // Those who stay are still looked after.
+    bench.send(bob, &ClientPacket::Ping(1));
+    bench.pass(Duration::from_secs(3_599));
+    assert!(!bench.peers[bob].closed);
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.peers[ada].closed && bench.peers[bob].closed);
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.deadlines_kept(), 0);
+}
+
+#[test]
+fn a_connection_with_voice_is_named_once_and_first() {
+    let mut bench = Bench::new(config());
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| bench.join("kitchen", name));
+    let link = |bench: &Bench, peer: usize| bench.peers[peer].link.unwrap();
+    bench.speak(ada, 1, false);
+    bench.speak(ada, 1, false);
+    // Two ticks, of which nothing is written meanwhile; and a packet for someone else before them.
+    bench.oversleep(Duration::from_millis(100));
+    let mut ping = [0; ENCODED_MAX];
+    let len = write_to_stream(&ClientPacket::Ping(1), &mut ping).unwrap();
+    bench
+        .hub
+        .handle_bytes(link(&bench, ada), &ping[..len], bench.now);
+    assert!(bench.hub.has_output());
+    for _ in 0..2 {
+        assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
+    }
+    let listeners = [link(&bench, bob), link(&bench, eve)];
+    let named: Vec<_> = std::iter::from_fn(|| bench.hub.poll_voice_output()).collect();
+    assert_eq!(named, listeners);
+    assert_eq!(bench.hub.poll_output(), Some(link(&bench, ada)));
+}
+
+#[test]
+fn who_is_thrown_out_gets_the_reason_and_no_old_voice() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.peers[bob].reads = false;
+    for _ in 0..5 {
+        bench.speak(ada, 1, false);
+        bench.pass(FRAME);
+    }
+    bench.take_received(bob);
+    bench.speak_payload(bob, &[1, 2, 3], false);
+    bench.peers[bob].reads = true;
+    bench.deliver_to(bench.peers[bob].link.unwrap());
+    let received = bench.take_received(bob);
+    let voices = |received: &Received| matches!(received, Received::Voice { .. });
+    assert!(!received.iter().any(voices), "{received:?}");
+    assert_eq!(
+        received.last(),
+        Some(&Received::Bye(ByeReason::ProtocolError))
+    );
+}
+
+#[test]
+fn what_is_due_outlives_the_tidying_of_the_deadlines() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    for muted in [true, false] {
+        bench.send(bob, &ClientPacket::SetMuted(muted));
+    }
+    bench.forget_received();
+    bench.speak(ada, 7, true);
+    for _ in 0..500 {
+        let churn = bench.connect();
+        bench.close(churn);
+        bench.peers.pop();
+    }
+    assert!(bench.deadlines_kept() <= 80);
+    bench.pass(Duration::from_millis(100));
+    assert_eq!(bench.heard(bob), [(Some(7), true)]);
+    let told = bench.take_states(ada);
+    let of_bob = |received: &&Received| matches!(received, Received::State(2, _));
+    let unmuted = Received::State(2, ParticipantFlags::default());
+    assert_eq!(told.iter().rfind(of_bob), Some(&unmuted), "{told:?}");
+}
+
+#[test]
+fn a_zero_goes_before_what_follows_a_pause() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    bench.pass(Duration::from_secs(1));
+    let link = bench.peers[ada].link.unwrap();
+    let mut ping = [0; ENCODED_MAX];
+    let len = write_to_stream(&ClientPacket::Ping(1), &mut ping).unwrap();
+    let firsts = [true, false].map(|_| {
+        bench.hub.handle_bytes(link, &ping[..len], bench.now);
+        let Output::Packets(outbox) = bench.hub.next_output(link, bench.now) else {
+            panic!("a Pong waits")
+        };
+        let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+        bench.hub.sent(link, bytes.len());
+        bytes[0] == 0
+    });
+    assert_eq!(firsts, [true, false]);
+}
+
+#[test]
+fn voice_alone_is_output_too() {
+    let mut bench = Bench::new(config());
+    let [ada, _] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.speak(ada, 1, false);
+    bench.oversleep(Duration::from_millis(50));
+    assert!(!bench.hub.has_output());
+    assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
+    assert!(bench.hub.has_output());
+}
+
+#[test]
+fn a_room_has_the_servers_frames() {
+    for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
+        let mut bench = Bench::new(HubConfig { frame, ..config() });
+        bench.join("kitchen", "ada");
+        assert!(bench.hub.rooms().all(|room| room.frame() == frame));
+        assert_eq!(bench.hub.rooms().count(), 1);
+    }
+}

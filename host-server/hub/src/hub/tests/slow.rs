@@ -1,0 +1,127 @@
+//! A peer that takes too little learns why it is dropped.
+
+use super::*;
+
+/// A room in which someone reads nothing, and `changes` joins since. Gives who that is, and the
+/// eight others in it.
+fn bench_with_deaf(changes: usize) -> (Bench, usize, Vec<usize>) {
+    let mut bench = Bench::new(config());
+    let deaf = bench.join("kitchen", "deaf");
+    let others = (0..8).map(|n| bench.join("kitchen", &format!("p{n}")));
+    let others: Vec<usize> = others.collect();
+    // So many changes that the last ones wait for a round.
+    for change in 0..6 {
+        for peer in &others {
+            bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
+        }
+        bench.pass(Duration::from_millis(if change < 5 { 100 } else { 50 }));
+    }
+    bench.peers[deaf].reads = false;
+    for n in 0..changes {
+        let guest = bench.join("kitchen", &format!("{n:031}"));
+        bench.close(guest);
+    }
+    (bench, deaf, others)
+}
+
+#[test]
+fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
+    let is_in = |changes: &usize| bench_with_deaf(*changes).0.hub.gauges().participants == 9;
+    let full = (1..).find(|changes| !is_in(changes)).unwrap() - 1;
+    // A join and a leave each: 300 changes, and a roster of nine.
+    assert_eq!(full, 155);
+    let (mut bench, deaf, others) = bench_with_deaf(full);
+    // All of them change in each round: more than one of them is too many.
+    let mut muted = true;
+    while bench.hub.gauges().participants == 9 {
+        muted = !muted;
+        for peer in &others {
+            bench.send(*peer, &ClientPacket::SetMuted(muted));
+        }
+        bench.pass(Duration::from_millis(100));
+    }
+    bench.peers[deaf].reads = true;
+    if let Some(link) = bench.peers[deaf].link {
+        bench.deliver_to(link);
+    }
+    assert_eq!(
+        bench.take_received(deaf).last(),
+        Some(&Received::Bye(ByeReason::SlowConsumer))
+    );
+}
+
+#[test]
+fn a_stall_is_borne_for_the_idle_timeout_and_its_drops_are_counted() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    bench.peers[lis].reads = false;
+    // 14 s of voice that it does not take, and of silence from it.
+    for frame in 0..700 {
+        bench.speak(ann, 100, frame == 699);
+        bench.pass(FRAME);
+    }
+    assert_eq!(bench.hub.gauges().participants, 2);
+    // Ten frames wait.
+    let dropped = bench.voice_dropped(lis);
+    assert_eq!(dropped, 700 - 10);
+    assert_eq!(bench.voice_dropped(ann), 0);
+}
+
+#[test]
+fn whoever_reads_slowly_hears_nothing_of_a_room_after_leaving_it() {
+    for room in ["attic", "kitchen"] {
+        let mut bench = Bench::new(config());
+        let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+        bench.peers[lis].reads = false;
+        for frame in 0..20 {
+            bench.speak(ann, 100, frame == 19);
+            bench.pass(FRAME);
+        }
+        bench.hello(lis, room, "lis", Codec::Pcm16);
+        bench.peers[lis].reads = true;
+        bench.deliver_to(bench.peers[lis].link.unwrap());
+        bench.speak(ann, 200, true);
+        bench.pass(FRAME);
+        let received = bench.take_received(lis);
+        let is_welcome = |packet: &Received| matches!(packet, Received::Welcome { .. });
+        let again = received.iter().rposition(is_welcome).unwrap();
+        let heard = received[again..].iter().filter_map(|packet| match packet {
+            Received::Voice { samples, .. } => Some(samples[0]),
+            _ => None,
+        });
+        let expected: &[i16] = if room == "kitchen" { &[200] } else { &[] };
+        assert_eq!(heard.collect::<Vec<_>>(), expected, "{room}");
+    }
+}
+
+#[test]
+fn whoever_writes_is_told_whether_there_is_more() {
+    let mut bench = Bench::new(config());
+    let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
+    bench.peers[lis].reads = false;
+    bench.send(lis, &ClientPacket::Ping(1));
+    let (link, now) = (bench.peers[lis].link.unwrap(), bench.now);
+    let waiting = |bench: &mut Bench| match bench.hub.next_output(link, now) {
+        Output::Packets(outbox) => outbox.packets().map(<[u8]>::len).sum(),
+        _ => 0,
+    };
+    let bytes = waiting(&mut bench);
+    assert!(bench.hub.sent(link, bytes - 1), "a byte of the Pong");
+    assert!(!bench.hub.sent(link, 1));
+    // The end is more, even where nothing waits any more.
+    bench.send(lis, &ClientPacket::Bye(ByeReason::Leaving));
+    bench.speak_payload(ann, &[1, 2, 3], false);
+    assert!(bench.peers[lis].closed && !bench.hub.sent(link, 0));
+    let guest = bench.connect();
+    bench.peers[guest].reads = false;
+    bench.send(guest, &ClientPacket::SetMuted(true));
+    let link = bench.peers[guest].link.unwrap();
+    let Output::Packets(outbox) = bench.hub.next_output(link, now) else {
+        panic!("a Reject waits")
+    };
+    let bytes: usize = outbox.packets().map(<[u8]>::len).sum();
+    assert!(
+        bench.hub.sent(link, bytes),
+        "the connection is to be closed"
+    );
+}

@@ -1,0 +1,240 @@
+//! One tick's mixing: the talkers' frames go in, each listener's encoded packet comes out.
+//!
+//! One [`Mixdown`] serves all rooms in turn, so that a room costs no mixing buffers and a tick
+//! allocates nothing but its packets. Listeners who do not talk and whose mixes have the same state
+//! and codec get one rendering and one encoding.
+
+use std::sync::Arc;
+
+use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::level;
+use talkspurt_core::audio::mixer::{
+    Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
+};
+use talkspurt_core::voice::downlink::Playout;
+
+use crate::encodings::{SharedEncoders, encode_mix, encode_voice};
+use crate::outbox::SharedPacket;
+
+/// Buffers for the mixing of one room at a time.
+#[derive(Debug)]
+pub struct Mixdown {
+    rule: MixRule,
+    frame_samples: usize,
+    /// The frames of those heard in this tick come first; what lies behind is kept for the next.
+    frames: Vec<Frame>,
+    heard: usize,
+    /// How many of them go on after this tick.
+    going_on: usize,
+    talkers: Box<Talkers>,
+    shared: Vec<SharedMix>,
+    mix: Frame,
+    encodings: u64,
+}
+
+/// What one participant adds to a tick's mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    part: Part,
+    frame: Option<HeardFrame>,
+}
+
+/// A talker's frame in this tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HeardFrame {
+    index: usize,
+    rms: u16,
+    last: bool,
+}
+
+impl Own {
+    /// Loudness of the frame: RMS, 0 where there is none.
+    pub fn rms(&self) -> u16 {
+        self.frame.map_or(0, |frame| frame.rms)
+    }
+}
+
+/// Mix state of one listener.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    state: MixState,
+    /// For mixes that nobody shares.
+    encoder: Encoder,
+    /// A talkspurt of the mix is running: a terminator is owed.
+    streaming: bool,
+}
+
+#[derive(Debug)]
+struct SharedMix {
+    codec: Codec,
+    before: MixState,
+    after: MixState,
+    packet: SharedPacket,
+}
+
+impl Listener {
+    /// A listener who has heard nothing yet.
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            state: MixState::new(),
+            encoder: Encoder::new(codec),
+            streaming: false,
+        }
+    }
+
+    /// Whether a terminator is owed to the listener.
+    pub fn is_streaming(&self) -> bool {
+        self.streaming
+    }
+
+    /// The codec of what the listener gets.
+    pub fn codec(&self) -> Codec {
+        self.encoder.codec()
+    }
+}
+
+impl Mixdown {
+    /// For rooms whose frames have `frame_samples` samples.
+    pub fn new(rule: MixRule, frame_samples: usize) -> Self {
+        Self {
+            rule,
+            frame_samples,
+            frames: Vec::new(),
+            heard: 0,
+            going_on: 0,
+            talkers: Box::new(Talkers::new(frame_samples)),
+            shared: Vec::new(),
+            mix: Frame::silence(frame_samples),
+            encodings: 0,
+        }
+    }
+
+    /// Forgets the last tick.
+    pub fn begin(&mut self) {
+        self.heard = 0;
+        self.going_on = 0;
+        self.talkers.clear();
+        self.shared.clear();
+    }
+
+    /// Adds a talker, whose frame `pop` writes. Returns `None` if the talker has none in this tick,
+    /// nor had one in the last.
+    pub fn add(
+        &mut self,
+        state: &mut TalkerState,
+        pop: impl FnOnce(&mut Frame) -> Playout,
+    ) -> Option<Own> {
+        let index = self.heard;
+        if index == self.frames.len() {
+            self.frames.push(Frame::silence(self.frame_samples));
+        }
+        let frame = &mut self.frames[index];
+        let last = match pop(frame) {
+            Playout::Silence => return self.add_nothing(state),
+            Playout::Frame { terminator } => terminator,
+            Playout::Faded => true,
+            // A talkspurt that breaks off without a terminator ends where no more of it is
+            // concealed.
+            Playout::Concealed => false,
+        };
+        let rms = level::rms(frame);
+        let part = state.frame(frame, rms, last);
+        self.talkers.add(part, frame);
+        self.heard += 1;
+        self.going_on += usize::from(!last);
+        let frame = Some(HeardFrame { index, rms, last });
+        Some(Own { part, frame })
+    }
+
+    /// Takes note that someone has no frame in this tick.
+    pub fn add_nothing(&mut self, state: &mut TalkerState) -> Option<Own> {
+        let part = state.no_frame()?;
+        self.talkers.add(part, &[]);
+        Some(Own { part, frame: None })
+    }
+
+    /// Makes the packet that a listener is to get in tick number `tick`, if any; `own` is what was
+    /// added for the listener.
+    pub fn packet_for(
+        &mut self,
+        listener: &mut Listener,
+        own: Option<Own>,
+        shared_encoders: &mut SharedEncoders,
+        tick: u32,
+    ) -> Option<SharedPacket> {
+        let own_frame = own.and_then(|own| own.frame);
+        let others = self.heard - usize::from(own_frame.is_some());
+        if others == 0 {
+            listener.state = MixState::new();
+            return std::mem::take(&mut listener.streaming).then(|| encode_voice(tick, true, &[]));
+        }
+        let others_going_on =
+            self.going_on - usize::from(own_frame.is_some_and(|frame| !frame.last));
+        let terminator = others_going_on == 0;
+        listener.streaming = !terminator;
+        let Some(own) = own else {
+            return Some(self.shared_packet(listener, shared_encoders, tick, terminator));
+        };
+        let own = Contribution {
+            part: own.part,
+            samples: own.frame.map_or(&[], |frame| &self.frames[frame.index]),
+        };
+        render(
+            &self.talkers,
+            Some(own),
+            self.rule,
+            &mut listener.state,
+            &mut self.mix,
+        );
+        self.encodings += 1;
+        Some(encode_mix(
+            &self.mix,
+            &mut listener.encoder,
+            tick,
+            terminator,
+        ))
+    }
+
+    /// Mixes rendered and encoded so far.
+    pub fn encodings(&self) -> u64 {
+        self.encodings
+    }
+
+    fn shared_packet(
+        &mut self,
+        listener: &mut Listener,
+        encoders: &mut SharedEncoders,
+        tick: u32,
+        terminator: bool,
+    ) -> SharedPacket {
+        let (codec, before) = (listener.codec(), listener.state);
+        if let Some(same) = self
+            .shared
+            .iter()
+            .find(|mix| mix.codec == codec && mix.before == before)
+        {
+            listener.state = same.after;
+            return Arc::clone(&same.packet);
+        }
+        render(
+            &self.talkers,
+            None,
+            self.rule,
+            &mut listener.state,
+            &mut self.mix,
+        );
+        self.encodings += 1;
+        let packet = encode_mix(&self.mix, encoders.of(codec), tick, terminator);
+        self.shared.push(SharedMix {
+            codec,
+            before,
+            after: listener.state,
+            packet: Arc::clone(&packet),
+        });
+        packet
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! One participant of a room: who they are, what they say, what they hear.
+
+use talkspurt_core::audio::codec::{Codec, CodecError};
+use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
+use talkspurt_core::audio::mixer::TalkerState;
+use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
+
+use crate::ids::LinkId;
+use crate::mixdown::{Listener, Mixdown, Own};
+
+/// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of
+/// 5 ms. What a longer stall of their link brings at once is too old to be heard.
+const SLOTS: usize = 32;
+
+const _: () = assert!(
+    size_of::<Downlink<SLOTS>>() <= 24 * 1024,
+    "docs/PERFORMANCE.md states what a talker's buffer takes"
+);
+
+/// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits
+/// for a tick anyhow.
+const PREFILL_FRAMES: u16 = 0;
+
+/// For so long the first frame of a talkspurt waits at least. The frames after it may then come so
+/// much later than their period says before one has to be concealed; together with the wait for the
+/// tick it stays below one frame and 5 ms.
+pub const TALKSPURT_LEAD: Duration = Duration::from_millis(3);
+
+/// How often the others are told what one does, at most, and how often a room has a round. Ten
+/// times a second are 120 bytes: someone who changes faster (a gate without a hold, or ill will)
+/// must not fill a slow line of everyone else.
+pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A participant, as the room sees them.
+#[derive(Debug)]
+pub struct Participant {
+    /// Their number, unique in the room.
+    pub id: ParticipantId,
+    /// Their name, unique in the room.
+    pub name: ParticipantName,
+    /// Counts the joins to the room: gives the order of joining.
+    pub joined: u64,
+    /// Mix state for this listener.
+    pub listener: Listener,
+    /// What the participant adds to the tick that is being mixed.
+    pub own: Option<Own>,
+    flags: ParticipantFlags,
+    /// What the others were told last, and from when on they may be told again.
+    told: ParticipantFlags,
+    tell_from: Instant,
+    /// A talkspurt has come and gone since the others were told.
+    has_talked: bool,
+    /// Stands in the room's queue of changes that wait for a round.
+    waits: bool,
+    frame: FrameDuration,
+    /// Their voice on its way in. Listeners who never talk cost no buffer.
+    voice: Option<Box<Downlink<SLOTS>>>,
+    /// From when on the running talkspurt is heard.
+    heard_from: Instant,
+    /// Whether this talker counts in the mix.
+    talker: TalkerState,
+    /// The fade of the word that this participant was saying when they rejoined the room.
+    earlier_fading: Option<Box<Fading>>,
+}
+
+/// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
+#[derive(Debug)]
+pub struct Fading {
+    link: LinkId,
+    frame: Frame,
+    playout: Playout,
+    talker: TalkerState,
+}
+
+impl Fading {
+    /// Returns the link of the talker.
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// Adds it to the mix of one tick.
+    pub fn speak(mut self, mixdown: &mut Mixdown) -> Option<Own> {
+        mixdown.add(&mut self.talker, |frame| {
+            *frame = self.frame;
+            self.playout
+        })
+    }
+}
+
+/// What a voice packet changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoiceTaken {
+    /// The flags changed: the roster has to be told.
+    pub flags_changed: bool,
+    /// There are frames to be mixed, from then on.
+    pub heard_from: Option<Instant>,
+}
+
+impl VoiceTaken {
+    /// The packet changed nothing.
+    pub const NOTHING: Self = Self {
+        flags_changed: false,
+        heard_from: None,
+    };
+}
+
+impl Participant {
+    /// One who has just joined.
+    pub fn new(
+        id: ParticipantId,
+        name: ParticipantName,
+        codec: Codec,
+        frame: FrameDuration,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            joined: 0,
+            listener: Listener::new(codec),
+            own: None,
+            flags: ParticipantFlags::default(),
+            told: ParticipantFlags::default(),
+            tell_from: Instant::ZERO,
+            has_talked: false,
+            waits: false,
+            frame,
+            voice: None,
+            heard_from: Instant::ZERO,
+            talker: TalkerState::new(frame),
+            earlier_fading: None,
+        }
+    }
+
+    /// Makes the fade this participant's own, so that they do not hear it.
+    pub fn take_over(&mut self, fading: Fading) {
+        self.earlier_fading = Some(Box::new(fading));
+    }
+
+    /// This participant's line of the roster: what the others were told last. A newcomer who got
+    /// the present flags would miss a change that is undone before it is told.
+    pub fn roster_entry(&self) -> RosterEntry<'_> {
+        RosterEntry {
+            id: self.id,
+            flags: self.told,
+            name: &self.name,
+        }
+    }
+
+    /// The others learn of the present flags by other means: the packet that says who joins.
+    pub fn introduced(&mut self) {
+        self.told = self.flags;
+        self.has_talked = false;
+    }
+
+    /// Flags that the others do not know. Whoever talked meanwhile is told to talk, and next to be
+    /// silent or muted: nobody is heard again and again without being shown.
+    pub fn news(&self) -> Option<ParticipantFlags> {
+        let flags = if self.has_talked {
+            ParticipantFlags::TALKING
+        } else {
+            self.flags
+        };
+        (flags != self.told).then_some(flags)
+    }
+
+    /// From when on the others may be told anew.
+    pub fn tell_from(&self) -> Instant {
+        self.tell_from
+    }
+
+    /// The others are told the news.
+    pub fn tell(&mut self, news: ParticipantFlags, now: Instant) {
+        self.told = news;
+        self.has_talked = false;
+        self.tell_from = now + STATE_INTERVAL;
+    }
+
+    /// Notes that this participant stands in the room's queue of changes, or no longer does;
+    /// returns whether it did.
+    pub fn set_waits(&mut self, waits: bool) -> bool {
+        std::mem::replace(&mut self.waits, waits)
+    }
+
+    /// Whether a talkspurt is running.
+    pub fn is_talking(&self) -> bool {
+        self.flags.has(ParticipantFlags::TALKING)
+    }
+
+    /// Whether the microphone is muted.
+    pub fn is_muted(&self) -> bool {
+        self.flags.has(ParticipantFlags::MUTED)
+    }
+
+    /// Takes a voice packet. Voice of a muted participant is not heard.
+    ///
+    /// # Errors
+    /// A payload that is no frame of this session.
+    pub fn push_voice(
+        &mut self,
+        voice: &Voice<'_>,
+        now: Instant,
+    ) -> Result<VoiceTaken, CodecError> {
+        if self.is_muted() {
+            return Ok(VoiceTaken::NOTHING);
+        }
+        let (codec, frame) = (self.listener.codec(), self.frame);
+        let downlink = self.voice.get_or_insert_with(|| {
+            Box::new(Downlink::new(
+                codec,
+                frame,
+                JitterConfig::default_for(frame, PREFILL_FRAMES),
+            ))
+        });
+        let was_active = downlink.is_active();
+        let outcome = downlink.push(voice)?;
+        let taken = matches!(
+            outcome,
+            PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)
+        );
+        // What follows at once on a word that was cut off takes that word's place in time: a pause
+        // would be a click.
+        if taken && !was_active {
+            self.heard_from = now + TALKSPURT_LEAD;
+        }
+        // Whoever talks is shown until their last frame was mixed, whatever its packet says: nobody
+        // is heard unshown, but for the frame in which a talker fades who was muted or left.
+        let flags_changed =
+            taken && !voice.payload.is_empty() && self.set(ParticipantFlags::TALKING, true);
+        Ok(VoiceTaken {
+            flags_changed,
+            heard_from: self.is_active().then_some(self.heard_from),
+        })
+    }
+
+    /// Mutes or unmutes. True if that changes the flags.
+    pub fn set_muted(&mut self, muted: bool) -> bool {
+        if muted && let Some(voice) = &mut self.voice {
+            voice.clear();
+        }
+        let silenced = muted && self.fall_silent();
+        self.set(ParticipantFlags::MUTED, muted) || silenced
+    }
+
+    /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed:
+    /// the talkspurt is over.
+    pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
+        if let Some(fading) = self.earlier_fading.take() {
+            // A talker has one frame a tick: a new word begins in the next.
+            self.own = fading.speak(mixdown);
+            return false;
+        }
+        let active = self.is_active();
+        self.own = match self.voice.as_deref_mut() {
+            Some(voice) if active && due >= self.heard_from => {
+                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
+            }
+            _ => mixdown.add_nothing(&mut self.talker),
+        };
+        !self.is_active() && self.fall_silent()
+    }
+
+    /// What fades of this participant, who leaves by that link.
+    pub fn fading(&mut self, link: LinkId) -> Option<Fading> {
+        if let Some(fading) = self.earlier_fading.take() {
+            return Some(*fading);
+        }
+        let voice = self.voice.as_mut().filter(|_| self.talker.counts())?;
+        voice.clear();
+        let mut frame = Frame::silence(voice.frame_samples());
+        let playout = voice.pop(&mut frame);
+        Some(Fading {
+            link,
+            frame,
+            playout,
+            talker: self.talker,
+        })
+    }
+
+    /// Whether the room has to tick for this participant: there are frames to be mixed, or the end
+    /// of what they hear is owed.
+    pub fn needs_tick(&self) -> bool {
+        self.is_active() || self.listener.is_streaming()
+    }
+
+    /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.
+    pub fn level_rms(&self) -> u16 {
+        let own = self.own.filter(|_| self.is_active());
+        own.map_or(0, |own| own.rms())
+    }
+
+    /// Frames that wait to be mixed.
+    pub fn depth_frames(&self) -> u16 {
+        self.voice.as_ref().map_or(0, |voice| voice.depth_frames())
+    }
+
+    /// Jitter-buffer outcomes of the frames on their way in.
+    pub fn jitter_stats(&self) -> JitterStats {
+        self.voice
+            .as_ref()
+            .map(|voice| *voice.stats())
+            .unwrap_or_default()
+    }
+
+    fn is_active(&self) -> bool {
+        self.voice.as_ref().is_some_and(|voice| voice.is_active())
+    }
+
+    /// True if that changed the flags.
+    fn fall_silent(&mut self) -> bool {
+        self.has_talked |= self.is_talking() && !self.told.has(ParticipantFlags::TALKING);
+        self.set(ParticipantFlags::TALKING, false)
+    }
+
+    /// Sets or clears flags; true if that changed them.
+    fn set(&mut self, flags: ParticipantFlags, on: bool) -> bool {
+        let before = self.flags;
+        self.flags = before.with(flags, on);
+        self.flags != before
+    }
+}
+
+#[cfg(test)]
+mod tests;

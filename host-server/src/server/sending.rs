@@ -1,0 +1,63 @@
+//! What the rooms have to say goes into the sockets.
+
+use std::io;
+use std::rc::Rc;
+
+use talkspurt_core::time::Instant;
+use talkspurt_hub::{Hub, LinkId, Output};
+
+use super::{Costly, Server};
+use crate::net::Socket;
+
+/// Control packets go to so many connections before readers have their turn: less than 1 ms.
+const WRITES_IN_A_ROW: usize = 32;
+
+impl Server {
+    /// Writes what ticks leave unwritten: control packets. Its turn comes after that of all who had
+    /// input when there began to be some, so that what they caused leaves in one write for each
+    /// connection.
+    pub(super) async fn send_rest(self: Rc<Self>) {
+        loop {
+            self.unsent.notified().await;
+            let mut written = 0_usize;
+            let next = || self.hub.borrow_mut().poll_output();
+            while let Some(id) = next() {
+                self.send_to(id, self.ticker.now());
+                self.catch_up();
+                written += 1;
+                if written.is_multiple_of(WRITES_IN_A_ROW) {
+                    // What a large room is told must not keep voice from being read.
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.settle(self.ticker.now());
+            self.rearm();
+        }
+    }
+
+    pub(super) fn send_to(&self, id: LinkId, now: Instant) {
+        if let Some(socket) = self.sockets.borrow().get(id) {
+            self.spend(Costly::Write);
+            write(&mut self.hub.borrow_mut(), socket, id, now);
+        }
+    }
+}
+
+/// Writes what there is for a link, as far as its socket takes it.
+pub(super) fn write(hub: &mut Hub, socket: &Socket, id: LinkId, now: Instant) {
+    while !socket.is_closed() {
+        match hub.next_output(id, now) {
+            Output::Packets(_) if socket.is_blocked() => return,
+            Output::Packets(outbox) => match socket.write(outbox.packets()) {
+                Ok(count) if hub.sent(id, count) => {}
+                Ok(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return hub.blocked(id, now);
+                }
+                Err(_) => return hub.handle_closed(id, now),
+            },
+            Output::Nothing => return,
+            Output::Close { unsent } => return socket.close(unsent),
+        }
+    }
+}
