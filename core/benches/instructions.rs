@@ -1,7 +1,9 @@
-//! Instructions for one frame of 20 ms (320 samples) through the parts of the core, counted by callgrind: the same number on every run.
+//! Instructions for one frame of 20 ms (320 samples) through the parts of the core, counted by
+//! callgrind: the same number on every run.
 //!
-//! `cargo bench -p talkspurt-core`; the table is in docs/PERFORMANCE.md. Needs `valgrind` and `gungraun-runner`.
-//! The accumulation has a hard limit: the bench fails when a sample of a talker costs more than 1.5 instructions.
+//! `cargo bench -p talkspurt-core`; the table is in docs/PERFORMANCE.md. Needs `valgrind` and
+//! `gungraun-runner`. The accumulation has a hard limit: the bench fails when a sample of a talker
+//! costs more than 1.5 instructions.
 
 use std::hint::black_box;
 
@@ -150,7 +152,8 @@ fn everyone(parts: [Part; 2]) -> Box<Talkers> {
 const ALL_STAY: [Part; 2] = [Part::Staying; 2];
 const ONE_STARTS: [Part; 2] = [Part::Staying, Part::Starting];
 
-// What one talker hears of the seven others: while the set of those who count stays, and while it changes.
+// What one talker hears of the seven others: while the set of those who count stays, and while it
+// changes.
 #[library_benchmark]
 #[bench::mean(everyone(ALL_STAY), voice(0), MixRule::Mean)]
 #[bench::sum(everyone(ALL_STAY), voice(0), MixRule::Sum)]

@@ -1,4 +1,5 @@
-//! docs/FIRMWARE.md says what is so: its arithmetic is the code's, and its listings are the example's.
+//! docs/FIRMWARE.md says what is so: its arithmetic is the code's, and its listings are the
+//! example's.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +37,8 @@ fn on_the_line(payload_bytes: usize) -> usize {
     write_to_stream(&ClientPacket::Voice(voice), &mut [0; ENCODED_MAX]).expect("it fits")
 }
 
-/// The numbers of a table's row, without what is around them; empty cells of the rule below its head are none.
+/// The numbers of a table's row, without what is around them; empty cells of the rule below its
+/// head are none.
 fn numbers(row: &str) -> Vec<u32> {
     row.split('|')
         .skip(2)

@@ -1,5 +1,5 @@
-//! Bytes in any chunking through the deframer and both parsers: no panic, nothing unbounded, every byte accounted for, and the same
-//! result however the bytes are cut.
+//! Bytes in any chunking through the deframer and both parsers: no panic, nothing unbounded, every
+//! byte accounted for, and the same result however the bytes are cut.
 //!
 //! The first byte of an input says how the rest is cut.
 #![no_main]

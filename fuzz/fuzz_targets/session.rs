@@ -1,8 +1,9 @@
-//! Sequences of inputs, timeouts and calls on both ends of a session and on both ends of the voice path, with a peer who sends what he
-//! likes: no panic, nothing after the end, nothing unbounded.
+//! Sequences of inputs, timeouts and calls on both ends of a session and on both ends of the voice
+//! path, with a peer who sends what he likes: no panic, nothing after the end, nothing unbounded.
 //!
-//! An input is a row of operations, each of them one byte that says what, one byte `n`, and `n` bytes of data where data is
-//! asked for; so every string of bytes is a valid input, and packets can stand in a corpus as they are.
+//! An input is a row of operations, each of them one byte that says what, one byte `n`, and `n`
+//! bytes of data where data is asked for; so every string of bytes is a valid input, and packets
+//! can stand in a corpus as they are.
 #![no_main]
 
 mod input;
@@ -191,7 +192,8 @@ impl Rig {
         assert!(stats.frames_sent + stats.frames_overrun <= stats.frames_captured);
     }
 
-    /// A hostile voice packet: its numbers anywhere, its payload anything (of the right length, every other time).
+    /// A hostile voice packet: its numbers anywhere, its payload anything (of the right length,
+    /// every other time).
     fn push_voice(&mut self, input: &mut Input<'_>) {
         let (near, seq, timestamp, flags) = (
             input.number(),

@@ -1,8 +1,9 @@
 //! Where frames come from and where they go.
 //!
-//! The session is clocked once per frame ([`crate::clock::FrameClock`]); each tick it takes one frame from a [`Source`] and
-//! gives one to a [`Sink`]. Neither ever blocks: a device that has nothing ready yields silence, a file that ended says so.
-//! All frames are 16-bit mono at [`ROOM_RATE_HZ`]; their length is the session's frame duration.
+//! The session is clocked once per frame ([`crate::clock::FrameClock`]); each tick it takes one
+//! frame from a [`Source`] and gives one to a [`Sink`]. Neither ever blocks: a device that has
+//! nothing ready yields silence, a file that ended says so. All frames are 16-bit mono at
+//! [`ROOM_RATE_HZ`]; their length is the session's frame duration.
 
 use std::{io, time::Duration};
 use talkspurt_host_kit::wav::RecordingNotice;
@@ -33,7 +34,8 @@ pub trait Source: Send {
 
 /// The speaker's side: a device, a file, or nothing.
 pub trait Sink: Send {
-    /// Takes the sound of the next frame duration. What becomes of it is told by [`Self::next_notice`], if anyone has to know.
+    /// Takes the sound of the next frame duration. What becomes of it is told by
+    /// [`Self::next_notice`], if anyone has to know.
     fn write(&mut self, frame: &[i16]);
 
     /// How long the samples written now wait before they are heard, in milliseconds.

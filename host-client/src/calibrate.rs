@@ -14,8 +14,8 @@ use talkspurt_core::audio::level::LevelMeter;
 /// The frame duration levels are measured over: that of a session by default.
 const FRAME_MS: u8 = 20;
 const FRAME_SAMPLES: usize = ROOM_RATE_HZ as usize / 1_000 * FRAME_MS as usize;
-/// The open threshold lies this far above the loudest noise: a click must not open the gate, quiet speech (15 to 25 dB above
-/// the noise of a living room) must.
+/// The open threshold lies this far above the loudest noise: a click must not open the gate, quiet
+/// speech (15 to 25 dB above the noise of a living room) must.
 const OPEN_ABOVE_LOUD_DB: f64 = 6.0;
 /// The close threshold lies this far above the usual noise.
 const CLOSE_ABOVE_USUAL_DB: f64 = 6.0;
@@ -43,7 +43,8 @@ pub struct Proposal {
     pub is_noisy: bool,
 }
 
-/// Listens for `span`; levels of all frames that came. In real time for a device, at once for a file.
+/// Listens for `span`; levels of all frames that came. In real time for a device, at once for a
+/// file.
 pub fn listen(
     source: &mut dyn Source,
     span: Duration,

@@ -1,8 +1,9 @@
 //! When frames are due.
 //!
-//! The one clock of a session: frame `n` is due `n` frame durations after the start, whatever happened meanwhile. A thread
-//! that was not scheduled for a while finds several frames due at once and does them all, so that nothing drifts and a WAV
-//! file has no gap. Sleeping one frame duration per frame would lose the time of the work and of every late wake-up.
+//! The one clock of a session: frame `n` is due `n` frame durations after the start, whatever
+//! happened meanwhile. A thread that was not scheduled for a while finds several frames due at once
+//! and does them all, so that nothing drifts and a WAV file has no gap. Sleeping one frame duration
+//! per frame would lose the time of the work and of every late wake-up.
 
 use std::time::{Duration, Instant};
 

@@ -91,7 +91,8 @@ pub enum EventKind {
     },
     /// What became of the recording. The session goes on in any case.
     Recording {
-        /// `stopped`, `continued` in another file, or `lost` for a disk that was too slow for a while.
+        /// `stopped`, `continued` in another file, or `lost` for a disk that was too slow for a
+        /// while.
         state: &'static str,
         /// The file that it is about.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome into an exit code.
+//! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome
+//! into an exit code.
 
 // These macros panic when the stream cannot be written; `console` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -1,13 +1,17 @@
 //! Asks the system to wake the threads that carry sound on time.
 //!
-//! A frame that leaves 20 ms late is heard as a gap. On a busy machine an ordinary thread waits for others that long.
+//! A frame that leaves 20 ms late is heard as a gap. On a busy machine an ordinary thread waits for
+//! others that long.
 //!
-//! - The session's thread gets real-time priority: it works for tens of microseconds per frame, so it takes nothing from anybody.
-//! - The threads of the sound library must not have it: cpal's ALSA worker spins through errors at the start, after an xrun and
-//!   when a sound server dies, and would hold up the library's own other thread, the sound server and us (measured: with
-//!   real-time priority 37 gaps in 22 s on a busy machine, 4 without). They are ordinary threads, only preferred ones.
+//! - The session's thread gets real-time priority: it works for tens of microseconds per frame, so
+//!   it takes nothing from anybody.
+//! - The threads of the sound library must not have it: cpal's ALSA worker spins through errors at
+//!   the start, after an xrun and when a sound server dies, and would hold up the library's own
+//!   other thread, the sound server and us (measured: with real-time priority 37 gaps in 22 s on a
+//!   busy machine, 4 without). They are ordinary threads, only preferred ones.
 //!
-//! All of it is best effort: where it is not permitted (Linux without the limits `rtprio` and `nice`), nothing changes.
+//! All of it is best effort: where it is not permitted (Linux without the limits `rtprio` and
+//! `nice`), nothing changes.
 
 use thread_priority::ThreadPriority;
 

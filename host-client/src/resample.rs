@@ -1,20 +1,23 @@
-//! Rate conversion between a device and the room, by rubato, with a ratio that follows the device's clock.
+//! Rate conversion between a device and the room, by rubato, with a ratio that follows the device's
+//! clock.
 //!
-//! Two crystals never agree: a device that claims 48,000 samples a second gives 47,995 or 48,006 of the room's. What piles up
-//! (or runs out) between the two shows in how full the ring between them is. [`DriftControl`] turns that into a small
-//! correction of the ratio, so that the difference is stretched over the sound and never becomes a click.
+//! Two crystals never agree: a device that claims 48,000 samples a second gives 47,995 or 48,006 of
+//! the room's. What piles up (or runs out) between the two shows in how full the ring between them
+//! is. [`DriftControl`] turns that into a small correction of the ratio, so that the difference is
+//! stretched over the sound and never becomes a click.
 
 use rubato::{
     Adjustable as _, Async, FixedAsync, Resampler as _, ResamplerConstructionError,
     SincInterpolationParameters, WindowFunction, audioadapter_buffers::direct::SequentialSlice,
 };
 
-/// The largest correction, relative: 0.5 % is 9 cents of pitch (hardly heard in speech) and 10 times what cheap crystals
-/// need (about 500 ppm between the worst two).
+/// The largest correction, relative: 0.5 % is 9 cents of pitch (hardly heard in speech) and 10
+/// times what cheap crystals need (about 500 ppm between the worst two).
 pub const CORRECTION_MAX: f64 = 0.005;
 
-/// Length of the interpolation filter in samples of the slower rate. 128 at 16 kHz delays by 4 ms, is flat to 7 kHz, and lets
-/// less than -46 dB of what lies above 9 kHz fold into that band; 64 would save 2 ms and let -33 dB through (measured).
+/// Length of the interpolation filter in samples of the slower rate. 128 at 16 kHz delays by 4 ms,
+/// is flat to 7 kHz, and lets less than -46 dB of what lies above 9 kHz fold into that band; 64
+/// would save 2 ms and let -33 dB through (measured).
 const SINC_LEN: usize = 128;
 
 /// From the device to the room: takes what it needs, gives exactly one frame.
@@ -39,7 +42,8 @@ impl ToRoom {
         Converter::new(ratio, frame_samples, FixedAsync::Output).map(Self)
     }
 
-    /// Bends the ratio from the next frame on. Above 0, device samples are used up faster. Changes [`needs`](Self::needs).
+    /// Bends the ratio from the next frame on. Above 0, device samples are used up faster. Changes
+    /// [`needs`](Self::needs).
     pub fn set_correction(&mut self, correction: f64) {
         self.0.set_correction(correction);
     }
@@ -84,7 +88,8 @@ impl Converter {
         chunk: usize,
         fixed: FixedAsync,
     ) -> Result<Self, ResamplerConstructionError> {
-        // The filter is laid out in input samples: when the rate falls it has to be longer for the same sharpness.
+        // The filter is laid out in input samples: when the rate falls it has to be longer for the
+        // same sharpness.
         let sinc_len = (SINC_LEN as f64 * (1.0 / ratio).clamp(1.0, 16.0)) as usize;
         let parameters =
             SincInterpolationParameters::new(sinc_len, WindowFunction::BlackmanHarris2);
@@ -122,11 +127,13 @@ impl Converter {
     }
 }
 
-/// Turns how far a ring's fill is from its target into a correction of the ratio: a slow PI controller.
+/// Turns how far a ring's fill is from its target into a correction of the ratio: a slow PI
+/// controller.
 ///
-/// With `kp` = 0.2/s and `ki` = `kp`^2/4 the loop is critically damped with a time constant of 10 s: it follows
-/// temperature, and ignores the jitter of callbacks. The saw-tooth that they cut into the fill is taken out before
-/// ([`crate::device`] knows when the last one ran): a slow beat between callbacks and frames would look like drift.
+/// With `kp` = 0.2/s and `ki` = `kp`^2/4 the loop is critically damped with a time constant of 10
+/// s: it follows temperature, and ignores the jitter of callbacks. The saw-tooth that they cut into
+/// the fill is taken out before ([`crate::device`] knows when the last one ran): a slow beat
+/// between callbacks and frames would look like drift.
 #[derive(Debug, Clone, Default)]
 pub struct DriftControl {
     smooth_s: f64,
@@ -139,12 +146,14 @@ impl DriftControl {
     /// The fill is averaged over this before it counts.
     const SMOOTHING_S: f64 = 1.0;
 
-    /// `excess_s`: seconds of sound in the ring above the target (negative: below). `step_s`: time since the last call.
-    /// Returns how much faster than nominal the ring has to be emptied, or slower it has to be filled.
+    /// `excess_s`: seconds of sound in the ring above the target (negative: below). `step_s`: time
+    /// since the last call. Returns how much faster than nominal the ring has to be emptied, or
+    /// slower it has to be filled.
     pub fn update(&mut self, excess_s: f64, step_s: f64) -> f64 {
         self.smooth_s += (excess_s - self.smooth_s) * (step_s / Self::SMOOTHING_S).min(1.0);
         let proportional = self.smooth_s * Self::KP_PER_S;
-        // The integral stands still while the output is at its limit, or it would overshoot afterwards.
+        // The integral stands still while the output is at its limit, or it would overshoot
+        // afterwards.
         if (proportional + self.drift).abs() < CORRECTION_MAX {
             self.drift = (self.drift + self.smooth_s * Self::KI_PER_S2 * step_s)
                 .clamp(-CORRECTION_MAX, CORRECTION_MAX);
@@ -152,7 +161,8 @@ impl DriftControl {
         (proportional + self.drift).clamp(-CORRECTION_MAX, CORRECTION_MAX)
     }
 
-    /// The ring was refilled or cut: what was measured of its fill is void, the drift learned stays.
+    /// The ring was refilled or cut: what was measured of its fill is void, the drift learned
+    /// stays.
     pub fn forget_fill(&mut self) {
         self.smooth_s = 0.0;
     }

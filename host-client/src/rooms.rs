@@ -75,7 +75,8 @@ fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
     }
 }
 
-/// Takes what it knows of the answer, and passes over the rest: servers of other versions may say more or less.
+/// Takes what it knows of the answer, and passes over the rest: servers of other versions may say
+/// more or less.
 fn describe(answer: &Value) -> String {
     let empty = Vec::new();
     let rooms = answer

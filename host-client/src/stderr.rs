@@ -1,6 +1,8 @@
-//! What libraries write to stderr behind our back (ALSA's plugins, the JACK client) goes where it does no harm.
+//! What libraries write to stderr behind our back (ALSA's plugins, the JACK client) goes where it
+//! does no harm.
 
-/// While this lives, what is written to stderr becomes lines to be fetched: in the live view it would tear the picture.
+/// While this lives, what is written to stderr becomes lines to be fetched: in the live view it
+/// would tear the picture.
 pub(crate) struct StderrLines {
     #[cfg(unix)]
     pipe: Option<unix::Pipe>,
@@ -47,7 +49,8 @@ impl StderrLines {
     }
 }
 
-/// Runs `work` with stderr going nowhere: every sound system that is not installed complains there while devices are listed.
+/// Runs `work` with stderr going nowhere: every sound system that is not installed complains there
+/// while devices are listed.
 #[cfg(unix)]
 pub(crate) fn muffled<R>(work: impl FnOnce() -> R) -> R {
     let muffled = unix::Redirected::to_nothing();
@@ -150,7 +153,8 @@ mod unix {
                         .chars()
                         .filter(|c| !c.is_control())
                         .collect();
-                    // Lines that nobody has fetched yet are enough: a flood of them must not stop its writer.
+                    // Lines that nobody has fetched yet are enough: a flood of them must not stop
+                    // its writer.
                     if let Err(TrySendError::Disconnected(_)) = sender.try_send(text) {
                         return;
                     }

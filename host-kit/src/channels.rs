@@ -1,8 +1,9 @@
 //! One channel out of many.
 //!
-//! A microphone on one side of a stereo cable, or on one input of eight, must be heard at its own level, and two channels
-//! of opposite phase must not cancel. A mean does both wrong, so by default [`ChannelPicker`] follows the channel that
-//! carries the voice. It runs in audio callbacks: after [`ChannelPicker::new`] it neither allocates nor waits.
+//! A microphone on one side of a stereo cable, or on one input of eight, must be heard at its own
+//! level, and two channels of opposite phase must not cancel. A mean does both wrong, so by default
+//! [`ChannelPicker`] follows the channel that carries the voice. It runs in audio callbacks: after
+//! [`ChannelPicker::new`] it neither allocates nor waits.
 
 mod picker;
 

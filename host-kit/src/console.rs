@@ -105,7 +105,8 @@ pub(crate) fn exit_code(program: &str, outcome: Result<(), Problem>) -> u8 {
 /// Writes text to stdout, and waits until it is written.
 ///
 /// # Errors
-/// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
+/// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be
+/// written.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     let written = stdout

@@ -12,8 +12,9 @@ use crate::console::{self, Log, LogFormat, OutputError};
 use clap::{Arg, Command, Error, Parser};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// Parses the command line; a variable that is empty counts as one that is not set. Ends the program as clap does: exit code 2
-/// after a wrong flag, 0 after `--help`; but 1 and a word if the help cannot be written.
+/// Parses the command line; a variable that is empty counts as one that is not set. Ends the
+/// program as clap does: exit code 2 after a wrong flag, 0 after `--help`; but 1 and a word if the
+/// help cannot be written.
 pub fn parse<T: Parser>() -> T {
     try_parse_from(std::env::args_os()).unwrap_or_else(|error| {
         if error.use_stderr() {

@@ -1,8 +1,9 @@
 //! Sound files in, at a session's rate, and recordings out.
 //!
-//! [`WavReader`] turns a file of any rate, channel count and sample format into a session's samples: WAV as recorders, pipes
-//! and crashes leave it, FLAC, and Ogg Vorbis. [`BackgroundReader`] does so in a thread of its own, so that an input that
-//! stalls stalls nobody else. [`Recorder`] writes what is heard, in a thread of its own for the same reason.
+//! [`WavReader`] turns a file of any rate, channel count and sample format into a session's
+//! samples: WAV as recorders, pipes and crashes leave it, FLAC, and Ogg Vorbis.
+//! [`BackgroundReader`] does so in a thread of its own, so that an input that stalls stalls nobody
+//! else. [`Recorder`] writes what is heard, in a thread of its own for the same reason.
 //! [`same_file`] tells whether a recording would overwrite its own input.
 
 mod background;

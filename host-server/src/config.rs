@@ -1,7 +1,7 @@
 //! The command line and the environment, turned into checked types.
 //!
-//! [`Args`] is what was typed (strings and numbers); [`Config`] is what the server runs with. Nothing else reads flags or
-//! `TALKSPURT_*` variables.
+//! [`Args`] is what was typed (strings and numbers); [`Config`] is what the server runs with.
+//! Nothing else reads flags or `TALKSPURT_*` variables.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -101,7 +101,8 @@ pub struct HealthArgs {
 /// The flags of serving, each also in the environment.
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
-    /// Where participants connect; [::] takes IPv6 and IPv4, or IPv4 where there is no IPv6 (port 0: any free one, printed on stdout)
+    /// Where participants connect; [::] takes IPv6 and IPv4, or IPv4 where there is no IPv6 (port
+    /// 0: any free one, printed on stdout)
     #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN,
           value_parser = numeric_address)]
     listen: SocketAddr,
@@ -175,7 +176,8 @@ impl From<&Config> for HubConfig {
 }
 
 impl Default for Config {
-    /// The defaults of the command line, with port 0 on the loopback for both addresses: what a test wants.
+    /// The defaults of the command line, with port 0 on the loopback for both addresses: what a
+    /// test wants.
     fn default() -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {

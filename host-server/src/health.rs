@@ -1,4 +1,5 @@
-//! `talkspurt-server health`: the probe that a container's HEALTHCHECK runs, so that the image needs no shell and no curl.
+//! `talkspurt-server health`: the probe that a container's HEALTHCHECK runs, so that the image
+//! needs no shell and no curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -6,12 +7,14 @@ use std::time::Duration;
 
 use crate::net::describe;
 
-/// Connecting, sending and each read may take so long. Container runtimes give a probe 30 s by default.
+/// Connecting, sending and each read may take so long. Container runtimes give a probe 30 s by
+/// default.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The start of an answer is all that is read; a status line is far shorter.
 const ANSWER_BYTES_MAX: usize = 512;
 
-/// Asks the server whose HTTP is at `http` for `/healthz`. `Err` says in one line why it is not well.
+/// Asks the server whose HTTP is at `http` for `/healthz`. `Err` says in one line why it is not
+/// well.
 pub fn probe(http: SocketAddr) -> Result<(), String> {
     let (target, status) = first_answer(&reachable(http))?;
     if status.split(' ').nth(1) == Some("200") {

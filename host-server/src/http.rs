@@ -1,7 +1,8 @@
 //! `/healthz`, `/metrics` and `/rooms`: asks the voice side for a page and hands it out.
 //!
-//! Nothing here sees a room. A page is a [`PageRequest`] on a bounded channel, answered by the one thread that also mixes, so
-//! that a healthy answer means that voice is served. Hostile clients are bounded: so many connections, so much time, one request each.
+//! Nothing here sees a room. A page is a [`PageRequest`] on a bounded channel, answered by the one
+//! thread that also mixes, so that a healthy answer means that voice is served. Hostile clients are
+//! bounded: so many connections, so much time, one request each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::process::Process;
 
 /// All of one connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the request's head is there: who opens connections and says nothing holds the others up for no longer.
+/// Until the request's head is there: who opens connections and says nothing holds the others up
+/// for no longer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Until the voice side has made the page; after that it is not well.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,8 +38,8 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Page {
     /// Nothing but the fact of an answer.
     Health,
-    /// All metrics, in one of the formats that Prometheus reads, with what the system says of the process: reading that takes
-    /// milliseconds, which the voice side does not have.
+    /// All metrics, in one of the formats that Prometheus reads, with what the system says of the
+    /// process: reading that takes milliseconds, which the voice side does not have.
     Metrics(Format, Process),
     /// The rooms and who is in them, in JSON.
     Rooms,
@@ -88,7 +90,8 @@ async fn serve_within(
 struct OpenConnections(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
 
 impl OpenConnections {
-    /// Closes the oldest that has asked for nothing, or the oldest of all, if there are as many as there may be.
+    /// Closes the oldest that has asked for nothing, or the oldest of all, if there are as many as
+    /// there may be.
     fn make_room(&mut self, most: usize) {
         if self.0.len() < most {
             return;
@@ -348,7 +351,8 @@ mod tests {
             busy.push(stream);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        // All of the crowd is there when the server, which shares this thread, lets the first of them in.
+        // All of the crowd is there when the server, which shares this thread, lets the first of
+        // them in.
         let crowd: Vec<_> = (0..50)
             .map(|_| {
                 let mut stream = std::net::TcpStream::connect(address).unwrap();

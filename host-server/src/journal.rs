@@ -1,4 +1,5 @@
-//! The log lines of what happens in the rooms: bounded in number, as what strangers do must not fill a disk.
+//! The log lines of what happens in the rooms: bounded in number, as what strangers do must not
+//! fill a disk.
 
 use std::net::SocketAddr;
 
@@ -7,14 +8,15 @@ use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::ByeReason;
 use talkspurt_hub::{Event, LinkId};
 
-/// Lines about those who join or leave: at once as many as a full server of the default size writes when everyone joins, and a
-/// second after that.
+/// Lines about those who join or leave: at once as many as a full server of the default size writes
+/// when everyone joins, and a second after that.
 const MEMBERS: (u32, u32) = (1_000, 20);
-/// The same about strangers who never join. Together with the others, at about 150 bytes a line, three quarters of a gigabyte a day
-/// at worst.
+/// The same about strangers who never join. Together with the others, at about 150 bytes a line,
+/// three quarters of a gigabyte a day at worst.
 const STRANGERS: (u32, u32) = (100, 5);
 
-/// What a line is about. Each kind has a budget of its own, so that strangers who are refused without end hide nobody who joins.
+/// What a line is about. Each kind has a budget of its own, so that strangers who are refused
+/// without end hide nobody who joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Joined,

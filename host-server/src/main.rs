@@ -28,7 +28,8 @@ fn main() -> ExitCode {
 fn serve(mut config: Config) -> Result<(), String> {
     // Writes what still waits when it is dropped.
     let _log = environment::start_log("info", config.log_format.into());
-    // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the operator's decision.
+    // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the
+    // operator's decision.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }

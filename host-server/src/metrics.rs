@@ -1,7 +1,7 @@
 //! The counts as Prometheus reads them.
 //!
-//! The voice path adds to plain integers ([`Counters`]); a registry is made from them when a scrape asks, so that counting
-//! costs nothing and several servers can live in one process.
+//! The voice path adds to plain integers ([`Counters`]); a registry is made from them when a scrape
+//! asks, so that counting costs nothing and several servers can live in one process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +20,8 @@ pub use text_format::Format;
 
 mod text_format;
 
-/// Upper bounds in seconds: a room of 8 mixes in tens of microseconds, and a tick that takes a frame (20 ms) is lost.
+/// Upper bounds in seconds: a room of 8 mixes in tens of microseconds, and a tick that takes a
+/// frame (20 ms) is lost.
 const MIX_SECONDS: [f64; 10] = [
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 20e-3,
 ];
@@ -36,7 +37,8 @@ impl Default for MixTimes {
 }
 
 impl MixTimes {
-    /// One room's tick, from the first talker's decoding to the last listener's encoding, took so long.
+    /// One room's tick, from the first talker's decoding to the last listener's encoding, took so
+    /// long.
     pub fn observe(&self, took: std::time::Duration) {
         self.0.observe(took.as_secs_f64());
     }
@@ -214,7 +216,8 @@ impl PageRegistry {
         use prometheus_client::encoding::text;
 
         let mut page = String::new();
-        // Writing into a String cannot fail, and every metric above is of a kind that can be written.
+        // Writing into a String cannot fail, and every metric above is of a kind that can be
+        // written.
         text::encode_registry(&mut page, &self.0)
             .and_then(|()| text::encode_registry(&mut page, &process_registry(process)))
             .and_then(|()| text::encode_eof(&mut page))

@@ -1,7 +1,8 @@
 //! The only sockets of the voice side: listening, reading, writing, closing.
 //!
-//! One task a connection reads into a buffer that all share. Writing is done by whoever has made output, straight into the
-//! socket: a tick wakes no task to send a packet. Only a socket that would not take a packet makes its task wait until it does.
+//! One task a connection reads into a buffer that all share. Writing is done by whoever has made
+//! output, straight into the socket: a tick wakes no task to send a packet. Only a socket that
+//! would not take a packet makes its task wait until it does.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -28,8 +29,9 @@ const SEND_LIMITS: SendLimits = SendLimits {
 };
 /// Packets in one write at most: a write of 16 costs little more than a write of one.
 const SLICES_MAX: usize = 16;
-/// How long and for how many bytes a closed connection is still read, so that the reason for closing reaches a peer that is
-/// still sending (unread bytes at closing make the kernel reset the connection, which discards what was sent).
+/// How long and for how many bytes a closed connection is still read, so that the reason for
+/// closing reaches a peer that is still sending (unread bytes at closing make the kernel reset the
+/// connection, which discards what was sent).
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
@@ -115,7 +117,8 @@ impl Socket {
         self.writer.try_write_vectored(&slices[..filled])
     }
 
-    /// Waits until the connection needs its task: gives `true` when the kernel takes output again, `false` at the end.
+    /// Waits until the connection needs its task: gives `true` when the kernel takes output again,
+    /// `false` at the end.
     fn poll_task(&self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut *self.task.borrow_mut() {
             Some(task) => task.clone_from(cx.waker()),
@@ -165,7 +168,8 @@ pub enum Incoming {
     ClosedByUs,
 }
 
-/// Waits for whatever happens next on a connection. `buffer` is borrowed only while bytes are read, by all connections in turn.
+/// Waits for whatever happens next on a connection. `buffer` is borrowed only while bytes are read,
+/// by all connections in turn.
 pub fn poll_incoming(
     socket: &Socket,
     reader: &mut OwnedReadHalf,
@@ -178,7 +182,8 @@ pub fn poll_incoming(
         Poll::Pending => {}
     }
     let mut read = ReadBuf::new(buffer);
-    // Not `try_read`: this one knows that a half-filled buffer means that nothing is left, and saves a system call a packet.
+    // Not `try_read`: this one knows that a half-filled buffer means that nothing is left, and
+    // saves a system call a packet.
     match Pin::new(reader).poll_read(cx, &mut read) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Ok(())) if !read.filled().is_empty() => {

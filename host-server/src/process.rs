@@ -1,4 +1,5 @@
-//! What the operating system says of this process, under the names that every exporter uses. Nothing where there is no `/proc`.
+//! What the operating system says of this process, under the names that every exporter uses.
+//! Nothing where there is no `/proc`.
 
 use std::fs;
 
@@ -39,7 +40,8 @@ impl Process {
     }
 }
 
-/// The fields of `/proc/self/stat` from the third on: the second is a name that may contain spaces and brackets.
+/// The fields of `/proc/self/stat` from the third on: the second is a name that may contain spaces
+/// and brackets.
 fn fields(stat: &str) -> Vec<&str> {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     after_name.split_whitespace().collect()

@@ -23,7 +23,8 @@ use crate::net::{self, Acceptor, Incoming, Socket};
 use crate::ticker::Ticker;
 use crate::turns::Turns;
 
-/// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
+/// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One
+/// buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
 /// For so long a stopping server waits until everyone has got his Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
@@ -33,9 +34,11 @@ const LINGERING_WITHOUT_DESCRIPTORS: usize = 8;
 /// Requests for pages that may wait.
 const PAGES_WAITING: usize = 16;
 
-/// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to everyone and returns, within 1.2 s.
+/// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to
+/// everyone and returns, within 1.2 s.
 ///
-/// Runs on the calling thread. The addresses in `config` are not looked at: the listeners are bound already.
+/// Runs on the calling thread. The addresses in `config` are not looked at: the listeners are bound
+/// already.
 pub async fn run(
     listener: TcpListener,
     http: TcpListener,
@@ -86,7 +89,8 @@ fn never_ends(ended: Option<Result<(), JoinError>>) {
     panic!("a task of the server ended");
 }
 
-/// A task that panicked has shown a bug of ours, which must not be hidden: half a server is worse than one that is restarted.
+/// A task that panicked has shown a bug of ours, which must not be hidden: half a server is worse
+/// than one that is restarted.
 fn pass_on_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -227,7 +231,8 @@ impl Server {
         self.one_closed.notify_one();
     }
 
-    /// Takes one thing in from a connection, after what is due. `Break`: nothing more for now, or its end.
+    /// Takes one thing in from a connection, after what is due. `Break`: nothing more for now, or
+    /// its end.
     fn take_in(
         &self,
         id: LinkId,
@@ -285,7 +290,8 @@ impl Server {
         }
     }
 
-    /// Does everything that time alone makes happen, one room at a time, sending each room's mixes before the next is mixed.
+    /// Does everything that time alone makes happen, one room at a time, sending each room's mixes
+    /// before the next is mixed.
     async fn drive(self: Rc<Self>) {
         loop {
             let due = self.hub.borrow().poll_timeout();
@@ -315,8 +321,8 @@ impl Server {
         is_due_first
     }
 
-    /// Does what is due in the frame period that begins with the earliest deadline, so that a late room makes up for one tick
-    /// in a turn. The voice for the next may still lie in the sockets.
+    /// Does what is due in the frame period that begins with the earliest deadline, so that a late
+    /// room makes up for one tick in a turn. The voice for the next may still lie in the sockets.
     fn do_what_is_due(&self, now: Instant) {
         let Some(earliest) = self.hub.borrow().poll_timeout() else {
             return;

@@ -28,7 +28,8 @@ impl Ticker {
 
     /// Returns at `deadline` (`None`: never), or before it when [`Ticker::wake_earlier`] is called.
     ///
-    /// Timers of the runtime count whole milliseconds and round up: it returns up to about 1 ms late.
+    /// Timers of the runtime count whole milliseconds and round up: it returns up to about 1 ms
+    /// late.
     pub async fn sleep_until(&self, deadline: Option<Instant>) {
         match deadline {
             Some(deadline) => {
@@ -42,7 +43,8 @@ impl Ticker {
         }
     }
 
-    /// The deadline that the driver sleeps towards may no longer be the earliest: it has to look again.
+    /// The deadline that the driver sleeps towards may no longer be the earliest: it has to look
+    /// again.
     pub fn wake_earlier(&self) {
         self.earlier.notify_one();
     }

@@ -13,7 +13,8 @@ pub struct AcceptTrouble {
 }
 
 impl AcceptTrouble {
-    /// Accepting has failed. If it is time to say so, gives how often it has failed since it was last said.
+    /// Accepting has failed. If it is time to say so, gives how often it has failed since it was
+    /// last said.
     pub fn failed(&mut self, now: Instant) -> Option<u64> {
         self.unsaid += 1;
         if self.quiet_until.is_some_and(|until| now < until) {

@@ -1,14 +1,17 @@
 //! Whose turn it is on the one thread: what is due, or what came in. Pure.
 //!
-//! What is due goes first, so that no crowd of readers keeps a tick waiting. But it never takes more than every other slice of
-//! time while input waits: a server with more to mix than it can would read nothing any more, and mix silence.
+//! What is due goes first, so that no crowd of readers keeps a tick waiting. But it never takes
+//! more than every other slice of time while input waits: a server with more to mix than it can
+//! would read nothing any more, and mix silence.
 //!
-//! There is one exception. After the thread was away for a moment, voice lies in the sockets that has arrived in time for the
-//! ticks that were missed. Then input goes first, for a moment and once for each deadline: what has arrived is not late.
+//! There is one exception. After the thread was away for a moment, voice lies in the sockets that
+//! has arrived in time for the ticks that were missed. Then input goes first, for a moment and once
+//! for each deadline: what has arrived is not late.
 
 use talkspurt_core::time::{Duration, Instant};
 
-/// A deadline that was missed by more, with nobody looking meanwhile, shows that the thread was away. Timers alone are up to 1 ms late.
+/// A deadline that was missed by more, with nobody looking meanwhile, shows that the thread was
+/// away. Timers alone are up to 1 ms late.
 const AWAY_MIN: Duration = Duration::from_millis(2);
 /// So much time input gets at most after that: several hundred reads.
 const GRACE: Duration = Duration::from_millis(5);

@@ -1,4 +1,5 @@
-//! What must be absent, held by tests: the invariants of docs/ARCHITECTURE.md, read off the sources.
+//! What must be absent, held by tests: the invariants of docs/ARCHITECTURE.md, read off the
+//! sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -45,7 +46,8 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The lines of a file that are code of the program: no comments, and nothing from its test module on.
+/// The lines of a file that are code of the program: no comments, and nothing from its test module
+/// on.
 fn code(source: &str) -> impl Iterator<Item = &str> {
     let end = source.find("#[cfg(test)]\nmod ").unwrap_or(source.len());
     source[..end]
@@ -326,7 +328,8 @@ fn unsafe_code_is_named_here() {
         "firmware-sim/image/core-alone/src/endpoint.rs",
         "firmware-sim/image/core-alone/src/floors.rs",
         "firmware-sim/image/core-alone/src/in_ram.rs",
-        // Where the second-stage loader lies, unmasking an interrupt, defmt's trait. The rest is the HAL's.
+        // Where the second-stage loader lies, unmasking an interrupt, defmt's trait. The rest is
+        // the HAL's.
         "firmware-sim/rp2040/src/pico/boot2.rs",
         "firmware-sim/rp2040/src/pico/interrupts.rs",
         "firmware-sim/rp2040/src/pico/log.rs",

@@ -1,5 +1,5 @@
-//! The desktop client as people and scripts run it: its live view in a terminal, its commands, its exit codes, its events, and
-//! a recording as long as the stay.
+//! The desktop client as people and scripts run it: its live view in a terminal, its commands, its
+//! exit codes, its events, and a recording as long as the stay.
 
 use std::fs;
 use std::io::{Read, Write};

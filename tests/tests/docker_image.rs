@@ -1,5 +1,5 @@
-//! The server's Docker image: built, healthy, talks to a client, stops cleanly on SIGTERM within 2 s. Left out, loudly, only
-//! where Docker cannot run.
+//! The server's Docker image: built, healthy, talks to a client, stops cleanly on SIGTERM within 2
+//! s. Left out, loudly, only where Docker cannot run.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Real processes when things go wrong: a server that dies, a consumer that stops reading, peers who send what they like, a
-//! command line that cannot be.
+//! Real processes when things go wrong: a server that dies, a consumer that stops reading, peers
+//! who send what they like, a command line that cannot be.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -118,7 +118,8 @@ fn twenty_stop_reading() -> Result<()> {
         dropped > 20.0 * 300.0,
         "{dropped} packets were dropped for 20 stalled consumers"
     );
-    // Kept for them all, 10 s of PCM16 would be 6.4 MB; the server keeps 200 ms for each, and Ann's own buffer.
+    // Kept for them all, 10 s of PCM16 would be 6.4 MB; the server keeps 200 ms for each, and Ann's
+    // own buffer.
     let grown = after.saturating_sub(before);
     assert!(
         grown < 3_000_000,

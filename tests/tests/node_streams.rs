@@ -1,5 +1,5 @@
-//! What happens to the node and the bridge when their output cannot be written or nobody reads it, when nobody answers them, and
-//! when a flag or variable cannot be used.
+//! What happens to the node and the bridge when their output cannot be written or nobody reads it,
+//! when nobody answers them, and when a flag or variable cannot be used.
 
 use std::io::{BufRead, BufReader, PipeWriter, Read, pipe};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -1,5 +1,6 @@
-//! A simulated microcontroller behind a serial line at 115,200 baud with noise on it, bridged to a server by
-//! `talkspurt-bridge` and by `socat`: the session lives or recovers, and speech is heard in both directions.
+//! A simulated microcontroller behind a serial line at 115,200 baud with noise on it, bridged to a
+//! server by `talkspurt-bridge` and by `socat`: the session lives or recovers, and speech is heard
+//! in both directions.
 
 use std::ops::Range;
 use std::process::Command;
@@ -60,8 +61,8 @@ fn socat(serial: &str, server: &str) -> Result<Process> {
     Process::spawn("socat", &mut command).context("`cargo xtask setup` installs socat")
 }
 
-/// What one side says, and when: a sentence on a clean line, one under sparse noise, a pause in which the line is
-/// unusable, and one after it.
+/// What one side says, and when: a sentence on a clean line, one under sparse noise, a pause in
+/// which the line is unusable, and one after it.
 struct Talk {
     samples: Vec<i16>,
     clean: Range<usize>,
@@ -152,7 +153,8 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
     let desk_joined = desk.wait_for_event("joined", SOON)?.at;
     let began = Instant::now();
 
-    // One byte in 3,000 under the second sentence; then one in five, which no packet survives; then none.
+    // One byte in 3,000 under the second sentence; then one in five, which no packet survives; then
+    // none.
     let mut sparse_hits = 0;
     for (at, damage) in [(NOISE_FROM, 333), (RUIN_FROM, 200_000), (RUIN_TO, 0)] {
         thread::sleep((began + at).saturating_duration_since(Instant::now()));

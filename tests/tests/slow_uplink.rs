@@ -1,5 +1,5 @@
-//! A talker whose uplink carries less than the voice takes: late voice is dropped where it is said, nobody is thrown out, and once
-//! the line recovers the voice is on time again.
+//! A talker whose uplink carries less than the voice takes: late voice is dropped where it is said,
+//! nobody is thrown out, and once the line recovers the voice is on time again.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -22,7 +22,8 @@ use talkspurt_testkit::wav::{self, samples};
 
 /// Bytes a second that the slow line carries: 200 kbit/s. PCM16 at 20 ms takes 33,600.
 const SLOW_BYTES: f64 = 25_000.0;
-/// How long it is slow from the joining on: long enough that a talker who keeps everything is 2.5 s late.
+/// How long it is slow from the joining on: long enough that a talker who keeps everything is 2.5 s
+/// late.
 const SLOW: Duration = Duration::from_secs(10);
 /// Within this of the recovery the voice is as it was.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
@@ -42,7 +43,8 @@ const LATEST_IN_TALKSPURT: usize = samples(540);
 /// The same after the pause: a serial line, a gate and a mix take up to 380 ms on a busy machine.
 const LATEST_AT_LAST: usize = samples(450);
 
-/// Noise with that pause. In it the noise is too quiet for the gate, yet tells where a sample belongs, which zeros would not.
+/// Noise with that pause. In it the noise is too quiet for the gate, yet tells where a sample
+/// belongs, which zeros would not.
 fn talk() -> Vec<i16> {
     let mut says = noise(1, samples(ms(SAYS)));
     let pause = &mut says[samples(ms(PAUSE_FROM))..samples(ms(PAUSE_TO))];
@@ -50,7 +52,8 @@ fn talk() -> Vec<i16> {
     says
 }
 
-/// A relay to a server with little room for bytes on their way, which carries them slowly while it is told to.
+/// A relay to a server with little room for bytes on their way, which carries them slowly while it
+/// is told to.
 struct SlowUplink {
     address: String,
     is_slow: Arc<AtomicBool>,

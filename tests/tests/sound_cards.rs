@@ -1,5 +1,6 @@
-//! Clients on sound cards: cpal on a real sound server with virtual cards. What is spoken into one's microphone comes out of
-//! the other's speaker, also after the sound server was killed and started again.
+//! Clients on sound cards: cpal on a real sound server with virtual cards. What is spoken into
+//! one's microphone comes out of the other's speaker, also after the sound server was killed and
+//! started again.
 
 use std::path::Path;
 use std::thread;
@@ -69,7 +70,8 @@ fn speak_and_hear(
     })
 }
 
-/// Speaks into one client's microphone while the other's speaker is recorded; how faithfully it was heard.
+/// Speaks into one client's microphone while the other's speaker is recorded; how faithfully it was
+/// heard.
 fn hearing(
     audio: &VirtualAudio,
     speaker: &str,

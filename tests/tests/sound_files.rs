@@ -1,5 +1,5 @@
-//! Sound files in the real programs: inputs that stall, outputs that cannot be written, and inputs that a recording would
-//! destroy.
+//! Sound files in the real programs: inputs that stall, outputs that cannot be written, and inputs
+//! that a recording would destroy.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Clients on sound cards, and the machine's processors: what a client takes of them, and how it gets along when others take
-//! them all, or when the sound server hangs.
+//! Clients on sound cards, and the machine's processors: what a client takes of them, and how it
+//! gets along when others take them all, or when the sound server hangs.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,8 +17,9 @@ use talkspurt_testkit::virtual_audio::VirtualAudio;
 /// One at a time: one of these tests takes every processor.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What no client takes of a core, in whatever it does; measured are 2 to 3 %. A thread that spins takes 100 %, or what a busy
-/// machine leaves it (measured: 20 to 50 %). It is processor time, which no other program's load makes longer.
+/// What no client takes of a core, in whatever it does; measured are 2 to 3 %. A thread that spins
+/// takes 100 %, or what a busy machine leaves it (measured: 20 to 50 %). It is processor time,
+/// which no other program's load makes longer.
 const SHARE_MAX: f64 = 0.15;
 /// What one look at a client's processor time lasts.
 const LOOK: Duration = Duration::from_secs(4);
@@ -52,10 +53,12 @@ fn start(audio: &VirtualAudio, server: &Server, name: &str, flags: &[&str]) -> R
     Ok(client)
 }
 
-/// Processor time of all threads that a process has had. Linux counts it in hundredths of a second there, whatever the kernel.
+/// Processor time of all threads that a process has had. Linux counts it in hundredths of a second
+/// there, whatever the kernel.
 fn processor_time(process: &Process) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-    // The program's name is in brackets and may hold anything; the 14th and 15th field are user and system time.
+    // The program's name is in brackets and may hold anything; the 14th and 15th field are user and
+    // system time.
     let (_, fields) = stat.rsplit_once(')').context("a name in brackets")?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || -> Result<u64> { Ok(fields.next().context("a field")?.parse()?) };

@@ -94,7 +94,8 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// Does the damage; gives the stream, and for each byte whether it and what stands right before it is as it was.
+/// Does the damage; gives the stream, and for each byte whether it and what stands right before it
+/// is as it was.
 fn damaged(stream: &[u8], damages: &[Damage]) -> (Vec<u8>, Vec<Option<usize>>) {
     let mut bytes: Vec<(u8, Option<usize>)> = stream
         .iter()

@@ -15,8 +15,8 @@ fn level(rms: i16) -> Vec<i16> {
     [rms, -rms].repeat(160)
 }
 
-/// A listener with one frame too many, who has waited long enough for it: it goes at the next quiet moment. All so far was of
-/// RMS 8,000. Gives the number of the next packet, too.
+/// A listener with one frame too many, who has waited long enough for it: it goes at the next quiet
+/// moment. All so far was of RMS 8,000. Gives the number of the next packet, too.
 fn overdue() -> (Ear, u16) {
     let mut ear = Ear::plain();
     ear.receive(0, &level(8_000));
@@ -31,7 +31,8 @@ fn overdue() -> (Ear, u16) {
     (ear, 101)
 }
 
-/// Plays sounds of these levels to an overdue listener; gives how many were played when one was blended into another.
+/// Plays sounds of these levels to an overdue listener; gives how many were played when one was
+/// blended into another.
 fn skipped_at(levels: &[i16]) -> Option<usize> {
     let (mut ear, mut number) = overdue();
     // The frame that waits already is loud, and so are those after them.
@@ -48,7 +49,8 @@ fn skipped_at(levels: &[i16]) -> Option<usize> {
 
 #[test]
 fn a_frame_is_skipped_where_it_is_quiet_beside_the_loudest_of_late() {
-    // What is the loudest falls by an eighth a frame: 7,000, 6,125, 5,360. A quarter of that is quiet, more is not.
+    // What is the loudest falls by an eighth a frame: 7,000, 6,125, 5,360. A quarter of that is
+    // quiet, more is not.
     assert_eq!(skipped_at(&[8_000, 1_751, 8_000]), None);
     assert_eq!(skipped_at(&[8_000, 1_750, 8_000]), Some(2));
     assert_eq!(skipped_at(&[8_000, 8_000, 0, 8_000]), Some(3));
@@ -101,7 +103,8 @@ fn a_skipped_frame_is_blended_into_the_one_before_it() {
 #[test]
 fn a_burst_is_absorbed_and_the_delay_comes_back_in_quiet_moments() {
     let mut ear = Ear::plain();
-    // Speech: 200 ms of voice, 160 ms of near-silence, and so on: a quiet moment always comes in time.
+    // Speech: 200 ms of voice, 160 ms of near-silence, and so on: a quiet moment always comes in
+    // time.
     let is_loud = |number: u16| number % 18 < 10;
     let speech = |number: u16| {
         let sound = voice(number, 320);
@@ -201,8 +204,9 @@ fn a_soft_talkspurt_after_a_loud_one_is_no_pause() {
     assert_eq!(ear.downlink.stats().skipped, 0);
 }
 
-/// Two words, of 20 frames and of `next_len`; the next one comes at once behind the first, whose frames from `quiet_from` on are
-/// quiet. Of the periods in `stall` the network brings nothing. Gives which frames were not heard by themselves.
+/// Two words, of 20 frames and of `next_len`; the next one comes at once behind the first, whose
+/// frames from `quiet_from` on are quiet. Of the periods in `stall` the network brings nothing.
+/// Gives which frames were not heard by themselves.
 fn two_words_after_a_stall(quiet_from: u16, next_len: u16, stall: Range<u16>) -> Vec<u16> {
     let word = |number| voice_with_quiet(number, &(quiet_from..20));
     let all = 20 + next_len;
@@ -220,8 +224,8 @@ fn two_words_after_a_stall(quiet_from: u16, next_len: u16, stall: Range<u16>) ->
 
 #[test]
 fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
-    // The stall has widened the margin to one frame, and 60 ms more may stay. What is beyond goes out of the quiet end of the
-    // word, two frames becoming one.
+    // The stall has widened the margin to one frame, and 60 ms more may stay. What is beyond goes
+    // out of the quiet end of the word, two frames becoming one.
     for late in 1..=7u16 {
         let skipped = 2 * late.saturating_sub(4);
         // Not before it is known that another word follows.
@@ -234,8 +238,8 @@ fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
 
 #[test]
 fn a_short_word_that_waits_whole_is_heard_whole() {
-    // When the network comes back the next word, of five frames, is there with its end: one more than would be kept of a word that
-    // goes on.
+    // When the network comes back the next word, of five frames, is there with its end: one more
+    // than would be kept of a word that goes on.
     assert_eq!(two_words_after_a_stall(11, 5, 10..24), [0; 0]);
 }
 

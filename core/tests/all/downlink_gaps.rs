@@ -56,7 +56,8 @@ fn a_lost_frame_is_concealed_without_a_click() {
             *sample = (f64::from(*sample) * (1.0 - (n + 1) as f64 / 640.0)).floor() as i16;
         }
         assert_near(concealed, &halved);
-        // From there the next frame fades in; all of it but its beginning is bit for bit what was sent.
+        // From there the next frame fades in; all of it but its beginning is bit for bit what was
+        // sent.
         let next = voice(lost + 1, 320);
         assert_near(&after[..320], &resumed(concealed, &next));
         assert_eq!(after[RESUME..320], next[RESUME..]);
@@ -118,7 +119,8 @@ fn voice_that_comes_back_after_it_broke_off_sets_in_from_silence() {
 
 #[test]
 fn a_gap_that_is_jumped_leaves_no_click() {
-    // Six lost in a row are not concealed one by one; of sixteen that a stall brings only the newest is played.
+    // Six lost in a row are not concealed one by one; of sixteen that a stall brings only the
+    // newest is played.
     for numbers in [vec![7], (1..17).collect()] {
         let mut ear = Ear::plain();
         ear.receive(0, &voice(0, 320));

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::gate::{GATE_WINDOW_FRAMES_MAX, Gate, GateConfig, GateDecision};
 
-/// The rule: closed, a frame above the open threshold opens. Open, the mean of the last `window` frames is looked at once there are as
-/// many; it must stay below the close threshold for `hold` frames more, and one more closes.
+/// The rule: closed, a frame above the open threshold opens. Open, the mean of the last `window`
+/// frames is looked at once there are as many; it must stay below the close threshold for `hold`
+/// frames more, and one more closes.
 struct Naive {
     config: GateConfig,
     since_opening: Option<Vec<u16>>,

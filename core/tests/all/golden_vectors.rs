@@ -1,10 +1,13 @@
-//! The byte examples of `docs/PROTOCOL.md`, both ways: what they say is what the core writes, and what it reads.
+//! The byte examples of `docs/PROTOCOL.md`, both ways: what they say is what the core writes, and
+//! what it reads.
 //!
-//! An example is a fenced block whose first line is `vector NAME`; then lines of a key and its value, which goes on in lines that
-//! are indented. `from` names the side, `value` is the packet as Rust's `{:?}` prints it, `packet` its bytes, `stream` the bytes
-//! on the stream. Examples that do not concern packets have keys of their own.
+//! An example is a fenced block whose first line is `vector NAME`; then lines of a key and its
+//! value, which goes on in lines that are indented. `from` names the side, `value` is the packet as
+//! Rust's `{:?}` prints it, `packet` its bytes, `stream` the bytes on the stream. Examples that do
+//! not concern packets have keys of their own.
 //!
-//! `vectors/v1.txt` is a copy of those of version 1, which later versions must still be able to read: it is never changed.
+//! `vectors/v1.txt` is a copy of those of version 1, which later versions must still be able to
+//! read: it is never changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -84,8 +84,8 @@ fn an_offset_is_gone_within_100_ms_and_one_that_was_there_before_makes_no_step()
     }
 }
 
-/// Square waves at full scale: what is to be taken away overshoots, and still is a sample, so that the difference to any
-/// sample has a square that fits 32 bits.
+/// Square waves at full scale: what is to be taken away overshoots, and still is a sample, so that
+/// the difference to any sample has a square that fits 32 bits.
 #[test]
 fn what_is_taken_away_is_a_sample_at_the_extremes() {
     let mut reached = (false, false);

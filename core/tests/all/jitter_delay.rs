@@ -94,7 +94,8 @@ fn a_big_surplus_goes_faster() {
         pops += 1;
         assert!(pops < 1_000, "300 ms of surplus are gone within 20 s");
     }
-    // 100/15 + 100/14 + .. + 100/1 pops, each rounded down; in the first window the item that was just pushed does not wait yet.
+    // 100/15 + 100/14 + .. + 100/1 pops, each rounded down; in the first window the item that was
+    // just pushed does not wait yet.
     assert!((310..430).contains(&pops), "{pops}");
     assert_eq!(line.buffer.stats().skipped, 15);
 }

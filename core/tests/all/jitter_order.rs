@@ -1,4 +1,5 @@
-//! The jitter buffer, case by case: what is played, and in what order. `jitter_properties.rs` has what must hold for any network.
+//! The jitter buffer, case by case: what is played, and in what order. `jitter_properties.rs` has
+//! what must hold for any network.
 
 use crate::common::jitter_line::{Line, SLOTS, item, last};
 use talkspurt_core::audio::jitter::{Pop, PushOutcome};

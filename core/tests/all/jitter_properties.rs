@@ -1,4 +1,5 @@
-//! The jitter buffer under any network: against a model, and what must hold even for a hostile sender.
+//! The jitter buffer under any network: against a model, and what must hold even for a hostile
+//! sender.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,8 @@ fn config(target_frames: u16) -> JitterConfig {
     }
 }
 
-/// The buffer's rules with numbers that never wrap, a sorted map for a ring, and a margin that stays as it is.
+/// The buffer's rules with numbers that never wrap, a sorted map for a ring, and a margin that
+/// stays as it is.
 struct Model {
     target: u64,
     conceal_max: u64,
@@ -276,8 +278,8 @@ proptest! {
             (0..together).for_each(|_| push(&mut buffer));
             (0..pause).for_each(|_| { buffer.pop(); });
         }
-        // From now on the network is perfect, and the listener shortens when asked. 6 frames of margin decay in 300 pops; 15
-        // surplus frames go in 3 * 20 * (1 + 1/2 + .. + 1/15) = 200.
+        // From now on the network is perfect, and the listener shortens when asked. 6 frames of
+        // margin decay in 300 pops; 15 surplus frames go in 3 * 20 * (1 + 1/2 + .. + 1/15) = 200.
         for _ in 0..1_000 {
             push(&mut buffer);
             buffer.pop();

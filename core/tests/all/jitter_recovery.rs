@@ -1,10 +1,11 @@
-//! The jitter buffer after stalls and losses: how late voice is before, right after, and after the next pause. Exact, in frames of
-//! 20 ms.
+//! The jitter buffer after stalls and losses: how late voice is before, right after, and after the
+//! next pause. Exact, in frames of 20 ms.
 
 use crate::common::jitter_line::Line;
 use talkspurt_core::audio::jitter::{JitterConfig, Pop};
 
-/// One stream on virtual time. Frame `n` is captured in period `n` and arrives in the period that the network says.
+/// One stream on virtual time. Frame `n` is captured in period `n` and arrives in the period that
+/// the network says.
 struct Stream {
     line: Line,
     period: u32,
@@ -103,7 +104,8 @@ fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
 fn a_listener_that_was_stopped_itself_is_not_late_afterwards() {
     let mut stream = Stream::new(2);
     stream.talk(50);
-    // Neither pushes nor pops for 5 s; then all is pushed before the next pop, and the buffer overflows.
+    // Neither pushes nor pops for 5 s; then all is pushed before the next pop, and the buffer
+    // overflows.
     let from = stream.period;
     stream.period += 250;
     for number in from..stream.period {

@@ -1,4 +1,5 @@
-//! The level that the gate judges: voice counts, offset and hum do not. And what it means for who is heard.
+//! The level that the gate judges: voice counts, offset and hum do not. And what it means for who
+//! is heard.
 
 use crate::common::mic::Mic;
 use std::f64::consts::TAU;
@@ -34,7 +35,8 @@ fn response_db<const BLOCK: usize>(hz: f64) -> f64 {
 }
 
 fn assert_high_pass<const BLOCK: usize>() {
-    // The filter's own tests try every frequency; here it is whether a meter of each rate runs it as it should.
+    // The filter's own tests try every frequency; here it is whether a meter of each rate runs it
+    // as it should.
     for hz in [95.0, 300.0, 1_000.0, 1_990.0, 2_000.0, 3_950.0] {
         let db = response_db::<BLOCK>(hz);
         assert!(
@@ -132,8 +134,8 @@ fn an_empty_frame_has_no_level() {
     assert_eq!((meter.rms(&[]), meter.rms(&[5, 5, 5])), (0, 0));
 }
 
-/// Ten seconds of words and pauses with a little noise, and where it is to be: the loudness of words changes, so that some of their
-/// frames are near both thresholds.
+/// Ten seconds of words and pauses with a little noise, and where it is to be: the loudness of
+/// words changes, so that some of their frames are near both thresholds.
 fn sentence() -> Vec<i16> {
     let mut random = 7u32;
     (0..160_000u32)

@@ -1,10 +1,12 @@
-//! Packets that cannot be read, at every point of a session: both ends end it in order, and nobody panics.
+//! Packets that cannot be read, at every point of a session: both ends end it in order, and nobody
+//! panics.
 
 use crate::common::session_pair::Pair;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::wire::{ByeReason, RejectReason, parse};
 
-/// A Hello of this version without the rest of it, and one of another version with more than this one knows.
+/// A Hello of this version without the rest of it, and one of another version with more than this
+/// one knows.
 const BROKEN_HELLO: &[u8] = &[0, 1, 0xff, 0xff];
 const FOREIGN_HELLO: &[u8] = &[0, 2, 0xff, 0xff];
 
@@ -53,7 +55,8 @@ fn to_refuse_one_who_is_in_ends_the_session_in_order() {
 
 #[test]
 fn a_garbled_packet_before_the_welcome_is_no_refusal_for_good() {
-    // The line may be noisy: the client comes back. Only a Welcome of another version is a reason to give up.
+    // The line may be noisy: the client comes back. Only a Welcome of another version is a reason
+    // to give up.
     for packet in [&[200, 1, 2][..], &[0], &[0, 1, 0xff, 0xff], &[]] {
         let mut pair = Pair::new();
         pair.client.handle_packet(pair.now, parse(packet));

@@ -1,4 +1,5 @@
-//! The life of a session after (or without) its handshake: mute, Bye, timeouts, keepalive, budgets. On virtual time.
+//! The life of a session after (or without) its handshake: mute, Bye, timeouts, keepalive, budgets.
+//! On virtual time.
 
 use crate::common::session_pair::{Pair, bytes_of, say};
 use talkspurt_core::session::{ClientEvent, ServerEvent};

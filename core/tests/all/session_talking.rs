@@ -7,7 +7,8 @@ use talkspurt_core::wire::{ByeReason, ServerPacket};
 
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Lets time pass, a frame at a time; the client talks if `talks`, and the server hears it if `line`. Gives the number of Pings.
+/// Lets time pass, a frame at a time; the client talks if `talks`, and the server hears it if
+/// `line`. Gives the number of Pings.
 fn run(pair: &mut Pair, span: Duration, talks: bool, line: bool) -> u32 {
     let (until, mut pings) = (pair.now + span, 0);
     while pair.now < until {
@@ -95,8 +96,8 @@ fn a_server_that_speaks_all_the_time_is_not_asked() {
     assert_eq!(pings, 0);
 }
 
-/// Wakes the client when it asks for that, or a little later; gives how long after `since` that is, and whether it has something to
-/// send.
+/// Wakes the client when it asks for that, or a little later; gives how long after `since` that is,
+/// and whether it has something to send.
 fn wake(pair: &mut Pair, since: Instant, late: Duration) -> (u64, bool) {
     pair.now = pair.client.poll_timeout().expect("it waits for something") + late;
     pair.client.handle_timeout(pair.now);
@@ -104,7 +105,8 @@ fn wake(pair: &mut Pair, since: Instant, late: Duration) -> (u64, bool) {
     (pair.now.duration_since(since).as_millis(), sent)
 }
 
-/// A client whose server has said something else than the answer 100 ms after the first Ping; gives when.
+/// A client whose server has said something else than the answer 100 ms after the first Ping; gives
+/// when.
 fn heard_100_ms_after_the_ping() -> (Pair, Instant) {
     let mut pair = Pair::joined();
     let now = pair.now;

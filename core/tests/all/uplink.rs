@@ -172,7 +172,8 @@ fn what_is_polled_too_late_is_lost_and_counted_but_the_terminator_comes() {
     }
     let sent = mic.poll_all();
     assert_eq!(marks(&sent), [(None, true)]);
-    // The time of the talkspurt's last frame, however late it is polled: frames 5 and 6 may be pre-roll of the next.
+    // The time of the talkspurt's last frame, however late it is polled: frames 5 and 6 may be
+    // pre-roll of the next.
     assert_eq!(sent[0].timestamp, 4);
     assert_eq!(mic.uplink.stats().frames_overrun, 3);
     assert_eq!(mic.poll_all(), []);

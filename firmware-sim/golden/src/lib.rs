@@ -1,8 +1,9 @@
 //! What the core must compute, bit for bit, on every machine.
 //!
-//! A [`Scenario`] drives a part of the core with an integer-made voice and writes down all that comes out. What it wrote once lies
-//! in `vectors/`, and is never changed: `cargo test -p talkspurt-golden` compares on a host, `cargo xtask firmware test` on both
-//! boards in QEMU. A scenario that must change gets a new name and a new file (`examples/write_golden.rs`).
+//! A [`Scenario`] drives a part of the core with an integer-made voice and writes down all that
+//! comes out. What it wrote once lies in `vectors/`, and is never changed: `cargo test -p
+//! talkspurt-golden` compares on a host, `cargo xtask firmware test` on both boards in QEMU. A
+//! scenario that must change gets a new name and a new file (`examples/write_golden.rs`).
 #![no_std]
 #![deny(missing_docs)]
 

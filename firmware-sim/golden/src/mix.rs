@@ -13,8 +13,8 @@ use crate::sound::voice;
 const SAMPLES: usize = 80;
 const TALKERS: usize = 4;
 
-/// Who has a frame in each period, as bits; the first is also the one who listens to the others. In the high half: whose frame is
-/// the last of a talkspurt. Whoever stops without one vanishes.
+/// Who has a frame in each period, as bits; the first is also the one who listens to the others. In
+/// the high half: whose frame is the last of a talkspurt. Whoever stops without one vanishes.
 const TALKING: [u8; 12] = [
     0x01, 0x03, 0x07, 0x0f, 0x1f, 0x0e, 0x4e, 0x02, 0x22, 0x00, 0x0e, 0x0f,
 ];

@@ -116,7 +116,8 @@ enum Damage {
     Zero,
 }
 
-/// The stream above, damaged in several ways, in chunks of all sizes: what the deframer and the parser say.
+/// The stream above, damaged in several ways, in chunks of all sizes: what the deframer and the
+/// parser say.
 pub fn damaged(out: &mut Out<'_>) {
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     let mut numbers = Numbers::new(11);

@@ -21,7 +21,8 @@ impl Numbers {
     }
 }
 
-/// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames of one sound; RMS about 4,000.
+/// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames
+/// of one sound; RMS about 4,000.
 pub fn voice(frame: u32, samples: &mut [i16]) {
     let mut noise = Numbers::new(frame + 1);
     let (mut a1, mut a2, mut b1, mut b2) = (0_i32, 0_i32, 0_i32, 0_i32);

@@ -1,4 +1,5 @@
-//! The firmware around the loop of `talkspurt-node`: wires a board to it, and sleeps when it has nothing to do.
+//! The firmware around the loop of `talkspurt-node`: wires a board to it, and sleeps when it has
+//! nothing to do.
 
 use cortex_m::Peripherals;
 use cortex_m::asm::wfi;
@@ -15,7 +16,8 @@ use crate::files::{FileMicrophone, FileSpeaker};
 use crate::uart::UartInterrupt;
 use crate::{deadline, log, stack};
 
-/// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
+/// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello,
+/// say.
 const READ_AFTER: Duration = Duration::from_millis(10);
 /// More bytes than that are looked at at once, before the queue overflows.
 const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
@@ -46,7 +48,8 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
         after: setup.leave_after,
         joined_at: None,
     };
-    // Used where it was made: taken out of the Result it would be on the stack twice, and there is no room for two.
+    // Used where it was made: taken out of the Result it would be on the stack twice, and there is
+    // no room for two.
     let mut node = make(setup.node, clock.now());
     let Ok(node) = &mut node else { return false };
     log::info!("{=str}: up", ThisBoard::NAME);
@@ -101,8 +104,9 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
     }
 }
 
-/// Whether the loop has nothing to do until the board's timer ticks again. Each byte's interrupt wakes the core, and this look
-/// is all that comes of it: in a millisecond the queue cannot overflow.
+/// Whether the loop has nothing to do until the board's timer ticks again. Each byte's interrupt
+/// wakes the core, and this look is all that comes of it: in a millisecond the queue cannot
+/// overflow.
 #[inline]
 pub fn stays_asleep(since_tick: u32) -> bool {
     deadline::ticks() == since_tick

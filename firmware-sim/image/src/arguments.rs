@@ -1,4 +1,5 @@
-//! What the node is told at its start, by the semihosting command line: `room=kitchen name=node-1 microphone=in.raw speaker=out.raw`.
+//! What the node is told at its start, by the semihosting command line: `room=kitchen name=node-1
+//! microphone=in.raw speaker=out.raw`.
 //!
 //! | word | meaning |
 //! |---|---|

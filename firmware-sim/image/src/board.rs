@@ -1,5 +1,5 @@
-//! What differs between boards. The build's target chooses one of them (`build.rs`); its file has the register addresses, the
-//! clock and the vector table.
+//! What differs between boards. The build's target chooses one of them (`build.rs`); its file has
+//! the register addresses, the clock and the vector table.
 
 #[cfg(board = "lm3s6965evb")]
 mod lm3s6965evb;

@@ -1,7 +1,8 @@
 //! Microseconds since power-up, from SysTick running freely.
 //!
-//! SysTick interrupts nothing: it counts down 24 bits and begins again, and whoever asks for the time adds what has passed since
-//! the last question. A count of ticks would fall behind whenever two of them are taken as one.
+//! SysTick interrupts nothing: it counts down 24 bits and begins again, and whoever asks for the
+//! time adds what has passed since the last question. A count of ticks would fall behind whenever
+//! two of them are taken as one.
 
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
@@ -12,7 +13,8 @@ use crate::board::{Board, ThisBoard};
 /// SysTick counts that many bits (Armv7-M reference manual, B3.3).
 const COUNTER_MASK: u32 = 0x00ff_ffff;
 
-/// The time. It must be asked at least every 2^24 cycles (0.3 s at 50 MHz), which a loop that wakes each millisecond does.
+/// The time. It must be asked at least every 2^24 cycles (0.3 s at 50 MHz), which a loop that wakes
+/// each millisecond does.
 pub struct Clock {
     systick: SYST,
     counter: u32,
@@ -65,7 +67,8 @@ impl Clock {
         self.slept_rest_cycles &= (1 << 10) - 1;
     }
 
-    /// Milliseconds for which it was counted that the core slept. Wraps after a day and a half at 32 MHz.
+    /// Milliseconds for which it was counted that the core slept. Wraps after a day and a half at
+    /// 32 MHz.
     pub const fn slept_ms(&self) -> u32 {
         (self.slept_1024 as u64 * 1_024 / (ThisBoard::CYCLES_PER_US as u64 * 1_000)) as u32
     }

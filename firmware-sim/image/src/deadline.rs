@@ -1,14 +1,16 @@
 //! Whether the loop keeps its deadline: each frame is served before the next one is due.
 //!
-//! [`Deadline`] counts the frames that were not, by the loop's own clock. A loop that does not come at all cannot count: for that
-//! the board's timer calls [`tick`], and a loop that has served no frame for [`HANG_MS`] is reset, as a hardware watchdog would do.
+//! [`Deadline`] counts the frames that were not, by the loop's own clock. A loop that does not come
+//! at all cannot count: for that the board's timer calls [`tick`], and a loop that has served no
+//! frame for [`HANG_MS`] is reset, as a hardware watchdog would do.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::SCB;
 use talkspurt_core::time::{Duration, Instant};
 
-/// A loop that has been silent for so long hangs: a hundred frames, and less than a person waits before pressing reset.
+/// A loop that has been silent for so long hangs: a hundred frames, and less than a person waits
+/// before pressing reset.
 pub const HANG_MS: u32 = 2_000;
 
 /// Milliseconds until the reset; 0 while the watch is off.

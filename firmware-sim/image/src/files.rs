@@ -1,5 +1,5 @@
-//! A microphone and a speaker that are files on the debugging host: raw samples, 16-bit little-endian mono, read and written
-//! through semihosting at the pace of the session's frames.
+//! A microphone and a speaker that are files on the debugging host: raw samples, 16-bit
+//! little-endian mono, read and written through semihosting at the pace of the session's frames.
 
 use core::ffi::CStr;
 
@@ -11,8 +11,9 @@ use talkspurt_node_driver::{SampleSink, SampleSource};
 
 use crate::deadline::Deadline;
 
-/// When frames are due: one each period since the node first joined. Both files begin at that moment: the microphone's first
-/// frame is there when its last sample was spoken, the speaker's is wanted at once.
+/// When frames are due: one each period since the node first joined. Both files begin at that
+/// moment: the microphone's first frame is there when its last sample was spoken, the speaker's is
+/// wanted at once.
 #[derive(Clone, Copy, Debug, Default)]
 struct Schedule {
     due: Option<Instant>,

@@ -1,4 +1,5 @@
-//! The Talkspurt node as a firmware image: the loop of `talkspurt-node`, unchanged, on boards that QEMU emulates.
+//! The Talkspurt node as a firmware image: the loop of `talkspurt-node`, unchanged, on boards that
+//! QEMU emulates.
 //!
 //! | module | subject |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! The deepest stack so far: cortex-m-rt paints the stack at reset, and what has lost its paint was in use.
+//! The deepest stack so far: cortex-m-rt paints the stack at reset, and what has lost its paint was
+//! in use.
 #![allow(unsafe_code)] // The ends of the stack are the linker's symbols.
 
 use core::ptr::{addr_of, read_volatile};
@@ -16,7 +17,8 @@ unsafe extern "C" {
 pub fn deepest_bytes() -> usize {
     let top = addr_of!(_stack_start);
     let mut word = addr_of!(_stack_end);
-    // SAFETY: all words between the symbols are RAM; those below the stack pointer belong to nobody.
+    // SAFETY: all words between the symbols are RAM; those below the stack pointer belong to
+    // nobody.
     while word < top && unsafe { read_volatile(word) } == STACK_PAINT_VALUE {
         word = word.wrapping_add(1);
     }

@@ -1,5 +1,6 @@
-//! The watch over the loop's deadline: late frames are counted, a loop that serves frames is left alone, and one that hangs is
-//! reset after [`HANG_MS`]. The program sees the reset by being started again, with two words of RAM that a reset leaves alone.
+//! The watch over the loop's deadline: late frames are counted, a loop that serves frames is left
+//! alone, and one that hangs is reset after [`HANG_MS`]. The program sees the reset by being
+//! started again, with two words of RAM that a reset leaves alone.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)] // Words that nobody clears at the start.

@@ -1,7 +1,9 @@
-//! `talkspurt-log IMAGE [LOG]`: turns the bytes that a firmware image logs (defmt) into lines of text.
+//! `talkspurt-log IMAGE [LOG]`: turns the bytes that a firmware image logs (defmt) into lines of
+//! text.
 //!
-//! The image sends numbers for its texts; the texts lie in the image's ELF file, which must be that of the same build. The bytes
-//! come from standard input (QEMU's semihosting, `cat /dev/ttyACM1`) or from a file.
+//! The image sends numbers for its texts; the texts lie in the image's ELF file, which must be that
+//! of the same build. The bytes come from standard input (QEMU's semihosting, `cat /dev/ttyACM1`)
+//! or from a file.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -81,7 +83,8 @@ impl Texts {
     }
 }
 
-/// Prints lines as they come, until `log` ends. What cannot be read is reported and passed over, as after a reset in mid-line.
+/// Prints lines as they come, until `log` ends. What cannot be read is reported and passed over, as
+/// after a reset in mid-line.
 fn print(
     table: &Table,
     places: Option<&Locations>,

@@ -23,14 +23,16 @@ pub const NAME: &str = match option_env!("TALKSPURT_NAME") {
     None => "pico",
 };
 
-/// Baud of the serial line, as the bridge must have it too. 115,200 carry ADPCM both ways (docs/FIRMWARE.md).
+/// Baud of the serial line, as the bridge must have it too. 115,200 carry ADPCM both ways
+/// (docs/FIRMWARE.md).
 pub const BAUD: u32 = match option_env!("TALKSPURT_BAUD") {
     Some(text) => number(text),
     None => 115_200,
 };
 
-/// The slowest line that a Hello gets through in the time that the node waits for its answer, and the fastest that the UART's
-/// divisor of 16 makes of 128 MHz without an error above 2 % (RP2040 data sheet, section 4.2).
+/// The slowest line that a Hello gets through in the time that the node waits for its answer, and
+/// the fastest that the UART's divisor of 16 makes of 128 MHz without an error above 2 % (RP2040
+/// data sheet, section 4.2).
 const BAUD_RANGE: core::ops::RangeInclusive<u32> = 9_600..=2_000_000;
 
 const _: () = assert!(
@@ -46,8 +48,8 @@ const _: () = assert!(
     "TALKSPURT_BAUD must be 9600 to 2000000"
 );
 
-/// The loop's configuration; `None` for a name that passed the compiler's look and not the core's, which knows more control
-/// characters.
+/// The loop's configuration; `None` for a name that passed the compiler's look and not the core's,
+/// which knows more control characters.
 #[must_use]
 pub fn node() -> Option<ClientConfig> {
     let room = RoomName::new(ROOM).ok()?;

@@ -1,4 +1,5 @@
-//! The Talkspurt node on a Raspberry Pi Pico. It was compiled and linked; it has not been run on a board yet (docs/FIRMWARE.md).
+//! The Talkspurt node on a Raspberry Pi Pico. It was compiled and linked; it has not been run on a
+//! board yet (docs/FIRMWARE.md).
 #![no_std]
 #![no_main]
 
@@ -15,8 +16,9 @@ use talkspurt_rp2040::config;
 
 use pico::Pico;
 
-/// The chip is reset when the loop has not come by for so long: a hundred frames, and less than a person waits before he pulls the
-/// plug. It comes by every 5 ms, as the sound's interrupts wake it, so that sound which has stopped resets the chip, too.
+/// The chip is reset when the loop has not come by for so long: a hundred frames, and less than a
+/// person waits before he pulls the plug. It comes by every 5 ms, as the sound's interrupts wake
+/// it, so that sound which has stopped resets the chip, too.
 const HANG_MS: u32 = 2_000;
 
 #[entry]
@@ -52,7 +54,8 @@ fn main() -> ! {
             log(now, &event);
         });
         pico.watchdog.feed();
-        // Bytes or samples that come just before it are served with the next block: 5 ms later at most.
+        // Bytes or samples that come just before it are served with the next block: 5 ms later at
+        // most.
         wfi();
     }
 }
@@ -77,9 +80,9 @@ fn log(now: Instant, event: &NodeEvent<'_>) {
 #[cfg(not(feature = "log"))]
 fn log(_now: Instant, _event: &NodeEvent<'_>) {}
 
-/// Leaves it to the watchdog to reset the whole chip; the node then joins again. A panic from before the watchdog was started (the
-/// crystal does not run, say) would only come again, and stays here. The message is not formatted: that machinery is larger than the
-/// node.
+/// Leaves it to the watchdog to reset the whole chip; the node then joins again. A panic from
+/// before the watchdog was started (the crystal does not run, say) would only come again, and stays
+/// here. The message is not formatted: that machinery is larger than the node.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     cortex_m::interrupt::disable();

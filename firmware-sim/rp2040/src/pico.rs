@@ -33,7 +33,8 @@ pub struct Pico {
 pub struct Led(Pin<Gpio25, FunctionSioOutput, PullDown>);
 
 impl Pico {
-    /// Starts clocks, serial port and sound. `None` at the second call, and where the clocks do not start.
+    /// Starts clocks, serial port and sound. `None` at the second call, and where the clocks do not
+    /// start.
     pub fn start(baud: u32) -> Option<Self> {
         let mut peripherals = pac::Peripherals::take()?;
         let resets = &mut peripherals.RESETS;
@@ -53,8 +54,9 @@ impl Pico {
             sio.gpio_bank0,
             resets,
         );
-        // High keeps the board's regulator at its fixed frequency: less ripple on the ADC's supply than when it saves power at a
-        // small load (Pico data sheet, section 4.4). It stays so when the pin is not owned any more.
+        // High keeps the board's regulator at its fixed frequency: less ripple on the ADC's supply
+        // than when it saves power at a small load (Pico data sheet, section 4.4). It stays so when
+        // the pin is not owned any more.
         let _ = pins.gpio23.into_push_pull_output_in_state(PinState::High);
         #[cfg(feature = "log")]
         log::start(

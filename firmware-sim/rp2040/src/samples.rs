@@ -1,8 +1,9 @@
 //! Between what the converters deal in and samples: numbers in, numbers out.
 //!
-//! Both converters run at four steps a sample (64 kHz). The ADC's four readings are added up, which halves its noise; the PWM's
-//! four periods lead in a straight line from one sample to the next, which keeps the images of the voice above 8 kHz down and lets
-//! a single RC element do for a filter.
+//! Both converters run at four steps a sample (64 kHz). The ADC's four readings are added up, which
+//! halves its noise; the PWM's four periods lead in a straight line from one sample to the next,
+//! which keeps the images of the voice above 8 kHz down and lets a single RC element do for a
+//! filter.
 
 use talkspurt_core::audio::format::SampleRate;
 
@@ -15,7 +16,8 @@ pub const STEPS_PER_SAMPLE: usize = 4;
 /// How often the ADC reads and the PWM begins a period.
 pub const STEP_RATE_HZ: u32 = RATE_HZ * STEPS_PER_SAMPLE as u32;
 
-/// Samples in a block, which is what the DMA fills or empties between two interrupts: 5 ms, the shortest frame of the protocol.
+/// Samples in a block, which is what the DMA fills or empties between two interrupts: 5 ms, the
+/// shortest frame of the protocol.
 pub const BLOCK_SAMPLES: usize = 80;
 
 /// ADC readings, and PWM periods, in a block.
@@ -23,18 +25,20 @@ pub const BLOCK_STEPS: usize = BLOCK_SAMPLES * STEPS_PER_SAMPLE;
 
 /// The ADC's full scale (RP2040 data sheet, section 4.9: 12 bits).
 const ADC_READINGS: i32 = 1 << 12;
-/// The FIFO's words carry the mark of a failed conversion above the reading (section 4.9.6, register FIFO).
+/// The FIFO's words carry the mark of a failed conversion above the reading (section 4.9.6,
+/// register FIFO).
 const READING_MASK: u16 = (ADC_READINGS - 1) as u16;
 /// The full scale of the sum of a sample's readings.
 const SUMS: i32 = ADC_READINGS * STEPS_PER_SAMPLE as i32;
 /// From a sum to a sample of 16 bits.
 const SUM_TO_SAMPLE: i32 = (1 << 16) / SUMS;
 
-/// How slowly the idea of silence follows the microphone: a first-order high-pass at 16,000 / (2 * pi * 2^7) = 20 Hz, below any
-/// voice and above what temperature and supply do to the bias.
+/// How slowly the idea of silence follows the microphone: a first-order high-pass at 16,000 / (2 *
+/// pi * 2^7) = 20 Hz, below any voice and above what temperature and supply do to the bias.
 const BIAS_SHIFT: u32 = 7;
 
-/// From ADC readings to samples. A microphone module idles somewhere near half of the supply; where, is found out.
+/// From ADC readings to samples. A microphone module idles somewhere near half of the supply;
+/// where, is found out.
 #[derive(Clone, Copy, Debug)]
 pub struct FromAdc {
     /// The mean of the sums, times 2^[`BIAS_SHIFT`].
@@ -134,14 +138,15 @@ mod tests {
     fn full_scale_of_the_converter_is_full_scale_of_the_samples() {
         assert_eq!(settled(2_048).sample(&[0; STEPS_PER_SAMPLE]), i16::MIN);
         assert!(settled(2_048).sample(&[4_095; STEPS_PER_SAMPLE]) >= 32_700);
-        // The two rails are not equally far from where a module idles; what is beyond 16 bits is clipped, never wrapped.
+        // The two rails are not equally far from where a module idles; what is beyond 16 bits is
+        // clipped, never wrapped.
         assert_eq!(settled(1_000).sample(&[4_095; STEPS_PER_SAMPLE]), i16::MAX);
     }
 
     #[test]
     fn a_voice_passes_the_high_pass_unharmed() {
-        // A square wave of 200 Hz: 40 samples up, 40 down. By the end of a half wave it has lost 1 - (1 - 1/128)^40 = 27 %; a
-        // voice's fundamental loses 0.5 %.
+        // A square wave of 200 Hz: 40 samples up, 40 down. By the end of a half wave it has lost 1
+        // - (1 - 1/128)^40 = 27 %; a voice's fundamental loses 0.5 %.
         let mut from_adc = settled(2_048);
         let mut peak = 0;
         for n in 0..800 {

@@ -1,16 +1,19 @@
 //! Microphone and speaker between the loop and the DMA's interrupt: a queue of samples each way.
 //!
-//! The converters run from power-up on, whether the node is in a room or not: their interrupt is also what wakes the loop.
+//! The converters run from power-up on, whether the node is in a room or not: their interrupt is
+//! also what wakes the loop.
 
 use heapless::spsc::{Consumer, Producer, Queue};
 use talkspurt_node_driver::{AudioFormat, Instant, SampleSink, SampleSource};
 
 use crate::samples::{BLOCK_SAMPLES, BLOCK_STEPS, FromAdc, STEPS_PER_SAMPLE, ToPwm};
 
-/// Samples in each queue, and one: 64 ms, three frames of 20 ms. A power of two, as a Cortex-M0+ divides slowly.
+/// Samples in each queue, and one: 64 ms, three frames of 20 ms. A power of two, as a Cortex-M0+
+/// divides slowly.
 pub const QUEUE_SAMPLES: usize = 1_024;
 
-/// The speaker is ready for a frame when no more samples than that wait: 5 ms. The loop then has until they are played.
+/// The speaker is ready for a frame when no more samples than that wait: 5 ms. The loop then has
+/// until they are played.
 const AHEAD_SAMPLES: usize = BLOCK_SAMPLES;
 
 /// A queue of samples between the loop and the interrupt.
@@ -38,7 +41,8 @@ pub fn microphone(queue: &'static mut SampleQueue) -> (Microphone, MicrophoneIsr
 }
 
 impl MicrophoneIsr {
-    /// Takes a block of the ADC's readings. When the loop does not fetch them (outside of a room it does not), they are lost.
+    /// Takes a block of the ADC's readings. When the loop does not fetch them (outside of a room it
+    /// does not), they are lost.
     pub fn take(&mut self, readings: &[u16; BLOCK_STEPS]) {
         let (samples, []) = readings.as_chunks::<STEPS_PER_SAMPLE>() else {
             unreachable!("a block is whole samples");
@@ -94,7 +98,8 @@ pub fn speaker<const PERIOD: u32>(
 }
 
 impl<const PERIOD: u32> SpeakerIsr<PERIOD> {
-    /// Fills a block with duties; `word` makes of a duty what the DMA carries. Silence where the loop has given nothing.
+    /// Fills a block with duties; `word` makes of a duty what the DMA carries. Silence where the
+    /// loop has given nothing.
     pub fn fill<W>(&mut self, block: &mut [W; BLOCK_STEPS], word: impl Fn(u16) -> W) {
         let (samples, []) = block.as_chunks_mut::<STEPS_PER_SAMPLE>() else {
             unreachable!("a block is whole samples");

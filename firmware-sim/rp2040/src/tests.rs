@@ -1,5 +1,5 @@
-//! The whole node on the host: the loop, its queues and the interrupts' bodies, with a server session at the other end of the line.
-//! What is missing is the chip.
+//! The whole node on the host: the loop, its queues and the interrupts' bodies, with a server
+//! session at the other end of the line. What is missing is the chip.
 
 use std::collections::VecDeque;
 
@@ -113,7 +113,8 @@ impl World {
         }
     }
 
-    /// 5 ms go by: the interrupts of both converters and of the line, the loop, the line, the server.
+    /// 5 ms go by: the interrupts of both converters and of the line, the loop, the line, the
+    /// server.
     fn block(&mut self, readings: &[u16; BLOCK_STEPS]) {
         self.now += Duration::from_millis(5);
         self.microphone.take(readings);
@@ -200,7 +201,8 @@ fn welcome() -> ServerPacket<'static> {
     })
 }
 
-/// A triangle of 250 Hz: as loud as a voice near a microphone module, half of what the ADC can read.
+/// A triangle of 250 Hz: as loud as a voice near a microphone module, half of what the ADC can
+/// read.
 fn triangle(sample: usize) -> i32 {
     let phase = (sample % 64) as i32;
     (phase - 32).abs() * 1_000 / 16 - 1_000
@@ -220,7 +222,8 @@ fn a_voice_at_the_microphone_reaches_the_server() {
     let stats = world.node.stats();
     assert_eq!(stats.client.voice_dropped, 0, "{stats:?}");
     assert!(world.heard.len() >= 95, "{}", world.heard.len());
-    // An ADC's step is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass take a little.
+    // An ADC's step is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass take a
+    // little.
     for frame in &world.heard[20..90] {
         let peak = frame.iter().copied().max().unwrap();
         assert!((14_500..17_500).contains(&peak), "{peak}");

@@ -17,19 +17,23 @@ use tracing::{info, warn};
 
 /// Connects a node on a serial port to a Talkspurt server: a blind byte pump.
 ///
-/// Bytes go both ways as they come; nothing is parsed, so any pump, such as socat, can take its place:
+/// Bytes go both ways as they come; nothing is parsed, so any pump, such as socat, can take its
+/// place:
 ///
 ///   socat /dev/ttyUSB0,raw,echo=0,b115200 TCP:localhost:8255,nodelay
 ///
-/// Beyond that, a port that vanishes and a server that is lost are opened again (after 100 ms, doubling up to 1 s), a new
-/// connection never starts with old bytes, and each direction has a bounded buffer that drops its oldest bytes when the
-/// other end does not keep up. What is lost is logged on stderr (RUST_LOG sets the level; default info).
+/// Beyond that, a port that vanishes and a server that is lost are opened again (after 100 ms,
+/// doubling up to 1 s), a new connection never starts with old bytes, and each direction has a
+/// bounded buffer that drops its oldest bytes when the other end does not keep up. What is lost is
+/// logged on stderr (RUST_LOG sets the level; default info).
 ///
-/// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open. A reader that closes it ends the bridge.
+/// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open. A reader that
+/// closes it ends the bridge.
 #[derive(Debug, Parser)]
 #[command(name = "talkspurt-bridge", version, verbatim_doc_comment)]
 struct Args {
-    /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node --serial pty` printed
+    /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node
+    /// --serial pty` printed
     #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL", value_parser = parse_serial)]
     serial: String,
 
@@ -82,7 +86,8 @@ fn run(args: Args) -> Result<(), Problem> {
     Ok(watched.and(finished)?)
 }
 
-/// Ends the bridge when stdout cannot be written any more: its reader wants it to end, or cannot know what it does.
+/// Ends the bridge when stdout cannot be written any more: its reader wants it to end, or cannot
+/// know what it does.
 fn watch_stdout(
     lines: Arc<Mutex<Option<Lines>>>,
     shutdown: Shutdown,

@@ -25,9 +25,9 @@ use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 
 /// A Talkspurt node: the firmware of a microcontroller, run on this machine.
 ///
-/// It runs the same main loop as the image on a Cortex-M, on a simulated UART: bytes move at the rate of the baud rate, 10
-/// bits each, through a 16-byte FIFO and 512-byte rings, and what does not fit is lost and counted. A WAV file is the
-/// microphone and another one the speaker.
+/// It runs the same main loop as the image on a Cortex-M, on a simulated UART: bytes move at the
+/// rate of the baud rate, 10 bits each, through a 16-byte FIFO and 512-byte rings, and what does
+/// not fit is lost and counted. A WAV file is the microphone and another one the speaker.
 ///
 /// Try it with three terminals:
 ///
@@ -35,19 +35,21 @@ use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 ///   talkspurt-node --serial pty --room kitchen --name kettle --input speech.wav --output heard.wav
 ///   talkspurt-bridge --serial /dev/pts/N --server localhost:8255
 ///
-/// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the server answers, and again
-/// when the line was cut or the server restarted.
+/// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the
+/// server answers, and again when the line was cut or the server restarted.
 ///
-/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file or
-/// port cannot be used, 2 for flags that cannot be used.
+/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file
+/// or port cannot be used, 2 for flags that cannot be used.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
-    /// Serial line: `pty` makes a pseudo-terminal and prints where it is; else a port, such as /dev/ttyUSB0
+    /// Serial line: `pty` makes a pseudo-terminal and prints where it is; else a port, such as
+    /// /dev/ttyUSB0
     #[arg(long, value_name = "pty|PATH", value_parser = arguments::parse_serial)]
     serial: String,
 
-    /// Bits per second of the line. ADPCM at 20 ms takes 90,000 each way while someone talks, PCM16 330,000
+    /// Bits per second of the line. ADPCM at 20 ms takes 90,000 each way while someone talks, PCM16
+    /// 330,000
     #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(1200..=3_000_000))]
     baud: u32,
 
@@ -59,7 +61,8 @@ struct Cli {
     #[arg(long, value_parser = |text: &str| ParticipantName::new(text))]
     name: ParticipantName,
 
-    /// What the microphone hears from the moment of joining: a sound file (WAV, FLAC, Ogg Vorbis); `none` for silence
+    /// What the microphone hears from the moment of joining: a sound file (WAV, FLAC, Ogg Vorbis);
+    /// `none` for silence
     #[arg(long, value_name = "FILE|none", default_value = "none")]
     input: PathBuf,
 
@@ -68,7 +71,8 @@ struct Cli {
     #[arg(long, value_name = "N|mix")]
     input_channel: Option<InputChannel>,
 
-    /// Where the speaker's sound goes, from the moment of joining and without gaps: 16 kHz mono 16-bit; `none` for nowhere
+    /// Where the speaker's sound goes, from the moment of joining and without gaps: 16 kHz mono
+    /// 16-bit; `none` for nowhere
     #[arg(long, value_name = "FILE.wav|none", default_value = "none")]
     output: PathBuf,
 

@@ -11,11 +11,13 @@ use talkspurt_host_kit::connect;
 use talkspurt_host_kit::server_address::ServerAddress;
 use talkspurt_host_kit::socket::{SendLimits, tune};
 
-/// A server host that vanished without a word is noticed after this much silence (then probed every 3 s, 3 times), ...
+/// A server host that vanished without a word is noticed after this much silence (then probed every
+/// 3 s, 3 times), ...
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
 const KEEPALIVE_PROBES: u32 = 3;
-/// ... or when it has not acknowledged bytes for this long. A node pings its server every few seconds.
+/// ... or when it has not acknowledged bytes for this long. A node pings its server every few
+/// seconds.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(14);
 /// What is on its way over a long path, and a tenth of a second of a line at 115,200 baud that

@@ -1,4 +1,5 @@
-//! One end of the bridge: two threads, one that reads it and one that writes it, so that no direction waits for the other.
+//! One end of the bridge: two threads, one that reads it and one that writes it, so that no
+//! direction waits for the other.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, OnceLock};
@@ -9,9 +10,11 @@ use super::queue::ByteQueue;
 
 /// How long a thread may sit in one call before it looks whether its end is closed.
 pub const POLL: Duration = Duration::from_millis(50);
-/// Bytes moved by one read or write. Small, since a port that does not drain may hold a write of this size back.
+/// Bytes moved by one read or write. Small, since a port that does not drain may hold a write of
+/// this size back.
 const CHUNK: usize = 256;
-/// How long a closing end waits for its threads; a thread stuck in a write of a stalled port is left behind.
+/// How long a closing end waits for its threads; a thread stuck in a write of a stalled port is
+/// left behind.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// The running threads of one open port or connection.
@@ -22,8 +25,9 @@ pub struct End {
 }
 
 impl End {
-    /// Starts pumping: what `reader` yields goes into `incoming`, what `outgoing` holds goes to `writer`.
-    /// Both must return within about [`POLL`], with `TimedOut` or `WouldBlock` when they had nothing to do.
+    /// Starts pumping: what `reader` yields goes into `incoming`, what `outgoing` holds goes to
+    /// `writer`. Both must return within about [`POLL`], with `TimedOut` or `WouldBlock` when they
+    /// had nothing to do.
     ///
     /// # Errors
     /// When the system has no thread to give.

@@ -1,14 +1,15 @@
 //! A blind byte pump between a serial port and a TCP connection.
 //!
-//! It never parses: packets, their checks and the recovery from noise are the business of node and server, so `socat` can
-//! take its place. What it does beyond `socat`:
+//! It never parses: packets, their checks and the recovery from noise are the business of node and
+//! server, so `socat` can take its place. What it does beyond `socat`:
 //!
-//! * A port that vanishes or a server that is lost is opened again, with a back-off. The connection is closed while the
-//!   port is gone, so that the room learns at once that the node left.
-//! * No direction waits for the other: each end has a thread to read it and one to write it, with a bounded queue between.
-//!   A full queue drops its oldest bytes and says so.
-//! * A new connection starts with bytes from now: what the node said to nobody, or to an earlier connection, is discarded.
-//!   What an earlier connection said last to the node (a Bye, say) still reaches it.
+//! * A port that vanishes or a server that is lost is opened again, with a back-off. The connection
+//!   is closed while the port is gone, so that the room learns at once that the node left.
+//! * No direction waits for the other: each end has a thread to read it and one to write it, with a
+//!   bounded queue between. A full queue drops its oldest bytes and says so.
+//! * A new connection starts with bytes from now: what the node said to nobody, or to an earlier
+//!   connection, is discarded. What an earlier connection said last to the node (a Bye, say) still
+//!   reaches it.
 
 mod connect;
 mod end;
@@ -127,8 +128,9 @@ fn serve_port(
     shutdown: &Shutdown,
     report: &mut impl FnMut(Event),
 ) {
-    // Two, since a server that has just come back may hang up at once (it does not know the node's session) and must then
-    // be called again at once; only one that keeps hanging up is called less often.
+    // Two, since a server that has just come back may hang up at once (it does not know the node's
+    // session) and must then be called again at once; only one that keeps hanging up is called less
+    // often.
     let mut unreachable = backoff();
     let mut hung_up = backoff();
     while port.end.failure().is_none() && !shutdown.is_requested() {

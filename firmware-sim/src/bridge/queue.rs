@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes on their way in one direction. A full queue drops its oldest bytes, since late voice is worth less than new voice, and
-/// drops them from behind one zero up to another: whatever the bytes mean, a stream that is cut there loses what was cut out and
-/// nothing else, while one that is cut anywhere loses what stands around each cut.
+/// Bytes on their way in one direction. A full queue drops its oldest bytes, since late voice is
+/// worth less than new voice, and drops them from behind one zero up to another: whatever the bytes
+/// mean, a stream that is cut there loses what was cut out and nothing else, while one that is cut
+/// anywhere loses what stands around each cut.
 #[derive(Debug)]
 pub struct ByteQueue {
     state: Mutex<State>,
@@ -86,7 +87,8 @@ impl ByteQueue {
         self.filled.notify_one();
     }
 
-    /// Takes up to `out.len()` bytes; waits at most `timeout` for the first one. 0 means that none came.
+    /// Takes up to `out.len()` bytes; waits at most `timeout` for the first one. 0 means that none
+    /// came.
     pub fn pop(&self, out: &mut [u8], timeout: Duration) -> usize {
         let state = self.lock();
         let waited = self

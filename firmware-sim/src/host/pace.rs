@@ -1,4 +1,5 @@
-//! A microphone and a speaker that are paced by the time that the loop is called with, sample for sample.
+//! A microphone and a speaker that are paced by the time that the loop is called with, sample for
+//! sample.
 
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
@@ -7,8 +8,9 @@ use tracing::warn;
 
 use crate::node::{SampleSink, SampleSource};
 
-/// Samples in the microphone's place. It listens in real time: what it would have heard while nobody asked is still given,
-/// in order, and after the last sample it hears silence. So it does while a file has nothing.
+/// Samples in the microphone's place. It listens in real time: what it would have heard while
+/// nobody asked is still given, in order, and after the last sample it hears silence. So it does
+/// while a file has nothing.
 pub struct PacedSource {
     sound: Sound,
     clock: Option<FrameClock>,
@@ -243,7 +245,8 @@ impl<R: Recorder> Recorder for Option<R> {
 }
 
 impl FrameClock {
-    /// Starts a clock, or leaves a running one as it is; another frame duration goes on where the last one was.
+    /// Starts a clock, or leaves a running one as it is; another frame duration goes on where the
+    /// last one was.
     fn start(clock: &mut Option<Self>, now: Instant, format: AudioFormat) {
         let frame = format.frame.duration();
         match clock {

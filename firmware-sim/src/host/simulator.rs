@@ -1,8 +1,8 @@
 //! Runs a node in real time: the only clock of the simulator.
 //!
-//! The simulated microcontroller lives on a time of its own, which follows the machine's in steps of at most a millisecond.
-//! A machine that was busy for a while finds the time that it owes and steps through it, so that neither the UART nor the
-//! node can tell.
+//! The simulated microcontroller lives on a time of its own, which follows the machine's in steps
+//! of at most a millisecond. A machine that was busy for a while finds the time that it owes and
+//! steps through it, so that neither the UART nor the node can tell.
 
 use std::thread;
 use std::time;
@@ -26,8 +26,8 @@ const STEP: Duration = Duration::from_millis(1);
 const STEP_BYTES: u64 = 64;
 /// How long the node may take to leave, the bytes in its UART included.
 const LEAVE_LONGEST: Duration = Duration::from_millis(1_000);
-/// How long the line stays open after that. A pseudo-terminal that is closed throws away what the bridge has not read yet,
-/// the Bye for one; a real line does not vanish.
+/// How long the line stays open after that. A pseudo-terminal that is closed throws away what the
+/// bridge has not read yet, the Bye for one; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 
 /// How often a person is told that nobody answers.
@@ -90,7 +90,8 @@ where
     R: Recorder,
     W: Output,
 {
-    /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time starts at zero.
+    /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time
+    /// starts at zero.
     ///
     /// # Errors
     /// A refusal before the first joining that asking again will not change.

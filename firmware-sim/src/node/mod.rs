@@ -38,7 +38,8 @@ pub use event::{NodeEvent, NodeStats};
 pub use talkspurt_core::endpoint::{ClientConfig, ClientConfigError};
 pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
-/// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets waiting for the port.
+/// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets
+/// waiting for the port.
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
 
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
@@ -119,8 +120,9 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         })
     }
 
-    /// Does all that can be done at `now` without waiting, and says when to call again at the latest; `None` means that
-    /// only bytes from the port can change anything. Events go to `on_event` as they happen.
+    /// Does all that can be done at `now` without waiting, and says when to call again at the
+    /// latest; `None` means that only bytes from the port can change anything. Events go to
+    /// `on_event` as they happen.
     pub fn poll<P: SerialPort, M: SampleSource, S: SampleSink>(
         &mut self,
         now: Instant,
@@ -136,7 +138,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.next_call(board)
     }
 
-    /// Leaves the room: what was said last goes out, then a Bye. [`Self::is_stopped`] tells when that is done.
+    /// Leaves the room: what was said last goes out, then a Bye. [`Self::is_stopped`] tells when
+    /// that is done.
     pub fn leave(&mut self, now: Instant) {
         self.writer.drained = false;
         self.client.leave(now);

@@ -321,8 +321,9 @@ fn a_line_too_slow_for_voice_drops_old_voice_and_keeps_the_session() {
     let stats = world.node.stats();
     assert!(stats.client.voice_dropped > 1_000, "{stats:?}");
     assert_eq!((world.count("lost"), stats.joins), (0, 1));
-    // A fifth of the voice fits the line. What arrives has waited in the queue (8 frame periods) and in the port's ring,
-    // which takes 512 bytes / 1,920 bytes a second = 13 frame periods; a packet and a half were on their way.
+    // A fifth of the voice fits the line. What arrives has waited in the queue (8 frame periods)
+    // and in the port's ring, which takes 512 bytes / 1,920 bytes a second = 13 frame periods; a
+    // packet and a half were on their way.
     let heard = &world.server().heard;
     assert!(heard.len() > 300, "{}", heard.len());
     let newest = heard.last().unwrap().seq;

@@ -12,12 +12,15 @@ use serialport::SerialPort;
 use talkspurt_host_kit::words::describe;
 use tracing::{info, warn};
 
-/// Two directions of bytes without an end. Neither call waits, and neither can fail: a cut cable looks like silence.
+/// Two directions of bytes without an end. Neither call waits, and neither can fail: a cut cable
+/// looks like silence.
 pub trait Line {
-    /// Fills the front of `buf` with what has arrived and says how many bytes that is; 0 when there is nothing.
+    /// Fills the front of `buf` with what has arrived and says how many bytes that is; 0 when there
+    /// is nothing.
     fn receive(&mut self, buf: &mut [u8]) -> usize;
 
-    /// Puts `bytes` on the wire and says how many were heard at the other side; the others are gone.
+    /// Puts `bytes` on the wire and says how many were heard at the other side; the others are
+    /// gone.
     fn transmit(&mut self, bytes: &[u8]) -> usize;
 }
 
@@ -31,7 +34,8 @@ impl<L: Line + ?Sized> Line for Box<L> {
     }
 }
 
-/// The near end of a pseudo-terminal; a bridge opens the far end by its path, as it would open a serial port.
+/// The near end of a pseudo-terminal; a bridge opens the far end by its path, as it would open a
+/// serial port.
 #[derive(Debug)]
 pub struct PtyLine {
     near: File,
@@ -48,8 +52,9 @@ impl PtyLine {
         grantpt(&near)?;
         unlockpt(&near)?;
         let path = ptsname(&near, Vec::new())?;
-        // The settings outlive this handle. Closing it matters: from now on the near end sees whether anybody has the far
-        // end open, and no byte is kept for somebody who opens it later.
+        // The settings outlive this handle. Closing it matters: from now on the near end sees
+        // whether anybody has the far end open, and no byte is kept for somebody who opens it
+        // later.
         let far = open(
             &path,
             OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,

@@ -1,5 +1,5 @@
-//! A simulated UART: it moves bytes at the rate of its baud rate, through buffers as small as real ones, and loses what a
-//! real one would lose.
+//! A simulated UART: it moves bytes at the rate of its baud rate, through buffers as small as real
+//! ones, and loses what a real one would lose.
 //!
 //! ```text
 //!            receive                                                      transmit
@@ -8,9 +8,10 @@
 //!                       full: overrun, the byte is lost
 //! ```
 //!
-//! There is no flow control, as on the three wires of a typical board: a transmitter cannot know whether anybody listens,
-//! and a receiver that is not emptied in time loses bytes. [`Uart::service`] stands for hardware and interrupt handler at
-//! once; the node's side is `embedded-io`, used without blocking.
+//! There is no flow control, as on the three wires of a typical board: a transmitter cannot know
+//! whether anybody listens, and a receiver that is not emptied in time loses bytes.
+//! [`Uart::service`] stands for hardware and interrupt handler at once; the node's side is
+//! `embedded-io`, used without blocking.
 
 mod line;
 
@@ -24,9 +25,11 @@ pub use line::{Line, PortLine, PtyLine};
 
 /// One start bit, eight data bits, one stop bit.
 pub const BITS_PER_BYTE: u64 = 10;
-/// Depth of the hardware's receive FIFO: 16 bytes as in the 16550 and the PL011 of many microcontrollers.
+/// Depth of the hardware's receive FIFO: 16 bytes as in the 16550 and the PL011 of many
+/// microcontrollers.
 pub const FIFO_BYTES: usize = 16;
-/// Size of the driver's ring in each direction: 44 ms at 115,200 baud, two ADPCM packets and a half.
+/// Size of the driver's ring in each direction: 44 ms at 115,200 baud, two ADPCM packets and a
+/// half.
 pub const RING_BYTES: usize = 512;
 
 /// A UART on some [`Line`].
@@ -75,9 +78,9 @@ impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
         }
     }
 
-    /// Moves the bytes that the time since the last call has room for, each way. To be called as often as an interrupt
-    /// would come, about every millisecond: what is due over a longer time may overrun the FIFO, as it does in hardware
-    /// whose interrupts are blocked.
+    /// Moves the bytes that the time since the last call has room for, each way. To be called as
+    /// often as an interrupt would come, about every millisecond: what is due over a longer time
+    /// may overrun the FIFO, as it does in hardware whose interrupts are blocked.
     pub fn service(&mut self, now: Instant) {
         let due = self.pace.due_bytes(now);
         self.interrupt();

@@ -1,4 +1,5 @@
-//! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks them.
+//! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks
+//! them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, path::PathBuf};
@@ -29,7 +30,8 @@ Exit codes: 0 after leaving, 1 when refused or when the server cannot be reached
 #[derive(Debug, Parser)]
 #[command(name = "talkspurt", version, about, max_term_width = 110)]
 pub struct Cli {
-    /// Log to stderr: error, warn, info, debug, trace, or per module as in `talkspurt_client::net=debug`.
+    /// Log to stderr: error, warn, info, debug, trace, or per module as in
+    /// `talkspurt_client::net=debug`.
     #[arg(
         long,
         global = true,
@@ -108,8 +110,8 @@ pub struct JoinFlags {
     #[arg(long, value_enum, help_heading = "Sound")]
     pub codec: Option<CodecFlag>,
 
-    /// How long received frames wait at first, so that late ones still come in time. It adapts from there.
-    /// [default: 40 for a speaker, 120 for a file]
+    /// How long received frames wait at first, so that late ones still come in time. It adapts from
+    /// there. [default: 40 for a speaker, 120 for a file]
     #[arg(long, value_name = "MS", help_heading = "Sound")]
     pub playout_delay: Option<u16>,
 

@@ -1,7 +1,7 @@
 //! What runs on the audio thread: copies between the device's buffer and a ring.
 //!
-//! Nothing here allocates, locks, logs or waits; the tests count allocations. Samples in the rings are mono `f32` at the
-//! device's rate.
+//! Nothing here allocates, locks, logs or waits; the tests count allocations. Samples in the rings
+//! are mono `f32` at the device's rate.
 
 use super::shared::Shared;
 use cpal::{FromSample, Sample};
@@ -9,7 +9,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::{sync::Arc, time::Instant};
 use talkspurt_host_kit::channels::{ChannelPicker, InputChannel};
 
-/// How much a ring holds, in seconds. Far more than the session leaves in it: a stalled session loses sound only after this.
+/// How much a ring holds, in seconds. Far more than the session leaves in it: a stalled session
+/// loses sound only after this.
 const RING_SECS: u32 = 1;
 
 /// The microphone's callback: puts the channel that is heard into the ring.

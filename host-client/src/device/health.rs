@@ -1,9 +1,10 @@
 //! Is an opened stream still alive?
 //!
-//! Errors alone do not tell: cpal reports a few at the start and after every xrun while the sound is fine, and thousands in half a
-//! second where ALSA's pulse plugin is starved on a busy machine; then sound flows again. When a sound server dies under that
-//! plugin cpal reports no lost device but 144,000 errors a second (measured), and no data callback comes between them. So what
-//! counts is progress: a stream is given up for errors only after a while in which nothing else came.
+//! Errors alone do not tell: cpal reports a few at the start and after every xrun while the sound
+//! is fine, and thousands in half a second where ALSA's pulse plugin is starved on a busy machine;
+//! then sound flows again. When a sound server dies under that plugin cpal reports no lost device
+//! but 144,000 errors a second (measured), and no data callback comes between them. So what counts
+//! is progress: a stream is given up for errors only after a while in which nothing else came.
 
 use super::shared::Shared;
 use std::{
@@ -11,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Errors without a single callback for so long are the end of a stream. A plugin starved on a busy machine recovers sooner
-/// (measured: gaps of up to half a second), and a young stream has stopped complaining (measured: after 0.1 s).
+/// Errors without a single callback for so long are the end of a stream. A plugin starved on a busy
+/// machine recovers sooner (measured: gaps of up to half a second), and a young stream has stopped
+/// complaining (measured: after 0.1 s).
 const STORM: Duration = Duration::from_secs(1);
-/// So many errors since the last callback are a storm. A healthy stream has less than one per callback.
+/// So many errors since the last callback are a storm. A healthy stream has less than one per
+/// callback.
 const STORM_ERRORS: u32 = 100;
-/// The longest pause between callbacks of a working stream; a second of buffer is the most that is in use.
+/// The longest pause between callbacks of a working stream; a second of buffer is the most that is
+/// in use.
 const STALL: Duration = Duration::from_millis(2_500);
 
 /// Why a stream is given up.
@@ -78,7 +82,8 @@ impl fmt::Display for Loss {
 mod tests {
     use super::*;
 
-    /// A stream of `(milliseconds, callbacks a second, errors a second)` sections; when it is given up, if it is.
+    /// A stream of `(milliseconds, callbacks a second, errors a second)` sections; when it is given
+    /// up, if it is.
     fn run(sections: &[(u64, u64, u64)]) -> Option<(Loss, u64)> {
         let start = Instant::now();
         let shared = Shared::new(48_000, start);
@@ -126,7 +131,8 @@ mod tests {
         );
     }
 
-    /// What ALSA's pulse plugin does on a busy machine: after an xrun errors without end, until the server has been heard.
+    /// What ALSA's pulse plugin does on a busy machine: after an xrun errors without end, until the
+    /// server has been heard.
     #[test]
     fn a_starved_plugin_that_makes_progress_is_no_loss() {
         for starved_ms in [100, 300, 600, 900] {

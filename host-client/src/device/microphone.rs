@@ -10,7 +10,8 @@ use std::{sync::mpsc::Receiver, time::Instant};
 /// More than this above the target is old sound (the session was away) and is dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.080;
 
-/// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the supervisor has reopened one.
+/// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the
+/// supervisor has reopened one.
 pub struct Microphone {
     links: Receiver<CaptureLink>,
     open: Option<Open>,
@@ -88,14 +89,16 @@ impl Open {
         let rate_hz = f64::from(self.link.shared.rate_hz());
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         self.pace.observe(&self.link.shared, frame_s);
-        // Before a frame is taken the device and the ring should hold that frame, a callback and the margin.
+        // Before a frame is taken the device and the ring should hold that frame, a callback and
+        // the margin.
         let target = self.converter.needs() as f64 + self.pace.target(self.link.shared.rate_hz());
         let settled = self.link.ring.slots() as f64 + self.link.shared.since_callback(now);
         if self.primed && settled > target + EXCESS_MAX_S * rate_hz {
             self.drop_samples((settled - target) as usize);
         } else if self.primed && !self.settling.is_over() {
             if let Some(excess) = self.settling.observe(settled - target, frame_s) {
-                // Less than the target is left to the pitch: sound that is not there cannot be added.
+                // Less than the target is left to the pitch: sound that is not there cannot be
+                // added.
                 self.drop_samples(excess.max(0.0) as usize);
             }
         } else if self.primed {
@@ -125,7 +128,8 @@ impl Open {
         let needs = self.converter.needs();
         self.input.clear();
         while self.input.len() < needs {
-            // The caller saw to it that there are enough; a sample too few would be silence, not a panic.
+            // The caller saw to it that there are enough; a sample too few would be silence, not a
+            // panic.
             self.input.push(self.link.ring.pop().unwrap_or(0.0));
         }
         for (out, &sample) in frame.iter_mut().zip(self.converter.convert(&self.input)) {
@@ -241,7 +245,8 @@ mod tests {
                 "{rate_hz} Hz {ppm} ppm: {missing} frames missing (a few at the start are due)"
             );
             assert_eq!(device.callback_shortfalls(), 0);
-            // A 440 Hz tone at half scale never moves more than this between two samples; a gap or a jump does.
+            // A 440 Hz tone at half scale never moves more than this between two samples; a gap or
+            // a jump does.
             let step = heard[16_000..]
                 .windows(2)
                 .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())

@@ -7,9 +7,10 @@
 //!                  atomics (`shared`) ─────────▶ supervisor: storms, stalls, reopening
 //! ```
 //!
-//! The session is clocked by the room, the device by its own crystal. [`Microphone`] and [`Speaker`] watch how full their
-//! rings are and bend the conversion ratio by up to 0.5 %, so that neither runs dry nor piles up delay. What a stream's start left
-//! too much or too little is cut or added once (`settling`), not bent away.
+//! The session is clocked by the room, the device by its own crystal. [`Microphone`] and
+//! [`Speaker`] watch how full their rings are and bend the conversion ratio by up to 0.5 %, so that
+//! neither runs dry nor piles up delay. What a stream's start left too much or too little is cut or
+//! added once (`settling`), not bent away.
 
 mod callback;
 mod choice;
@@ -159,7 +160,8 @@ pub fn open_speaker(
     (Speaker::new(receiver), guard)
 }
 
-/// Checks that a device named by the user exists. The default device may be missing: it may still come.
+/// Checks that a device named by the user exists. The default device may be missing: it may still
+/// come.
 pub fn check(direction: Direction, choice: &DeviceChoice) -> Result<(), String> {
     match choice {
         DeviceChoice::Default => Ok(()),

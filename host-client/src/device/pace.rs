@@ -2,10 +2,11 @@
 
 use super::shared::Shared;
 
-/// Sound kept in reserve beside one callback: covers a late wake-up of the session. A quiet machine comes down to the least.
-/// Milliseconds.
+/// Sound kept in reserve beside one callback: covers a late wake-up of the session. A quiet machine
+/// comes down to the least. Milliseconds.
 const MARGIN_MIN_MS: f64 = 8.0;
-/// The reserve to start with: a machine with all cores busy wakes ordinary threads about this late. Milliseconds.
+/// The reserve to start with: a machine with all cores busy wakes ordinary threads about this late.
+/// Milliseconds.
 const MARGIN_START_MS: f64 = 20.0;
 /// A machine that needs more than this cannot play in real time. Milliseconds.
 const MARGIN_MAX_MS: f64 = 100.0;
@@ -13,7 +14,8 @@ const MARGIN_MAX_MS: f64 = 100.0;
 const WIDEN_MS: f64 = 6.0;
 /// It narrows again at this speed, so that delay never only grows: 1 ms in 10 s.
 const NARROW_MS_PER_S: f64 = 0.1;
-/// The size of callbacks is looked at over such a window; the larger of the last two windows counts. Seconds.
+/// The size of callbacks is looked at over such a window; the larger of the last two windows
+/// counts. Seconds.
 const WINDOW_S: f64 = 5.0;
 
 /// The target fill of a ring, in samples of the device.

@@ -1,15 +1,19 @@
 //! Streams on ALSA plugins (PulseAudio, PipeWire, JACK), moved here instead of by cpal.
 //!
-//! cpal reads whole periods and asks for the delay in the same call. ALSA's pulse plugin (1.2.7 to 1.2.12) answers both wrongly:
+//! cpal reads whole periods and asks for the delay in the same call. ALSA's pulse plugin (1.2.7 to
+//! 1.2.12) answers both wrongly:
 //!
-//! - Its descriptor is readable while a *period* is there, but it counts what has already been read of the fragment at hand.
-//!   Once a fragment begins in the midst of a period, which any sound played into the source brings about, there is always
-//!   such a rest: `poll` returns at once, less than a period is left, nothing is read, and the thread spins for ever.
-//! - Until the server has reported its latency the delay is an I/O error. After every xrun cpal gets thousands of them.
+//! - Its descriptor is readable while a *period* is there, but it counts what has already been read
+//!   of the fragment at hand. Once a fragment begins in the midst of a period, which any sound
+//!   played into the source brings about, there is always such a rest: `poll` returns at once, less
+//!   than a period is left, nothing is read, and the thread spins for ever.
+//! - Until the server has reported its latency the delay is an I/O error. After every xrun cpal
+//!   gets thousands of them.
 //!
-//! So here all that is there is read, which leaves no rest; a delay that is not known is left out; and a thread that was
-//! woken for nothing, or whose device has no clock (ALSA's `null`), naps before it asks again, so that no plugin can make it
-//! spin. What is left of errors is exact: an xrun is recovered from, anything else ends the stream.
+//! So here all that is there is read, which leaves no rest; a delay that is not known is left out;
+//! and a thread that was woken for nothing, or whose device has no clock (ALSA's `null`), naps
+//! before it asks again, so that no plugin can make it spin. What is left of errors is exact: an
+//! xrun is recovered from, anything else ends the stream.
 
 use super::{
     callback::{CaptureCallback, PlaybackCallback},
@@ -34,15 +38,17 @@ use std::{
 
 /// Periods in a buffer: as cpal does. A microphone's buffer is as long.
 const PERIODS: Frames = 2;
-/// A microphone's own period. A longer one makes the plugin wait for one more of the sound server's fragments, and the voice is
-/// later (measured from mouth to ear: 10 ms less than with cpal's 15, where 15 read here were 20 more). Milliseconds.
+/// A microphone's own period. A longer one makes the plugin wait for one more of the sound server's
+/// fragments, and the voice is later (measured from mouth to ear: 10 ms less than with cpal's 15,
+/// where 15 read here were 20 more). Milliseconds.
 const CAPTURE_PERIOD_MS: u32 = 10;
 /// How long a thread waits for its device before it looks whether it should stop. Milliseconds.
 const POLL_MS: i32 = 100;
 /// After a wake-up for nothing, and after an error. A fraction of a period.
 const NAP: Duration = Duration::from_millis(3);
 
-/// A device that moves so much more than its rate allows, within [`CLOCK_WINDOW`], has no clock. A buffer is 30 ms.
+/// A device that moves so much more than its rate allows, within [`CLOCK_WINDOW`], has no clock. A
+/// buffer is 30 ms.
 const LEAD_MAX: Duration = Duration::from_millis(500);
 /// A device's pace is looked at over this, so that a crystal's drift does not add up.
 const CLOCK_WINDOW: Duration = Duration::from_secs(10);
@@ -83,8 +89,8 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    /// `None` leaves the device to cpal: it is hardware, or has a format that only cpal converts, or cannot be opened (which
-    /// cpal then says in its own words).
+    /// `None` leaves the device to cpal: it is hardware, or has a format that only cpal converts,
+    /// or cannot be opened (which cpal then says in its own words).
     pub(super) fn open(
         device: &cpal::Device,
         direction: Direction,
@@ -269,7 +275,8 @@ impl Stage {
         })
     }
 
-    /// Calls `transfer` whenever the device may have something to do. It says how many frames were moved.
+    /// Calls `transfer` whenever the device may have something to do. It says how many frames were
+    /// moved.
     ///
     /// Returns when the owner stops it, or with the error that ended the stream.
     fn drive(
@@ -349,7 +356,8 @@ fn is_passing(error: &alsa::Error) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Makes a stream run again after an xrun or a suspended machine. With a dead sound server that does not work.
+/// Makes a stream run again after an xrun or a suspended machine. With a dead sound server that
+/// does not work.
 fn recover(pcm: &PCM, error: alsa::Error) -> alsa::Result<()> {
     pcm.try_recover(error, true)?;
     let is_capture = pcm.info()?.get_stream() == Direction::Capture;
@@ -373,7 +381,8 @@ fn linear(format: SampleFormat) -> Option<Format> {
 mod tests {
     use super::*;
 
-    /// How many milliseconds out of 60,000 a device is held back that moves `frames` each time it is asked.
+    /// How many milliseconds out of 60,000 a device is held back that moves `frames` each time it
+    /// is asked.
     fn held_ms(frames: impl Fn(u64) -> usize) -> usize {
         let start = Instant::now();
         let mut clock = Clock::new(48_000, start);

@@ -1,8 +1,9 @@
 //! The first moments of a stream, in which how full its ring will be is not known yet.
 //!
-//! How much a device takes or holds before its callbacks come evenly differs between sound systems (measured with ALSA's pulse
-//! plugin: 10 to 25 ms more than the target). Bent away by pitch, that would take ten seconds; at the start it is made up for
-//! at a stroke instead, and the pitch is left to what clocks drift.
+//! How much a device takes or holds before its callbacks come evenly differs between sound systems
+//! (measured with ALSA's pulse plugin: 10 to 25 ms more than the target). Bent away by pitch, that
+//! would take ten seconds; at the start it is made up for at a stroke instead, and the pitch is
+//! left to what clocks drift.
 
 /// A stream's first callbacks come in a burst: not looked at. Seconds.
 const BURST_S: f64 = 0.2;
@@ -19,8 +20,8 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Once per frame: how much more than its target the ring holds, in samples (negative: less). Gives the mean, once: what is to
-    /// be cut or added now.
+    /// Once per frame: how much more than its target the ring holds, in samples (negative: less).
+    /// Gives the mean, once: what is to be cut or added now.
     pub(super) fn observe(&mut self, excess: f64, frame_s: f64) -> Option<f64> {
         if self.over {
             return None;

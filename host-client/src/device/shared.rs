@@ -5,9 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Counters of one opened stream, written by its callbacks and read by the session and the supervisor.
+/// Counters of one opened stream, written by its callbacks and read by the session and the
+/// supervisor.
 ///
-/// Everything is `Relaxed`: no value guards another one, and each is only a number to steer or to judge by.
+/// Everything is `Relaxed`: no value guards another one, and each is only a number to steer or to
+/// judge by.
 #[derive(Debug)]
 pub(super) struct Shared {
     epoch: Instant,
@@ -99,9 +101,11 @@ impl Shared {
         self.largest_frames.swap(0, Relaxed)
     }
 
-    /// Samples that the device went through since its last callback: between 0 and the size of that callback.
+    /// Samples that the device went through since its last callback: between 0 and the size of that
+    /// callback.
     ///
-    /// Callbacks move the ring's fill in steps; with this added (or subtracted) it moves as evenly as time.
+    /// Callbacks move the ring's fill in steps; with this added (or subtracted) it moves as evenly
+    /// as time.
     pub(super) fn since_callback(&self, now: Instant) -> f64 {
         let now_us = (now - self.epoch).as_micros() as f64;
         let elapsed_us = (now_us - self.last_at_us.load(Relaxed) as f64).max(0.0);

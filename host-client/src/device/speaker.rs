@@ -1,4 +1,5 @@
-//! The session's side of a speaker: the room's frames at the device's rate, and at the device's pace.
+//! The session's side of a speaker: the room's frames at the device's rate, and at the device's
+//! pace.
 
 use super::{callback::PlaybackLink, pace::Pace, settling::Settling};
 use crate::{
@@ -7,10 +8,12 @@ use crate::{
 };
 use std::{sync::mpsc::Receiver, time::Instant};
 
-/// More than this above the target is delay (the session caught up after a stall): frames are dropped. Seconds.
+/// More than this above the target is delay (the session caught up after a stall): frames are
+/// dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.060;
 
-/// A speaker as a [`Sink`]. It outlives its device: after a loss frames are discarded until the supervisor has reopened one.
+/// A speaker as a [`Sink`]. It outlives its device: after a loss frames are discarded until the
+/// supervisor has reopened one.
 pub struct Speaker {
     links: Receiver<PlaybackLink>,
     open: Option<Open>,
@@ -244,7 +247,8 @@ mod tests {
         let begin = device.start;
         for n in 0..50 {
             if n == 5 {
-                // The device takes nothing for 25 ms, as one does that was filled before it began to play.
+                // The device takes nothing for 25 ms, as one does that was filled before it began
+                // to play.
                 device.start += Duration::from_millis(25);
             }
             device.run_until(begin + at(n));

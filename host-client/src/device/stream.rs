@@ -18,8 +18,9 @@ use cpal::{
 use std::{sync::Arc, time::Instant};
 use talkspurt_host_kit::channels::InputChannel;
 
-/// The buffer asked for: 15 ms. Through ALSA's pulse plugin that gives callbacks of 10 ms and a round trip of 26 to 30 ms
-/// from speaker to microphone (measured); other hosts cut it their own way.
+/// The buffer asked for: 15 ms. Through ALSA's pulse plugin that gives callbacks of 10 ms and a
+/// round trip of 26 to 30 ms from speaker to microphone (measured); other hosts cut it their own
+/// way.
 const BUFFER_MS: u32 = 15;
 
 /// A running stream. Dropping it closes the device.
@@ -279,8 +280,8 @@ fn describe(name: &str, config: &SupportedStreamConfig) -> String {
     )
 }
 
-/// Runs `work` while this thread's messages of the ALSA library go to the log instead of stderr: plugins of devices that do
-/// not exist complain there, loudly, and nothing is wrong.
+/// Runs `work` while this thread's messages of the ALSA library go to the log instead of stderr:
+/// plugins of devices that do not exist complain there, loudly, and nothing is wrong.
 #[cfg(target_os = "linux")]
 pub(super) fn quietly<R>(work: impl FnOnce() -> R) -> R {
     let messages = alsa::Output::local_error_handler().ok();

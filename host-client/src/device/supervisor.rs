@@ -1,9 +1,10 @@
 //! Keeps a device open: opens it, watches it, reopens it after a loss.
 //!
-//! One thread per direction owns the stream. It hands each new stream's ring to the session over a channel and says
-//! what happened as a [`DeviceNotice`]. The session never waits for a device, and neither does the end of the program: opening
-//! and closing are calls into the sound system that may never return (a sound server that hangs), so they run in threads of
-//! their own, which are left behind if need be.
+//! One thread per direction owns the stream. It hands each new stream's ring to the session over a
+//! channel and says what happened as a [`DeviceNotice`]. The session never waits for a device, and
+//! neither does the end of the program: opening and closing are calls into the sound system that
+//! may never return (a sound server that hangs), so they run in threads of their own, which are
+//! left behind if need be.
 
 use super::{
     DeviceNotice, DeviceState, Direction,
@@ -31,7 +32,8 @@ const REOPEN_LAST: Duration = Duration::from_secs(4);
 /// A stream that lived this long was a good one: after it the pauses begin anew.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
-/// A device that takes longer to open is told about. Busy machines and Bluetooth take a second or two.
+/// A device that takes longer to open is told about. Busy machines and Bluetooth take a second or
+/// two.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// Closing is waited for only this long, so that what is left to play is played.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -92,7 +94,8 @@ impl<L: Send + 'static> Supervisor<L> {
         }
     }
 
-    /// Opens the device; `None` when the owner stops meanwhile. Says once if the sound system does not answer.
+    /// Opens the device; `None` when the owner stops meanwhile. Says once if the sound system does
+    /// not answer.
     fn open(&self, told_absent: &mut bool) -> Option<Result<Opened<L>, String>> {
         let (open, choice) = (Arc::clone(&self.open), self.choice.clone());
         let (sender, result) = mpsc::sync_channel(1);

@@ -70,7 +70,8 @@ fn to_device(hz: f64, device_hz: u32) -> Vec<f32> {
     heard.split_off(heard.len() - device_hz as usize * 2 / 5)
 }
 
-/// The filter towards a device is laid out at the room's rate and bends earlier than the one from it.
+/// The filter towards a device is laid out at the room's rate and bends earlier than the one from
+/// it.
 const TOP_OUT_HZ: f64 = 6_500.0;
 
 /// Whole periods in 400 and in 500 ms, up to `top_hz` or the top of the band that both rates have.
@@ -191,7 +192,8 @@ fn the_drift_of_any_crystal_is_absorbed_and_the_tone_stays_whole() {
             most_s < 0.060,
             "{ppm} ppm: the ring filled up to {most_s} s"
         );
-        // A fast device needs more samples per frame: the ring is filled faster, a negative correction.
+        // A fast device needs more samples per frame: the ring is filled faster, a negative
+        // correction.
         let learned = drifted.learned_ppm;
         assert!(
             (learned + ppm).abs() < 60.0,

@@ -3,7 +3,8 @@
 use crate::events::{Counts, Event, EventKind, RosterLine};
 use talkspurt_host_kit::{wav::recording_line, words::clean};
 
-/// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
+/// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are
+/// between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
     let line = line(event, own_id);
     match event.missed {

@@ -28,7 +28,8 @@ use talkspurt_host_kit::{
 
 /// Between two pictures, unless a key is pressed.
 const REDRAW_EVERY: Duration = Duration::from_millis(50);
-/// Between two when more has happened than one picture takes: 20,000 events a second catch up with any room.
+/// Between two when more has happened than one picture takes: 20,000 events a second catch up with
+/// any room.
 const CATCH_UP_EVERY: Duration = Duration::from_millis(10);
 /// Lines of what happened that are kept for the view, and events taken for one picture.
 const LINES_MAX: usize = 200;

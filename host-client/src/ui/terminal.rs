@@ -125,8 +125,8 @@ impl LiveTerminal {
     }
 }
 
-/// For a terminal that takes nothing, or too little: its keys are what they were, and its screen is,
-/// if it takes so much. Nothing is drawn any more.
+/// For a terminal that takes nothing, or too little: its keys are what they were, and its screen
+/// is, if it takes so much. Nothing is drawn any more.
 pub(super) fn give_up() {
     if !terminal::is_raw_mode_enabled().unwrap_or(false) {
         return;

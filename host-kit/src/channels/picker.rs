@@ -14,9 +14,11 @@ const SLOW_MS: f32 = 500.0;
 const HIGH_PASS_HZ: f32 = 150.0;
 /// Another channel takes over when it was louder by this factor of energy lately: 6 dB.
 const SLOW_RATIO: f32 = 4.0;
-/// It takes over at once when it is louder by this factor now (12 dB), and the current one has fallen silent.
+/// It takes over at once when it is louder by this factor now (12 dB), and the current one has
+/// fallen silent.
 const FAST_RATIO: f32 = 16.0;
-/// "Fallen silent" means that the other channel is now louder than this share of what the current one was lately.
+/// "Fallen silent" means that the other channel is now louder than this share of what the current
+/// one was lately.
 const FAST_SHARE: f32 = 0.25;
 
 /// Turns interleaved frames of samples into one channel, a frame at a time.
@@ -45,8 +47,8 @@ struct Channel {
 }
 
 impl ChannelPicker {
-    /// For frames of `channels` samples, of which there are `rate_hz` a second. A number beyond the last channel means the
-    /// last one; see [`InputChannel::check`].
+    /// For frames of `channels` samples, of which there are `rate_hz` a second. A number beyond the
+    /// last channel means the last one; see [`InputChannel::check`].
     #[must_use]
     pub fn new(choice: InputChannel, channels: u16, rate_hz: u32) -> Self {
         let channels = usize::from(channels.clamp(1, CHANNELS_MAX));

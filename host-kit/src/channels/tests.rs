@@ -114,7 +114,8 @@ fn two_microphones_take_turns() {
         .windows(2)
         .map(|w| (w[1] - w[0]).abs())
         .fold(0.0, f32::max);
-    // 330 Hz at 0.3 moves by 0.013 from sample to sample, a fade of 5 ms by 0.0026; a hard cut by 0.3.
+    // 330 Hz at 0.3 moves by 0.013 from sample to sample, a fade of 5 ms by 0.0026; a hard cut by
+    // 0.3.
     assert!(step < 0.02, "a step of {step}");
 }
 

@@ -95,7 +95,8 @@ impl Lines {
     /// there is nothing to write.
     ///
     /// # Errors
-    /// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
+    /// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be
+    /// written.
     pub fn check(&self) -> Result<(), OutputError> {
         self.shared.failed()?;
         match stdout_is_closed(Duration::ZERO) {

@@ -1,7 +1,7 @@
 //! A sound file that is read by a thread of its own.
 //!
-//! A pipe without a writer, a recorder that pauses, or a dead mount can hold a reader up for ever. Here that costs silence,
-//! and nothing else: whoever calls [`BackgroundReader::read`] never waits.
+//! A pipe without a writer, a recorder that pauses, or a dead mount can hold a reader up for ever.
+//! Here that costs silence, and nothing else: whoever calls [`BackgroundReader::read`] never waits.
 
 use super::{WavError, WavReader};
 use crate::{channels::InputChannel, sample::ROOM_RATE_HZ};
@@ -54,11 +54,12 @@ enum Report {
 }
 
 impl BackgroundReader {
-    /// Opens a file and waits for its beginning, but not for long: after a second (five for a regular file) it is opened in
-    /// the background, and silent until then.
+    /// Opens a file and waits for its beginning, but not for long: after a second (five for a
+    /// regular file) it is opened in the background, and silent until then.
     ///
     /// # Errors
-    /// What [`WavReader::open`] says, if it says so in time. Later [`take_problem`](Self::take_problem) tells it.
+    /// What [`WavReader::open`] says, if it says so in time. Later
+    /// [`take_problem`](Self::take_problem) tells it.
     pub fn open(path: &Path, channel: InputChannel) -> Result<Self, WavError> {
         let (producer, ring) = RingBuffer::new(AHEAD_FILE);
         let (report, reports) = mpsc::channel();

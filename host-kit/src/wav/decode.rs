@@ -22,7 +22,8 @@ use symphonia::{
     },
 };
 
-/// Sample frames of a WAV file that are decoded at a time: 32 ms at 16 kHz, little enough for a live pipe.
+/// Sample frames of a WAV file that are decoded at a time: 32 ms at 16 kHz, little enough for a
+/// live pipe.
 const BLOCK_FRAMES: usize = 512;
 /// A file in which so many packets in a row are damaged has ended.
 const BAD_PACKETS_MAX: u32 = 100;

@@ -16,10 +16,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Reads a sound file as 16 kHz mono 16-bit samples, a block at a time: memory does not grow with the file.
+/// Reads a sound file as 16 kHz mono 16-bit samples, a block at a time: memory does not grow with
+/// the file.
 ///
-/// The output is as long as the file: `sample frames * 16000 / rate`, rounded. Samples of a file that already is 16 kHz mono
-/// 16-bit pass unchanged. Of several channels [`InputChannel`] says which one is heard.
+/// The output is as long as the file: `sample frames * 16000 / rate`, rounded. Samples of a file
+/// that already is 16 kHz mono 16-bit pass unchanged. Of several channels [`InputChannel`] says
+/// which one is heard.
 pub struct WavReader {
     path: PathBuf,
     decoder: Decoder,
@@ -32,7 +34,8 @@ pub struct WavReader {
 }
 
 impl WavReader {
-    /// Opens a file and checks that it can be played. Waits for as long as the system takes to open and read it.
+    /// Opens a file and checks that it can be played. Waits for as long as the system takes to open
+    /// and read it.
     ///
     /// # Errors
     /// When it cannot be read, or is of a kind that is not played.
@@ -46,7 +49,8 @@ impl WavReader {
         Self::from_bytes(BufReader::new(file), file_bytes, path, channel)
     }
 
-    /// Reads from anything that gives bytes. `file_bytes` is how many there are, where that is known; `path` names it.
+    /// Reads from anything that gives bytes. `file_bytes` is how many there are, where that is
+    /// known; `path` names it.
     ///
     /// # Errors
     /// When it cannot be read, or is of a kind that is not played.

@@ -1,7 +1,7 @@
 //! What is heard, written by a thread of its own.
 //!
-//! A disk can be full, slow, or hang. None of that may hold up a call: [`Recorder::write`] only hands the samples over, and
-//! what becomes of them comes back as [`RecordingNotice`]s.
+//! A disk can be full, slow, or hang. None of that may hold up a call: [`Recorder::write`] only
+//! hands the samples over, and what becomes of them comes back as [`RecordingNotice`]s.
 
 use super::DATA_BYTES_MAX;
 use crate::{sample::ROOM_RATE_HZ, words::describe};
@@ -23,7 +23,8 @@ mod writing;
 
 pub use notice::{RecordingNotice, recording_line};
 
-/// So much sound waits for a disk that hangs; what comes then is lost, and its time is filled with silence.
+/// So much sound waits for a disk that hangs; what comes then is lost, and its time is filled with
+/// silence.
 const WAITING_SAMPLES: usize = 30 * ROOM_RATE_HZ as usize;
 /// The thread is woken for so much sound. A killed process loses that and no more.
 const BATCH_SAMPLES: usize = ROOM_RATE_HZ as usize / 2;
@@ -130,7 +131,8 @@ impl Recorder {
     /// Completes the file. Waits for a slow disk, but not for one that hangs.
     ///
     /// # Errors
-    /// When the disk does not take the end of the recording. Not when it stopped before: a notice tells that.
+    /// When the disk does not take the end of the recording. Not when it stopped before: a notice
+    /// tells that.
     pub fn finish(&mut self) -> Result<(), String> {
         self.finish_within(FINISH_PATIENCE)
     }

@@ -7,8 +7,9 @@ use rubato::{
 };
 use std::collections::VecDeque;
 
-/// The filter is this long, in samples at 48 kHz: 21 ms. It is flat to 7.5 kHz, and nothing above 8 kHz passes (measured; the
-/// tests sweep it). Rubato's own choice for simple ratios is far shorter and loses the band above 6 kHz.
+/// The filter is this long, in samples at 48 kHz: 21 ms. It is flat to 7.5 kHz, and nothing above 8
+/// kHz passes (measured; the tests sweep it). Rubato's own choice for simple ratios is far shorter
+/// and loses the band above 6 kHz.
 const FILTER_SAMPLES_AT_48_KHZ: u64 = 1_024;
 /// And at least this long at lower rates, where it has less to suppress.
 const FILTER_SAMPLES_MIN: u64 = 1_024;
@@ -59,7 +60,8 @@ impl ToRoomRate {
         }
     }
 
-    /// There are no more samples: gives what is left in the filter. The whole is as long as the input, rounded.
+    /// There are no more samples: gives what is left in the filter. The whole is as long as the
+    /// input, rounded.
     pub(super) fn finish(&mut self, ready: &mut VecDeque<i16>) {
         let whole = (self.taken * u64::from(ROOM_RATE_HZ) + self.rate_hz / 2) / self.rate_hz;
         while self.made < whole {

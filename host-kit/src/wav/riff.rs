@@ -1,7 +1,8 @@
 //! Finds the sound in a RIFF WAVE stream, in whatever state its header is.
 //!
-//! Recorders that are killed, pipes and cut files leave sizes that are zero, huge or wrong. The samples are there all the
-//! same, so sizes are believed only where they can be true. The input need not be seekable.
+//! Recorders that are killed, pipes and cut files leave sizes that are zero, huge or wrong. The
+//! samples are there all the same, so sizes are believed only where they can be true. The input
+//! need not be seekable.
 
 use super::Fault;
 use std::io::Read;
@@ -12,7 +13,8 @@ const CHUNKS_MAX: u32 = 1_000;
 const HEADER_BYTES_MAX: u64 = 64 << 20;
 /// A `fmt ` chunk has 16, 18 or 40 bytes.
 const FORMAT_BYTES_MAX: u64 = 1_024;
-/// What recorders into a pipe write for "unknown" starts here: 0x7FFFF000 (sox), 0x80000000 (arecord), 0xFFFFFFFF (ffmpeg).
+/// What recorders into a pipe write for "unknown" starts here: 0x7FFFF000 (sox), 0x80000000
+/// (arecord), 0xFFFFFFFF (ffmpeg).
 const UNKNOWN_FROM: u64 = 0x7FFF_0000;
 /// Rest of the GUID whose first two bytes are a format tag (KSDATAFORMAT_SUBTYPE).
 const SUBTYPE_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
@@ -79,8 +81,8 @@ struct Header<R> {
 }
 
 impl<R: Read> RiffReader<R> {
-    /// Reads the header up to the first sample. `input` stands behind the first twelve bytes, which are `start`; `file_bytes`
-    /// is the length of the file, where it has one.
+    /// Reads the header up to the first sample. `input` stands behind the first twelve bytes, which
+    /// are `start`; `file_bytes` is the length of the file, where it has one.
     pub(super) fn new(input: R, start: [u8; 12], file_bytes: Option<u64>) -> Result<Self, Fault> {
         let mut header = Header {
             input,
@@ -140,7 +142,8 @@ impl<R: Read> RiffReader<R> {
         self.warning.take()
     }
 
-    /// Replaces `block` by the next whole sample frames, `frames` at most; none at the end of the sound.
+    /// Replaces `block` by the next whole sample frames, `frames` at most; none at the end of the
+    /// sound.
     pub(super) fn read_block(&mut self, frames: usize, block: &mut Vec<u8>) -> Result<(), Fault> {
         let frame_bytes = self.format.frame_bytes();
         block.clear();
@@ -183,8 +186,8 @@ impl<R: Read> RiffReader<R> {
         }
     }
 
-    /// At the stated end of the sound: what follows is another chunk, the end of the file, or sound that a stale header does
-    /// not know of.
+    /// At the stated end of the sound: what follows is another chunk, the end of the file, or sound
+    /// that a stale header does not know of.
     fn goes_on(&mut self, block: &mut Vec<u8>) -> Result<bool, Fault> {
         if self.is_over {
             return Ok(false);
@@ -283,7 +286,8 @@ fn parse_format(chunk: &[u8]) -> Result<Format, Fault> {
         }
         tag = u16_at(chunk, 24);
     }
-    // The container's size counts: 20 bits stand in the upper part of 24. `bits` is right where the block size is not.
+    // The container's size counts: 20 bits stand in the upper part of 24. `bits` is right where the
+    // block size is not.
     let per_channel = block_bytes / usize::from(channels);
     let enough = per_channel * 8 >= usize::from(bits);
     let bytes = if block_bytes == per_channel * usize::from(channels) && per_channel > 0 && enough {

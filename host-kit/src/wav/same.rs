@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether two paths name one file, by whatever names, links or descriptors. Opens neither.
 ///
-/// Devices such as `/dev/null` may be both. A path that does not exist, or whose file system does not answer, is not the same
-/// as any other.
+/// Devices such as `/dev/null` may be both. A path that does not exist, or whose file system does
+/// not answer, is not the same as any other.
 #[must_use]
 pub fn same_file(one: &Path, other: &Path) -> bool {
     // Each in a thread of its own: asking about a dead mount can take for ever.

@@ -16,8 +16,8 @@ pub const DATA_BYTES_MAX: u32 = u32::MAX - HEADER_BYTES;
 
 /// A WAV file that is being written.
 ///
-/// Samples are written as they come; [`flush`](Self::flush) brings the header's sizes up to date. Into a pipe the sizes say
-/// "unknown", as those of ffmpeg do.
+/// Samples are written as they come; [`flush`](Self::flush) brings the header's sizes up to date.
+/// Into a pipe the sizes say "unknown", as those of ffmpeg do.
 pub struct WavWriter {
     file: File,
     /// Sizes can be corrected, and the file be cut.
@@ -113,7 +113,8 @@ impl WavWriter {
         self.file.seek(SeekFrom::Start(end)).map(drop)
     }
 
-    /// After a failed write: keeps the whole samples that got to the disk, and says so in the header.
+    /// After a failed write: keeps the whole samples that got to the disk, and says so in the
+    /// header.
     fn recover(&mut self) {
         if !self.is_regular {
             return;

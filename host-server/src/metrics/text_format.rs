@@ -1,11 +1,13 @@
-//! The older of the two formats that Prometheus reads: text, version 0.0.4. Made from the newer one, OpenMetrics.
+//! The older of the two formats that Prometheus reads: text, version 0.0.4. Made from the newer
+//! one, OpenMetrics.
 
 use std::fmt::Write as _;
 
 /// Which of the two a page is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Text 0.0.4: what is sent to whoever does not ask for the other, since people and their tools can read it, too.
+    /// Text 0.0.4: what is sent to whoever does not ask for the other, since people and their tools
+    /// can read it, too.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
@@ -42,8 +44,8 @@ impl Format {
     }
 }
 
-/// Translates a page. In OpenMetrics a counter is named without the `_total` of its sample, and an info without its `_info`; here
-/// the name is that of the sample, and an info is a gauge.
+/// Translates a page. In OpenMetrics a counter is named without the `_total` of its sample, and an
+/// info without its `_info`; here the name is that of the sample, and an info is a gauge.
 pub fn from_open_metrics(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
     let kinds: Vec<(&str, &str)> = page

@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::ticker::Ticker;
 use crate::trouble::AcceptTrouble;
 
-/// Connections that wait to be accepted: a whole server's clients that come back at once after a restart.
+/// Connections that wait to be accepted: a whole server's clients that come back at once after a
+/// restart.
 const BACKLOG: u32 = 1024;
 /// A pause after accepting failed, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -32,7 +33,8 @@ pub struct BindError {
 
 /// Binds a listener; `flag` is the one that chose the address. Needs a runtime.
 ///
-/// `[::]` takes IPv6 and IPv4, whatever the system's default is; where there is no IPv6 it takes IPv4.
+/// `[::]` takes IPv6 and IPv4, whatever the system's default is; where there is no IPv6 it takes
+/// IPv4.
 pub fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, BindError> {
     let bound = match listen(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_ipv6_absent(&error) => {
@@ -124,8 +126,8 @@ impl Acceptor {
 impl<F: Fn()> Acceptor<F> {
     /// The next connection, and where it comes from. Can be dropped and called again at any time.
     ///
-    /// While the system refuses it says so once a minute and tries again after a pause: what is out of descriptors now has some when
-    /// somebody leaves, or is made to.
+    /// While the system refuses it says so once a minute and tries again after a pause: what is out
+    /// of descriptors now has some when somebody leaves, or is made to.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             if self.paused_until.is_some() {

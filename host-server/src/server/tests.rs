@@ -88,7 +88,8 @@ async fn a_reader_does_what_is_due_before_it_reads() {
     server.act(|hub, now| hub.handle_bytes(id, &hello(), now));
     server.act(|hub, now| hub.handle_bytes(id, &voice(1), now));
     client.try_write(&voice(2)).unwrap();
-    // The tick is due since a moment, and the driver has no chance to do it: this thread is busy, as with a crowd of readers.
+    // The tick is due since a moment, and the driver has no chance to do it: this thread is busy,
+    // as with a crowd of readers.
     advance(4_000);
     let mut took = ControlFlow::Break(Poll::Pending);
     while took.is_break() {

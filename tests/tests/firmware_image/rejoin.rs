@@ -83,7 +83,8 @@ fn after_a_reset() -> Result<()> {
     })
 }
 
-/// A visitor talks with the image before and after the disturbance, which ends with the image in the room.
+/// A visitor talks with the image before and after the disturbance, which ends with the image in
+/// the room.
 fn disturbed(disturb: impl Fn(&mut Scene) -> Result<()>) -> Result<()> {
     repeat_if_line_spoilt(|| talk_before_and_after(&disturb))
 }

@@ -95,8 +95,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Someone comes, says a sentence of his own and goes; the image has to hear him, and he `chip`, whose only sentence it
-    /// repeats all the time.
+    /// Someone comes, says a sentence of his own and goes; the image has to hear him, and he
+    /// `chip`, whose only sentence it repeats all the time.
     pub fn talk(&self, name: &str, speaker: usize, chip: &[i16]) -> Result<()> {
         let said = self.sentence(speaker, 0)?;
         let mut says = vec![0; samples(500)];

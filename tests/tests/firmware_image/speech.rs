@@ -1,4 +1,5 @@
-//! Speech both ways: through the image's microphone to a desktop, and the mean of two desktops into the image's speaker.
+//! Speech both ways: through the image's microphone to a desktop, and the mean of two desktops into
+//! the image's speaker.
 
 use anyhow::{Context, Result};
 use talkspurt_testkit::board::{Board, LM3S6965EVB, MPS2_AN386};

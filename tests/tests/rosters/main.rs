@@ -1,4 +1,5 @@
-//! Rosters of a real server under joins, leaves, killed processes, and a churn of 200 participants over TCP.
+//! Rosters of a real server under joins, leaves, killed processes, and a churn of 200 participants
+//! over TCP.
 
 mod tcp;
 
@@ -118,7 +119,8 @@ fn churn(seed: u64) -> Result<()> {
         present.push(join(&mut crowd, &mut rng, number)?);
         crowd.pump_for(Duration::from_millis(rng.u64(0..30)))?;
     }
-    // Those who fell silent are dropped after the idle timeout; then everyone is to know exactly who is there.
+    // Those who fell silent are dropped after the idle timeout; then everyone is to know exactly
+    // who is there.
     let truth = |crowd: &Crowd, room: &str| -> BTreeSet<String> {
         let there = present.iter().map(|id| crowd.client(*id));
         there

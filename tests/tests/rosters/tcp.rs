@@ -28,7 +28,8 @@ struct Member {
     silent: bool,
 }
 
-/// How often the sockets are looked at: often enough for pings and events, seldom enough for a small machine.
+/// How often the sockets are looked at: often enough for pings and events, seldom enough for a
+/// small machine.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Crowd {

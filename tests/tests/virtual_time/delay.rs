@@ -12,7 +12,8 @@ use talkspurt_testkit::wav::{RATE_HZ, samples};
 
 use crate::packets;
 
-/// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at, delay).
+/// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at,
+/// delay).
 fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
     let since = |client: &Client| client.heard_since.expect("he has joined");
     let after = |start: Instant, samples: usize| {
@@ -117,7 +118,8 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
             world.is_open(world.stream(stan)),
             "a stall is tolerated for the idle timeout"
         );
-        // 400 frames were for him: 12 fill his stream, ten are kept by the server (200 ms), one was begun.
+        // 400 frames were for him: 12 fill his stream, ten are kept by the server (200 ms), one was
+        // begun.
         let dropped = world.voice_dropped(stan);
         assert!(
             (400 - 12 - 10 - 2..400).contains(&dropped),

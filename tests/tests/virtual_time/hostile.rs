@@ -1,4 +1,5 @@
-//! Peers who send what they like: each is refused with a reason, the server keeps nothing of them, the room goes on undisturbed.
+//! Peers who send what they like: each is refused with a reason, the server keeps nothing of them,
+//! the room goes on undisturbed.
 
 use fastrand::Rng;
 use serde::Serialize;
@@ -104,7 +105,8 @@ fn random_bytes_are_refused() {
             }
             world.run_for(Duration::from_secs(7));
             for peer in peers {
-                // At last the handshake timeout gets those who sent too little to be called garbage.
+                // At last the handshake timeout gets those who sent too little to be called
+                // garbage.
                 assert!(!world.is_open(peer));
                 assert!(matches!(end_of(world.received(peer)), End::Reject(..)));
             }

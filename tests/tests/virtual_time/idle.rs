@@ -1,4 +1,5 @@
-//! A room in which nobody talks costs nothing: no tick, no wake-up, but for the keepalives' deadlines.
+//! A room in which nobody talks costs nothing: no tick, no wake-up, but for the keepalives'
+//! deadlines.
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
@@ -30,8 +31,8 @@ fn silent_rooms_do_not_tick_and_wake_for_keepalives_only() {
         let before = world.wakeups();
         world.run_for(Duration::from_secs(60));
         assert_eq!(world.hub.counters().ticks, 0);
-        // Frames of 5 ms would make 12,000 ticks a room. A client's silence is looked for when it could have lasted 15 s; as a
-        // ping has come meanwhile, that is put off, by 10 s at least.
+        // Frames of 5 ms would make 12,000 ticks a room. A client's silence is looked for when it
+        // could have lasted 15 s; as a ping has come meanwhile, that is put off, by 10 s at least.
         let wakeups = world.wakeups() - before;
         assert!(
             wakeups <= 60 * 6,

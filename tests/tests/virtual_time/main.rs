@@ -1,4 +1,5 @@
-//! The real server's hub and the real core on virtual time: what issue 2 promises, under every weather, from seeds.
+//! The real server's hub and the real core on virtual time: what issue 2 promises, under every
+//! weather, from seeds.
 
 mod delay;
 mod hostile;

@@ -1,4 +1,5 @@
-//! A node behind a serial line at 115,200 baud that damages bytes: the session lives or comes back, speech is heard.
+//! A node behind a serial line at 115,200 baud that damages bytes: the session lives or comes back,
+//! speech is heard.
 
 use std::ops::Range;
 
@@ -255,7 +256,8 @@ fn after_noise_that_ends_everything_the_session_recovers() {
     });
 }
 
-/// A byte of noise every second on a line on which nobody talks: each lone packet would stick to the noise before it.
+/// A byte of noise every second on a line on which nobody talks: each lone packet would stick to
+/// the noise before it.
 #[test]
 fn noise_on_a_quiet_line_does_not_end_the_session() {
     let (mut world, node, desk) = node_and_desk(1, vec![], vec![]);

@@ -150,7 +150,8 @@ fn the_first_60_ms_of_a_word_arrive() {
                 first.spoken, onset,
                 "{frame:?}: it begins with the pre-roll: {runs:?}"
             );
-            // Later on the delay that the pre-roll brought is taken back in the quiet, which blends frames.
+            // Later on the delay that the pre-roll brought is taken back in the quiet, which blends
+            // frames.
             assert!(first.len >= samples(60 + 250), "{frame:?}: {runs:?}");
         }
     });

@@ -2,7 +2,8 @@
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 
-/// So many cases; what fails is printed with its seed and kept in `NAME.regressions` beside the test, to be tried first from then on.
+/// So many cases; what fails is printed with its seed and kept in `NAME.regressions` beside the
+/// test, to be tried first from then on.
 pub fn cases(count: u32) -> Config {
     Config {
         cases: count,

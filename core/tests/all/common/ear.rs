@@ -91,7 +91,8 @@ impl Ear {
     }
 }
 
-/// Three partials that have no common period: every frame differs. Frame `number` goes on where the one before it ended.
+/// Three partials that have no common period: every frame differs. Frame `number` goes on where the
+/// one before it ended.
 pub fn voice(number: u16, samples: usize) -> Vec<i16> {
     let start = usize::from(number) * samples;
     (start..start + samples)

@@ -19,7 +19,8 @@ pub struct Pair {
     pub server: ServerSession,
     pub now: Instant,
     frame_ms: u8,
-    /// Events of the client that were taken after each input, as the contract asks, and not yet shown to the test.
+    /// Events of the client that were taken after each input, as the contract asks, and not yet
+    /// shown to the test.
     client_events: Vec<ClientEvent>,
     server_events: Vec<ServerEvent>,
 }

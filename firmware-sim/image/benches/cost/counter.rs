@@ -17,7 +17,8 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Starts SysTick and tries it on 1000 instructions; what it makes of them is the error where QEMU does not count.
+    /// Starts SysTick and tries it on 1000 instructions; what it makes of them is the error where
+    /// QEMU does not count.
     #[allow(unsafe_code)]
     pub fn start(mut systick: SYST) -> Result<Self, u32> {
         systick.set_clock_source(SystClkSource::Core);

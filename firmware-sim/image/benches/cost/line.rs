@@ -1,4 +1,5 @@
-//! A serial port without a line: the firmware's queues and interrupt body, on a UART of one byte each way in memory.
+//! A serial port without a line: the firmware's queues and interrupt body, on a UART of one byte
+//! each way in memory.
 
 use core::cell::Cell;
 use core::hint::black_box;

@@ -22,7 +22,8 @@ use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, Node, Pcm16Node};
 use crate::common::sound;
 use crate::whole::{Microphone, Speaker};
 
-/// The server's default (`host-server`, `--idle-timeout`); a third of it lies between two keepalives.
+/// The server's default (`host-server`, `--idle-timeout`); a third of it lies between two
+/// keepalives.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
 const FRAMES_PER_S: u32 = 50;
 const TALKING_S: u32 = 10;

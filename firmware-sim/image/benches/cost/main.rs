@@ -1,7 +1,9 @@
-//! What a frame costs, in instructions, and what the line carries, in bytes a second: each line of the output is a name and a number.
+//! What a frame costs, in instructions, and what the line carries, in bytes a second: each line of
+//! the output is a name and a number.
 //!
-//! QEMU counts: under `-icount shift=8` an instruction takes 256 ns of virtual time, always, and SysTick measures that time.
-//! `cargo xtask firmware measure` runs it so, and compares with `budget.json`.
+//! QEMU counts: under `-icount shift=8` an instruction takes 256 ns of virtual time, always, and
+//! SysTick measures that time. `cargo xtask firmware measure` runs it so, and compares with
+//! `budget.json`.
 #![no_std]
 #![no_main]
 

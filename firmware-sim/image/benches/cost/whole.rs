@@ -204,7 +204,8 @@ impl Bench {
         (sum / FRAMES, most)
     }
 
-    /// One frame period: half of the packet that comes has arrived after 10 ms, when the firmware looks for the first time.
+    /// One frame period: half of the packet that comes has arrived after 10 ms, when the firmware
+    /// looks for the first time.
     fn frame(&mut self, counter: &mut Counter, scene: Scene, number: u32) -> u32 {
         let payload = sound::payload(number);
         let mut encoded = [0; ENCODED_MAX];

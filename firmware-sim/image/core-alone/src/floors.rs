@@ -2,7 +2,8 @@
 //! uses, both ways, kept by the linker because each value comes from outside and goes outside.
 //! Nothing runs this; `cargo xtask firmware measure` builds it and reads its sections.
 //!
-//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a serial port are not the core's.
+//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a
+//! serial port are not the core's.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)] // The one place in RAM, and the entry.

@@ -32,8 +32,8 @@ fn main() -> ! {
     }
 }
 
-/// Ends the emulation, so that a test sees it; firmware for a real board would reset here, and the node would join again.
-/// The message is not formatted: that machinery is larger than the node.
+/// Ends the emulation, so that a test sees it; firmware for a real board would reset here, and the
+/// node would join again. The message is not formatted: that machinery is larger than the node.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if let Some(place) = info.location() {
@@ -42,7 +42,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     exit(EXIT_PANIC)
 }
 
-// On its own, so that the handler is small enough to be inlined: then the compiler sees that nobody reads the message.
+// On its own, so that the handler is small enough to be inlined: then the compiler sees that nobody
+// reads the message.
 #[inline(never)]
 fn log_place(file: &str, line: u32) {
     log::error!("panicked at {=str}:{=u32}", file, line);

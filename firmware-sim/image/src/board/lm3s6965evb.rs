@@ -1,4 +1,5 @@
-//! Texas Instruments (Luminary) LM3S6965 evaluation board: Cortex-M3 at 50 MHz, PL011 UART (data sheet DS-LM3S6965).
+//! Texas Instruments (Luminary) LM3S6965 evaluation board: Cortex-M3 at 50 MHz, PL011 UART (data
+//! sheet DS-LM3S6965).
 #![allow(unsafe_code)] // Addresses of registers, and the vector table.
 
 use cortex_m::interrupt::InterruptNumber;
@@ -51,7 +52,8 @@ impl Board for Lm3s6965Evb {
     const CYCLES_PER_US: u32 = CLOCK_HZ / 1_000_000;
     type Uart = Pl011;
 
-    /// In the order that section 5.3 of the data sheet asks for; then the peripherals get their clocks.
+    /// In the order that section 5.3 of the data sheet asks for; then the peripherals get their
+    /// clocks.
     fn start_clocks() {
         // SAFETY: system control registers, written once, before anything depends on the clock.
         unsafe {

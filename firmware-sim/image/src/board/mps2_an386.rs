@@ -1,4 +1,5 @@
-//! Arm MPS2 with the AN386 image: Cortex-M4F at 25 MHz, CMSDK peripherals (Arm DAI 0386C, tables 3-1 and 3-2).
+//! Arm MPS2 with the AN386 image: Cortex-M4F at 25 MHz, CMSDK peripherals (Arm DAI 0386C, tables
+//! 3-1 and 3-2).
 #![allow(unsafe_code)] // Addresses of registers, and the vector table.
 
 use cortex_m::interrupt::InterruptNumber;

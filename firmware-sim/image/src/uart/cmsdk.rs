@@ -1,4 +1,5 @@
-//! The UART of Arm's Cortex-M System Design Kit: one byte each way, no FIFO (Arm DDI 0479D, section 4.3).
+//! The UART of Arm's Cortex-M System Design Kit: one byte each way, no FIFO (Arm DDI 0479D, section
+//! 4.3).
 
 use talkspurt_node_driver::uart::Hardware;
 use volatile_register::{RO, RW, WO};
@@ -66,7 +67,8 @@ impl Hardware for Cmsdk {
     #[inline]
     #[allow(unsafe_code)]
     fn send(&mut self, byte: u8) {
-        // SAFETY: any byte may be sent, and the interrupt that asked for it is acknowledged; no effect on memory.
+        // SAFETY: any byte may be sent, and the interrupt that asked for it is acknowledged; no
+        // effect on memory.
         unsafe {
             self.0.interrupts.write(INTERRUPT_SEND);
             self.0.data.write(byte.into());
@@ -76,7 +78,8 @@ impl Hardware for Cmsdk {
     #[allow(unsafe_code)]
     fn interrupt_on_room(&mut self, on: bool) {
         let send_interrupt = if on { CONTROL_SEND_INTERRUPT } else { 0 };
-        // SAFETY: a control word of known bits, and the acknowledgement of what is not waited for any more.
+        // SAFETY: a control word of known bits, and the acknowledgement of what is not waited for
+        // any more.
         unsafe {
             self.0.control.write(CONTROL_ON | send_interrupt);
             if !on {

@@ -7,8 +7,8 @@ use talkspurt_node_driver::uart::{Hardware, Isr};
 /// Where a board keeps its [`Isr`] for the interrupt handler.
 pub struct IsrCell<H>(UnsafeCell<Option<Isr<'static, H>>>);
 
-// SAFETY: `put` runs before the interrupts are unmasked, `serve` only in their handlers, which do not preempt each other: never
-// two at a time, as the callers of the two promise.
+// SAFETY: `put` runs before the interrupts are unmasked, `serve` only in their handlers, which do
+// not preempt each other: never two at a time, as the callers of the two promise.
 #[allow(unsafe_code)]
 unsafe impl<H> Sync for IsrCell<H> {}
 
@@ -35,7 +35,8 @@ impl<H: Hardware> IsrCell<H> {
     /// To be called only from interrupt handlers of one priority.
     #[inline]
     pub unsafe fn serve(&self, part: impl FnOnce(&mut Isr<'static, H>)) {
-        // SAFETY: handlers of one priority do not preempt each other, and the loop does not touch it any more.
+        // SAFETY: handlers of one priority do not preempt each other, and the loop does not touch
+        // it any more.
         if let Some(isr) = unsafe { &mut *self.0.get() } {
             part(isr);
         }

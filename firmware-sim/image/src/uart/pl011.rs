@@ -76,7 +76,8 @@ impl Hardware for Pl011 {
     #[inline]
     #[allow(unsafe_code)]
     fn send(&mut self, byte: u8) {
-        // SAFETY: any byte may be sent; no effect on memory. Filling the FIFO takes the interrupt back.
+        // SAFETY: any byte may be sent; no effect on memory. Filling the FIFO takes the interrupt
+        // back.
         unsafe { self.0.data.write(byte.into()) };
     }
 

@@ -2,7 +2,8 @@
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 
-/// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames of one sound.
+/// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames
+/// of one sound.
 pub fn voice(frame: u32, samples: &mut [i16]) {
     let mut noise = 0x2545_f491_u32 ^ frame.wrapping_mul(0x9e37_79b9);
     let (mut a1, mut a2, mut b1, mut b2) = (0_i32, 0_i32, 0_i32, 0_i32);

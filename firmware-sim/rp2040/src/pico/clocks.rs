@@ -1,7 +1,8 @@
 //! The chip's clocks: 128 MHz for the processor, and 48 MHz for the ADC, from one crystal.
 //!
-//! 128 MHz instead of the usual 125, since 64 kHz divides it: PWM and ADC then step at exactly the same rate, and microphone and
-//! speaker never drift apart. The chip is made for up to 133 MHz (RP2040 data sheet, chapter 1).
+//! 128 MHz instead of the usual 125, since 64 kHz divides it: PWM and ADC then step at exactly the
+//! same rate, and microphone and speaker never drift apart. The chip is made for up to 133 MHz
+//! (RP2040 data sheet, chapter 1).
 
 use fugit::{HertzU32, RateExtU32};
 use rp2040_hal::Clock;

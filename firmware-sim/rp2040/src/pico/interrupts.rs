@@ -18,7 +18,8 @@ impl<T> Handover<T> {
     /// Puts it there and lets the interrupt happen.
     pub fn give(&self, work: T, interrupt: Interrupt) {
         critical_section::with(|cs| self.0.borrow_ref_mut(cs).replace(work));
-        // SAFETY: no critical section depends on this interrupt's being masked, and all that its handler needs is in place.
+        // SAFETY: no critical section depends on this interrupt's being masked, and all that its
+        // handler needs is in place.
         unsafe { NVIC::unmask(interrupt) };
     }
 

@@ -1,7 +1,7 @@
 //! The log: defmt over UART1 (GP4), with the feature `log`. `talkspurt-log` turns it into text.
 //!
-//! Writing waits until the line has taken the message, with interrupts off: some 30 bytes, 0.3 ms. Meanwhile the FIFO of UART0 takes
-//! four of its 32 bytes, and the DMA has blocks of 5 ms.
+//! Writing waits until the line has taken the message, with interrupts off: some 30 bytes, 0.3 ms.
+//! Meanwhile the FIFO of UART0 takes four of its 32 bytes, and the DMA has blocks of 5 ms.
 #![allow(unsafe_code)] // defmt's trait is unsafe: it asks for one message at a time.
 
 use core::cell::{RefCell, UnsafeCell};
@@ -61,7 +61,8 @@ struct Logger;
 /// What is kept from a message's first byte to its last.
 struct Message(UnsafeCell<(RestoreState, defmt::Encoder)>);
 
-// SAFETY: it is only looked at between `acquire` and `release`, with interrupts off, on a chip of which one core runs.
+// SAFETY: it is only looked at between `acquire` and `release`, with interrupts off, on a chip of
+// which one core runs.
 unsafe impl Sync for Message {}
 
 static MESSAGE: Message = Message(UnsafeCell::new((
@@ -72,7 +73,8 @@ static MESSAGE: Message = Message(UnsafeCell::new((
 // SAFETY: interrupts are off from `acquire` to `release`, so nobody else writes in between.
 unsafe impl defmt::Logger for Logger {
     fn acquire() {
-        // SAFETY: released in `release`, which defmt calls once for each `acquire`, in the order of a stack.
+        // SAFETY: released in `release`, which defmt calls once for each `acquire`, in the order of
+        // a stack.
         let restore = unsafe { critical_section::acquire() };
         // SAFETY: interrupts are off.
         let message = unsafe { &mut *MESSAGE.0.get() };

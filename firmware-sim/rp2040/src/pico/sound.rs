@@ -1,7 +1,8 @@
-//! Microphone on ADC 0 (GP26), speaker on PWM 1A (GP2): DMA carries the samples in blocks of 5 ms, two buffers each way, and one
-//! interrupt a block turns them into samples and back.
+//! Microphone on ADC 0 (GP26), speaker on PWM 1A (GP2): DMA carries the samples in blocks of 5 ms,
+//! two buffers each way, and one interrupt a block turns them into samples and back.
 //!
-//! The converters run by the crystal alone. An interrupt that is late by less than a block changes nothing.
+//! The converters run by the crystal alone. An interrupt that is late by less than a block changes
+//! nothing.
 
 use cortex_m::singleton;
 use rp2040_hal::adc::{Adc, AdcPin, DmaReadTarget};
@@ -21,7 +22,8 @@ use super::interrupts::Handover;
 
 /// Cycles of a PWM period, and one more than its duties: 11 bits of resolution.
 const PWM_PERIOD: u32 = SYSTEM_HZ / STEP_RATE_HZ;
-/// Cycles of the ADC's clock from one reading to the next; it needs 96 of them (RP2040 data sheet, section 4.9.2).
+/// Cycles of the ADC's clock from one reading to the next; it needs 96 of them (RP2040 data sheet,
+/// section 4.9.2).
 const ADC_PERIOD: u32 = ADC_HZ / STEP_RATE_HZ;
 
 const _: () = assert!(PWM_PERIOD * STEP_RATE_HZ == SYSTEM_HZ && PWM_PERIOD <= 1 << 16);
@@ -48,7 +50,8 @@ type ToPwm = Transfer<
 /// The pin of the microphone.
 pub type MicrophonePin = AdcPin<Pin<Gpio26, FunctionSioInput, PullNone>>;
 
-/// What the interrupt handler works on. Each transfer is taken out while it is handled, and put back.
+/// What the interrupt handler works on. Each transfer is taken out while it is handled, and put
+/// back.
 struct Isr {
     from_adc: Option<FromAdc>,
     microphone: MicrophoneIsr,

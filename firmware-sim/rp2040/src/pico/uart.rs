@@ -13,7 +13,8 @@ use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queu
 
 use super::interrupts::Handover;
 
-/// Sends, and receives. The receiving pin is pulled up, so that a line that nobody drives is idle and not a row of breaks.
+/// Sends, and receives. The receiving pin is pulled up, so that a line that nobody drives is idle
+/// and not a row of breaks.
 pub type UartPins = (
     Pin<Gpio0, FunctionUart, PullNone>,
     Pin<Gpio1, FunctionUart, PullUp>,

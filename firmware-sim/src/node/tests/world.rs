@@ -1,4 +1,5 @@
-//! A node on a simulated UART, a cable that can be cut and noisy, and a server session in memory, on virtual time.
+//! A node on a simulated UART, a cable that can be cut and noisy, and a server session in memory,
+//! on virtual time.
 
 use std::collections::VecDeque;
 use std::string::String;

@@ -48,7 +48,8 @@ fn a_killed_process_leaves_a_file_that_plays() {
     recorder.begin();
     (0..60).for_each(|_| recorder.write(&[7; 320]));
     let start = Instant::now();
-    // What is on disk is what a kill would leave: of 1.2 s at most half a second may be missing, once the thread had its turn.
+    // What is on disk is what a kill would leave: of 1.2 s at most half a second may be missing,
+    // once the thread had its turn.
     while fs::metadata(&path).unwrap().len() < 44 + 50 * 640 {
         assert!(start.elapsed() < PATIENCE, "the thread writes nothing");
         thread::sleep(Duration::from_millis(5));

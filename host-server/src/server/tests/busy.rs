@@ -1,4 +1,5 @@
-//! The real server on a virtual clock on which its work takes time: voice beside a crowd, and after a stall.
+//! The real server on a virtual clock on which its work takes time: voice beside a crowd, and after
+//! a stall.
 
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::wire::{ServerPacket, parse};

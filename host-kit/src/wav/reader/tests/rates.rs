@@ -85,7 +85,8 @@ fn every_rate_keeps_length_and_time() {
         let worst = (2_000..14_000)
             .map(|n| (f64::from(heard[n]) / 32_768.0 - tone(n as f64 / 16_000.0)).abs())
             .fold(0.0, f64::max);
-        // The filter's delay is trimmed to a whole sample: one sample of 440 Hz at half scale is 0.086.
+        // The filter's delay is trimmed to a whole sample: one sample of 440 Hz at half scale is
+        // 0.086.
         assert!(worst < 0.088, "{rate_hz} Hz: off by {worst}");
     }
 }
