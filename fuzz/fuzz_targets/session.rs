@@ -1,5 +1,5 @@
 //! Sequences of inputs, timeouts and calls on both ends of a session and on both ends of the voice
-//! path, with a peer who sends what he likes: no panic, nothing after the end, nothing unbounded.
+//! path, with a peer that sends anything: no panic, nothing after the end, nothing unbounded.
 //!
 //! An input is a row of operations, each of them one byte that says what, one byte `n`, and `n`
 //! bytes of data where data is asked for; so every string of bytes is a valid input, and packets

@@ -26,7 +26,7 @@ use crate::turns::Turns;
 /// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One
 /// buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
-/// For so long a stopping server waits until everyone has got his Bye.
+/// For so long a stopping server waits until everyone has got a Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// While no descriptor is left, connections are refused until this many linger: those give theirs
 /// back within half a second.

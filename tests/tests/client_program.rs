@@ -25,7 +25,7 @@ fn talkspurt(arguments: &[&str]) -> Result<Output> {
     Ok(command.stdin(Stdio::null()).output()?)
 }
 
-/// Milliseconds of sound that someone has heard, and of his stay.
+/// Milliseconds of sound that someone has heard, and of their stay.
 fn heard_and_stayed_ms(stage: &Stage, name: &str, left: &Event) -> Result<(u64, u64)> {
     let heard_ms = stage.heard("r", name)?.len() as u64 / samples(1) as u64;
     Ok((heard_ms, left.number("/stayed_ms")?))
@@ -85,7 +85,7 @@ fn others_are_told_who_talks_and_who_is_muted() -> Result<()> {
     let silent = lis.wait_for_event_after(mark, "silent", SOON, by_ann)?;
     ensure!(talking.at < silent.at);
     ann.wait_for_event("talking", SOON)
-        .context("he himself is told, too")?;
+        .context("whoever talks is told, too")?;
     ann.wait_for_event("input_ended", SOON)?;
     finish(&mut ann, SOON)?;
     let mut mute = stage.join("r", "mute", &noise(1, samples(500)), &["--muted"])?;

@@ -17,7 +17,7 @@ use talkspurt_rp2040::config;
 use pico::Pico;
 
 /// The chip is reset when the loop has not come by for so long: a hundred frames, and less than a
-/// person waits before he pulls the plug. It comes by every 5 ms, as the sound's interrupts wake
+/// person waits before pulling the plug. It comes by every 5 ms, as the sound's interrupts wake
 /// it, so that sound which has stopped resets the chip, too.
 const HANG_MS: u32 = 2_000;
 

@@ -34,7 +34,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Waits for one's turn, which lasts until what it returns is dropped.
 pub fn turn() -> MutexGuard<'static, ()> {
-    // One who panicked has had his turn as well.
+    // An image that panicked has had its turn as well.
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -95,7 +95,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Someone comes, says a sentence of his own and goes; the image has to hear him, and he
+    /// Someone comes, says a sentence of their own and goes; the image has to hear it, and they
     /// `chip`, whose only sentence it repeats all the time.
     pub fn talk(&self, name: &str, speaker: usize, chip: &[i16]) -> Result<()> {
         let said = self.sentence(speaker, 0)?;

@@ -22,7 +22,7 @@ pub struct Crowd {
 
 struct Member {
     client: Client,
-    /// `None` once he has crashed or the server has closed.
+    /// `None` once it has crashed or the server has closed.
     stream: Option<TcpStream>,
     /// Still connected, but does nothing any more.
     silent: bool,
@@ -60,18 +60,18 @@ impl Crowd {
         &self.members[id.0].client
     }
 
-    /// He says Bye.
+    /// Says Bye.
     pub fn leave(&mut self, id: MemberId) {
         let now = self.now();
         self.members[id.0].client.leave(now);
     }
 
-    /// His process is gone: the connection is closed without a word.
+    /// The process is gone: the connection is closed without a word.
     pub fn crash(&mut self, id: MemberId) {
         self.members[id.0].stream = None;
     }
 
-    /// He is cut off: the connection stays, and nothing comes any more.
+    /// The cable is pulled: the connection stays, and nothing comes any more.
     pub fn fall_silent(&mut self, id: MemberId) {
         self.members[id.0].silent = true;
     }

@@ -15,7 +15,7 @@ use crate::packets;
 /// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at,
 /// delay).
 fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
-    let since = |client: &Client| client.heard_since.expect("he has joined");
+    let since = |client: &Client| client.heard_since.expect("the client has joined");
     let after = |start: Instant, samples: usize| {
         start + Duration::from_micros(samples as u64 * 1_000_000 / u64::from(RATE_HZ))
     };
@@ -112,13 +112,13 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         assert_eq!(
             world.client(stan).stats().frames_received,
             before,
-            "he takes nothing"
+            "stan takes nothing"
         );
         assert!(
             world.is_open(world.stream(stan)),
             "a stall is tolerated for the idle timeout"
         );
-        // 400 frames were for him: 12 fill his stream, ten are kept by the server (200 ms), one was
+        // 400 frames were for stan: 12 fill the stream, ten are kept by the server (200 ms), one was
         // begun.
         let dropped = world.voice_dropped(stan);
         assert!(
@@ -135,7 +135,7 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         let runs = exact_runs(&says, &world.client(lis).heard);
         assert!(is_whole(&runs, &says), "heard as {runs:?}");
         let stan = world.client(stan);
-        assert_eq!(stan.joins, 1, "he was never thrown out");
+        assert_eq!(stan.joins, 1, "stan was never thrown out");
         let runs = exact_runs(&says, &stan.heard);
         assert!(
             runs.windows(2)
@@ -145,7 +145,7 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         assert!(
             runs.last()
                 .is_some_and(|run| run.spoken + run.len == says.len()),
-            "he hears the end"
+            "stan hears the end"
         );
     });
 }
@@ -157,7 +157,7 @@ fn one_who_never_reads_again_is_dropped_and_leaves_the_roster() {
         let lis = world.join(Person::new("r", "lis"), Weather::CALM);
         let ann = Person::new("r", "ann").saying(noise(seed, samples(40_000)));
         world.join(Person { gate: false, ..ann }, Weather::CALM);
-        // He goes on sending pings, so that he does not count as silent.
+        // It goes on sending pings, so that it does not count as silent.
         let stream = world.connect(Weather {
             buffer_bytes: 8 * 1024,
             ..Weather::CALM
@@ -169,7 +169,7 @@ fn one_who_never_reads_again_is_dropped_and_leaves_the_roster() {
             world.write(stream, &packets::ping(waited_secs));
             world.run_for(Duration::from_secs(1));
             waited_secs += 1;
-            assert!(waited_secs < 30, "he is still there");
+            assert!(waited_secs < 30, "stan is still there");
         }
         assert_eq!(world.client(lis).names(), ["lis", "ann"]);
         assert!(

@@ -48,13 +48,13 @@ impl Churn {
         self.truth.insert(name, (id, room, false));
     }
 
-    /// Someone who is there leaves, crashes, has his cable pulled, mutes himself or says a word.
+    /// Someone who is there leaves, crashes, loses the network, mutes or says a word.
     fn something_happens(&mut self) {
         let Some(name) = self.rng.choice(self.truth.keys()).cloned() else {
             return;
         };
         let id = self.truth[&name].0;
-        // Who is on his way in may not know yet that he is.
+        // Someone on the way in may not know it yet.
         if !self.world.client(id).is_in() {
             return;
         }
@@ -71,7 +71,10 @@ impl Churn {
             }
             _ => {
                 let muted = self.rng.bool();
-                self.truth.get_mut(&name).expect("he was just found").2 = muted;
+                self.truth
+                    .get_mut(&name)
+                    .expect("the name was just found")
+                    .2 = muted;
                 return self
                     .world
                     .act(id, |client, now| client.set_muted(now, muted));

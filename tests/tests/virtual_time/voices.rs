@@ -53,7 +53,7 @@ fn a_listener_hears_the_mean_and_each_talker_the_other_bit_for_bit() {
             );
             world.run_for(Duration::from_secs(4));
             assert_heard_whole(&ben, &world.client(a).heard, "ben at ann's");
-            // Ben was late, and hears ann from the middle of a word to her end.
+            // Ben was late, and hears ann from the middle of a word to its end.
             let runs = exact_runs(&ann, &world.client(b).heard);
             let to_the_end = matches!(runs[..], [run] if run.spoken < samples(260) && run.spoken + run.len == ann.len());
             assert!(to_the_end, "{frame:?}: ann at ben's: {runs:?}");
