@@ -54,8 +54,7 @@ fn main() -> ! {
             log(now, &event);
         });
         pico.watchdog.feed();
-        // Bytes or samples that come just before it are served with the next block: 5 ms later at
-        // most.
+        // What arrives just before it is served with the next block, 5 ms later at most.
         wfi();
     }
 }
