@@ -1,5 +1,5 @@
-//! A client talks to a server that says everything back, on virtual time: two seconds of tone take
-//! a few milliseconds, and what is heard is what was said, bit for bit.
+//! A client talks to a server that sends everything back, on virtual time. Two seconds of tone take
+//! a few milliseconds, and arrive bit for bit as they were sent.
 //!
 //! `cargo run -p talkspurt-core --example loopback`
 
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(
         heard[start..][..said.len()],
         said,
-        "what was said, bit for bit"
+        "bit for bit as said"
     );
     let delay = Duration::from_micros(start as u64 * 1_000_000 / 16_000);
     println!(

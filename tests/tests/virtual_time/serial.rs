@@ -181,7 +181,7 @@ fn assert_errs_only_where_excused(noisy: &Client, calm: &Client) {
 
 /// Someone whose line has damaged bytes, though of no packet about number 7.
 #[test]
-#[should_panic(expected = "never knew of someone who changed")]
+#[should_panic(expected = "was told that an unknown participant changed")]
 fn damage_to_other_packets_excuses_nothing() {
     let now = Instant::ZERO;
     let mut ann = Client::new(Person::new("r", "ann"), now);
