@@ -63,11 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .position(|&sample| sample != 0)
         .ok_or("nothing was heard")?;
-    assert_eq!(
-        heard[start..][..said.len()],
-        said,
-        "bit for bit as said"
-    );
+    assert_eq!(heard[start..][..said.len()], said, "bit for bit as said");
     let delay = Duration::from_micros(start as u64 * 1_000_000 / 16_000);
     println!(
         "heard {} ms of what was said, {} ms later",

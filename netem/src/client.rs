@@ -208,12 +208,20 @@ impl Client {
             ClientEvent::RosterComplete => self.listed = true,
             ClientEvent::ParticipantLeft(id) => {
                 let known = self.roster.remove(&id);
-                self.must(id, known.is_some(), "was told that an unknown participant left");
+                self.must(
+                    id,
+                    known.is_some(),
+                    "was told that an unknown participant left",
+                );
                 self.excused.remove(&id);
             }
             ClientEvent::State(id, flags) => {
                 let known = self.roster.get_mut(&id).map(|entry| entry.1 = flags);
-                self.must(id, known.is_some(), "was told that an unknown participant changed");
+                self.must(
+                    id,
+                    known.is_some(),
+                    "was told that an unknown participant changed",
+                );
                 if known.is_some() {
                     self.excused.remove(&id);
                 }

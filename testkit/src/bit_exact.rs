@@ -284,8 +284,16 @@ mod tests {
         assert_eq!(count(&late(501), 500), 0);
         let swapped = [&[0; 4_100][..], &spoken[4_000..], &spoken[..4_000]].concat();
         assert_eq!(covered(&exact_runs(&spoken, &swapped), &spoken), 8_000);
-        assert_eq!(count(&swapped, 500), 4_000, "the second half, at its own time");
-        assert_eq!(count(&swapped, 9_000), 4_000, "and not the first half after it");
+        assert_eq!(
+            count(&swapped, 500),
+            4_000,
+            "the second half, at its own time"
+        );
+        assert_eq!(
+            count(&swapped, 9_000),
+            4_000,
+            "and not the first half after it"
+        );
     }
 
     #[test]

@@ -174,10 +174,7 @@ fn start_daemon(directory: &Path) -> Result<Process> {
     while !answers(directory) {
         if !daemon.is_running()? || started.elapsed() > START_LIMIT {
             let log = fs::read_to_string(&log).unwrap_or_default();
-            bail!(
-                "pulseaudio does not start; its log:\n{log}{}",
-                daemon.log()
-            );
+            bail!("pulseaudio does not start; its log:\n{log}{}", daemon.log());
         }
         thread::sleep(Duration::from_millis(50));
     }

@@ -94,7 +94,11 @@ fn a_skipped_frame_is_blended_into_the_one_before_it() {
     }
     let before = usize::from(number - 1) * 320;
     let sent: Vec<i16> = (0..number - 1).flat_map(|n| voice(n, 320)).collect();
-    assert_eq!(ear.heard[..before], sent, "the frames before it are unchanged");
+    assert_eq!(
+        ear.heard[..before],
+        sent,
+        "the frames before it are unchanged"
+    );
     ear.receive(number + 1, &voice(number + 1, 320));
     ear.play();
     assert_eq!(*ear.out, voice(number + 1, 320), "and those after it");
@@ -163,7 +167,11 @@ fn the_recent_maximum_is_reset_after_a_pause() {
         ear.receive(number, &level(1_000));
         ear.play();
     }
-    assert_eq!(ear.downlink.stats().skipped, 0, "no frame is quiet beside its equals");
+    assert_eq!(
+        ear.downlink.stats().skipped,
+        0,
+        "no frame is quiet beside its equals"
+    );
 }
 
 #[test]

@@ -177,7 +177,11 @@ fn after_the_terminator_the_next_talkspurt_starts_afresh() {
     );
     assert_eq!(line.pop(), Pop::Silence, "the margin fills again");
     assert_eq!(line.pop(), item(500));
-    assert_eq!(line.buffer.stats().lost, 0, "a pause does not count as loss");
+    assert_eq!(
+        line.buffer.stats().lost,
+        0,
+        "a pause does not count as loss"
+    );
 }
 
 #[test]

@@ -157,7 +157,11 @@ fn one_stall_of_120_ms_is_gone_after_the_next_pause() {
     stream.talk(50);
     assert_eq!(stream.is_late(), Some(0));
     stream.stall(6);
-    assert_eq!(stream.is_late(), Some(6), "nothing is lost, so voice is late");
+    assert_eq!(
+        stream.is_late(),
+        Some(6),
+        "nothing is lost, so voice is late"
+    );
     assert_eq!(stream.skipped(), 0);
     stream.talk(250);
     assert_eq!(stream.is_late(), Some(6), "inside the talkspurt");
