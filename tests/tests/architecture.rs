@@ -324,13 +324,13 @@ fn unsafe_code_is_named_here() {
         "firmware-sim/image/src/uart/cmsdk.rs",
         "firmware-sim/image/src/uart/isr.rs",
         "firmware-sim/image/src/uart/pl011.rs",
-        // Words of RAM that survive a reset, and the core's state at a fixed place in RAM.
+        // Words of RAM that survive a reset, and the core's state in one place of RAM.
         "firmware-sim/image/tests/deadline.rs",
         "firmware-sim/image/core-alone/src/endpoint.rs",
         "firmware-sim/image/core-alone/src/floors.rs",
         "firmware-sim/image/core-alone/src/in_ram.rs",
-        // The address of the second-stage loader, unmasking an interrupt, defmt's trait. The rest
-        // is the HAL's.
+        // Placing the second-stage loader, unmasking an interrupt, defmt's trait. The rest is the
+        // HAL's.
         "firmware-sim/rp2040/src/pico/boot2.rs",
         "firmware-sim/rp2040/src/pico/interrupts.rs",
         "firmware-sim/rp2040/src/pico/log.rs",

@@ -33,7 +33,7 @@ fn wait_for(lis: &Process, mark: usize, kind: &str, name: &str) -> Result<()> {
 }
 
 #[test]
-fn closing_the_terminal_ends_the_call_even_if_sighup_is_ignored() -> Result<()> {
+fn closing_the_terminal_ends_the_call_with_or_without_sighup() -> Result<()> {
     let stage = Stage::new(&[])?;
     let lis = stage.join("r", "lis", &[], &[])?;
     for (name, hangup, flags) in [

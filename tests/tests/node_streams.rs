@@ -53,7 +53,7 @@ impl Running {
         Ok(kill_process(Pid::from_child(&self.0), Signal::TERM)?)
     }
 
-    /// Waits for it to end by itself and returns its standard error.
+    /// Waits for it to end by itself, and returns its exit status and standard error.
     fn wait(&mut self) -> Result<(ExitStatus, String)> {
         let deadline = Instant::now() + SOON;
         let status = loop {

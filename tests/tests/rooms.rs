@@ -1,4 +1,4 @@
-//! Real processes and synthetic voices: who hears what in a room, and what stays silent.
+//! Real processes and synthetic voices: who hears what in a room, and who hears nothing.
 
 use anyhow::Result;
 use talkspurt_testkit::bit_exact::{exact_runs, mean_of};

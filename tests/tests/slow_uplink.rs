@@ -1,5 +1,5 @@
 //! A talker whose uplink is too slow for their voice: late voice is dropped where it is said,
-//! nobody is dropped, and once the line recovers the voice is on time again.
+//! nobody is thrown out, and once the line recovers the voice is on time again.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -213,7 +213,7 @@ fn a_hundred_times_the_packet_rate_is_a_flood() {
             assert_eq!(world.hub.gauges().participants, 3);
             let loud = [0x20; 640];
             let mut number = 0;
-            // 5,000 packets a second during 50 frames.
+            // 5,000 packets a second, in which 50 frames pass.
             while world.is_open(peer) && number < 5_000 {
                 for _ in 0..5 {
                     world.write(peer, &voice(number, &loud));

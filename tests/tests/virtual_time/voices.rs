@@ -192,7 +192,7 @@ fn with_the_sum_rule_loud_voices_are_limited_and_never_wrap() {
         let heard = heard_with_the_sum_rule(&says, seed);
         let found = Recording::new(&heard)
             .find(&clipped)
-            .expect("no samples to find");
+            .expect("the sum was not heard");
         assert!(found.similarity > 0.95, "{found:?}");
         for (i, (&sum, &heard)) in sum.iter().zip(&heard[found.offset..]).enumerate() {
             let heard = i32::from(heard);
