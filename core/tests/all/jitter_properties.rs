@@ -306,9 +306,9 @@ proptest! {
             (0..together).for_each(|_| push(&mut buffer));
             (0..pause).for_each(|_| { buffer.pop(); });
         }
-        // From now on the network is perfect, and the listener shortens the delay when asked. 6
-        // frames of margin decay in 300 pops; 15 surplus frames go in 3 * 20 * (1 + 1/2 + .. +
-        // 1/15) = 200.
+        // From now on the network is perfect, and the listener shortens the delay when asked.
+        // 6 frames of margin decay in 300 pops.
+        // 15 surplus frames go in 3 * 20 * (1 + 1/2 + .. + 1/15) = 200.
         for _ in 0..1_000 {
             push(&mut buffer);
             buffer.pop();

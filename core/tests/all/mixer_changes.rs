@@ -152,7 +152,7 @@ fn tone(from_sample: usize, len: usize) -> Vec<i16> {
     const PERIOD_Q8: usize = 16_000 * 256 / 437;
     (from_sample..from_sample + len)
         .map(|n| {
-            // A parabola for each half period: within 6 % of a sine, with peaks of exactly 20,000.
+            // A parabola for each half period: within 6 % of a sine, with peaks at 20,000.
             let phase = n * 256 * 4_096 / PERIOD_Q8 % 4_096;
             let half = (phase % 2_048) as i32 - 1_024;
             let height = 20_000 - 20_000 * (half * half / 64) / (1_024 * 1_024 / 64);

@@ -302,8 +302,8 @@ proptest! {
         for (len, all) in rooms {
             let (_, heard) = hear(&talkers(len, &all), None, MixRule::Sum, &mut state);
             for (i, &heard) in heard.iter().enumerate() {
-                // Not beyond zero where both sums are on one side, and no louder than the louder.
-                // (A gain that is rounded down may make -1 of any small negative sum.)
+                // Never on a side of zero where neither sum is, and no louder than the louder. (A
+                // gain that is rounded down may make -1 of any small negative sum.)
                 let old = sum_of(&all, &[Part::Staying, Part::Ending], i);
                 let new = sum_of(&all, &[Part::Staying, Part::Starting], i);
                 let (old, new) = match (old, new) {

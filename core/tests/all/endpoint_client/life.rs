@@ -190,7 +190,7 @@ fn nothing_of_a_session_remains_in_the_next() {
     end.receive(&ServerPacket::Bye(ByeReason::Stopping));
     end.client.join(end.now, PATIENCE);
     assert_eq!(end.sent(), hello);
-    // Nor does its voice, if it had not ended.
+    // Nor does its voice, if the session had not ended.
     let mut end = End::joined(20);
     end.say(0..3);
     end.client.join(end.now, PATIENCE);
