@@ -1,4 +1,4 @@
-//! The real server's hub and the real core on virtual time: what issue 2 promises, under every
+//! The real server's hub and the real core on virtual time: the promises of issue 2, in every
 //! weather, from seeds.
 
 mod delay;
