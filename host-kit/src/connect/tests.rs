@@ -2,8 +2,8 @@ use super::*;
 use socket2::{Domain, Socket, Type};
 use std::net::TcpListener;
 
-/// A listener whose queue is full: the system ignores further attempts, as a firewall does that
-/// drops them.
+/// A listener whose queue is full: the system ignores further attempts, as a firewall that drops
+/// packets does.
 fn one_that_never_answers() -> (Socket, Vec<TcpStream>, SocketAddr) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -13,7 +13,7 @@ fn one_that_never_answers() -> (Socket, Vec<TcpStream>, SocketAddr) {
     let mut queued = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         queued.push(stream);
-        assert!(queued.len() < 100, "the queue has no end");
+        assert!(queued.len() < 100, "the queue never fills");
     }
     (listener, queued, address)
 }
@@ -68,7 +68,7 @@ fn where_nobody_listens_that_is_what_is_told() {
     let refused = io::ErrorKind::ConnectionRefused;
     assert_eq!(failure(vec![address, address]), refused);
     assert_eq!(failure(vec![]), io::ErrorKind::NotFound);
-    // A broadcast address takes no connection, whatever the machine's network is.
+    // A broadcast address accepts no connection, whatever the machine's network is.
     let nowhere: SocketAddr = "255.255.255.255:9".parse().unwrap();
     assert_ne!(failure(vec![nowhere]), refused);
     assert_eq!(failure(vec![address, nowhere]), refused);
