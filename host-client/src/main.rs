@@ -141,7 +141,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
     Ok(console::print(&text)?)
 }
 
-/// Levels of what is heard, with a small live meter in a terminal.
+/// Measures the levels of the input, with a small live meter in a terminal.
 fn hear(source: &mut dyn Source, seconds: f64, real_time: bool) -> Vec<u16> {
     let live = real_time && io::stderr().is_terminal();
     let mut count = 0u32;

@@ -33,9 +33,9 @@ impl InputChannel {
     /// A sentence that says how many there are.
     pub fn check(self, channels: u16) -> Result<(), String> {
         match self {
-            Self::Number(number) if number > channels => Err(format!(
-                "there is no channel {number}: it has {channels}"
-            )),
+            Self::Number(number) if number > channels => {
+                Err(format!("there is no channel {number}: it has {channels}"))
+            }
             _ => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! The host computes what it always did. (The same comparison runs on both boards:
-//! `firmware-sim/image/tests/golden.rs`.)
+//! The host computes what it always did. `firmware-sim/image/tests/golden.rs` compares the same on
+//! both boards.
 
 use std::collections::BTreeSet;
 use std::{fs, path::Path};
@@ -31,8 +31,8 @@ fn every_vector_belongs_to_a_scenario() {
     assert_eq!(files, named.collect());
 }
 
-/// A comparison that could not fail would prove nothing: each scenario is long and varied enough to
-/// notice.
+/// A comparison that cannot fail proves nothing: each scenario is long and varied enough to show a
+/// difference.
 #[test]
 fn every_scenario_says_much() {
     for scenario in SCENARIOS {

@@ -174,10 +174,7 @@ mod tests {
                 told += missed;
             }
         }
-        assert_eq!(
-            accounted, pushed,
-            "each line came or was reported missing"
-        );
+        assert_eq!(accounted, pushed, "each line came or was reported missing");
         assert!(told >= 7, "{told}");
         lines.push(|missed| missed.to_string());
         assert_eq!(read.next().unwrap(), "0");

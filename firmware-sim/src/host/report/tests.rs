@@ -119,7 +119,8 @@ fn text_says_the_same_in_words() {
     assert_eq!(lines[5], "ann is muted");
 }
 
-/// What a server may send that let such a name in: it turns the writing around, or shows nothing.
+/// Reports a participant whose name changes the writing direction or is invisible, as a careless
+/// server might let it in.
 fn told_of(name: &str, format: Format) -> Vec<String> {
     let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
     let participant = Participant {

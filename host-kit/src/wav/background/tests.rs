@@ -124,7 +124,11 @@ fn a_pipe_without_a_writer_is_silent() {
     let writing = thread::spawn(move || writer.write_all(&bytes));
     heard.extend(frames(&mut reader).0);
     writing.join().unwrap().unwrap();
-    assert_eq!(heard[..all.len()], all, "all that was written is there, in order");
+    assert_eq!(
+        heard[..all.len()],
+        all,
+        "all that was written is there, in order"
+    );
 }
 
 #[cfg(unix)]

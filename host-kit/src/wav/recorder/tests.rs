@@ -210,7 +210,11 @@ fn losses_that_nobody_asked_for_in_between_add_up() {
     ] {
         recorder.gap += samples;
         recorder.fill_gap();
-        assert_eq!(recorder.next_notice(), lost, "reported in whole milliseconds");
+        assert_eq!(
+            recorder.next_notice(),
+            lost,
+            "reported in whole milliseconds"
+        );
     }
     (recorder.missing, recorder.gap) = (WAITING_SAMPLES as u64 + 1, 16_000);
     recorder.fill_gap();
