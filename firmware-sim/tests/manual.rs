@@ -51,7 +51,7 @@ fn numbers(row: &str) -> Vec<u32> {
 }
 
 #[test]
-fn the_table_of_baud_rates_is_what_the_code_sends() {
+fn the_table_of_baud_rates_matches_the_code() {
     let manual = manual();
     let head = manual
         .lines()
@@ -91,7 +91,7 @@ fn the_table_of_baud_rates_is_what_the_code_sends() {
 }
 
 #[test]
-fn the_listings_are_the_examples_own() {
+fn the_listings_match_the_example() {
     let manual = manual();
     let listings: Vec<(&str, &str)> = manual
         .split("<!-- ")

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_no_noise() {
+    fn an_offset_is_not_noise() {
         let levels = listen(&mut Offset, Duration::from_secs(2), false, |_| ());
         assert_eq!(levels, [0; 100]);
         assert_eq!(propose(levels).unwrap().open.rms, OPEN_RMS_MIN);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_heard_is_no_proposal() {
+    fn without_sound_there_is_no_proposal() {
         let levels = listen(&mut NoSource, Duration::from_millis(100), false, |_| ());
         assert_eq!(propose(levels), None);
     }

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn real_time_priority_is_not_handed_on_to_device_threads() {
+    fn device_threads_do_not_inherit_real_time_priority() {
         // In their own threads: the changes must not outlive the test.
         let session = std::thread::spawn(|| {
             raise();

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn no_server_is_said_with_what_to_check() {
+    fn a_missing_server_is_reported_with_advice() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_cannot_be_read_is_complained_about_and_the_default_used() {
+    fn an_invalid_filter_is_reported_and_the_default_used() {
         let complaint = |text: &str| filter_of(Ok(text.to_owned()), "info").complaint;
         for fine in [
             "",

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_missed_is_not_counted() {
+    fn nothing_missed_means_no_count() {
         let kind = json!({"event": "x"});
         let event = Event {
             t_ms: 0,

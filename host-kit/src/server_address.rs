@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reached_is_said() {
+    fn an_invalid_address_is_refused_with_the_reason() {
         for (text, said) in [
             ("", "names no host"),
             (":8255", "names no host"),

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_exist_and_a_network_that_is_away_are_told_apart() {
+    fn an_unknown_name_and_a_missing_network_are_told_apart() {
         let lookup = |reason| {
             let text = format!("failed to lookup address information: {reason}");
             unreachable(&io::Error::other(text))
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_shown_whatever_the_language() {
+    fn visible_text_in_any_language_is_kept() {
         for text in [
             "Ann",
             "José",
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_nothing_is_not_shown_and_its_neighbours_are() {
+    fn invisible_characters_are_removed_and_their_neighbours_kept() {
         for (first, last) in [
             (0, 0x1f),
             (0x7f, 0x9f),

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_loses_what_comes_last_and_counts_it() {
+    fn a_full_queue_drops_new_bytes_and_counts_them() {
         let mut queues = Queues::new();
         let (mut port, mut isr) = connected(&mut queues, &[7; 600], 0);
         isr.serve();

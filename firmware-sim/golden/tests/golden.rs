@@ -34,7 +34,7 @@ fn every_vector_belongs_to_a_scenario() {
 /// A comparison that cannot fail proves nothing: each scenario is long and varied enough to show a
 /// difference.
 #[test]
-fn every_scenario_says_much() {
+fn every_scenario_is_long_and_varied() {
     for scenario in SCENARIOS {
         let mut seen = Vec::new();
         scenario.run(&mut |bytes| seen.extend_from_slice(bytes));

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_image_is_refused_with_a_reason() {
+    fn a_file_that_is_not_an_image_is_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
         fs::write(&image, b"no ELF file").unwrap();

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_looked_at() {
+    fn names_are_checked() {
         assert!(is_name("küche 2", 64));
         for bad in ["", "   ", "a\nb", "123456789"] {
             assert!(!is_name(bad, 8), "{bad:?}");

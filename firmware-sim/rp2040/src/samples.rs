@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_of_a_failed_conversion_is_no_part_of_its_reading() {
+    fn the_mark_of_a_failed_conversion_is_not_part_of_the_reading() {
         let words = [2_048, 2_048 | 1 << 15, 2_048, 2_048];
         assert_eq!(FromAdc::new().sample(&words), 0);
     }

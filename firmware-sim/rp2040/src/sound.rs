@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn joining_begins_with_what_is_said_from_then_on() {
+    fn sound_from_before_joining_is_dropped() {
         let (mut microphone, mut isr) = microphone(queue());
         for _ in 0..100 {
             isr.take(&[2_048; BLOCK_STEPS]);

@@ -230,7 +230,7 @@ fn a_voice_at_the_microphone_reaches_the_server() {
 }
 
 #[test]
-fn what_the_server_says_comes_out_of_the_speaker_sample_for_sample() {
+fn the_servers_voice_is_played_sample_for_sample() {
     let mut world = World::new();
     world.run_until_joined();
     let mut encoder = Encoder::new(Codec::ImaAdpcm);

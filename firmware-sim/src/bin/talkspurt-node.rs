@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_level_is_no_flag() {
+    fn a_negative_level_is_not_taken_for_a_flag() {
         let cli = Cli::try_parse_from([
             "talkspurt-node",
             "--serial",

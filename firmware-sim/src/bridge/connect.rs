@@ -100,7 +100,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn little_waits_in_the_kernel_and_a_packet_for_nothing() {
+    fn little_waits_in_the_kernel_and_packets_are_not_delayed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = ServerAddress::parse("127.0.0.1", port).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_attempt_comes_to_is_told() {
+    fn the_result_of_an_attempt_is_returned() {
         let look = Duration::from_secs(60);
         let good = in_background(|| Ok(7), look, || false);
         assert_eq!(good.unwrap().unwrap(), 7);

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_dropped_from_zero_to_zero_and_not_what_has_begun_to_leave() {
+    fn bytes_are_dropped_from_zero_to_zero_but_not_a_started_packet() {
         let queue = ByteQueue::new(10);
         queue.connect();
         queue.push(&[1, 1, 0, 2, 2, 0, 3, 3, 0]);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_at_three_quarters_of_its_rate_carries_whole_what_it_carries() {
+    fn a_slow_line_carries_whole_packets() {
         let queue = ByteQueue::new(1_000);
         queue.connect();
         let (mut heard, mut piece) = (Vec::new(), [0; 75]);

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_plays_what_recorders_leave_and_never_waits_for_a_pipe() {
+    fn a_source_plays_damaged_files_and_never_waits_for_a_pipe() {
         let folder = std::env::temp_dir().join(format!("talkspurt-pace-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (killed, pipe) = (folder.join("killed.wav"), folder.join("pipe"));

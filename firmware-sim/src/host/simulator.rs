@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_recording_is_told_before_the_node_has_left() {
+    fn the_end_of_a_recording_is_reported_before_the_last_event() {
         let name = ParticipantName::new("kettle").unwrap();
         let config = ClientConfig::new(JoinRequest::new(
             RoomName::new("kitchen").unwrap(),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_refusal_show_as_what_they_are() {
+    fn the_text_of_a_refusal_is_cleaned() {
         let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
         let mut progress = Progress::default();
         let refused = NodeEvent::Rejected {

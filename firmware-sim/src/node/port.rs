@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_on_its_way_is_finished_before_the_next_is_asked_for() {
+    fn a_partly_written_packet_is_finished_before_the_next() {
         let mut writer = Writer::<8>::new();
         let mut numbers = 1..=3;
         let mut write = |room| {

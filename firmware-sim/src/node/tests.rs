@@ -30,7 +30,7 @@ fn it_speaks_first_and_joins() {
 }
 
 #[test]
-fn it_calls_again_with_back_off_until_somebody_answers() {
+fn it_calls_again_with_back_off_until_it_is_answered() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server = None;
     // At 0, 0.5, 1, 2, 4 s, then every 2 s.
@@ -86,7 +86,7 @@ fn it_asks_for_the_call_that_is_due_first() {
 }
 
 #[test]
-fn errors_of_the_port_are_counted_and_do_not_hold_the_loop() {
+fn port_errors_are_counted_and_do_not_block_the_loop() {
     let world = World::new(115_200, Vec::new(), true);
     let mut board = Board {
         port: BrokenPort,
@@ -139,7 +139,7 @@ fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
 }
 
 #[test]
-fn it_plays_what_the_server_says_bit_for_bit() {
+fn it_plays_the_servers_voice_bit_for_bit() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.run_until_joined(100);
     let mut expected = Vec::new();
@@ -369,7 +369,7 @@ fn leaving_before_anybody_answered_stops_at_once() {
 }
 
 #[test]
-fn a_welcome_does_not_bring_back_whoever_leaves() {
+fn a_welcome_does_not_bring_back_a_node_that_leaves() {
     // So slow that the last words have to wait.
     let mut world = World::new(9_600, tone(500, 12_000), false);
     world.run_until_joined(1_000);
@@ -383,7 +383,7 @@ fn a_welcome_does_not_bring_back_whoever_leaves() {
 }
 
 #[test]
-fn a_refusal_is_told_with_the_servers_words_and_asked_again_later() {
+fn a_refusal_is_reported_with_its_text_and_retried_later() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server().answer = Answer::Refuse;
     world.run_until(100, "refused", |world| {

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_nobody_takes_leave_all_the_same() {
+    fn unheard_bytes_are_still_sent() {
         let mut uart = uart(115_200);
         uart.line.deaf = true;
         assert_eq!(uart.write(&[1; 100]).unwrap(), 100);

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_is_no_whole_number_of_frames_is_no_panic() {
+    fn a_buffer_with_a_partial_frame_does_not_panic() {
         let now = Instant::now();
         let (mut callback, link) = capture(8_000, 2, InputChannel::Voice, now);
         callback.take(&[0.5f32; 7], now);

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_beside_flowing_sound_are_no_loss() {
+    fn errors_while_sound_flows_are_not_a_loss() {
         assert_eq!(run(&[(10_000, 100, 0)]), None);
         assert_eq!(
             run(&[(10_000, 100, 100)]),
@@ -133,7 +133,7 @@ mod tests {
     /// After an xrun, ALSA's pulse plugin on a busy machine reports errors until it has heard from
     /// the server.
     #[test]
-    fn a_starved_plugin_that_makes_progress_is_no_loss() {
+    fn a_starved_plugin_that_makes_progress_is_not_a_loss() {
         for starved_ms in [100, 300, 600, 900] {
             let pattern = [(starved_ms, 0, 50_000), (30, 100, 0)];
             assert_eq!(run(&pattern.repeat(30)), None, "{starved_ms} ms");

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_piled_up_while_the_session_was_away_is_dropped() {
+    fn sound_from_a_stall_of_the_session_is_dropped() {
         let (mut device, mut microphone, _sender) = connect(48_000, 0.0, 480);
         let mut frame = [0; 320];
         for n in 1..=50u32 {

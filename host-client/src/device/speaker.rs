@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_after_the_start_is_cut_and_not_bent_away() {
+    fn excess_after_the_start_is_cut_and_not_bent_away() {
         let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 480);
         let at = |n: u64| Duration::from_millis(20 * n);
         let begin = device.start;

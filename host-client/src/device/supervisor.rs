@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_system_that_does_not_answer_is_told_of_and_does_not_hold_up_the_end() {
+    fn a_hung_sound_system_is_reported_and_does_not_block_the_end() {
         let (notices, told) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
         let supervisor = Supervisor {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_wait_are_bounded_in_bytes_too() {
+    fn waiting_events_are_bounded_in_bytes_too() {
         let (teller, events) = channel(Instant::now());
         (0..1_000).for_each(|id| _ = teller.try_tell(joined(id)));
         let mut heap_bytes = 0;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_the_system_are_told_without_its_numbers() {
+    fn error_numbers_are_removed_from_event_texts() {
         let (teller, events) = channel(Instant::now());
         let denied = || "permission denied (os error 13); try y".to_owned();
         let device = "speaker".to_owned();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_wait_are_bounded_in_number() {
+    fn waiting_events_are_bounded_in_number() {
         let (teller, events) = channel(Instant::now());
         (0..20_000).for_each(|_| teller.tell(EventKind::InputEnded { problem: None }));
         assert!(events.try_recv().is_ok());

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_known_by_how_they_begin() {
+    fn servers_are_recognized_by_their_first_bytes() {
         for (greeting, kind) in [
             (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some(HTTP)),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Some("an SSH server")),

@@ -183,7 +183,7 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     #[test]
-    fn a_look_up_that_hangs_does_not_hold_the_end() {
+    fn a_hung_look_up_does_not_block_the_end() {
         let (release, held) = mpsc::channel::<()>();
         let (done, ended) = mpsc::channel();
         thread::spawn(move || {

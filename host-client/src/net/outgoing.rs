@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_was_taken_in_part_is_completed_before_another_is_asked_for() {
+    fn a_partly_sent_packet_is_completed_before_the_next() {
         let mut outgoing = Outgoing::default();
         let mut packets = vec![&b"hello."[..], b"voice.", b"bye."];
         assert_eq!(flush(&mut outgoing, 0, &mut packets, 8), b"hello.vo");

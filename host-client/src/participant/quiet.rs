@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_that_opens_the_gate_is_not() {
+    fn speech_that_opens_the_gate_is_not_noticed() {
         assert_eq!(notices(FrameDuration::Ms20, 60_000, speech(-18.0)), NONE);
         // The same with somebody else in the room soon after.
         let pause = |ms: u32| speech(if ms < 3_000 { -18.0 } else { -35.0 })(ms);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_steady_noise_and_bangs_are_not() {
+    fn silence_steady_noise_and_bangs_are_not_noticed() {
         // Levels that jitter a little, as those of noise do.
         let jitter = |ms: u32| f64::from(ms.wrapping_mul(2_654_435_761) >> 16 & 0xff) / 255.0;
         for base in [-96.0, -70.0, -50.0, -30.0] {

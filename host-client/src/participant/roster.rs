@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_once_and_only_when_they_are_changes() {
+    fn changes_are_reported_once() {
         let mut roster = Roster::default();
         assert_eq!(
             roster.update(ParticipantId(4), ParticipantFlags::TALKING),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_an_end() {
+    fn it_is_bounded() {
         let mut roster = Roster::default();
         let numbered = |number| Participant {
             id: ParticipantId(number),

@@ -175,7 +175,7 @@ fn a_listener_sends_no_voice_even_without_a_gate() {
 }
 
 #[test]
-fn what_is_received_is_played_bit_for_bit_and_nothing_else() {
+fn only_received_voice_is_played_and_bit_for_bit() {
     let (mut talker, mut listener) = (Room::of("--no-gate"), Room::of(""));
     let mut tape = Tape::default();
     let mut play = |listener: &mut Room| listener.participant.play(&mut tape);
@@ -251,7 +251,7 @@ fn the_deafened_and_those_outside_a_room_hear_silence_in_frames_of_the_session()
 }
 
 #[test]
-fn the_key_of_push_to_talk_is_the_gate_and_nobody_is_told_of_it() {
+fn the_push_to_talk_key_is_the_gate_and_is_not_announced() {
     let mut room = Room::of("--ptt");
     let quiet = || [(Captured::Frame, 3); 3];
     assert_eq!(room.run(quiet()), []);
@@ -313,7 +313,7 @@ fn pcm16_is_preferred() {
 }
 
 #[test]
-fn nothing_of_a_connection_is_left_to_the_next() {
+fn no_state_of_a_connection_is_left_to_the_next() {
     let mut room = Room::of("");
     let loud = [9_000_i16, -9_000].map(i16::to_le_bytes).concat();
     let voice = Voice {
@@ -335,7 +335,7 @@ fn nothing_of_a_connection_is_left_to_the_next() {
 }
 
 #[test]
-fn only_frames_in_a_row_make_a_microphone_that_vanishes() {
+fn only_consecutive_missing_frames_mean_a_lost_microphone() {
     let some = [&[(Captured::Frame, 7)][..], &[(Captured::Missing, 0); 14]].concat();
     let said = Room::of("--no-gate").run(some.repeat(3));
     assert_eq!(said.len(), 45);
@@ -446,7 +446,7 @@ fn a_talker_reconnects_after_three_seconds_without_an_answer() {
 }
 
 #[test]
-fn a_voice_that_is_too_quiet_is_told_and_shown_for_a_while() {
+fn a_voice_that_is_too_quiet_is_reported_and_shown_for_a_while() {
     let mut room = Room::of("");
     // Four syllables a second, all below the gate.
     let level = |frame: i16| if frame % 12 < 6 { 900 } else { 5 };

@@ -115,7 +115,7 @@ fn the_band_of_speech_is_flat_and_a_tone_stays_a_tone_to_every_device() {
 }
 
 #[test]
-fn what_lies_above_the_band_does_not_fold_into_it() {
+fn tones_above_the_band_do_not_fold_into_it() {
     for device_hz in DEVICE_HZ.into_iter().filter(|rate| *rate > 18_000) {
         let top_hz = 0.49 * f64::from(device_hz);
         for step in 0..=12 {

@@ -52,7 +52,7 @@ mod tests {
     use tokio::sync::mpsc::channel;
 
     #[test]
-    fn a_full_queue_loses_no_release_of_the_key() {
+    fn a_full_queue_does_not_lose_a_key_release() {
         let (sender, mut commands) = channel(1);
         let mut queue = CommandQueue::new(sender);
         let (talk, release) = (Command::Talk(true), Command::Talk(false));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_does_not_lose_that_the_user_leaves() {
+    fn a_full_queue_does_not_lose_leave() {
         let (sender, mut commands) = channel(1);
         sender.try_send(Command::ShiftGate(-1.0)).unwrap();
         let leave = Leave(sender);

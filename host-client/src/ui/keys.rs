@@ -133,7 +133,7 @@ mod tests {
     const OFF: Option<Command> = Some(Command::Talk(false));
 
     #[test]
-    fn space_talks_while_it_is_held_where_releases_are_told() {
+    fn space_talks_while_held_if_releases_are_reported() {
         use KeyEventKind::{Press, Release, Repeat};
         let mut keys = Keys::new(true);
         let held = [(0, Press), (500, Repeat), (530, Repeat), (600, Release)];
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn space_toggles_elsewhere_and_says_so() {
+    fn space_toggles_elsewhere_and_the_help_says_so() {
         use KeyEventKind::Press;
         let mut keys = Keys::new(true);
         let pressed = [(0, Press), (900, Press), (2_000, Press), (3_000, Press)];
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn losing_the_focus_lets_go() {
+    fn losing_the_focus_releases_the_key() {
         let mut keys = Keys::new(true);
         assert_eq!(keys.focus_lost(), None);
         assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [ON]);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn without_push_to_talk_space_is_no_key() {
+    fn without_push_to_talk_space_does_nothing() {
         let mut keys = Keys::new(false);
         assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [None]);
         assert!(!keys.help().contains("space"));

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_grows_with_the_level_and_thresholds_stand_in_it() {
+    fn the_bar_grows_with_the_level_and_shows_the_thresholds() {
         assert_eq!(text(0, None), "·".repeat(22));
         assert_eq!(text(32_767, None), "█".repeat(22));
         assert_eq!(text(0, Some((2_000, 500))), "··········│···┃·······");

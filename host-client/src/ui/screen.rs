@@ -154,7 +154,7 @@ mod tests {
     use crate::{events::EventKind, net::channel};
 
     #[test]
-    fn a_flood_of_events_is_taken_picture_by_picture() {
+    fn a_flood_of_events_is_taken_screen_by_screen() {
         let (teller, events) = channel(Instant::now());
         let shown_count = AtomicU64::new(0);
         let mut showing = Showing {

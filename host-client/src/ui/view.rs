@@ -323,7 +323,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn names_from_the_server_move_nothing() {
+    fn control_characters_in_names_are_removed() {
         let mut odd = snapshot();
         odd.roster[1].name = "b\u{202e}o\u{1b}[2Jb".into();
         let all = drawn(110, 20, &odd).join("\n");

@@ -120,7 +120,7 @@ fn two_microphones_take_turns() {
 }
 
 #[test]
-fn hum_and_dc_on_a_dead_channel_are_no_voice() {
+fn hum_and_dc_on_a_dead_channel_are_ignored() {
     let plain = heard(InputChannel::Voice, 4.0, |n| [words(n)]);
     let samples = heard(InputChannel::Voice, 4.0, |n| {
         [0.05 + tone(50.0, 0.1, n), words(n)]
@@ -158,7 +158,7 @@ fn a_number_or_the_mean_can_be_asked_for() {
 }
 
 #[test]
-fn nonsense_from_a_device_is_no_panic() {
+fn nonsense_from_a_device_does_not_panic() {
     let odd = [f32::NAN, f32::INFINITY, -1e38, 0.0];
     let samples = heard(InputChannel::Voice, 0.5, |n| [odd[n % 4], odd[(n / 3) % 4]]);
     assert_eq!(samples.len(), 24_000);
@@ -201,7 +201,7 @@ fn one_sample_of_nonsense_does_not_end_a_channel() {
 }
 
 #[test]
-fn a_noise_that_is_soon_over_takes_no_channel_over() {
+fn a_short_noise_does_not_change_the_channel() {
     let second = RATE_HZ as usize;
     let left = |n: usize| tone(300.0, 0.1, n);
     // 8 dB louder, for 50 ms each second.

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_that_this_machine_does_not_have_hides_no_other_failure() {
+    fn an_unsupported_family_does_not_hide_other_failures() {
         use io::ErrorKind::{ConnectionRefused, NetworkUnreachable, TimedOut};
         let told = |kinds: &[io::ErrorKind]| {
             let failures = kinds.iter().map(|&kind| io::Error::from(kind));

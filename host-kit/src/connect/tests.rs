@@ -38,7 +38,7 @@ fn an_address_that_never_answers_does_not_hide_the_next_one() {
 }
 
 #[test]
-fn nobody_waits_until_the_first_attempt_has_failed() {
+fn the_second_attempt_does_not_wait_for_the_first_to_fail() {
     let (_listener, _queued, silent) = one_that_never_answers();
     let good = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = good.local_addr().unwrap();
@@ -62,7 +62,7 @@ fn a_family_that_never_answers_does_not_hide_the_other_one() {
 }
 
 #[test]
-fn where_nobody_listens_that_is_what_is_told() {
+fn a_refusal_is_reported_over_other_failures() {
     let address = one_that_refuses();
     let failure = |addresses| within(PATIENCE, addresses).unwrap_err().kind();
     let refused = io::ErrorKind::ConnectionRefused;

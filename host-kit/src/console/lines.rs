@@ -148,7 +148,7 @@ mod tests {
     use std::io::{BufRead as _, BufReader};
 
     #[test]
-    fn what_nobody_reads_is_counted_and_told_in_the_next_line_that_fits() {
+    fn unread_lines_are_counted_and_reported_in_the_next_line_that_fits() {
         let (reader, writer) = io::pipe().unwrap();
         let mut lines = Lines::to(writer).unwrap();
         // More than the pipe and the queue hold.
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_does_not_hold_the_end() {
+    fn a_reader_that_does_not_read_does_not_block_the_end() {
         let (_reader, writer) = io::pipe().unwrap();
         let mut lines = Lines::to(writer).unwrap();
         (0..200).for_each(|_| lines.push(|_| "x".repeat(1_000)));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn why_nothing_can_be_written_is_known() {
+    fn the_cause_of_a_failed_write_is_known() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let mut lines = Lines::to(writer).unwrap();
@@ -201,7 +201,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_told_in_words() {
+    fn a_full_disk_is_reported_in_words() {
         let full = std::fs::File::options().write(true).open("/dev/full");
         let mut lines = Lines::to(full.unwrap()).unwrap();
         lines.push(|_| "x".into());

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_reads_holds_nobody() {
+    fn an_unread_log_blocks_nothing() {
         let (_reader, output) = io::pipe().unwrap();
         let (log, mut writer) = Log::to(output);
         let line = [b'x'; 1_000];

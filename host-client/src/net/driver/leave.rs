@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_hangs_is_waited_for_and_less_long_in_a_hurry() {
+    fn a_hung_disk_is_waited_for_but_less_in_a_hurry() {
         assert_eq!(calls(u32::MAX), 50, "5 s by 100 ms");
         assert_eq!(calls(3), 13, "1 s more");
         assert_eq!(calls(48), 50);

@@ -178,7 +178,7 @@ fn a_roster_longer_than_a_room_is_a_loss() {
 }
 
 #[test]
-fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
+fn garbage_is_logged_as_a_sum_and_too_much_of_it_is_a_loss() {
     let stayed = stay(Duration::from_secs(2), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
         // As much as the client tolerates, in the smallest pieces, and then some.

@@ -175,7 +175,7 @@ fn closing_ends_though_the_server_goes_on_sending() {
 }
 
 #[test]
-fn the_greeting_is_what_came_first() {
+fn the_greeting_is_the_first_bytes() {
     block_on(async {
         let (mut link, mut server) = pair().await;
         server.write_all(b"SSH-2.0-").unwrap();

@@ -75,7 +75,7 @@ fn a_long_file_is_read_while_it_is_played() {
 }
 
 #[test]
-fn what_cannot_be_played_is_said_at_once() {
+fn an_unplayable_file_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let open = |path: &Path| BackgroundReader::open(path, InputChannel::Voice);
     let missing = open(&dir.path().join("missing.wav"))
@@ -133,7 +133,7 @@ fn a_pipe_without_a_writer_is_silent() {
 
 #[cfg(unix)]
 #[test]
-fn nonsense_out_of_a_pipe_is_the_end_and_says_why() {
+fn nonsense_from_a_pipe_ends_the_sound_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let path = fifo(&dir);
     let mut reader = BackgroundReader::open(&path, InputChannel::Voice).unwrap();

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_notice_is_told() {
+    fn each_notice_has_its_sentence() {
         let path = || PathBuf::from("heard.wav");
         let problem = "no space left on device".to_owned();
         for (notice, state, line) in [

@@ -77,7 +77,7 @@ fn a_recording_that_never_begins_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_named() {
+fn a_file_that_cannot_be_created_is_named() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().join("no/such/dir.wav"), dir.path().to_owned()] {
         let error = Recorder::open(&path).err().expect("it cannot be made");
@@ -133,7 +133,7 @@ fn a_full_disk_stops_the_recording_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
+fn a_hung_disk_costs_only_the_sound_that_does_not_fit() {
     // Simulated by a pipe whose reader does not read.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pipe");
@@ -191,7 +191,7 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
 }
 
 #[test]
-fn losses_that_nobody_asked_for_in_between_add_up() {
+fn losses_add_up_until_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::open(&dir.path().join("heard.wav")).unwrap();
     for (gaps, ms) in [([16_000, 320], 1_020), ([15, 17], 2)] {
@@ -230,7 +230,7 @@ fn losses_that_nobody_asked_for_in_between_add_up() {
 
 #[cfg(unix)]
 #[test]
-fn sound_that_found_no_place_until_the_end_is_told() {
+fn a_loss_at_the_end_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pipe");
     let mut mkfifo = std::process::Command::new("mkfifo");

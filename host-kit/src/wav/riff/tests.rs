@@ -82,7 +82,7 @@ fn every_byte_before_the_sound_is_counted() {
 }
 
 #[test]
-fn what_is_before_the_sound_may_have_64_mib_and_not_more() {
+fn up_to_64_mib_may_precede_the_sound() {
     let padding = vec![0; (HEADER_BYTES_MAX - 12 - 8 - 8) as usize];
     let fits = header(&[(b"JUNK", &padding[..padding.len() - 24]), FORMAT], 2);
     assert!(RiffReader::new(&fits[..], *b"RIFF\0\0\0\0WAVE", None).is_ok());

@@ -13,7 +13,7 @@ fn a_list_chunk_of_odd_size_has_a_pad_byte() {
 }
 
 #[test]
-fn sizes_that_nobody_filled_in_mean_to_the_end_of_the_file() {
+fn missing_sizes_mean_to_the_end_of_the_file() {
     for sizes in [
         (0, 0),
         (36, 0),
@@ -42,7 +42,7 @@ fn sizes_that_nobody_filled_in_mean_to_the_end_of_the_file() {
 }
 
 #[test]
-fn what_follows_the_sound_is_not_played() {
+fn bytes_after_the_sound_are_not_played() {
     let mut wav = Wav::plain(&ramp(1_000));
     wav.after = chunk(b"LIST", &[b'x'; 4_000]);
     assert_eq!(wav.heard(), ramp(1_000));
@@ -117,7 +117,7 @@ fn a_cut_file_says_so() {
 }
 
 #[test]
-fn an_odd_byte_at_the_end_is_no_sample() {
+fn an_odd_byte_at_the_end_is_not_a_sample() {
     let mut wav = Wav::new(
         1,
         2,
@@ -132,7 +132,7 @@ fn an_odd_byte_at_the_end_is_no_sample() {
 }
 
 #[test]
-fn a_header_that_was_not_brought_up_to_date_does_not_cut_the_sound() {
+fn a_stale_header_does_not_cut_the_sound() {
     // Samples that cannot be a chunk's name: not all of their bytes are printable.
     let mut wav = Wav::plain(&ramp(4_000));
     wav.sizes = Some((36 + 2_000, 2_000));
@@ -367,7 +367,7 @@ fn a_block_size_counts_where_it_can_be_right() {
 }
 
 #[test]
-fn what_is_read_ahead_of_a_block_is_not_lost() {
+fn bytes_read_ahead_of_a_block_are_not_lost() {
     let data: Vec<u8> = (0..1_200u32).map(|n| (n % 7) as u8).collect();
     let mut wav = Wav::new(1, 2, 16_000, 24, data.clone());
     wav.sizes = Some((36 + 600, 600));

@@ -54,7 +54,7 @@ fn the_band_of_speech_is_flat_at_every_rate() {
 }
 
 #[test]
-fn what_lies_above_the_band_does_not_fold_into_it() {
+fn tones_above_the_band_do_not_fold_into_it() {
     for rate_hz in RATES_HZ.into_iter().filter(|rate_hz| *rate_hz > 18_000) {
         let top_hz = 0.49 * f64::from(rate_hz);
         for step in 0..=20 {
