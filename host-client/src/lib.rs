@@ -6,8 +6,8 @@
 //!              └─ commands ───────────────────────▶ │
 //!                                                   ├─ participant ── core: endpoint::Client
 //!                                                   └─ audio::{Source, Sink}
-//!                                                        ├─ device (cpal, in threads of its own)
-//!                                                        └─ wav    (files in the devices' place)
+//!                                                        ├─ device (cpal, in its own threads)
+//!                                                        └─ wav    (files in place of devices)
 //! ```
 //!
 //! Each external thing has one owner: `device` alone knows cpal, `wav` WAV files, `net::link` the

@@ -65,9 +65,7 @@ fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
         }
         // As from a socket that speaks another protocol.
         Error::Timeout(_) | Error::Protocol(_) | Error::Io(_) if server.port == VOICE_PORT => {
-            format!(
-                "that is the voice port; rooms are listed on the --http port, {HTTP_PORT} by default"
-            )
+            format!("that is the voice port; rooms are on the --http port, {HTTP_PORT} by default")
         }
         Error::Protocol(_) => format!("something answers there, but not in HTTP; {is_this}"),
         Error::Io(error) => words::unreachable(error),
@@ -85,7 +83,7 @@ fn describe(answer: &Value) -> String {
         .as_array()
         .unwrap_or(&empty);
     if rooms.is_empty() {
-        return "nobody is there: no rooms\n".to_owned();
+        return "no rooms: nobody is connected\n".to_owned();
     }
     let mut text = String::new();
     for room in rooms {
@@ -162,19 +160,19 @@ mod tests {
         );
         assert_eq!(
             describe(&json!({"rooms": []})),
-            "nobody is there: no rooms\n"
+            "no rooms: nobody is connected\n"
         );
         assert_eq!(
             describe(&json!([{"room": "attic"}])),
             "attic  (0 here, 0 talking)\n"
         );
-        assert_eq!(describe(&json!("?")), "nobody is there: no rooms\n");
+        assert_eq!(describe(&json!("?")), "no rooms: nobody is connected\n");
     }
 
     #[test]
     fn a_server_is_asked_over_http_and_nonsense_is_refused() {
         for (body, expected) in [
-            (r#"{"rooms":[]}"#, Ok("nobody is there: no rooms\n")),
+            (r#"{"rooms":[]}"#, Ok("no rooms: nobody is connected\n")),
             ("<html>", Err("like a Talkspurt")),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -30,9 +30,9 @@ pub const BAUD: u32 = match option_env!("TALKSPURT_BAUD") {
     None => 115_200,
 };
 
-/// From the slowest line on which a Hello and its answer are in time, to the fastest rate that the
-/// UART's divisor of 16 makes from 128 MHz with an error of at most 2 % (RP2040 data sheet, section
-/// 4.2).
+/// From the slowest line on which a Hello gets through while the node waits for its answer, to the
+/// fastest rate that the UART's divisor of 16 makes from 128 MHz with an error of at most 2 %
+/// (RP2040 data sheet, section 4.2).
 const BAUD_RANGE: core::ops::RangeInclusive<u32> = 9_600..=2_000_000;
 
 const _: () = assert!(

@@ -7,8 +7,8 @@ use tracing::warn;
 
 use crate::node::{SampleSink, SampleSource};
 
-/// Samples as a microphone. It listens in real time: sound from while nobody asked is still given,
-/// in order. After the last sample it hears silence, as it does while a file has nothing.
+/// Samples as a microphone. It listens in real time: sound that was not asked for in time is still
+/// given, in order. After the last sample it hears silence, as it does while a file has nothing.
 pub struct PacedSource {
     sound: Sound,
     clock: Option<FrameClock>,

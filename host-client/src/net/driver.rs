@@ -269,7 +269,7 @@ impl Driver {
         self.unlogged_bytes.add(unseen_bytes);
         self.dropped_bytes += unseen_bytes;
         if let Some(bytes) = self.unlogged_bytes.take(now) {
-            tracing::warn!(bytes, "dropped bytes that are no packet");
+            tracing::warn!(bytes, "dropped bytes that are not a packet");
         }
     }
 
@@ -295,7 +295,7 @@ impl Driver {
             self.audio = Some(AudioClock::new(io, params, now));
             let leave_after = self.config.leave_after;
             let until = leave_after.and_then(|span| now.checked_add(span));
-            self.leave_at = until.map(|at| (at, "the time is over"));
+            self.leave_at = until.map(|at| (at, "time is up"));
         }
     }
 

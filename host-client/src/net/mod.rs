@@ -1,9 +1,9 @@
 //! The session: one thread that owns the socket, the participant, and the source and sink of sound.
 //!
-//! [`start`] starts it and returns a [`Session`] to wait for and a [`Handle`]: events come out,
-//! [`Command`]s go in, and a [`Snapshot`] shows the current state. Inside, `driver` is the loop
-//! around a [`Participant`]; `connect` opens the socket, and `link` alone reads and writes it;
-//! `audio_io` opens devices and files, and `audio_clock` processes their frames.
+//! [`start`] returns a [`Session`] to wait for and a [`Handle`]: events come out, [`Command`]s go
+//! in, and a [`Snapshot`] shows the current state. Inside, `driver` is the loop around a
+//! [`Participant`]; `connect` opens the socket, and `link` alone reads and writes it; `audio_io`
+//! opens devices and files, and `audio_clock` processes their frames.
 
 mod audio_clock;
 mod audio_io;

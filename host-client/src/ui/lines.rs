@@ -64,9 +64,9 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             gate_open_dbfs,
             try_gate_open_dbfs,
         } => format!(
-            "you are too quiet, nothing is sent: your voice is at {level_dbfs:.0} dBFS, the gate opens at \
-             {gate_open_dbfs:.0}; turn the microphone up, or use --gate-open {try_gate_open_dbfs:.0}dB \
-             (down arrow in the live view)"
+            "you are too quiet, nothing is sent: your voice is at {level_dbfs:.0} dBFS, the gate \
+             opens at {gate_open_dbfs:.0}; turn the microphone up, or use \
+             --gate-open {try_gate_open_dbfs:.0}dB (down arrow in the live view)"
         ),
         EventKind::InputEnded { problem: None } => "the input file has ended".to_owned(),
         EventKind::InputEnded {

@@ -57,8 +57,8 @@ impl Reconnect {
 }
 
 impl Driver {
-    /// Handles a refusal. The first one ends the stay. After a loss it is tried again, as the
-    /// server may still list our old session.
+    /// Handles a refusal. It ends the stay, unless it follows a loss: then the server may still
+    /// list our old session, so the client tries again.
     pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
         let Phase::Open(link) = &self.phase else {
             return Ok(());

@@ -189,7 +189,7 @@ fn garbage_is_logged_as_a_sum_and_too_much_of_it_is_a_loss() {
     });
     let reason = ByeReason::ProtocolError.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
-    let about_bytes = |line: &&String| line.contains("no packet");
+    let about_bytes = |line: &&String| line.contains("not a packet");
     let lines = stayed.log.iter().filter(about_bytes).count();
     assert!(
         (1..=2).contains(&lines),
