@@ -2,10 +2,10 @@
 //! loses what a real UART would lose.
 //!
 //! ```text
-//!            receive                                                      transmit
-//! line --byte rate--> FIFO (16) --interrupt--> ring (512) --read--> node --write--> ring (512) --byte rate--> line
-//!                       |
-//!                       full: overrun, the byte is lost
+//! receive:  line --baud rate--> FIFO (16) --interrupt--> ring (512) --read--> node
+//!                                 |
+//!                                 full: overrun, the byte is lost
+//! transmit: node --write--> ring (512) --baud rate--> line
 //! ```
 //!
 //! There is no flow control, as on the three wires of a typical board: a transmitter cannot know

@@ -1,10 +1,10 @@
 //! Microphones and speakers: the only module that knows cpal and ALSA.
 //!
 //! ```text
-//! audio thread            ring (lock-free)      session thread
-//! CaptureCallback  ──mono f32 at device rate──▶  Microphone: resample, follow the drift ──▶ frames at 16 kHz
-//! PlaybackCallback ◀─mono f32 at device rate───  Speaker:    resample, follow the drift ◀── frames at 16 kHz
-//!                  atomics (`shared`) ─────────▶ supervisor: storms, stalls, reopening
+//! audio thread         ring (lock-free)       session thread
+//! CaptureCallback  ──mono f32, device rate──▶ Microphone: resample, follow drift ─▶ 16 kHz frames
+//! PlaybackCallback ◀─mono f32, device rate─── Speaker:    resample, follow drift ◀─ 16 kHz frames
+//!                  atomics (`shared`) ──────▶ supervisor: storms, stalls, reopening
 //! ```
 //!
 //! The session is clocked by the room, the device by its own crystal. [`Microphone`] and
