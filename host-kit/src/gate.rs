@@ -78,8 +78,7 @@ impl GateFlags {
         };
         if close > open {
             let problem = format!(
-                "{close} lies above --gate-open {open}, \
-                 so the gate would flutter. Give a lower one"
+                "{close} lies above --gate-open {open}, so the gate would flutter. Give a lower one"
             );
             return Err(FlagError::new("--gate-close", problem));
         }
