@@ -81,7 +81,7 @@
 //!     fn pend(&self) {}
 //! }
 //!
-//! On a board, the queues are a `static`, and `isr` moves to the interrupt handler.
+//! // On a board, the queues are a `static`, and `isr` moves to the interrupt handler.
 //! let mut queues: Queues = Queues::new();
 //! let (port, mut isr) = queues.split(Loopback(None), UartInterrupt);
 //! let mut board = Board {
