@@ -1,5 +1,5 @@
 //! Writes the vectors of new scenarios: those whose file in `vectors/` is empty (`touch` it first).
-//! Others are never changed.
+//! Never changes the others.
 
 use std::{env, fs, io, path::Path};
 
