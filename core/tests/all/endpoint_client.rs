@@ -2,6 +2,7 @@
 //! On virtual time.
 
 mod life;
+mod payloads;
 mod stream;
 mod voice;
 
