@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time;
-use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, Voice};
+use talkspurt_core::voice::uplink::EncodedFrame;
+use talkspurt_core::wire::{ParticipantName, RoomName};
 
 use crate::peer::Peer;
 use crate::poller::Poller;
@@ -168,21 +166,16 @@ impl Members {
         let number = self.changes as usize % self.peers.len();
         let turn = self.changes / self.peers.len() as u32;
         self.changes += 1;
-        let mut packet = [0; ENCODED_MAX];
-        let len = match self.flicker {
-            Flicker::Mute => {
-                write_to_stream(&ClientPacket::SetMuted(turn.is_multiple_of(2)), &mut packet)?
-            }
-            Flicker::Word => write_to_stream(&ClientPacket::Voice(word(turn)), &mut packet)?,
-        };
         let now = self.now();
         let peer = &mut self.peers[number];
         if peer.poll_timeout().is_some_and(|due| due <= now) {
             peer.handle_timeout(now)?;
         }
-        peer.flush()?;
-        peer.send_voice(&packet[..len])?;
-        Ok(())
+        peer.flush(now)?;
+        match self.flicker {
+            Flicker::Mute => peer.set_muted(now, turn.is_multiple_of(2)),
+            Flicker::Word => peer.send_voice(now, word(turn)).map(drop),
+        }
     }
 
     fn read(&mut self, at_most: Duration) -> Result<()> {
@@ -200,12 +193,11 @@ impl Members {
 }
 
 /// A talkspurt of one frame.
-fn word(number: u32) -> Voice<'static> {
-    Voice {
-        seq: Seq(number as u16),
-        timestamp_frames: number.wrapping_mul(4),
-        terminator: true,
+fn word(turn: u32) -> EncodedFrame<'static> {
+    EncodedFrame {
+        number: turn.wrapping_mul(4),
         payload: &[7; 640],
+        terminator: true,
     }
 }
 
@@ -233,7 +225,7 @@ fn join_again_and_again(server: SocketAddr, stop: &AtomicBool) -> Result<Vec<f64
             peer.read(now(), &mut buffer, |_| {})?;
         }
         took_ms.push(started.elapsed().as_secs_f64() * 1_000.0);
-        peer.leave();
+        peer.leave(now());
         std::thread::sleep(NEWCOMER_PAUSE);
     }
     Ok(took_ms)

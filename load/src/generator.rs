@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::time;
 
 use anyhow::{Context, Result, ensure};
+use talkspurt_core::audio::codec::PAYLOAD_MAX;
 use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::time::{Duration, Instant};
 
 use crate::ledger::{Found, Ledger};
@@ -176,8 +176,9 @@ impl Generator {
     pub fn leave(mut self, opposite: Opposite) -> Result<Found> {
         self.timers.clear();
         if opposite == Opposite::Server {
-            self.peers.iter_mut().for_each(Peer::leave);
-            let deadline = self.now() + LEAVE_LIMIT;
+            let now = self.now();
+            self.peers.iter_mut().for_each(|peer| peer.leave(now));
+            let deadline = now + LEAVE_LIMIT;
             while self.peers.iter().any(|peer| !peer.is_closed()) {
                 ensure!(self.now() < deadline, "the server does not let everyone go");
                 self.step(deadline)?;
@@ -270,7 +271,7 @@ impl Generator {
         let now = self.now();
         let peer = &mut self.peers[participant];
         if writable {
-            peer.flush()?;
+            peer.flush(now)?;
         }
         let was_joined = peer.is_joined();
         let mut marks = Vec::new();
@@ -312,13 +313,10 @@ impl Generator {
             }
             _ => None,
         };
-        let mut packet = [0; ENCODED_MAX];
-        let len = self
-            .speech
-            .say(participant, mark, &mut packet)
-            .with_context(|| describe(participant))?;
+        let mut payload = [0; PAYLOAD_MAX];
+        let frame = self.speech.say(participant, mark, &mut payload)?;
         let sent = self.peers[participant]
-            .send_voice(&packet[..len])
+            .send_voice(now, frame)
             .with_context(|| describe(participant))?;
         self.pacing.skipped_frames += u64::from(!sent);
         if self.does_not_read(participant) {

@@ -253,7 +253,7 @@ fn frames_and_payloads_may_take_turns() {
 #[test]
 fn surplus_delay_is_taken_back_a_payload_at_a_time() {
     let mut end = End::joined(5);
-    let mut receive = |end: &mut End, number| {
+    let receive = |end: &mut End, number| {
         let payload = loud(number);
         end.receive(&ServerPacket::Voice(say(number, &payload)));
     };
