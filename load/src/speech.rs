@@ -42,21 +42,21 @@ impl Speech {
     pub fn new(plan: Plan) -> Self {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let samples = session_frame_samples(plan.frame);
-        let backgrounds = (0..BACKGROUNDS).map(|_| {
+        let different = if plan.talkers > 0 { BACKGROUNDS } else { 0 };
+        let backgrounds = (0..different).map(|_| {
             let mut noise = Frame::silence(samples);
             marker::paint_background(&mut random, &mut noise);
             noise
         });
+        let talker = |participant| {
+            plan.is_talker(participant).then(|| Talker {
+                encoder: Encoder::new(plan.codec),
+                frames: 0,
+            })
+        };
         Self {
             backgrounds: backgrounds.collect(),
-            talkers: (0..plan.participants)
-                .map(|participant| {
-                    plan.is_talker(participant).then(|| Talker {
-                        encoder: Encoder::new(plan.codec),
-                        frames: 0,
-                    })
-                })
-                .collect(),
+            talkers: (0..plan.participants).map(talker).collect(),
             turns: Vec::new(),
             random,
             plan,
@@ -141,6 +141,7 @@ mod tests {
     use super::*;
 
     const PLAN: Plan = Plan {
+        rooms_named: "load",
         participants: 6,
         room_size: 3,
         talkers: 2,
