@@ -198,6 +198,7 @@ impl Cli {
             (Some(address), Some(pid)) => ServerChoice::Running { address, pid },
             _ => ServerChoice::Start(self.server_program()?),
         };
+        let is_plain = crowd.is_none() && self.stall.is_none();
         Ok(Order {
             plan,
             preset: self.preset,
@@ -205,10 +206,7 @@ impl Cli {
             rounds: self.rounds,
             server,
             // The floor waits for nobody: a stall says nothing about it.
-            with_floor: !self.no_floor
-                && plan.talkers > 0
-                && crowd.is_none()
-                && self.stall.is_none(),
+            with_floor: !self.no_floor && plan.talkers > 0 && is_plain,
             crowd,
             stall: self.stall(),
             processors: self.pin.then(Processors::choose).transpose()?,

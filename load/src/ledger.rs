@@ -92,12 +92,9 @@ impl Ledger {
         } else if std::mem::replace(&mut sent.heard[place], true) {
             self.found.repeated += 1;
         } else {
-            let delay_us = at.duration_since(sent.at).as_micros();
-            let delay_ms = delay_us as f64 / 1_000.0;
-            let second = self
-                .since
-                .map_or(0, |since| sent.at.duration_since(since).as_millis() / 1_000)
-                as usize;
+            let delay_ms = at.duration_since(sent.at).as_micros() as f64 / 1_000.0;
+            let since = self.since.unwrap_or(sent.at);
+            let second = (sent.at.duration_since(since).as_millis() / 1_000) as usize;
             let by_second = &mut self.found.delays_ms_by_second;
             by_second.resize(by_second.len().max(second + 1), Vec::new());
             by_second[second].push(delay_ms);
