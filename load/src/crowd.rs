@@ -2,8 +2,8 @@
 //! join meanwhile.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -62,19 +62,25 @@ impl Crowd {
     /// # Errors
     /// Not all of it can join.
     pub fn start(plan: CrowdPlan, server: SocketAddr) -> Result<Self> {
+        let (joined, all_joined) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (stop_flickering, stop_joining) = (Arc::clone(&stop), Arc::clone(&stop));
-        let joining = std::thread::spawn(move || join_again_and_again(server, &stop_joining));
-        let mut members = Generator::join(silent("crowd", plan.size), Opposite::Server, server)
-            .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-        let step = Duration::from_secs(1) / CHANGES_PER_SECOND / plan.size as u32;
-        let flickering =
-            std::thread::spawn(move || flicker(&mut members, plan, step, &stop_flickering));
-        Ok(Self {
+        let crowd = Self {
+            flickering: std::thread::spawn(move || {
+                let room = silent("crowd", plan.size);
+                let mut members = Generator::join(room, Opposite::Server, server)?;
+                // Whoever waits for it has not gone.
+                let _ = joined.send(());
+                let step = Duration::from_secs(1) / CHANGES_PER_SECOND / plan.size as u32;
+                flicker(&mut members, plan, step, &stop_flickering)
+            }),
+            joining: std::thread::spawn(move || join_again_and_again(server, &stop_joining)),
             stop,
-            flickering,
-            joining,
-        })
+        };
+        match all_joined.recv() {
+            Ok(()) => Ok(crowd),
+            Err(_) => Err(crowd.stop().err().context("the crowd ended")?),
+        }
     }
 
     /// Ends it.
@@ -169,7 +175,6 @@ fn silent(rooms_named: &'static str, participants: usize) -> Plan {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::sync::mpsc;
 
     use super::*;
 

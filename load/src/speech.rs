@@ -71,12 +71,11 @@ impl Speech {
 
     /// From now on talkers mark frames in turn.
     pub fn start_marking(&mut self, now: Instant) {
-        self.turns = (0..self.plan.rooms())
-            .map(|room| Turn {
-                talker: self.plan.talkers_in(room).start,
-                from: now,
-            })
-            .collect();
+        let turn = |room| Turn {
+            talker: self.plan.talkers_in(room).start,
+            from: now,
+        };
+        self.turns = (0..self.plan.rooms()).map(turn).collect();
     }
 
     /// No more frames are marked.
