@@ -20,8 +20,8 @@ pub struct Ledger {
 /// What the books come to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// From sending to hearing, in milliseconds: one for each listener of each marker, by the second
-    /// in which they were sent, counted from the first.
+    /// From sending to hearing, in milliseconds: one for each listener of each marker, by the
+    /// second in which they were sent, counted from the first.
     pub delays_ms_by_second: Vec<Vec<f64>>,
     /// As many as there should be: every other member of the room for every marker.
     pub expected: u64,
