@@ -11,6 +11,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
 
+use crate::participant::Participant;
 use crate::person::{Endpoint, Person};
 
 /// How long a persistent client waits before it joins again.
@@ -117,78 +118,6 @@ impl Client {
         self.take_events(now);
     }
 
-    /// Handles received bytes.
-    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            rest = self.endpoint.handle_stream(now, rest);
-            self.take_events(now);
-        }
-    }
-
-    /// Joins over a new stream. The rest of a packet that the old one has not taken is lost.
-    pub fn handle_reconnect(&mut self, now: Instant) {
-        self.unsent.clear();
-        self.endpoint.reset_stream();
-        self.join(now);
-    }
-
-    /// Returns whether it is due to join again. If its stream is closed, it needs another.
-    pub fn wants_session(&self, now: Instant) -> bool {
-        self.rejoin_at.is_some_and(|at| at <= now)
-    }
-
-    /// Joins on its current stream.
-    pub fn join(&mut self, now: Instant) {
-        self.rejoin_at = None;
-        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
-    }
-
-    /// Handles the end of its stream.
-    pub fn handle_closed(&mut self, now: Instant) {
-        if !self.endpoint.is_closed() {
-            self.closed = Some(ByeReason::ConnectionLost);
-        }
-        self.session_is_over(now);
-    }
-
-    /// Does what is due.
-    pub fn handle_time(&mut self, now: Instant) {
-        if self.endpoint.poll_timeout().is_some_and(|due| due <= now) {
-            self.endpoint.handle_timeout(now);
-            self.take_events(now);
-        }
-        while let Some(due) = self.next_frame_at.filter(|due| *due <= now) {
-            self.frame(now, due);
-        }
-    }
-
-    /// Returns when to call [`Client::handle_time`] next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let session = self.endpoint.poll_timeout();
-        [self.next_frame_at, session, self.rejoin_at]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Writes packets to the stream until it does not take all of one.
-    pub fn transmit(&mut self, now: Instant, mut write: impl FnMut(&[u8]) -> usize) {
-        let mut packet = [0; TRANSMIT_MAX];
-        loop {
-            let taken = write(&self.unsent);
-            self.unsent.drain(..taken);
-            if !self.unsent.is_empty() {
-                return;
-            }
-            let Some(transmit) = self.endpoint.poll_transmit(now, &mut packet) else {
-                break;
-            };
-            self.unsent.extend(&packet[..transmit.len]);
-        }
-        self.take_events(now);
-    }
-
     fn take_events(&mut self, now: Instant) {
         while let Some(event) = self.endpoint.poll_event() {
             self.handle_event(now, event);
@@ -236,12 +165,6 @@ impl Client {
             }
             other => panic!("the test network does not know {other:?}"),
         }
-    }
-
-    /// Marks participants about whom packets were lost: the roster may be wrong about them from now
-    /// on.
-    pub fn excuse(&mut self, lost: &[ParticipantId]) {
-        self.excused.extend(lost);
     }
 
     /// Panics if the server has forgotten or repeated something, unless a packet about that
@@ -294,5 +217,79 @@ impl Client {
             frame.resize(samples, 0);
             self.endpoint.push_frame(now, &frame);
         }
+    }
+}
+
+impl Participant for Client {
+    fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = self.endpoint.handle_stream(now, rest);
+            self.take_events(now);
+        }
+    }
+
+    fn handle_reconnect(&mut self, now: Instant) {
+        self.unsent.clear();
+        self.endpoint.reset_stream();
+        self.join(now);
+    }
+
+    fn wants_session(&self, now: Instant) -> bool {
+        self.rejoin_at.is_some_and(|at| at <= now)
+    }
+
+    fn keeps_stream(&self) -> bool {
+        true
+    }
+
+    fn join(&mut self, now: Instant) {
+        self.rejoin_at = None;
+        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+    }
+
+    fn handle_closed(&mut self, now: Instant) {
+        if !self.endpoint.is_closed() {
+            self.closed = Some(ByeReason::ConnectionLost);
+        }
+        self.session_is_over(now);
+    }
+
+    fn handle_time(&mut self, now: Instant) {
+        if self.endpoint.poll_timeout().is_some_and(|due| due <= now) {
+            self.endpoint.handle_timeout(now);
+            self.take_events(now);
+        }
+        while let Some(due) = self.next_frame_at.filter(|due| *due <= now) {
+            self.frame(now, due);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.endpoint.poll_timeout();
+        [self.next_frame_at, session, self.rejoin_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn transmit(&mut self, now: Instant, write: &mut dyn FnMut(&[u8]) -> usize) {
+        let mut packet = [0; TRANSMIT_MAX];
+        loop {
+            let taken = write(&self.unsent);
+            self.unsent.drain(..taken);
+            if !self.unsent.is_empty() {
+                return;
+            }
+            let Some(transmit) = self.endpoint.poll_transmit(now, &mut packet) else {
+                break;
+            };
+            self.unsent.extend(&packet[..transmit.len]);
+        }
+        self.take_events(now);
+    }
+
+    fn excuse(&mut self, lost: &[ParticipantId]) {
+        self.excused.extend(lost);
     }
 }

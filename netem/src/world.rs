@@ -2,6 +2,8 @@
 //!
 //! Drives the hub by its own contract, as `host-server/src/server.rs` does over sockets.
 
+use std::any::Any;
+
 use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use talkspurt_hub::room::Room;
 use talkspurt_hub::{Hub, HubConfig, Output};
 
 use crate::client::Client;
+use crate::participant::Participant;
 use crate::person::Person;
 use crate::pipe::Arrived;
 use crate::stream::Stream;
@@ -37,7 +40,7 @@ pub struct World {
     now: Instant,
     rng: Rng,
     streams: Vec<Stream>,
-    clients: Vec<(Client, StreamId)>,
+    clients: Vec<(Box<dyn Participant>, StreamId)>,
     wakeups: u64,
 }
 
@@ -69,10 +72,15 @@ impl World {
 
     /// Connects a client, which joins as soon as the weather allows it.
     pub fn join(&mut self, person: Person, weather: Weather) -> ClientId {
+        self.invite(Client::new(person, self.now), weather)
+    }
+
+    /// Connects a participant of the caller's, who has joined already as far as it can tell.
+    pub fn invite(&mut self, participant: impl Participant, weather: Weather) -> ClientId {
         let id = ClientId(self.clients.len());
         let stream = self.connect(weather);
         self.streams[stream.0].client = Some(id);
-        self.clients.push((Client::new(person, self.now), stream));
+        self.clients.push((Box::new(participant), stream));
         self.send_outbox(id);
         id
     }
@@ -90,19 +98,35 @@ impl World {
 
     /// Returns a client.
     pub fn client(&self, id: ClientId) -> &Client {
-        &self.clients[id.0].0
+        self.guest(id)
+    }
+
+    /// One of those that were invited.
+    pub fn guest<P: Participant>(&self, id: ClientId) -> &P {
+        known(&*self.clients[id.0].0).expect("asked for as what it is")
     }
 
     /// Calls a method of a client, and sends the resulting packets.
     pub fn act<T>(&mut self, id: ClientId, something: impl FnOnce(&mut Client, Instant) -> T) -> T {
-        let done = something(&mut self.clients[id.0].0, self.now);
+        self.act_as(id, something)
+    }
+
+    /// Has one of those that were invited do something, and sends what comes of it.
+    pub fn act_as<P: Participant, T>(
+        &mut self,
+        id: ClientId,
+        something: impl FnOnce(&mut P, Instant) -> T,
+    ) -> T {
+        let guest: &mut dyn Any = &mut *self.clients[id.0].0;
+        let guest = guest.downcast_mut().expect("asked for as what it is");
+        let done = something(guest, self.now);
         self.send_outbox(id);
         done
     }
 
-    /// Returns all clients.
+    /// Returns all clients but the participants that were invited.
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.clients.iter().map(|(client, _)| client)
+        self.clients.iter().filter_map(|(guest, _)| known(&**guest))
     }
 
     /// Returns the stream that a client is on.
@@ -244,14 +268,17 @@ impl World {
         }
     }
 
-    /// Joins on the same stream if it is still open (a node behind a bridge cannot tell), else on a
-    /// new one.
+    /// Joins on the same stream if it is still open and the participant cannot tell (a node behind a
+    /// bridge), else on a new one.
     fn start_again(&mut self, id: ClientId) {
         let old = self.stream(id);
-        if self.is_open(old) {
+        if self.is_open(old) && self.clients[id.0].0.keeps_stream() {
             return self.clients[id.0].0.join(self.now);
         }
         self.streams[old.0].client = None;
+        if !self.streams[old.0].vanished {
+            self.cut(old);
+        }
         let weather = self.streams[old.0].weather;
         let stream = self.connect(weather);
         self.streams[stream.0].client = Some(id);
@@ -332,7 +359,7 @@ impl World {
         let (client, stream) = &mut self.clients[id.0];
         let stream = &mut self.streams[stream.0];
         let is_open = stream.link.is_some();
-        client.transmit(self.now, |bytes| match is_open {
+        client.transmit(self.now, &mut |bytes| match is_open {
             true => stream.up.write(self.now, bytes),
             // Nobody reads this stream any more.
             false => bytes.len(),
@@ -380,4 +407,9 @@ impl World {
             }
         }
     }
+}
+
+fn known<P: Participant>(participant: &dyn Participant) -> Option<&P> {
+    let participant: &dyn Any = participant;
+    participant.downcast_ref()
 }

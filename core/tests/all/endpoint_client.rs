@@ -2,6 +2,7 @@
 //! receives.
 
 mod life;
+mod payloads;
 mod stream;
 mod voice;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Clock};
 
 use anyhow::{Result, bail};
 use talkspurt_core::time::Instant;
-use talkspurt_netem::{Client, Person};
+use talkspurt_netem::{Client, Participant, Person};
 
 /// Identifies a member of the crowd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Member {
         }
         self.client.handle_time(now);
         // Session packets only, a few bytes each: a socket that does not take them gets closed.
-        self.client.transmit(now, |bytes| {
+        self.client.transmit(now, &mut |bytes| {
             closed |= stream.write_all(bytes).is_err();
             bytes.len()
         });

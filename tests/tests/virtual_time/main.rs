@@ -2,6 +2,7 @@
 //! weather, from seeds.
 
 mod delay;
+mod desktop;
 mod hostile;
 mod idle;
 mod packets;

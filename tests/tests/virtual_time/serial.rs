@@ -10,7 +10,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
 };
-use talkspurt_netem::{Client, ClientId, Person, Weather, World, hub_config};
+use talkspurt_netem::{Client, ClientId, Participant, Person, Weather, World, hub_config};
 use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::recording::Recording;
