@@ -73,46 +73,36 @@ impl Socket {
     }
 
     /// Writes packets, in one write, as far as the kernel takes them. Returns how many bytes it
-    /// took.
-    ///
-    /// # Errors
-    /// `WouldBlock`: the kernel takes nothing now, and the task waits until it does. Any other: the
-    /// connection is broken, and its task ends.
-    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let written = self.try_write(packets);
-        if let Err(error) = &written {
-            self.hand_to_task(match error.kind() {
-                io::ErrorKind::WouldBlock => State::Blocked,
-                _ => State::Closed,
-            });
+    /// took: with 0 the task waits until it takes more, with `None` the connection is broken, and
+    /// its task ends.
+    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+        match self.state.get() {
+            State::Open => {}
+            State::Blocked => return Some(0),
+            State::Closed => return None,
         }
-        written
-    }
-
-    /// Whether the kernel takes nothing now, as far as is known.
-    pub fn is_blocked(&self) -> bool {
-        self.state.get() == State::Blocked
-    }
-
-    /// Whether nothing more can be sent.
-    pub fn is_closed(&self) -> bool {
-        self.state.get() == State::Closed
-    }
-
-    fn try_write<'a>(&self, mut packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let first = packets.next().unwrap_or_default();
-        let Some(second) = packets.next() else {
-            // As with voice nearly always.
-            return self.writer.try_write(first);
-        };
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        slices[..2].copy_from_slice(&[IoSlice::new(first), IoSlice::new(second)]);
-        let mut filled = 2;
-        for (slot, packet) in slices[2..].iter_mut().zip(packets) {
+        let mut filled = 0;
+        for (slot, packet) in slices.iter_mut().zip(packets) {
             *slot = IoSlice::new(packet);
             filled += 1;
         }
-        self.writer.try_write_vectored(&slices[..filled])
+        let written = match &slices[..filled] {
+            // As with voice nearly always.
+            [packet] => self.writer.try_write(packet),
+            packets => self.writer.try_write_vectored(packets),
+        };
+        match written {
+            Ok(count) => Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.hand_to_task(State::Blocked);
+                Some(0)
+            }
+            Err(_) => {
+                self.hand_to_task(State::Closed);
+                None
+            }
+        }
     }
 
     /// Waits until the connection needs its task: gives `true` when the kernel takes output again, `false` at the end.

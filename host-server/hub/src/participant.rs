@@ -63,25 +63,22 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
-    /// The fade of the word that this participant was saying when they rejoined the room.
-    earlier_fading: Option<Box<Fading>>,
+    /// The fade of the word that this participant was saying when they rejoined the room: their
+    /// own, so that they do not hear it.
+    pub(crate) earlier_fading: Option<Box<Fading>>,
 }
 
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
 #[derive(Debug)]
 pub struct Fading {
-    link: LinkId,
+    /// Their link.
+    pub link: LinkId,
     frame: Frame,
     playout: Playout,
     talker: TalkerState,
 }
 
 impl Fading {
-    /// Returns the link of the talker.
-    pub fn link(&self) -> LinkId {
-        self.link
-    }
-
     /// Adds it to the mix of one tick.
     pub fn speak(mut self, mixdown: &mut Mixdown) -> Option<Own> {
         mixdown.add(&mut self.talker, |frame| {
@@ -135,11 +132,6 @@ impl Participant {
         }
     }
 
-    /// Makes the fade this participant's own, so that they do not hear it.
-    pub fn take_over(&mut self, fading: Fading) {
-        self.earlier_fading = Some(Box::new(fading));
-    }
-
     /// This participant's line of the roster: what the others were told last. A newcomer who got
     /// the present flags would miss a change that is undone before it is told.
     pub fn roster_entry(&self) -> RosterEntry<'_> {
@@ -151,7 +143,7 @@ impl Participant {
     }
 
     /// The others learn of the present flags by other means: the packet that says who joins.
-    pub fn introduced(&mut self) {
+    pub fn mark_told(&mut self) {
         self.told = self.flags;
         self.has_talked = false;
     }
