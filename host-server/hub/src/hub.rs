@@ -78,21 +78,21 @@ impl Hub {
     pub fn connect(&mut self, now: Instant) -> Option<LinkId> {
         let most = self.config.max_participants + self.config.max_handshakes;
         let is_crowded = self.places.len() >= most;
-        let out = &mut self.out;
-        if self.is_stopping || (is_crowded && !self.lobby.refuse_oldest(Duration::ZERO, now, out)) {
+        let out = self.out.at(now);
+        if self.is_stopping || (is_crowded && !self.lobby.refuse_oldest(Duration::ZERO, out)) {
             out.counters.refused(RejectReason::ServerFull);
             return None;
         }
         let id = self.places.insert(Place::Lobby);
         let link = Link::new(id, &self.config, now);
-        self.lobby.enter(Box::new(link), now, out);
+        self.lobby.enter(Box::new(link), out);
         Some(id)
     }
 
     /// No descriptor is left: refuses up to `most` of the links that have waited longest for their
     /// Hello.
     pub fn refuse_handshakes(&mut self, most: usize, now: Instant) {
-        let mut refuse = || self.lobby.refuse_oldest(HELLO_GRACE, now, &mut self.out);
+        let mut refuse = || self.lobby.refuse_oldest(HELLO_GRACE, self.out.at(now));
         _ = (0..most).all(|_| refuse());
     }
 
@@ -112,13 +112,13 @@ impl Hub {
     /// Lets someone join if there is room and the name is free, and refuses them otherwise.
     pub fn admit(&mut self, incoming: Incoming, now: Instant) {
         let Incoming { link: id, request } = &incoming;
-        let (participants, room) = (self.shard.participants(), self.shard.room(&request.room));
+        let (participants, room) = (self.shard.members.len(), self.shard.room(&request.room));
         let objection = objection(&self.config, self.is_stopping, participants, room, request);
         if let Some((reason, text)) = objection {
             self.refuse(incoming, reason, &text, now);
         } else if let Some((link, early)) = self.lobby.take_waiting(*id) {
             self.places[*id] = Place::Shard;
-            self.shard.join(link, request, now, &mut self.out);
+            self.shard.join(link, request, self.out.at(now));
             self.take_back(now);
             self.take_in(*id, &early, now);
         }
@@ -126,34 +126,33 @@ impl Hub {
 
     /// Refuses someone who wants to join. `text` says what to do about it.
     pub fn refuse(&mut self, incoming: Incoming, reason: RejectReason, text: &str, now: Instant) {
-        let out = &mut self.out;
-        self.lobby.refuse(incoming.link, reason, text, now, out);
+        let out = self.out.at(now);
+        self.lobby.refuse(incoming.link, reason, text, out);
     }
 
     /// The connection is gone: closed by the peer, or broken.
     pub fn handle_closed(&mut self, id: LinkId, now: Instant) {
-        self.shard
-            .enter(id, now, &mut self.out, |room, member, out| {
-                room.with(member, now, out, Link::handle_disconnect);
-            });
+        self.shard.enter(id, self.out.at(now), |room, member, out| {
+            room.with(member, out, Link::handle_disconnect);
+        });
         self.take_back(now);
-        self.lobby.handle_closed(id, now, &mut self.out);
+        self.lobby.handle_closed(id, self.out.at(now));
         self.places.remove(id);
     }
 
     /// Says Bye to everyone, and lets nobody in from now on.
     pub fn shut_down(&mut self, now: Instant) {
         self.is_stopping = true;
-        self.shard.end_all(ByeReason::Stopping, now, &mut self.out);
+        self.shard.end_all(ByeReason::Stopping, self.out.at(now));
         self.take_back(now);
-        self.lobby.end_all(ByeReason::Stopping, now, &mut self.out);
+        self.lobby.end_all(ByeReason::Stopping, self.out.at(now));
     }
 
     /// Takes links that have left a room to the lobby.
     fn take_back(&mut self, now: Instant) {
         for link in std::mem::take(&mut self.out.departed) {
             self.places[link.id] = Place::Lobby;
-            self.lobby.enter(link, now, &mut self.out);
+            self.lobby.enter(link, self.out.at(now));
         }
     }
 }
@@ -171,11 +170,11 @@ impl Hub {
         while !bytes.is_empty()
             && let Some(place) = self.places.get(id)
         {
-            let (bytes, out) = (&mut bytes, &mut self.out);
+            let (bytes, out) = (&mut bytes, self.out.at(now));
             match place {
-                Place::Lobby => self.lobby.handle_bytes(id, bytes, now, out),
-                Place::Shard => self.shard.enter(id, now, out, |room, member, out| {
-                    room.handle_bytes(member, bytes, now, out);
+                Place::Lobby => self.lobby.handle_bytes(id, bytes, out),
+                Place::Shard => self.shard.enter(id, out, |room, member, out| {
+                    room.handle_bytes(member, bytes, out);
                 }),
             }
             self.take_back(now);
@@ -185,17 +184,18 @@ impl Hub {
     /// When to call [`Hub::handle_timeout`]; at times earlier than anything is due. `None`: only
     /// input can change anything.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.shard.poll_timeout(), self.lobby.deadlines.earliest()];
+        let (shard, lobby) = (&self.shard.deadlines, &self.lobby.deadlines);
+        let deadlines = [shard.earliest(), lobby.earliest()];
         deadlines.into_iter().flatten().min()
     }
 
     /// Does the earliest piece of work that is due, if any; in rooms before the lobby.
     pub fn handle_timeout(&mut self, now: Instant) -> Work {
-        if self.poll_timeout() != self.shard.poll_timeout() {
-            self.lobby.handle_timeout(now, &mut self.out);
+        if self.poll_timeout() != self.shard.deadlines.earliest() {
+            self.lobby.handle_timeout(self.out.at(now));
             return Work::Other;
         }
-        let work = self.shard.handle_timeout(now, &mut self.out);
+        let work = self.shard.handle_timeout(self.out.at(now));
         self.take_back(now);
         work
     }
@@ -258,7 +258,7 @@ impl Hub {
             }
         }
         let unsent = !link.outbox.is_empty();
-        self.lobby.forget(id);
+        self.lobby.remove(id);
         self.places.remove(id);
         Some(Close { unsent })
     }
@@ -293,7 +293,7 @@ impl Hub {
     /// What is true right now.
     pub fn gauges(&self) -> Gauges {
         let all = self.rooms().flat_map(Room::participants);
-        let participants = self.shard.participants();
+        let participants = self.shard.members.len();
         Gauges {
             rooms: self.rooms().len(),
             participants,

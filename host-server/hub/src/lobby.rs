@@ -32,8 +32,9 @@ pub struct Lobby {
     answer_timeout: Duration,
 }
 
+/// A link of the lobby.
 #[derive(Debug)]
-struct LobbyLink {
+pub struct LobbyLink {
     link: Box<Link>,
     /// Since when it has been here, or waited for an answer.
     since: Instant,
@@ -52,26 +53,20 @@ impl Lobby {
     }
 
     /// Takes in a link: a new one, or one that has left a room.
-    pub fn enter(&mut self, link: Box<Link>, now: Instant, out: &mut Outbound) {
-        let (id, since, early) = (link.id, now, None);
+    pub fn enter(&mut self, link: Box<Link>, out: &mut Outbound) {
+        let (id, since, early) = (link.id, out.now, None);
         self.links.insert(id, LobbyLink { link, since, early });
-        self.take_events(id, now, out);
+        self.take_events(id, out);
     }
 
     /// Takes all the bytes that came from a peer, unless its link leaves the lobby.
-    pub fn handle_bytes(
-        &mut self,
-        id: LinkId,
-        bytes: &mut &[u8],
-        now: Instant,
-        out: &mut Outbound,
-    ) {
+    pub fn handle_bytes(&mut self, id: LinkId, bytes: &mut &[u8], out: &mut Outbound) {
         while !bytes.is_empty()
             && let Some(LobbyLink { link, early, .. }) = self.links.get_mut(id)
         {
             match early {
                 None if link.is_closing() => *bytes = &[],
-                None => _ = link.receive(bytes, now, &mut out.counters),
+                None => _ = link.receive(bytes, out.now, &mut out.counters),
                 Some(early) if early.is_empty() || early.len() + bytes.len() <= EARLY_BYTES_MAX => {
                     early.extend_from_slice(std::mem::take(bytes));
                 }
@@ -80,83 +75,78 @@ impl Lobby {
                     "too much was sent before the Hello was answered: wait for that",
                 ),
             }
-            self.take_events(id, now, out);
+            self.take_events(id, out);
         }
     }
 
     /// Forgets a link whose peer is gone.
-    pub fn handle_closed(&mut self, id: LinkId, now: Instant, out: &mut Outbound) {
+    pub fn handle_closed(&mut self, id: LinkId, out: &mut Outbound) {
         let link = self.links.get(id).map(|guest| &guest.link);
         if link.is_some_and(|link| link.is_probe()) {
             out.counters.probes += 1;
             out.events.push_back(Event::Probed { link: id });
         } else {
-            self.with(id, now, out, Link::handle_disconnect);
+            self.with(id, out, Link::handle_disconnect);
         }
         self.remove(id);
     }
 
     /// Refuses a link, unless its session is over.
-    pub fn refuse(
-        &mut self,
-        id: LinkId,
-        reason: RejectReason,
-        text: &str,
-        now: Instant,
-        out: &mut Outbound,
-    ) {
-        self.with(id, now, out, |link| link.refuse(reason, text));
+    pub fn refuse(&mut self, id: LinkId, reason: RejectReason, text: &str, out: &mut Outbound) {
+        self.with(id, out, |link| link.refuse(reason, text));
     }
 
     /// Refuses the link that has waited longest to be let in, if it has waited for `least`; returns
     /// whether there was one.
-    pub fn refuse_oldest(&mut self, least: Duration, now: Instant, out: &mut Outbound) -> bool {
+    pub fn refuse_oldest(&mut self, least: Duration, out: &mut Outbound) -> bool {
         let waiting = self.links.iter().filter(|(_, it)| !it.link.is_closing());
         let oldest = waiting.map(|(id, it)| (it.since, id)).min();
-        let Some((_, id)) = oldest.filter(|(since, _)| now.duration_since(*since) >= least) else {
+        let Some((_, id)) = oldest.filter(|(since, _)| out.now.duration_since(*since) >= least)
+        else {
             return false;
         };
         let text = "too many connections wait to join: say Hello at once, or try again later";
-        self.refuse(id, RejectReason::ServerFull, text, now, out);
+        self.refuse(id, RejectReason::ServerFull, text, out);
         true
     }
 
     /// Ends all sessions.
-    pub fn end_all(&mut self, reason: ByeReason, now: Instant, out: &mut Outbound) {
+    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
         for id in self.links.keys().collect::<Vec<_>>() {
-            self.with(id, now, out, |link| link.end(reason));
+            self.with(id, out, |link| link.end(reason));
         }
     }
 
     /// Looks at the link whose deadline is the earliest that has come, if any.
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+    pub fn handle_timeout(&mut self, out: &mut Outbound) {
+        let now = out.now;
         let Some(id) = self.deadlines.pop_due(now) else {
             return;
         };
         if self.answer_due(id).is_some_and(|due| due <= now) {
             let text = "the server is too busy to answer: try again later";
-            self.refuse(id, RejectReason::ServerFull, text, now, out);
+            self.refuse(id, RejectReason::ServerFull, text, out);
         }
-        self.with(id, now, out, |link| link.handle_timeout(now));
+        self.with(id, out, |link| link.handle_timeout(now));
     }
 
     /// Has something done with a link, and takes what comes of it.
-    fn with(&mut self, id: LinkId, now: Instant, out: &mut Outbound, act: impl FnOnce(&mut Link)) {
+    fn with(&mut self, id: LinkId, out: &mut Outbound, act: impl FnOnce(&mut Link)) {
         if let Some(link) = self.link_mut(id) {
             act(link);
-            self.take_events(id, now, out);
+            self.take_events(id, out);
         }
     }
 
     /// Does what the events of a session ask for, and takes what it has to say.
-    fn take_events(&mut self, id: LinkId, now: Instant, out: &mut Outbound) {
+    fn take_events(&mut self, id: LinkId, out: &mut Outbound) {
         let Some(LobbyLink { link, since, early }) = self.links.get_mut(id) else {
             return;
         };
-        while let Some(event) = link.next_event(now) {
+        while let Some(event) = link.next_event(out.now) {
             match event {
                 ServerEvent::Hello(request) => {
-                    (*since, *early) = (now, Some(Vec::new()));
+                    (*since, *early) = (out.now, Some(Vec::new()));
                     self.incoming.push_back(Incoming { link: id, request });
                 }
                 ServerEvent::Refused(reason) => {
@@ -172,7 +162,7 @@ impl Lobby {
             }
         }
         link.queue_output(&mut out.ready);
-        let due = link.poll_timeout().filter(|_| !link.is_done(now));
+        let due = link.poll_timeout().filter(|_| !link.is_done(out.now));
         let deadlines = [due, self.answer_due(id)];
         if let Some(due) = deadlines.into_iter().flatten().min() {
             self.deadlines.arm(id, due, ());
@@ -191,11 +181,7 @@ impl Lobby {
     }
 
     /// Forgets a link.
-    pub fn forget(&mut self, id: LinkId) {
-        self.remove(id);
-    }
-
-    fn remove(&mut self, id: LinkId) -> Option<LobbyLink> {
+    pub fn remove(&mut self, id: LinkId) -> Option<LobbyLink> {
         self.deadlines.disarm(id);
         self.links.remove(id)
     }

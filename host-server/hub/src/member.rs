@@ -2,13 +2,13 @@
 
 use slotmap::DenseSlotMap;
 use talkspurt_core::session::ServerEvent;
-use talkspurt_core::time::Instant;
 use talkspurt_core::wire::ServerPacket;
 
 use crate::deadlines::Deadlines;
 use crate::encodings::encode;
 use crate::ids::MemberId;
 use crate::link::Link;
+use crate::outbound::Outbound;
 use crate::outbox::SharedPacket;
 use crate::participant::Participant;
 use crate::ready::Ready;
@@ -86,17 +86,12 @@ impl Members {
 
     /// Returns the next event of a member's session. When there is none left, takes note of the
     /// link's output and deadline.
-    pub fn next_event(
-        &mut self,
-        id: MemberId,
-        now: Instant,
-        ready: &mut Ready,
-    ) -> Option<ServerEvent> {
+    pub fn next_event(&mut self, id: MemberId, out: &mut Outbound) -> Option<ServerEvent> {
         let Member { link, .. } = self.map.get_mut(id)?;
-        if let Some(event) = link.next_event(now) {
+        if let Some(event) = link.next_event(out.now) {
             return Some(event);
         }
-        link.queue_output(ready);
+        link.queue_output(&mut out.ready);
         if let Some(due) = link.poll_timeout() {
             self.deadlines.arm(id, due, ());
         }

@@ -63,7 +63,7 @@ pub struct Listener {
     /// For mixes that nobody shares.
     encoder: Encoder,
     /// A talkspurt of the mix is running: a terminator is owed.
-    streaming: bool,
+    pub(crate) streaming: bool,
 }
 
 #[derive(Debug)]
@@ -82,11 +82,6 @@ impl Listener {
             encoder: Encoder::new(codec),
             streaming: false,
         }
-    }
-
-    /// Whether a terminator is owed to the listener.
-    pub fn is_streaming(&self) -> bool {
-        self.streaming
     }
 
     /// The codec of what the listener gets.

@@ -89,20 +89,12 @@ impl Fading {
 }
 
 /// What a voice packet changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VoiceTaken {
     /// The flags changed: the roster has to be told.
     pub flags_changed: bool,
     /// There are frames to be mixed, from then on.
     pub heard_from: Option<Instant>,
-}
-
-impl VoiceTaken {
-    /// The packet changed nothing.
-    pub const NOTHING: Self = Self {
-        flags_changed: false,
-        heard_from: None,
-    };
 }
 
 impl Participant {
@@ -197,15 +189,12 @@ impl Participant {
         now: Instant,
     ) -> Result<VoiceTaken, CodecError> {
         if self.is_muted() {
-            return Ok(VoiceTaken::NOTHING);
+            return Ok(VoiceTaken::default());
         }
         let (codec, frame) = (self.listener.codec(), self.frame);
         let downlink = self.voice.get_or_insert_with(|| {
-            Box::new(Downlink::new(
-                codec,
-                frame,
-                JitterConfig::default_for(frame, PREFILL_FRAMES),
-            ))
+            let jitter = JitterConfig::default_for(frame, PREFILL_FRAMES);
+            Box::new(Downlink::new(codec, frame, jitter))
         });
         let was_active = downlink.is_active();
         let outcome = downlink.push(voice)?;
@@ -275,7 +264,7 @@ impl Participant {
     /// Whether the room has to tick for this participant: there are frames to be mixed, or the end
     /// of what they hear is owed.
     pub fn needs_tick(&self) -> bool {
-        self.is_active() || self.listener.is_streaming()
+        self.is_active() || self.listener.streaming
     }
 
     /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.
@@ -291,10 +280,8 @@ impl Participant {
 
     /// Jitter-buffer outcomes of the frames on their way in.
     pub fn jitter_stats(&self) -> JitterStats {
-        self.voice
-            .as_ref()
-            .map(|voice| *voice.stats())
-            .unwrap_or_default()
+        let stats = self.voice.as_ref().map(|voice| *voice.stats());
+        stats.unwrap_or_default()
     }
 
     fn is_active(&self) -> bool {

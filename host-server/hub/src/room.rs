@@ -110,7 +110,6 @@ impl Room {
         &mut self,
         mut link: Box<Link>,
         request: &HelloRequest,
-        now: Instant,
         out: &mut Outbound,
     ) -> MemberId {
         let (id, link_id, frame) = (self.new_id(), link.id, self.config.frame);
@@ -137,7 +136,7 @@ impl Room {
         for packet in roster::welcome(&self.members, id, request.codec, &self.config) {
             self.members.send(member, packet, &mut out.ready);
         }
-        self.take_events(member, now, out);
+        self.take_events(member, out);
         member
     }
 
@@ -154,46 +153,38 @@ impl Room {
     }
 
     /// Takes the bytes that came from a member, until there are none left or it is one no longer.
-    pub(crate) fn handle_bytes(
-        &mut self,
-        member: MemberId,
-        bytes: &mut &[u8],
-        now: Instant,
-        out: &mut Outbound,
-    ) {
+    pub(crate) fn handle_bytes(&mut self, member: MemberId, bytes: &mut &[u8], out: &mut Outbound) {
         while !bytes.is_empty()
             && let Some(Member { link, participant }) = self.members.map.get_mut(member)
         {
-            match link.receive(bytes, now, &mut out.counters) {
+            match link.receive(bytes, out.now, &mut out.counters) {
                 Input::Part => {}
-                Input::Voice(voice) => match participant.push_voice(&voice, now) {
+                Input::Voice(voice) => match participant.push_voice(&voice, out.now) {
                     Ok(taken) => {
                         self.next_tick = self.next_tick.or(taken.heard_from);
                         if taken.flags_changed {
-                            self.states.tell(member, &mut self.members, now, out);
+                            self.states.tell(member, &mut self.members, out);
                         }
                     }
-                    Err(_) => {
-                        self.with(member, now, out, |link| link.end(ByeReason::ProtocolError));
-                    }
+                    Err(_) => self.with(member, out, |link| link.end(ByeReason::ProtocolError)),
                 },
-                Input::Other => self.take_events(member, now, out),
+                Input::Other => self.take_events(member, out),
             }
         }
     }
 
     /// Ends all sessions.
-    pub(crate) fn end_all(&mut self, reason: ByeReason, now: Instant, out: &mut Outbound) {
+    pub(crate) fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
         for member in self.members.map.keys().collect::<Vec<_>>() {
-            self.with(member, now, out, |link| link.end(reason));
+            self.with(member, out, |link| link.end(reason));
         }
     }
 
     /// Ends the sessions of those for whom control packets have piled up, which makes control
     /// packets for others.
-    pub(crate) fn drop_overflowed(&mut self, now: Instant, out: &mut Outbound) {
+    pub(crate) fn drop_overflowed(&mut self, out: &mut Outbound) {
         while let Some(member) = self.members.overflowed.pop() {
-            self.with(member, now, out, |link| link.end(ByeReason::SlowConsumer));
+            self.with(member, out, |link| link.end(ByeReason::SlowConsumer));
         }
     }
 
@@ -201,24 +192,23 @@ impl Room {
     pub(crate) fn with(
         &mut self,
         member: MemberId,
-        now: Instant,
         out: &mut Outbound,
         act: impl FnOnce(&mut Link),
     ) {
         if let Some(link) = self.link_mut(member) {
             act(link);
-            self.take_events(member, now, out);
+            self.take_events(member, out);
         }
     }
 
     /// Does what the events of a member's session ask for, and takes what it has to say.
-    fn take_events(&mut self, id: MemberId, now: Instant, out: &mut Outbound) {
-        while let Some(event) = self.members.next_event(id, now, &mut out.ready) {
+    fn take_events(&mut self, id: MemberId, out: &mut Outbound) {
+        while let Some(event) = self.members.next_event(id, out) {
             match event {
                 ServerEvent::Muted(muted) => {
                     let participant = self.members.participant_mut(id);
                     if participant.is_some_and(|participant| participant.set_muted(muted)) {
-                        self.states.tell(id, &mut self.members, now, out);
+                        self.states.tell(id, &mut self.members, out);
                     }
                 }
                 ServerEvent::Left(reason) => self.let_go(id, reason, out),
@@ -270,21 +260,17 @@ impl Room {
     }
 
     /// Does the first of what is due, if anything.
-    pub(crate) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        mixdown: &mut Mixdown,
-        out: &mut Outbound,
-    ) -> Work {
+    pub(crate) fn handle_timeout(&mut self, mixdown: &mut Mixdown, out: &mut Outbound) -> Work {
+        let now = out.now;
         match self.poll_timeout() {
             Some((due, Timer::Tick)) if due <= now => {
-                self.tick(due, now, mixdown, out);
+                self.tick(due, mixdown, out);
                 return Work::Tick;
             }
-            Some((_, Timer::Round)) => self.states.tell_round(&mut self.members, now, out),
+            Some((_, Timer::Round)) => self.states.tell_round(&mut self.members, out),
             _ => {
                 if let Some(member) = self.members.deadlines.pop_due(now) {
-                    self.with(member, now, out, |link| link.handle_timeout(now));
+                    self.with(member, out, |link| link.handle_timeout(now));
                 }
             }
         }
@@ -292,7 +278,7 @@ impl Room {
     }
 
     /// Mixes one frame for everyone.
-    fn tick(&mut self, due: Instant, now: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
+    fn tick(&mut self, due: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
         self.ticks = self.ticks.wrapping_add(1);
         mixdown.begin();
         for fading in self.fading.drain(..) {
@@ -305,7 +291,7 @@ impl Room {
             }
         }
         for member in ended {
-            self.states.tell(member, &mut self.members, now, out);
+            self.states.tell(member, &mut self.members, out);
         }
         let mut goes_on = false;
         let dropped = self.members.send_voice(&mut out.ready, |participant| {
@@ -319,7 +305,7 @@ impl Room {
         // ever; but not without bound.
         let frame = self.config.frame.duration();
         let next = due + frame;
-        let missed = now.duration_since(next).as_micros() / frame.as_micros();
+        let missed = out.now.duration_since(next).as_micros() / frame.as_micros();
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;
         let given_up = if is_too_late { missed } else { 0 };
         self.next_tick = goes_on.then(|| next + frame.saturating_mul(given_up));

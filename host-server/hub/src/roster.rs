@@ -102,14 +102,14 @@ impl Default for Announcements {
 
 impl Announcements {
     /// Tells everyone what someone is doing, if they do not know: now, or in the next round.
-    pub fn tell(&mut self, id: MemberId, members: &mut Members, now: Instant, out: &mut Outbound) {
+    pub fn tell(&mut self, id: MemberId, members: &mut Members, out: &mut Outbound) {
         let listeners = members.map.len();
         let participant = members.participant_mut(id);
         let Some(participant) = participant.filter(|participant| participant.news().is_some())
         else {
             return;
         };
-        let from = participant.tell_from();
+        let (from, now) = (participant.tell_from(), out.now);
         if now >= from && self.takes_at_once(listeners, now) {
             self.tell_news(id, members, now, out);
         } else if !participant.set_waits(true) {
@@ -118,8 +118,8 @@ impl Announcements {
     }
 
     /// Tells everyone the changes that wait, if a round is due, as far as the room's budget goes.
-    pub fn tell_round(&mut self, members: &mut Members, now: Instant, out: &mut Outbound) {
-        let listeners = members.map.len();
+    pub fn tell_round(&mut self, members: &mut Members, out: &mut Outbound) {
+        let (listeners, now) = (members.map.len(), out.now);
         let Some(due) = self.round.filter(|due| *due <= now) else {
             return;
         };
@@ -161,7 +161,7 @@ impl Announcements {
         members.broadcast(&packet, &mut out.ready);
     }
 
-    /// Whether a change may be told to so many listeners now, outside a round; charges for it if
+    /// Whether a change may be told to so many listeners outside a round; charges for it if
     /// so.
     fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
         self.told.has(charge(listeners), now)
@@ -259,7 +259,7 @@ mod tests {
             let mut states = Announcements::default();
             states.wait(ids[0], at(50));
             let mut out = Outbound::default();
-            states.tell_round(&mut members, at(50 + late_ms), &mut out);
+            states.tell_round(&mut members, out.at(at(50 + late_ms)));
             assert_eq!(untold(&members), [0; 0]);
             let told_from = members.participant_mut(ids[0]).unwrap().tell_from();
             assert_eq!(told_from, at(next_ms), "{late_ms} ms late");
@@ -279,15 +279,15 @@ mod tests {
             states.wait(*id, at(50));
         }
         let mut out = Outbound::default();
-        states.tell_round(&mut members, at(50), &mut out);
+        states.tell_round(&mut members, out.at(at(50)));
         assert_eq!(
             (untold(&members), &states.waiting),
             (vec![0], &[ids[0]].into())
         );
         assert_eq!(states.round, Some(at(150)));
-        states.tell_round(&mut members, at(149), &mut out);
+        states.tell_round(&mut members, out.at(at(149)));
         assert_eq!(untold(&members), [0], "not before its time");
-        states.tell_round(&mut members, at(150), &mut out);
+        states.tell_round(&mut members, out.at(at(150)));
         assert_eq!((untold(&members), states.round), (vec![], None));
         assert!(!members.participant_mut(ids[0]).unwrap().set_waits(false));
     }
@@ -298,10 +298,10 @@ mod tests {
         let mut states = Announcements::default();
         ids.iter().for_each(|id| states.wait(*id, at(0)));
         let mut out = Outbound::default();
-        states.tell_round(&mut members, at(0), &mut out);
+        states.tell_round(&mut members, out.at(at(0)));
         assert_eq!(untold(&members), (10..100).collect::<Vec<_>>());
         assert_eq!(states.waiting, &ids[10..]);
-        states.tell_round(&mut members, at(100), &mut out);
+        states.tell_round(&mut members, out.at(at(100)));
         assert_eq!(untold(&members), (11..100).collect::<Vec<_>>());
     }
 
@@ -310,7 +310,7 @@ mod tests {
         let mut states = Announcements::default();
         let mut members = Members::default();
         let mut tell_round = |states: &mut Announcements, ms| {
-            states.tell_round(&mut members, at(ms), &mut Outbound::default());
+            states.tell_round(&mut members, Outbound::default().at(at(ms)));
             (states.waiting.len(), states.round)
         };
         let member = MemberId::default();

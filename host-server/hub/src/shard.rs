@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use slotmap::{SecondaryMap, SlotMap};
 use talkspurt_core::session::{HelloRequest, session_frame_samples};
-use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ByeReason, RoomName};
 
 use crate::config::HubConfig;
@@ -29,9 +28,9 @@ pub struct Shard {
     pub rooms: SlotMap<RoomId, Room>,
     names: HashMap<RoomName, RoomId>,
     /// Whose link is whose, and where.
-    members: SecondaryMap<LinkId, (RoomId, MemberId)>,
+    pub members: SecondaryMap<LinkId, (RoomId, MemberId)>,
     mixdown: Mixdown,
-    /// When each room has to be looked at.
+    /// When each room has to be looked at: then [`Shard::handle_timeout`] is called.
     pub deadlines: Deadlines<RoomId, Timer>,
 }
 
@@ -50,64 +49,52 @@ impl Shard {
     }
 
     /// Lets someone whose Hello waits for the answer into the room that it asks for.
-    pub fn join(
-        &mut self,
-        link: Box<Link>,
-        request: &HelloRequest,
-        now: Instant,
-        out: &mut Outbound,
-    ) {
+    pub fn join(&mut self, link: Box<Link>, request: &HelloRequest, out: &mut Outbound) {
         let id = link.id;
         let named = self.names.entry(request.room.clone());
         let room = *named
             .or_insert_with_key(|name| self.rooms.insert(Room::new(name.clone(), &self.config)));
-        let member = self.rooms[room].join(link, request, now, out);
+        let member = self.rooms[room].join(link, request, out);
         self.members.insert(id, (room, member));
-        self.collect(room, now, out);
+        self.collect(room, out);
     }
 
     /// Has the room of a link do something with its member.
     pub fn enter(
         &mut self,
         link: LinkId,
-        now: Instant,
         out: &mut Outbound,
         act: impl FnOnce(&mut Room, MemberId, &mut Outbound),
     ) {
         if let Some(&(room, member)) = self.members.get(link) {
             act(&mut self.rooms[room], member, out);
-            self.collect(room, now, out);
+            self.collect(room, out);
         }
     }
 
     /// Ends all sessions.
-    pub fn end_all(&mut self, reason: ByeReason, now: Instant, out: &mut Outbound) {
+    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
         for room in self.rooms.keys().collect::<Vec<_>>() {
-            self.rooms[room].end_all(reason, now, out);
-            self.collect(room, now, out);
+            self.rooms[room].end_all(reason, out);
+            self.collect(room, out);
         }
     }
 
-    /// Returns when to call [`Shard::handle_timeout`]; at times earlier than anything is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.earliest()
-    }
-
     /// Does the earliest piece of work that is due, if any.
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) -> Work {
-        let Some(id) = self.deadlines.pop_due(now) else {
+    pub fn handle_timeout(&mut self, out: &mut Outbound) -> Work {
+        let Some(id) = self.deadlines.pop_due(out.now) else {
             return Work::Other;
         };
-        let work = self.rooms[id].handle_timeout(now, &mut self.mixdown, out);
+        let work = self.rooms[id].handle_timeout(&mut self.mixdown, out);
         out.counters.encodings = self.mixdown.encodings;
-        self.collect(id, now, out);
+        self.collect(id, out);
         work
     }
 
     /// Follows what a room has done: who has left it, and when it is due.
-    fn collect(&mut self, id: RoomId, now: Instant, out: &mut Outbound) {
+    fn collect(&mut self, id: RoomId, out: &mut Outbound) {
         let room = &mut self.rooms[id];
-        room.drop_overflowed(now, out);
+        room.drop_overflowed(out);
         for link in &out.departed {
             self.members.remove(link.id);
         }
@@ -123,11 +110,6 @@ impl Shard {
 
 // How it stands
 impl Shard {
-    /// Returns how many participants are in all rooms.
-    pub fn participants(&self) -> usize {
-        self.members.len()
-    }
-
     /// Returns the room of that name, if there is one.
     pub fn room(&self, name: &RoomName) -> Option<&Room> {
         self.rooms.get(*self.names.get(name)?)

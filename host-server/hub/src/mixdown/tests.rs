@@ -282,7 +282,7 @@ fn the_last_frame_carries_the_terminator_when_all_others_end() {
     );
     assert!(terminator, "the only other one has ended");
     assert_eq!(heard, vec![300; SAMPLES]);
-    assert!(listener.is_streaming() && !talking.is_streaming());
+    assert!(listener.streaming && !talking.streaming);
 }
 
 #[test]
