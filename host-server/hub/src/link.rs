@@ -28,7 +28,7 @@ const _: () = assert!(
 pub enum Input<'a> {
     /// A part of a packet.
     Part,
-    /// Voice. It changes nothing in the session but when silence begins.
+    /// Voice. The session has no event because of it, and nothing to say.
     Voice(Voice<'a>),
     /// Anything else: the session may have events now, or something to say.
     Other,

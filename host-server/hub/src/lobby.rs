@@ -81,7 +81,7 @@ impl Lobby {
 
     /// Forgets a link whose peer is gone.
     pub fn handle_closed(&mut self, id: LinkId, out: &mut Outbound) {
-        let link = self.links.get(id).map(|guest| &guest.link);
+        let link = self.links.get(id).map(|it| &it.link);
         if link.is_some_and(|link| link.is_probe()) {
             out.counters.probes += 1;
             out.events.push_back(Event::Probed { link: id });

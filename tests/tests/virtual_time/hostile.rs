@@ -69,7 +69,7 @@ fn undisturbed(seed: u64, attack: impl Fn(&mut World, &mut Rng)) {
 }
 
 fn assert_ended(world: &World, peer: StreamId, expected: RejectReason) {
-    assert!(!world.is_open(peer), "he is still there");
+    assert!(!world.is_open(peer), "it is still there");
     match end_of(world.received(peer)) {
         End::Reject(reason, text) => {
             assert_eq!(reason, expected, "{text}");
@@ -164,7 +164,7 @@ fn half_a_handshake_is_given_up() {
                 })
                 .collect();
             world.run_for(Duration::from_secs(4));
-            assert_eq!(world.hub.gauges().handshakes, 200, "everyone has his 5 s");
+            assert_eq!(world.hub.gauges().handshakes, 200, "each has its 5 s");
             world.run_for(Duration::from_secs(2));
             for peer in peers {
                 assert_ended(world, peer, RejectReason::HandshakeTimeout);

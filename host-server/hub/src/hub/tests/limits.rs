@@ -193,7 +193,7 @@ fn garbage_is_refused_whether_or_not_it_has_zeros() {
 }
 
 #[test]
-fn garbage_from_a_participant_ends_his_session_with_a_reason() {
+fn garbage_from_a_participant_ends_the_session_with_a_reason() {
     let (mut bench, ada, bob) = bench_with_room();
     let eve = bench.join("kitchen", "eve");
     bench.take_received(eve);
@@ -292,7 +292,7 @@ fn a_stalled_listener_loses_old_voice_and_is_dropped_at_last() {
     bench.pass(Duration::from_secs(2));
     assert!(
         bench.peers[slow].closed,
-        "even his Bye does not wait for ever"
+        "even its Bye does not wait for ever"
     );
     assert_eq!(bench.hub.gauges().participants, 2);
 }
