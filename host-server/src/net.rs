@@ -193,3 +193,26 @@ pub async fn linger(mut reader: OwnedReadHalf) {
     // Either way it is over.
     let _ = tokio::time::timeout(LINGER, discard).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_takes_sixteen_packets_at_most_and_nothing_while_the_kernel_takes_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (stream, peer) = accepted.unwrap();
+        let (socket, _reader) = Socket::new(stream, peer).unwrap();
+        socket.writer.writable().await.unwrap();
+        let packet = [7; 1_000];
+        let write = |count| socket.write(std::iter::repeat_n(&packet[..10], count));
+        assert_eq!([1, 2, 16, 40].map(write), [10, 20, 160, 160].map(Some));
+        while socket.write(std::iter::once(&packet[..])) != Some(0) {}
+        assert_eq!((write(1), socket.state.get()), (Some(0), State::Blocked));
+        drop(client);
+        socket.close(true);
+        assert_eq!(write(1), None);
+    }
+}

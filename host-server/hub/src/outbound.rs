@@ -21,7 +21,7 @@ pub struct Outbound {
     /// What was counted.
     pub counters: Counters,
     /// Links that have left a room. The hub takes them to the lobby after each call.
-    pub departed: Vec<Box<Link>>,
+    pub departed: VecDeque<Box<Link>>,
 }
 
 impl Outbound {

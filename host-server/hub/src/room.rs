@@ -242,7 +242,7 @@ impl Room {
             participants: self.members.map.len(),
             reason,
         });
-        out.departed.push(link);
+        out.departed.push_back(link);
     }
 }
 
