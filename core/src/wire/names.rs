@@ -106,7 +106,8 @@ const fn is_blank(character: char) -> bool {
 /// scripts need, and which docs/PROTOCOL.md allows in names.
 ///
 /// A name that has one could pass for another; a server may refuse it, and programs that show names
-/// leave it out. [`Name::new`] does not look, since the table would cost a microcontroller's flash.
+/// leave it out. [`ParticipantName`] does not look for any, since the table would cost a
+/// microcontroller's flash.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
