@@ -27,18 +27,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/healthz`, `/metrics` and `/rooms` answer.
     pub http: SocketAddr,
-    /// The frame duration of every session, announced in Welcome.
-    pub frame_duration: FrameDuration,
-    /// How the voices of a room are mixed.
-    pub mix_rule: MixRule,
-    /// Participants in all rooms together, and connections in addition to theirs.
+    /// How rooms sound, and their limits.
+    pub hub: HubConfig,
+    /// Participants in all rooms together, and connections in addition to theirs, in place of the
+    /// hub's.
     pub capacity: Capacity,
-    /// Participants in one room.
-    pub room_capacity: usize,
-    /// The time from connecting to a complete Hello.
-    pub handshake_timeout: Duration,
-    /// A peer that sends nothing, or takes nothing, for this long is dropped.
-    pub idle_timeout: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -154,27 +147,16 @@ impl From<ServeArgs> for Config {
         Self {
             listen: args.listen,
             http: args.http,
-            frame_duration: args.frame_ms,
-            mix_rule: args.mix.into(),
+            hub: HubConfig {
+                frame: args.frame_ms,
+                mix_rule: args.mix.into(),
+                room_capacity: args.room_capacity as usize,
+                handshake_timeout: args.handshake_timeout.into(),
+                idle_timeout: args.idle_timeout.into(),
+                ..HubConfig::default()
+            },
             capacity: Capacity::of(args.max_participants as usize),
-            room_capacity: args.room_capacity as usize,
-            handshake_timeout: args.handshake_timeout,
-            idle_timeout: args.idle_timeout,
             log_format: args.log_format,
-        }
-    }
-}
-
-impl From<&Config> for HubConfig {
-    fn from(config: &Config) -> Self {
-        Self {
-            frame: config.frame_duration,
-            mix_rule: config.mix_rule,
-            max_participants: config.capacity.participants,
-            max_handshakes: config.capacity.handshakes,
-            room_capacity: config.room_capacity,
-            handshake_timeout: config.handshake_timeout.into(),
-            idle_timeout: config.idle_timeout.into(),
         }
     }
 }
@@ -187,12 +169,8 @@ impl Default for Config {
         Self {
             listen: any_port,
             http: any_port,
-            frame_duration: FrameDuration::Ms20,
-            mix_rule: MixRule::Mean,
+            hub: HubConfig::default(),
             capacity: Capacity::of(1_000),
-            room_capacity: 64,
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
             log_format: LogFormat::Text,
         }
     }
@@ -258,16 +236,16 @@ mod tests {
         let config = Config::from(parse(&[]).unwrap().serve);
         assert_eq!(config.listen.to_string(), "[::]:8255");
         assert_eq!(config.http.to_string(), "127.0.0.1:8256");
-        assert_eq!(config.frame_duration, FrameDuration::Ms20);
-        assert_eq!(config.mix_rule, MixRule::Mean);
+        assert_eq!(config.hub.frame, FrameDuration::Ms20);
+        assert_eq!(config.hub.mix_rule, MixRule::Mean);
         assert_eq!(
-            (config.capacity.participants, config.room_capacity),
+            (config.capacity.participants, config.hub.room_capacity),
             (1_000, 64)
         );
-        assert_eq!(config.handshake_timeout, Duration::from_secs(5));
-        assert_eq!(config.idle_timeout, Duration::from_secs(15));
+        assert_eq!(config.hub.handshake_timeout.as_millis(), 5_000);
+        assert_eq!(config.hub.idle_timeout.as_millis(), 15_000);
         assert_eq!(config.log_format, LogFormat::Text);
-        assert_eq!(HubConfig::from(&config), HubConfig::default());
+        assert_eq!(config.hub, HubConfig::default());
     }
 
     #[test]
@@ -282,11 +260,14 @@ mod tests {
         );
         assert_eq!(config.listen.to_string(), "[::1]:1");
         assert_eq!(config.http.port(), 2);
-        assert_eq!(config.frame_duration, FrameDuration::Ms5);
-        assert_eq!(config.mix_rule, MixRule::Sum);
-        assert_eq!((config.capacity.participants, config.room_capacity), (3, 2));
-        assert_eq!(config.handshake_timeout, Duration::from_millis(250));
-        assert_eq!(config.idle_timeout, Duration::from_millis(2_500));
+        assert_eq!(config.hub.frame, FrameDuration::Ms5);
+        assert_eq!(config.hub.mix_rule, MixRule::Sum);
+        assert_eq!(
+            (config.capacity.participants, config.hub.room_capacity),
+            (3, 2)
+        );
+        assert_eq!(config.hub.handshake_timeout.as_millis(), 250);
+        assert_eq!(config.hub.idle_timeout.as_millis(), 2_500);
         assert_eq!(config.log_format, LogFormat::Json);
     }
 

@@ -75,46 +75,36 @@ impl Socket {
     }
 
     /// Writes packets, in one write, as far as the kernel takes them. Returns how many bytes it
-    /// took.
-    ///
-    /// # Errors
-    /// `WouldBlock` if the kernel takes nothing now; the task then waits until it does. Any other
-    /// error means that the connection is broken; its task ends.
-    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let written = self.try_write(packets);
-        if let Err(error) = &written {
-            self.hand_to_task(match error.kind() {
-                io::ErrorKind::WouldBlock => State::Blocked,
-                _ => State::Closed,
-            });
+    /// took: with 0 the task waits until it takes more, with `None` the connection is broken, and
+    /// its task ends.
+    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+        match self.state.get() {
+            State::Open => {}
+            State::Blocked => return Some(0),
+            State::Closed => return None,
         }
-        written
-    }
-
-    /// Returns whether the kernel takes nothing now, as far as is known.
-    pub fn is_blocked(&self) -> bool {
-        self.state.get() == State::Blocked
-    }
-
-    /// Returns whether nothing more can be sent.
-    pub fn is_closed(&self) -> bool {
-        self.state.get() == State::Closed
-    }
-
-    fn try_write<'a>(&self, mut packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let first = packets.next().unwrap_or_default();
-        let Some(second) = packets.next() else {
-            // As is nearly always the case with voice.
-            return self.writer.try_write(first);
-        };
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        slices[..2].copy_from_slice(&[IoSlice::new(first), IoSlice::new(second)]);
-        let mut filled = 2;
-        for (slot, packet) in slices[2..].iter_mut().zip(packets) {
+        let mut filled = 0;
+        for (slot, packet) in slices.iter_mut().zip(packets) {
             *slot = IoSlice::new(packet);
             filled += 1;
         }
-        self.writer.try_write_vectored(&slices[..filled])
+        let written = match &slices[..filled] {
+            // As is nearly always the case with voice.
+            [packet] => self.writer.try_write(packet),
+            packets => self.writer.try_write_vectored(packets),
+        };
+        match written {
+            Ok(count) => Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.hand_to_task(State::Blocked);
+                Some(0)
+            }
+            Err(_) => {
+                self.hand_to_task(State::Closed);
+                None
+            }
+        }
     }
 
     /// Waits until the connection needs its task. Returns `true` when the kernel takes output
@@ -207,4 +197,27 @@ pub async fn linger(mut reader: OwnedReadHalf) {
     };
     // Either way the connection has ended.
     let _ = tokio::time::timeout(LINGER, discard).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_takes_sixteen_packets_at_most_and_nothing_while_the_kernel_takes_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (stream, peer) = accepted.unwrap();
+        let (socket, _reader) = Socket::new(stream, peer).unwrap();
+        socket.writer.writable().await.unwrap();
+        let packet = [7; 1_000];
+        let write = |count| socket.write(std::iter::repeat_n(&packet[..10], count));
+        assert_eq!([1, 2, 16, 40].map(write), [10, 20, 160, 160].map(Some));
+        while socket.write(std::iter::once(&packet[..])) != Some(0) {}
+        assert_eq!((write(1), socket.state.get()), (Some(0), State::Blocked));
+        drop(client);
+        socket.close(true);
+        assert_eq!(write(1), None);
+    }
 }

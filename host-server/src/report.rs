@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 use talkspurt_core::audio::level::Dbfs;
-use talkspurt_hub::Hub;
-use talkspurt_hub::member::Member;
-use talkspurt_hub::room::Room;
+use talkspurt_hub::{Hub, Member, Room};
 
 /// All rooms, sorted by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]

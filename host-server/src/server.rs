@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use slotmap::SecondaryMap;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_hub::{Hub, LinkId, Work};
+use talkspurt_hub::{Hub, HubConfig, LinkId, Work};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
@@ -132,9 +132,14 @@ struct Server {
 
 impl Server {
     fn new(config: &Config) -> Self {
+        let hub = Hub::new(HubConfig {
+            max_participants: config.capacity.participants,
+            max_handshakes: config.capacity.handshakes,
+            ..config.hub
+        });
         Self {
-            hub: RefCell::new(Hub::new(config.into())),
-            frame: config.frame_duration.duration(),
+            hub: RefCell::new(hub),
+            frame: config.hub.frame.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),

@@ -7,8 +7,7 @@ use std::any::Any;
 use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_hub::room::Room;
-use talkspurt_hub::{Hub, HubConfig, Output};
+use talkspurt_hub::{Hub, HubConfig, Outbox, Room};
 
 use crate::client::Client;
 use crate::participant::Participant;
@@ -382,29 +381,23 @@ impl World {
     fn write_output(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         let Some(link) = stream.link else { return };
-        loop {
-            match self.hub.next_output(link, self.now) {
-                Output::Nothing => return,
-                // A blocked stream is still asked for its end.
-                Output::Packets(_) if stream.blocked => return,
-                Output::Packets(outbox) => {
-                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
-                    let taken = if stream.vanished {
-                        bytes.len()
-                    } else {
-                        stream.down.write(self.now, &bytes)
-                    };
-                    if taken == 0 {
-                        stream.blocked = true;
-                        return self.hub.blocked(link, self.now);
-                    }
-                    self.hub.sent(link, taken);
-                }
-                Output::Close { .. } => {
-                    stream.link = None;
-                    return;
-                }
+        let now = self.now;
+        let write = |outbox: &Outbox| {
+            if stream.blocked {
+                return Some(0);
             }
+            let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+            let taken = if stream.vanished {
+                bytes.len()
+            } else {
+                stream.down.write(now, &bytes)
+            };
+            stream.blocked = taken == 0;
+            Some(taken)
+        };
+        // A blocked stream is still asked whether its link has ended.
+        if self.hub.write(link, now, write).is_some() {
+            stream.link = None;
         }
     }
 }

@@ -23,7 +23,7 @@ impl Server {
             Page::Metrics(format, process) => metrics::render(
                 *format,
                 process,
-                &hub.counters(),
+                hub.counters(),
                 &hub.frame_counters(),
                 &hub.gauges(),
                 &self.mix_times,

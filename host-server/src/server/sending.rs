@@ -1,10 +1,9 @@
 //! Writes the hub's output into the sockets.
 
-use std::io;
 use std::rc::Rc;
 
 use talkspurt_core::time::Instant;
-use talkspurt_hub::{Hub, LinkId, Output};
+use talkspurt_hub::{Close, Hub, LinkId, Outbox};
 
 use super::{Costly, Server};
 use crate::net::Socket;
@@ -45,19 +44,8 @@ impl Server {
 
 /// Writes a link's output as far as its socket takes it.
 pub(super) fn write(hub: &mut Hub, socket: &Socket, id: LinkId, now: Instant) {
-    while !socket.is_closed() {
-        match hub.next_output(id, now) {
-            Output::Packets(_) if socket.is_blocked() => return,
-            Output::Packets(outbox) => match socket.write(outbox.packets()) {
-                Ok(count) if hub.sent(id, count) => {}
-                Ok(_) => return,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return hub.blocked(id, now);
-                }
-                Err(_) => return hub.handle_closed(id, now),
-            },
-            Output::Nothing => return,
-            Output::Close { unsent } => return socket.close(unsent),
-        }
+    let write = |outbox: &Outbox| socket.write(outbox.packets());
+    if let Some(Close { unsent }) = hub.write(id, now, write) {
+        socket.close(unsent);
     }
 }

@@ -7,7 +7,7 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
-use talkspurt_hub::{Hub, Output};
+use talkspurt_hub::Hub;
 use talkspurt_netem::{Person, StreamId, Weather, World, hub_config};
 use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
 use talkspurt_testkit::noise::noise;
@@ -336,10 +336,9 @@ fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
 
 fn drain(hub: &mut Hub, now: Instant) {
     while let Some(link) = hub.poll_output() {
-        while let Output::Packets(outbox) = hub.next_output(link, now) {
-            let count = outbox.packets().map(<[u8]>::len).sum();
-            hub.sent(link, count);
-        }
+        hub.write(link, now, |outbox| {
+            Some(outbox.packets().map(<[u8]>::len).sum())
+        });
     }
     while hub.poll_event().is_some() {}
 }
