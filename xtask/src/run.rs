@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -54,6 +55,15 @@ pub fn line(command: &Command) -> String {
         .map(|word| word.to_string_lossy().into_owned())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Makes a directory that is empty.
+pub fn prepare_directory(path: &Path) -> Result<()> {
+    let context = || format!("cannot empty {}", path.display());
+    if path.exists() {
+        fs::remove_dir_all(path).with_context(context)?;
+    }
+    fs::create_dir_all(path).with_context(context)
 }
 
 /// Where a program is found on the PATH, or beside cargo's own installed programs.

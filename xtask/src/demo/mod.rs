@@ -21,7 +21,7 @@ use talkspurt_testkit::speech::{sentence, speak};
 
 use crate::firmware::counts;
 use crate::report::Verdict;
-use crate::run::{cargo, shown, target_dir};
+use crate::run::{cargo, prepare_directory, shown, target_dir};
 use crate::setup::{Purpose, board_is_ready, ensure_for};
 
 use cast::{Experience, heard_path, spoken_path};
@@ -61,7 +61,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
     build(if with_board { &[MPS2_AN386] } else { &[] })?;
 
     eprintln!("==> making speech");
-    let directory = prepare_directory("demo")?;
+    let directory = target_dir().join("demo");
+    prepare_directory(&directory)?;
     let mut speech = Speech::new(&directory);
     let plan = Plan::new(&participants, options.seconds, |speaker, nth| {
         speech.sentence(speaker, nth)
@@ -204,18 +205,6 @@ pub fn build(boards: &[Board]) -> Result<()> {
         board.image()?;
     }
     Ok(())
-}
-
-/// `target/NAME/`, empty.
-pub fn prepare_directory(name: &str) -> Result<PathBuf> {
-    let directory = target_dir().join(name);
-    if directory.exists() {
-        fs::remove_dir_all(&directory)
-            .with_context(|| format!("cannot empty {}", directory.display()))?;
-    }
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    Ok(directory)
 }
 
 /// Sentences, each made once.

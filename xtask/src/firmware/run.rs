@@ -7,8 +7,9 @@ use talkspurt_testkit::board::BOARDS;
 use super::counts;
 use crate::demo::plan::{Kind, Participant, Plan, UNSPOKEN_BY};
 use crate::demo::stage::Shown;
-use crate::demo::{Speech, build, play, prepare_directory, print_recordings};
+use crate::demo::{Speech, build, play, print_recordings};
 use crate::report::Verdict;
+use crate::run::{prepare_directory, target_dir};
 use crate::setup::{Purpose, ensure_for};
 
 const ROOM: &str = "lab";
@@ -43,7 +44,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
             speaker: 5,
         },
     ];
-    let directory = prepare_directory("firmware-run")?;
+    let directory = target_dir().join("firmware-run");
+    prepare_directory(&directory)?;
     let mut speech = Speech::new(&directory);
     let plan = Plan::new(&participants, options.seconds, |speaker, nth| {
         speech.sentence(speaker, nth)
