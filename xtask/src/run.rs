@@ -1,7 +1,7 @@
 //! Running other programs: shown as they are started, in the workspace's directory, without standard input.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,10 +35,10 @@ pub fn output(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start `{line}`"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
+    let status = output.status;
     ensure!(
-        output.status.success(),
-        "`{line}` failed ({}): {}",
-        output.status,
+        status.success(),
+        "`{line}` failed ({status}): {}",
         errors.trim()
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -46,13 +46,10 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 /// The command as one would type it.
 pub fn line(command: &Command) -> String {
-    let program = PathBuf::from(command.get_program());
-    let program = program
-        .file_name()
-        .map_or_else(|| program.clone().into_os_string(), OsString::from);
-    let words = std::iter::once(program.as_os_str()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = std::iter::once(program.file_name().unwrap_or_default()).chain(command.get_args());
     words
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
 }
@@ -68,17 +65,14 @@ pub fn prepare_directory(path: &Path) -> Result<()> {
 
 /// Where a program is found on the PATH, or beside cargo's own installed programs.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo")));
     let path = env::var_os("PATH").unwrap_or_default();
     // Administrators' programs (dockerd, debootstrap) are not on everyone's PATH.
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(cargo_home.map(|home| home.join("bin")))
-        .chain(more)
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
+    let paths = env::split_paths(&path).chain(cargo_home.map(|home| home.join("bin")));
+    let mut programs = paths.chain(more).map(|directory| directory.join(name));
+    programs.find(|path| path.is_file())
 }
 
 #[cfg(test)]
