@@ -4,6 +4,7 @@
 //! table. The exit code is 0 only where everything is as it must be.
 
 mod bench;
+mod budget;
 mod check;
 mod demo;
 mod docker;

@@ -15,9 +15,9 @@ use talkspurt_testkit::board::{BOARDS, Board};
 use talkspurt_testkit::process::Process;
 use talkspurt_testkit::programs::{Server, use_binaries_in};
 
-use super::budget::Figures;
 use super::build;
 use super::elf::Elf;
+use crate::budget::Figures;
 use crate::run::{cargo, line, shown, target_dir};
 
 /// What cortex-m-rt paints the stack with at reset (its feature `paint-stack`).
