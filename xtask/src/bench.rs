@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
     let budget = Budget {
         path,
         targets: &[],
-        column: ("per sample", &per_sample),
+        column: ("per sample", per_sample),
     };
     let verdict = budget.judge(&counts, options.update, |_| true)?;
     for part in &over_limit {

@@ -23,7 +23,7 @@ pub struct Budget<'a> {
     /// What a figure may be at most, whatever is kept, by the end of its name.
     pub targets: &'a [(&'a str, u64)],
     /// One more column: its title, and what it says of a figure.
-    pub column: (&'a str, &'a dyn Fn(&str, u64) -> String),
+    pub column: (&'a str, fn(&str, u64) -> String),
 }
 
 /// How a figure stands.
@@ -157,7 +157,7 @@ mod tests {
         Budget {
             path,
             targets,
-            column: ("double", &|_, value| (2 * value).to_string()),
+            column: ("double", |_, value| (2 * value).to_string()),
         }
     }
 

@@ -55,16 +55,18 @@ pub fn run(options: &Options) -> Result<Verdict> {
         stack::measure(&mut figures)?;
     }
     let path = &image_folder().join("budget.json");
-    let target =
-        |name: &str, _| target(&TARGETS, name).map_or("-".to_owned(), |most| most.to_string());
     let budget = Budget {
         path,
         targets: &TARGETS,
-        column: ("target", &target),
+        column: ("target", target_text),
     };
     budget.judge(&figures, options.update, |name| {
         !options.no_stack || !name.contains("stack")
     })
+}
+
+fn target_text(name: &str, _: u64) -> String {
+    target(&TARGETS, name).map_or("-".to_owned(), |most| most.to_string())
 }
 
 /// Flash and static RAM of the image, and where they go.

@@ -48,7 +48,7 @@ fn nothing_forbidden(board: &Board) -> Result<Outcome> {
     println!("{} symbols were looked at", elf.symbols.len());
     ensure!(
         found.is_empty(),
-        "the image has an allocator or formats text: {found:?}. Find who calls it, and let him not"
+        "the image has an allocator or formats text: {found:?}. Find what calls it, and change that"
     );
     Ok(Outcome::Passed)
 }
