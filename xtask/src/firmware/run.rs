@@ -5,14 +5,12 @@ use clap::builder::PossibleValuesParser;
 use talkspurt_testkit::board::BOARDS;
 
 use super::counts;
-use crate::demo::plan::{Kind, Participant, Plan, UNSPOKEN_BY};
+use crate::demo::plan::{Kind, Participant};
 use crate::demo::stage::Shown;
-use crate::demo::{Speech, build, play, print_recordings};
+use crate::demo::{build, keep_only_heard, play};
 use crate::report::Verdict;
-use crate::run::{prepare_directory, target_dir};
+use crate::run::target_dir;
 use crate::setup::{Purpose, ensure_for};
-
-const ROOM: &str = "lab";
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -31,44 +29,25 @@ pub fn run(options: &Options) -> Result<Verdict> {
     let board = *board.context("clap knows the boards")?;
     build(&[board])?;
     let participants = [
-        Participant {
-            name: "ann",
-            room: ROOM,
-            kind: Kind::Desktop("adpcm"),
-            speaker: 0,
-        },
-        Participant {
-            name: "chip",
-            room: ROOM,
-            kind: Kind::Firmware(board),
-            speaker: 5,
-        },
+        Participant::new("ann", "lab", Kind::Desktop("adpcm"), 0),
+        Participant::new("chip", "lab", Kind::Firmware(board), 5),
     ];
     let directory = target_dir().join("firmware-run");
-    prepare_directory(&directory)?;
-    let mut speech = Speech::new(&directory);
-    let plan = Plan::new(&participants, options.seconds, |speaker, nth| {
-        speech.sentence(speaker, nth)
-    })?;
-    let unspoken = speech.sentence(UNSPOKEN_BY, 0)?;
-
-    eprintln!(
-        "==> a desktop and a {} talk, and this is its log",
+    let what = format!(
+        "a desktop and a {} talk, and this is its log",
         board.machine
     );
-    let played = play(&plan, &directory, Shown::BoardLogs, &unspoken)?;
-    speech.remove(&plan)?;
-
-    let (experiences, findings) = (&played.experiences, &played.findings);
-    println!(
-        "\nWho heard whom (mouth to ear)\n{}",
-        findings.heard_table(experiences)
-    );
-    println!(
-        "\nWhat the gate saved\n{}",
-        findings.savings_table(experiences)
-    );
-    let report = experiences
+    let played = play(
+        &participants,
+        options.seconds,
+        &directory,
+        Shown::BoardLogs,
+        &what,
+    )?;
+    keep_only_heard(&directory)?;
+    played.print_tables();
+    let report = played
+        .experiences
         .iter()
         .find_map(|experience| experience.report.as_ref());
     let report = report.context("a board reports")?;
@@ -77,8 +56,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
         board.machine,
         counts::table_of(report)?
     );
-    print_recordings(&directory, experiences);
-    let verdict = Verdict::from(findings.good() && report.get("joins")? == 1);
+    played.print_recordings(&directory);
+    let verdict = Verdict::from(played.findings.good() && report.get("joins")? == 1);
     match verdict {
         Verdict::Good => println!("\nBoth heard each other."),
         Verdict::Bad => println!(
