@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: what one frame costs in the core, in instructions, against the kept budget (`docs/PERFORMANCE.md` quotes both).
+//! `cargo xtask bench`: what one frame costs in the core, in instructions, against the kept budget
+//! (`docs/PERFORMANCE.md` quotes both).
 //!
-//! Callgrind counts, so that a busy machine gives the same numbers. The accumulation of a mix has a limit of its own in the
-//! bench itself; everything else may grow by 5 % before somebody has to say that it is meant, with
-//! `--update`.
+//! Callgrind counts, so that a busy machine gives the same numbers. The accumulation of a mix has a
+//! limit of its own in the bench itself; everything else may grow by 5 % before somebody has to say
+//! that it is meant, with `--update`.
 
 use std::process::Stdio;
 

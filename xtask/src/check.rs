@@ -5,27 +5,31 @@ use talkspurt_testkit::board::BOARDS;
 use talkspurt_testkit::workspace;
 
 use crate::report::{Outcome, Steps, Verdict};
-use crate::run::{cargo, line, shown};
+use crate::run::{cargo, line, run_cargo, shown};
 use crate::setup::{BARE_METAL, Purpose, ensure_for};
 
 /// `cargo xtask check`. Every step is run, whatever became of the one before.
 pub fn run() -> Result<Verdict> {
     ensure_for(&[Purpose::Build, Purpose::Check])?;
     let mut steps = Steps::default();
-    let mut step = |name: &str, words: &str| steps.run(name, || cargo_passes(words));
+    let mut step = |name: &str, words: &str| steps.run(name, || run_cargo(words));
     step("formatting", "fmt --all --check");
     step(
         "lints",
         "clippy --quiet --workspace --all-targets -- --deny warnings",
     );
-    // Without the programs: `talkspurt` and `talkspurt-node` would be documented twice.
-    step("documentation", "doc --quiet --workspace --lib --no-deps");
+    steps.run("documentation", || {
+        // Without the programs: `talkspurt` and `talkspurt-node` would be documented twice.
+        let doc = ["doc", "--quiet", "--workspace", "--lib", "--no-deps"];
+        shown(cargo().args(doc).env("RUSTDOCFLAGS", "--deny warnings"))
+    });
+    let mut step = |name: &str, words: &str| steps.run(name, || run_cargo(words));
     step("licences and sources", &format!("deny {LICENCES}"));
     steps.run("advisories", advisories);
     for target in BARE_METAL {
         let mut step = |what: &str, package: &str| {
             let words = format!("build --quiet --target {target} --package {package}");
-            steps.run(&what.replace("TARGET", target), || cargo_passes(&words));
+            steps.run(&what.replace("TARGET", target), || run_cargo(&words));
         };
         step("core for TARGET", "talkspurt-core");
         step("core for TARGET, defmt", "talkspurt-core --features defmt");
@@ -67,7 +71,7 @@ fn firmware(steps: &mut Steps, folder: &str, targets: &[&str], features: [&str; 
         cargo
             .current_dir(workspace::root().join(folder))
             .args(words.split_whitespace());
-        steps.run(&name, || shown(&mut cargo).map(|()| Outcome::Passed));
+        steps.run(&name, || shown(&mut cargo));
     };
     step(format!("{folder}: formatting"), "fmt --check");
     for target in targets {
@@ -87,14 +91,6 @@ fn firmware(steps: &mut Steps, folder: &str, targets: &[&str], features: [&str; 
 
 /// What cargo-deny looks at that needs no network.
 const LICENCES: &str = "--log-level error check bans licenses sources";
-
-/// The words are cargo's command line; none of them has a space in it.
-fn cargo_passes(words: &str) -> Result<Outcome> {
-    // Of `cargo doc`, which knows no `--deny`.
-    let mut cargo = cargo();
-    cargo.env("RUSTDOCFLAGS", "--deny warnings");
-    shown(cargo.args(words.split_whitespace())).map(|()| Outcome::Passed)
-}
 
 /// Known vulnerabilities. The database lives on a server that not every machine reaches.
 fn advisories() -> Result<Outcome> {

@@ -1,6 +1,8 @@
-//! `cargo xtask fuzz`: every fuzz target for a while, starting from the corpus kept in `fuzz/corpus/`.
+//! `cargo xtask fuzz`: every fuzz target for a while, starting from the corpus kept in
+//! `fuzz/corpus/`.
 //!
-//! What a run finds goes to `fuzz/target/found/TARGET`, not into the kept corpus: adding to that is a decision.
+//! What a run finds goes to `fuzz/target/found/TARGET`, not into the kept corpus: adding to that is
+//! a decision.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Running other programs: shown as they are started, in the workspace's directory, without standard input.
+//! Running other programs: shown as they are started, in the workspace's directory, without
+//! standard input.
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,6 +27,11 @@ pub fn shown(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start `{line}`"))?;
     ensure!(status.success(), "`{line}` failed ({status})");
     Ok(())
+}
+
+/// As [`shown`], for cargo with these words, none of which has a space in it.
+pub fn run_cargo(words: &str) -> Result<()> {
+    shown(cargo().args(words.split_whitespace()))
 }
 
 /// Runs the command quietly and returns its standard output; an error quotes its standard error.

@@ -1,5 +1,5 @@
-//! What has to be on the machine, and getting it there: Debian packages by `apt-get` (as root; otherwise the command is
-//! named), tools by `cargo install`, targets and components by `rustup`.
+//! What has to be on the machine, and getting it there: Debian packages by `apt-get` (as root;
+//! otherwise the command is named), tools by `cargo install`, targets and components by `rustup`.
 
 use std::fs;
 use std::path::Path;
@@ -61,7 +61,8 @@ const SYSTEM_PACKAGES: [(Purpose, &str, &str); 13] = [
 const ALSA_PULSE: &str =
     "find -L /usr/lib -maxdepth 3 -path '*/alsa-lib/libasound_module_pcm_pulse.so' | grep .";
 
-/// The bare-metal targets that the core is built for: Cortex-M0+, Cortex-M3, Cortex-M4F and a small RISC-V.
+/// The bare-metal targets that the core is built for: Cortex-M0+, Cortex-M3, Cortex-M4F and a small
+/// RISC-V.
 pub const BARE_METAL: [&str; 4] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
@@ -146,7 +147,8 @@ fn install_system(packages: &[&str]) -> Result<()> {
     let by_hand = by_hand(&list);
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "missing system packages: {list}\nRun this, then try again:\n\n    sudo sh -c '{by_hand}'\n"
+            "missing system packages: {list}\n\
+             Run this, then try again:\n\n    sudo sh -c '{by_hand}'\n"
         );
     }
     eprintln!("==> installing system packages: {list}");
@@ -183,7 +185,8 @@ fn ensure_rust_parts() -> Result<()> {
     }
     ensure!(
         find_program("rustup").is_some(),
-        "this Rust lacks rustfmt, clippy or one of {BARE_METAL:?}, and there is no rustup to add them"
+        "this Rust lacks rustfmt, clippy or one of {BARE_METAL:?}, \
+         and there is no rustup to add them"
     );
     shown(command("rustup").args(["target", "add"]).args(BARE_METAL))?;
     shown(command("rustup").args(["component", "add", "rustfmt", "clippy"]))
@@ -201,7 +204,8 @@ pub fn ensure_cargo_tool(name: &str, version: Option<&str>) -> Result<()> {
         }
         eprintln!("==> {name} is \"{found}\", needed is {version}");
     }
-    // Built without optimisation: these run for seconds, and would otherwise build for many minutes.
+    // Built without optimisation: these run for seconds, and would otherwise build for many
+    // minutes.
     let mut install = cargo();
     install.args(["install", "--debug", "--locked", "--force", name]);
     if let Some(version) = version {

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, with cargo's own output passed through and a table at the end.
+//! `cargo xtask test`: every test of the workspace, with cargo's own output passed through and a
+//! table at the end.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +13,7 @@ use talkspurt_testkit::docker::{Docker, Progress, SWITCH};
 use talkspurt_testkit::workspace;
 
 use crate::report::{Verdict, duration, table};
-use crate::run::{cargo, command, line, output, shown, target_dir};
+use crate::run::{cargo, command, line, output, run_cargo, target_dir};
 use crate::setup::{Purpose, ensure_for};
 
 #[derive(clap::Args)]
@@ -29,19 +30,14 @@ pub struct Options {
 
 /// `cargo xtask test`.
 pub fn run(options: &Options) -> Result<Verdict> {
-    ensure_for(&[
-        Purpose::Build,
-        Purpose::Speech,
-        Purpose::Test,
-        Purpose::Firmware,
-    ])?;
-    if !options.no_docker {
-        ensure_for(&[Purpose::Docker])?;
-    }
+    let mut purposes = vec![Purpose::Build, Purpose::Speech, Purpose::Test];
+    purposes.push(Purpose::Firmware);
+    purposes.extend((!options.no_docker).then_some(Purpose::Docker));
+    ensure_for(&purposes)?;
     let no_docker = prepare_docker(options)?;
 
     eprintln!("==> building");
-    shown(cargo().args(["build", "--workspace", "--bins"]))?;
+    run_cargo("build --workspace --bins")?;
     for board in BOARDS {
         eprintln!("==> building the firmware image for {}", board.machine);
         board.build(&image_dir())?;
@@ -228,7 +224,8 @@ fn read_line(line: &str, suites: &mut Vec<Suite>) {
     }
 }
 
-/// The suite that a line of cargo announces: `talkspurt_core unit`, `tests/rooms.rs`, `talkspurt_core docs`.
+/// The suite that a line of cargo announces: `talkspurt_core unit`, `tests/rooms.rs`,
+/// `talkspurt_core docs`.
 fn suite_name(line: &str) -> Option<String> {
     let line = line.trim_start();
     if let Some(package) = line.strip_prefix("Doc-tests ") {

@@ -1,4 +1,5 @@
-//! A participant's programs: a desktop client, a node with its bridge, or a board in QEMU with its line and its bridge.
+//! A participant's programs: a desktop client, a node with its bridge, or a board in QEMU with its
+//! line and its bridge.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -99,7 +100,8 @@ impl Actor {
         server: &Server,
     ) -> Result<Self> {
         let line = NoisyLine::with_two_ends(0)?;
-        // First: a board that calls in vain waits before it calls again, and would begin later than the others.
+        // First: a board that calls in vain waits before it calls again, and would begin later than
+        // the others.
         let bridge = bridge(&line.path, BAUD, &server.address)?;
         let linger = format!("linger_ms={}", LINGER_SECS * 1_000);
         let told = Told {

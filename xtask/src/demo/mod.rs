@@ -48,10 +48,9 @@ pub struct Options {
 
 /// `cargo xtask demo`.
 pub fn run(options: &Options) -> Result<Verdict> {
-    ensure_for(&[Purpose::Build, Purpose::Speech])?;
-    if options.board {
-        ensure_for(&[Purpose::Firmware])?;
-    }
+    let mut purposes = vec![Purpose::Build, Purpose::Speech];
+    purposes.extend(options.board.then_some(Purpose::Firmware));
+    ensure_for(&purposes)?;
     let with_board = options.board || board_is_ready(MPS2_AN386);
     if !with_board {
         eprintln!(

@@ -8,7 +8,8 @@ use talkspurt_testkit::wav::samples;
 
 /// Silence before the first word: everyone has joined by then.
 const LEAD: usize = samples(1_500);
-/// Silence between two sentences: longer than the gate's hold, and than the differences between the moments of joining.
+/// Silence between two sentences: longer than the gate's hold, and than the differences between the
+/// moments of joining.
 const PAUSE: usize = samples(900);
 /// Silence after the last word: it is heard everywhere by then.
 const TAIL: usize = samples(800);
@@ -46,7 +47,8 @@ impl Participant {
     }
 }
 
-/// Two desktops, a node and a firmware image in one room, two desktops in another. The seventh voice is never heard.
+/// Two desktops, a node and a firmware image in one room, two desktops in another. The seventh
+/// voice is never heard.
 pub const PARTICIPANTS: [Participant; 6] = [
     Participant::new("anna", "kitchen", Kind::Desktop("pcm16"), 0),
     Participant::new("bea", "kitchen", Kind::Desktop("adpcm"), 1),
@@ -63,7 +65,8 @@ pub fn participants(with_board: bool) -> Vec<Participant> {
     participants
 }
 
-/// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of chance.
+/// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of
+/// chance.
 pub const UNSPOKEN_BY: usize = 6;
 
 /// One sentence.
@@ -93,8 +96,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lets the participants of each room speak in turn, both rooms at the same time, for about `seconds`; everyone
-    /// speaks at least once. `sound` makes the `nth` sentence of a speaker.
+    /// Lets the participants of each room speak in turn, both rooms at the same time, for about
+    /// `seconds`; everyone speaks at least once. `sound` makes the `nth` sentence of a speaker.
     pub fn new(
         participants: &[Participant],
         seconds: u32,

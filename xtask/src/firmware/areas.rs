@@ -1,7 +1,9 @@
-//! Where each KiB of an image goes: every byte of code belongs to the innermost function of ours that it was compiled from.
+//! Where each KiB of an image goes: every byte of code belongs to the innermost function of ours
+//! that it was compiled from.
 //!
-//! The symbols alone would not tell: the linker's optimiser has made most of the node one function. The debug information knows
-//! which source each instruction comes from, through all the functions that were inlined into each other.
+//! The symbols alone would not tell: the linker's optimiser has made most of the node one function.
+//! The debug information knows which source each instruction comes from, through all the functions
+//! that were inlined into each other.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +41,8 @@ pub fn flash(path: &Path, elf: &Elf) -> Result<Areas> {
     Ok(areas)
 }
 
-/// Whether an area is the compiler's (and in every firmware, once), or that of the program around the core.
+/// Whether an area is the compiler's (and in every firmware, once), or that of the program around
+/// the core.
 pub fn is_around_core(area: &str) -> bool {
     [BUILTINS, RUST, PROBE, STARTUP].contains(&area)
 }
@@ -105,7 +108,8 @@ fn add(areas: &mut Areas, area: &str, bytes: u64) {
     *areas.entry(area.to_owned()).or_default() += bytes;
 }
 
-/// The area of the innermost function of ours; where there is none, that of the library, innermost function first.
+/// The area of the innermost function of ours; where there is none, that of the library, innermost
+/// function first.
 fn area_of(files: &[String]) -> Option<String> {
     let root = workspace::root().to_string_lossy();
     let ours = files.iter().find_map(|file| own_area(file, &root));

@@ -1,5 +1,5 @@
-//! What must not be in an image: an allocator, and the machinery that formats text (a panic's message, above all), which is
-//! larger than the node.
+//! What must not be in an image: an allocator, and the machinery that formats text (a panic's
+//! message, above all), which is larger than the node.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,13 @@ const C_ALLOCATOR: &str = "malloc calloc realloc free memalign sbrk _sbrk";
 /// `__rust_no_alloc_shim_is_unstable`, `__rg_oom`, `__rdl_alloc`.
 const RUST_ALLOCATOR: [&str; 3] = ["__rust_", "__rg_", "__rdl_"];
 
-/// Every function that formats has `core::fmt` in its path: `core::fmt::write`, `<u32 as core::fmt::Display>::fmt`.
+/// Every function that formats has `core::fmt` in its path: `core::fmt::write`, `<u32 as
+/// core::fmt::Display>::fmt`.
 const FORMATTING: &str = "core::fmt::";
 
-/// Entries of the panic machinery that take values to be formatted. `panic_fmt` alone is no proof of formatting: every panic
-/// passes through it, `expect_failed` of an Option too, and the image's handler never looks at the message.
+/// Entries of the panic machinery that take values to be formatted. `panic_fmt` alone is no proof
+/// of formatting: every panic passes through it, `expect_failed` of an Option too, and the image's
+/// handler never looks at the message.
 const FORMATTED_PANICS: [&str; 2] = [
     "core::panicking::assert_failed",
     "core::result::unwrap_failed",

@@ -1,5 +1,5 @@
-//! `cargo xtask firmware measure`: what the image and the core take (flash, RAM, stack, instructions, the line), where it goes, and
-//! whether that is as good as what was kept.
+//! `cargo xtask firmware measure`: what the image and the core take (flash, RAM, stack,
+//! instructions, the line), where it goes, and whether that is as good as what was kept.
 
 use anyhow::{Result, ensure};
 use talkspurt_testkit::board::{BOARDS, Board, image_folder};

@@ -1,7 +1,7 @@
-//! `cargo xtask firmware run`: a board in QEMU and a desktop client talk with each other, the board's log beside.
+//! `cargo xtask firmware run`: a board in QEMU and a desktop client talk with each other, the
+//! board's log beside.
 
 use anyhow::{Context, Result};
-use clap::builder::PossibleValuesParser;
 use talkspurt_testkit::board::BOARDS;
 
 use super::counts;
@@ -15,7 +15,7 @@ use crate::setup::{Purpose, ensure_for};
 #[derive(clap::Args)]
 pub struct Options {
     /// The board that QEMU emulates: a Cortex-M4F or a Cortex-M3
-    #[arg(long, default_value = BOARDS[0].machine, value_parser = PossibleValuesParser::new(BOARDS.map(|board| board.machine)))]
+    #[arg(long, default_value = BOARDS[0].machine, value_parser = BOARDS.map(|board| board.machine))]
     board: String,
     /// How long they talk; both speak at least once
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=3600))]
