@@ -28,8 +28,9 @@ Examples:
 
 /// Loads a Talkspurt server and states what it costs.
 ///
-/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in turn, as many times as
-/// there are rounds, and gives the medians. A round takes 3 seconds more than it measures, for each of the two.
+/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in
+/// turn, as many times as there are rounds, and gives the medians. A round takes 3 seconds more
+/// than it measures, for each of the two.
 #[derive(Debug, Parser)]
 #[command(
     name = "talkspurt-load",
@@ -86,7 +87,8 @@ pub struct Cli {
     /// Keep server and floor on one processor and this process on another
     #[arg(long, conflicts_with = "connect")]
     pin: bool,
-    /// Stop a part of the load for so many milliseconds; the report then has the delay of each second
+    /// Stop a part of the load for so many milliseconds; the report then has the delay of each
+    /// second
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     stall: Option<u32>,
     /// Who stops
@@ -138,7 +140,8 @@ pub enum Preset {
     TwoOfEight,
     /// 1,000 silent participants in 125 rooms
     Idle,
-    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12 times a second
+    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12
+    /// times a second
     Flapping,
     /// The same beside 512 whose every frame is a talkspurt of its own
     FlappingWords,

@@ -1,5 +1,5 @@
-//! A hostile crowd beside the load: it flickers as fast as it likes, each change for a whole room to be told. And newcomers, who
-//! join meanwhile.
+//! A hostile crowd beside the load: it flickers as fast as it likes, each change for a whole room
+//! to be told. And newcomers, who join meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,8 @@ use crate::plan::Plan;
 
 /// Changes that each of the crowd makes in a second: a few more than a server tells.
 const CHANGES_PER_SECOND: u32 = 12;
-/// The largest room that a server grants by default, so that each change goes to as many as possible.
+/// The largest room that a server grants by default, so that each change goes to as many as
+/// possible.
 const ROOM_SIZE: usize = 64;
 /// From one newcomer's leaving to the next one's coming.
 const NEWCOMER_PAUSE: Duration = Duration::from_millis(200);

@@ -138,7 +138,8 @@ impl Generator {
         self.pacing = Pacing::default();
     }
 
-    /// No more marks are sent; those on their way are still heard. Gives how well time was kept while there were.
+    /// No more marks are sent; those on their way are still heard. Gives how well time was kept
+    /// while there were.
     pub fn stop_marking(&mut self) -> Pacing {
         self.speech.stop_marking();
         std::mem::take(&mut self.pacing)
@@ -166,7 +167,8 @@ impl Generator {
         sum
     }
 
-    /// Everyone leaves, and waits until the server has closed; gives what the books of marked frames come to.
+    /// Everyone leaves, and waits until the server has closed; gives what the books of marked
+    /// frames come to.
     ///
     /// # Errors
     /// The server does not close in time.
@@ -244,7 +246,8 @@ impl Generator {
             let participant = id as usize;
             self.attend_to(participant, writable, ready_at)
                 .with_context(|| describe(participant))?;
-            // A whole room is heard from at once: its talkers must not wait until all of it is read.
+            // A whole room is heard from at once: its talkers must not wait until all of it is
+            // read.
             self.do_what_is_due()?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Which marked frames were sent, who has heard which, and how much later.
 //!
-//! In a room one marker at a time is on its way: a number is used again only after [`SERIALS`] others.
+//! In a room one marker at a time is on its way: a number is used again only after [`SERIALS`]
+//! others.
 
 use talkspurt_core::time::Instant;
 
@@ -29,7 +30,8 @@ pub struct Found {
     pub crossed: u64,
     /// Markers that came back to whoever sent them.
     pub own_heard: u64,
-    /// Markers heard again by the same listener, as when a frame is repeated for one that is missing.
+    /// Markers heard again by the same listener, as when a frame is repeated for one that is
+    /// missing.
     pub repeated: u64,
 }
 

@@ -1,4 +1,5 @@
-//! `talkspurt-load`: puts a load on a Talkspurt server and states what it costs, what arrives and how late.
+//! `talkspurt-load`: puts a load on a Talkspurt server and states what it costs, what arrives and
+//! how late.
 //!
 //! | module | owns |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Who sits in which room, who talks, and how; and what each says of himself to get there.
+//! Which participants a round has: rooms, talkers, and the request with which each joins.
 
 use anyhow::Result;
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};

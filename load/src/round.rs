@@ -15,7 +15,8 @@ use crate::procfs;
 use crate::service::Service;
 use crate::stall::Stall;
 
-/// For so long everyone talks before anything counts: the server has then met every case, and its buffers their size.
+/// For so long everyone talks before anything counts: the server has then met every case, and its
+/// buffers their size.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 /// For so long marked frames on their way are still waited for.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -36,7 +37,8 @@ pub struct Round {
     pub seconds: f64,
     /// CPU time of the process, in milliseconds.
     pub cpu_ms: f64,
-    /// What its resident memory grew by from before the first participant came to the end of the span, in bytes.
+    /// What its resident memory grew by from before the first participant came to the end of the
+    /// span, in bytes.
     pub grown_bytes: u64,
     /// Bytes that it was sent.
     pub bytes_in: u64,

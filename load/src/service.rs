@@ -12,7 +12,8 @@ use talkspurt_core::audio::format::FrameDuration;
 use crate::cli::{Order, ServerChoice};
 use crate::pinning::{Processors, pin};
 
-/// How long a process may take to end after SIGTERM: what the server promises, and a second of grace.
+/// How long a process may take to end after SIGTERM: what the server promises, and a second of
+/// grace.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// A process that listens.

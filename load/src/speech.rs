@@ -12,7 +12,8 @@ use crate::plan::Plan;
 
 /// Different frames of background noise that talkers choose from.
 const BACKGROUNDS: usize = 64;
-/// From one marker in a room to the next, in frames: drawn anew each time, so that markers keep no step with anything.
+/// From one marker in a room to the next, in frames: drawn anew each time, so that markers keep no
+/// step with anything.
 const MARK_EVERY_FRAMES: std::ops::RangeInclusive<u64> = 6..=12;
 
 /// All talkers of a plan.
