@@ -173,7 +173,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 
     /// Writes the payload that is due now to the start of `buffer`, for a decoder elsewhere: call
     /// it once a frame period, in place of [`Downlink::pop`]. Where the delay is to get shorter and
-    /// no pause comes, a single payload is left out.
+    /// no pause comes, a single payload is left out, whether it is quiet or not: only its decoder
+    /// could tell.
     ///
     /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
     pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
