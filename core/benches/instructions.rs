@@ -8,7 +8,7 @@ use std::hint::black_box;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig, GateDecision};
 use talkspurt_core::audio::jitter::JitterConfig;
@@ -134,7 +134,7 @@ fn accumulate(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumu
 }
 
 fn nobody() -> Box<Talkers> {
-    Box::new(Talkers::new(SAMPLES))
+    Box::new(Talkers::new(SampleRate::Hz16000, SAMPLES))
 }
 
 /// All eight, the first two of them as these parts.
@@ -212,7 +212,7 @@ fn packet_decode(stream: Vec<u8>) -> Vec<u8> {
 }
 
 fn talking(codec: Codec) -> Box<Uplink> {
-    let config = UplinkConfig::default_for(codec, FrameDuration::Ms20);
+    let config = UplinkConfig::default_for(codec, AudioFormat::DEFAULT);
     let mut uplink = Box::new(Uplink::new(config).unwrap());
     uplink.push(&voice(0));
     while uplink.poll_voice(&mut [0; PAYLOAD_MAX]).is_some() {}
@@ -233,7 +233,7 @@ fn uplink(mut uplink: Box<Uplink>, frame: Frame) -> Box<Uplink> {
 
 fn listening(codec: Codec) -> (Box<Downlink<64>>, Vec<u8>) {
     let config = JitterConfig::default_for(FrameDuration::Ms20, 0);
-    let downlink = Box::new(Downlink::new(codec, FrameDuration::Ms20, config));
+    let downlink = Box::new(Downlink::new(codec, AudioFormat::DEFAULT, config));
     (downlink, stream(codec))
 }
 

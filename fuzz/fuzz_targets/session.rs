@@ -9,14 +9,14 @@ mod input;
 
 use libfuzzer_sys::fuzz_target;
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
-    ServerSessionConfig, session_frame_samples,
+    ServerSessionConfig,
 };
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
@@ -25,7 +25,10 @@ use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
 
 use input::Input;
 
-const FRAME: FrameDuration = FrameDuration::Ms5;
+const FORMAT: AudioFormat = AudioFormat {
+    frame: FrameDuration::Ms5,
+    ..AudioFormat::DEFAULT
+};
 const SLOTS: usize = 16;
 
 fuzz_target!(|data: &[u8]| {
@@ -58,16 +61,16 @@ impl Rig {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FRAME,
+            format: FORMAT,
         };
         let gate = GateConfig {
             window_frames: 2,
             hold_frames: 1,
-            ..GateConfig::default_for(FRAME)
+            ..GateConfig::default_for(FORMAT.frame)
         };
         let uplink = UplinkConfig {
             gate,
-            ..UplinkConfig::default_for(Codec::ImaAdpcm, FRAME)
+            ..UplinkConfig::default_for(Codec::ImaAdpcm, FORMAT)
         };
         Self {
             now,
@@ -78,7 +81,7 @@ impl Rig {
             server_is_over: false,
             uplink: Uplink::new(uplink).unwrap(),
             muted: false,
-            downlink: Downlink::new(Codec::Pcm16, FRAME, JitterConfig::default_for(FRAME, 1)),
+            downlink: Downlink::new(Codec::Pcm16, FORMAT, JitterConfig::default_for(FORMAT.frame, 1)),
             heard: Frame::silence(0),
         }
     }
@@ -112,7 +115,7 @@ impl Rig {
             },
             6 => {
                 let sample = i16::from(input.number()) * 100;
-                self.uplink.push(&[sample; session_frame_samples(FRAME)]);
+                self.uplink.push(&[sample; FORMAT.frame_samples()]);
             }
             7 => self.poll_uplink(),
             8 => {
@@ -216,7 +219,7 @@ impl Rig {
 
     fn play(&mut self) {
         let playout = self.downlink.pop(&mut self.heard);
-        assert_eq!(self.heard.len(), session_frame_samples(FRAME));
+        assert_eq!(self.heard.len(), FORMAT.frame_samples());
         assert!(playout != Playout::Silence || self.heard.iter().all(|&sample| sample == 0));
     }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_host_kit::console;
 use talkspurt_host_kit::server_address::numeric_address;
@@ -28,7 +28,7 @@ pub struct Config {
     /// Where `/healthz`, `/metrics` and `/rooms` answer.
     pub http: SocketAddr,
     /// The frame duration of every session, announced in Welcome.
-    pub frame_duration: FrameDuration,
+    pub format: AudioFormat,
     /// How the voices of a room become one.
     pub mix_rule: MixRule,
     /// Participants in all rooms together, and connections beside theirs.
@@ -149,7 +149,10 @@ impl From<ServeArgs> for Config {
         Self {
             listen: args.listen,
             http: args.http,
-            frame_duration: args.frame_ms,
+            format: AudioFormat {
+                frame: args.frame_ms,
+                ..AudioFormat::DEFAULT
+            },
             mix_rule: args.mix.into(),
             capacity: Capacity::of(args.max_participants as usize),
             room_capacity: args.room_capacity as usize,
@@ -163,7 +166,7 @@ impl From<ServeArgs> for Config {
 impl From<&Config> for HubConfig {
     fn from(config: &Config) -> Self {
         Self {
-            frame: config.frame_duration,
+            format: config.format,
             mix_rule: config.mix_rule,
             max_participants: config.capacity.participants,
             max_handshakes: config.capacity.handshakes,
@@ -181,7 +184,7 @@ impl Default for Config {
         Self {
             listen: any_port,
             http: any_port,
-            frame_duration: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
             mix_rule: MixRule::Mean,
             capacity: Capacity::of(1_000),
             room_capacity: 64,
@@ -252,7 +255,7 @@ mod tests {
         let config = Config::from(parse(&[]).unwrap().serve);
         assert_eq!(config.listen.to_string(), "[::]:8255");
         assert_eq!(config.http.to_string(), "127.0.0.1:8256");
-        assert_eq!(config.frame_duration, FrameDuration::Ms20);
+        assert_eq!(config.format.frame, FrameDuration::Ms20);
         assert_eq!(config.mix_rule, MixRule::Mean);
         assert_eq!(
             (config.capacity.participants, config.room_capacity),
@@ -275,7 +278,7 @@ mod tests {
         );
         assert_eq!(config.listen.to_string(), "[::1]:1");
         assert_eq!(config.http.port(), 2);
-        assert_eq!(config.frame_duration, FrameDuration::Ms5);
+        assert_eq!(config.format.frame, FrameDuration::Ms5);
         assert_eq!(config.mix_rule, MixRule::Sum);
         assert_eq!((config.capacity.participants, config.room_capacity), (3, 2));
         assert_eq!(config.handshake_timeout, Duration::from_millis(250));

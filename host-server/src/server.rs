@@ -130,7 +130,7 @@ impl Server {
     fn new(config: &Config) -> Self {
         Self {
             hub: RefCell::new(Hub::new(config.into())),
-            frame: config.frame_duration.duration(),
+            frame: config.format.frame.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_host_kit::server_address::numeric_address;
 
 use crate::crowd::{CrowdPlan, Flicker};
@@ -248,7 +248,10 @@ impl Cli {
                 CodecArg::Pcm16 => Codec::Pcm16,
                 CodecArg::Adpcm => Codec::ImaAdpcm,
             },
-            frame: self.frame_ms,
+            format: AudioFormat {
+                frame: self.frame_ms,
+                ..AudioFormat::DEFAULT
+            },
             seed: self.seed,
         }
     }

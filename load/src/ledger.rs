@@ -137,7 +137,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::format::AudioFormat;
 
     use super::*;
 
@@ -147,7 +147,7 @@ mod tests {
             room_size: 3,
             talkers: 3,
             codec: Codec::Pcm16,
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
             seed: 1,
         })
     }

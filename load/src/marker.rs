@@ -99,6 +99,7 @@ fn check(content: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+    use talkspurt_core::audio::format::SampleRate;
     use talkspurt_core::audio::frame::Frame;
     use talkspurt_core::audio::mixer::{MixRule, MixState, Part, Talkers, render};
 
@@ -135,7 +136,7 @@ mod tests {
         }
 
         fn hear(&mut self, mark: Option<Mark>, rule: MixRule) -> Frame {
-            let mut sum = Talkers::<320>::new(self.frame_samples);
+            let mut sum = Talkers::<320>::new(SampleRate::Hz16000, self.frame_samples);
             for (i, talker) in self.talkers.iter_mut().enumerate() {
                 let mut frame = Frame::<320>::silence(self.frame_samples);
                 match mark {

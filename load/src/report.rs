@@ -73,7 +73,7 @@ impl Report {
                 })
                 .collect(),
             targets: order.preset.map_or(Vec::new(), |preset| {
-                targets(preset, order.plan.frame, &figures)
+                targets(preset, order.plan.format.frame, &figures)
             }),
             figures,
         }
@@ -116,7 +116,7 @@ impl Load {
             room_size: plan.room_size,
             talkers_per_room: plan.talkers,
             codec: plan.codec.name(),
-            frame_ms: plan.frame.ms(),
+            frame_ms: plan.format.frame.ms(),
             seconds: order.span.as_secs_f64(),
             rounds: order.rounds,
             seed: plan.seed,

@@ -66,7 +66,7 @@ pub struct Round {
 /// It refuses, or is not there.
 pub fn take_announced_frame(order: &mut Order) -> Result<()> {
     if let ServerChoice::Running { .. } = order.server {
-        order.plan.frame = announced_frame(order).context("the running server")?;
+        order.plan.format.frame = announced_frame(order).context("the running server")?;
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         rounds.server.push(round);
         drop(server);
         if order.with_floor {
-            let floor = Service::floor(plan.frame, order.processors)?;
+            let floor = Service::floor(plan.format.frame, order.processors)?;
             let round =
                 measure(plan, order.span, None, Opposite::Floor, &floor).context("the floor")?;
             report_progress("floor", number, order.rounds, &round);

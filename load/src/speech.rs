@@ -5,7 +5,6 @@ use talkspurt_core::audio::codec::{Encoder, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ClientPacket, Voice};
 
@@ -43,7 +42,7 @@ impl Speech {
     /// Nobody has said anything yet.
     pub fn new(plan: Plan) -> Self {
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let samples = session_frame_samples(plan.frame);
+        let samples = plan.format.frame_samples();
         let backgrounds = (0..BACKGROUNDS).map(|_| {
             let mut noise = Frame::silence(samples);
             marker::paint_background(&mut random, &mut noise);
@@ -67,7 +66,7 @@ impl Speech {
 
     /// Where in the frame period somebody's frames begin.
     pub fn phase(&mut self) -> Duration {
-        let period_us = self.plan.frame.duration().as_micros();
+        let period_us = self.plan.format.frame.duration().as_micros();
         Duration::from_micros(self.random.u64(0..period_us))
     }
 
@@ -98,7 +97,7 @@ impl Speech {
         let talkers = self.plan.talkers_in(room);
         turn.talker = talkers.start + (participant + 1 - talkers.start) % talkers.len();
         let frames = self.random.u64(MARK_EVERY_FRAMES);
-        turn.from = now + self.plan.frame.duration().saturating_mul(frames);
+        turn.from = now + self.plan.format.frame.duration().saturating_mul(frames);
         true
     }
 
@@ -139,7 +138,7 @@ impl Talker {
 
 /// The mark in what a participant hears, if there is one.
 pub fn mark_in(voice: &Voice<'_>, plan: &Plan, participant: usize) -> Option<Mark> {
-    let mut frame = Frame::<320>::silence(session_frame_samples(plan.frame));
+    let mut frame: Frame = Frame::silence(plan.format.frame_samples());
     plan.codec.decode(voice.payload, &mut frame).ok()?;
     marker::recognise(&frame, plan.heard_by(participant) as u16)
 }
@@ -147,7 +146,7 @@ pub fn mark_in(voice: &Voice<'_>, plan: &Plan, participant: usize) -> Option<Mar
 #[cfg(test)]
 mod tests {
     use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
     use talkspurt_core::carrier::deframer::{Deframer, Feed};
     use talkspurt_core::carrier::stream::ENCODED_MAX;
     use talkspurt_core::wire::parse;
@@ -159,7 +158,10 @@ mod tests {
         room_size: 3,
         talkers: 2,
         codec: Codec::ImaAdpcm,
-        frame: FrameDuration::Ms10,
+        format: AudioFormat {
+            frame: FrameDuration::Ms10,
+            ..AudioFormat::DEFAULT
+        },
         seed: 1,
     };
 
@@ -196,6 +198,7 @@ mod tests {
         assert!(!speech.takes_turn(3, start) && !speech.takes_turn(4, start));
         let later = start
             + PLAN
+                .format
                 .frame
                 .duration()
                 .saturating_mul(*MARK_EVERY_FRAMES.end());

@@ -47,7 +47,7 @@ impl Stall {
 mod tests {
     use super::*;
     use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::format::AudioFormat;
 
     #[test]
     fn one_of_each_room_stops_or_all() {
@@ -56,7 +56,7 @@ mod tests {
             room_size: 4,
             talkers: 2,
             codec: Codec::Pcm16,
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
             seed: 1,
         };
         let who = |who| {

@@ -3,7 +3,7 @@
 //! The hub is driven by its own contract, as `host-server/src/server.rs` drives it over sockets.
 
 use fastrand::Rng;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_hub::room::Room;
 use talkspurt_hub::{Hub, HubConfig, Output};
@@ -17,7 +17,10 @@ use crate::weather::Weather;
 /// The limits of the server's own command line, in frames of that length.
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
     HubConfig {
-        frame,
+        format: AudioFormat {
+            frame,
+            ..AudioFormat::DEFAULT
+        },
         ..HubConfig::default()
     }
 }

@@ -4,12 +4,12 @@
 
 use audio_codec_algorithms::{AdpcmImaState, decode_adpcm_ima, encode_adpcm_ima};
 
-use crate::audio::format::FRAME_SAMPLES_MAX;
+use crate::audio::frame::FRAME_SAMPLES_MAX;
 
-/// The longest payload of a session today, in bytes: a frame of 320 samples in PCM16.
+/// The longest payload of a frame of [`FRAME_SAMPLES_MAX`] samples, in bytes: that of PCM16.
 pub const PAYLOAD_MAX: usize = FRAME_SAMPLES_MAX * 2;
 
-/// The longest ADPCM payload, in bytes: 320 samples.
+/// The longest ADPCM payload of such a frame, in bytes.
 pub const ADPCM_PAYLOAD_MAX: usize = Codec::ImaAdpcm.payload_len(FRAME_SAMPLES_MAX);
 
 /// Predictor (2 bytes) and step index (1 byte) at the start of each ADPCM payload.

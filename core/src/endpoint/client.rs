@@ -4,8 +4,8 @@ use super::config::{ClientConfig, ClientConfigError, VoiceConfig};
 use super::stats::ClientStats;
 use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
 use crate::audio::codec::Codec;
-use crate::audio::format::FrameDuration;
-use crate::audio::frame::Frame;
+use crate::audio::format::AudioFormat;
+use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::BadReason;
@@ -41,7 +41,8 @@ pub struct Transmit {
 /// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream with
 /// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
 /// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
-/// and `HISTORY` how many samples the uplink keeps: the pre-roll and one frame.
+/// `HISTORY` how many samples the uplink keeps (the pre-roll and one frame), and `FRAME` how many
+/// samples a frame has at most.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -50,13 +51,14 @@ pub struct Client<
     const SLOTS: usize,
     const QUEUE: usize,
     const HISTORY: usize,
+    const FRAME: usize = FRAME_SAMPLES_MAX,
 > {
     session: ClientSession,
     receiver: Receiver<ENCODED>,
     /// How much damage is tolerated.
     garbage: TokenBucket,
     uplink: Uplink<HISTORY>,
-    downlink: Downlink<SLOTS, PAYLOAD>,
+    downlink: Downlink<SLOTS, PAYLOAD, FRAME>,
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,
@@ -79,7 +81,8 @@ impl<
     const SLOTS: usize,
     const QUEUE: usize,
     const HISTORY: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
+    const FRAME: usize,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME>
 {
     // Life of a session
 
@@ -89,13 +92,17 @@ impl<
     /// A configuration that cannot work.
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
-        let config = config.checked(PAYLOAD)?;
+        let config = config.checked(PAYLOAD, FRAME.min(HISTORY))?;
         let voice = config.voice();
         // Both restart with the format of each session.
-        let (codec, frame) = (Codec::ImaAdpcm, FrameDuration::Ms20);
+        let format = AudioFormat {
+            rate: config.request.rates[0],
+            ..AudioFormat::DEFAULT
+        };
+        let codec = Codec::ImaAdpcm;
         Ok(Self {
-            uplink: Uplink::default_for(codec, frame),
-            downlink: Downlink::new(codec, frame, voice.jitter(frame, SLOTS)),
+            uplink: Uplink::default_for(codec, format),
+            downlink: Downlink::new(codec, format, voice.jitter(format.frame, SLOTS)),
             receiver: Receiver::new(),
             garbage: tolerated_garbage(Instant::ZERO),
             config: voice,
@@ -285,7 +292,7 @@ impl<
     }
 
     /// Writes the frame that is due for the speaker. Call it once a frame period.
-    pub fn pop_frame(&mut self, out: &mut Frame) -> Playout {
+    pub fn pop_frame(&mut self, out: &mut Frame<FRAME>) -> Playout {
         let playout = self.downlink.pop(out);
         count(match playout {
             Playout::Frame { .. } => &mut self.stats.frames_played,
@@ -315,7 +322,7 @@ impl<
         gate.check()?;
         self.config.gate = gate;
         match self.session.params() {
-            Some(params) => self.uplink.set_gate(gate.for_frame(params.frame)),
+            Some(params) => self.uplink.set_gate(gate.for_frame(params.format.frame)),
             None => Ok(()),
         }
     }
@@ -335,14 +342,15 @@ impl<
 
     #[inline(never)]
     fn start_voice(&mut self, params: &SessionParams) {
-        self.queue
-            .restart(params.frame.frames_in_ms(WAITING_MS_MAX) as u16);
+        let format = params.format;
+        let waiting_frames = format.frame.frames_in_ms(WAITING_MS_MAX);
+        self.queue.restart(waiting_frames as u16);
         // The gate was checked for every frame duration at the start.
         let _ = self.uplink.restart(self.config.uplink(params));
         self.uplink.set_muted(self.is_silenced());
         self.earlier_jitter = self.jitter_stats();
-        let jitter = self.config.jitter(params.frame, SLOTS);
-        self.downlink.restart(params.codec, params.frame, jitter);
+        let jitter = self.config.jitter(format.frame, SLOTS);
+        self.downlink.restart(params.codec, format, jitter);
     }
 
     #[inline(never)]

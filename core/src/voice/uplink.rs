@@ -3,18 +3,24 @@
 //! Call [`Uplink::push`] with each frame, then [`Uplink::poll_voice`] until it returns `None`.
 
 use crate::audio::codec::{Codec, Encoder};
-use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::LevelMeter;
 use crate::seq::Seq;
-use crate::session::session_frame_samples;
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
 
-/// Samples that an uplink keeps for the default pre-roll and the frame being sent, at 16 kHz.
-pub const HISTORY_SAMPLES_DEFAULT: usize = 16 * (PRE_ROLL_DEFAULT_MS as usize + 20);
+/// Samples that an uplink keeps for the default pre-roll and the frame being sent, in the default
+/// format.
+pub const HISTORY_SAMPLES_DEFAULT: usize =
+    history_samples(AudioFormat::DEFAULT, PRE_ROLL_DEFAULT_MS as usize);
+
+/// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent.
+pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
+    format.rate.samples_in_ms(pre_roll_ms) + format.frame_samples()
+}
 
 /// How voice is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +28,8 @@ pub const HISTORY_SAMPLES_DEFAULT: usize = 16 * (PRE_ROLL_DEFAULT_MS as usize + 
 pub struct UplinkConfig {
     /// The session's codec.
     pub codec: Codec,
-    /// The session's frame duration.
-    pub frame: FrameDuration,
+    /// The session's format. The history must hold a frame of it.
+    pub format: AudioFormat,
     /// When voice is sent.
     pub gate: GateConfig,
     /// Frames from before the gate opened that are sent first. What exceeds the history is not kept.
@@ -32,12 +38,12 @@ pub struct UplinkConfig {
 
 impl UplinkConfig {
     /// The default gate and pre-roll.
-    pub const fn default_for(codec: Codec, frame: FrameDuration) -> Self {
+    pub const fn default_for(codec: Codec, format: AudioFormat) -> Self {
         Self {
             codec,
-            frame,
-            gate: GateConfig::default_for(frame),
-            pre_roll_frames: frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
+            format,
+            gate: GateConfig::default_for(format.frame),
+            pre_roll_frames: format.frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
         }
     }
 }
@@ -92,8 +98,8 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
 
     /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place where it is to be.
     #[inline]
-    pub fn default_for(codec: Codec, frame: FrameDuration) -> Self {
-        Self::checked(UplinkConfig::default_for(codec, frame))
+    pub fn default_for(codec: Codec, format: AudioFormat) -> Self {
+        Self::checked(UplinkConfig::default_for(codec, format))
     }
 
     #[inline]
@@ -102,14 +108,14 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             config,
             gate: Gate::checked(config.gate),
             encoder: Encoder::new(config.codec),
-            history: History::new(session_frame_samples(config.frame)),
+            history: History::new(config.format.frame_samples()),
             unsent_frames: 0,
             closing: false,
             empty_terminator_due: None,
             seq: Seq(0),
             timestamp_frames: 0,
             muted: false,
-            meter: LevelMeter::new(),
+            meter: LevelMeter::new(config.format.rate),
             level_rms: 0,
             stats: UplinkStats::default(),
         }
@@ -140,14 +146,14 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         *own_config = config;
         *gate = new_gate;
         *encoder = Encoder::new(config.codec);
-        history.restart(session_frame_samples(config.frame));
+        history.restart(config.format.frame_samples());
         *unsent_frames = 0;
         *closing = false;
         *empty_terminator_due = None;
         *seq = Seq(0);
         *timestamp_frames = 0;
         *muted = false;
-        *meter = LevelMeter::new();
+        *meter = LevelMeter::new(config.format.rate);
         *level_rms = 0;
         *stats = UplinkStats::default();
         Ok(())
@@ -297,14 +303,8 @@ struct History<const SAMPLES: usize> {
 }
 
 impl<const SAMPLES: usize> History<SAMPLES> {
-    const ONE_FRAME: () = assert!(
-        SAMPLES >= FRAME_SAMPLES_MAX,
-        "the history must hold the frame that is being sent"
-    );
-
     #[inline(always)]
     fn new(frame_samples: usize) -> Self {
-        let () = Self::ONE_FRAME;
         let capacity = SAMPLES / frame_samples;
         Self {
             samples: [0; SAMPLES],

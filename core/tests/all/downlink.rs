@@ -2,7 +2,7 @@
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
 use talkspurt_core::audio::codec::{Codec, CodecError, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
@@ -90,7 +90,7 @@ fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
     assert_eq!(ear.play(), Playout::Silence);
     let mut adpcm: Downlink<8, 163> = Downlink::new(
         Codec::ImaAdpcm,
-        FrameDuration::Ms20,
+        AudioFormat::DEFAULT,
         JitterConfig::default_for(FrameDuration::Ms20, 0),
     );
     let mut payload = [0; 163];

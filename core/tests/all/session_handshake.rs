@@ -31,7 +31,10 @@ fn a_client_joins_and_is_told_who_is_there() {
         panic!("{events:?}")
     };
     assert_eq!((&*ada.name, &*bob.name), ("ada", "bob"));
-    assert_eq!((params.codec, params.frame_samples()), (Codec::Pcm16, 320));
+    assert_eq!(
+        (params.codec, params.format.frame_samples()),
+        (Codec::Pcm16, 320)
+    );
     assert_eq!(params.idle_timeout, MS(15_000));
     assert_eq!(pair.client.params(), Some(*params));
 }

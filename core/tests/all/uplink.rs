@@ -1,8 +1,9 @@
 //! The uplink: which frames are sent, in which packets, and that none is sent twice.
 
 use crate::common::mic::{Mic, Sent, quiet, word};
+use crate::common::wide_band;
 use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
@@ -14,7 +15,7 @@ fn config() -> UplinkConfig {
             hold_frames: 0,
             ..GateConfig::default_for(FrameDuration::Ms20)
         },
-        ..UplinkConfig::default_for(Codec::Pcm16, FrameDuration::Ms20)
+        ..UplinkConfig::default_for(Codec::Pcm16, AudioFormat::DEFAULT)
     }
 }
 
@@ -96,7 +97,7 @@ fn a_pre_roll_is_what_was_asked_for_and_the_history_has() {
 #[test]
 fn sixty_milliseconds_are_kept_at_every_frame_duration() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
-        let mut mic = Mic::new(UplinkConfig::default_for(Codec::Pcm16, frame));
+        let mut mic = Mic::new(UplinkConfig::default_for(Codec::Pcm16, wide_band(frame)));
         for mark in 1..=100 {
             mic.capture(&quiet(mark));
         }

@@ -1,13 +1,12 @@
 //! Layer 4: from samples to the stream, and from a stream with losses to samples.
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, parse};
@@ -16,7 +15,10 @@ use crate::Out;
 use crate::gate::code;
 use crate::sound::{Numbers, words};
 
-const FRAME: FrameDuration = FrameDuration::Ms10;
+const FORMAT: AudioFormat = AudioFormat {
+    frame: FrameDuration::Ms10,
+    ..AudioFormat::DEFAULT
+};
 const FRAMES: u32 = 100;
 
 /// Gate decisions and packets of words with pauses, a mute in the midst of one, and the end.
@@ -45,8 +47,8 @@ pub fn downlink(out: &mut Out<'_>) {
     let mut line = Deframer::<ENCODED_MAX>::new();
     let mut listener = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
         Codec::ImaAdpcm,
-        FRAME,
-        JitterConfig::default_for(FRAME, 2),
+        FORMAT,
+        JitterConfig::default_for(FORMAT.frame, 2),
     );
     let mut numbers = Numbers::new(5);
     let mut frame = Frame::silence(0);
@@ -93,9 +95,9 @@ struct Talker {
 
 impl Talker {
     fn new(codec: Codec) -> Self {
-        let mut uplink = Uplink::default_for(codec, FRAME);
+        let mut uplink = Uplink::default_for(codec, FORMAT);
         // The default is good, so this is.
-        let _ = uplink.restart(UplinkConfig::default_for(codec, FRAME));
+        let _ = uplink.restart(UplinkConfig::default_for(codec, FORMAT));
         Self {
             uplink,
             packet: [0; ENCODED_MAX],
@@ -104,7 +106,7 @@ impl Talker {
 
     /// The gate's decision on a frame.
     fn push(&mut self, number: u32) -> u8 {
-        let mut samples = [0; session_frame_samples(FRAME)];
+        let mut samples = [0; FORMAT.frame_samples()];
         words(number, &mut samples);
         code(self.uplink.push(&samples))
     }

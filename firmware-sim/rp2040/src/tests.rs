@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -92,7 +92,7 @@ impl World {
         let server = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
         Self {
             now,

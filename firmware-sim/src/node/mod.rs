@@ -27,7 +27,7 @@ use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::backoff::Backoff;
 use talkspurt_core::carrier::stream::{TRANSMIT_MAX, encoded_len_max};
 use talkspurt_core::endpoint::Client;
-use talkspurt_core::session::{ClientEvent, SESSION_RATE, SessionParams};
+use talkspurt_core::session::{ClientEvent, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::ByeReason;
@@ -288,10 +288,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         params: SessionParams,
         board: &mut Board<P, M, S>,
     ) {
-        let format = AudioFormat {
-            rate: params.rate,
-            frame: params.frame,
-        };
+        let format = params.format;
         self.format = Some(format);
         board.microphone.start(now, format);
         board.speaker.start(now, format);
@@ -381,11 +378,6 @@ fn read_ready<P: SerialPort>(port: &mut P, chunk: &mut [u8]) -> Result<usize, ()
     }
     port.read(chunk).map_err(|_| ())
 }
-
-const _: () = assert!(
-    SESSION_RATE.hz() == 16_000,
-    "the sizes above are for 16 kHz"
-);
 
 #[cfg(all(test, feature = "host"))]
 mod tests;

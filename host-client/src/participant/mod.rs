@@ -23,19 +23,16 @@ use std::collections::VecDeque;
 use talkspurt_core::{
     audio::{
         codec::{Codec, PAYLOAD_MAX},
-        format::{FRAME_SAMPLES_MAX, FrameDuration},
-        frame::Frame,
+        format::AudioFormat,
+        frame::{FRAME_SAMPLES_MAX, Frame},
         gate::{GateDecision, GateSettings},
         level::LevelMeter,
     },
     carrier::stream::TRANSMIT_MAX,
     endpoint::{self, ClientConfig},
-    session::{
-        self, ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
-        session_frame_samples,
-    },
+    session::{self, ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams},
     time::{Duration, Instant},
-    voice::downlink::Playout,
+    voice::{downlink::Playout, uplink::history_samples},
     wire::{ByeReason, RejectReason},
 };
 
@@ -44,9 +41,8 @@ use talkspurt_core::{
 pub const PRE_ROLL_MS_MAX: u16 = 500;
 /// The longest packet that [`Participant::poll_transmit`] writes: a zero may go before it.
 pub const TRANSMIT_BYTES_MAX: usize = TRANSMIT_MAX;
-/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples a
-/// millisecond.
-const HISTORY_SAMPLES: usize = 16 * (PRE_ROLL_MS_MAX as usize + 20);
+/// Samples that the uplink keeps: the pre-roll and the frame being sent.
+const HISTORY_SAMPLES: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MS_MAX as usize);
 /// Packets that may wait for their turn: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches
 /// up from here.
 const SLOTS: usize = 128;
@@ -86,8 +82,8 @@ pub struct Participant {
     /// Whether the key of push-to-talk is held; `None` without push-to-talk.
     key_held: Option<bool>,
     deafened: bool,
-    /// The frame duration of the latest session: without one, frames go by in silence.
-    frame: FrameDuration,
+    /// The format of the latest session: without one, frames go by in silence.
+    format: AudioFormat,
     was_welcomed: bool,
     /// Frames in a row that the source did not have.
     dry_frames: u32,
@@ -114,7 +110,7 @@ impl Participant {
         client.playout_margin_ms = config.playout_delay_ms;
         // The flags were checked against the core's own limits.
         let client = Client::new(client).expect("a checked configuration is a valid one");
-        let frame = FrameDuration::default();
+        let format = AudioFormat::DEFAULT;
         let mut participant = Self {
             client: Box::new(client),
             roster: Roster::default(),
@@ -123,12 +119,12 @@ impl Participant {
             gate: config.gate,
             key_held: config.push_to_talk.then_some(false),
             deafened: false,
-            frame,
+            format,
             was_welcomed: false,
             dry_frames: 0,
-            output_meter: LevelMeter::new(),
+            output_meter: LevelMeter::new(format.rate),
             output_rms: 0,
-            quiet: QuietWatch::new(frame, false),
+            quiet: QuietWatch::new(format.frame, false),
             too_quiet_until: None,
         };
         let kept_back = participant.keeps_back();
@@ -207,11 +203,11 @@ impl Participant {
     fn welcomed(&mut self, params: &SessionParams) {
         self.was_welcomed = true;
         self.roster.clear();
-        self.frame = params.frame;
+        self.format = params.format;
         self.dry_frames = 0;
-        self.output_meter = LevelMeter::new();
+        self.output_meter = LevelMeter::new(params.format.rate);
         self.output_rms = 0;
-        self.quiet = QuietWatch::new(params.frame, self.may_be_too_quiet());
+        self.quiet = QuietWatch::new(params.format.frame, self.may_be_too_quiet());
     }
 
     /// Keeps the list current, and says what has changed in it.
@@ -250,7 +246,7 @@ impl Participant {
     /// is.
     pub fn capture(&mut self, now: Instant, source: &mut dyn Source) -> Captured {
         let mut samples = [0; FRAME_SAMPLES_MAX];
-        let frame = &mut samples[..self.frame_samples()];
+        let frame = &mut samples[..self.format.frame_samples()];
         let captured = source.read(frame);
         if !self.is_in_room() {
             return captured;
@@ -263,7 +259,7 @@ impl Participant {
             }
             Captured::Missing if self.client.is_talking() => {
                 self.dry_frames += 1;
-                if self.dry_frames * u32::from(self.frame.ms()) < DRY_MS_MAX {
+                if self.dry_frames * u32::from(self.format.frame.ms()) < DRY_MS_MAX {
                     self.push(now, frame);
                 } else {
                     self.client.end_talkspurt(now);
@@ -278,7 +274,7 @@ impl Participant {
     /// Gives the sink the frame that is due: silence outside a room. Deafened, the sink gets
     /// silence, and the frame goes by.
     pub fn play(&mut self, sink: &mut dyn Sink) {
-        let mut frame = Frame::silence(self.frame_samples());
+        let mut frame = Frame::silence(self.format.frame_samples());
         if self.is_in_room() {
             let playout = self.client.pop_frame(&mut frame);
             let heard_rms = self.output_meter.rms(&frame);
@@ -353,10 +349,6 @@ impl Participant {
     /// Returns whether what is said may be kept back for being quiet.
     fn may_be_too_quiet(&self) -> bool {
         self.gate.enabled && !self.client.is_muted()
-    }
-
-    fn frame_samples(&self) -> usize {
-        session_frame_samples(self.frame)
     }
 }
 

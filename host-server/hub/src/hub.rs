@@ -88,7 +88,7 @@ impl Hub {
             return None;
         }
         let id = self.places.insert(Place::Lobby);
-        let outbox = Outbox::new(self.config.frame, self.config.outbox_bytes());
+        let outbox = Outbox::new(self.config.format.frame, self.config.outbox_bytes());
         let link = Link::new(id, self.config.session(), outbox, now);
         self.lobby.enter(Box::new(link), now);
         Some(id)

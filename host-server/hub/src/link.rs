@@ -262,15 +262,15 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::format::AudioFormat;
 
     fn link() -> Link {
         let session = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
-        let outbox = Outbox::new(FrameDuration::Ms20, 1_000);
+        let outbox = Outbox::new(AudioFormat::DEFAULT.frame, 1_000);
         Link::new(LinkId::default(), session, outbox, Instant::ZERO)
     }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level;
 use talkspurt_core::audio::mixer::{
@@ -95,15 +96,16 @@ impl Listener {
 }
 
 impl Mixdown {
-    /// For rooms whose frames have `frame_samples` samples.
-    pub fn new(rule: MixRule, frame_samples: usize) -> Self {
+    /// For rooms of that format.
+    pub fn new(rule: MixRule, format: AudioFormat) -> Self {
+        let frame_samples = format.frame_samples();
         Self {
             rule,
             frame_samples,
             frames: Vec::new(),
             heard: 0,
             going_on: 0,
-            talkers: Box::new(Talkers::new(frame_samples)),
+            talkers: Box::new(Talkers::new(format.rate, frame_samples)),
             shared: Vec::new(),
             mix: Frame::silence(frame_samples),
             encodings: 0,

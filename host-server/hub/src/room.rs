@@ -4,9 +4,9 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::jitter::JitterStats;
-use talkspurt_core::session::{HelloRequest, SESSION_RATE, ServerEvent};
+use talkspurt_core::session::{HelloRequest, ServerEvent};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     ByeReason, PROTOCOL_VERSION, ParticipantId, RoomName, RosterPage, ServerPacket, Welcome,
@@ -31,7 +31,7 @@ const TICKS_MADE_UP_MAX: u64 = 5;
 #[derive(Debug)]
 pub struct Room {
     name: RoomName,
-    frame: FrameDuration,
+    format: AudioFormat,
     idle_timeout: Duration,
     members: Members,
     joins: u64,
@@ -73,10 +73,10 @@ pub struct Departure {
 // What is known of it
 impl Room {
     /// Creates an empty room, whose members are told that they may be silent for `idle_timeout`.
-    pub fn new(name: RoomName, frame: FrameDuration, idle_timeout: Duration) -> Self {
+    pub fn new(name: RoomName, format: AudioFormat, idle_timeout: Duration) -> Self {
         Self {
             name,
-            frame,
+            format,
             idle_timeout,
             members: Members::default(),
             joins: 0,
@@ -95,9 +95,9 @@ impl Room {
         &self.name
     }
 
-    /// How long its frames are.
-    pub fn frame(&self) -> FrameDuration {
-        self.frame
+    /// The format of its members' sessions.
+    pub fn format(&self) -> AudioFormat {
+        self.format
     }
 
     /// Whether someone in it has that name.
@@ -143,7 +143,8 @@ impl Room {
     ) -> (MemberId, Event) {
         let id = self.new_id();
         let link_id = link.id;
-        let mut participant = Participant::new(id, request.name.clone(), request.codec, self.frame);
+        let mut participant =
+            Participant::new(id, request.name.clone(), request.codec, self.format);
         participant.set_muted(request.muted);
         participant.introduced();
         let own_fading = |fading: &Fading| fading.link() == link_id;
@@ -178,8 +179,8 @@ impl Room {
             version: PROTOCOL_VERSION,
             id,
             codec: request.codec.id(),
-            rate_hz: SESSION_RATE.hz(),
-            frame_ms: self.frame.ms(),
+            rate_hz: self.format.rate.hz(),
+            frame_ms: self.format.frame.ms(),
             idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
             roster_len: 0,
             roster: RosterPage::new(),
@@ -373,7 +374,7 @@ impl Room {
             self.next_tick = None;
             return 0;
         }
-        let frame = self.frame.duration();
+        let frame = self.format.frame.duration();
         let next = due + frame;
         let missed = now.duration_since(next).as_micros() / frame.as_micros();
         let given_up = if missed > TICKS_MADE_UP_MAX {

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use slotmap::SlotMap;
-use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::RoomName;
 
@@ -26,7 +25,7 @@ const _: () = {
 /// The rooms of one worker.
 #[derive(Debug)]
 pub struct Shard {
-    frame: FrameDuration,
+    format: AudioFormat,
     idle_timeout: Duration,
     rooms: SlotMap<RoomId, Room>,
     mixdown: Mixdown,
@@ -40,12 +39,11 @@ pub struct Shard {
 impl Shard {
     /// A shard without rooms.
     pub fn new(config: &HubConfig) -> Self {
-        let frame_samples = session_frame_samples(config.frame);
         Self {
-            frame: config.frame,
+            format: config.format,
             idle_timeout: config.idle_timeout,
             rooms: SlotMap::with_key(),
-            mixdown: Mixdown::new(config.mix_rule, frame_samples),
+            mixdown: Mixdown::new(config.mix_rule, config.format),
             deadlines: Deadlines::default(),
             departures: VecDeque::new(),
             ready: Ready::default(),
@@ -55,7 +53,7 @@ impl Shard {
     /// Makes a room.
     pub fn open(&mut self, name: RoomName) -> RoomId {
         self.rooms
-            .insert(Room::new(name, self.frame, self.idle_timeout))
+            .insert(Room::new(name, self.format, self.idle_timeout))
     }
 
     /// Forgets a room.

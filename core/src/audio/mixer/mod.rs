@@ -7,6 +7,7 @@
 //! frame's samples. So no sample is louder than the louder of the two means, whoever comes and
 //! goes. [`TalkerState`] follows who counts.
 
+use crate::audio::format::SampleRate;
 use crate::audio::frame::Frame;
 
 use divide::divide;
@@ -134,9 +135,16 @@ pub fn render<const N: usize>(
                     let sums = sum.iter().zip(own);
                     sums.map(|(&sum, &own)| sum - i32::from(own))
                 };
-                finish(sums, count, rule, state, out);
+                finish(sums, count, talkers.rate, rule, state, out);
             }
-            None => finish(|| sum.iter().copied(), count, rule, state, out),
+            None => finish(
+                || sum.iter().copied(),
+                count,
+                talkers.rate,
+                rule,
+                state,
+                out,
+            ),
         },
         Heard::Fade(old_count, new_count) => {
             let (mut old, mut new) = ([0; N], [0; N]);
@@ -151,7 +159,14 @@ pub fn render<const N: usize>(
                 }
                 MixRule::Sum => {
                     cross_fade_sums(old, new);
-                    finish(|| new.iter().copied(), new_count, rule, state, out);
+                    finish(
+                        || new.iter().copied(),
+                        new_count,
+                        talkers.rate,
+                        rule,
+                        state,
+                        out,
+                    );
                 }
             }
         }
@@ -162,6 +177,7 @@ pub fn render<const N: usize>(
 fn finish<I: Iterator<Item = i32>>(
     sums: impl Fn() -> I,
     count: u16,
+    rate: SampleRate,
     rule: MixRule,
     state: &mut MixState,
     out: &mut [i16],
@@ -175,7 +191,7 @@ fn finish<I: Iterator<Item = i32>>(
         MixRule::Mean => divide(sums(), count, out),
         MixRule::Sum => {
             let peak = sums().map(i32::unsigned_abs).max().unwrap_or(0);
-            limit(sums(), peak, &mut state.limiter_q15, out);
+            limit(sums(), peak, rate, &mut state.limiter_q15, out);
         }
     }
 }
@@ -273,12 +289,14 @@ fn saturate(value: i64) -> i16 {
 
 #[cfg(test)]
 mod tests {
-    use super::limit::ATTACK_SAMPLES;
+    use super::limit::ATTACK_MS;
     use super::*;
+
+    const RATE: SampleRate = SampleRate::Hz16000;
 
     /// What a listener hears of talkers who all have counted before.
     fn mix(frames: &[&[i16]], rule: MixRule, state: &mut MixState) -> std::vec::Vec<i16> {
-        let mut talkers = Talkers::<320>::new(frames[0].len());
+        let mut talkers = Talkers::<320>::new(RATE, frames[0].len());
         for frame in frames {
             talkers.add(Part::Staying, frame);
         }
@@ -311,7 +329,7 @@ mod tests {
                 part,
                 samples: &[123; 8],
             };
-            let mut talkers = Talkers::<320>::new(8);
+            let mut talkers = Talkers::<320>::new(RATE, 8);
             talkers.add(own.part, own.samples);
             let mut out = Frame::from_slice(&[9; 8]).unwrap();
             let (rule, mut state) = (MixRule::Mean, MixState::new());
@@ -326,7 +344,7 @@ mod tests {
         let loud: &[i16] = &[30_000; 320];
         let ducked = mix(&[loud, loud], MixRule::Sum, &mut state);
         assert!(
-            ducked[ATTACK_SAMPLES..]
+            ducked[RATE.samples_in_ms(ATTACK_MS)..]
                 .iter()
                 .all(|&s| (32_700..=32_767).contains(&s))
         );

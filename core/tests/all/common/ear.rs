@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::common::wide_band;
 use talkspurt_core::audio::codec::{Codec, Encoder};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
@@ -28,7 +29,7 @@ impl Ear {
     pub fn new(codec: Codec, frame: FrameDuration, target_frames: u16) -> Self {
         let config = JitterConfig::default_for(frame, target_frames);
         Self {
-            downlink: Downlink::new(codec, frame, config),
+            downlink: Downlink::new(codec, wide_band(frame), config),
             encoder: Encoder::new(codec),
             out: Frame::silence(0),
             heard: Vec::new(),

@@ -1,7 +1,6 @@
 //! A microphone whose frames are marked, before an uplink whose voice packets are looked at.
 
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 pub struct Mic {
@@ -25,7 +24,7 @@ impl Mic {
     pub fn new(config: UplinkConfig) -> Self {
         Self {
             uplink: Uplink::new(config).unwrap(),
-            frame_samples: session_frame_samples(config.frame),
+            frame_samples: config.format.frame_samples(),
             codec: config.codec,
         }
     }

@@ -1,5 +1,6 @@
 //! A client's and a server's session joined by a perfect line, on virtual time.
 
+use crate::common::wide_band;
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::stream::PACKET_MAX;
@@ -38,7 +39,7 @@ impl Pair {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::from_millis(frame_ms).unwrap(),
+            format: wide_band(FrameDuration::from_millis(frame_ms).unwrap()),
         };
         Self {
             client: new_client(now),

@@ -7,7 +7,7 @@ use core::hint::black_box;
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
 use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -131,7 +131,7 @@ impl Server {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_millis(5_000),
             idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS.into()),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
         Self {
             session: ServerSession::new(config, Instant::ZERO),

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig};
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig};
@@ -20,10 +20,10 @@ use crate::common::sound;
 use crate::counter::Counter;
 
 const ENCODED: usize = encoded_len_max(352);
-const FRAME: FrameDuration = FrameDuration::Ms20;
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 
 pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let mut frame: Frame = Frame::silence(320);
+    let mut frame: Frame = Frame::silence(FORMAT.frame_samples());
     sound::voice(0, &mut frame);
     report("level", counter.count(|| rms(black_box(&frame))));
     gate(counter, report);
@@ -34,7 +34,7 @@ pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let Ok(mut gate) = Gate::new(GateConfig::default_for(FRAME)) else {
+    let Ok(mut gate) = Gate::new(GateConfig::default_for(FORMAT.frame)) else {
         unreachable!("the default is good")
     };
     // Open, with a full window: the longest way through it.
@@ -90,7 +90,7 @@ fn packets(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FRAME, 2));
+    let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FORMAT.frame, 2));
     for number in 0..8 {
         buffer.push(Seq(number), u32::from(number), false, 0);
         if number > 3 {
@@ -105,7 +105,7 @@ fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(Codec::ImaAdpcm, FRAME))
+    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(Codec::ImaAdpcm, FORMAT))
     else {
         unreachable!("the default is good")
     };
@@ -133,11 +133,11 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
 
     let mut downlink = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
         Codec::ImaAdpcm,
-        FRAME,
-        JitterConfig::default_for(FRAME, 2),
+        FORMAT,
+        JitterConfig::default_for(FORMAT.frame, 2),
     );
     let payload = sound::payload(7);
-    let mut out: Frame = Frame::silence(320);
+    let mut out: Frame = Frame::silence(FORMAT.frame_samples());
     for number in 0..8 {
         let _ = downlink.push(&voice(number, &payload));
         if number > 3 {

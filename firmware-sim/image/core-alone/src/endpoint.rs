@@ -11,6 +11,7 @@ mod in_ram;
 
 use core::hint::black_box;
 
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateSettings;
@@ -68,7 +69,7 @@ fn make() -> Core {
 #[inline(never)]
 fn talk(core: &mut Core) {
     let now = black_box(Instant::ZERO);
-    let frame: Frame = black_box(Frame::silence(320));
+    let frame: Frame = black_box(Frame::silence(AudioFormat::DEFAULT.frame_samples()));
     black_box(core.client.push_frame(now, &frame));
     let level = (core.client.level_rms(), peak(&frame));
     black_box((Dbfs::from_rms(level.0), level.1, core.client.is_talking()));
@@ -83,7 +84,7 @@ fn listen(core: &mut Core) {
     while !bytes.is_empty() {
         bytes = core.client.handle_stream(black_box(Instant::ZERO), bytes);
     }
-    let mut frame: Frame = Frame::silence(320);
+    let mut frame: Frame = Frame::silence(AudioFormat::DEFAULT.frame_samples());
     black_box(core.client.pop_frame(&mut frame));
     black_box(&frame);
     black_box((core.client.jitter_stats(), core.client.stats()));

@@ -12,7 +12,7 @@ mod in_ram;
 use core::hint::black_box;
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
@@ -30,7 +30,7 @@ use in_ram::InRam;
 
 /// The longest packet of ADPCM, or of a session, as `talkspurt-node` sizes its own.
 const ENCODED: usize = encoded_len_max(352);
-const FRAME: FrameDuration = FrameDuration::Ms20;
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 
 /// Everything that the core keeps between calls, and a packet on its way out.
 struct Core {
@@ -64,8 +64,8 @@ fn make() -> Core {
     };
     let codec = black_box(Codec::ImaAdpcm);
     Core {
-        uplink: Uplink::default_for(codec, FRAME),
-        downlink: Downlink::new(codec, FRAME, JitterConfig::default_for(FRAME, 2)),
+        uplink: Uplink::default_for(codec, FORMAT),
+        downlink: Downlink::new(codec, FORMAT, JitterConfig::default_for(FORMAT.frame, 2)),
         session: ClientSession::new(
             JoinRequest::new(room, name, &[codec]),
             HANDSHAKE_TIMEOUT_DEFAULT,
@@ -78,7 +78,7 @@ fn make() -> Core {
 
 #[inline(never)]
 fn talk(core: &mut Core) {
-    let frame: Frame = black_box(Frame::silence(320));
+    let frame: Frame = black_box(Frame::silence(FORMAT.frame_samples()));
     black_box(core.uplink.push(&frame));
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
     while let Some(voice) = core.uplink.poll_voice(&mut payload) {
@@ -89,7 +89,7 @@ fn talk(core: &mut Core) {
     black_box((Dbfs::from_rms(level.0), level.1, core.uplink.is_talking()));
     black_box(
         core.uplink
-            .set_gate(black_box(GateConfig::default_for(FRAME))),
+            .set_gate(black_box(GateConfig::default_for(FORMAT.frame))),
     )
     .ok();
     core.uplink.set_muted(black_box(true));
@@ -117,7 +117,7 @@ fn listen(core: &mut Core) {
             }
         }
     }
-    let mut frame: Frame = Frame::silence(320);
+    let mut frame: Frame = Frame::silence(FORMAT.frame_samples());
     black_box(core.downlink.pop(&mut frame));
     black_box(&frame);
     black_box((core.downlink.stats(), core.deframer.dropped_bytes()));
@@ -136,9 +136,9 @@ fn keep_session(core: &mut Core) {
     black_box((core.session.poll_timeout(), core.session.round_trip()));
     black_box(core.session.reject_text());
     if let Some(params) = core.session.params() {
-        let jitter = JitterConfig::default_for(params.frame, black_box(2));
-        core.downlink.restart(params.codec, params.frame, jitter);
-        let uplink = UplinkConfig::default_for(params.codec, params.frame);
+        let jitter = JitterConfig::default_for(params.format.frame, black_box(2));
+        core.downlink.restart(params.codec, params.format, jitter);
+        let uplink = UplinkConfig::default_for(params.codec, params.format);
         black_box(core.uplink.restart(uplink)).ok();
         core.deframer.reset();
     }

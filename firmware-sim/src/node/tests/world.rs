@@ -5,7 +5,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use talkspurt_core::audio::codec::{Codec, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -100,7 +100,7 @@ impl Server {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
         Self {
             session: ServerSession::new(config, now),

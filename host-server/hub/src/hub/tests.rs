@@ -1,7 +1,7 @@
 //! The hub in virtual time, driven with raw packets.
 
 use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -30,7 +30,7 @@ const FRAME: Duration = Duration::from_millis(20);
 
 fn config() -> HubConfig {
     HubConfig {
-        frame: FrameDuration::Ms20,
+        format: AudioFormat::DEFAULT,
         mix_rule: MixRule::Mean,
         max_participants: 100,
         max_handshakes: 256,

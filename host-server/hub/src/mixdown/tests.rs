@@ -1,6 +1,6 @@
 //! The mixing of one tick, and of one after the other.
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 
 use super::*;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
@@ -36,7 +36,7 @@ fn desk() -> (Mixdown, SharedEncoders) {
 }
 
 fn desk_by(rule: MixRule) -> (Mixdown, SharedEncoders) {
-    let mut mixdown = Mixdown::new(rule, SAMPLES);
+    let mut mixdown = Mixdown::new(rule, AudioFormat::DEFAULT);
     mixdown.begin();
     (mixdown, SharedEncoders::default())
 }

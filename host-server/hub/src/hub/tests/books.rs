@@ -1,5 +1,7 @@
 //! What is counted and kept: figures, deadlines, bounds.
 
+use talkspurt_core::audio::format::FrameDuration;
+
 use super::*;
 
 fn many(participants: usize) -> Bench {
@@ -258,9 +260,15 @@ fn voice_alone_is_output_too() {
 #[test]
 fn a_room_has_the_servers_frames() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
-        let mut bench = Bench::new(HubConfig { frame, ..config() });
+        let mut bench = Bench::new(HubConfig {
+            format: AudioFormat {
+                frame,
+                ..AudioFormat::DEFAULT
+            },
+            ..config()
+        });
         bench.join("kitchen", "ada");
-        assert!(bench.hub.rooms().all(|room| room.frame() == frame));
+        assert!(bench.hub.rooms().all(|room| room.format().frame == frame));
         assert_eq!(bench.hub.rooms().count(), 1);
     }
 }
