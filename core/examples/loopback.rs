@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p talkspurt-core --example loopback`
 
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
@@ -25,7 +25,7 @@ const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 const FRAMES_SAID: usize = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[Codec::Pcm16]);
+    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[CodecId::Pcm16]);
     let mut ann = Box::new(Desktop::new(ClientConfig::new(request))?);
     let mut now = Instant::ZERO;
     let mut server = Echo::new(now);
@@ -147,7 +147,7 @@ fn welcome(name: &str) -> ServerPacket<'_> {
     ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
         id,
-        codec: Codec::Pcm16.id(),
+        codec: CodecId::Pcm16.id(),
         rate_hz: FORMAT.rate.hz(),
         frame_ms: FORMAT.frame.ms(),
         idle_timeout_ms: 15_000,

@@ -9,7 +9,7 @@
 mod input;
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId};
 use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateSettings;
@@ -45,7 +45,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
         Self {
             now: Instant::ZERO,
             client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),

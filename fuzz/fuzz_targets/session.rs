@@ -8,7 +8,7 @@
 mod input;
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
@@ -57,7 +57,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let now = Instant::ZERO;
-        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
@@ -70,7 +70,7 @@ impl Rig {
         };
         let uplink = UplinkConfig {
             gate,
-            ..UplinkConfig::default_for(Codec::ImaAdpcm, FORMAT)
+            ..UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT)
         };
         Self {
             now,
@@ -81,7 +81,7 @@ impl Rig {
             server_is_over: false,
             uplink: Uplink::new(uplink).unwrap(),
             muted: false,
-            downlink: Downlink::new(Codec::Pcm16, FORMAT, JitterConfig::default_for(FORMAT.frame, 1)),
+            downlink: Downlink::new(CodecId::Pcm16.into(), FORMAT, JitterConfig::default_for(FORMAT.frame, 1)),
             heard: Frame::silence(0),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_host_kit::server_address::numeric_address;
 
@@ -245,8 +245,8 @@ impl Cli {
             room_size,
             talkers,
             codec: match self.codec {
-                CodecArg::Pcm16 => Codec::Pcm16,
-                CodecArg::Adpcm => Codec::ImaAdpcm,
+                CodecArg::Pcm16 => CodecId::Pcm16,
+                CodecArg::Adpcm => CodecId::ImaAdpcm,
             },
             format: AudioFormat {
                 frame: self.frame_ms,
@@ -317,15 +317,15 @@ mod tests {
             let plan = order(line).unwrap().plan;
             (plan.participants, plan.rooms(), plan.talkers, plan.codec)
         };
-        assert_eq!(shape("--preset rooms"), (64, 8, 8, Codec::Pcm16));
-        assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, Codec::Pcm16));
-        assert_eq!(shape("--preset idle"), (1_000, 125, 0, Codec::Pcm16));
+        assert_eq!(shape("--preset rooms"), (64, 8, 8, CodecId::Pcm16));
+        assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, CodecId::Pcm16));
+        assert_eq!(shape("--preset idle"), (1_000, 125, 0, CodecId::Pcm16));
         for crowded in ["--preset flapping", "--preset flapping-words"] {
-            assert_eq!(shape(crowded), (32, 4, 2, Codec::Pcm16));
+            assert_eq!(shape(crowded), (32, 4, 2, CodecId::Pcm16));
         }
         assert_eq!(
             shape("--codec adpcm --room-size 4"),
-            (64, 16, 4, Codec::ImaAdpcm)
+            (64, 16, 4, CodecId::ImaAdpcm)
         );
     }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
@@ -214,7 +214,7 @@ fn request(room: &str, number: usize) -> Result<JoinRequest> {
     Ok(JoinRequest::new(
         RoomName::new(room)?,
         name,
-        &[Codec::Pcm16],
+        &[CodecId::Pcm16],
     ))
 }
 

@@ -136,7 +136,7 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::codec::CodecId;
     use talkspurt_core::audio::format::AudioFormat;
 
     use super::*;
@@ -146,7 +146,7 @@ mod tests {
             participants: 6,
             room_size: 3,
             talkers: 3,
-            codec: Codec::Pcm16,
+            codec: CodecId::Pcm16,
             format: AudioFormat::DEFAULT,
             seed: 1,
         })

@@ -1,7 +1,7 @@
 //! Who sits in which room, who talks, and how; and what each says of himself to get there.
 
 use anyhow::Result;
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -21,7 +21,7 @@ pub struct Plan {
     /// How many in each room talk, all the time.
     pub talkers: usize,
     /// The codec of all of them.
-    pub codec: Codec,
+    pub codec: CodecId,
     /// The frame duration that the server announces.
     pub format: AudioFormat,
     /// What talkers' phases, noise and the order of markers are drawn from.
@@ -101,7 +101,7 @@ mod tests {
             participants,
             room_size,
             talkers,
-            codec: Codec::Pcm16,
+            codec: CodecId::Pcm16,
             format: AudioFormat::DEFAULT,
             seed: 1,
         }

@@ -1,7 +1,7 @@
 //! What talkers say: noise, and in turn a marked frame. And what listeners make of it.
 
 use anyhow::{Context, Result};
-use talkspurt_core::audio::codec::{Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
@@ -28,7 +28,7 @@ pub struct Speech {
 }
 
 struct Talker {
-    encoder: Encoder,
+    encoder: AnyCodec,
     frames: u32,
 }
 
@@ -53,7 +53,7 @@ impl Speech {
             talkers: (0..plan.participants)
                 .map(|participant| {
                     plan.is_talker(participant).then(|| Talker {
-                        encoder: Encoder::new(plan.codec),
+                        encoder: AnyCodec::from(plan.codec),
                         frames: 0,
                     })
                 })
@@ -139,13 +139,15 @@ impl Talker {
 /// The mark in what a participant hears, if there is one.
 pub fn mark_in(voice: &Voice<'_>, plan: &Plan, participant: usize) -> Option<Mark> {
     let mut frame: Frame = Frame::silence(plan.format.frame_samples());
-    plan.codec.decode(voice.payload, &mut frame).ok()?;
+    AnyCodec::from(plan.codec)
+        .decode(voice.payload, &mut frame)
+        .ok()?;
     marker::recognise(&frame, plan.heard_by(participant) as u16)
 }
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::codec::CodecId;
     use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
     use talkspurt_core::carrier::deframer::{Deframer, Feed};
     use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -157,7 +159,7 @@ mod tests {
         participants: 6,
         room_size: 3,
         talkers: 2,
-        codec: Codec::ImaAdpcm,
+        codec: CodecId::ImaAdpcm,
         format: AudioFormat {
             frame: FrameDuration::Ms10,
             ..AudioFormat::DEFAULT

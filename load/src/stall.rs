@@ -46,7 +46,7 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::codec::CodecId;
     use talkspurt_core::audio::format::AudioFormat;
 
     #[test]
@@ -55,7 +55,7 @@ mod tests {
             participants: 10,
             room_size: 4,
             talkers: 2,
-            codec: Codec::Pcm16,
+            codec: CodecId::Pcm16,
             format: AudioFormat::DEFAULT,
             seed: 1,
         };

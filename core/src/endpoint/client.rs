@@ -3,7 +3,7 @@
 use super::config::{ClientConfig, ClientConfigError, VoiceConfig};
 use super::stats::ClientStats;
 use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
-use crate::audio::codec::Codec;
+use crate::audio::codec::{AnyCodec, Codec};
 use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
@@ -42,7 +42,7 @@ pub struct Transmit {
 /// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
 /// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
 /// `HISTORY` how many samples the uplink keeps (the pre-roll and one frame), and `FRAME` how many
-/// samples a frame has at most.
+/// samples a frame has at most. `C` is every codec that it has.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -52,13 +52,14 @@ pub struct Client<
     const QUEUE: usize,
     const HISTORY: usize,
     const FRAME: usize = FRAME_SAMPLES_MAX,
+    C = AnyCodec,
 > {
     session: ClientSession,
     receiver: Receiver<ENCODED>,
     /// How much damage is tolerated.
     garbage: TokenBucket,
-    uplink: Uplink<HISTORY>,
-    downlink: Downlink<SLOTS, PAYLOAD, FRAME>,
+    uplink: Uplink<HISTORY, C>,
+    downlink: Downlink<SLOTS, PAYLOAD, FRAME, C>,
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,
@@ -82,7 +83,8 @@ impl<
     const QUEUE: usize,
     const HISTORY: usize,
     const FRAME: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME>
+    C: Codec,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C>
 {
     // Life of a session
 
@@ -92,17 +94,16 @@ impl<
     /// A configuration that cannot work.
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
-        let config = config.checked(PAYLOAD, FRAME.min(HISTORY))?;
+        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY))?;
         let voice = config.voice();
-        // Both restart with the format of each session.
+        // Both restart with the codec and the format of each session.
         let format = AudioFormat {
             rate: config.request.rates[0],
             ..AudioFormat::DEFAULT
         };
-        let codec = Codec::ImaAdpcm;
         Ok(Self {
-            uplink: Uplink::default_for(codec, format),
-            downlink: Downlink::new(codec, format, voice.jitter(format.frame, SLOTS)),
+            uplink: Uplink::default_for(C::default(), format),
+            downlink: Downlink::new(C::default(), format, voice.jitter(format.frame, SLOTS)),
             receiver: Receiver::new(),
             garbage: tolerated_garbage(Instant::ZERO),
             config: voice,
@@ -345,12 +346,17 @@ impl<
         let format = params.format;
         let waiting_frames = format.frame.frames_in_ms(WAITING_MS_MAX);
         self.queue.restart(waiting_frames as u16);
+        let codec = || C::for_session(params.codec, format);
+        // Codecs that it does not have were not offered.
+        let (Some(encoder), Some(decoder)) = (codec(), codec()) else {
+            return;
+        };
         // The gate was checked for every frame duration at the start.
-        let _ = self.uplink.restart(self.config.uplink(params));
+        let _ = self.uplink.restart(self.config.uplink(encoder, format));
         self.uplink.set_muted(self.is_silenced());
         self.earlier_jitter = self.jitter_stats();
         let jitter = self.config.jitter(format.frame, SLOTS);
-        self.downlink.restart(params.codec, format, jitter);
+        self.downlink.restart(decoder, format, jitter);
     }
 
     #[inline(never)]

@@ -2,11 +2,11 @@
 
 use heapless::Vec;
 
-use crate::audio::codec::Codec;
-use crate::audio::format::FrameDuration;
+use crate::audio::codec::{Codec, CodecId};
+use crate::audio::format::{AudioFormat, FrameDuration};
 use crate::audio::gate::{GateConfigError, GateSettings};
 use crate::audio::jitter::JitterConfig;
-use crate::session::{JoinRequest, SessionParams};
+use crate::session::JoinRequest;
 use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
 
 /// Who a client is, when it sends voice, and how it listens.
@@ -67,9 +67,9 @@ impl ClientConfig {
         }
     }
 
-    /// Returns the same, offering only codecs whose payload fits `payload_bytes`, for a client whose
-    /// frames have at most `frame_samples`.
-    pub(super) fn checked(
+    /// Returns the same, offering only codecs that `C` has and whose payload fits `payload_bytes`,
+    /// for a client whose frames have at most `frame_samples`.
+    pub(super) fn checked<C: Codec>(
         mut self,
         payload_bytes: usize,
         frame_samples: usize,
@@ -80,7 +80,10 @@ impl ClientConfig {
         let longest = longest.filter(|samples| *samples <= frame_samples);
         let longest = longest.ok_or(ClientConfigError::RateDoesNotFit)?;
         let fits = |id: &u8| {
-            Codec::from_id(*id).is_some_and(|codec| codec.payload_len(longest) <= payload_bytes)
+            CodecId::from_id(*id).is_some_and(|codec| {
+                C::for_session(codec, AudioFormat::DEFAULT).is_some()
+                    && codec.payload_len(longest) <= payload_bytes
+            })
         };
         let codecs: Vec<u8, _> = self.request.codecs.iter().copied().filter(fits).collect();
         self.request.codecs = codecs;
@@ -109,12 +112,12 @@ pub(super) struct VoiceConfig {
 }
 
 impl VoiceConfig {
-    pub(super) fn uplink(&self, params: &SessionParams) -> UplinkConfig {
+    pub(super) fn uplink<C>(&self, codec: C, format: AudioFormat) -> UplinkConfig<C> {
         UplinkConfig {
-            codec: params.codec,
-            format: params.format,
-            gate: self.gate.for_frame(params.format.frame),
-            pre_roll_frames: frames(params.format.frame, self.pre_roll_ms),
+            codec,
+            format,
+            gate: self.gate.for_frame(format.frame),
+            pre_roll_frames: frames(format.frame, self.pre_roll_ms),
         }
     }
 

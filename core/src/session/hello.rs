@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use crate::audio::codec::Codec;
+use crate::audio::codec::CodecId;
 use crate::audio::format::SampleRate;
 use crate::wire::{
     CREDENTIALS_BYTES_MAX, Hello, NameError, PROTOCOL_VERSION, ParticipantName, RejectReason,
@@ -18,7 +18,7 @@ pub struct HelloRequest {
     /// The name that he wants to have.
     pub name: ParticipantName,
     /// The codec of his that this build knows and he likes best.
-    pub codec: Codec,
+    pub codec: CodecId,
     /// Whether he joins muted.
     pub muted: bool,
     /// What proves that he may.
@@ -85,7 +85,7 @@ pub(super) fn check_hello(hello: &Hello<'_>, rate: SampleRate) -> Result<HelloRe
         codec: hello
             .codecs
             .iter()
-            .find_map(|&id| Codec::from_id(id))
+            .find_map(|&id| CodecId::from_id(id))
             .ok_or(Refusal::Codecs)?,
         muted: hello.muted,
         credentials: Vec::from_slice(hello.credentials).map_err(|_| Refusal::Credentials)?,

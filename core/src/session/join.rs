@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use crate::audio::codec::Codec;
+use crate::audio::codec::CodecId;
 use crate::audio::format::{AudioFormat, SampleRate};
 use crate::time::Duration;
 use crate::wire::{
@@ -31,7 +31,7 @@ pub struct JoinRequest {
 
 impl JoinRequest {
     /// Creates a request at the default rate, without credentials, unmuted.
-    pub fn new(room: RoomName, name: ParticipantName, codecs: &[Codec]) -> Self {
+    pub fn new(room: RoomName, name: ParticipantName, codecs: &[CodecId]) -> Self {
         let codecs = codecs
             .iter()
             .map(|codec| codec.id())
@@ -55,7 +55,7 @@ pub struct SessionParams {
     /// The client's own number.
     pub id: ParticipantId,
     /// The codec of both directions.
-    pub codec: Codec,
+    pub codec: CodecId,
     /// The format of both directions.
     pub format: AudioFormat,
     /// After how long a silent peer is dropped.

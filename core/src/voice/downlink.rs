@@ -5,7 +5,7 @@
 
 use heapless::Vec;
 
-use crate::audio::codec::{Codec, CodecError, PAYLOAD_MAX};
+use crate::audio::codec::{AnyCodec, Codec, CodecError, PAYLOAD_MAX};
 use crate::audio::format::{AudioFormat, FrameDuration};
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
@@ -38,8 +38,9 @@ pub struct Downlink<
     const SLOTS: usize,
     const PAYLOAD: usize = PAYLOAD_MAX,
     const FRAME: usize = FRAME_SAMPLES_MAX,
+    C = AnyCodec,
 > {
-    codec: Codec,
+    decoder: C,
     format: AudioFormat,
     jitter: JitterBuffer<Vec<u8, PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
@@ -55,12 +56,14 @@ pub struct Downlink<
     cut: bool,
 }
 
-impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOTS, PAYLOAD, FRAME> {
+impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
+    Downlink<SLOTS, PAYLOAD, FRAME, C>
+{
     /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME` samples.
     #[inline]
-    pub const fn new(codec: Codec, format: AudioFormat, jitter: JitterConfig) -> Self {
+    pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
         Self {
-            codec,
+            decoder,
             format,
             jitter: JitterBuffer::new(jitter),
             last: Frame::silence(format.frame_samples()),
@@ -75,10 +78,10 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
 
     /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room for a
     /// second downlink.
-    pub fn restart(&mut self, codec: Codec, format: AudioFormat, jitter: JitterConfig) {
+    pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
         // Named one by one, so that a field which is added later cannot be forgotten here.
         let Self {
-            codec: own_codec,
+            decoder: own_decoder,
             format: own_format,
             jitter: buffer,
             last,
@@ -89,7 +92,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
             frames_played,
             cut,
         } = self;
-        *own_codec = codec;
+        *own_decoder = decoder;
         *own_format = format;
         buffer.restart(jitter);
         last.set_len(format.frame_samples());
@@ -109,7 +112,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
     pub fn push(&mut self, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
         let ends_without_frame = voice.terminator && voice.payload.is_empty();
         if !ends_without_frame {
-            self.codec.check(voice.payload, self.frame_samples())?;
+            self.decoder.check(voice.payload, self.frame_samples())?;
             self.frames_received = self.frames_received.wrapping_add(1);
         }
         let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
@@ -151,7 +154,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
                 } else {
                     0
                 };
-                self.conceal(end_q15, out);
+                if self.decoder.conceal(out) {
+                    self.last.copy_from_slice(out);
+                } else {
+                    self.conceal(end_q15, out);
+                }
                 Playout::Concealed
             }
         }
@@ -194,8 +201,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
         self.jitter.clear();
     }
 
-    fn decode(&self, payload: &[u8], out: &mut Frame<FRAME>) -> bool {
-        !payload.is_empty() && self.codec.decode(payload, out).is_ok()
+    fn decode(&mut self, payload: &[u8], out: &mut Frame<FRAME>) -> bool {
+        !payload.is_empty() && self.decoder.decode(payload, out).is_ok()
     }
 
     fn played(&mut self, out: &Frame<FRAME>) {
@@ -223,7 +230,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
             return;
         };
         self.last.set_len(self.frame_samples());
-        if !payload.is_empty() && self.codec.decode(&payload, &mut self.last).is_ok() {
+        if !payload.is_empty() && self.decoder.decode(&payload, &mut self.last).is_ok() {
             fade(out, self.last.iter(), 0, FULL_Q15);
         }
     }
@@ -248,6 +255,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize> Downlink<SLOT
         self.concealed_in_a_row = 0;
         self.recent_rms = 0;
         self.last.silence_all();
+        self.decoder.reset();
     }
 
     /// Plays the last frame backwards and fading: it begins where the last sample was, so there is no click, and a sound that

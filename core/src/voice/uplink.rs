@@ -2,7 +2,7 @@
 //!
 //! Call [`Uplink::push`] with each frame, then [`Uplink::poll_voice`] until it returns `None`.
 
-use crate::audio::codec::{Codec, Encoder};
+use crate::audio::codec::{AnyCodec, Codec};
 use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::LevelMeter;
@@ -25,9 +25,9 @@ pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
 /// How voice is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct UplinkConfig {
-    /// The session's codec.
-    pub codec: Codec,
+pub struct UplinkConfig<C = AnyCodec> {
+    /// The session's codec, which has heard nothing yet.
+    pub codec: C,
     /// The session's format. The history must hold a frame of it.
     pub format: AudioFormat,
     /// When voice is sent.
@@ -36,9 +36,9 @@ pub struct UplinkConfig {
     pub pre_roll_frames: u16,
 }
 
-impl UplinkConfig {
+impl<C> UplinkConfig<C> {
     /// The default gate and pre-roll.
-    pub const fn default_for(codec: Codec, format: AudioFormat) -> Self {
+    pub const fn default_for(codec: C, format: AudioFormat) -> Self {
         Self {
             codec,
             format,
@@ -66,10 +66,10 @@ pub struct UplinkStats {
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
-    config: UplinkConfig,
+pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
+    pre_roll_frames: u16,
     gate: Gate,
-    encoder: Encoder,
+    encoder: C,
     history: History<HISTORY>,
     /// Frames at the new end of the history that are to be sent.
     unsent_frames: u16,
@@ -86,28 +86,28 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     stats: UplinkStats,
 }
 
-impl<const HISTORY: usize> Uplink<HISTORY> {
+impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// An uplink whose gate is closed.
     ///
     /// # Errors
     /// As [`GateConfig::check`].
-    pub fn new(config: UplinkConfig) -> Result<Self, GateConfigError> {
+    pub fn new(config: UplinkConfig<C>) -> Result<Self, GateConfigError> {
         config.gate.check()?;
         Ok(Self::checked(config))
     }
 
     /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place where it is to be.
     #[inline]
-    pub fn default_for(codec: Codec, format: AudioFormat) -> Self {
+    pub fn default_for(codec: C, format: AudioFormat) -> Self {
         Self::checked(UplinkConfig::default_for(codec, format))
     }
 
     #[inline]
-    fn checked(config: UplinkConfig) -> Self {
+    fn checked(config: UplinkConfig<C>) -> Self {
         Self {
-            config,
+            pre_roll_frames: config.pre_roll_frames,
             gate: Gate::checked(config.gate),
-            encoder: Encoder::new(config.codec),
+            encoder: config.codec,
             history: History::new(config.format.frame_samples()),
             unsent_frames: 0,
             closing: false,
@@ -125,11 +125,11 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     ///
     /// # Errors
     /// As [`GateConfig::check`]; nothing is changed then.
-    pub fn restart(&mut self, config: UplinkConfig) -> Result<(), GateConfigError> {
+    pub fn restart(&mut self, config: UplinkConfig<C>) -> Result<(), GateConfigError> {
         let new_gate = Gate::new(config.gate)?;
         // Named one by one, so that a field which is added later cannot be forgotten here.
         let Self {
-            config: own_config,
+            pre_roll_frames,
             gate,
             encoder,
             history,
@@ -143,9 +143,9 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             level_rms,
             stats,
         } = self;
-        *own_config = config;
+        *pre_roll_frames = config.pre_roll_frames;
         *gate = new_gate;
-        *encoder = Encoder::new(config.codec);
+        *encoder = config.codec;
         history.restart(config.format.frame_samples());
         *unsent_frames = 0;
         *closing = false;
@@ -184,7 +184,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             GateDecision::Opened => {
                 self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
                 self.unsent_frames = 1 + kept_before
-                    .min(self.config.pre_roll_frames)
+                    .min(self.pre_roll_frames)
                     .min(self.history.frames - 1);
             }
             GateDecision::Open => self.unsent_frames += 1,

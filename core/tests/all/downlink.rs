@@ -1,7 +1,7 @@
 //! The downlink: what is played when packets come as they should, or are none.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
-use talkspurt_core::audio::codec::{Codec, CodecError, Encoder};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecError, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::Seq;
@@ -12,7 +12,7 @@ use talkspurt_core::wire::Voice;
 fn what_comes_is_played_bit_for_bit_at_every_frame_duration() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
         let samples = 16 * usize::from(frame.ms());
-        let mut ear = Ear::new(Codec::Pcm16, frame, 0);
+        let mut ear = Ear::new(CodecId::Pcm16, frame, 0);
         let mut said = Vec::new();
         for number in 0..100u16 {
             // Every value comes by.
@@ -32,7 +32,7 @@ fn what_comes_is_played_bit_for_bit_at_every_frame_duration() {
 
 #[test]
 fn the_margin_is_what_was_asked_for_and_one_more_after_an_underrun() {
-    let mut ear = Ear::new(Codec::Pcm16, FrameDuration::Ms20, 3);
+    let mut ear = Ear::new(CodecId::Pcm16, FrameDuration::Ms20, 3);
     assert_eq!(ear.downlink.target_frames(), 3);
     (0..4).for_each(|number| _ = ear.receive(number, &voice(number, 320)));
     (0..4).for_each(|_| assert_eq!(ear.play(), PLAYED));
@@ -42,13 +42,13 @@ fn the_margin_is_what_was_asked_for_and_one_more_after_an_underrun() {
 
 #[test]
 fn adpcm_is_played_as_it_decodes() {
-    let mut ear = Ear::new(Codec::ImaAdpcm, FrameDuration::Ms20, 0);
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut ear = Ear::new(CodecId::ImaAdpcm, FrameDuration::Ms20, 0);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     for number in 0..20 {
         let mut payload = [0; 163];
         encoder.encode(&voice(number, 320), &mut payload).unwrap();
         let mut decoded = [0; 320];
-        Codec::ImaAdpcm.decode(&payload, &mut decoded).unwrap();
+        ImaAdpcm::default().decode(&payload, &mut decoded).unwrap();
         ear.receive(number, &voice(number, 320));
         ear.play();
         assert_eq!(*ear.out, decoded);
@@ -89,7 +89,7 @@ fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
     assert!(!ear.downlink.is_active());
     assert_eq!(ear.play(), Playout::Silence);
     let mut adpcm: Downlink<8, 163> = Downlink::new(
-        Codec::ImaAdpcm,
+        CodecId::ImaAdpcm.into(),
         AudioFormat::DEFAULT,
         JitterConfig::default_for(FrameDuration::Ms20, 0),
     );

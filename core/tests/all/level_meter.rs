@@ -2,7 +2,7 @@
 
 use crate::common::mic::Mic;
 use std::f64::consts::TAU;
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{AudioFormat, SampleRate};
 use talkspurt_core::audio::level::{LevelMeter, rms};
 use talkspurt_core::voice::uplink::UplinkConfig;
@@ -154,7 +154,7 @@ fn sentence() -> Vec<i16> {
 /// Which frames of a sound are sent, and with what samples.
 fn sent(sound: &[i16]) -> Vec<(u32, Vec<u8>)> {
     let mut mic = Mic::new(UplinkConfig::default_for(
-        Codec::Pcm16,
+        CodecId::Pcm16.into(),
         AudioFormat::DEFAULT,
     ));
     sound
@@ -210,7 +210,7 @@ fn the_gate_decides_the_same_with_offset_and_hum() {
 
 #[test]
 fn a_restarted_uplink_has_forgotten_the_offset_of_the_microphone_before() {
-    let config = UplinkConfig::default_for(Codec::Pcm16, AudioFormat::DEFAULT);
+    let config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
     let mut mic = Mic::new(config);
     mic.capture(&[0; 320]);
     mic.uplink.restart(config).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::common::session_pair::bytes_of;
 use crate::common::wide_band;
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
@@ -44,9 +44,12 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
         (FrameDuration::Ms20, FrameDuration::Ms10),
     ] {
         for frames_before in [0, 1, 7, 16, 30, 55] {
-            let config = UplinkConfig::default_for(Codec::ImaAdpcm, wide_band(after));
-            let mut used: Uplink =
-                Uplink::new(UplinkConfig::default_for(Codec::Pcm16, wide_band(before))).unwrap();
+            let config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), wide_band(after));
+            let mut used: Uplink = Uplink::new(UplinkConfig::default_for(
+                CodecId::Pcm16.into(),
+                wide_band(before),
+            ))
+            .unwrap();
             packets(&mut used, before, frames_before);
             used.set_muted(true);
             used.restart(config).unwrap();
@@ -61,7 +64,7 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
 
 #[test]
 fn a_bad_gate_leaves_the_uplink_as_it_was() {
-    let config = UplinkConfig::default_for(Codec::ImaAdpcm, AudioFormat::DEFAULT);
+    let config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), AudioFormat::DEFAULT);
     let mut uplink: Uplink = Uplink::new(config).unwrap();
     uplink.push(&sound(0, 320));
     let mut bad = config;
@@ -118,14 +121,14 @@ fn a_restarted_downlink_plays_what_a_new_one_plays() {
         (FrameDuration::Ms10, FrameDuration::Ms20),
         (FrameDuration::Ms20, FrameDuration::Ms5),
     ] {
-        let mut used = Slots16::new(Codec::Pcm16, wide_band(before), jitter(before));
+        let mut used = Slots16::new(CodecId::Pcm16.into(), wide_band(before), jitter(before));
         play(&mut used, wide_band(before).frame_samples(), 1_000);
         // What is behind the end of a shorter frame is never read, but would be compared here.
         if wide_band(before).frame_samples() < wide_band(after).frame_samples() {
             cut_off(&mut used, wide_band(before).frame_samples());
         }
-        used.restart(Codec::Pcm16, wide_band(after), jitter(after));
-        let mut new = Slots16::new(Codec::Pcm16, wide_band(after), jitter(after));
+        used.restart(CodecId::Pcm16.into(), wide_band(after), jitter(after));
+        let mut new = Slots16::new(CodecId::Pcm16.into(), wide_band(after), jitter(after));
         // Earlier timestamps than before: nothing of the other stream is remembered.
         let heard = play(&mut new, wide_band(after).frame_samples(), 1);
         assert!(heard.iter().flatten().any(|&s| s != 0));

@@ -5,7 +5,7 @@ use crate::common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet
 use crate::common::session_pair::bytes_of;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
@@ -117,7 +117,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
 
 fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let mut now = Instant::ZERO;
-    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
     let mut session = ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now);
     // Roster lines still to come, once joined.
     let (mut unlisted, mut is_over) = (None, false);

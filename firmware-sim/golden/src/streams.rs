@@ -1,6 +1,6 @@
 //! Layer 4: from samples to the stream, and from a stream with losses to samples.
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
@@ -23,9 +23,9 @@ const FRAMES: u32 = 100;
 
 /// Gate decisions and packets of words with pauses, a mute in the midst of one, and the end.
 pub fn uplink(out: &mut Out<'_>) {
-    for codec in [Codec::ImaAdpcm, Codec::Pcm16] {
+    for codec in [CodecId::ImaAdpcm, CodecId::Pcm16] {
         let mut talker = Talker::new(codec);
-        let frames = if codec == Codec::Pcm16 { 20 } else { FRAMES };
+        let frames = if codec == CodecId::Pcm16 { 20 } else { FRAMES };
         for number in 0..frames {
             if number == 85 || number == 87 {
                 talker.uplink.set_muted(number == 85);
@@ -43,10 +43,10 @@ pub fn uplink(out: &mut Out<'_>) {
 
 /// What is played of that when one packet in nine is lost and the others come in clumps.
 pub fn downlink(out: &mut Out<'_>) {
-    let mut talker = Talker::new(Codec::ImaAdpcm);
+    let mut talker = Talker::new(CodecId::ImaAdpcm);
     let mut line = Deframer::<ENCODED_MAX>::new();
     let mut listener = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
-        Codec::ImaAdpcm,
+        CodecId::ImaAdpcm.into(),
         FORMAT,
         JitterConfig::default_for(FORMAT.frame, 2),
     );
@@ -94,10 +94,10 @@ struct Talker {
 }
 
 impl Talker {
-    fn new(codec: Codec) -> Self {
-        let mut uplink = Uplink::default_for(codec, FORMAT);
+    fn new(codec: CodecId) -> Self {
+        let mut uplink = Uplink::default_for(codec.into(), FORMAT);
         // The default is good, so this is.
-        let _ = uplink.restart(UplinkConfig::default_for(codec, FORMAT));
+        let _ = uplink.restart(UplinkConfig::default_for(codec.into(), FORMAT));
         Self {
             uplink,
             packet: [0; ENCODED_MAX],

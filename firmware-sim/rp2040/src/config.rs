@@ -6,7 +6,7 @@
 //!
 //! A value that cannot work is refused by the compiler.
 
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_node::node::ClientConfig;
@@ -55,7 +55,7 @@ pub fn node() -> Option<ClientConfig> {
     Some(ClientConfig::new(JoinRequest::new(
         room,
         name,
-        &[Codec::ImaAdpcm],
+        &[CodecId::ImaAdpcm],
     )))
 }
 

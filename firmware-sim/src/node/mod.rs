@@ -21,9 +21,9 @@
 mod event;
 mod port;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, ImaAdpcm, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::backoff::Backoff;
 use talkspurt_core::carrier::stream::{TRANSMIT_MAX, encoded_len_max};
 use talkspurt_core::endpoint::Client;
@@ -39,7 +39,7 @@ pub use talkspurt_core::endpoint::{ClientConfig, ClientConfigError};
 pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
 /// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets waiting for the port.
-pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
+pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448, ImaAdpcm>;
 
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
 pub type Pcm16Node = Node<PAYLOAD_MAX, { TRANSMIT_MAX }, 16, 4096>;
@@ -72,11 +72,17 @@ const FRAMES_PER_POLL: usize = 4;
 
 /// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest
 /// packet on the line, with a zero before it; `SLOTS` packets (a power of two) fit the jitter
-/// buffer, and `QUEUE` bytes of voice wait for the port. Use [`AdpcmNode`] or [`Pcm16Node`].
+/// buffer, and `QUEUE` bytes of voice wait for the port; `C` is every codec that it has. Use
+/// [`AdpcmNode`] or [`Pcm16Node`].
 #[derive(Clone, Debug)]
-pub struct Node<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
-{
-    client: Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY_SAMPLES_DEFAULT>,
+pub struct Node<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    C = AnyCodec,
+> {
+    client: Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY_SAMPLES_DEFAULT, FRAME_SAMPLES_MAX, C>,
     link: Link,
     backoff: Backoff,
     attempt: u16,
@@ -100,8 +106,8 @@ enum Link {
     Stopped,
 }
 
-impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
-    Node<PAYLOAD, ENCODED, SLOTS, QUEUE>
+impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C: Codec>
+    Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>
 {
     /// Creates a node that calls its server at the first [`Self::poll`].
     ///

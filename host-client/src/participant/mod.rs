@@ -22,7 +22,7 @@ use roster::Roster;
 use std::collections::VecDeque;
 use talkspurt_core::{
     audio::{
-        codec::{Codec, PAYLOAD_MAX},
+        codec::{CodecId, PAYLOAD_MAX},
         format::AudioFormat,
         frame::{FRAME_SAMPLES_MAX, Frame},
         gate::{GateDecision, GateSettings},
@@ -98,9 +98,9 @@ impl Participant {
     /// Creates a participant that waits for [`Participant::join`].
     #[must_use]
     pub fn new(config: &JoinConfig) -> Self {
-        let codecs: &[Codec] = match &config.codec {
+        let codecs: &[CodecId] = match &config.codec {
             Some(codec) => std::slice::from_ref(codec),
-            None => &[Codec::Pcm16, Codec::ImaAdpcm],
+            None => &[CodecId::Pcm16, CodecId::ImaAdpcm],
         };
         let mut request = JoinRequest::new(config.room.clone(), config.name.clone(), codecs);
         request.muted = config.muted;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::codec::{AnyCodec, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level;
@@ -60,15 +60,17 @@ impl Own {
 #[derive(Clone, Debug)]
 pub struct Listener {
     state: MixState,
-    /// For mixes that nobody shares.
-    encoder: Encoder,
+    codec: CodecId,
+    /// Encodes the listener's own mix, once there was one: that without their voice, which nobody
+    /// shares.
+    own_mix: Option<AnyCodec>,
     /// A talkspurt of the mix is running: a terminator is owed.
     streaming: bool,
 }
 
 #[derive(Debug)]
 struct SharedMix {
-    codec: Codec,
+    codec: CodecId,
     before: MixState,
     after: MixState,
     packet: SharedPacket,
@@ -76,10 +78,11 @@ struct SharedMix {
 
 impl Listener {
     /// A listener who has heard nothing yet.
-    pub fn new(codec: Codec) -> Self {
+    pub fn new(codec: CodecId) -> Self {
         Self {
             state: MixState::new(),
-            encoder: Encoder::new(codec),
+            codec,
+            own_mix: None,
             streaming: false,
         }
     }
@@ -90,8 +93,8 @@ impl Listener {
     }
 
     /// The codec of what the listener gets.
-    pub fn codec(&self) -> Codec {
-        self.encoder.codec()
+    pub fn codec(&self) -> CodecId {
+        self.codec
     }
 }
 
@@ -190,12 +193,8 @@ impl Mixdown {
             &mut self.mix,
         );
         self.encodings += 1;
-        Some(encode_mix(
-            &self.mix,
-            &mut listener.encoder,
-            tick,
-            terminator,
-        ))
+        let encoder = listener.own_mix.get_or_insert(listener.codec.into());
+        Some(encode_mix(&self.mix, encoder, tick, terminator))
     }
 
     /// Mixes rendered and encoded so far.

@@ -1,6 +1,6 @@
 //! One participant of a room: who they are, what they say, what they hear.
 
-use talkspurt_core::audio::codec::{Codec, CodecError};
+use talkspurt_core::audio::codec::{CodecError, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
@@ -113,7 +113,7 @@ impl Participant {
     pub fn new(
         id: ParticipantId,
         name: ParticipantName,
-        codec: Codec,
+        codec: CodecId,
         format: AudioFormat,
     ) -> Self {
         Self {
@@ -210,7 +210,7 @@ impl Participant {
         let (codec, format) = (self.listener.codec(), self.format);
         let downlink = self.voice.get_or_insert_with(|| {
             Box::new(Downlink::new(
-                codec,
+                codec.into(),
                 format,
                 JitterConfig::default_for(format.frame, PREFILL_FRAMES),
             ))

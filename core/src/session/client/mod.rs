@@ -4,7 +4,7 @@ use heapless::{Deque, String};
 
 use super::PINGS_PER_TIMEOUT;
 use super::join::{ClientEvent, JoinRequest, Participant, SessionParams};
-use crate::audio::codec::Codec;
+use crate::audio::codec::CodecId;
 use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
 use crate::wire::{
@@ -329,7 +329,7 @@ impl ClientSession {
     fn check_welcome(&self, welcome: &Welcome<'_>) -> Option<SessionParams> {
         let params = SessionParams {
             id: welcome.id,
-            codec: Codec::from_id(welcome.codec)?,
+            codec: CodecId::from_id(welcome.codec)?,
             format: AudioFormat {
                 rate: SampleRate::from_hz(welcome.rate_hz)?,
                 frame: FrameDuration::from_millis(welcome.frame_ms)?,

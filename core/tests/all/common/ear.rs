@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::common::wide_band;
-use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
@@ -19,18 +19,18 @@ pub const RESUME: usize = 80;
 
 pub struct Ear {
     pub downlink: Downlink<64>,
-    pub encoder: Encoder,
+    pub encoder: AnyCodec,
     pub out: Frame,
     /// All that was heard.
     pub heard: Vec<i16>,
 }
 
 impl Ear {
-    pub fn new(codec: Codec, frame: FrameDuration, target_frames: u16) -> Self {
+    pub fn new(codec: CodecId, frame: FrameDuration, target_frames: u16) -> Self {
         let config = JitterConfig::default_for(frame, target_frames);
         Self {
-            downlink: Downlink::new(codec, wide_band(frame), config),
-            encoder: Encoder::new(codec),
+            downlink: Downlink::new(codec.into(), wide_band(frame), config),
+            encoder: AnyCodec::from(codec),
             out: Frame::silence(0),
             heard: Vec::new(),
         }
@@ -38,7 +38,7 @@ impl Ear {
 
     /// PCM16, 20 ms, no margin.
     pub fn plain() -> Self {
-        Self::new(Codec::Pcm16, FrameDuration::Ms20, 0)
+        Self::new(CodecId::Pcm16, FrameDuration::Ms20, 0)
     }
 
     pub fn receive(&mut self, number: u16, samples: &[i16]) -> PushOutcome {

@@ -1,12 +1,12 @@
 //! A microphone whose frames are marked, before an uplink whose voice packets are looked at.
 
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{AnyCodec, PAYLOAD_MAX};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 pub struct Mic {
     pub uplink: Uplink,
     frame_samples: usize,
-    codec: Codec,
+    is_pcm16: bool,
 }
 
 /// A voice packet that was sent.
@@ -25,7 +25,7 @@ impl Mic {
         Self {
             uplink: Uplink::new(config).unwrap(),
             frame_samples: config.format.frame_samples(),
-            codec: config.codec,
+            is_pcm16: matches!(config.codec, AnyCodec::Pcm16(_)),
         }
     }
 
@@ -44,9 +44,7 @@ impl Mic {
                 timestamp: voice.timestamp_frames,
                 terminator: voice.terminator,
                 mark: match voice.payload {
-                    [low, high, ..] if self.codec == Codec::Pcm16 => {
-                        Some(i16::from_le_bytes([*low, *high]))
-                    }
+                    [low, high, ..] if self.is_pcm16 => Some(i16::from_le_bytes([*low, *high])),
                     _ => None,
                 },
                 payload: voice.payload.to_vec(),

@@ -6,7 +6,7 @@ use core::hint::black_box;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -54,21 +54,21 @@ pub fn measure(report: &mut impl FnMut(&str, u32)) {
 // Each on its own: their nodes would lie side by side on the stack.
 #[inline(never)]
 fn adpcm() -> (u32, u32) {
-    let Ok(mut node) = AdpcmNode::new(config(Codec::ImaAdpcm), Instant::ZERO) else {
+    let Ok(mut node) = AdpcmNode::new(config(CodecId::ImaAdpcm), Instant::ZERO) else {
         unreachable!("the default is good")
     };
-    both(&mut node, Codec::ImaAdpcm)
+    both(&mut node, CodecId::ImaAdpcm)
 }
 
 #[inline(never)]
 fn pcm16() -> (u32, u32) {
-    let Ok(mut node) = Pcm16Node::new(config(Codec::Pcm16), Instant::ZERO) else {
+    let Ok(mut node) = Pcm16Node::new(config(CodecId::Pcm16), Instant::ZERO) else {
         unreachable!("the default is good")
     };
-    both(&mut node, Codec::Pcm16)
+    both(&mut node, CodecId::Pcm16)
 }
 
-fn config(codec: Codec) -> ClientConfig {
+fn config(codec: CodecId) -> ClientConfig {
     let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1")) else {
         unreachable!("good names")
     };
@@ -77,7 +77,7 @@ fn config(codec: Codec) -> ClientConfig {
 
 fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
     node: &mut Node<P, E, S, Q>,
-    codec: Codec,
+    codec: CodecId,
 ) -> (u32, u32) {
     let mut wired = Wired {
         port: Line {
@@ -123,11 +123,11 @@ fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
 struct Server {
     session: ServerSession,
     deframer: Deframer<ENCODED_MAX>,
-    codec: Codec,
+    codec: CodecId,
 }
 
 impl Server {
-    fn new(codec: Codec) -> Self {
+    fn new(codec: CodecId) -> Self {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_millis(5_000),
             idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS.into()),
@@ -170,7 +170,7 @@ fn send_back(voice: &Voice<'_>, line: &mut Line) {
     }));
 }
 
-fn welcome(codec: Codec) -> ServerPacket<'static> {
+fn welcome(codec: CodecId) -> ServerPacket<'static> {
     let mut roster = RosterPage::new();
     let entry = RosterEntry {
         id: ParticipantId(1),

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig};
@@ -45,14 +45,14 @@ fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn codec(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
     // The second frame: the step size has found the voice.
     let _ = encoder.encode(frame, &mut payload);
     let encode = counter.count(|| encoder.encode(black_box(frame), &mut payload));
     report("adpcm_encode", encode);
     let mut samples = [0; 320];
-    let decode = counter.count(|| Codec::ImaAdpcm.decode(black_box(&payload), &mut samples));
+    let decode = counter.count(|| ImaAdpcm::default().decode(black_box(&payload), &mut samples));
     report("adpcm_decode", decode);
 }
 
@@ -105,7 +105,7 @@ fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(Codec::ImaAdpcm, FORMAT))
+    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
     else {
         unreachable!("the default is good")
     };
@@ -132,7 +132,7 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
     );
 
     let mut downlink = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
-        Codec::ImaAdpcm,
+        CodecId::ImaAdpcm.into(),
         FORMAT,
         JitterConfig::default_for(FORMAT.frame, 2),
     );

@@ -11,9 +11,9 @@ mod in_ram;
 
 use core::hint::black_box;
 
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::gate::GateSettings;
 use talkspurt_core::audio::level::{Dbfs, peak};
 use talkspurt_core::carrier::stream::encoded_len_max;
@@ -31,7 +31,15 @@ const ENCODED: usize = encoded_len_max(352) + 1;
 
 /// Everything that the core keeps between calls, and a packet on its way out.
 struct Core {
-    client: Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>,
+    client: Client<
+        ADPCM_PAYLOAD_MAX,
+        ENCODED,
+        16,
+        1448,
+        HISTORY_SAMPLES_DEFAULT,
+        FRAME_SAMPLES_MAX,
+        ImaAdpcm,
+    >,
     packet: [u8; ENCODED],
 }
 
@@ -56,7 +64,7 @@ fn make() -> Core {
     ) else {
         unreachable!("good names")
     };
-    let request = JoinRequest::new(room, name, &[black_box(Codec::ImaAdpcm)]);
+    let request = JoinRequest::new(room, name, &[black_box(CodecId::ImaAdpcm)]);
     let Ok(client) = Client::new(ClientConfig::new(request)) else {
         unreachable!("a good configuration")
     };

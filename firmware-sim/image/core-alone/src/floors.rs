@@ -11,9 +11,9 @@ mod in_ram;
 
 use core::hint::black_box;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::audio::level::{Dbfs, peak};
@@ -23,7 +23,7 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
-use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::voice::uplink::{HISTORY_SAMPLES_DEFAULT, Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, parse};
 
 use in_ram::InRam;
@@ -34,8 +34,8 @@ const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 
 /// Everything that the core keeps between calls, and a packet on its way out.
 struct Core {
-    uplink: Uplink,
-    downlink: Downlink<16, ADPCM_PAYLOAD_MAX>,
+    uplink: Uplink<HISTORY_SAMPLES_DEFAULT, ImaAdpcm>,
+    downlink: Downlink<16, ADPCM_PAYLOAD_MAX, FRAME_SAMPLES_MAX, ImaAdpcm>,
     session: ClientSession,
     deframer: Deframer<ENCODED>,
     packet: [u8; ENCODED],
@@ -62,12 +62,12 @@ fn make() -> Core {
     ) else {
         unreachable!("good names")
     };
-    let codec = black_box(Codec::ImaAdpcm);
+    let codec = ImaAdpcm::default;
     Core {
-        uplink: Uplink::default_for(codec, FORMAT),
-        downlink: Downlink::new(codec, FORMAT, JitterConfig::default_for(FORMAT.frame, 2)),
+        uplink: Uplink::default_for(codec(), FORMAT),
+        downlink: Downlink::new(codec(), FORMAT, JitterConfig::default_for(FORMAT.frame, 2)),
         session: ClientSession::new(
-            JoinRequest::new(room, name, &[codec]),
+            JoinRequest::new(room, name, &[black_box(CodecId::ImaAdpcm)]),
             HANDSHAKE_TIMEOUT_DEFAULT,
             black_box(Instant::ZERO),
         ),
@@ -137,8 +137,9 @@ fn keep_session(core: &mut Core) {
     black_box(core.session.reject_text());
     if let Some(params) = core.session.params() {
         let jitter = JitterConfig::default_for(params.format.frame, black_box(2));
-        core.downlink.restart(params.codec, params.format, jitter);
-        let uplink = UplinkConfig::default_for(params.codec, params.format);
+        let codec = || ImaAdpcm::for_session(params.codec, params.format).unwrap_or_default();
+        core.downlink.restart(codec(), params.format, jitter);
+        let uplink = UplinkConfig::default_for(codec(), params.format);
         black_box(core.uplink.restart(uplink)).ok();
         core.deframer.reset();
     }

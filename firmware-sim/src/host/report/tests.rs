@@ -1,4 +1,4 @@
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ByeReason, ParticipantName};
@@ -27,7 +27,7 @@ fn told(format: Format) -> Vec<String> {
     };
     let params = SessionParams {
         id: ParticipantId(7),
-        codec: Codec::ImaAdpcm,
+        codec: CodecId::ImaAdpcm,
         format: AudioFormat::DEFAULT,
         idle_timeout: Duration::from_secs(15),
     };

@@ -17,7 +17,7 @@ use std::{
     thread,
 };
 use talkspurt_core::{
-    audio::{codec::Codec, format::AudioFormat},
+    audio::{codec::CodecId, format::AudioFormat},
     time::Duration as CoreDuration,
     wire::{ParticipantFlags, ParticipantId, RejectReason, ServerPacket},
 };
@@ -270,7 +270,7 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
         let mut driver = driver(listener_config(address.port()), teller, commands);
         let params = SessionParams {
             id: ParticipantId(1),
-            codec: Codec::Pcm16,
+            codec: CodecId::Pcm16,
             format: AudioFormat::DEFAULT,
             idle_timeout: CoreDuration::from_secs(15),
         };

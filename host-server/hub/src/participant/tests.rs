@@ -7,7 +7,7 @@ const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
     let name = ParticipantName::new("ada").unwrap();
-    Participant::new(ParticipantId(1), name, Codec::Pcm16, AudioFormat::DEFAULT)
+    Participant::new(ParticipantId(1), name, CodecId::Pcm16, AudioFormat::DEFAULT)
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {

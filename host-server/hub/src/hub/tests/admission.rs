@@ -142,7 +142,7 @@ fn a_member_that_says_hello_again_is_out_until_it_is_answered() {
     let (mut bench, ada, bob) = bench_with_waiting();
     answer(&mut bench);
     bench.forget_received();
-    bench.hello(bob, "kitchen", "bob", Codec::Pcm16);
+    bench.hello(bob, "kitchen", "bob", CodecId::Pcm16);
     assert_eq!(bench.take_received(ada), [Received::Left(2)]);
     bench.speak(ada, 9, true);
     bench.pass(FRAME);

@@ -25,7 +25,7 @@ fn a_full_room_of_long_names_fits_into_a_newcomers_outbox() {
     bench.forget_received();
     let last = bench.connect();
     bench.peers[last].reads = false;
-    bench.hello(last, "hall", &"x".repeat(32), Codec::Pcm16);
+    bench.hello(last, "hall", &"x".repeat(32), CodecId::Pcm16);
     assert_eq!(bench.hub.counters().sessions_ended["slow_consumer"], 0);
     bench.peers[last].reads = true;
     let link = bench.peers[last].link.unwrap();
