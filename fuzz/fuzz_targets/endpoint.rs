@@ -118,7 +118,10 @@ impl Rig {
     fn hear(&mut self) {
         let mut frame = Frame::silence(0);
         self.client.pop_frame(&mut frame);
-        let expected = self.client.params().map(|params| params.format.frame_samples());
+        let expected = self
+            .client
+            .params()
+            .map(|params| params.format.frame_samples());
         assert!(expected.is_none_or(|samples| samples == frame.len()));
     }
 

@@ -81,7 +81,11 @@ impl Rig {
             server_is_over: false,
             uplink: Uplink::new(uplink).unwrap(),
             muted: false,
-            downlink: Downlink::new(CodecId::Pcm16.into(), FORMAT, JitterConfig::default_for(FORMAT.frame, 1)),
+            downlink: Downlink::new(
+                CodecId::Pcm16.into(),
+                FORMAT,
+                JitterConfig::default_for(FORMAT.frame, 1),
+            ),
             heard: Frame::silence(0),
         }
     }

@@ -146,7 +146,9 @@ impl World {
                     let voice = self.server.handle_packet(self.now, parse(packet));
                     if let Some(voice) = voice.filter(|voice| !voice.payload.is_empty()) {
                         let mut frame = vec![0; FRAME_SAMPLES];
-                        ImaAdpcm::default().decode(voice.payload, &mut frame).unwrap();
+                        ImaAdpcm::default()
+                            .decode(voice.payload, &mut frame)
+                            .unwrap();
                         self.heard.push(frame);
                     }
                 }

@@ -6,7 +6,7 @@ use core::hint::black_box;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
-use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::codec::{Codec, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -75,8 +75,8 @@ fn config(codec: CodecId) -> ClientConfig {
     ClientConfig::new(JoinRequest::new(room, name, &[codec]))
 }
 
-fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
-    node: &mut Node<P, E, S, Q>,
+fn both<const P: usize, const E: usize, const S: usize, const Q: usize, C: Codec>(
+    node: &mut Node<P, E, S, Q, C>,
     codec: CodecId,
 ) -> (u32, u32) {
     let mut wired = Wired {

@@ -105,7 +105,8 @@ fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
+    let Ok(mut uplink) =
+        Uplink::<1_280>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
     else {
         unreachable!("the default is good")
     };

@@ -11,7 +11,7 @@ mod in_ram;
 
 use core::hint::black_box;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, ImaAdpcm};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::gate::GateConfig;
