@@ -60,7 +60,8 @@ impl LevelMeter {
         }
     }
 
-    /// The RMS of the next frame: 0..=32768. Frames have whole blocks; samples beyond them do not count.
+    /// Returns the RMS of the next frame: 0..=32768. Frames have whole blocks; samples beyond them do
+    /// not count.
     #[inline(never)]
     pub fn rms(&mut self, frame: &[i16]) -> u16 {
         if let Some(&first) = frame.first() {
@@ -68,25 +69,36 @@ impl LevelMeter {
         }
         let blocks = frame.chunks_exact(self.block_samples);
         let probes = (blocks.len() * PROBES) as u64;
-        let mut sum = 0u64;
+        let sum: u64 = if self.block_samples == PROBES {
+            self.square_sum(frame.as_chunks().0)
+        } else {
+            let probes = |block: &[i16]| match *block {
+                [a, _, _, b, _, _, c, _, _, d, ..] => [a, b, c, d],
+                [a, b, ..] => [a, a, b, b],
+                _ => [0; PROBES],
+            };
+            blocks.map(|block| self.square_sum(&[probes(block)])).sum()
+        };
+        let mean_square = sum.checked_div(probes).unwrap_or(0);
+        root(mean_square.min(1 << 30) as u32)
+    }
+
+    /// Sums the squares of what is left of the next blocks.
+    #[inline(never)]
+    fn square_sum(&mut self, blocks: &[[i16; PROBES]]) -> u64 {
         // On its own, the state stays in registers: on a Cortex-M that saves a fifth of the time.
         let mut high_pass = self.high_pass.clone();
+        let mut sum = 0;
         for block in blocks {
             // A loop over four samples would cost more than what it does with them.
-            let [a, b, c, d] = match *block {
-                [a, b, c, d] => [a, b, c, d],
-                [a, b] => [a, a, b, b],
-                [a, _, _, b, _, _, c, _, _, d, ..] => [a, b, c, d],
-                _ => break,
-            }
-            .map(i32::from);
+            let &[a, b, c, d] = block;
+            let (a, b, c, d) = (i32::from(a), i32::from(b), i32::from(c), i32::from(d));
             let below = high_pass.below(a + b + c + d);
             sum += square(a - below) + square(b - below);
             sum += square(c - below) + square(d - below);
         }
         self.high_pass = high_pass;
-        let mean_square = sum.checked_div(probes).unwrap_or(0);
-        root(mean_square.min(1 << 30) as u32)
+        sum
     }
 }
 
