@@ -20,6 +20,7 @@ use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
@@ -251,7 +252,7 @@ fn downlink((mut downlink, stream): (Box<Downlink<64>>, Vec<u8>)) -> Box<Downlin
     let Ok(ServerPacket::Voice(voice)) = parse(packet) else {
         panic!("not voice")
     };
-    downlink.push(&voice).unwrap();
+    downlink.push(Instant::ZERO, &voice).unwrap();
     let mut out = Frame::silence(SAMPLES);
     downlink.pop(black_box(&mut out));
     downlink

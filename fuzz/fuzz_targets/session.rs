@@ -138,7 +138,7 @@ impl Rig {
         assert!(voice.is_none() || self.client.params().is_some());
         if let Some(voice) = voice {
             // A payload that is no frame is an error; that is all.
-            let _ = self.downlink.push(&voice);
+            let _ = self.downlink.push(self.now, &voice);
         }
     }
 
@@ -146,7 +146,7 @@ impl Rig {
         let voice = self.server.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.server_is_in);
         if let Some(voice) = voice {
-            let _ = self.downlink.push(&voice);
+            let _ = self.downlink.push(self.now, &voice);
         }
     }
 
@@ -217,7 +217,7 @@ impl Rig {
             payload: if flags & 2 != 0 { bytes } else { &payload },
         };
         let valid = voice.payload.len() == 160 || (voice.terminator && voice.payload.is_empty());
-        assert_eq!(self.downlink.push(&voice).is_ok(), valid);
+        assert_eq!(self.downlink.push(self.now, &voice).is_ok(), valid);
         assert!(usize::from(self.downlink.depth_frames()) <= SLOTS);
     }
 

@@ -165,7 +165,8 @@ impl<
                 if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     // A payload that is no frame of this session is dropped; the next one is as
                     // good as ever.
-                    let is_frame = self.downlink.push(&voice).is_ok() && !voice.payload.is_empty();
+                    let is_frame =
+                        self.downlink.push(now, &voice).is_ok() && !voice.payload.is_empty();
                     count_if(is_frame, &mut self.stats.frames_received);
                 }
             }

@@ -10,6 +10,7 @@ use crate::audio::format::{AudioFormat, FrameDuration};
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::rms;
+use crate::time::Instant;
 use crate::wire::Voice;
 
 /// What [`Downlink::pop`] wrote.
@@ -105,20 +106,24 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         *cut = false;
     }
 
-    /// Takes a voice packet.
+    /// Takes a voice packet that arrived at `now`.
     ///
     /// # Errors
     /// A payload that is no frame of this session; it is dropped.
-    pub fn push(&mut self, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
+    pub fn push(&mut self, now: Instant, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
         let ends_without_frame = voice.terminator && voice.payload.is_empty();
         if !ends_without_frame {
             self.decoder.check(voice.payload, self.frame_samples())?;
             self.frames_received = self.frames_received.wrapping_add(1);
         }
         let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
-        Ok(self
-            .jitter
-            .push(voice.seq, voice.timestamp_frames, voice.terminator, payload))
+        Ok(self.jitter.push(
+            now,
+            voice.seq,
+            voice.timestamp_frames,
+            voice.terminator,
+            payload,
+        ))
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.

@@ -5,6 +5,7 @@ use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecError, CodecId, ImaAdpc
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
@@ -79,7 +80,7 @@ fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
     }
     for payload in [&[][..], &[0; 2], &[0; 639], &[0; 641], &[0; 163]] {
         assert_eq!(
-            ear.downlink.push(&voice(payload)),
+            ear.downlink.push(Instant::ZERO, &voice(payload)),
             Err(CodecError::WrongLength {
                 got: payload.len() as u16,
                 expected: 640
@@ -96,9 +97,12 @@ fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
     let mut payload = [0; 163];
     payload[2] = 89;
     assert_eq!(
-        adpcm.push(&voice(&payload)),
+        adpcm.push(Instant::ZERO, &voice(&payload)),
         Err(CodecError::BadStepIndex(89))
     );
     payload[2] = 88;
-    assert_eq!(adpcm.push(&voice(&payload)), Ok(PushOutcome::Queued));
+    assert_eq!(
+        adpcm.push(Instant::ZERO, &voice(&payload)),
+        Ok(PushOutcome::Queued)
+    );
 }

@@ -3,6 +3,7 @@
 use crate::common::jitter_line::{Line, SLOTS, item, last};
 use talkspurt_core::audio::jitter::{Pop, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 
 #[test]
 fn without_margin_the_first_item_is_due_at_once() {
@@ -171,7 +172,8 @@ fn after_the_terminator_the_next_talkspurt_begins_afresh() {
     assert!((0..500).all(|_| line.pop() == Pop::Silence));
     // The number goes on from where it was, or jumps: either is the start of a talkspurt.
     assert_eq!(
-        line.buffer.push(Seq(40_000), 500, false, 500),
+        line.buffer
+            .push(Instant::ZERO, Seq(40_000), 500, false, 500),
         PushOutcome::Queued
     );
     assert_eq!(line.pop(), Pop::Silence, "the margin fills anew");
@@ -244,6 +246,7 @@ fn numbers_and_timestamps_wrap() {
     let start_timestamp = u32::MAX - 4;
     for n in 0..10u16 {
         let outcome = line.buffer.push(
+            Instant::ZERO,
             Seq(start_seq.wrapping_add(n)),
             start_timestamp.wrapping_add(n.into()),
             n == 9,
@@ -257,10 +260,13 @@ fn numbers_and_timestamps_wrap() {
     assert_eq!(line.pop(), last(9));
     // The last timestamp was 4, after the wrap: u32::MAX lies before it, 5 after.
     assert_eq!(
-        line.buffer.push(Seq(7), u32::MAX, false, 0),
+        line.buffer.push(Instant::ZERO, Seq(7), u32::MAX, false, 0),
         PushOutcome::Late
     );
-    assert_eq!(line.buffer.push(Seq(7), 5, false, 0), PushOutcome::Queued);
+    assert_eq!(
+        line.buffer.push(Instant::ZERO, Seq(7), 5, false, 0),
+        PushOutcome::Queued
+    );
 }
 
 #[test]

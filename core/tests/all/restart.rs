@@ -7,6 +7,7 @@ use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, Voice};
@@ -89,7 +90,7 @@ fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>>
             payload: &payload,
         };
         if number != 5 && number < 12 {
-            downlink.push(&voice).unwrap();
+            downlink.push(Instant::ZERO, &voice).unwrap();
         }
         downlink.pop(&mut out);
         played.push(out.to_vec());
@@ -107,7 +108,7 @@ fn cut_off(downlink: &mut Slots16, samples: usize) {
             terminator: false,
             payload: &payload,
         };
-        downlink.push(&voice).unwrap();
+        downlink.push(Instant::ZERO, &voice).unwrap();
         downlink.pop(&mut Frame::silence(0));
     }
     downlink.clear();

@@ -11,6 +11,7 @@ use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::UplinkConfig;
 use talkspurt_core::wire::Voice;
@@ -94,7 +95,7 @@ proptest! {
                 payload.resize(codec.payload_len(80), 7);
             }
             let seq = Seq(if small { seq % 16 } else { seq });
-            let pushed = downlink.push(&Voice { seq, timestamp_frames, terminator, payload: &payload });
+            let pushed = downlink.push(Instant::ZERO, &Voice { seq, timestamp_frames, terminator, payload: &payload });
             let valid = AnyCodec::from(codec).check(&payload, 80).is_ok() || (terminator && payload.is_empty());
             prop_assert_eq!(pushed.is_ok(), valid);
             prop_assert!(downlink.depth_frames() <= 8);
@@ -130,7 +131,7 @@ proptest! {
                 let voice = Voice {
                     seq: Seq(sent.seq), timestamp_frames: sent.timestamp, terminator: sent.terminator, payload: &sent.payload,
                 };
-                downlink.push(&voice).unwrap();
+                downlink.push(Instant::ZERO, &voice).unwrap();
             }
             if let Playout::Frame { .. } = downlink.pop(&mut out) {
                 heard.push(out.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>());

@@ -7,6 +7,7 @@ use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, parse};
@@ -83,7 +84,7 @@ fn hear(line: &mut Deframer, listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>, mut
             && let Ok(ClientPacket::Voice(voice)) = parse(packet)
         {
             // A payload of another length would be dropped, and be missed in what is played.
-            let _ = listener.push(&voice);
+            let _ = listener.push(Instant::ZERO, &voice);
         }
     }
 }

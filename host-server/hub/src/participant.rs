@@ -216,7 +216,7 @@ impl Participant {
             ))
         });
         let was_active = downlink.is_active();
-        let outcome = downlink.push(voice)?;
+        let outcome = downlink.push(now, voice)?;
         let taken = matches!(
             outcome,
             PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)

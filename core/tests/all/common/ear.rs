@@ -8,6 +8,7 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
@@ -54,12 +55,15 @@ impl Ear {
         let mut payload = [0; 640];
         let len = self.encoder.encode(samples, &mut payload).unwrap();
         self.downlink
-            .push(&Voice {
-                seq: Seq(number),
-                timestamp_frames: number.into(),
-                terminator,
-                payload: &payload[..len],
-            })
+            .push(
+                Instant::ZERO,
+                &Voice {
+                    seq: Seq(number),
+                    timestamp_frames: number.into(),
+                    terminator,
+                    payload: &payload[..len],
+                },
+            )
             .unwrap()
     }
 
@@ -70,7 +74,7 @@ impl Ear {
             terminator: true,
             payload: &[],
         };
-        self.downlink.push(&voice).unwrap();
+        self.downlink.push(Instant::ZERO, &voice).unwrap();
     }
 
     pub fn play(&mut self) -> Playout {

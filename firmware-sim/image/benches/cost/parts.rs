@@ -12,6 +12,7 @@ use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
@@ -92,13 +93,13 @@ fn packets(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
     let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FORMAT.frame, 2));
     for number in 0..8 {
-        buffer.push(Seq(number), u32::from(number), false, 0);
+        buffer.push(Instant::ZERO, Seq(number), u32::from(number), false, 0);
         if number > 3 {
             buffer.pop();
         }
     }
     let both = counter.count(|| {
-        black_box(buffer.push(Seq(8), 8, false, black_box(8)));
+        black_box(buffer.push(Instant::ZERO, Seq(8), 8, false, black_box(8)));
         black_box(buffer.pop())
     });
     report("jitter_push_and_pop", both);
@@ -140,13 +141,13 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
     let payload = sound::payload(7);
     let mut out: Frame = Frame::silence(FORMAT.frame_samples());
     for number in 0..8 {
-        let _ = downlink.push(&voice(number, &payload));
+        let _ = downlink.push(Instant::ZERO, &voice(number, &payload));
         if number > 3 {
             downlink.pop(&mut out);
         }
     }
     let heard = counter.count(|| {
-        let _ = black_box(downlink.push(&voice(8, black_box(&payload))));
+        let _ = black_box(downlink.push(Instant::ZERO, &voice(8, black_box(&payload))));
         black_box(downlink.pop(&mut out))
     });
     report("downlink", heard);

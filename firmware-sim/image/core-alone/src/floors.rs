@@ -108,7 +108,7 @@ fn listen(core: &mut Core) {
         match feed {
             Feed::Packet(packet) => {
                 if let Some(voice) = core.session.handle_packet(now, parse(packet)) {
-                    let _ = black_box(core.downlink.push(&voice));
+                    let _ = black_box(core.downlink.push(now, &voice));
                 }
             }
             Feed::NeedMore => {}
