@@ -7,7 +7,6 @@
 //! frame's samples. So no sample is louder than the louder of the two means, whoever comes and
 //! goes. [`TalkerState`] follows who counts.
 
-use crate::audio::format::SampleRate;
 use crate::audio::frame::Frame;
 
 use divide::divide;
@@ -135,16 +134,9 @@ pub fn render<const N: usize>(
                     let sums = sum.iter().zip(own);
                     sums.map(|(&sum, &own)| sum - i32::from(own))
                 };
-                finish(sums, count, talkers.rate, rule, state, out);
+                talkers.finish(sums, count, rule, state, out);
             }
-            None => finish(
-                || sum.iter().copied(),
-                count,
-                talkers.rate,
-                rule,
-                state,
-                out,
-            ),
+            None => talkers.finish(|| sum.iter().copied(), count, rule, state, out),
         },
         Heard::Fade(old_count, new_count) => {
             let (mut old, mut new) = ([0; N], [0; N]);
@@ -159,14 +151,7 @@ pub fn render<const N: usize>(
                 }
                 MixRule::Sum => {
                     cross_fade_sums(old, new);
-                    finish(
-                        || new.iter().copied(),
-                        new_count,
-                        talkers.rate,
-                        rule,
-                        state,
-                        out,
-                    );
+                    talkers.finish(|| new.iter().copied(), new_count, rule, state, out);
                 }
             }
         }
@@ -174,24 +159,28 @@ pub fn render<const N: usize>(
     true
 }
 
-fn finish<I: Iterator<Item = i32>>(
-    sums: impl Fn() -> I,
-    count: u16,
-    rate: SampleRate,
-    rule: MixRule,
-    state: &mut MixState,
-    out: &mut [i16],
-) {
-    match rule {
-        // A sum of one frame fits its 16 bits: the talker passes unchanged.
-        MixRule::Mean if count == 1 => out
-            .iter_mut()
-            .zip(sums())
-            .for_each(|(out, sum)| *out = sum as i16),
-        MixRule::Mean => divide(sums(), count, out),
-        MixRule::Sum => {
-            let peak = sums().map(i32::unsigned_abs).max().unwrap_or(0);
-            limit(sums(), peak, rate, &mut state.limiter_q15, out);
+impl<const N: usize> Talkers<N> {
+    // As a function of its own, it costs 4 % more.
+    #[inline(always)]
+    fn finish<I: Iterator<Item = i32>>(
+        &self,
+        sums: impl Fn() -> I,
+        count: u16,
+        rule: MixRule,
+        state: &mut MixState,
+        out: &mut [i16],
+    ) {
+        match rule {
+            // A sum of one frame fits its 16 bits: the talker passes unchanged.
+            MixRule::Mean if count == 1 => out
+                .iter_mut()
+                .zip(sums())
+                .for_each(|(out, sum)| *out = sum as i16),
+            MixRule::Mean => divide(sums(), count, out),
+            MixRule::Sum => {
+                let peak = sums().map(i32::unsigned_abs).max().unwrap_or(0);
+                limit(sums(), peak, self.rate, &mut state.limiter_q15, out);
+            }
         }
     }
 }
@@ -291,6 +280,8 @@ fn saturate(value: i64) -> i16 {
 mod tests {
     use super::limit::ATTACK_MS;
     use super::*;
+
+    use crate::audio::format::SampleRate;
 
     const RATE: SampleRate = SampleRate::Hz16000;
 
