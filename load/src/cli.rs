@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_host_kit::server_address::numeric_address;
@@ -26,8 +28,9 @@ Examples:
 
 /// Loads a Talkspurt server and states what it costs.
 ///
-/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in turn, as many times as
-/// there are rounds, and gives the medians. A round takes 3 seconds more than it measures, for each of the two.
+/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in
+/// turn, as many times as there are rounds, and gives the medians. A round takes 3 seconds more
+/// than it measures, for each of the two.
 #[derive(Debug, Parser)]
 #[command(
     name = "talkspurt-load",
@@ -52,8 +55,8 @@ pub struct Cli {
     #[arg(long, value_name = "COUNT")]
     talkers: Option<u32>,
     /// How voice is encoded
-    #[arg(long, value_enum, default_value = "pcm16")]
-    codec: CodecArg,
+    #[arg(long, default_value = "pcm16", value_parser = codec_parser())]
+    codec: CodecId,
     /// How long each round measures, in seconds
     #[arg(long, default_value_t = 10, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
@@ -84,7 +87,8 @@ pub struct Cli {
     /// Keep server and floor on one processor and this process on another
     #[arg(long, conflicts_with = "connect")]
     pin: bool,
-    /// Stop a part of the load for so many milliseconds; the report then has the delay of each second
+    /// Stop a part of the load for so many milliseconds; the report then has the delay of each
+    /// second
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     stall: Option<u32>,
     /// Who stops
@@ -127,7 +131,8 @@ pub struct FloorArgs {
 }
 
 /// The loads that have targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Preset {
     /// 64 participants in rooms of 8, all talking, PCM16
     Rooms,
@@ -135,16 +140,11 @@ pub enum Preset {
     TwoOfEight,
     /// 1,000 silent participants in 125 rooms
     Idle,
-    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12 times a second
+    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12
+    /// times a second
     Flapping,
     /// The same beside 512 whose every frame is a talkspurt of its own
     FlappingWords,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CodecArg {
-    Pcm16,
-    Adpcm,
 }
 
 /// What to measure.
@@ -201,6 +201,7 @@ impl Cli {
             (Some(address), Some(pid)) => ServerChoice::Running { address, pid },
             _ => ServerChoice::Start(self.server_program()?),
         };
+        let is_plain = crowd.is_none() && self.stall.is_none();
         Ok(Order {
             plan,
             preset: self.preset,
@@ -208,10 +209,7 @@ impl Cli {
             rounds: self.rounds,
             server,
             // The floor waits for nobody: a stall says nothing about it.
-            with_floor: !self.no_floor
-                && plan.talkers > 0
-                && crowd.is_none()
-                && self.stall.is_none(),
+            with_floor: !self.no_floor && plan.talkers > 0 && is_plain,
             crowd,
             stall: self.stall(),
             processors: self.pin.then(Processors::choose).transpose()?,
@@ -241,13 +239,11 @@ impl Cli {
             ),
         };
         Plan {
+            rooms_named: "load",
             participants,
             room_size,
             talkers,
-            codec: match self.codec {
-                CodecArg::Pcm16 => CodecId::Pcm16,
-                CodecArg::Adpcm => CodecId::ImaAdpcm,
-            },
+            codec: self.codec,
             format: AudioFormat {
                 frame: self.frame_ms,
                 ..AudioFormat::DEFAULT
@@ -271,17 +267,6 @@ impl Cli {
 }
 
 impl Preset {
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rooms => "rooms",
-            Self::TwoOfEight => "two-of-eight",
-            Self::Idle => "idle",
-            Self::Flapping => "flapping",
-            Self::FlappingWords => "flapping-words",
-        }
-    }
-
     fn crowd(self) -> Option<CrowdPlan> {
         let (size, flicker) = match self {
             Self::Flapping => (960, Flicker::Mute),
@@ -290,6 +275,12 @@ impl Preset {
         };
         Some(CrowdPlan { size, flicker })
     }
+}
+
+fn codec_parser() -> impl TypedValueParser<Value = CodecId> {
+    let named = |name: String| CodecId::ALL.into_iter().find(|codec| codec.name() == name);
+    PossibleValuesParser::new(CodecId::ALL.map(CodecId::name))
+        .try_map(move |name| named(name).ok_or("no codec"))
 }
 
 fn frame_duration(text: &str) -> Result<FrameDuration, String> {
@@ -332,7 +323,8 @@ mod tests {
     #[test]
     fn each_preset_has_the_name_that_it_is_asked_for_by_and_its_crowd() {
         for preset in Preset::value_variants() {
-            let asked = order(&format!("--preset {}", preset.name())).unwrap();
+            let name = serde_json::to_value(preset).unwrap();
+            let asked = order(&format!("--preset {}", name.as_str().unwrap())).unwrap();
             assert_eq!(asked.preset, Some(*preset));
             let crowd = asked.crowd.map(|crowd| (crowd.size, crowd.flicker));
             let expected = match preset {

@@ -1,20 +1,24 @@
-//! Marked frames: a pattern that survives being averaged with other voices and ADPCM, and says whose it is.
+//! Marked frames: a pattern that survives being averaged with other voices and ADPCM, and says
+//! whose it is.
 //!
-//! A marker is a word of 17 bits behind three that mean nothing, each a twentieth of the frame: half of it at [`AMPLITUDE`] and
-//! half at minus that, or the other way round (Manchester coding: ADPCM would forget how to jump in a long run of one level). The
-//! mean of n talkers makes it n times weaker, and the background weaker still, so that a bit can be read as long as it stands at
+//! A marker is a word of 17 bits behind three that mean nothing, each a twentieth of the frame:
+//! half of it at [`AMPLITUDE`] and half at minus that, or the other way round (Manchester coding:
+//! ADPCM would forget how to jump in a long run of one level). The mean of n talkers makes it n
+//! times weaker, and the background weaker still, so that a bit can be read as long as it stands at
 //! half of `AMPLITUDE / n` or more. Five of the bits check the others.
 
-/// Peak of a marked frame. Loud enough that a mean of dozens still stands out, and below full scale so that ADPCM's overshoot
-/// and the other voices in a sum do not clip it at once.
+/// Peak of a marked frame. Loud enough that a mean of dozens still stands out, and below full scale
+/// so that ADPCM's overshoot and the other voices in a sum do not clip it at once.
 const AMPLITUDE: i16 = 24_000;
 
-/// Peak of what talkers send between markers: noise at -41 dBFS. A mean of 63 markers and noises must still be read.
+/// Peak of what talkers send between markers: noise at -41 dBFS. A mean of 63 markers and noises
+/// must still be read.
 const BACKGROUND: i16 = 500;
 
 const BITS: usize = 20;
-/// Bits at the start in which ADPCM finds its step: it grows by at most 2.1 a sample (8 entries of IMA's step table), so from
-/// the background's level to the marker's takes 6 samples, and 12 in the mix that is encoded anew.
+/// Bits at the start in which ADPCM finds its step: it grows by at most 2.1 a sample (8 entries of
+/// IMA's step table), so from the background's level to the marker's takes 6 samples, and 12 in the
+/// mix that is encoded anew.
 const LEAD_BITS: usize = 3;
 const ROOM_BITS: u32 = 8;
 const SERIAL_BITS: u32 = 4;
@@ -53,7 +57,8 @@ pub fn paint_background(random: &mut fastrand::Rng, frame: &mut [i16]) {
     frame.fill_with(|| random.i16(-BACKGROUND..=BACKGROUND));
 }
 
-/// Reads the mark in a frame that is the mean (or the sum) of at most `talkers` voices; `None` if there is none.
+/// Reads the mark in a frame that is the mean (or the sum) of at most `talkers` voices; `None` if
+/// there is none.
 pub fn recognise(frame: &[i16], talkers: u16) -> Option<Mark> {
     let least_level = i32::from(AMPLITUDE) / (2 * i32::from(talkers.max(1)));
     let bit_samples = frame.len() / BITS;
@@ -91,7 +96,8 @@ impl Mark {
     }
 }
 
-/// Bits that change with every bit of the content (Fibonacci hashing: Knuth, TAOCP volume 3, section 6.4).
+/// Bits that change with every bit of the content (Fibonacci hashing: Knuth, TAOCP volume 3,
+/// section 6.4).
 fn check(content: u32) -> u32 {
     (content + 1).wrapping_mul(0x9e37_79b1) >> (32 - CHECK_BITS)
 }
@@ -113,7 +119,8 @@ mod tests {
             .flat_map(|room| (0..SERIALS).map(move |serial| Mark { room, serial }))
     }
 
-    /// What a listener gets of a room with `talkers` talkers, the first of whom sends a mark, in a frame after a few others.
+    /// What a listener gets of a room with `talkers` talkers, the first of whom sends a mark, in a
+    /// frame after a few others.
     struct Room {
         codec: CodecId,
         frame_samples: usize,

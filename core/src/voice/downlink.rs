@@ -31,6 +31,24 @@ pub enum Playout {
     Silence,
 }
 
+/// What [`Downlink::pop_payload`] wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PayloadPlayout<'a> {
+    /// A payload, as it was received: decode it.
+    Payload {
+        /// The frame in the session's codec.
+        bytes: &'a [u8],
+        /// It was the last of its talkspurt.
+        terminator: bool,
+    },
+    /// A frame is not there in the midst of a talkspurt: have the decoder conceal it.
+    Missing,
+    /// Nobody talks. If no terminator came before, the talkspurt was cut off: fade what was heard
+    /// last.
+    Silence,
+}
+
 /// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most;
 /// a frame has `FRAME` samples at most.
 #[derive(Clone, Debug)]
@@ -113,7 +131,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     pub fn push(&mut self, now: Instant, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
         let ends_without_frame = voice.terminator && voice.payload.is_empty();
         if !ends_without_frame {
-            self.decoder.check(voice.payload, self.frame_samples())?;
+            self.check(voice.payload)?;
             self.frames_received = self.frames_received.wrapping_add(1);
         }
         let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
@@ -124,6 +142,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             voice.terminator,
             payload,
         ))
+    }
+
+    /// Checks whether `payload` is a frame of this session.
+    pub(crate) fn check(&self, payload: &[u8]) -> Result<(), CodecError> {
+        self.decoder.check(payload, self.frame_samples())
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
@@ -166,6 +189,27 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
                 }
                 Playout::Concealed
             }
+        }
+    }
+
+    /// Writes the payload that is due now to the start of `buffer`, for a decoder elsewhere: call
+    /// it once a frame period, in place of [`Downlink::pop`]. Where the delay is to get shorter and
+    /// no pause comes, a single payload is left out.
+    ///
+    /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
+    pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
+        match self.jitter.pop() {
+            Pop::Item(payload, terminator) if !payload.is_empty() => {
+                if self.jitter.shrink_due() == Shrink::Now {
+                    self.jitter.skip_into();
+                }
+                self.frames_played = self.frames_played.wrapping_add(1);
+                let bytes = &mut buffer[..payload.len()];
+                bytes.copy_from_slice(&payload);
+                PayloadPlayout::Payload { bytes, terminator }
+            }
+            Pop::Missing | Pop::Underrun => PayloadPlayout::Missing,
+            Pop::Item(..) | Pop::Silence => PayloadPlayout::Silence,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::carrier::stream::PACKET_MAX;
 use crate::seq::Seq;
 
 pub use crate::wire::names::{
-    NAME_BYTES_MAX, NameError, ParticipantName, ROOM_BYTES_MAX, RoomName,
+    NAME_BYTES_MAX, NameError, ParticipantName, ROOM_BYTES_MAX, RoomName, is_hidden,
 };
 pub use crate::wire::reasons::{ByeReason, REJECT_TEXT_BYTES_MAX, RejectReason};
 

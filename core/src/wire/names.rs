@@ -100,6 +100,27 @@ const fn is_blank(character: char) -> bool {
     )
 }
 
+/// Whether a character shows nothing by itself: control characters, line and paragraph separators,
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear
+/// annotation, and the blank Braille cell; but not the joiners U+200C and U+200D, which some
+/// scripts need, and which docs/PROTOCOL.md allows in names.
+///
+/// A name that has one could pass for another; a server may refuse it, and programs that show names
+/// leave it out. [`ParticipantName`] does not look for any, since the table would cost a
+/// microcontroller's flash.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 impl<const MAX: usize> Deref for Name<MAX> {
     type Target = str;
     fn deref(&self) -> &str {
@@ -163,6 +184,41 @@ mod tests {
         }
         for text in ["a\nb", "\x1b[2J", "a\0"] {
             assert_eq!(ParticipantName::new(text), Err(NameError::ControlCharacter));
+        }
+    }
+
+    #[test]
+    fn what_shows_nothing_is_not_shown_and_its_neighbours_are() {
+        for (first, last) in [
+            (0, 0x1f),
+            (0x7f, 0x9f),
+            (0xad, 0xad),
+            (0x34f, 0x34f),
+            (0x61c, 0x61c),
+            (0x115f, 0x1160),
+            (0x17b4, 0x17b5),
+            (0x180b, 0x180f),
+            (0x200b, 0x200b),
+            (0x200e, 0x200f),
+            (0x2028, 0x202e),
+            (0x2060, 0x206f),
+            (0x2800, 0x2800),
+            (0x3164, 0x3164),
+            (0xfe00, 0xfe0f),
+            (0xfeff, 0xfeff),
+            (0xffa0, 0xffa0),
+            (0xfff0, 0xfffb),
+            (0x1bca0, 0x1bca3),
+            (0x1d173, 0x1d17a),
+            (0xe0000, 0xe0fff),
+        ] {
+            let is_hidden = |code| char::from_u32(code).is_some_and(is_hidden);
+            assert!((first..=last).all(is_hidden), "{first:x}");
+            let before = first.checked_sub(1);
+            assert!(
+                !before.is_some_and(is_hidden) && !is_hidden(last + 1),
+                "{first:x}"
+            );
         }
     }
 }

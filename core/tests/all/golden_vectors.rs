@@ -1,10 +1,13 @@
-//! The byte examples of `docs/PROTOCOL.md`, both ways: what they say is what the core writes, and what it reads.
+//! The byte examples of `docs/PROTOCOL.md`, both ways: the core writes them as given, and reads
+//! them.
 //!
-//! An example is a fenced block whose first line is `vector NAME`; then lines of a key and its value, which goes on in lines that
-//! are indented. `from` names the side, `value` is the packet as Rust's `{:?}` prints it, `packet` its bytes, `stream` the bytes
-//! on the stream. Examples that do not concern packets have keys of their own.
+//! An example is a fenced block whose first line is `vector NAME`. Each further line is a key and
+//! its value, which may continue on indented lines. `from` names the side, `value` is the packet as
+//! Rust's `{:?}` prints it, `packet` its bytes, `stream` the bytes on the stream. Examples that do
+//! not concern packets have their own keys.
 //!
-//! `vectors/v1.txt` is a copy of those of version 1, which later versions must still be able to read: it is never changed.
+//! `vectors/v1.txt` is a copy of the examples of version 1, which later versions must still read:
+//! it is never changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -87,7 +90,7 @@ fn spec() -> Vec<Vector> {
     read("../docs/PROTOCOL.md")
 }
 
-/// The examples of one kind, which their names begin with.
+/// The examples whose names begin with `prefix`.
 fn examples(prefix: &str) -> impl Iterator<Item = Vector> {
     spec()
         .into_iter()
@@ -99,8 +102,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.join(" ")
 }
 
-/// What a packet of either side prints as, and what it looks like on a stream.
-fn read_and_write_again(from: &str, packet: &[u8]) -> Result<(String, Vec<u8>), String> {
+/// Returns how a packet of either side prints, and how it looks on a stream.
+fn print_and_encode(from: &str, packet: &[u8]) -> Result<(String, Vec<u8>), String> {
     let mut out = [0; ENCODED_MAX];
     let (value, written) = match from {
         "client" => {
@@ -127,7 +130,7 @@ fn deframe(stream: &[u8]) -> Result<Vec<u8>, String> {
 fn check_packet(vector: &Vector) {
     let name = &vector.name;
     let packet = vector.bytes("packet");
-    let (value, stream) = read_and_write_again(vector.text("from"), &packet)
+    let (value, stream) = print_and_encode(vector.text("from"), &packet)
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(value, vector.text("value"), "{name}: read");
     assert_eq!(
@@ -150,10 +153,10 @@ fn the_examples_of_the_specification_are_what_the_core_reads_and_writes() {
         .filter(|vector| vector.is_packet())
         .for_each(check_packet);
     let names: BTreeSet<&str> = vectors.iter().map(|vector| &*vector.name).collect();
-    assert_eq!(names.len(), vectors.len(), "a name stands there twice");
+    assert_eq!(names.len(), vectors.len(), "a name is used twice");
 }
 
-/// The names of all packets; the compiler sees to it that a new one is added here.
+/// The names of all packets. The compiler ensures that a new one is added here.
 fn client_packet_name(packet: &ClientPacket<'_>) -> &'static str {
     match packet {
         ClientPacket::Hello(_) => "Hello",
@@ -205,7 +208,7 @@ fn the_crc_is_the_one_that_is_specified() {
         .unwrap();
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(vector.text("text").as_bytes());
     assert_eq!(format!("{crc:08x}"), vector.text("crc"));
-    // That the stream uses it, and where, is in every other example.
+    // Every other example shows that the stream uses it, and where.
     assert_eq!(hex(&crc.to_le_bytes()), hex(&vector.bytes("bytes")));
 }
 
@@ -236,7 +239,7 @@ fn adpcm_examples_decode_and_encode() {
         let mut samples = vec![0; decoded.len()];
         ImaAdpcm::default().decode(&payload, &mut samples).unwrap();
         assert_eq!(samples, decoded, "{}", vector.name);
-        // One encoder writes them one after the other: the second begins where the first has ended.
+        // One encoder writes them in a row: the second begins where the first ended.
         let mut written = vec![0; payload.len()];
         encoder
             .encode(&vector.samples("samples"), &mut written)
@@ -267,7 +270,7 @@ fn examples_of_damage_are_dropped() {
             "{}",
             vector.name
         );
-        // The packet behind it arrives.
+        // The packet after it arrives.
         let packet = deframe(rest).unwrap();
         assert_eq!(hex(&packet), hex(&vector.bytes("then")), "{}", vector.name);
         count += 1;
@@ -278,7 +281,7 @@ fn examples_of_damage_are_dropped() {
 #[test]
 fn packets_of_version_1_can_still_be_read() {
     let kept = read("tests/all/vectors/v1.txt");
-    assert_eq!(kept.len(), 21, "nothing is taken away from them");
+    assert_eq!(kept.len(), 21, "none is missing");
     for vector in &kept {
         let packet = deframe(&vector.bytes("stream")).unwrap();
         assert_eq!(
@@ -287,7 +290,7 @@ fn packets_of_version_1_can_still_be_read() {
             "{}",
             vector.name
         );
-        let read = read_and_write_again(vector.text("from"), &packet);
+        let read = print_and_encode(vector.text("from"), &packet);
         assert_eq!(
             read.map(|(value, _)| value),
             Ok(vector.text("value").to_owned()),

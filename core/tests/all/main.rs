@@ -1,4 +1,5 @@
-//! The core as those see it who build on it. All in one program, which links much faster than one a file.
+//! The core's public API, tested as its users see it. All tests are in one program, which links
+//! much faster than one program a file.
 
 mod common;
 mod deframer_properties;

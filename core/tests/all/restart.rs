@@ -1,4 +1,4 @@
-//! A restarted uplink or downlink is as good as a new one, whatever it did before.
+//! A restarted uplink or downlink behaves like a new one, whatever it did before.
 
 use crate::common::session_pair::bytes_of;
 use crate::common::wide_band;
@@ -12,7 +12,7 @@ use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, Voice};
 
-/// A loud tone with a pause: opens the gate and lets it close.
+/// A loud tone with a pause, which opens the gate and lets it close.
 fn sound(frame: u32, samples: usize) -> Vec<i16> {
     let amplitude = if frame % 40 < 15 { 9_000 } else { 0 };
     (0..samples)
@@ -64,7 +64,7 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
 }
 
 #[test]
-fn a_bad_gate_leaves_the_uplink_as_it_was() {
+fn an_invalid_gate_leaves_the_uplink_unchanged() {
     let config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), AudioFormat::DEFAULT);
     let mut uplink: Uplink = Uplink::new(config).unwrap();
     uplink.push(&sound(0, 320));
@@ -98,7 +98,7 @@ fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>>
     played
 }
 
-/// Another talkspurt, cleared in mid-word, with the fade still owed.
+/// Another talkspurt, cleared in the middle of a word, with its fade still due.
 fn cut_off(downlink: &mut Slots16, samples: usize) {
     let payload: Vec<u8> = 9_000i16.to_le_bytes().repeat(samples);
     for number in 40..45 {
@@ -124,13 +124,13 @@ fn a_restarted_downlink_plays_what_a_new_one_plays() {
     ] {
         let mut used = Slots16::new(CodecId::Pcm16.into(), wide_band(before), jitter(before));
         play(&mut used, wide_band(before).frame_samples(), 1_000);
-        // What is behind the end of a shorter frame is never read, but would be compared here.
+        // Samples after the end of a shorter frame are never read, but would be compared here.
         if wide_band(before).frame_samples() < wide_band(after).frame_samples() {
             cut_off(&mut used, wide_band(before).frame_samples());
         }
         used.restart(CodecId::Pcm16.into(), wide_band(after), jitter(after));
         let mut new = Slots16::new(CodecId::Pcm16.into(), wide_band(after), jitter(after));
-        // Earlier timestamps than before: nothing of the other stream is remembered.
+        // Timestamps earlier than before: nothing of the other stream is remembered.
         let heard = play(&mut new, wide_band(after).frame_samples(), 1);
         assert!(heard.iter().flatten().any(|&s| s != 0));
         assert_eq!(play(&mut used, wide_band(after).frame_samples(), 1), heard);

@@ -1,10 +1,10 @@
-//! Packets that cannot be read, at every point of a session: both ends end it in order, and nobody panics.
+//! Unreadable packets at every point of a session: both ends end it in order, and nothing panics.
 
 use crate::common::session_pair::Pair;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::wire::{ByeReason, RejectReason, parse};
 
-/// A Hello of this version without the rest of it, and one of another version with more than this one knows.
+/// A Hello of this version cut short, and one of another version with unknown fields.
 const BROKEN_HELLO: &[u8] = &[0, 1, 0xff, 0xff];
 const FOREIGN_HELLO: &[u8] = &[0, 2, 0xff, 0xff];
 
@@ -29,7 +29,7 @@ fn a_participant_that_sends_a_broken_or_foreign_hello_gets_a_bye() {
 }
 
 #[test]
-fn before_it_is_in_a_client_that_sends_them_is_refused() {
+fn a_client_that_sends_one_before_joining_is_refused() {
     for (packet, reason) in [
         (BROKEN_HELLO, RejectReason::Malformed),
         (FOREIGN_HELLO, RejectReason::Version),
@@ -41,19 +41,20 @@ fn before_it_is_in_a_client_that_sends_them_is_refused() {
 }
 
 #[test]
-fn to_refuse_one_who_is_in_ends_the_session_in_order() {
+fn rejecting_a_participant_ends_the_session_in_order() {
     let mut pair = Pair::joined();
     pair.server.reject(RejectReason::RoomFull, "too late");
     pair.assert_server_ends(ByeReason::ProtocolError);
-    // Once it is over, it stays as it was.
+    // After the end another reject changes nothing.
     pair.server.reject(RejectReason::RoomFull, "later still");
     assert_eq!(pair.server_events(), []);
     assert_eq!(pair.server.poll_transmit(), None);
 }
 
 #[test]
-fn a_garbled_packet_before_the_welcome_is_no_refusal_for_good() {
-    // The line may be noisy: the client comes back. Only a Welcome of another version is a reason to give up.
+fn a_garbled_packet_before_the_welcome_is_no_final_refusal() {
+    // The line may be noisy, so the client tries again. Only a Welcome of another version is a
+    // reason to give up.
     for packet in [&[200, 1, 2][..], &[0], &[0, 1, 0xff, 0xff], &[]] {
         let mut pair = Pair::new();
         pair.client.handle_packet(pair.now, parse(packet));
@@ -76,7 +77,7 @@ fn a_welcome_of_another_version_within_a_session_ends_it_and_is_no_refusal() {
 }
 
 #[test]
-fn a_server_that_stops_says_so_to_those_who_are_not_in_yet() {
+fn a_stopping_server_tells_those_who_have_not_joined_yet() {
     for (end, reason) in [
         (ByeReason::Stopping, RejectReason::Stopping),
         (ByeReason::SlowConsumer, RejectReason::Malformed),

@@ -95,7 +95,7 @@ fn voice_passes_both_ways_once_joined() {
 #[test]
 fn voice_before_the_welcome_is_not_played_and_does_no_harm() {
     let mut pair = Pair::new();
-    // What an earlier session on the same serial line had still under way.
+    // Still under way from an earlier session on the same serial line.
     assert_eq!(
         pair.send_to_client(&ServerPacket::Voice(say(1, &[1; 640]))),
         None
@@ -114,7 +114,7 @@ fn voice_before_the_welcome_is_not_played_and_does_no_harm() {
 }
 
 #[test]
-fn every_refusal_of_the_caller_reaches_the_client_with_its_text() {
+fn every_refusal_by_the_caller_reaches_the_client_with_its_text() {
     for reason in RejectReason::ALL {
         let mut pair = Pair::new();
         pair.hello();
@@ -252,7 +252,7 @@ fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
 }
 
 #[test]
-fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
+fn a_welcome_that_does_not_match_the_hello_ends_the_session() {
     let good = Pair::welcome_packet(&["ada"]);
     let mut bad = vec![good.clone(); 8];
     bad[0].codec = 1; // Not offered.
@@ -260,10 +260,10 @@ fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
     bad[2].rate_hz = 8_000;
     bad[3].frame_ms = 15;
     bad[4].idle_timeout_ms = 499;
-    bad[5].roster_len = 0; // One is in the room oneself.
+    bad[5].roster_len = 0; // The client itself is in the room.
     bad[5].roster.clear();
     bad[6].roster[0].name = "";
-    bad[7].idle_timeout_ms = 499; // It would be pinged away.
+    bad[7].idle_timeout_ms = 499; // That asks for too many Pings.
     for welcome in bad {
         let mut pair = Pair::new();
         pair.send_to_client(&ServerPacket::Welcome(welcome.clone()));
@@ -298,7 +298,7 @@ fn more_roster_than_announced_ends_the_session() {
 }
 
 #[test]
-fn a_second_welcome_begins_anew() {
+fn a_second_welcome_starts_afresh() {
     let mut pair = Pair::joined();
     let mut welcome = Pair::welcome_packet(&["bob", "ada"]);
     welcome.id = ParticipantId(99);
@@ -313,7 +313,7 @@ fn a_second_welcome_begins_anew() {
 }
 
 #[test]
-fn a_hello_on_a_running_session_leaves_and_asks_anew() {
+fn a_hello_in_a_running_session_leaves_and_asks_again() {
     let mut pair = Pair::joined();
     pair.restart_client();
     pair.pump();
@@ -333,7 +333,7 @@ fn a_hello_on_a_running_session_leaves_and_asks_anew() {
 }
 
 #[test]
-fn a_bad_hello_on_a_running_session_leaves_and_is_refused() {
+fn a_bad_hello_in_a_running_session_leaves_and_is_refused() {
     let mut pair = Pair::joined();
     pair.send_to_server(&ClientPacket::Hello(Hello {
         version: 1,

@@ -1,4 +1,5 @@
-//! The life of a session after (or without) its handshake: mute, Bye, timeouts, keepalive, budgets. On virtual time.
+//! A session after (or without) its handshake, on virtual time: mute, Bye, timeouts, keepalive,
+//! budgets.
 
 use crate::common::session_pair::{Pair, bytes_of, say};
 use talkspurt_core::session::{ClientEvent, ServerEvent};
@@ -8,7 +9,7 @@ use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 #[test]
-fn whoever_speaks_before_his_hello_is_refused() {
+fn any_packet_before_the_hello_is_refused() {
     for packet in [
         ClientPacket::Voice(say(0, &[0; 640])),
         ClientPacket::SetMuted(true),
@@ -48,11 +49,11 @@ fn leaving_tells_the_server() {
         [ServerEvent::Left(ByeReason::Leaving)]
     );
     pair.client.leave();
-    assert_eq!(pair.client_events(), [], "one leaves once");
+    assert_eq!(pair.client_events(), [], "leaving again does nothing");
 }
 
 #[test]
-fn who_leaves_before_his_hello_has_gone_says_nothing() {
+fn a_client_that_leaves_before_sending_its_hello_sends_nothing() {
     let mut pair = Pair::new();
     pair.client.leave();
     assert_eq!(pair.client.poll_transmit(), None);
@@ -73,8 +74,8 @@ fn the_server_ends_a_session_with_its_reason() {
         [ClientEvent::Closed(ByeReason::SlowConsumer)]
     );
     pair.server.end(ByeReason::Stopping);
-    assert_eq!(pair.server_events(), [], "it ends once");
-    // Nor can it be refused any more.
+    assert_eq!(pair.server_events(), [], "it already ended");
+    // Nor can it be rejected any more.
     pair.server.reject(RejectReason::RoomFull, "");
     assert_eq!(
         (pair.server_events(), pair.server.poll_transmit()),
@@ -112,7 +113,7 @@ fn no_answer_to_the_hello_ends_the_attempt() {
 }
 
 #[test]
-fn no_hello_in_time_is_refused_however_much_else_comes() {
+fn without_a_hello_in_time_the_client_is_refused_whatever_else_arrives() {
     let mut pair = Pair::new();
     assert_eq!(pair.server.poll_timeout(), Some(pair.now + MS(5_000)));
     for number in 0..4 {
@@ -161,7 +162,7 @@ fn a_silent_server_is_dropped_by_the_client() {
 }
 
 #[test]
-fn keepalive_holds_a_session_of_listeners_for_an_hour() {
+fn keepalives_hold_a_silent_session_for_an_hour() {
     let mut pair = Pair::joined();
     let end = pair.now + Duration::from_secs(3_600);
     let mut wakeups = 0;
@@ -196,7 +197,7 @@ fn the_round_trip_is_measured() {
     pair.bytes_to_server(&ping);
     pair.pump();
     assert_eq!(pair.client.round_trip(), Some(MS(37)));
-    // An answer that nobody asked for, or a second one to the same question, measures nothing.
+    // Neither an unrequested answer nor a second one to the same Ping is measured.
     pair.now += MS(1_000);
     pair.send_to_client(&ServerPacket::Pong(1));
     pair.send_to_client(&ServerPacket::Pong(77));
@@ -204,7 +205,7 @@ fn the_round_trip_is_measured() {
 }
 
 #[test]
-fn a_ping_of_the_server_is_answered() {
+fn a_ping_from_the_server_is_answered() {
     let mut pair = Pair::joined();
     pair.send_to_client(&ServerPacket::Ping(4_711));
     let answer = pair.client.poll_transmit();
@@ -212,7 +213,7 @@ fn a_ping_of_the_server_is_answered() {
 }
 
 #[test]
-fn a_flood_ends_the_session_and_what_a_stall_brings_does_not() {
+fn a_flood_ends_the_session_and_the_backlog_of_a_stall_does_not() {
     for frame_ms in [5, 10, 20] {
         let frames_in_7_s = 7_000 / u32::from(frame_ms);
         let mut pair = Pair::joined_at(frame_ms);
@@ -246,9 +247,9 @@ fn a_flood_ends_the_session_and_what_a_stall_brings_does_not() {
 }
 
 #[test]
-fn noise_is_borne_and_a_stream_of_garbage_is_not() {
+fn noise_is_tolerated_and_a_stream_of_garbage_is_not() {
     let mut pair = Pair::joined();
-    // A serial line of which a third is damaged.
+    // A serial line on which a third is damaged.
     for _ in 0..600 {
         pair.now += MS(100);
         pair.server.handle_garbage(pair.now, 384);
@@ -260,7 +261,7 @@ fn noise_is_borne_and_a_stream_of_garbage_is_not() {
         pair.server_events(),
         [ServerEvent::Left(ByeReason::ProtocolError)]
     );
-    // Before a Hello it is refused.
+    // Before the Hello, garbage is refused.
     let mut pair = Pair::new();
     pair.server.handle_garbage(pair.now, 20_000);
     pair.assert_server_refuses(RejectReason::Malformed);
@@ -292,7 +293,7 @@ fn an_unreadable_packet_ends_the_session() {
 }
 
 #[test]
-fn a_long_text_of_a_reject_is_cut_and_control_characters_go() {
+fn a_long_reject_text_is_cut_and_control_characters_are_removed() {
     let mut pair = Pair::new();
     pair.hello();
     pair.server
@@ -308,7 +309,7 @@ fn a_long_text_of_a_reject_is_cut_and_control_characters_go() {
 }
 
 #[test]
-fn what_comes_after_the_end_is_ignored() {
+fn packets_and_timeouts_after_the_end_are_ignored() {
     let mut pair = Pair::joined();
     pair.client.leave();
     pair.pump();

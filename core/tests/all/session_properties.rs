@@ -1,4 +1,4 @@
-//! Both ends of a session under any input: no panic, and a life that is told in the right order.
+//! Both ends of a session under any input: no panic, and events in the right order.
 
 use crate::common::cases::cases;
 use crate::common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet, server_packet};
@@ -19,9 +19,9 @@ enum Op<P> {
     Packet(P),
     Bytes(Vec<u8>),
     Garbage(u32),
-    /// Milliseconds go by, then the timeout is handled.
+    /// Milliseconds pass, then the timeout is handled.
     Wait(u32),
-    /// Something that the caller does: which, is up to the side.
+    /// A call by the user of the session; the number selects which.
     Own(u8),
 }
 
@@ -38,7 +38,7 @@ fn ops<P: Clone + std::fmt::Debug>(
     vec(op, 1..60)
 }
 
-/// What a session of the server has told so far.
+/// What a server session has reported so far.
 #[derive(Default)]
 struct Told {
     is_in: bool,
@@ -49,15 +49,15 @@ impl Told {
     fn hear(&mut self, event: &ServerEvent) {
         assert!(!self.is_over, "{event:?} after the end");
         match event {
-            ServerEvent::Hello(_) => assert!(!self.is_in, "a Hello of one who is in"),
+            ServerEvent::Hello(_) => assert!(!self.is_in, "a Hello from a participant"),
             ServerEvent::Muted(_) => assert!(self.is_in),
             ServerEvent::Left(reason) => {
-                assert!(self.is_in, "one who was not in has left");
+                assert!(self.is_in, "left without having joined");
                 self.is_in = false;
                 self.is_over = *reason != ByeReason::Rejoined;
             }
             ServerEvent::Refused(_) => {
-                assert!(!self.is_in, "one who is in was refused");
+                assert!(!self.is_in, "a participant was refused");
                 self.is_over = true;
             }
         }
@@ -78,7 +78,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
             Op::Packet(packet) => {
                 let bytes = bytes_of(&packet.borrow());
                 let voice = session.handle_packet(now, parse(&bytes));
-                assert!(voice.is_none() || told.is_in, "voice of one who is not in");
+                assert!(voice.is_none() || told.is_in, "voice before joining");
             }
             Op::Bytes(bytes) => drop(session.handle_packet(now, parse(&bytes))),
             Op::Garbage(bytes) => session.handle_garbage(now, bytes),
@@ -91,7 +91,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
                 );
             }
             Op::Own(n) => match n % 16 {
-                // Rejoined is what only a Hello can do.
+                // Only a Hello can end a session as Rejoined.
                 0 if n / 16 != 6 => session.end(ByeReason::from(n / 16)),
                 1 => session.handle_disconnect(),
                 _ => {}
@@ -119,7 +119,7 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let mut now = Instant::ZERO;
     let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
     let mut session = ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now);
-    // Roster lines still to come, once joined.
+    // Roster entries still to come, once joined.
     let (mut unlisted, mut is_over) = (None, false);
     for op in ops {
         match op {
@@ -160,7 +160,7 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
                 | ClientEvent::ParticipantLeft(_)
                 | ClientEvent::State(..) => assert!(unlisted.is_some()),
                 ClientEvent::Rejected(_) | ClientEvent::Closed(_) => is_over = true,
-                other => panic!("{other:?} is news"),
+                other => panic!("unknown event {other:?}"),
             }
         }
         while session.poll_transmit().is_some() {}

@@ -1,4 +1,4 @@
-//! A client that talks notices within seconds that nobody is there any more.
+//! A client that talks notices within seconds that the server is gone.
 
 use crate::common::session_pair::{Pair, bytes_of, say};
 use talkspurt_core::session::ClientEvent;
@@ -7,7 +7,8 @@ use talkspurt_core::wire::{ByeReason, ServerPacket};
 
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Lets time pass, a frame at a time; the client talks if `talks`, and the server hears it if `line`. Gives the number of Pings.
+/// Lets `span` pass, a frame at a time. The client talks if `talks`, and the server receives it if
+/// `line`. Returns the number of Pings.
 fn run(pair: &mut Pair, span: Duration, talks: bool, line: bool) -> u32 {
     let (until, mut pings) = (pair.now + span, 0);
     while pair.now < until {
@@ -39,7 +40,7 @@ fn lost_after_ms(pair: &mut Pair, talks: bool, since: Instant) -> u64 {
 }
 
 #[test]
-fn a_talker_notices_within_four_seconds_and_says_no_bye() {
+fn a_talker_notices_within_four_seconds_and_sends_no_bye() {
     let mut pair = Pair::joined();
     let pings = run(&mut pair, Duration::from_secs(10), true, true);
     assert!((9..=11).contains(&pings), "{pings}: one a second");
@@ -57,7 +58,7 @@ fn a_talker_notices_within_four_seconds_and_says_no_bye() {
 }
 
 #[test]
-fn a_listener_has_the_idle_timeout_and_pings_as_rarely_as_ever() {
+fn a_listener_has_the_idle_timeout_and_pings_no_more_often() {
     let mut pair = Pair::joined();
     let pings = run(&mut pair, Duration::from_secs(20), false, true);
     assert_eq!(pings, 4, "every third of 15 s, and on joining");
@@ -71,7 +72,7 @@ fn a_listener_has_the_idle_timeout_and_pings_as_rarely_as_ever() {
 }
 
 #[test]
-fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
+fn any_packet_within_three_seconds_is_an_answer() {
     let mut pair = Pair::joined();
     run(&mut pair, Duration::from_secs(2), true, true);
     for _ in 0..10 {
@@ -84,7 +85,7 @@ fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
 }
 
 #[test]
-fn a_server_that_speaks_all_the_time_is_not_asked() {
+fn a_server_that_sends_all_the_time_is_not_pinged() {
     let mut pair = Pair::joined();
     run(&mut pair, Duration::from_millis(100), true, true);
     let mut pings = 0;
@@ -95,8 +96,8 @@ fn a_server_that_speaks_all_the_time_is_not_asked() {
     assert_eq!(pings, 0);
 }
 
-/// Wakes the client when it asks for that, or a little later; gives how long after `since` that is, and whether it has something to
-/// send.
+/// Wakes the client `late` after the time it asked for. Returns how long after `since` that is, and
+/// whether it has something to send.
 fn wake(pair: &mut Pair, since: Instant, late: Duration) -> (u64, bool) {
     pair.now = pair.client.poll_timeout().expect("it waits for something") + late;
     pair.client.handle_timeout(pair.now);
@@ -104,7 +105,8 @@ fn wake(pair: &mut Pair, since: Instant, late: Duration) -> (u64, bool) {
     (pair.now.duration_since(since).as_millis(), sent)
 }
 
-/// A client whose server has said something else than the answer 100 ms after the first Ping; gives when.
+/// A client whose server sent something other than the answer 100 ms after the first Ping. Also
+/// returns when that was.
 fn heard_100_ms_after_the_ping() -> (Pair, Instant) {
     let mut pair = Pair::joined();
     let now = pair.now;
@@ -116,7 +118,7 @@ fn heard_100_ms_after_the_ping() -> (Pair, Instant) {
 }
 
 #[test]
-fn a_talker_asks_a_second_after_it_heard_something_and_gives_up_three_after_that() {
+fn a_talker_pings_after_a_silent_second_and_gives_up_three_seconds_later() {
     let (mut pair, heard_at) = heard_100_ms_after_the_ping();
     let mut asked_ms = Vec::new();
     while !pair.client.is_closed() {
@@ -136,7 +138,7 @@ fn a_talker_asks_a_second_after_it_heard_something_and_gives_up_three_after_that
 }
 
 #[test]
-fn a_listener_gives_up_when_the_idle_timeout_is_over_and_not_at_the_next_ping() {
+fn a_listener_gives_up_at_the_idle_timeout_and_not_at_the_next_ping() {
     let (mut pair, heard_at) = heard_100_ms_after_the_ping();
     let woken = [0; 4].map(|_| wake(&mut pair, heard_at, Duration::ZERO));
     let bye = (15_000, true);
@@ -156,7 +158,7 @@ fn a_talker_pings_three_times_in_a_short_idle_timeout_too() {
     pair.send_to_client(&ServerPacket::Welcome(welcome));
     pair.client_events();
     let welcomed_at = pair.now;
-    // What the first Welcome said of Pings holds no longer.
+    // The Ping schedule of the first Welcome no longer applies.
     assert_eq!(wake(&mut pair, welcomed_at, Duration::ZERO), (0, true));
     pair.client.voice_sent(welcomed_at + FRAME);
     let woken = [0; 4].map(|_| wake(&mut pair, welcomed_at, Duration::ZERO));
@@ -169,7 +171,7 @@ fn a_talker_pings_three_times_in_a_short_idle_timeout_too() {
 }
 
 #[test]
-fn only_the_answer_to_the_last_ping_tells_the_round_trip() {
+fn only_the_answer_to_the_last_ping_measures_the_round_trip() {
     let mut pair = Pair::joined();
     pair.client.handle_timeout(pair.now);
     pair.now += Duration::from_millis(50);

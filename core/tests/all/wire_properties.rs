@@ -1,4 +1,4 @@
-//! The wire: every packet comes back as it went, and no bytes make the parser panic.
+//! The wire: every packet is parsed as it was written, and no bytes make the parser panic.
 
 use crate::common::cases::cases;
 use crate::common::packets::{client_packet, server_packet};
@@ -11,7 +11,7 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{ClientPacket, EncodeError, ServerPacket, Voice, parse};
 
-/// The bytes on the stream, and the packet that the deframer finds in them.
+/// Returns the bytes on the stream, and the packet that the deframer finds in them.
 fn through_the_stream<P: serde::Serialize>(packet: &P) -> (Vec<u8>, Vec<u8>) {
     let mut out = [0; ENCODED_MAX];
     let len = write_to_stream(packet, &mut out).unwrap();
@@ -26,7 +26,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn what_clients_send_comes_back(packet in client_packet()) {
+    fn client_packets_are_parsed_as_written(packet in client_packet()) {
         let packet = packet.borrow();
         let (stream, bytes) = through_the_stream(&packet);
         prop_assert_eq!(parse::<ClientPacket<'_>>(&bytes).unwrap(), packet);
@@ -35,18 +35,21 @@ proptest! {
     }
 
     #[test]
-    fn what_servers_send_comes_back(packet in server_packet()) {
+    fn server_packets_are_parsed_as_written(packet in server_packet()) {
         let packet = packet.borrow();
         let (stream, bytes) = through_the_stream(&packet);
         prop_assert!(stream.len() <= encoded_len_max(bytes.len()));
         if !matches!(packet, ServerPacket::Voice(_)) {
-            prop_assert!(bytes.len() <= 352, "a node's buffer takes {} bytes", bytes.len());
+            prop_assert!(bytes.len() <= 352, "{} bytes exceed a node's buffer", bytes.len());
         }
         prop_assert_eq!(parse::<ServerPacket<'_>>(&bytes).unwrap(), packet);
     }
 
     #[test]
-    fn no_bytes_make_the_parser_panic_and_what_it_takes_it_can_write(bytes in vec(any::<u8>(), 0..80), number in 0..12u8) {
+    fn no_bytes_make_the_parser_panic_and_parsed_packets_can_be_written(
+        bytes in vec(any::<u8>(), 0..80),
+        number in 0..12u8,
+    ) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
             *first = number;
@@ -62,7 +65,10 @@ proptest! {
     }
 
     #[test]
-    fn a_packet_cut_short_is_no_packet(packet in client_packet(), cut in any::<prop::sample::Index>()) {
+    fn a_packet_cut_short_is_invalid(
+        packet in client_packet(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let (_, bytes) = through_the_stream(&packet.borrow());
         prop_assert!(parse::<ClientPacket<'_>>(&bytes[..cut.index(bytes.len())]).is_err());
     }
@@ -81,7 +87,7 @@ proptest! {
 
 #[test]
 fn the_bound_on_encoded_lengths_holds_for_every_length_and_is_tight() {
-    // No zeros anywhere is the worst for COBS. Some of the CRCs have none either.
+    // A packet without zeros is the worst case for COBS. Some of the CRCs have none either.
     let mut tight = 0;
     for len in 0..=PAYLOAD_MAX {
         let voice = Voice {

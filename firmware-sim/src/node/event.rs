@@ -1,10 +1,10 @@
-//! What a node tells its surroundings: events as they happen, and counts.
+//! What a node reports: events as they happen, and counts.
 
 use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
 
-/// What happened. A board may light a lamp for it; a host prints it.
+/// An event. A board may show it with an LED; a host prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeEvent<'a> {
     /// A Hello goes out; the first one after a loss is number 1.
@@ -12,40 +12,40 @@ pub enum NodeEvent<'a> {
         /// Counts the Hellos since the start or the loss.
         attempt: u16,
     },
-    /// The server let the node in; so many participants (the node among them) will be listed.
+    /// The server let the node in. This many participants (including the node) will be listed.
     Joined {
         /// What the server decided.
         params: SessionParams,
         /// Participants in the room.
         roster_len: u16,
     },
-    /// Someone who was in the room already.
+    /// A participant who was already in the room.
     Listed(&'a Participant),
-    /// All were listed.
+    /// All participants were listed.
     RosterComplete,
     /// Someone joined.
     ParticipantJoined(&'a Participant),
     /// Someone left.
     ParticipantLeft(ParticipantId),
-    /// Someone began or ceased to talk, was muted or unmuted (the node too).
+    /// A participant (or the node) started or stopped talking, was muted or unmuted.
     State(ParticipantId, ParticipantFlags),
-    /// The server does not let the node in; it will ask again.
+    /// The server refuses the node, which will ask again.
     Rejected {
-        /// Why.
+        /// The server's reason.
         reason: RejectReason,
-        /// What the server says about it.
+        /// The server's explanation.
         text: &'a str,
     },
     /// The session is over; the node will join again.
     Lost(ByeReason),
-    /// The node has left, as it was told to.
+    /// The node has left, as requested.
     Left,
 }
 
 /// Counts since the node started. All wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeStats {
-    /// Sessions that began.
+    /// Sessions joined.
     pub joins: u32,
     /// Bytes read from the serial port.
     pub received_bytes: u64,
@@ -53,6 +53,6 @@ pub struct NodeStats {
     pub transmitted_bytes: u64,
     /// Errors that the serial driver reported.
     pub serial_errors: u32,
-    /// What its participant counted.
+    /// Counts of its client.
     pub client: ClientStats,
 }

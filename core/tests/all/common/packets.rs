@@ -1,4 +1,5 @@
-//! Any packet, for property tests: owned here, as packets borrow their texts and payloads.
+//! Arbitrary packets for property tests. They are owned, because packets borrow their texts and
+//! payloads.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -188,7 +189,7 @@ fn hello() -> impl Strategy<Value = OwnedHello> {
         )
 }
 
-/// Payloads of every length; of zeros often, as silence is, and as COBS likes them least.
+/// Payloads of every length, often all zeros: silence, and the bytes that COBS has to replace.
 fn voice() -> impl Strategy<Value = OwnedVoice> {
     let payload = prop_oneof![
         vec(any::<u8>(), 0..=640),
@@ -242,7 +243,7 @@ fn entry() -> impl Strategy<Value = OwnedEntry> {
     })
 }
 
-/// A text of up to so many bytes; mostly a plausible name.
+/// A text of up to `bytes_max` bytes; mostly a plausible name.
 fn text(bytes_max: usize) -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "[a-z]{1,12}".prop_map(|text: String| text),

@@ -20,7 +20,7 @@ pub struct Pair {
     pub server: ServerSession,
     pub now: Instant,
     frame_ms: u8,
-    /// Events of the client that were taken after each input, as the contract asks, and not yet shown to the test.
+    /// Client events taken after each input, as the contract asks, that the test has not seen yet.
     client_events: Vec<ClientEvent>,
     server_events: Vec<ServerEvent>,
 }
@@ -29,7 +29,7 @@ pub struct Pair {
 pub type Heard = Option<(Seq, usize)>;
 
 impl Pair {
-    /// A connection that was just made, with the defaults and frames of 20 ms.
+    /// A fresh connection with the defaults and frames of 20 ms.
     pub fn new() -> Self {
         Self::new_at(20)
     }
@@ -51,7 +51,7 @@ impl Pair {
         }
     }
 
-    /// A client that is in a room, alone.
+    /// A client alone in a room.
     pub fn joined() -> Self {
         Self::joined_at(20)
     }
@@ -68,7 +68,7 @@ impl Pair {
         pair
     }
 
-    /// Lets the Hello through and gives what the server made of it.
+    /// Delivers the Hello and returns what the server made of it.
     pub fn hello(&mut self) -> HelloRequest {
         self.pump();
         match self.server_events().pop() {
@@ -77,7 +77,7 @@ impl Pair {
         }
     }
 
-    /// What a server sends to the first of `names`, whose roster fits one page.
+    /// The Welcome for the first of `names`, with a roster that fits one page.
     pub fn welcome_packet<'a>(names: &[&'a str]) -> Welcome<'a> {
         let entries = room_of(names);
         Welcome {
@@ -102,7 +102,7 @@ impl Pair {
         }
     }
 
-    /// The client's process begins anew on the same line.
+    /// Restarts the client's process on the same line.
     pub fn restart_client(&mut self) {
         self.client = new_client(self.now);
     }
@@ -145,7 +145,7 @@ impl Pair {
         heard
     }
 
-    /// The server has ended the session for `reason`, and says so to the client.
+    /// Asserts that the server ended the session for `reason` and tells the client.
     #[track_caller]
     pub fn assert_server_ends(&mut self, reason: ByeReason) {
         assert_eq!(self.server_events(), [ServerEvent::Left(reason)]);
@@ -153,7 +153,7 @@ impl Pair {
         assert_eq!(self.client_events(), [ClientEvent::Closed(reason)]);
     }
 
-    /// The server has refused the client for `reason`, and says so to it.
+    /// Asserts that the server refused the client for `reason` and tells it.
     #[track_caller]
     pub fn assert_server_refuses(&mut self, reason: RejectReason) {
         assert_eq!(self.server_events(), [ServerEvent::Refused(reason)]);
@@ -201,7 +201,7 @@ pub fn room_of<'a>(names: &[&'a str]) -> Vec<RosterEntry<'a>> {
         .collect()
 }
 
-/// A voice packet in the midst of a talkspurt.
+/// A voice packet in the middle of a talkspurt.
 pub fn say(number: u16, payload: &[u8]) -> Voice<'_> {
     Voice {
         seq: Seq(number),

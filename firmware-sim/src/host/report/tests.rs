@@ -118,7 +118,8 @@ fn text_says_the_same_in_words() {
     assert_eq!(lines[5], "ann is muted");
 }
 
-/// What a server may send that let such a name in: it turns the writing around, or shows nothing.
+/// Reports a participant whose name changes the writing direction or is invisible, as a careless
+/// server might let it in.
 fn told_of(name: &str, format: Format) -> Vec<String> {
     let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
     let participant = Participant {
@@ -138,7 +139,7 @@ fn told_of(name: &str, format: Format) -> Vec<String> {
 }
 
 #[test]
-fn a_name_in_a_line_of_text_shows_as_what_it_is() {
+fn names_in_text_lines_are_cleaned() {
     let lines = told_of("b\u{202e}o\u{fe0f}b", Format::Text);
     assert_eq!(
         lines,
@@ -156,7 +157,7 @@ fn a_name_in_a_line_of_text_shows_as_what_it_is() {
 }
 
 #[test]
-fn a_name_in_json_is_whole_and_harmless() {
+fn names_in_json_are_whole_and_escaped() {
     let name = "b\u{202e}o\u{e0041}b";
     for line in told_of(name, Format::Json) {
         assert!(line.is_ascii(), "{line}");
