@@ -3,8 +3,8 @@
 //!
 //! `cargo run -p talkspurt-core --example loopback`
 
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
@@ -21,11 +21,11 @@ use talkspurt_core::wire::{
 
 type Desktop = Client<PAYLOAD_MAX, TRANSMIT_MAX, 64, 8192, HISTORY_SAMPLES_DEFAULT>;
 
-const FRAME: FrameDuration = FrameDuration::Ms20;
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 const FRAMES_SAID: usize = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[Codec::Pcm16]);
+    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[CodecId::Pcm16]);
     let mut ann = Box::new(Desktop::new(ClientConfig::new(request))?);
     let mut now = Instant::ZERO;
     let mut server = Echo::new(now);
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut said, mut heard) = (Vec::new(), Vec::new());
     for number in 0..FRAMES_SAID + 50 {
         if let Some(params) = ann.params() {
-            let mut frame = Frame::silence(params.frame_samples());
+            let mut frame = Frame::silence(params.format.frame_samples());
             if number < FRAMES_SAID {
                 tone(number, &mut frame);
                 said.extend_from_slice(&frame);
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{event:?}");
             }
         }
-        now += FRAME.duration();
+        now += FORMAT.frame.duration();
         ann.handle_timeout(now);
     }
 
@@ -95,7 +95,7 @@ impl Echo {
         let config = ServerSessionConfig {
             handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
             idle_timeout: Duration::from_secs(15),
-            frame: FRAME,
+            format: FORMAT,
         };
         Self {
             session: ServerSession::new(config, now),
@@ -143,9 +143,9 @@ fn welcome(name: &str) -> ServerPacket<'_> {
     ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
         id,
-        codec: Codec::Pcm16.id(),
-        rate_hz: 16_000,
-        frame_ms: FRAME.ms(),
+        codec: CodecId::Pcm16.id(),
+        rate_hz: FORMAT.rate.hz(),
+        frame_ms: FORMAT.frame.ms(),
         idle_timeout_ms: 15_000,
         roster_len: 1,
         roster: RosterPage::from_iter([entry]),

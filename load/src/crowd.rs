@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::voice::uplink::EncodedFrame;
 
 use crate::generator::{Generator, Opposite};
@@ -168,8 +168,8 @@ fn silent(rooms_named: &'static str, participants: usize) -> Plan {
         participants,
         room_size: ROOM_SIZE,
         talkers: 0,
-        codec: Codec::Pcm16,
-        frame: FrameDuration::Ms20,
+        codec: CodecId::Pcm16,
+        format: AudioFormat::DEFAULT,
         seed: 0,
     }
 }

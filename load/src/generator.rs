@@ -111,7 +111,7 @@ impl Generator {
     /// The frame duration that the server announced; at the floor, the plan's.
     pub fn frame(&self) -> FrameDuration {
         let params = self.peers.first().and_then(Peer::params);
-        params.map_or(self.plan.frame, |params| params.frame)
+        params.map_or(self.plan.format.frame, |params| params.format.frame)
     }
 
     /// Everyone who is to talk begins, each at a phase of its own.
@@ -313,7 +313,7 @@ impl Generator {
             self.held.push((due, participant));
             return Ok(());
         }
-        let period = self.plan.frame.duration();
+        let period = self.plan.format.frame.duration();
         self.schedule(due + period, participant, Timer::Frame);
         let now = self.now();
         let late_us = now.duration_since(due).as_micros();

@@ -138,8 +138,8 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::codec::CodecId;
+    use talkspurt_core::audio::format::AudioFormat;
 
     use super::*;
 
@@ -149,8 +149,8 @@ mod tests {
             participants: 6,
             room_size: 3,
             talkers: 3,
-            codec: Codec::Pcm16,
-            frame: FrameDuration::Ms20,
+            codec: CodecId::Pcm16,
+            format: AudioFormat::DEFAULT,
             seed: 1,
         })
     }

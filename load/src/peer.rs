@@ -8,7 +8,7 @@ use std::os::linux::net::TcpStreamExt;
 
 use anyhow::{Context, Result, bail, ensure};
 use talkspurt_core::audio::codec::PAYLOAD_MAX;
-use talkspurt_core::audio::format::FRAME_SAMPLES_MAX;
+use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
 use talkspurt_core::endpoint::{self, ClientConfig, write_to_stream};
 use talkspurt_core::seq::Seq;

@@ -70,7 +70,7 @@ pub fn take_announced_frame(order: &mut Order) -> Result<()> {
         };
         let generator = Generator::join(one, Opposite::Server, address);
         let generator = generator.context("the running server")?;
-        order.plan.frame = generator.frame();
+        order.plan.format.frame = generator.frame();
         generator.leave(Opposite::Server)?;
     }
     Ok(())
@@ -99,7 +99,7 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         rounds.server.push(round);
         drop(server);
         if order.with_floor {
-            let floor = Service::floor(plan.frame, order.processors)?;
+            let floor = Service::floor(plan.format.frame, order.processors)?;
             let round =
                 measure(plan, order.span, None, Opposite::Floor, &floor).context("the floor")?;
             report_progress("floor", number, order.rounds, &round);

@@ -53,7 +53,7 @@ impl Service {
                 if std::env::var_os("RUST_LOG").is_none() {
                     command.env("RUST_LOG", "warn");
                 }
-                Self::start(command, order.plan.frame, order.processors, true)
+                Self::start(command, order.plan.format.frame, order.processors, true)
             }
         }
     }

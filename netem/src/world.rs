@@ -5,7 +5,7 @@
 use std::any::Any;
 
 use fastrand::Rng;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_hub::{Hub, HubConfig, Outbox, Room};
 
@@ -19,7 +19,10 @@ use crate::weather::Weather;
 /// The limits of the server's command-line defaults, with this frame duration.
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
     HubConfig {
-        frame,
+        format: AudioFormat {
+            frame,
+            ..AudioFormat::DEFAULT
+        },
         ..HubConfig::default()
     }
 }

@@ -2,8 +2,8 @@
 
 use heapless::Vec;
 
-use super::SESSION_RATE;
-use crate::audio::codec::Codec;
+use crate::audio::codec::CodecId;
+use crate::audio::format::SampleRate;
 use crate::wire::{
     CREDENTIALS_BYTES_MAX, Hello, NameError, PROTOCOL_VERSION, ParticipantName, RejectReason,
     RoomName,
@@ -18,7 +18,7 @@ pub struct HelloRequest {
     /// The name that he wants to have.
     pub name: ParticipantName,
     /// The codec of his that this build knows and he likes best.
-    pub codec: Codec,
+    pub codec: CodecId,
     /// Whether he joins muted.
     pub muted: bool,
     /// What proves that he may.
@@ -32,7 +32,7 @@ pub(super) enum Refusal {
     Room(NameError),
     Name(NameError),
     Codecs,
-    Rates,
+    Rate(SampleRate),
     Credentials,
 }
 
@@ -43,7 +43,7 @@ impl Refusal {
             Self::Room(_) => RejectReason::BadRoom,
             Self::Name(_) => RejectReason::BadName,
             Self::Codecs => RejectReason::NoCommonCodec,
-            Self::Rates => RejectReason::NoCommonRate,
+            Self::Rate(_) => RejectReason::NoCommonRate,
             Self::Credentials => RejectReason::BadCredentials,
         }
     }
@@ -61,11 +61,9 @@ impl core::fmt::Display for Refusal {
             Self::Codecs => f.write_str(
                 "this server knows the codecs pcm16 (0) and adpcm (1): offer one of them",
             ),
-            Self::Rates => write!(
-                f,
-                "this server runs at {} Hz: offer that rate",
-                SESSION_RATE.hz()
-            ),
+            Self::Rate(rate) => {
+                write!(f, "this server runs at {} Hz: offer that rate", rate.hz())
+            }
             Self::Credentials => {
                 write!(f, "credentials have at most {CREDENTIALS_BYTES_MAX} bytes")
             }
@@ -73,13 +71,13 @@ impl core::fmt::Display for Refusal {
     }
 }
 
-/// Checks all that does not depend on who is in the room.
-pub(super) fn check_hello(hello: &Hello<'_>) -> Result<HelloRequest, Refusal> {
+/// Checks all that does not depend on who is in the room, for sessions at `rate`.
+pub(super) fn check_hello(hello: &Hello<'_>, rate: SampleRate) -> Result<HelloRequest, Refusal> {
     if hello.version != PROTOCOL_VERSION {
         return Err(Refusal::Version(hello.version));
     }
-    if !hello.rates_hz.contains(&SESSION_RATE.hz()) {
-        return Err(Refusal::Rates);
+    if !hello.rates_hz.contains(&rate.hz()) {
+        return Err(Refusal::Rate(rate));
     }
     Ok(HelloRequest {
         room: RoomName::new(hello.room).map_err(Refusal::Room)?,
@@ -87,7 +85,7 @@ pub(super) fn check_hello(hello: &Hello<'_>) -> Result<HelloRequest, Refusal> {
         codec: hello
             .codecs
             .iter()
-            .find_map(|&id| Codec::from_id(id))
+            .find_map(|&id| CodecId::from_id(id))
             .ok_or(Refusal::Codecs)?,
         muted: hello.muted,
         credentials: Vec::from_slice(hello.credentials).map_err(|_| Refusal::Credentials)?,

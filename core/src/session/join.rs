@@ -2,9 +2,8 @@
 
 use heapless::Vec;
 
-use super::session_frame_samples;
-use crate::audio::codec::Codec;
-use crate::audio::format::{FrameDuration, SampleRate};
+use crate::audio::codec::CodecId;
+use crate::audio::format::{AudioFormat, SampleRate};
 use crate::time::Duration;
 use crate::wire::{
     ByeReason, CREDENTIALS_BYTES_MAX, OFFERS_MAX, ParticipantFlags, ParticipantId, ParticipantName,
@@ -22,6 +21,8 @@ pub struct JoinRequest {
     pub name: ParticipantName,
     /// Numbers of the codecs, in order of preference.
     pub codecs: Vec<u8, OFFERS_MAX>,
+    /// Sample rates, in order of preference: up to [`OFFERS_MAX`].
+    pub rates: &'static [SampleRate],
     /// Whether to join muted.
     pub muted: bool,
     /// Proof that one may join; empty where none is asked for.
@@ -29,8 +30,8 @@ pub struct JoinRequest {
 }
 
 impl JoinRequest {
-    /// A request without credentials, unmuted.
-    pub fn new(room: RoomName, name: ParticipantName, codecs: &[Codec]) -> Self {
+    /// Creates a request at the default rate, without credentials, unmuted.
+    pub fn new(room: RoomName, name: ParticipantName, codecs: &[CodecId]) -> Self {
         let codecs = codecs
             .iter()
             .map(|codec| codec.id())
@@ -40,6 +41,7 @@ impl JoinRequest {
             room,
             name,
             codecs,
+            rates: &[AudioFormat::DEFAULT.rate],
             muted: false,
             credentials: Vec::new(),
         }
@@ -53,20 +55,11 @@ pub struct SessionParams {
     /// The client's own number.
     pub id: ParticipantId,
     /// The codec of both directions.
-    pub codec: Codec,
-    /// The rate of both directions.
-    pub rate: SampleRate,
-    /// How long a frame is.
-    pub frame: FrameDuration,
+    pub codec: CodecId,
+    /// The format of both directions.
+    pub format: AudioFormat,
     /// After how long a silent peer is dropped.
     pub idle_timeout: Duration,
-}
-
-impl SessionParams {
-    /// Samples in a frame.
-    pub const fn frame_samples(&self) -> usize {
-        session_frame_samples(self.frame)
-    }
 }
 
 /// A line of the roster.

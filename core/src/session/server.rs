@@ -6,7 +6,7 @@ use heapless::{Deque, String};
 
 use super::hello::{HelloRequest, Refusal, check_hello};
 use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND};
-use crate::audio::format::FrameDuration;
+use crate::audio::format::AudioFormat;
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::wire::{
@@ -22,8 +22,8 @@ pub struct ServerSessionConfig {
     pub handshake_timeout: Duration,
     /// How long a client may be silent.
     pub idle_timeout: Duration,
-    /// The frame duration of the server's sessions: what a client may send follows from it.
-    pub frame: FrameDuration,
+    /// The format of the server's sessions: what a client may send follows from it.
+    pub format: AudioFormat,
 }
 
 /// What happened.
@@ -97,8 +97,8 @@ impl ServerSession {
     /// A connection that was just made.
     pub fn new(config: ServerSessionConfig, now: Instant) -> Self {
         // Twice as many packets as frames go by, and some for control.
-        let packets_per_second = 2 * config.frame.frames_in_ms(1_000) + 20;
-        let packet_burst = config.frame.frames_in_ms(PACKET_BURST_MS);
+        let packets_per_second = 2 * config.format.frame.frames_in_ms(1_000) + 20;
+        let packet_burst = config.format.frame.frames_in_ms(PACKET_BURST_MS);
         Self {
             config,
             state: State::AwaitingHello {
@@ -284,7 +284,7 @@ impl ServerSession {
                 deadline: self.heard_at,
             };
         }
-        match check_hello(hello) {
+        match check_hello(hello, self.config.format.rate) {
             Ok(request) => {
                 self.state = State::Deciding;
                 self.event(ServerEvent::Hello(request));

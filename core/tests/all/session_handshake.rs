@@ -1,7 +1,7 @@
 //! The handshake: the two ends of a session against each other, on virtual time.
 
 use crate::common::session_pair::{Pair, room_of, say};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{
@@ -16,7 +16,7 @@ fn a_client_joins_and_is_told_who_is_there() {
     let mut pair = Pair::new();
     let hello = pair.hello();
     assert_eq!((&*hello.room, &*hello.name), ("kitchen", "ada"));
-    assert_eq!((hello.codec, hello.muted), (Codec::Pcm16, false));
+    assert_eq!((hello.codec, hello.muted), (CodecId::Pcm16, false));
     assert!(!pair.server.is_joined(), "the caller has not decided yet");
     pair.server.accept();
     pair.welcome(&["ada", "bob"]);
@@ -31,7 +31,10 @@ fn a_client_joins_and_is_told_who_is_there() {
         panic!("{events:?}")
     };
     assert_eq!((&*ada.name, &*bob.name), ("ada", "bob"));
-    assert_eq!((params.codec, params.frame_samples()), (Codec::Pcm16, 320));
+    assert_eq!(
+        (params.codec, params.format.frame_samples()),
+        (CodecId::Pcm16, 320)
+    );
     assert_eq!(params.idle_timeout, MS(15_000));
     assert_eq!(pair.client.params(), Some(*params));
 }
@@ -199,9 +202,9 @@ fn every_hello_that_cannot_be_granted_is_refused_with_its_reason() {
 #[test]
 fn the_first_known_codec_of_the_offer_is_taken() {
     for (codecs, expected) in [
-        (&[9, 1, 0][..], Codec::ImaAdpcm),
-        (&[0, 1], Codec::Pcm16),
-        (&[1], Codec::ImaAdpcm),
+        (&[9, 1, 0][..], CodecId::ImaAdpcm),
+        (&[0, 1], CodecId::Pcm16),
+        (&[1], CodecId::ImaAdpcm),
     ] {
         let mut pair = Pair::new();
         pair.send_to_server(&ClientPacket::Hello(Hello {

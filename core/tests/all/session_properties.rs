@@ -5,8 +5,8 @@ use crate::common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet
 use crate::common::session_pair::bytes_of;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
     ServerSessionConfig,
@@ -69,7 +69,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
     let config = ServerSessionConfig {
         handshake_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(15),
-        frame: FrameDuration::Ms20,
+        format: AudioFormat::DEFAULT,
     };
     let mut session = ServerSession::new(config, now);
     let mut told = Told::default();
@@ -117,7 +117,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
 
 fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let mut now = Instant::ZERO;
-    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
     let mut session = ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now);
     // Roster entries still to come, once joined.
     let (mut unlisted, mut is_over) = (None, false);
@@ -151,7 +151,7 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
             assert!(!is_over, "{event:?} after the end");
             match event {
                 ClientEvent::Joined(params, roster_len) => {
-                    assert!(roster_len > 0 && params.frame_samples() >= 80);
+                    assert!(roster_len > 0 && params.format.frame_samples() >= 80);
                     unlisted = Some(roster_len);
                 }
                 ClientEvent::Listed(_) => unlisted = Some(unlisted.unwrap() - 1),

@@ -204,7 +204,7 @@ impl<W: Output> Reporter<W> {
     fn joined(&mut self, now: Instant, params: &SessionParams, roster_len: u16) {
         self.roster.clear();
         let (room, name, codec) = (self.room.clone(), self.name.clone(), params.codec.name());
-        let (rate_hz, frame_ms) = (params.rate.hz(), params.frame.ms());
+        let (rate_hz, frame_ms) = (params.format.rate.hz(), params.format.frame.ms());
         let text = format!(
             "joined {room} as {name}: {roster_len} in the room, {codec} at {rate_hz} Hz, {frame_ms} ms frames"
         );

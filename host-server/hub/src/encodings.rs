@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -13,23 +13,28 @@ use crate::outbox::SharedPacket;
 
 /// The encoders of a room for the mixes that are shared.
 #[derive(Clone, Debug)]
-pub struct SharedEncoders([Encoder; Codec::ALL.len()]);
+pub struct SharedEncoders([AnyCodec; CodecId::ALL.len()]);
 
 impl Default for SharedEncoders {
     fn default() -> Self {
-        Self(Codec::ALL.map(Encoder::new))
+        Self(CodecId::ALL.map(AnyCodec::from))
     }
 }
 
 impl SharedEncoders {
     /// Returns the encoder for one codec.
-    pub fn of(&mut self, codec: Codec) -> &mut Encoder {
+    pub fn of(&mut self, codec: CodecId) -> &mut AnyCodec {
         &mut self.0[usize::from(codec.id())]
     }
 }
 
 /// Encodes a mix as the voice packet of tick number `tick`.
-pub fn encode_mix(mix: &Frame, encoder: &mut Encoder, tick: u32, terminator: bool) -> SharedPacket {
+pub fn encode_mix(
+    mix: &Frame,
+    encoder: &mut AnyCodec,
+    tick: u32,
+    terminator: bool,
+) -> SharedPacket {
     let mut payload = [0; PAYLOAD_MAX];
     let len = encoder
         .encode(mix, &mut payload)

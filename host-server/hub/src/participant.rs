@@ -1,7 +1,7 @@
 //! One participant of a room: who they are, what they say, what they hear.
 
-use talkspurt_core::audio::codec::{Codec, CodecError};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{CodecError, CodecId};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
 use talkspurt_core::audio::mixer::TalkerState;
@@ -56,7 +56,7 @@ pub struct Participant {
     has_talked: bool,
     /// Stands in the room's queue of changes that wait for a round.
     waits: bool,
-    frame: FrameDuration,
+    format: AudioFormat,
     /// Their voice on its way in. Listeners who never talk cost no buffer.
     voice: Option<Box<Downlink<SLOTS>>>,
     /// From when on the running talkspurt is heard.
@@ -102,8 +102,8 @@ impl Participant {
     pub fn new(
         id: ParticipantId,
         name: ParticipantName,
-        codec: Codec,
-        frame: FrameDuration,
+        codec: CodecId,
+        format: AudioFormat,
     ) -> Self {
         Self {
             id,
@@ -116,10 +116,10 @@ impl Participant {
             tell_from: Instant::ZERO,
             has_talked: false,
             waits: false,
-            frame,
+            format,
             voice: None,
             heard_from: Instant::ZERO,
-            talker: TalkerState::new(frame),
+            talker: TalkerState::new(format.frame),
             earlier_fading: None,
         }
     }
@@ -191,13 +191,13 @@ impl Participant {
         if self.is_muted() {
             return Ok(VoiceTaken::default());
         }
-        let (codec, frame) = (self.listener.codec(), self.frame);
+        let (codec, format) = (self.listener.codec(), self.format);
         let downlink = self.voice.get_or_insert_with(|| {
-            let jitter = JitterConfig::default_for(frame, PREFILL_FRAMES);
-            Box::new(Downlink::new(codec, frame, jitter))
+            let jitter = JitterConfig::default_for(format.frame, PREFILL_FRAMES);
+            Box::new(Downlink::new(codec.into(), format, jitter))
         });
         let was_active = downlink.is_active();
-        let outcome = downlink.push(voice)?;
+        let outcome = downlink.push(now, voice)?;
         let taken = matches!(
             outcome,
             PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)

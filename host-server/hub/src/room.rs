@@ -1,6 +1,6 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::session::{HelloRequest, ServerEvent};
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ByeReason, ParticipantId, RoomName, ServerPacket};
@@ -75,9 +75,9 @@ impl Room {
         &self.name
     }
 
-    /// How long its frames are.
-    pub fn frame(&self) -> FrameDuration {
-        self.config.frame
+    /// The format of its members' sessions.
+    pub fn format(&self) -> AudioFormat {
+        self.config.format
     }
 
     /// Whether someone in it has that name.
@@ -112,8 +112,8 @@ impl Room {
         request: &HelloRequest,
         out: &mut Outbound,
     ) -> MemberId {
-        let (id, link_id, frame) = (self.new_id(), link.id, self.config.frame);
-        let mut participant = Participant::new(id, request.name.clone(), request.codec, frame);
+        let (id, link_id, format) = (self.new_id(), link.id, self.config.format);
+        let mut participant = Participant::new(id, request.name.clone(), request.codec, format);
         participant.set_muted(request.muted);
         participant.mark_told();
         let earlier = self.fading.iter().position(|fading| fading.link == link_id);
@@ -303,7 +303,7 @@ impl Room {
         });
         // Late ticks are made up for at once, so that the frames that wait for them do not wait for
         // ever; but not without bound.
-        let frame = self.config.frame.duration();
+        let frame = self.config.format.frame.duration();
         let next = due + frame;
         let missed = out.now.duration_since(next).as_micros() / frame.as_micros();
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;

@@ -11,8 +11,7 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::session::SESSION_RATE;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantId, RosterPage, ServerPacket, Welcome};
@@ -43,7 +42,7 @@ const LISTENERS_CHARGED_MAX: usize = 100;
 pub fn welcome(
     members: &Members,
     id: ParticipantId,
-    codec: Codec,
+    codec: CodecId,
     config: &HubConfig,
 ) -> Vec<SharedPacket> {
     let mut pages = VecDeque::from([RosterPage::new()]);
@@ -63,8 +62,8 @@ pub fn welcome(
         version: PROTOCOL_VERSION,
         id,
         codec: codec.id(),
-        rate_hz: SESSION_RATE.hz(),
-        frame_ms: config.frame.ms(),
+        rate_hz: config.format.rate.hz(),
+        frame_ms: config.format.frame.ms(),
         idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
         roster_len: members.map.len() as u16,
         roster: pages.pop_front().unwrap_or_default(),
@@ -201,7 +200,7 @@ mod tests {
     use crate::link::Link;
     use crate::member::Member;
     use crate::participant::Participant;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::format::AudioFormat;
     use talkspurt_core::seq::Seq;
     use talkspurt_core::time::Duration;
     use talkspurt_core::wire::{ParticipantFlags, Voice};
@@ -241,8 +240,8 @@ mod tests {
         let mut members = Members::default();
         let ids = (0..count).map(|n| {
             let name = "ann".parse().unwrap();
-            let frame = FrameDuration::Ms20;
-            let mut participant = Participant::new(ParticipantId(n), name, Codec::Pcm16, frame);
+            let (codec, format) = (CodecId::Pcm16, AudioFormat::DEFAULT);
+            let mut participant = Participant::new(ParticipantId(n), name, codec, format);
             participant.set_muted(true);
             let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
             members.map.insert(Member {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use slotmap::{SecondaryMap, SlotMap};
-use talkspurt_core::session::{HelloRequest, session_frame_samples};
+use talkspurt_core::session::HelloRequest;
 use talkspurt_core::wire::{ByeReason, RoomName};
 
 use crate::config::HubConfig;
@@ -37,13 +37,12 @@ pub struct Shard {
 impl Shard {
     /// Creates a shard without rooms.
     pub fn new(config: &HubConfig) -> Self {
-        let frame_samples = session_frame_samples(config.frame);
         Self {
             config: *config,
             rooms: SlotMap::with_key(),
             names: HashMap::new(),
             members: SecondaryMap::new(),
-            mixdown: Mixdown::new(config.mix_rule, frame_samples),
+            mixdown: Mixdown::new(config.mix_rule, config.format),
             deadlines: Deadlines::default(),
         }
     }

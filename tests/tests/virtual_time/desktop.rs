@@ -97,7 +97,7 @@ impl Desktop {
     fn take_events(&mut self, now: Instant) {
         while let Some(event) = self.participant.poll_event() {
             match event {
-                ParticipantEvent::Welcomed(params) => self.frame = params.frame,
+                ParticipantEvent::Welcomed(params) => self.frame = params.format.frame,
                 ParticipantEvent::Told(kind) => self.follow(kind),
                 ParticipantEvent::Rejected(_) | ParticipantEvent::Closed(_) => {
                     self.handle_closed(now);

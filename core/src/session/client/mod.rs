@@ -1,14 +1,14 @@
 //! The client's end: asks to join, keeps the session alive, reports what the room does.
 
-use heapless::{Deque, String, Vec};
+use heapless::{Deque, String};
 
+use super::PINGS_PER_TIMEOUT;
 use super::join::{ClientEvent, JoinRequest, Participant, SessionParams};
-use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
-use crate::audio::codec::Codec;
-use crate::audio::format::{FrameDuration, SampleRate};
+use crate::audio::codec::CodecId;
+use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, ParseError, ParticipantName,
+    ByeReason, ClientPacket, Hello, OFFERS_MAX, PROTOCOL_VERSION, ParseError, ParticipantName,
     REJECT_TEXT_BYTES_MAX, ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome,
 };
 
@@ -254,14 +254,13 @@ impl ClientSession {
     }
 
     fn hello(&self) -> Hello<'_> {
-        let mut rates_hz = Vec::new();
-        let _ = rates_hz.push(SESSION_RATE.hz());
+        let rates_hz = self.request.rates.iter().map(|rate| rate.hz());
         Hello {
             version: PROTOCOL_VERSION,
             room: &self.request.room,
             name: &self.request.name,
             codecs: &self.request.codecs,
-            rates_hz,
+            rates_hz: rates_hz.take(OFFERS_MAX).collect(),
             muted: self.request.muted,
             credentials: &self.request.credentials,
         }
@@ -330,12 +329,15 @@ impl ClientSession {
     fn check_welcome(&self, welcome: &Welcome<'_>) -> Option<SessionParams> {
         let params = SessionParams {
             id: welcome.id,
-            codec: Codec::from_id(welcome.codec)?,
-            rate: SampleRate::from_hz(welcome.rate_hz)?,
-            frame: FrameDuration::from_millis(welcome.frame_ms)?,
+            codec: CodecId::from_id(welcome.codec)?,
+            format: AudioFormat {
+                rate: SampleRate::from_hz(welcome.rate_hz)?,
+                frame: FrameDuration::from_millis(welcome.frame_ms)?,
+            },
             idle_timeout: Duration::from_millis(u64::from(welcome.idle_timeout_ms)),
         };
-        let offered = self.request.codecs.contains(&welcome.codec) && params.rate == SESSION_RATE;
+        let offered = self.request.codecs.contains(&welcome.codec)
+            && self.request.rates.contains(&params.format.rate);
         let patient = welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN;
         (offered && patient && welcome.roster_len > 0).then_some(params)
     }

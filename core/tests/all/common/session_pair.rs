@@ -1,6 +1,7 @@
 //! A client's and a server's session joined by a perfect line, on virtual time.
 
-use talkspurt_core::audio::codec::Codec;
+use crate::common::wide_band;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::stream::PACKET_MAX;
 use talkspurt_core::seq::Seq;
@@ -38,7 +39,7 @@ impl Pair {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::from_millis(frame_ms).unwrap(),
+            format: wide_band(FrameDuration::from_millis(frame_ms).unwrap()),
         };
         Self {
             client: new_client(now),
@@ -82,7 +83,7 @@ impl Pair {
         Welcome {
             version: PROTOCOL_VERSION,
             id: entries[0].id,
-            codec: Codec::Pcm16.id(),
+            codec: CodecId::Pcm16.id(),
             rate_hz: 16_000,
             frame_ms: 20,
             idle_timeout_ms: 15_000,
@@ -183,7 +184,7 @@ fn new_client(now: Instant) -> ClientSession {
     let request = JoinRequest::new(
         "kitchen".parse().unwrap(),
         "ada".parse().unwrap(),
-        &[Codec::Pcm16],
+        &[CodecId::Pcm16],
     );
     ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now)
 }

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
@@ -134,7 +134,7 @@ impl Bench {
             unreachable!("good names")
         };
         let Ok(node) = AdpcmNode::new(
-            ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])),
+            ClientConfig::new(JoinRequest::new(room, name, &[CodecId::ImaAdpcm])),
             Instant::ZERO,
         ) else {
             unreachable!("the default is good")

@@ -1,5 +1,5 @@
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::{FrameDuration, SampleRate};
+use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ByeReason, ParticipantName};
 
@@ -27,9 +27,8 @@ fn told(format: Format) -> Vec<String> {
     };
     let params = SessionParams {
         id: ParticipantId(7),
-        codec: Codec::ImaAdpcm,
-        rate: SampleRate::Hz16000,
-        frame: FrameDuration::Ms20,
+        codec: CodecId::ImaAdpcm,
+        format: AudioFormat::DEFAULT,
         idle_timeout: Duration::from_secs(15),
     };
     let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);

@@ -1,4 +1,5 @@
 use super::*;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::seq::Seq;
 
@@ -6,7 +7,7 @@ const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
     let name = ParticipantName::new("ada").unwrap();
-    Participant::new(ParticipantId(1), name, Codec::Pcm16, FrameDuration::Ms20)
+    Participant::new(ParticipantId(1), name, CodecId::Pcm16, AudioFormat::DEFAULT)
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {
@@ -25,7 +26,7 @@ fn at(ms: u64) -> Instant {
 #[test]
 fn talking_begins_with_the_first_packet_and_ends_when_the_terminator_was_mixed() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     assert!(
         participant
             .push_voice(&voice(1, false), at(0))
@@ -94,7 +95,7 @@ fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
 #[test]
 fn a_talkspurt_that_breaks_off_ends_by_itself() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     participant.push_voice(&voice(1, false), at(0)).unwrap();
     let ended_at = (1..).find(|tick| {
         mixdown.begin();
@@ -108,7 +109,7 @@ fn a_talkspurt_that_breaks_off_ends_by_itself() {
 #[test]
 fn the_first_frame_waits_for_its_lead() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     let taken = participant.push_voice(&voice(1, false), at(18)).unwrap();
     assert_eq!(taken.heard_from, Some(at(18) + TALKSPURT_LEAD));
     assert!(!participant.speak(at(20), &mut mixdown) && participant.own.is_none());
@@ -154,7 +155,7 @@ fn an_empty_packet_makes_nobody_a_talker() {
 #[test]
 fn a_talkspurt_that_is_over_has_no_level() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     participant.push_voice(&voice(1, false), at(0)).unwrap();
     participant.push_voice(&voice(2, true), at(20)).unwrap();
     let levels = [20, 40].map(|ms| {

@@ -11,7 +11,7 @@ fn bench_with_waiting() -> (Bench, usize, usize) {
     bench.answers = false;
     // Its answer has as much time as its Hello, and from then on.
     bench.pass(Duration::from_secs(4));
-    bench.hello(bob, "kitchen", "bob", Codec::Pcm16);
+    bench.hello(bob, "kitchen", "bob", CodecId::Pcm16);
     bench.forget_received();
     bench.events.clear();
     (bench, ada, bob)
@@ -148,7 +148,7 @@ fn a_member_that_says_hello_again_is_out_until_it_is_answered() {
     let (mut bench, ada, bob) = bench_with_waiting();
     answer(&mut bench);
     bench.forget_received();
-    bench.hello(bob, "kitchen", "bob", Codec::Pcm16);
+    bench.hello(bob, "kitchen", "bob", CodecId::Pcm16);
     assert_eq!(bench.take_received(ada), [Received::Left(2)]);
     bench.speak(ada, 9, true);
     bench.pass(FRAME);
@@ -189,7 +189,7 @@ fn hello_bytes(room: &str, name: &str) -> Vec<u8> {
         version: PROTOCOL_VERSION,
         room,
         name,
-        codecs: &[Codec::Pcm16.id()],
+        codecs: &[CodecId::Pcm16.id()],
         rates_hz: Default::default(),
         muted: false,
         credentials: &[],
@@ -294,7 +294,7 @@ fn a_member_that_says_hello_again_is_not_the_oldest_of_those_who_wait() {
     answer(&mut bench);
     let silent = bench.connect();
     bench.pass(Duration::from_secs(1));
-    bench.hello(ada, "attic", "ada", Codec::Pcm16);
+    bench.hello(ada, "attic", "ada", CodecId::Pcm16);
     bench.refuse_handshakes(1);
     let closed = [ada, bob, silent].map(|peer| bench.peers[peer].closed);
     assert_eq!(closed, [false, false, true]);
