@@ -264,8 +264,8 @@ impl World {
         }
     }
 
-    /// Joins on the same stream if it is still open and the participant cannot tell (a node behind a
-    /// bridge), else on a new one.
+    /// Joins on the same stream if it is still open and the participant cannot tell (a node behind
+    /// a bridge), else on a new one.
     fn start_again(&mut self, id: ClientId) {
         let old = self.stream(id);
         if self.is_open(old) && self.clients[id.0].0.keeps_stream() {

@@ -226,9 +226,9 @@ impl Hub {
     }
 
     /// Has `write` take what waits for a link, until nothing does or no more is taken. `write`
-    /// returns how many bytes it took of [`Outbox::packets`]: 0 when the peer takes no more for now,
-    /// `None` when the connection is broken, upon which the hub forgets the link. Returns whether
-    /// the link is to be closed; the hub has forgotten it then, too.
+    /// returns how many bytes it took of [`Outbox::packets`]: 0 when the peer takes no more for
+    /// now, `None` when the connection is broken, upon which the hub forgets the link. Returns
+    /// whether the link is to be closed; the hub has forgotten it then, too.
     ///
     /// # Panics
     /// If `write` says that it took more than was there.
