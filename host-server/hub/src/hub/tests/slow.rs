@@ -136,3 +136,19 @@ fn a_connection_that_breaks_while_it_is_written_to_is_gone() {
     let lost = &bench.hub.counters().sessions_ended["connection_lost"];
     assert_eq!(*lost, 1);
 }
+
+#[test]
+fn whoever_has_no_space_left_for_a_newcomer_is_told_so_at_once() {
+    let (mut bench, deaf, _) = bench_with_deaf(150);
+    let mut joins = 0;
+    while bench.hub.gauges().participants == 9 + joins {
+        joins += 1;
+        bench.join("kitchen", &format!("{joins:032}"));
+    }
+    bench.peers[deaf].reads = true;
+    bench.deliver_to(bench.peers[deaf].link.unwrap());
+    assert_eq!(
+        bench.take_received(deaf).last(),
+        Some(&Received::Bye(ByeReason::SlowConsumer))
+    );
+}
