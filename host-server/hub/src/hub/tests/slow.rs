@@ -152,3 +152,50 @@ fn whoever_has_no_space_left_for_a_newcomer_is_told_so_at_once() {
         Some(&Received::Bye(ByeReason::SlowConsumer))
     );
 }
+
+#[test]
+fn all_who_have_no_space_left_for_a_newcomer_go_at_once() {
+    let (mut bench, _, others) = bench_with_deaf(0);
+    bench.peers[others[0]].reads = false;
+    let gone = |bench: &Bench| bench.hub.counters().sessions_ended["slow_consumer"];
+    for n in 0..150 {
+        let guest = bench.join("kitchen", &format!("{n:032}"));
+        bench.close(guest);
+    }
+    for n in 0..20 {
+        bench.join("kitchen", &format!("newcomer {n}"));
+        assert!(gone(&bench) != 1, "one of two");
+    }
+    assert_eq!(gone(&bench), 2);
+}
+
+#[test]
+fn what_a_peer_had_stalled_for_is_unsent_at_its_end_too() {
+    let mut bench = Bench::new(config());
+    let slow = bench.join("kitchen", "slow");
+    bench.peers[slow].reads = false;
+    for seconds in [10, 4] {
+        bench.send(slow, &ClientPacket::Ping(1));
+        bench.pass(Duration::from_secs(seconds));
+    }
+    bench.pass(Duration::from_millis(500));
+    bench.speak_payload(slow, &[1, 2, 3], false);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.peers[slow].closed_unsent, Some(true));
+}
+
+#[test]
+fn an_end_that_nobody_writes_is_not_due_again_and_again() {
+    let mut bench = Bench::new(config());
+    let slow = bench.join("kitchen", "slow");
+    bench.peers[slow].reads = false;
+    bench.speak_payload(slow, &[1, 2, 3], false);
+    bench.oversleep(Duration::from_secs(2));
+    let mut rounds = Rounds(0);
+    while bench.hub.poll_timeout().is_some_and(|due| due <= bench.now) {
+        rounds.next();
+        bench.hub.handle_timeout(bench.now);
+    }
+    bench.deliver();
+    assert!(bench.peers[slow].closed);
+}
