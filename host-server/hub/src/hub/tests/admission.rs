@@ -301,3 +301,19 @@ fn a_member_that_says_hello_again_is_not_the_oldest_of_those_who_wait() {
     bench.refuse_handshakes(1);
     assert!(!bench.peers[ada].closed, "it has its time, too");
 }
+
+#[test]
+fn whoever_was_refused_hears_why_though_an_answer_comes_late() {
+    let (mut bench, _, bob) = bench_with_waiting();
+    let incoming = bench.hub.poll_incoming().unwrap();
+    bench.peers[bob].reads = false;
+    bench.pass(Duration::from_secs(1));
+    bench.refuse_handshakes(1);
+    bench.hub.admit(incoming, bench.now);
+    bench.peers[bob].reads = true;
+    bench.deliver_to(bench.peers[bob].link.unwrap());
+    assert!(matches!(
+        bench.take_received(bob)[..],
+        [Received::Reject(RejectReason::ServerFull, _)]
+    ));
+}

@@ -3,6 +3,7 @@
 use talkspurt_core::audio::format::FrameDuration;
 
 use super::*;
+use crate::participant::TALKSPURT_LEAD;
 
 fn many(participants: usize) -> Bench {
     Bench::new(HubConfig {
@@ -315,4 +316,48 @@ fn a_room_has_the_servers_frames() {
         assert!(bench.hub.rooms().all(|room| room.format().frame == frame));
         assert_eq!(bench.hub.rooms().count(), 1);
     }
+}
+
+#[test]
+fn bytes_that_wait_for_the_answer_to_a_hello_are_counted_once() {
+    let mut bench = Bench::new(config());
+    bench.answers = false;
+    let ada = bench.join("kitchen", "ada");
+    let before = bench.hub.counters().bytes_in;
+    bench.send_bytes(ada, &[0; 100]);
+    bench.answers = true;
+    bench.deliver();
+    assert_eq!(bench.hub.gauges().participants, 1);
+    assert_eq!(bench.hub.counters().bytes_in - before, 100);
+}
+
+#[test]
+fn output_with_voice_comes_before_the_rest() {
+    let mut bench = Bench::new(config());
+    let links = ["ada", "bob"].map(|name| {
+        let peer = bench.join("kitchen", name);
+        bench.peers[peer].link.unwrap()
+    });
+    bench.speak(0, 1, false);
+    bench.oversleep(Duration::from_millis(100));
+    let mut ping = [0; ENCODED_MAX];
+    let len = write_to_stream(&ClientPacket::Ping(1), &mut ping).unwrap();
+    bench.hub.handle_bytes(links[0], &ping[..len], bench.now);
+    assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
+    let named: Vec<_> = std::iter::from_fn(|| bench.hub.poll_output()).collect();
+    assert_eq!(named, [links[1], links[0]]);
+}
+
+#[test]
+fn a_tick_goes_before_a_handshake_that_ends_at_the_same_moment() {
+    let mut bench = Bench::new(config());
+    let [ada, _] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.connect();
+    let silence = config().handshake_timeout;
+    bench.pass(silence - TALKSPURT_LEAD);
+    bench.speak(ada, 1, false);
+    bench.oversleep(TALKSPURT_LEAD);
+    let silent_due = bench.hub.lobby.deadlines.earliest();
+    assert_eq!(silent_due, Some(bench.now), "as the tick is");
+    assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
 }

@@ -449,3 +449,13 @@ fn packets_that_come_in_pieces_are_no_garbage() {
     bench.forget_received();
     assert!(!bench.peers[ada].closed && !bench.peers[bob].closed);
 }
+
+#[test]
+fn whoever_says_nothing_after_the_hello_is_dropped_in_time() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    bench.pass(Duration::from_millis(14_999));
+    assert!(!bench.peers[ada].closed);
+    bench.pass(Duration::from_millis(1));
+    assert!(bench.peers[ada].closed);
+}

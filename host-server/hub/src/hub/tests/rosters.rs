@@ -279,3 +279,16 @@ fn everyone_ends_with_the_true_list_after_a_churn() {
         assert_eq!(list, truth, "peer {peer}");
     }
 }
+
+#[test]
+fn the_order_of_joining_outlives_those_who_leave() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    bench.join("kitchen", "bob");
+    bench.close(ada);
+    bench.join("kitchen", "eve");
+    let participants = bench.hub.rooms().flat_map(Room::participants);
+    let mut order: Vec<_> = participants.map(|it| (it.joined, &*it.name)).collect();
+    order.sort_unstable();
+    assert_eq!(order, [(2, "bob"), (3, "eve")]);
+}

@@ -136,3 +136,66 @@ fn a_connection_that_breaks_while_it_is_written_to_is_gone() {
     let lost = &bench.hub.counters().sessions_ended["connection_lost"];
     assert_eq!(*lost, 1);
 }
+
+#[test]
+fn whoever_has_no_space_left_for_a_newcomer_is_told_so_at_once() {
+    let (mut bench, deaf, _) = bench_with_deaf(150);
+    let mut joins = 0;
+    while bench.hub.gauges().participants == 9 + joins {
+        joins += 1;
+        bench.join("kitchen", &format!("{joins:032}"));
+    }
+    bench.peers[deaf].reads = true;
+    bench.deliver_to(bench.peers[deaf].link.unwrap());
+    assert_eq!(
+        bench.take_received(deaf).last(),
+        Some(&Received::Bye(ByeReason::SlowConsumer))
+    );
+}
+
+#[test]
+fn all_who_have_no_space_left_for_a_newcomer_go_at_once() {
+    let (mut bench, _, others) = bench_with_deaf(0);
+    bench.peers[others[0]].reads = false;
+    let gone = |bench: &Bench| bench.hub.counters().sessions_ended["slow_consumer"];
+    for n in 0..150 {
+        let guest = bench.join("kitchen", &format!("{n:032}"));
+        bench.close(guest);
+    }
+    for n in 0..20 {
+        bench.join("kitchen", &format!("newcomer {n}"));
+        assert!(gone(&bench) != 1, "one of two");
+    }
+    assert_eq!(gone(&bench), 2);
+}
+
+#[test]
+fn what_a_peer_had_stalled_for_is_unsent_at_its_end_too() {
+    let mut bench = Bench::new(config());
+    let slow = bench.join("kitchen", "slow");
+    bench.peers[slow].reads = false;
+    for seconds in [10, 4] {
+        bench.send(slow, &ClientPacket::Ping(1));
+        bench.pass(Duration::from_secs(seconds));
+    }
+    bench.pass(Duration::from_millis(500));
+    bench.speak_payload(slow, &[1, 2, 3], false);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.peers[slow].closed_unsent, Some(true));
+}
+
+#[test]
+fn an_end_that_nobody_writes_is_not_due_again_and_again() {
+    let mut bench = Bench::new(config());
+    let slow = bench.join("kitchen", "slow");
+    bench.peers[slow].reads = false;
+    bench.speak_payload(slow, &[1, 2, 3], false);
+    bench.oversleep(Duration::from_secs(2));
+    let mut rounds = Rounds(0);
+    while bench.hub.poll_timeout().is_some_and(|due| due <= bench.now) {
+        rounds.next();
+        bench.hub.handle_timeout(bench.now);
+    }
+    bench.deliver();
+    assert!(bench.peers[slow].closed);
+}

@@ -284,3 +284,14 @@ fn the_muted_are_silent_even_if_they_send() {
     bench.pass(Duration::from_secs(1));
     assert_eq!((bench.voices(bob).count(), bench.ticks), (0, 0));
 }
+
+#[test]
+fn a_late_tick_after_which_nobody_talks_gives_none_up() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.speak(ada, 100, true);
+    bench.oversleep(Duration::from_secs(2));
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.heard(bob), [(Some(100), true)]);
+    assert_eq!(bench.hub.counters().ticks_skipped, 0);
+}
