@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// The number of a voice packet in its stream, counting up by one and wrapping from 65535 to 0.
 ///
-/// At the shortest frame (5 ms) it wraps after 327 s, far beyond any reordering, so half the range on either side is
-/// unambiguous (RFC 1982, serial number arithmetic).
+/// At the shortest frame (5 ms) it wraps after 327 s, far beyond any reordering, so half the range
+/// on either side is unambiguous (RFC 1982, serial number arithmetic).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Seq(pub u16);
@@ -23,7 +23,8 @@ impl Seq {
         Self(self.0.wrapping_add(count))
     }
 
-    /// How far `self` lies after `earlier` (negative: before), by the shorter way round, in -32768..=32767.
+    /// How far `self` lies after `earlier` (negative: before), by the shorter way round, in
+    /// -32768..=32767.
     #[must_use]
     pub const fn distance(self, earlier: Self) -> i16 {
         self.0.wrapping_sub(earlier.0).cast_signed()

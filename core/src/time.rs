@@ -3,7 +3,8 @@
 
 use core::ops::{Add, AddAssign, Div, Mul, Sub};
 
-/// A moment: microseconds since an epoch that the caller chooses (boot, the start of the process, 0 in a test).
+/// A moment: microseconds since an epoch that the caller chooses (boot, the start of the process, 0
+/// in a test).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);

@@ -139,7 +139,7 @@ fn change(members: &mut Generator, plan: CrowdPlan, changes: u32) -> Result<()> 
         // A talkspurt of one frame.
         Flicker::Word => {
             let word = EncodedFrame {
-                number: turn.wrapping_mul(4),
+                number: turn.wrapping_add(1).wrapping_mul(4),
                 payload: &[7; 640],
                 terminator: true,
             };
@@ -154,7 +154,8 @@ fn join_again_and_again(server: SocketAddr, stop: &AtomicBool) -> Result<Vec<f64
         let started = Instant::now();
         let newcomer = Generator::join(silent("newcomers", 1), Opposite::Server, server)?;
         took_ms.push(started.elapsed().as_secs_f64() * 1_000.0);
-        newcomer.leave(Opposite::Server)?;
+        // How leaving ends on a crowded server is not what is measured.
+        let _ = newcomer.leave(Opposite::Server);
         std::thread::sleep(NEWCOMER_PAUSE);
     }
     Ok(took_ms)

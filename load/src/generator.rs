@@ -1,6 +1,5 @@
-//! The loop that plays all participants on one thread: joins them, sends each talker's frames at a
-//! phase of its own in real time,
-//! reads what they hear, and keeps the books of marked frames.
+//! The loop that plays all participants on one thread. It joins them, sends each talker's frames in
+//! real time, at a phase of their own, reads what the others hear, and notes marked frames.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -131,7 +131,8 @@ impl Found {
 
     /// The share of expected hearings that came about; `None` where none were expected.
     pub fn share_delivered(&self) -> Option<f64> {
-        (self.expected > 0).then(|| self.delays_ms().len() as f64 / self.expected as f64)
+        let heard: usize = self.delays_ms_by_second.iter().map(Vec::len).sum();
+        (self.expected > 0).then(|| heard as f64 / self.expected as f64)
     }
 }
 

@@ -57,7 +57,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     // A thousand connections need more than the usual 1,024.
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     if let Some(Command::FloorServer(args)) = &cli.command {
-        floor::serve(args)?;
+        match floor::serve(args)? {}
     }
     let mut order = cli.order()?;
     round::take_announced_frame(&mut order)?;

@@ -103,24 +103,18 @@ impl World {
         self.guest(id)
     }
 
-    /// One of those that were invited.
+    /// Returns a participant that was invited.
+    ///
+    /// # Panics
+    /// If it is none of that type.
     pub fn guest<P: Participant>(&self, id: ClientId) -> &P {
-        known(&*self.clients[id.0].0).expect("asked for as what it is")
+        known(&*self.clients[id.0].0).expect("a participant of that type")
     }
 
     /// Calls a method of a client, and sends the resulting packets.
     pub fn act<T>(&mut self, id: ClientId, something: impl FnOnce(&mut Client, Instant) -> T) -> T {
-        self.act_as(id, something)
-    }
-
-    /// Has one of those that were invited do something, and sends what comes of it.
-    pub fn act_as<P: Participant, T>(
-        &mut self,
-        id: ClientId,
-        something: impl FnOnce(&mut P, Instant) -> T,
-    ) -> T {
         let guest: &mut dyn Any = &mut *self.clients[id.0].0;
-        let guest = guest.downcast_mut().expect("asked for as what it is");
+        let guest = guest.downcast_mut().expect("a client of `join`");
         let done = something(guest, self.now);
         self.send_outbox(id);
         done
@@ -270,8 +264,8 @@ impl World {
         }
     }
 
-    /// Joins on the same stream if it is still open and the participant cannot tell (a node behind a
-    /// bridge), else on a new one.
+    /// Joins on the same stream if it is still open and the participant cannot tell (a node behind
+    /// a bridge), else on a new one.
     fn start_again(&mut self, id: ClientId) {
         let old = self.stream(id);
         if self.is_open(old) && self.clients[id.0].0.keeps_stream() {

@@ -1,18 +1,21 @@
 //! What lies below the voice: DC offset, rumble and mains hum, found and taken away. In integers.
 
-/// Blocks in a second: the filter sees the mean of each. What it takes away lies so low that 0.25 ms make no difference to it.
+/// Blocks in a second: the filter sees the mean of each. What it takes away lies so low that 0.25
+/// ms make no difference to it.
 pub const BLOCKS_PER_SECOND: u32 = 4_000;
 
-/// Fractional bits of a block's mean as it comes in, and as it is kept: enough that rounding stays below one.
+/// Fractional bits of a block's mean as it comes in, and as it is kept: enough that rounding stays
+/// below one.
 const IN_FRACTION_BITS: u32 = 2;
 const FRACTION_BITS: u32 = 5;
 
-/// A high-pass of fifth order: -5 dB at 80 Hz, within 0.6 dB from 95 Hz on, below -35 dB up to 60 Hz. DC and mains hum (50 and 60 Hz)
-/// are its zeros.
+/// A high-pass of fifth order: -5 dB at 80 Hz, within 0.6 dB from 95 Hz on, below -35 dB up to 60
+/// Hz. DC and mains hum (50 and 60 Hz) are its zeros.
 ///
-/// It runs on the means of blocks ([`BLOCKS_PER_SECOND`]), so any sample rate has the same coefficients. A first-order section takes
-/// the offset; two state-variable filters (H. Chamberlin, Musical Applications of Microprocessors, 1985) follow, each with a zero.
-/// That is two dozen additions and shifts for each block, and a multiplication of 32 bits.
+/// It runs on the means of blocks ([`BLOCKS_PER_SECOND`]), so any sample rate has the same
+/// coefficients. A first-order section takes the offset; two state-variable filters (H. Chamberlin,
+/// Musical Applications of Microprocessors, 1985) follow, each with a zero. That is two dozen
+/// additions and shifts for each block, and a multiplication of 32 bits.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HighPass {
@@ -42,7 +45,8 @@ impl HighPass {
         }
     }
 
-    /// The first sample that it ever hears is all offset, so that there is no step at the beginning. What is begun goes on.
+    /// The first sample that it ever hears is all offset, so that there is no step at the
+    /// beginning. What is begun goes on.
     pub fn begin(&mut self, first: i16) {
         if !self.has_begun {
             self.offset = i32::from(first) << FRACTION_BITS;
@@ -50,7 +54,8 @@ impl HighPass {
         }
     }
 
-    /// Takes the mean of the next block, times four (-131072..=131068); gives what has to be taken away from each of its samples.
+    /// Takes the mean of the next block, times four (-131072..=131068); gives what has to be taken
+    /// away from each of its samples.
     #[inline(always)]
     pub fn below(&mut self, mean_q2: i32) -> i32 {
         let input = mean_q2 << (FRACTION_BITS - IN_FRACTION_BITS);
@@ -66,8 +71,9 @@ impl HighPass {
     }
 }
 
-/// A step of each section. The frequency is 2 sin(pi f / 4000), 1/8 or 9/64; the damping is 1 / Q, 1/4 or 5/8. So much of the low
-/// output is added to the high one that the two cancel at the zero. At full scale the states stay below 2^23, and all products fit.
+/// A step of each section. The frequency is 2 sin(pi f / 4000), 1/8 or 9/64; the damping is 1 / Q,
+/// 1/4 or 5/8. So much of the low output is added to the high one that the two cancel at the zero.
+/// At full scale the states stay below 2^23, and all products fit.
 impl Section {
     #[inline(always)]
     fn without_60_hz(&mut self, input: i32) -> i32 {

@@ -12,9 +12,11 @@ pub const GATE_WINDOW_FRAMES_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GateConfig {
-    /// A frame whose RMS exceeds this opens the gate. 0..=32768; 2000 (-24.3 dBFS) is the original system's.
+    /// A frame whose RMS exceeds this opens the gate. 0..=32768; 2000 (-24.3 dBFS) is the original
+    /// system's.
     pub open_rms: u16,
-    /// The gate closes when the mean RMS of the window falls below this. At most `open_rms`; 500 (-36.3 dBFS) is the original's.
+    /// The gate closes when the mean RMS of the window falls below this. At most `open_rms`; 500
+    /// (-36.3 dBFS) is the original's.
     pub close_rms: u16,
     /// Frames that are averaged for closing: 1..=[`GATE_WINDOW_FRAMES_MAX`]; 10 is the original's.
     pub window_frames: u8,
@@ -25,7 +27,8 @@ pub struct GateConfig {
 }
 
 impl GateConfig {
-    /// How long the gate is held by default: 100 ms, so that a soft word ending is not cut at the window's edge.
+    /// How long the gate is held by default: 100 ms, so that a soft word ending is not cut at the
+    /// window's edge.
     pub const HOLD_MS: u32 = 100;
 
     /// The defaults at this frame duration.
@@ -154,7 +157,8 @@ pub enum GateDecision {
     Closing,
 }
 
-/// The gate: opens on one loud frame, closes when a whole window has been quiet, and then a hold has passed.
+/// The gate: opens on one loud frame, closes when a whole window has been quiet, and then a hold
+/// has passed.
 #[derive(Clone, Debug)]
 pub struct Gate {
     config: GateConfig,
@@ -264,7 +268,8 @@ impl Gate {
         if self.window.len() >= usize::from(self.config.window_frames) {
             self.forget_oldest();
         }
-        // There is room: the window is never longer than the configuration, nor that than the buffer.
+        // There is room: the window is never longer than the configuration, nor that than the
+        // buffer.
         let _ = self.window.push_back(rms);
         self.window_sum += u32::from(rms);
     }
@@ -309,7 +314,8 @@ mod tests {
     fn it_closes_when_the_window_is_full_and_quiet() {
         let mut gate = gate(4, 0);
         let decisions = [2_001, 0, 0, 0, 0, 0].map(|rms| gate.push(rms));
-        // (2001 + 0 + 0 + 0) / 4 = 500.25 is not below 500; one frame later the loud one has left the window.
+        // (2001 + 0 + 0 + 0) / 4 = 500.25 is not below 500; one frame later the loud one has left
+        // the window.
         assert_eq!(decisions, [Opened, Open, Open, Open, Closing, Closed]);
     }
 

@@ -3,7 +3,8 @@
 use crate::audio::filter::{BLOCKS_PER_SECOND, HighPass};
 use crate::audio::format::SampleRate;
 
-/// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every sample -32768).
+/// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every
+/// sample -32768).
 pub fn mean_square(samples: &[i16]) -> u32 {
     if samples.is_empty() {
         return 0;
@@ -33,13 +34,13 @@ fn root(square: u32) -> u16 {
     root as u16
 }
 
-/// The level of what a microphone hears of voice: RMS without DC offset, rumble and hum. The samples
-/// themselves stay as they are.
+/// The level of what a microphone hears of voice: RMS without DC offset, rumble and hum. The
+/// samples themselves stay as they are.
 ///
 /// It takes four samples of each block of the filter, at equal distances: all of them at 16 kHz,
 /// each twice at 8 kHz, every third at 48 kHz. Leaving samples out keeps the mean power of what is
-/// not a tone near a multiple of 16 kHz, and costs no more at a higher rate. The filter's state goes
-/// on from frame to frame.
+/// not a tone near a multiple of 16 kHz, and costs no more at a higher rate. The filter's state
+/// goes on from frame to frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LevelMeter {
@@ -51,8 +52,8 @@ pub struct LevelMeter {
 const PROBES: usize = 4;
 
 impl LevelMeter {
-    /// Creates a meter that has heard nothing yet: whatever offset the first samples have counts for
-    /// nothing.
+    /// Creates a meter that has heard nothing yet: whatever offset the first samples have counts
+    /// for nothing.
     pub const fn new(rate: SampleRate) -> Self {
         Self {
             high_pass: HighPass::new(),
@@ -60,8 +61,8 @@ impl LevelMeter {
         }
     }
 
-    /// Returns the RMS of the next frame: 0..=32768. Frames have whole blocks; samples beyond them do
-    /// not count.
+    /// Returns the RMS of the next frame: 0..=32768. Frames have whole blocks; samples beyond them
+    /// do not count.
     #[inline(never)]
     pub fn rms(&mut self, frame: &[i16]) -> u16 {
         if let Some(&first) = frame.first() {
@@ -115,8 +116,9 @@ pub fn peak(samples: &[i16]) -> u16 {
 
 /// A level relative to full scale, in 1/256 dB (Q8).
 ///
-/// 0 dBFS is an RMS of 32768, a full-scale square wave, so a full-scale sine reads -3.01 dBFS. (AES17 puts its zero at the
-/// sine, 3.01 dB lower; thresholds of the gate are RMS values of 32767, which this scale maps to 0.)
+/// 0 dBFS is an RMS of 32768, a full-scale square wave, so a full-scale sine reads -3.01 dBFS.
+/// (AES17 puts its zero at the sine, 3.01 dB lower; thresholds of the gate are RMS values of 32767,
+/// which this scale maps to 0.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dbfs(pub i16);
@@ -147,7 +149,8 @@ impl Dbfs {
         }
     }
 
-    /// The level of `db` whole decibels (negative below full scale), at least [`Dbfs::SILENCE`] and at most 0.
+    /// The level of `db` whole decibels (negative below full scale), at least [`Dbfs::SILENCE`] and
+    /// at most 0.
     pub fn from_whole_db(db: i16) -> Self {
         Self(db.clamp(-96, 0) * 256)
     }

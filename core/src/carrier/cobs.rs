@@ -1,8 +1,8 @@
 //! COBS over whole packets, in place: what a server does for every packet of every participant.
 //!
-//! The bytes move once, by the one that COBS puts in front of them; after that only the places of zeros change. (Encoders and
-//! decoders that moved each byte, or each run between two zeros, took a quarter to a third of the server's own time: quiet PCM16 has
-//! a zero in every third byte.)
+//! The bytes move once, by the one that COBS puts in front of them; after that only the places of
+//! zeros change. (Encoders and decoders that moved each byte, or each run between two zeros, took a
+//! quarter to a third of the server's own time: quiet PCM16 has a zero in every third byte.)
 
 /// The longest run without a zero that one code byte announces (Cheshire and Baker 1999, table 1).
 const RUN_MAX: usize = 254;
@@ -22,7 +22,8 @@ const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
 #[cfg(not(target_pointer_width = "64"))]
 use find_zero as find_near_zero;
 
-/// Where the first zero is, if it is likely to be near: what calling a library costs is not worth a few bytes.
+/// Where the first zero is, if it is likely to be near: what calling a library costs is not worth a
+/// few bytes.
 #[cfg(target_pointer_width = "64")]
 fn find_near_zero(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -38,14 +39,16 @@ fn find_near_zero(bytes: &[u8]) -> Option<usize> {
     Some(words.len() * 8 + place)
 }
 
-/// Encodes the first `len` bytes of `buffer` in place, and ends them with a zero. Gives the bytes written, or `None` if they do not fit.
+/// Encodes the first `len` bytes of `buffer` in place, and ends them with a zero. Gives the bytes
+/// written, or `None` if they do not fit.
 pub(crate) fn cobs_encode(buffer: &mut [u8], len: usize) -> Option<usize> {
     let mut end = len + 1;
     if end > buffer.len() {
         return None;
     }
     buffer.copy_within(..len, 1);
-    // Where the code byte of the run stands that `at` is in: in front, where a zero was, or behind a full run.
+    // Where the code byte of the run stands that `at` is in: in front, where a zero was, or behind
+    // a full run.
     let (mut code, mut at) = (0, 1);
     while at < end {
         let full = code + 1 + RUN_MAX;
@@ -68,7 +71,8 @@ pub(crate) fn cobs_encode(buffer: &mut [u8], len: usize) -> Option<usize> {
     Some(end + 1)
 }
 
-/// Decodes `buffer` (without the zero that ends it) into its start; gives the bytes written, or `None` if it is not COBS.
+/// Decodes `buffer` (without the zero that ends it) into its start; gives the bytes written, or
+/// `None` if it is not COBS.
 pub(crate) fn cobs_decode(buffer: &mut [u8]) -> Option<usize> {
     let Some(&first) = buffer.first() else {
         return Some(0);
@@ -112,8 +116,8 @@ mod tests {
         buffer
     }
 
-    /// What postcard makes of it. (The `cobs` crate's own `encode` leaves out the empty run at the end of a packet that ends with 254
-    /// bytes without a zero; both decode to the same.)
+    /// What postcard makes of it. (The `cobs` crate's own `encode` leaves out the empty run at the
+    /// end of a packet that ends with 254 bytes without a zero; both decode to the same.)
     fn reference(data: &[u8]) -> Vec<u8> {
         let mut buffer = std::vec![0; data.len() + data.len() / RUN_MAX + 2];
         let mut flavor = Cobs::try_new(Slice::new(&mut buffer)).unwrap();

@@ -6,9 +6,11 @@ use super::cobs::{cobs_decode, find_zero};
 use super::crc::{CRC_BYTES, crc32};
 use super::stream::ENCODED_MAX;
 
-/// Collects bytes until a zero ends a packet, and checks it. `N` is the longest encoded packet that it takes, in bytes.
+/// Collects bytes until a zero ends a packet, and checks it. `N` is the longest encoded packet that
+/// it takes, in bytes.
 ///
-/// After any damage it is in step again at the next zero: at worst the packet around the damage and the one after it are lost.
+/// After any damage it is in step again at the next zero: at worst the packet around the damage and
+/// the one after it are lost.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deframer<const N: usize = ENCODED_MAX> {
@@ -67,8 +69,8 @@ impl<const N: usize> Deframer<N> {
         }
     }
 
-    /// Takes bytes up to the end of one packet; gives what came of them, and the bytes that it has not looked at.
-    /// Feed those next, until none are left.
+    /// Takes bytes up to the end of one packet; gives what came of them, and the bytes that it has
+    /// not looked at. Feed those next, until none are left.
     #[inline(never)]
     pub fn feed<'a, 'b>(&'a mut self, chunk: &'b [u8]) -> (Feed<'a>, &'b [u8]) {
         let mut chunk = chunk;
@@ -94,7 +96,8 @@ impl<const N: usize> Deframer<N> {
         self.dropped_bytes
     }
 
-    /// Forgets what it has collected of a packet, as when the line was cut; those bytes count as dropped.
+    /// Forgets what it has collected of a packet, as when the line was cut; those bytes count as
+    /// dropped.
     pub fn reset(&mut self) {
         self.forget_given_out();
         self.dropped_bytes += self.buffer.len() as u64 + u64::from(self.overflow_bytes);

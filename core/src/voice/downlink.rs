@@ -1,7 +1,7 @@
 //! Voice packets to frames for a speaker (or a mixer): jitter buffer, decoder, concealment.
 //!
-//! [`Downlink::push`] takes packets as they come; [`Downlink::pop`] gives a frame each frame period, always: what was said, what
-//! stands in for it, or silence.
+//! [`Downlink::push`] takes packets as they come; [`Downlink::pop`] gives a frame each frame
+//! period, always: what was said, what stands in for it, or silence.
 
 use heapless::Vec;
 
@@ -17,8 +17,8 @@ use crate::wire::Voice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Playout {
-    /// A frame that was received, bit for bit as it was decoded; blended with what stood in for it where voice resumes, or with the
-    /// next one to shorten the delay.
+    /// A frame that was received, bit for bit as it was decoded; blended with what stood in for it
+    /// where voice resumes, or with the next one to shorten the delay.
     Frame {
         /// It was the last of its talkspurt.
         terminator: bool,
@@ -49,8 +49,8 @@ pub enum PayloadPlayout<'a> {
     Silence,
 }
 
-/// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most;
-/// a frame has `FRAME` samples at most.
+/// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at
+/// most; a frame has `FRAME` samples at most.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Downlink<
@@ -78,7 +78,8 @@ pub struct Downlink<
 impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     Downlink<SLOTS, PAYLOAD, FRAME, C>
 {
-    /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME` samples.
+    /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME`
+    /// samples.
     #[inline]
     pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
         Self {
@@ -95,8 +96,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         }
     }
 
-    /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room for a
-    /// second downlink.
+    /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room
+    /// for a second downlink.
     pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
         // Named one by one, so that a field which is added later cannot be forgotten here.
         let Self {
@@ -149,7 +150,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         self.decoder.check(payload, self.frame_samples())
     }
 
-    /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
+    /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it
+    /// once a frame period.
     #[inline(never)]
     pub fn pop(&mut self, out: &mut Frame<FRAME>) -> Playout {
         out.set_len(self.frame_samples());
@@ -167,7 +169,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
                 }
                 Playout::Frame { terminator }
             }
-            // A talkspurt that was cut off, by an empty packet or by `clear`, fades instead of clicking.
+            // A talkspurt that was cut off, by an empty packet or by `clear`, fades instead of
+            // clicking.
             Pop::Item(..) => self.fade_out(out),
             Pop::Silence if was_cut => self.fade_out(out),
             Pop::Silence => {
@@ -194,7 +197,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     /// Writes the payload that is due now to the start of `buffer`, for a decoder elsewhere: call
     /// it once a frame period, in place of [`Downlink::pop`]. Where the delay is to get shorter and
-    /// no pause comes, a single payload is left out.
+    /// no pause comes, a single payload is left out, whether it is quiet or not: only its decoder
+    /// could tell.
     ///
     /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
     pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
@@ -243,8 +247,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         self.format.frame_samples()
     }
 
-    /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last fades in the next frame: to
-    /// silence, or under the beginning of voice that follows at once.
+    /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last
+    /// fades in the next frame: to silence, or under the beginning of voice that follows at once.
     pub fn clear(&mut self) {
         self.cut |= self.jitter.is_active() && self.is_audible();
         self.jitter.clear();
@@ -261,7 +265,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         self.last.copy_from_slice(out);
     }
 
-    /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather than in a vowel.
+    /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather
+    /// than in a vowel.
     fn shorten_delay(&mut self, out: &mut Frame<FRAME>) {
         let level = rms(out);
         self.recent_rms = level.max(self.recent_rms - self.recent_rms / 8);
@@ -307,15 +312,16 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         self.decoder.reset();
     }
 
-    /// Plays the last frame backwards and fading: it begins where the last sample was, so there is no click, and a sound that
-    /// goes on for long would be a lie.
+    /// Plays the last frame backwards and fading: it begins where the last sample was, so there is
+    /// no click, and a sound that goes on for long would be a lie.
     fn conceal(&mut self, end_q15: i32, out: &mut Frame<FRAME>) {
         out.silence_all();
         fade(out, self.last.iter().rev(), FULL_Q15, end_q15);
         self.last.copy_from_slice(out);
     }
 
-    /// Voice goes on after a gap: what stood in for it goes on for a moment, too, and fades as the voice sets in.
+    /// Voice goes on after a gap: what stood in for it goes on for a moment, too, and fades as the
+    /// voice sets in.
     fn resume(&self, out: &mut Frame<FRAME>) {
         let beginning = &mut out[..self.format.rate.samples_in_ms(RESUME_MS)];
         fade(beginning, self.last.iter().rev(), FULL_Q15, 0);
@@ -325,7 +331,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 /// All of it, as a weight.
 const FULL_Q15: i32 = 1 << 15;
 
-/// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a consonant.
+/// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a
+/// consonant.
 const RESUME_MS: usize = FrameDuration::Ms5 as usize;
 
 /// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.

@@ -32,7 +32,8 @@ pub struct UplinkConfig<C = AnyCodec> {
     pub format: AudioFormat,
     /// When voice is sent.
     pub gate: GateConfig,
-    /// Frames from before the gate opened that are sent first. What exceeds the history is not kept.
+    /// Frames from before the gate opened that are sent first. What exceeds the history is not
+    /// kept.
     pub pre_roll_frames: u16,
 }
 
@@ -76,7 +77,8 @@ pub struct UplinkStats {
     pub frames_overrun: u32,
 }
 
-/// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one frame.
+/// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one
+/// frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
@@ -88,7 +90,8 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> 
     unsent_frames: u16,
     /// The newest of them ends the talkspurt.
     closing: bool,
-    /// The talkspurt before the unsent frames ends with an empty packet of this timestamp: that of its last frame.
+    /// The talkspurt before the unsent frames ends with an empty packet of this timestamp: that of
+    /// its last frame.
     empty_terminator_due: Option<u32>,
     seq: Seq,
     /// The timestamp of the frame that was pushed last; the first has 1.
@@ -109,7 +112,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         Ok(Self::checked(config))
     }
 
-    /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place where it is to be.
+    /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place
+    /// where it is to be.
     #[inline]
     pub fn default_for(codec: C, format: AudioFormat) -> Self {
         Self::checked(UplinkConfig::default_for(codec, format))
@@ -134,7 +138,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         }
     }
 
-    /// Begins another session, as [`Uplink::new`] does, in place: a microcontroller has no room for a second uplink.
+    /// Begins another session, as [`Uplink::new`] does, in place: a microcontroller has no room for
+    /// a second uplink.
     ///
     /// # Errors
     /// As [`GateConfig::check`]; nothing is changed then.
@@ -182,7 +187,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             return GateDecision::Closed;
         }
         if self.closing {
-            // The last talkspurt's end was not polled: its frames are no longer distinguishable from this one's.
+            // The last talkspurt's end was not polled: its frames are no longer distinguishable
+            // from this one's.
             self.lose_unsent(self.unsent_frames);
             self.closing = false;
             self.empty_terminator_due = Some(last_timestamp);
@@ -253,7 +259,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         Some(self.voice(timestamp, terminator, &buffer[..len]))
     }
 
-    /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
+    /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before
+    /// leaving.
     #[inline(never)]
     pub fn finish(&mut self) {
         if self.gate.is_open() || self.closing {
@@ -351,7 +358,8 @@ impl<const SAMPLES: usize> History<SAMPLES> {
         }
     }
 
-    /// Empty, and in slots of another length. What lies in the samples is written over before it is read.
+    /// Empty, and in slots of another length. What lies in the samples is written over before it is
+    /// read.
     fn restart(&mut self, frame_samples: usize) {
         self.frame_samples = frame_samples;
         self.capacity = SAMPLES / frame_samples;

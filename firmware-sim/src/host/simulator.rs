@@ -1,8 +1,8 @@
 //! Runs a node in real time: the only clock of the simulator.
 //!
 //! The simulated microcontroller has its own time, which follows the machine's in steps of at most
-//! a millisecond. A machine that was busy steps through the missing time afterwards, so that neither
-//! the UART nor the node notices.
+//! a millisecond. A machine that was busy steps through the missing time afterwards, so that
+//! neither the UART nor the node notices.
 
 use std::thread;
 use std::time;

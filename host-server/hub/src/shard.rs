@@ -90,13 +90,10 @@ impl Shard {
         work
     }
 
-    /// Follows what a room has done: who has left it, and when it is due.
+    /// Follows what a room has done: whether it is empty, and when it is due.
     fn collect(&mut self, id: RoomId, out: &mut Outbound) {
         let room = &mut self.rooms[id];
         room.drop_overflowed(out);
-        for link in &out.departed {
-            self.members.remove(link.id);
-        }
         if room.members().len() == 0 {
             self.names.remove(room.name());
             self.deadlines.disarm(id);

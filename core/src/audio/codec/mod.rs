@@ -188,6 +188,13 @@ impl Codec for AnyCodec {
         }
     }
 
+    fn conceal(&mut self, samples: &mut [i16]) -> bool {
+        match self {
+            Self::Pcm16(codec) => codec.conceal(samples),
+            Self::ImaAdpcm(codec) => codec.conceal(samples),
+        }
+    }
+
     fn reset(&mut self) {
         match self {
             Self::Pcm16(codec) => codec.reset(),

@@ -5,18 +5,20 @@ use super::report::{JitterConfig, Shrink};
 /// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
 const OVERDUE_WINDOWS: u8 = 3;
 
-/// A pause takes back what was not needed of the margin if there was no underrun for this part of the time in which it decays: 5 s
-/// by default. A Wi-Fi that stalls every few seconds needs it again.
+/// A pause takes back what was not needed of the margin if there was no underrun for this part of
+/// the time in which it decays: 5 s by default. A Wi-Fi that stalls every few seconds needs it
+/// again.
 const CALM_PARTS: u16 = 2;
 
-/// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that wait beyond it through a whole
-/// window are surplus.
+/// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that
+/// wait beyond it through a whole window are surplus.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Margin {
     target_frames: u16,
     pops_since_underrun: u16,
-    /// The fewest items that waited since the last underrun, or since the last pause that changed the margin.
+    /// The fewest items that waited since the last underrun, or since the last pause that changed
+    /// the margin.
     calm_least_waiting: u16,
     window_pops: u16,
     window_least_waiting: u16,
@@ -55,7 +57,8 @@ impl Margin {
         self.windows_overdue = 0;
     }
 
-    /// Nothing was there in the midst of a talkspurt; `first`: for the first time in a row, which widens the margin.
+    /// Nothing was there in the midst of a talkspurt; `first`: for the first time in a row, which
+    /// widens the margin.
     pub(super) fn underrun(&mut self, first: bool, config: &JitterConfig, slots: u16) {
         if first {
             let most = config.target_max_frames.min(slots / 2);
@@ -65,7 +68,8 @@ impl Margin {
         self.restart_window();
     }
 
-    /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin is not needed.
+    /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin
+    /// is not needed.
     pub(super) fn pause(&mut self, config: &JitterConfig) {
         if self.is_calm(config) {
             self.target_frames = self.target_after_pause(config);

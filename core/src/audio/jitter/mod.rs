@@ -1,24 +1,28 @@
 //! The jitter buffer: puts items in order and says what is due at each pop.
 //!
-//! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The caller says when each arrives,
-//! and pops once a frame period.
+//! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The
+//! caller says when each arrives, and pops once a frame period.
 //!
 //! # How the delay follows the network
 //! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
-//! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses nothing, and so moves the
-//!   playout one frame later; the margin for the next talkspurt grows by one frame. If the item then proves to be lost, the
-//!   playout moves back: it was concealed already.
-//! - When more items lie waiting than the margin asks for, through a whole window, one is to be dropped
-//!   ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay never only grows.
-//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends, the part of the margin that a
-//!   network which was calm for 5 s did not touch goes at once, and so does every item beyond the margin and a short pre-roll,
-//!   unless what waits ends as well. Before that, items go out of the quiet end of the talkspurt, so that the next one keeps its
+//! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses
+//!   nothing, and so moves the playout one frame later; the margin for the next talkspurt grows by
+//!   one frame. If the item then proves to be lost, the playout moves back: it was concealed
+//!   already.
+//! - When more items lie waiting than the margin asks for, through a whole window, one is to be
+//!   dropped ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay
+//!   never only grows.
+//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends,
+//!   the part of the margin that a network which was calm for 5 s did not touch goes at once, and
+//!   so does every item beyond the margin and a short pre-roll, unless what waits ends as well.
+//!   Before that, items go out of the quiet end of the talkspurt, so that the next one keeps its
 //!   beginning.
-//! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the newest are dropped. If these are
-//!   the end of a talkspurt, as many are kept as such a stall may have.
+//! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the
+//!   newest are dropped. If these are the end of a talkspurt, as many are kept as such a stall may
+//!   have.
 //!
-//! Some functions are kept from being inlined: that saves a Cortex-M0 150 bytes of flash, as
-//! `cargo xtask firmware measure` counts them.
+//! Some functions are kept from being inlined: that saves a Cortex-M0 150 bytes of flash, as `cargo
+//! xtask firmware measure` counts them.
 
 use crate::seq::Seq;
 use crate::time::Instant;
@@ -63,7 +67,8 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     phase: Phase,
     /// The item that is due next.
     next: Seq,
-    /// The timestamp of the last item that was popped; tells, between talkspurts, what is late. `None` before the first.
+    /// The timestamp of the last item that was popped; tells, between talkspurts, what is late.
+    /// `None` before the first.
     played_timestamp: Option<u32>,
     margin: Margin,
     underruns_in_a_row: u16,
@@ -108,7 +113,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// Begins anew under `config`, as [`JitterBuffer::new`] does, in place: a microcontroller has no room for a second buffer.
+    /// Begins anew under `config`, as [`JitterBuffer::new`] does, in place: a microcontroller has
+    /// no room for a second buffer.
     #[inline(never)]
     pub fn restart(&mut self, config: JitterConfig) {
         self.slots.fill_with(|| None);
@@ -152,7 +158,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         terminator: bool,
         item: T,
     ) -> PushOutcome {
-        // Before an item is played, a straggler of the last talkspurt can be told by its timestamp only.
+        // Before an item is played, a straggler of the last talkspurt can be told by its timestamp
+        // only.
         if self.phase != Phase::Playing && self.is_from_the_past(timestamp_frames) {
             self.stats.late = self.stats.late.wrapping_add(1);
             return PushOutcome::Late;
@@ -212,7 +219,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.jump_what_was_concealed();
         self.jump_long_gap();
         self.drop_backlog();
-        // Behind a terminator nothing more has to come: what waits then says nothing of the network.
+        // Behind a terminator nothing more has to come: what waits then says nothing of the
+        // network.
         let is_ending = self.terminators > 0;
         match self.take_next() {
             Some(slot) => {
@@ -230,7 +238,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// Whether the caller should now [`JitterBuffer::skip_into`] the next item to shorten the delay.
+    /// Whether the caller should now [`JitterBuffer::skip_into`] the next item to shorten the
+    /// delay.
     pub fn shrink_due(&self) -> Shrink {
         let next_is_droppable =
             matches!(&self.slots[Self::index(self.next)], Some(slot) if !slot.terminator);
@@ -243,8 +252,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// Takes one item more within the same frame period, to be blended with the one just popped: the delay gets one frame shorter.
-    /// `None` unless [`JitterBuffer::shrink_due`].
+    /// Takes one item more within the same frame period, to be blended with the one just popped:
+    /// the delay gets one frame shorter. `None` unless [`JitterBuffer::shrink_due`].
     pub fn skip_into(&mut self) -> Option<T> {
         if self.shrink_due() == Shrink::No {
             return None;
@@ -258,7 +267,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// Whether the item that was popped last does not follow on what was popped before it: something was concealed or dropped.
+    /// Whether the item that was popped last does not follow on what was popped before it:
+    /// something was concealed or dropped.
     pub const fn has_resumed(&self) -> bool {
         self.resumed
     }
@@ -305,7 +315,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.phase = Phase::Filling(0);
         self.next = seq;
         self.underruns_in_a_row = 0;
-        // After a gap the talkspurt goes on; otherwise it begins, maybe with a pre-roll of half a second.
+        // After a gap the talkspurt goes on; otherwise it begins, maybe with a pre-roll of half a
+        // second.
         let stall_max_frames = self.stall_max_frames();
         self.backlog_over = if self.gap {
             stall_max_frames
@@ -321,8 +332,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.margin.restart_window();
     }
 
-    /// While filling: whether the span from `seq` to the newest item still fits the buffer: nothing lies where the items from
-    /// `seq` up to the first one belong.
+    /// While filling: whether the span from `seq` to the newest item still fits the buffer: nothing
+    /// lies where the items from `seq` up to the first one belong.
     fn fits_before_first(&self, seq: Seq) -> bool {
         self.free_from(seq) >= self.next.distance(seq).unsigned_abs()
     }

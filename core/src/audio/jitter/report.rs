@@ -10,24 +10,27 @@ pub struct JitterConfig {
     pub target_frames: u16,
     /// The margin that underruns can drive it to.
     pub target_max_frames: u16,
-    /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an n-th of this.
+    /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an
+    /// n-th of this.
     pub shrink_window_frames: u16,
     /// For how long there must be no underrun before the margin goes down by one.
     pub decay_window_frames: u16,
-    /// Underruns in a row after which a talkspurt without a terminator counts as ended. Of items lost in a row as many are concealed
-    /// one by one; a longer gap is jumped.
+    /// Underruns in a row after which a talkspurt without a terminator counts as ended. Of items
+    /// lost in a row as many are concealed one by one; a longer gap is jumped.
     pub conceal_max_frames: u16,
-    /// The longest stall whose items are played late. When more wait at a pop (but never less than twice the margin), all but the
-    /// newest are dropped. A talkspurt may begin with twice as many: pre-roll.
+    /// The longest stall whose items are played late. When more wait at a pop (but never less than
+    /// twice the margin), all but the newest are dropped. A talkspurt may begin with twice as many:
+    /// pre-roll.
     pub stall_max_frames: u16,
 }
 
 impl JitterConfig {
     /// Sensible times at this frame duration, with a starting margin of `target_frames`.
     ///
-    /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of concealment is about a syllable, after
-    /// which repeating what was heard misleads more than silence; 200 ms of margin is where talking over each other begins
-    /// (ITU-T G.114 advises at most 150 ms one way for all of a path); voice that is 300 ms old only delays what is new.
+    /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of
+    /// concealment is about a syllable, after which repeating what was heard misleads more than
+    /// silence; 200 ms of margin is where talking over each other begins (ITU-T G.114 advises at
+    /// most 150 ms one way for all of a path); voice that is 300 ms old only delays what is new.
     pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
         // Whole in frames of any duration.
         let in_100_ms = frame.frames_in_ms(100) as u16;

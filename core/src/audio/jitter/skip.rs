@@ -36,7 +36,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// Drops the oldest items until only the margin and `tolerated` more are left. The next one is there then.
+    /// Drops the oldest items until only the margin and `tolerated` more are left. The next one is
+    /// there then.
     pub(super) fn drop_surplus(&mut self, tolerated: u16) {
         let keep = self.margin.target_frames().saturating_add(tolerated);
         while self.queued > keep {
@@ -74,7 +75,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.config.stall_max_frames / PRE_ROLL_PARTS
     }
 
-    /// Whether the beginning of another word would be dropped where this one ends, as [`Self::end_after_terminator`] does.
+    /// Whether the beginning of another word would be dropped where this one ends, as
+    /// [`Self::end_after_terminator`] does.
     pub(super) fn next_word_would_lose(&self) -> bool {
         let kept_frames = self.margin.target_after_pause(&self.config);
         // One comes for each that is popped: what waits now will wait then.
@@ -91,7 +93,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         newest.is_some_and(|newest| !newest.terminator)
     }
 
-    /// Moves on over items that underruns have concealed and that prove to be lost, as later ones are there.
+    /// Moves on over items that underruns have concealed and that prove to be lost, as later ones
+    /// are there.
     pub(super) fn jump_what_was_concealed(&mut self) {
         while self.underruns_in_a_row > 0 && self.slots[Self::index(self.next)].is_none() {
             self.underruns_in_a_row -= 1;

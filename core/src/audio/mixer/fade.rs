@@ -5,8 +5,8 @@ const WEIGHT_BITS: u32 = 14;
 /// Bits after the point of a weight's step from sample to sample.
 const STEP_BITS: u32 = 30;
 
-/// Weights that rise in equal steps over `len` samples, to unity at the last. A frame has fewer than
-/// 2^16 samples, so rounding the step up makes the last weight unity and no more.
+/// Weights that rise in equal steps over `len` samples, to unity at the last. A frame has fewer
+/// than 2^16 samples, so rounding the step up makes the last weight unity and no more.
 fn weights(len: usize) -> impl Iterator<Item = i32> {
     let step = (1u32 << STEP_BITS).div_ceil(len.max(1) as u32);
     (1..=len as u32).map(move |n| ((step * n) >> (STEP_BITS - WEIGHT_BITS)).cast_signed())

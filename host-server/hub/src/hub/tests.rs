@@ -2,7 +2,6 @@
 
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
-use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -30,13 +29,8 @@ const FRAME: Duration = Duration::from_millis(20);
 
 fn config() -> HubConfig {
     HubConfig {
-        format: AudioFormat::DEFAULT,
-        mix_rule: MixRule::Mean,
         max_participants: 100,
-        max_handshakes: 256,
-        room_capacity: 64,
-        handshake_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(15),
+        ..HubConfig::default()
     }
 }
 

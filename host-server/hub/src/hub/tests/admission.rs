@@ -56,10 +56,15 @@ fn what_comes_before_the_answer_waits_for_it() {
 
 #[test]
 fn too_much_before_the_answer_is_refused() {
-    for (more, is_refused) in [(0, false), (1, true)] {
+    for (more, first) in [
+        (0, EARLY_BYTES_MAX - 100),
+        (1, EARLY_BYTES_MAX - 100),
+        (1, 0),
+    ] {
+        let is_refused = more > 0;
         let (mut bench, _, bob) = bench_with_waiting();
-        bench.send_bytes(bob, &[0; EARLY_BYTES_MAX - 100]);
-        bench.send_bytes(bob, &vec![0; 100 + more]);
+        bench.send_bytes(bob, &vec![0; first]);
+        bench.send_bytes(bob, &vec![0; EARLY_BYTES_MAX - first + more]);
         assert_eq!(bench.peers[bob].closed, is_refused, "{more} bytes more");
         bench.answers = true;
         bench.deliver();
