@@ -197,7 +197,7 @@ mod tests {
         let files = [
             "/home/x/.cargo/registry/src/index/audio-codec-algorithms-0.8.1/src/adpcm.rs"
                 .to_owned(),
-            format!("{root}/core/src/audio/codec.rs"),
+            format!("{root}/core/src/audio/codec/mod.rs"),
             format!("{root}/firmware-sim/src/node/mod.rs"),
             "src/app.rs".to_owned(),
         ];
