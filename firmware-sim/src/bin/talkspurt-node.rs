@@ -84,7 +84,7 @@ struct Cli {
     #[arg(long = "for", value_name = "SECS", value_parser = parse_seconds)]
     leave_after: Option<Duration>,
 
-    /// CodecId to ask for; pcm16 needs 460800 baud
+    /// Codec to ask for; pcm16 needs 460800 baud
     #[arg(long, value_enum, default_value_t = CodecName::Adpcm)]
     codec: CodecName,
 

@@ -241,7 +241,7 @@ impl Progress {
         if now.duration_since(self.told_unanswered_at) >= TELL_UNANSWERED_EVERY {
             self.told_unanswered_at = now;
             warn!(
-                "no answer from the server behind the bridge yet: is the bridge running, and do the baud rates agree?"
+                "no answer from the server behind the bridge yet: are both running, and do the baud rates agree?"
             );
         }
     }
