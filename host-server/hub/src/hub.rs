@@ -171,15 +171,19 @@ impl Hub {
 
     /// Each place takes all that is for it: only a link that moves leaves some to the next.
     fn take_in(&mut self, id: LinkId, mut bytes: &[u8], now: Instant) {
+        let mut has_left_room = false;
         while !bytes.is_empty()
             && let Some(place) = self.places.get(id)
         {
             let (bytes, out) = (&mut bytes, self.out.at(now));
             match place {
-                Place::Lobby => self.lobby.handle_bytes(id, bytes, out),
-                Place::Shard => self.shard.enter(id, out, |room, member, out| {
-                    room.handle_bytes(member, bytes, out);
-                }),
+                Place::Lobby => self.lobby.handle_bytes(id, bytes, has_left_room, out),
+                Place::Shard => {
+                    has_left_room = true;
+                    self.shard.enter(id, out, |room, member, out| {
+                        room.handle_bytes(member, bytes, out);
+                    });
+                }
             }
             self.take_back(now);
         }

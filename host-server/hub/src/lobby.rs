@@ -69,9 +69,15 @@ impl Lobby {
         self.take_events(id, out);
     }
 
-    /// Takes all the bytes that came from a peer, unless its link leaves the lobby.
-    pub fn handle_bytes(&mut self, id: LinkId, bytes: &mut &[u8], out: &mut Outbound) {
-        let mut has_hello = false;
+    /// Takes all the bytes that came from a peer, unless its link leaves the lobby. `has_hello`: a
+    /// room has already taken a Hello from the same call.
+    pub fn handle_bytes(
+        &mut self,
+        id: LinkId,
+        bytes: &mut &[u8],
+        mut has_hello: bool,
+        out: &mut Outbound,
+    ) {
         while !bytes.is_empty()
             && let Some(LobbyLink { link, early, .. }) = self.links.get_mut(id)
         {

@@ -55,6 +55,49 @@ fn what_comes_before_the_answer_waits_for_it() {
 }
 
 #[test]
+fn everything_in_one_call_with_a_hello_waits_with_it_for_newcomers_and_members() {
+    let mut bench = Bench::new(config());
+    let ada = bench.connect();
+    let mut hello = Hello {
+        version: PROTOCOL_VERSION,
+        room: "kitchen",
+        name: "ada",
+        codecs: &[CodecId::Pcm16.id()],
+        rates_hz: Default::default(),
+        muted: false,
+        credentials: &[],
+    };
+    hello.rates_hz.push(16_000).unwrap();
+    for nth in 1..=2 {
+        let mut bytes = Vec::new();
+        for number in 0..=10 {
+            let voice = Voice {
+                seq: Seq(number),
+                timestamp_frames: number.into(),
+                terminator: number == 10,
+                payload: &[1; 2 * SAMPLES],
+            };
+            let packet = match number {
+                0 => ClientPacket::Hello(hello.clone()),
+                _ => ClientPacket::Voice(voice),
+            };
+            let mut encoded = [0; ENCODED_MAX];
+            let len = write_to_stream(&packet, &mut encoded).unwrap();
+            bytes.extend(&encoded[..len]);
+        }
+        assert!(bytes.len() > 2 * EARLY_BYTES_MAX);
+        bench.send_bytes(ada, &bytes);
+        let received = bench.take_received(ada);
+        // The room is closed between the two Hellos, and numbers begin again in the next.
+        assert!(
+            matches!(received[..], [Received::Welcome { id: 1, .. }, ..]),
+            "Hello {nth}: {received:?}"
+        );
+        assert_eq!(bench.hub.gauges().participants, 1);
+    }
+}
+
+#[test]
 fn too_much_before_the_answer_is_refused() {
     for (more, first) in [
         (0, EARLY_BYTES_MAX - 100),
