@@ -34,6 +34,26 @@ fn config() -> HubConfig {
     }
 }
 
+fn hello<'a>(room: &'a str, name: &'a str, muted: bool, codecs: &'a [u8]) -> Hello<'a> {
+    let mut hello = Hello {
+        version: PROTOCOL_VERSION,
+        room,
+        name,
+        codecs,
+        rates_hz: Default::default(),
+        muted,
+        credentials: &[],
+    };
+    hello.rates_hz.push(16_000).unwrap();
+    hello
+}
+
+fn stream_bytes(packet: &ClientPacket<'_>) -> Vec<u8> {
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(packet, &mut bytes).unwrap();
+    bytes[..len].to_vec()
+}
+
 /// A hub and what its peers have received.
 struct Bench {
     hub: Hub,
@@ -149,23 +169,12 @@ impl Bench {
 
     fn hello_with(&mut self, room: &str, name: &str, muted: bool, peer: usize, codec: CodecId) {
         let codecs = &[codec.id()];
-        let mut hello = Hello {
-            version: PROTOCOL_VERSION,
-            room,
-            name,
-            codecs,
-            rates_hz: Default::default(),
-            muted,
-            credentials: &[],
-        };
-        hello.rates_hz.push(16_000).unwrap();
+        let hello = hello(room, name, muted, codecs);
         self.send(peer, &ClientPacket::Hello(hello));
     }
 
     fn send(&mut self, peer: usize, packet: &ClientPacket<'_>) {
-        let mut bytes = [0; ENCODED_MAX];
-        let len = write_to_stream(packet, &mut bytes).unwrap();
-        self.send_bytes(peer, &bytes[..len]);
+        self.send_bytes(peer, &stream_bytes(packet));
     }
 
     fn send_bytes(&mut self, peer: usize, bytes: &[u8]) {

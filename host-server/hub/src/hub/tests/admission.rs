@@ -29,8 +29,8 @@ fn what_comes_before_the_answer_waits_for_it() {
     bench.send(bob, &ClientPacket::Ping(7));
     bench.speak(bob, 300, false);
     bench.speak(bob, 300, true);
-    let mut ping = [0; ENCODED_MAX];
-    let len = write_to_stream(&ClientPacket::Ping(8), &mut ping).unwrap();
+    let ping = stream_bytes(&ClientPacket::Ping(8));
+    let len = ping.len();
     // In the midst of a packet, and longer than a Hello may take.
     bench.send_bytes(bob, &ping[..len - 3]);
     bench.pass(Duration::from_millis(4_999));
@@ -58,32 +58,17 @@ fn what_comes_before_the_answer_waits_for_it() {
 fn everything_in_one_call_with_a_hello_waits_with_it_for_newcomers_and_members() {
     let mut bench = Bench::new(config());
     let ada = bench.connect();
-    let mut hello = Hello {
-        version: PROTOCOL_VERSION,
-        room: "kitchen",
-        name: "ada",
-        codecs: &[CodecId::Pcm16.id()],
-        rates_hz: Default::default(),
-        muted: false,
-        credentials: &[],
-    };
-    hello.rates_hz.push(16_000).unwrap();
     for nth in 1..=2 {
-        let mut bytes = Vec::new();
-        for number in 0..=10 {
+        let hello = hello("kitchen", "ada", false, &[0]);
+        let mut bytes = stream_bytes(&ClientPacket::Hello(hello));
+        for number in 1..=10 {
             let voice = Voice {
                 seq: Seq(number),
                 timestamp_frames: number.into(),
                 terminator: number == 10,
                 payload: &[1; 2 * SAMPLES],
             };
-            let packet = match number {
-                0 => ClientPacket::Hello(hello.clone()),
-                _ => ClientPacket::Voice(voice),
-            };
-            let mut encoded = [0; ENCODED_MAX];
-            let len = write_to_stream(&packet, &mut encoded).unwrap();
-            bytes.extend(&encoded[..len]);
+            bytes.extend(stream_bytes(&ClientPacket::Voice(voice)));
         }
         assert!(bytes.len() > 2 * EARLY_BYTES_MAX);
         bench.send_bytes(ada, &bytes);

@@ -361,3 +361,16 @@ fn a_tick_goes_before_a_handshake_that_ends_at_the_same_moment() {
     assert_eq!(silent_due, Some(bench.now), "as the tick is");
     assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
 }
+
+#[test]
+fn what_a_peer_sends_after_its_session_has_ended_is_not_read() {
+    let mut bench = Bench::new(config());
+    let ann = bench.join("kitchen", "ann");
+    bench.peers[ann].reads = false;
+    bench.hub.shut_down(bench.now);
+    let before = bench.hub.counters().packets_in;
+    bench.send(ann, &ClientPacket::Ping(1));
+    bench.send(ann, &ClientPacket::Ping(2));
+    assert!(bench.peers[ann].link.is_some(), "its Bye still waits");
+    assert_eq!(bench.hub.counters().packets_in, before);
+}
