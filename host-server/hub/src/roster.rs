@@ -200,6 +200,7 @@ mod tests {
     use crate::link::Link;
     use crate::member::Member;
     use crate::participant::Participant;
+    use crate::ready::Ready;
     use talkspurt_core::audio::format::AudioFormat;
     use talkspurt_core::seq::Seq;
     use talkspurt_core::time::Duration;
@@ -251,6 +252,19 @@ mod tests {
         });
         let ids = ids.collect();
         (members, ids)
+    }
+
+    #[test]
+    fn everyone_whose_outbox_is_full_is_noted_in_one_broadcast() {
+        let (mut members, ids) = members(3);
+        let mut ready = Ready::default();
+        let packet = ServerPacket::Pong(1);
+        for id in &ids[..2] {
+            let link = &mut members.map[*id].link;
+            while link.push_control(encode(&packet), &mut ready).is_ok() {}
+        }
+        members.broadcast(&packet, &mut ready);
+        assert_eq!(members.overflowed, ids[..2]);
     }
 
     /// Who of them is still to be told of.
