@@ -174,13 +174,18 @@ impl Mixdown {
             self.going_on - usize::from(own_frame.is_some_and(|frame| !frame.last));
         let terminator = others_going_on == 0;
         listener.streaming = !terminator;
-        Some(match own {
+        let packet = match own {
             Some(_) => {
                 let encoder = listener.own_mix.get_or_insert(listener.codec.into());
                 self.packet(own, &mut listener.state, encoder, tick, terminator)
             }
             None => self.shared_packet(listener, shared_encoders, tick, terminator),
-        })
+        };
+        if terminator {
+            // A silent room has no tick in which the limiter could recover.
+            listener.state = MixState::new();
+        }
+        Some(packet)
     }
 
     /// Mixes for one whose own part is `own`.

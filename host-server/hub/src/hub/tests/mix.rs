@@ -309,3 +309,39 @@ fn listeners_share_one_encoding_also_where_talkers_change() {
     }
     assert!(of_talkers > 40, "{of_talkers}");
 }
+
+#[test]
+fn listeners_share_a_limiter_that_a_silence_ends() {
+    for is_cut_off in [false, true] {
+        assert_limiter_ends_with_the_word(is_cut_off);
+    }
+}
+
+fn assert_limiter_ends_with_the_word(is_cut_off: bool) {
+    let mut bench = Bench::new(HubConfig {
+        mix_rule: talkspurt_core::audio::mixer::MixRule::Sum,
+        ..config()
+    });
+    let [ann, ben, lis, leo] = ["ann", "ben", "lis", "leo"].map(|name| bench.join("kitchen", name));
+    for frame in 0..10 {
+        for loud in [ann, ben] {
+            bench.speak(loud, 30_000, frame == 9 && !is_cut_off);
+        }
+        bench.pass(FRAME);
+    }
+    bench.pass(FRAME * 10);
+    let heard = |bench: &Bench, peer| -> Vec<Vec<i16>> {
+        let voices = bench
+            .voices(peer)
+            .filter(|(.., samples)| !samples.is_empty());
+        voices.map(|(.., samples)| samples.to_vec()).collect()
+    };
+    let ducked = heard(&bench, lis);
+    assert!(ducked.len() >= 9 && ducked[5..8].concat().iter().all(|sample| *sample > 30_000));
+    assert_eq!(heard(&bench, leo), ducked);
+    bench.forget_received();
+    bench.speak(ann, 1_000, true);
+    bench.pass(FRAME * 2);
+    // What follows on a word that was cut off fades in.
+    assert_eq!(heard(&bench, lis)[0][100..], [1_000; SAMPLES - 100]);
+}
