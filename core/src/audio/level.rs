@@ -33,6 +33,22 @@ fn root(square: u32) -> u16 {
     root as u16
 }
 
+/// The level of digital silence on the wire.
+pub const SILENCE: u8 = 255;
+
+/// A frame with this level on the wire, or a higher one, is silent: an RMS of 9 (-71 dBFS), the idle
+/// noise that ITU-T G.712 allows a telephone channel.
+pub const SILENT_FROM: u8 = 142;
+
+/// Returns the level of an RMS as packets carry it: in half decibels below full scale, rounded to
+/// the nearest.
+pub fn half_db(rms: u16) -> u8 {
+    match rms {
+        0 => SILENCE,
+        _ => ((64 - Dbfs::from_rms(rms).0) / 128) as u8,
+    }
+}
+
 /// The level of what a microphone hears of voice: RMS without DC offset, rumble and hum. The samples themselves stay as they are.
 ///
 /// `BLOCK` samples are 0.25 ms: 4 at the rate of a session. The filter's state goes on from frame to frame.

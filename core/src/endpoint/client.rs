@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, Playout};
 use crate::voice::uplink::Uplink;
-use crate::wire::{ByeReason, encode, parse};
+use crate::wire::{Nonce, Reason, encode, parse};
 
 /// How long leaving may take: what was said last goes first, unless the carrier does not take it.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
@@ -60,12 +60,12 @@ pub struct Client<
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,
-    /// Whether the microphone is muted. The server learns of it behind the last words.
+    /// Whether the microphone is muted.
     muted: bool,
     /// Whether voice is kept back although the microphone is not muted.
     kept_back: bool,
-    /// The Welcome that voice was started for, while it runs.
-    started_for: Option<u8>,
+    /// Whether voice runs, as it does from Welcome to Bye.
+    is_started: bool,
     /// Until when the last words may take to leave, once that is wanted.
     leaving_until: Option<Instant>,
     stats: ClientStats,
@@ -89,7 +89,7 @@ impl<
     /// A configuration that cannot work.
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
-        let config = config.checked(PAYLOAD)?;
+        let config = config.checked(PAYLOAD, ENCODED)?;
         let voice = config.voice();
         // Both restart with the format of each session.
         let (codec, frame) = (Codec::ImaAdpcm, FrameDuration::Ms20);
@@ -102,9 +102,9 @@ impl<
             queue: VoiceQueue::new(),
             separator: Separator::new(),
             muted: config.request.muted,
-            session: ClientSession::idle(config.request),
+            session: ClientSession::new(config.request),
             kept_back: false,
-            started_for: None,
+            is_started: false,
             leaving_until: None,
             stats: ClientStats::default(),
             earlier_jitter: JitterStats::default(),
@@ -112,14 +112,15 @@ impl<
     }
 
     /// Says Hello, and begins a session when the server answers within `timeout`. Call it again
-    /// when a session is over, on the same stream or on another.
-    pub fn join(&mut self, now: Instant, timeout: Duration) {
+    /// when a session is over, on the same stream or on another. `nonce` names the session: random,
+    /// or at least never used before, even by an earlier run of the program.
+    pub fn join(&mut self, now: Instant, timeout: Duration, nonce: Nonce) {
         self.leaving_until = None;
         self.garbage = tolerated_garbage(now);
         // Whatever a half-sent packet has left at the server ends before the Hello.
         self.separator = Separator::new();
-        self.session.set_muted(self.muted);
-        self.session.begin(timeout, now);
+        self.session.set_muted(self.muted, None);
+        self.session.begin(timeout, nonce, now);
         self.follow_session();
     }
 
@@ -136,12 +137,12 @@ impl<
             self.queue_voice(now);
             self.leaving_until.get_or_insert(now + LEAVE_TIME_MAX);
         } else {
-            self.session.leave();
+            self.session.leave(None);
         }
     }
 
     /// Ends the session at once, with a Bye.
-    pub fn end(&mut self, reason: ByeReason) {
+    pub fn end(&mut self, reason: Reason) {
         self.session.end(reason);
         self.follow_session();
     }
@@ -168,7 +169,7 @@ impl<
                     None => {}
                 }
                 if !self.garbage.take(bytes, now) {
-                    self.session.end(ByeReason::ProtocolError);
+                    self.session.end(Reason::DAMAGE);
                 }
             }
         }
@@ -180,7 +181,7 @@ impl<
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.handle_timeout(now);
         self.follow_session();
-        self.say_what_waits_for_voice(now);
+        self.leave_when_all_is_said(now);
     }
 
     /// Returns when to call [`Client::handle_timeout`] next.
@@ -203,7 +204,7 @@ impl<
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         assert!(out.len() >= ENCODED, "the longest packet must fit");
         self.queue.drop_stale(now);
-        self.say_what_waits_for_voice(now);
+        self.leave_when_all_is_said(now);
         // After a pause a zero goes first.
         let start = usize::from(self.separator.is_due(now));
         let packet = out.get_mut(start..)?;
@@ -221,29 +222,24 @@ impl<
         })
     }
 
-    /// Says Bye, or that the microphone is muted, when the last words are out or have had their
-    /// time.
-    fn say_what_waits_for_voice(&mut self, now: Instant) {
+    /// Says Bye when the last words are out or have had their time.
+    fn leave_when_all_is_said(&mut self, now: Instant) {
         if let Some(until) = self.leaving_until
             && (self.queue.is_empty() || now >= until)
         {
             self.leaving_until = None;
-            self.session.leave();
+            self.session.leave(self.uplink.last_seq());
             self.follow_session();
-        }
-        if !self.muted || self.queue.is_empty() {
-            self.session.set_muted(self.muted);
         }
     }
 
-    /// Starts voice with each Welcome, and stops it with the session.
+    /// Starts voice with the Welcome, and stops it with the session.
     fn follow_session(&mut self) {
         let params = self.session.params();
-        let welcome = params.map(|_| self.session.welcomes());
-        if welcome == self.started_for {
+        if params.is_some() == self.is_started {
             return;
         }
-        self.started_for = welcome;
+        self.is_started = params.is_some();
         match params {
             Some(params) => self.start_voice(&params),
             None => self.stop_voice(),
@@ -327,6 +323,8 @@ impl<
         if self.session.params().is_some() {
             self.queue_voice(now);
         }
+        // It may overtake what was said before.
+        self.session.set_muted(self.muted, self.uplink.last_seq());
     }
 
     fn is_silenced(&self) -> bool {
@@ -342,7 +340,8 @@ impl<
         self.uplink.set_muted(self.is_silenced());
         self.earlier_jitter = self.jitter_stats();
         let jitter = self.config.jitter(params.frame, SLOTS);
-        self.downlink.restart(params.codec, params.frame, jitter);
+        self.downlink
+            .restart(params.codec_down, params.frame, jitter);
     }
 
     #[inline(never)]
@@ -383,9 +382,9 @@ impl<
         self.session.is_closed()
     }
 
-    /// Returns what the server said with its Reject; empty if it said nothing.
-    pub fn reject_text(&self) -> &str {
-        self.session.reject_text()
+    /// Returns what the server said with its Reject or Bye; empty if it said nothing.
+    pub fn closing_text(&self) -> &str {
+        self.session.closing_text()
     }
 
     /// Returns the round trip to the server and back, as last measured.

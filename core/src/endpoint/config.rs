@@ -6,6 +6,7 @@ use crate::audio::codec::Codec;
 use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
 use crate::audio::gate::{GateConfigError, GateSettings};
 use crate::audio::jitter::JitterConfig;
+use crate::carrier::stream::packet_len_max;
 use crate::session::{JoinRequest, SessionParams};
 use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
 
@@ -62,8 +63,13 @@ impl ClientConfig {
         }
     }
 
-    /// Returns the same, offering only codecs whose payload fits `payload_bytes`.
-    pub(super) fn checked(mut self, payload_bytes: usize) -> Result<Self, ClientConfigError> {
+    /// Returns the same, offering only codecs whose payload fits `payload_bytes`, and taking the
+    /// packets that fit `transmit_bytes`.
+    pub(super) fn checked(
+        mut self,
+        payload_bytes: usize,
+        transmit_bytes: usize,
+    ) -> Result<Self, ClientConfigError> {
         self.gate.check().map_err(ClientConfigError::Gate)?;
         let fits = |id: &u8| {
             Codec::from_id(*id)
@@ -71,6 +77,7 @@ impl ClientConfig {
         };
         let codecs: Vec<u8, _> = self.request.codecs.iter().copied().filter(fits).collect();
         self.request.codecs = codecs;
+        self.request.max_packet = packet_len_max(transmit_bytes - 1) as u16;
         if self.request.codecs.is_empty() {
             return Err(ClientConfigError::NoCodecFits);
         }
@@ -98,7 +105,7 @@ pub(super) struct VoiceConfig {
 impl VoiceConfig {
     pub(super) fn uplink(&self, params: &SessionParams) -> UplinkConfig {
         UplinkConfig {
-            codec: params.codec,
+            codec: params.codec_up,
             frame: params.frame,
             gate: self.gate.for_frame(params.frame),
             pre_roll_frames: frames(params.frame, self.pre_roll_ms),

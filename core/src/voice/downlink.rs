@@ -111,7 +111,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
         Ok(self
             .jitter
-            .push(voice.seq, voice.timestamp_frames, voice.terminator, payload))
+            .push(voice.seq, voice.timestamp.0, voice.terminator, payload))
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.

@@ -5,8 +5,8 @@
 use crate::audio::codec::{Codec, Encoder};
 use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
-use crate::audio::level::LevelMeter;
-use crate::seq::Seq;
+use crate::audio::level::{LevelMeter, SILENCE, half_db, rms};
+use crate::seq::{Seq, Timestamp};
 use crate::session::session_frame_samples;
 use crate::wire::Voice;
 
@@ -69,11 +69,14 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     unsent_frames: u16,
     /// The newest of them ends the talkspurt.
     closing: bool,
-    /// The talkspurt before the unsent frames ends with an empty packet of this timestamp: that of its last frame.
-    empty_terminator_due: Option<u32>,
+    /// The talkspurt before the unsent frames ends with an empty packet.
+    empty_terminator_due: bool,
+    /// Those of the next packet.
     seq: Seq,
-    /// The timestamp of the frame that was pushed last; the first has 1.
-    timestamp_frames: u32,
+    timestamp: Timestamp,
+    /// When the frame that was pushed last started; the first starts a frame after the session.
+    clock: Timestamp,
+    has_spoken: bool,
     muted: bool,
     meter: LevelMeter,
     level_rms: u16,
@@ -105,9 +108,11 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             history: History::new(session_frame_samples(config.frame)),
             unsent_frames: 0,
             closing: false,
-            empty_terminator_due: None,
+            empty_terminator_due: false,
             seq: Seq(0),
-            timestamp_frames: 0,
+            timestamp: Timestamp(0),
+            clock: Timestamp(0),
+            has_spoken: false,
             muted: false,
             meter: LevelMeter::new(),
             level_rms: 0,
@@ -131,7 +136,9 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             closing,
             empty_terminator_due,
             seq,
-            timestamp_frames,
+            timestamp,
+            clock,
+            has_spoken,
             muted,
             meter,
             level_rms,
@@ -143,10 +150,10 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         history.restart(session_frame_samples(config.frame));
         *unsent_frames = 0;
         *closing = false;
-        *empty_terminator_due = None;
+        *empty_terminator_due = false;
         *seq = Seq(0);
-        *timestamp_frames = 0;
-        *muted = false;
+        (*timestamp, *clock) = (Timestamp(0), Timestamp(0));
+        (*has_spoken, *muted) = (false, false);
         *meter = LevelMeter::new();
         *level_rms = 0;
         *stats = UplinkStats::default();
@@ -157,8 +164,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
         self.level_rms = self.meter.rms(frame);
-        let last_timestamp = self.timestamp_frames;
-        self.timestamp_frames = last_timestamp.wrapping_add(1);
+        self.clock = self.clock.plus(self.config.frame.units());
         if self.muted {
             return GateDecision::Closed;
         }
@@ -166,7 +172,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             // The last talkspurt's end was not polled: its frames are no longer distinguishable from this one's.
             self.lose_unsent(self.unsent_frames);
             self.closing = false;
-            self.empty_terminator_due = Some(last_timestamp);
+            self.empty_terminator_due = true;
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             self.history.clear();
         }
@@ -177,6 +183,10 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             GateDecision::Closed => {}
             GateDecision::Opened => {
                 self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
+                // The pre-roll runs ahead of its time from here.
+                if self.clock.distance(self.timestamp) > 0 {
+                    self.timestamp = self.clock;
+                }
                 self.unsent_frames = 1 + kept_before
                     .min(self.config.pre_roll_frames)
                     .min(self.history.frames - 1);
@@ -195,8 +205,8 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// takes at most [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or
     /// [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
     pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
-        if let Some(timestamp) = self.empty_terminator_due.take() {
-            return Some(self.voice(timestamp, true, &[]));
+        if core::mem::take(&mut self.empty_terminator_due) {
+            return Some(self.voice(SILENCE, true, &[]));
         }
         let age_frames = self.unsent_frames.checked_sub(1)?;
         self.unsent_frames = age_frames;
@@ -208,15 +218,15 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
         let frame = self.history.frame(age_frames);
         let len = self.encoder.encode(frame, buffer).unwrap_or(0);
-        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
-        Some(self.voice(timestamp, terminator, &buffer[..len]))
+        let level = half_db(rms(frame));
+        Some(self.voice(level, terminator, &buffer[..len]))
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
     #[inline(never)]
     pub fn finish(&mut self) {
         if self.gate.is_open() || self.closing {
-            self.empty_terminator_due = Some(self.timestamp_frames);
+            self.empty_terminator_due = true;
         }
         self.gate.close();
         self.closing = false;
@@ -250,6 +260,11 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         self.gate.is_open()
     }
 
+    /// Returns the number of the last packet, if there was one.
+    pub fn last_seq(&self) -> Option<Seq> {
+        self.has_spoken.then(|| self.seq.plus(u16::MAX))
+    }
+
     /// The level of the last frame, without offset, rumble and hum: RMS, 0..=32768.
     pub const fn level_rms(&self) -> u16 {
         self.level_rms
@@ -260,17 +275,16 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         &self.stats
     }
 
-    fn voice<'a>(
-        &mut self,
-        timestamp_frames: u32,
-        terminator: bool,
-        payload: &'a [u8],
-    ) -> Voice<'a> {
-        let seq = self.seq;
+    fn voice<'a>(&mut self, level: u8, terminator: bool, payload: &'a [u8]) -> Voice<'a> {
+        let (seq, timestamp) = (self.seq, self.timestamp);
         self.seq = seq.next();
+        self.timestamp = timestamp.plus(self.config.frame.units());
+        self.has_spoken = true;
         Voice {
             seq,
-            timestamp_frames,
+            timestamp,
+            level,
+            stream: 0,
             terminator,
             payload,
         }
