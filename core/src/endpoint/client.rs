@@ -10,7 +10,7 @@ use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::BadReason;
 use crate::carrier::receiver::{Received, Receiver};
-use crate::carrier::stream::{self, Separator};
+use crate::carrier::stream::{self, Separator, encoded_len_max};
 use crate::session::{
     ClientEvent, ClientSession, GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, JoinRequest,
     SessionParams,
@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, Playout};
 use crate::voice::uplink::Uplink;
-use crate::wire::{Nonce, Reason, encode, parse};
+use crate::wire::{Nonce, PACKET_BYTES_LEAST, Reason, encode, parse};
 
 /// How long leaving may take: what was said last goes first, unless the carrier does not take it.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
@@ -81,6 +81,11 @@ impl<
     const HISTORY: usize,
 > Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
 {
+    const ANY_CONTROL_PACKET_FITS: () = assert!(
+        ENCODED > encoded_len_max(PACKET_BYTES_LEAST),
+        "every side takes packets of 352 bytes"
+    );
+
     // Life of a session
 
     /// Creates a client that waits for [`Client::join`].
@@ -89,6 +94,7 @@ impl<
     /// A configuration that cannot work.
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
+        let () = Self::ANY_CONTROL_PACKET_FITS;
         let config = config.checked(PAYLOAD, ENCODED)?;
         let voice = config.voice();
         // Both restart with the format of each session.

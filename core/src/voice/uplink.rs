@@ -69,8 +69,8 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     unsent_frames: u16,
     /// The newest of them ends the talkspurt.
     closing: bool,
-    /// The talkspurt before the unsent frames ends with an empty packet.
-    empty_terminator_due: bool,
+    /// The talkspurt before the unsent frames ends with an empty packet of this time.
+    empty_terminator_due: Option<Timestamp>,
     /// Those of the next packet.
     seq: Seq,
     timestamp: Timestamp,
@@ -108,7 +108,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             history: History::new(session_frame_samples(config.frame)),
             unsent_frames: 0,
             closing: false,
-            empty_terminator_due: false,
+            empty_terminator_due: None,
             seq: Seq(0),
             timestamp: Timestamp(0),
             clock: Timestamp(0),
@@ -150,7 +150,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         history.restart(session_frame_samples(config.frame));
         *unsent_frames = 0;
         *closing = false;
-        *empty_terminator_due = false;
+        *empty_terminator_due = None;
         *seq = Seq(0);
         (*timestamp, *clock) = (Timestamp(0), Timestamp(0));
         (*has_spoken, *muted) = (false, false);
@@ -172,7 +172,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             // The last talkspurt's end was not polled: its frames are no longer distinguishable from this one's.
             self.lose_unsent(self.unsent_frames);
             self.closing = false;
-            self.empty_terminator_due = true;
+            self.end_without_frame();
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             self.history.clear();
         }
@@ -205,8 +205,8 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// takes at most [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or
     /// [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
     pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
-        if core::mem::take(&mut self.empty_terminator_due) {
-            return Some(self.voice(SILENCE, true, &[]));
+        if let Some(timestamp) = self.empty_terminator_due.take() {
+            return Some(self.voice(timestamp, SILENCE, true, &[]));
         }
         let age_frames = self.unsent_frames.checked_sub(1)?;
         self.unsent_frames = age_frames;
@@ -219,14 +219,15 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         let frame = self.history.frame(age_frames);
         let len = self.encoder.encode(frame, buffer).unwrap_or(0);
         let level = half_db(rms(frame));
-        Some(self.voice(level, terminator, &buffer[..len]))
+        let timestamp = self.next_timestamp();
+        Some(self.voice(timestamp, level, terminator, &buffer[..len]))
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before leaving.
     #[inline(never)]
     pub fn finish(&mut self) {
         if self.gate.is_open() || self.closing {
-            self.empty_terminator_due = true;
+            self.end_without_frame();
         }
         self.gate.close();
         self.closing = false;
@@ -275,10 +276,29 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         &self.stats
     }
 
-    fn voice<'a>(&mut self, level: u8, terminator: bool, payload: &'a [u8]) -> Voice<'a> {
-        let (seq, timestamp) = (self.seq, self.timestamp);
-        self.seq = seq.next();
+    /// Ends the talkspurt with an empty packet. If one is due already, no other went after it.
+    fn end_without_frame(&mut self) {
+        if self.empty_terminator_due.is_none() {
+            self.empty_terminator_due = Some(self.next_timestamp());
+        }
+    }
+
+    /// Returns the time of the next packet; the one after it is a frame later.
+    fn next_timestamp(&mut self) -> Timestamp {
+        let timestamp = self.timestamp;
         self.timestamp = timestamp.plus(self.config.frame.units());
+        timestamp
+    }
+
+    fn voice<'a>(
+        &mut self,
+        timestamp: Timestamp,
+        level: u8,
+        terminator: bool,
+        payload: &'a [u8],
+    ) -> Voice<'a> {
+        let seq = self.seq;
+        self.seq = seq.next();
         self.has_spoken = true;
         Voice {
             seq,

@@ -106,14 +106,14 @@ impl<const MAX: usize> core::str::FromStr for Name<MAX> {
 pub struct Text<'a>(pub &'a [u8]);
 
 impl Text<'_> {
-    /// Replaces the text in `place` by as much of this one as fits, with U+FFFD for what is not
-    /// UTF-8.
+    /// Replaces the text in `place` by as much of this one as fits: without control characters,
+    /// which would upset a terminal, and with U+FFFD for what is not UTF-8.
     pub fn copy_to<const N: usize>(self, place: &mut String<N>) {
         place.clear();
         for chunk in self.0.utf8_chunks() {
             let damaged = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
             for character in chunk.valid().chars().chain(damaged) {
-                if place.push(character).is_err() {
+                if !character.is_control() && place.push(character).is_err() {
                     return;
                 }
             }
@@ -167,7 +167,7 @@ mod tests {
                 .to_owned()
         };
         assert_eq!(name(b""), "");
-        assert_eq!(name(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(name(b"a\xffb\x1b[2J"), "a\u{fffd}b[2J");
         assert_eq!(name("é".repeat(17).as_bytes()), "é".repeat(16));
         assert_eq!(
             name(&[&b"x".repeat(31)[..], "é".as_bytes()].concat()),

@@ -4,7 +4,7 @@ use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
 use talkspurt_core::audio::codec::{Codec, CodecError, Encoder};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
@@ -72,7 +72,9 @@ fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
     fn voice(payload: &[u8]) -> Voice<'_> {
         Voice {
             seq: Seq(0),
-            timestamp_frames: 0,
+            timestamp: Timestamp(0),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload,
         }
