@@ -97,12 +97,15 @@ pub enum ClientEvent {
     /// The server let us in, and so many are in the room now, we among them. If we asked for the
     /// roster, it follows.
     Joined(SessionParams, u32),
-    /// A roster of so many begins, to replace what was known of the room when it is complete: each
-    /// is [`ClientEvent::Listed`], then comes [`ClientEvent::RosterComplete`]. If another one begins
-    /// before that, parts of this one were lost.
-    RosterBegins(u32),
-    /// Someone in the roster that has begun (we ourselves among them).
-    Listed(Participant),
+    /// Someone in the roster (we ourselves among them), which replaces what was known of the room
+    /// when it is complete.
+    Listed {
+        /// Who.
+        participant: Participant,
+        /// Whether the roster begins here. If that comes before the last one was complete, parts of
+        /// that were lost.
+        is_first: bool,
+    },
     /// All of the roster was listed: from now on it is current.
     RosterComplete,
     /// Someone joined.

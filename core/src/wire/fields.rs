@@ -60,7 +60,23 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.take(N).try_into().unwrap_or([0; N])
+        let mut array = [0; N];
+        self.fill(&mut array);
+        array
+    }
+
+    /// Zeros if there is not as much.
+    #[inline(never)]
+    fn fill(&mut self, place: &mut [u8]) {
+        let taken = self.take(place.len());
+        if taken.len() == place.len() {
+            place.copy_from_slice(taken);
+        }
+    }
+
+    #[inline(never)]
+    fn byte(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or_default()
     }
 
     /// A varint of up to `max`. Only its shortest form is good.
@@ -68,7 +84,7 @@ impl<'a> Reader<'a> {
     fn varint(&mut self, max: u32) -> u32 {
         let mut value = 0;
         for shift in (0..u32::BITS).step_by(7) {
-            let [byte] = self.array();
+            let byte = self.byte();
             value |= u32::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 let is_overlong = byte == 0 && shift > 0;
@@ -82,6 +98,7 @@ impl<'a> Reader<'a> {
         0
     }
 
+    #[inline(never)]
     fn bytes(&mut self) -> &'a [u8] {
         let count = u16::read(self);
         self.take(count.into())
@@ -158,8 +175,7 @@ pub(super) use fields;
 
 impl<'a> Field<'a> for u8 {
     fn read(from: &mut Reader<'a>) -> Self {
-        let [byte] = from.array();
-        byte
+        from.byte()
     }
 
     fn write(&self, to: &mut Writer<'_>) {

@@ -39,9 +39,6 @@ pub const CREDENTIALS_BYTES_MAX: usize = 64;
 /// A packet with a payload has at most so many bytes around it.
 pub const AROUND_PAYLOAD_BYTES: usize = 11;
 
-/// Packets with lower numbers end the session of a side that does not know them; others are
-/// ignored.
-const SKIPPABLE: u8 = 0x40;
 /// From here on no number is a packet's.
 const NO_PACKET: u8 = 0x7f;
 
@@ -106,6 +103,18 @@ pub enum ParseError {
     },
 }
 
+impl ParseError {
+    /// The side that sent it has no packet of this number. Those with low numbers must be
+    /// understood.
+    const fn unknown(number: u8) -> Self {
+        if number < 0x40 {
+            Self::Unknown
+        } else {
+            Self::Skippable
+        }
+    }
+}
+
 impl core::fmt::Display for ParseError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -134,9 +143,16 @@ impl core::error::Error for EncodeError {}
 
 /// The packets of one side, [`ClientPacket`] or [`ServerPacket`], out of their bytes.
 pub trait Parse<'a>: Sized {
-    /// Reads the fields of the packet with this number. `None` if that side has no such packet.
+    /// The number of the packet that begins with the version, in all versions.
     #[doc(hidden)]
-    fn read(number: u8, from: &mut Reader<'a>) -> Option<Self>;
+    const GREETING: u8;
+
+    /// Reads the fields of the packet with this number.
+    ///
+    /// # Errors
+    /// That side has no such packet.
+    #[doc(hidden)]
+    fn read(number: u8, from: &mut Reader<'a>) -> Result<Self, ParseError>;
 }
 
 /// The packets of one side, [`ClientPacket`] or [`ServerPacket`], into their bytes.
@@ -158,28 +174,23 @@ pub fn parse<'a, P: Parse<'a>>(packet: &'a [u8]) -> Result<P, ParseError> {
     if number >= NO_PACKET {
         return Err(ParseError::Malformed);
     }
-    let mut reader = Reader::new(fields);
-    // Hello and Welcome begin like that in every version, whatever else that version has put in
-    // them.
-    let other_version = match (number, fields) {
-        (0 | 2, [version, nonce @ ..]) if *version != PROTOCOL_VERSION => {
-            Some(ParseError::Version {
-                theirs: *version,
-                nonce: match nonce.first_chunk() {
-                    Some(nonce) if *version > 1 => *nonce,
-                    _ => NO_NONCE,
-                },
-            })
-        }
-        _ => None,
-    };
-    match (P::read(number, &mut reader), other_version) {
-        (None, _) if number >= SKIPPABLE => Err(ParseError::Skippable),
-        (None, _) => Err(ParseError::Unknown),
-        (Some(_), Some(error)) => Err(error),
-        (Some(packet), None) if reader.is_good() => Ok(packet),
-        (Some(_), None) => Err(ParseError::Malformed),
+    if let [version, nonce @ ..] = fields
+        && number == P::GREETING
+        && *version != PROTOCOL_VERSION
+    {
+        // Greetings begin like that in every version, whatever else that version has put in them.
+        let nonce = nonce.first_chunk().filter(|_| *version > 1);
+        return Err(ParseError::Version {
+            theirs: *version,
+            nonce: nonce.copied().unwrap_or(NO_NONCE),
+        });
     }
+    let mut reader = Reader::new(fields);
+    let packet = P::read(number, &mut reader);
+    if !reader.is_good() {
+        return Err(ParseError::Malformed);
+    }
+    packet
 }
 
 /// Writes the bytes of a packet. Returns how many they are.

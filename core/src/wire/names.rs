@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::Deref;
 
 use heapless::String;
+use heapless::string::StringView;
 
 use super::fields::{Field, Reader, Writer};
 
@@ -108,7 +109,7 @@ pub struct Text<'a>(pub &'a [u8]);
 impl Text<'_> {
     /// Replaces the text in `place` by as much of this one as fits: without control characters,
     /// which would upset a terminal, and with U+FFFD for what is not UTF-8.
-    pub fn copy_to<const N: usize>(self, place: &mut String<N>) {
+    pub fn copy_to(self, place: &mut StringView) {
         place.clear();
         for chunk in self.0.utf8_chunks() {
             let damaged = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);

@@ -4,8 +4,8 @@ use heapless::Vec;
 
 use super::fields::{Field, Reader, Writer, fields, read_sized, write_sized};
 use super::{
-    Encode, Nonce, OFFERS_MAX, Parse, ParticipantFlags, ParticipantId, ROSTER_PAGE, Reason, Text,
-    Token,
+    Encode, Nonce, OFFERS_MAX, Parse, ParseError, ParticipantFlags, ParticipantId, ROSTER_PAGE,
+    Reason, Text, Token,
 };
 use crate::seq::{Seq, Timestamp};
 
@@ -366,7 +366,7 @@ numbers!(ParticipantId, ParticipantFlags, Reason);
 
 /// The packets of one side and their numbers.
 macro_rules! packets {
-    ($(#[$doc:meta])* $side:ident {
+    ($(#[$doc:meta])* $side:ident greets with $greeting:literal {
         $($(#[$packet_doc:meta])* $number:literal = $packet:ident$(($fields:ident: $type:ty))?,)*
     }) => {
         $(#[$doc])*
@@ -377,11 +377,13 @@ macro_rules! packets {
         }
 
         impl<'a> Parse<'a> for $side<'a> {
-            fn read(number: u8, from: &mut Reader<'a>) -> Option<Self> {
-                match number {
-                    $($number => Some(Self::$packet$((<$type>::read(from)))?),)*
-                    _ => None,
-                }
+            const GREETING: u8 = $greeting;
+
+            fn read(number: u8, from: &mut Reader<'a>) -> Result<Self, ParseError> {
+                Ok(match number {
+                    $($number => Self::$packet$((<$type>::read(from)))?,)*
+                    _ => return Err(ParseError::unknown(number)),
+                })
             }
         }
 
@@ -400,7 +402,7 @@ macro_rules! packets {
 
 packets! {
     /// What clients send.
-    ClientPacket {
+    ClientPacket greets with 0x00 {
         /// Asks to join a room.
         0x00 = Hello(fields: Hello<'a>),
         /// The client's own voice.
@@ -420,7 +422,7 @@ packets! {
 
 packets! {
     /// What servers send.
-    ServerPacket {
+    ServerPacket greets with 0x02 {
         /// The client may not join.
         0x01 = Reject(fields: Reject<'a>),
         /// The client has joined.

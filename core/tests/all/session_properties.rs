@@ -126,8 +126,7 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
     let mut session = ClientSession::new(request);
     session.begin(HANDSHAKE_TIMEOUT_DEFAULT, NONCE, now);
-    // Entries of a roster still to come, and whether that is so since a Welcome.
-    let (mut unlisted, mut is_in, mut is_over) = (None, false, false);
+    let (mut is_in, mut is_listing, mut is_over) = (false, false, false);
     for op in ops {
         match op {
             Op::Packet(packet) => {
@@ -158,9 +157,11 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
                     assert!(!is_in && participants > 0 && params.frame_samples() >= 80);
                     is_in = true;
                 }
-                ClientEvent::RosterBegins(total) => unlisted = Some(total),
-                ClientEvent::Listed(_) => unlisted = Some(unlisted.unwrap() - 1),
-                ClientEvent::RosterComplete => assert_eq!(unlisted.take(), Some(0)),
+                ClientEvent::Listed { is_first, .. } => {
+                    assert!(is_in && (is_first || is_listing));
+                    is_listing = true;
+                }
+                ClientEvent::RosterComplete => is_listing = false,
                 ClientEvent::ParticipantJoined(_)
                 | ClientEvent::ParticipantLeft(..)
                 | ClientEvent::Count(_)

@@ -18,8 +18,8 @@ use crate::wire::{
 mod roster;
 mod talking;
 
-/// The most events of one input: a full page of a roster, with its beginning and its end.
-const EVENTS_MAX: usize = ROSTER_PAGE + 2;
+/// The most events of one input: a full page of a roster, and its end.
+const EVENTS_MAX: usize = ROSTER_PAGE + 1;
 
 /// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the
 /// server's `--idle-timeout` does. It pings three times in one: at 1 ms that would be all that it
@@ -53,7 +53,8 @@ pub struct ClientSession {
     resume: Option<Token>,
     heard_at: Instant,
     next_ping_at: Instant,
-    ping: Option<(u32, Instant)>,
+    /// When the last Ping was sent, while it has no answer, and its number.
+    pinged_at: Option<Instant>,
     pings: u32,
     round_trip: Option<Duration>,
     /// The first Ping that a talker sent since anything was heard; an earlier time if there was
@@ -69,7 +70,7 @@ pub struct ClientSession {
     /// Whether that went before the last Ping, so that the Pong must agree.
     told_before_ping: bool,
     hello_due: bool,
-    ping_due: Option<u32>,
+    ping_due: bool,
     pong_due: Option<u32>,
     bye_due: Option<Reason>,
 }
@@ -99,7 +100,7 @@ impl ClientSession {
             resume: None,
             heard_at: Instant::ZERO,
             next_ping_at: Instant::ZERO,
-            ping: None,
+            pinged_at: None,
             pings: 0,
             round_trip: None,
             asked_at: Instant::ZERO,
@@ -110,7 +111,7 @@ impl ClientSession {
             told_muted: false,
             told_before_ping: false,
             hello_due: false,
-            ping_due: None,
+            ping_due: false,
             pong_due: None,
             bye_due: None,
         }
@@ -129,14 +130,14 @@ impl ClientSession {
         };
         self.nonce = nonce;
         (self.heard_at, self.next_ping_at, self.asked_at) = (now, now, now);
-        (self.ping, self.pings, self.round_trip) = (None, 0, None);
+        (self.pinged_at, self.pings, self.round_trip) = (None, 0, None);
         self.roster = RosterWatch::new();
         self.events.clear();
         self.closing_text.clear();
         self.after = None;
         self.told_muted = self.request.muted;
-        self.hello_due = true;
-        (self.ping_due, self.pong_due, self.bye_due) = (None, None, None);
+        (self.hello_due, self.ping_due) = (true, false);
+        (self.pong_due, self.bye_due) = (None, None);
     }
 
     /// Takes a packet; returns the voice in it, if that is what it is. A packet that cannot be read
@@ -228,8 +229,8 @@ impl ClientSession {
                 return Some(ClientPacket::RosterRequest);
             }
         }
-        if let Some(number) = self.ping_due.take() {
-            return Some(ClientPacket::Ping(number));
+        if core::mem::take(&mut self.ping_due) {
+            return Some(ClientPacket::Ping(self.pings));
         }
         let bye = Bye::from(self.bye_due.take()?);
         Some(ClientPacket::Bye(Bye { after, ..bye }))
@@ -321,8 +322,8 @@ impl ClientSession {
     fn ask(&mut self, now: Instant, idle_timeout: Duration) {
         self.next_ping_at = now + idle_timeout / PINGS_PER_TIMEOUT;
         self.pings = self.pings.wrapping_add(1);
-        self.ping = Some((self.pings, now));
-        self.ping_due = Some(self.pings);
+        self.pinged_at = Some(now);
+        self.ping_due = true;
         self.told_before_ping = true;
     }
 
@@ -371,7 +372,8 @@ impl ClientSession {
     }
 
     fn handle_pong(&mut self, now: Instant, pong: &ServerPong) {
-        let Some((_, sent_at)) = self.ping.take_if(|(number, _)| *number == pong.number) else {
+        let is_answer = pong.number == self.pings;
+        let Some(sent_at) = self.pinged_at.take_if(|_| is_answer) else {
             return;
         };
         self.round_trip = Some(now.duration_since(sent_at));

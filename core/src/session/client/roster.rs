@@ -9,10 +9,10 @@ use crate::wire::{ParticipantName, Roster, RosterEntry};
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// ... and again if it has not come after so long, twice as long the next time, ...
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_S: u8 = 2;
 
 /// ... up to this.
-const PATIENCE_MAX: Duration = Duration::from_secs(16);
+const PATIENCE_S_MAX: u8 = 16;
 
 /// What is known of the room, without the list itself.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct RosterWatch {
     /// When to ask for the roster, unless it has come by then.
     ask_at: Option<Instant>,
     asked_at: Instant,
-    patience: Duration,
+    patience_s: u8,
     request_due: bool,
 }
 
@@ -36,7 +36,7 @@ impl RosterWatch {
             listing: None,
             ask_at: None,
             asked_at: Instant::ZERO,
-            patience: PATIENCE,
+            patience_s: PATIENCE_S,
             request_due: false,
         }
     }
@@ -45,7 +45,7 @@ impl RosterWatch {
     pub(super) fn expect(&mut self, now: Instant, revision: u32) {
         *self = Self {
             revision,
-            ask_at: Some(now + PATIENCE),
+            ask_at: Some(now + seconds(PATIENCE_S)),
             ..Self::new()
         };
     }
@@ -102,7 +102,7 @@ impl RosterWatch {
     fn miss(&mut self, now: Instant) {
         let at = now.max(self.asked_at + ASK_EVERY);
         self.ask_at = Some(self.ask_at.map_or(at, |ask_at| ask_at.min(at)));
-        self.patience = PATIENCE;
+        self.patience_s = PATIENCE_S;
         self.handle_timeout(now);
     }
 
@@ -110,8 +110,8 @@ impl RosterWatch {
         if self.ask_at.is_some_and(|at| now >= at) {
             self.request_due = true;
             self.asked_at = now;
-            self.ask_at = Some(now + self.patience);
-            self.patience = (self.patience * 2).min(PATIENCE_MAX);
+            self.ask_at = Some(now + seconds(self.patience_s));
+            self.patience_s = (self.patience_s * 2).min(PATIENCE_S_MAX);
         }
     }
 
@@ -131,16 +131,23 @@ impl ClientSession {
         if !matches!(self.state, State::Joined(_)) || !self.roster.handle_page(now, page) {
             return;
         }
-        if page.first == 0 {
-            self.event(ClientEvent::RosterBegins(page.total));
-        }
+        let mut is_first = page.first == 0;
         for entry in &page.entries {
-            self.event(ClientEvent::Listed(owned(entry)));
+            let participant = owned(entry);
+            self.event(ClientEvent::Listed {
+                participant,
+                is_first,
+            });
+            is_first = false;
         }
         if self.roster.listing.is_none() {
             self.event(ClientEvent::RosterComplete);
         }
     }
+}
+
+fn seconds(count: u8) -> Duration {
+    Duration::from_secs(count.into())
 }
 
 pub(super) fn owned(entry: &RosterEntry<'_>) -> Participant {

@@ -21,7 +21,7 @@ impl ClientSession {
             return;
         };
         let has_asked = self.asked_at > self.heard_at;
-        let ping_at = self.ping.map_or(self.heard_at, |(_, sent_at)| sent_at);
+        let ping_at = self.pinged_at.unwrap_or(self.heard_at);
         let next_at = ping_at.max(self.heard_at) + TALKING_PING_EVERY;
         if has_asked && now >= self.asked_at + TALKING_PATIENCE {
             self.close(Reason::CONNECTION_LOST, false);

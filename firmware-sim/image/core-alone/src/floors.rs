@@ -66,11 +66,7 @@ fn make() -> Core {
     Core {
         uplink: Uplink::default_for(codec, FRAME),
         downlink: Downlink::new(codec, FRAME, JitterConfig::default_for(FRAME, 2)),
-        session: ClientSession::new(
-            JoinRequest::new(room, name, &[codec]),
-            HANDSHAKE_TIMEOUT_DEFAULT,
-            black_box(Instant::ZERO),
-        ),
+        session: ClientSession::new(JoinRequest::new(room, name, &[codec])),
         deframer: Deframer::new(),
         packet: [0; ENCODED],
     }
@@ -126,6 +122,8 @@ fn listen(core: &mut Core) {
 #[inline(never)]
 fn keep_session(core: &mut Core) {
     let now = black_box(Instant::ZERO);
+    core.session
+        .begin(HANDSHAKE_TIMEOUT_DEFAULT, black_box([1; 8]), now);
     core.session.handle_timeout(now);
     while let Some(event) = core.session.poll_event() {
         black_box(event);
@@ -134,16 +132,18 @@ fn keep_session(core: &mut Core) {
         black_box(write_to_stream(&packet, &mut core.packet)).ok();
     }
     black_box((core.session.poll_timeout(), core.session.round_trip()));
-    black_box(core.session.reject_text());
+    black_box(core.session.closing_text());
     if let Some(params) = core.session.params() {
         let jitter = JitterConfig::default_for(params.frame, black_box(2));
-        core.downlink.restart(params.codec, params.frame, jitter);
-        let uplink = UplinkConfig::default_for(params.codec, params.frame);
+        core.downlink
+            .restart(params.codec_down, params.frame, jitter);
+        let uplink = UplinkConfig::default_for(params.codec_up, params.frame);
         black_box(core.uplink.restart(uplink)).ok();
         core.deframer.reset();
     }
-    core.session.set_muted(black_box(true));
+    core.session
+        .set_muted(black_box(true), core.uplink.last_seq());
     if black_box(true) {
-        core.session.leave();
+        core.session.leave(core.uplink.last_seq());
     }
 }
