@@ -1,4 +1,5 @@
-//! The core as those see it who build on it. All in one program, which links much faster than one a file.
+//! The core as those see it who build on it. All in one program, which links much faster than one a
+//! file.
 
 mod common;
 mod deframer_properties;
@@ -22,6 +23,7 @@ mod session_broken;
 mod session_handshake;
 mod session_life;
 mod session_properties;
+mod session_roster;
 mod session_talking;
 mod uplink;
 mod voice_properties;

@@ -57,6 +57,15 @@ impl Pair {
         }
     }
 
+    /// A client that wants to know only how many are in the room.
+    pub fn without_roster() -> Self {
+        let mut pair = Self::new();
+        let mut request = pair.client.request().clone();
+        request.roster = false;
+        pair.client = begun(request, NONCE, pair.now);
+        pair
+    }
+
     /// A client that is in a room, alone.
     pub fn joined() -> Self {
         Self::joined_at(20)
@@ -236,6 +245,10 @@ fn new_client(now: Instant, nonce: Nonce) -> ClientSession {
         &[Codec::Pcm16],
     );
     request.max_packet = PACKET_MAX as u16;
+    begun(request, nonce, now)
+}
+
+fn begun(request: JoinRequest, nonce: Nonce, now: Instant) -> ClientSession {
     let mut session = ClientSession::new(request);
     session.begin(HANDSHAKE_TIMEOUT_DEFAULT, nonce, now);
     session
