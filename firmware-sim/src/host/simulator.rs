@@ -8,7 +8,7 @@ use std::thread;
 use std::time;
 
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::RejectReason;
+use talkspurt_core::wire::Reason;
 use talkspurt_host_kit::console::OutputError;
 use talkspurt_host_kit::words::clean;
 use thiserror::Error;
@@ -30,6 +30,8 @@ const LEAVE_LONGEST: Duration = Duration::from_millis(1_000);
 /// the Bye for one; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 
+/// At the first call this is for a person to change. Later the name may still be the node's own.
+const TAKEN: Reason = Reason::NAME_TAKEN;
 /// How often a person is told that nobody answers.
 const TELL_UNANSWERED_EVERY: Duration = Duration::from_secs(3);
 /// How often stdout is looked at, whether anybody reads it.
@@ -45,7 +47,7 @@ pub struct Ending {
 }
 
 /// The server's sentence, or ours for the same reason.
-fn sentence(reason: &RejectReason, text: &str) -> String {
+fn sentence(reason: &Reason, text: &str) -> String {
     match text {
         "" => reason.to_string(),
         text => text.to_owned(),
@@ -59,7 +61,7 @@ pub enum RunError {
     #[error("refused ({}): {}", .reason.label(), sentence(.reason, .text))]
     Refused {
         /// Why.
-        reason: RejectReason,
+        reason: Reason,
         /// What the server says about it.
         text: String,
     },
@@ -213,7 +215,7 @@ impl Progress {
                 self.joined_at.get_or_insert(now);
             }
             NodeEvent::Rejected { reason, text }
-                if self.joined_at.is_none() && is_final(*reason) =>
+                if self.joined_at.is_none() && (reason.is_permanent() || *reason == TAKEN) =>
             {
                 let (reason, text) = (*reason, clean(text));
                 self.refusal = Some(RunError::Refused { reason, text });
@@ -241,17 +243,6 @@ impl Progress {
             );
         }
     }
-}
-
-/// Whether asking again with the same Hello is of no use.
-const fn is_final(reason: RejectReason) -> bool {
-    !matches!(
-        reason,
-        RejectReason::NotAHello
-            | RejectReason::Malformed
-            | RejectReason::HandshakeTimeout
-            | RejectReason::Stopping
-    )
 }
 
 #[cfg(test)]
@@ -317,7 +308,7 @@ mod tests {
             &[Codec::ImaAdpcm],
         ));
         let mut simulator = Simulator {
-            node: AdpcmNode::new(config, Instant::ZERO).unwrap(),
+            node: AdpcmNode::new(config, 1, Instant::ZERO).unwrap(),
             board: Board {
                 port: Uart::new(Dead, 115_200, Instant::ZERO),
                 microphone: PacedSource::new(Vec::new()),
@@ -345,7 +336,7 @@ mod tests {
         let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
         let mut progress = Progress::default();
         let refused = NodeEvent::Rejected {
-            reason: RejectReason::NameTaken,
+            reason: Reason::NAME_TAKEN,
             text: "b\u{202e}ob is \u{200b}there",
         };
         progress.follow(Instant::ZERO, &refused, &mut reporter);
@@ -354,7 +345,7 @@ mod tests {
             .expect("a taken name is no reason to call again");
         assert_eq!(refusal.to_string(), "refused (name_taken): bob is there");
         let refusal = RunError::Refused {
-            reason: RejectReason::NameTaken,
+            reason: Reason::NAME_TAKEN,
             text: String::new(),
         };
         let said = refusal.to_string();

@@ -2,7 +2,7 @@
 
 use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{Participant, SessionParams};
-use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 
 /// What happened. A board may light a lamp for it; a host prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,15 +12,20 @@ pub enum NodeEvent<'a> {
         /// Counts the Hellos since the start or the loss.
         attempt: u16,
     },
-    /// The server let the node in; so many participants (the node among them) will be listed.
+    /// The server let the node in; the participants (the node among them) will be listed.
     Joined {
         /// What the server decided.
         params: SessionParams,
         /// Participants in the room.
-        roster_len: u16,
+        participants: u32,
     },
-    /// Someone who was in the room already.
-    Listed(&'a Participant),
+    /// Someone in the room, in a list that replaces what was known of it.
+    Listed {
+        /// Who.
+        participant: &'a Participant,
+        /// Whether the list begins here.
+        is_first: bool,
+    },
     /// All were listed.
     RosterComplete,
     /// Someone joined.
@@ -32,12 +37,12 @@ pub enum NodeEvent<'a> {
     /// The server does not let the node in; it will ask again.
     Rejected {
         /// Why.
-        reason: RejectReason,
+        reason: Reason,
         /// What the server says about it.
         text: &'a str,
     },
     /// The session is over; the node will join again.
-    Lost(ByeReason),
+    Lost(Reason),
     /// The node has left, as it was told to.
     Left,
 }

@@ -1,7 +1,7 @@
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::time::Duration;
-use talkspurt_core::wire::{ByeReason, ParticipantName};
+use talkspurt_core::wire::{ParticipantName, Reason};
 
 use super::*;
 
@@ -27,7 +27,8 @@ fn told(format: Format) -> Vec<String> {
     };
     let params = SessionParams {
         id: ParticipantId(7),
-        codec: Codec::ImaAdpcm,
+        codec_up: Codec::ImaAdpcm,
+        codec_down: Codec::ImaAdpcm,
         rate: SampleRate::Hz16000,
         frame: FrameDuration::Ms20,
         idle_timeout: Duration::from_secs(15),
@@ -40,10 +41,10 @@ fn told(format: Format) -> Vec<String> {
         at,
         &NodeEvent::Joined {
             params,
-            roster_len: 1,
+            participants: 1,
         },
     );
-    reporter.event(at, &NodeEvent::Listed(&participant(7, "kettle")));
+    reporter.event(at, &listed(&participant(7, "kettle")));
     reporter.event(at, &NodeEvent::RosterComplete);
     reporter.event(at, &NodeEvent::ParticipantJoined(&participant(8, "ann")));
     reporter.event(
@@ -60,7 +61,7 @@ fn told(format: Format) -> Vec<String> {
         at,
         &NodeEvent::State(ParticipantId(99), ParticipantFlags::TALKING),
     );
-    reporter.event(at, &NodeEvent::Lost(ByeReason::IdleTimeout));
+    reporter.event(at, &NodeEvent::Lost(Reason::IDLE_TIMEOUT));
     reporter.left(at, "leaving", &NodeStats::default(), &Counters::default());
     reporter.out.0
 }
@@ -119,6 +120,13 @@ fn text_says_the_same_in_words() {
     assert_eq!(lines[5], "ann is muted");
 }
 
+fn listed(participant: &Participant) -> NodeEvent<'_> {
+    NodeEvent::Listed {
+        participant,
+        is_first: true,
+    }
+}
+
 /// What a server may send that let such a name in: it turns the writing around, or shows nothing.
 fn told_of(name: &str, format: Format) -> Vec<String> {
     let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
@@ -128,7 +136,7 @@ fn told_of(name: &str, format: Format) -> Vec<String> {
         name: ParticipantName::new(name).unwrap(),
     };
     let at = Instant::ZERO;
-    reporter.event(at, &NodeEvent::Listed(&participant));
+    reporter.event(at, &listed(&participant));
     reporter.event(at, &NodeEvent::RosterComplete);
     reporter.event(at, &NodeEvent::ParticipantJoined(&participant));
     for flags in [ParticipantFlags::TALKING, ParticipantFlags::MUTED] {
