@@ -9,7 +9,7 @@ use crate::audio::codec::{Codec, CodecError, PAYLOAD_MAX};
 use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
 use crate::audio::frame::Frame;
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
-use crate::audio::level::rms;
+use crate::audio::level::SILENCE;
 use crate::session::session_frame_samples;
 use crate::wire::Voice;
 
@@ -31,20 +31,35 @@ pub enum Playout {
     Silence,
 }
 
+/// What a packet brings. (The length in 16 bits, which leaves room for the level.)
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Received<const PAYLOAD: usize> {
+    level: u8,
+    payload: Vec<u8, PAYLOAD, u16>,
+}
+
+/// What was loud fades from memory by this a frame, ...
+const FALL_HALF_DB: u8 = 2;
+
+/// ... and a frame that is so much softer is quiet.
+const QUIET_HALF_DB: u8 = 24;
+
 /// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
     codec: Codec,
     frame_samples: usize,
-    jitter: JitterBuffer<Vec<u8, PAYLOAD>, SLOTS>,
+    jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
     last: Frame,
     concealed_in_a_row: u16,
     /// After so many frames of concealment there is nothing left to hear.
     conceal_max_frames: u16,
-    /// The loudest of the latest frames, falling by an eighth a frame: what "quiet" is relative to.
-    recent_rms: u16,
+    /// The level of the loudest of the latest frames, falling by 1 dB a frame: what "quiet" is
+    /// relative to.
+    recent_level: u8,
     frames_received: u32,
     frames_played: u32,
     /// All that waited was dropped in mid-word: what was heard last is to fade.
@@ -63,7 +78,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             last: Frame::silence(frame_samples),
             concealed_in_a_row: 0,
             conceal_max_frames: jitter.conceal_max_frames,
-            recent_rms: 0,
+            recent_level: SILENCE,
             frames_received: 0,
             frames_played: 0,
             cut: false,
@@ -80,7 +95,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             last,
             concealed_in_a_row,
             conceal_max_frames,
-            recent_rms,
+            recent_level,
             frames_received,
             frames_played,
             cut,
@@ -92,7 +107,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         last.silence_all();
         *concealed_in_a_row = 0;
         *conceal_max_frames = jitter.conceal_max_frames;
-        *recent_rms = 0;
+        *recent_level = SILENCE;
         *frames_received = 0;
         *frames_played = 0;
         *cut = false;
@@ -108,10 +123,13 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             self.codec.check(voice.payload, self.frame_samples)?;
             self.frames_received = self.frames_received.wrapping_add(1);
         }
-        let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
+        let received = Received {
+            level: voice.level,
+            payload: Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?,
+        };
         Ok(self
             .jitter
-            .push(voice.seq, voice.timestamp.0, voice.terminator, payload))
+            .push(voice.seq, voice.timestamp.0, voice.terminator, received))
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
@@ -120,11 +138,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         out.set_len(self.frame_samples);
         let was_cut = core::mem::take(&mut self.cut);
         match self.jitter.pop() {
-            Pop::Item(payload, terminator) if self.decode(&payload, out) => {
+            Pop::Item(received, terminator) if self.decode(&received.payload, out) => {
                 if self.jitter.has_resumed() || was_cut {
                     self.resume(out);
                 }
-                self.shorten_delay(out);
+                self.shorten_delay(received.level, out);
                 self.played(out);
                 if terminator {
                     // What comes next must not bring an old sound back.
@@ -202,10 +220,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
     }
 
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather than in a vowel.
-    fn shorten_delay(&mut self, out: &mut Frame) {
-        let level = rms(out);
-        self.recent_rms = level.max(self.recent_rms - self.recent_rms / 8);
-        let quiet = level <= self.recent_rms / 4;
+    fn shorten_delay(&mut self, level: u8, out: &mut Frame) {
+        self.recent_level = level.min(self.recent_level.saturating_add(FALL_HALF_DB));
+        let quiet = level >= self.recent_level.saturating_add(QUIET_HALF_DB);
         let due = match self.jitter.shrink_due() {
             Shrink::No => false,
             Shrink::WhenQuiet => quiet,
@@ -215,7 +232,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             return;
         }
         // What is remembered of the last frame gives way to `out` next: its place is free.
-        let Some(payload) = self.jitter.skip_into() else {
+        let Some(Received { payload, .. }) = self.jitter.skip_into() else {
             return;
         };
         self.last.set_len(self.frame_samples);
@@ -242,7 +259,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 
     fn fall_silent(&mut self) {
         self.concealed_in_a_row = 0;
-        self.recent_rms = 0;
+        self.recent_level = SILENCE;
         self.last.silence_all();
     }
 
