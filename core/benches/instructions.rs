@@ -1,7 +1,9 @@
-//! Instructions for one frame of 20 ms (320 samples) through the parts of the core, counted by callgrind: the same number on every run.
+//! Instructions for one frame of 20 ms (320 samples) through the parts of the core, counted by
+//! callgrind: the same number in every run.
 //!
-//! `cargo bench -p talkspurt-core`; the table is in docs/PERFORMANCE.md. Needs `valgrind` and `gungraun-runner`.
-//! The accumulation has a hard limit: the bench fails when a sample of a talker costs more than 1.5 instructions.
+//! `cargo bench -p talkspurt-core`; the table is in docs/PERFORMANCE.md. Needs `valgrind` and
+//! `gungraun-runner`. The accumulation has a hard limit: the bench fails when a talker's sample
+//! costs more than 1.5 instructions.
 
 use std::hint::black_box;
 
@@ -30,7 +32,7 @@ const SAMPLES: usize = 320;
 /// 1.5 instructions for each sample of each talker.
 const ACCUMULATE_MAX: u64 = (SAMPLES * TALKERS) as u64 * 3 / 2;
 
-/// A voice-like frame: a triangle wave with overtones and noise; another one for each `talker`.
+/// A voice-like frame: a triangle wave with overtones and noise, different for each `talker`.
 fn voice(talker: usize) -> Frame {
     let mut noise = 0x2545_f491u32.wrapping_mul(talker as u32 + 1);
     let mut frame = Frame::silence(SAMPLES);
@@ -55,7 +57,7 @@ fn voices() -> [Frame; TALKERS] {
 fn payload(codec: Codec) -> Vec<u8> {
     let mut encoder = Encoder::new(codec);
     let mut payload = vec![0; codec.payload_len(SAMPLES)];
-    // The second time the coder has found its step size.
+    // By the second frame the coder has found its step size.
     for _ in 0..2 {
         encoder.encode(&voice(0), &mut payload).unwrap();
     }
@@ -122,11 +124,12 @@ fn empty_sum() -> Box<Accumulator> {
     Box::new(Accumulator::new(SAMPLES))
 }
 
-// All that is paid per talker.
+// The whole cost per talker.
 #[library_benchmark]
 #[bench::of_8(
     args = (empty_sum(), voices()),
-    config = LibraryBenchmarkConfig::default().tool(Callgrind::default().hard_limits([(EventKind::Ir, ACCUMULATE_MAX)]))
+    config = LibraryBenchmarkConfig::default()
+        .tool(Callgrind::default().hard_limits([(EventKind::Ir, ACCUMULATE_MAX)]))
 )]
 fn accumulate(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumulator> {
     for voice in black_box(&voices) {
@@ -139,7 +142,7 @@ fn nobody() -> Box<Talkers> {
     Box::new(Talkers::new(SAMPLES))
 }
 
-/// All eight, the first two of them as these parts.
+/// All eight talkers, the first two with these parts.
 fn everyone(parts: [Part; 2]) -> Box<Talkers> {
     let mut talkers = nobody();
     let parts = parts.into_iter().chain(std::iter::repeat(Part::Staying));
@@ -152,7 +155,8 @@ fn everyone(parts: [Part; 2]) -> Box<Talkers> {
 const ALL_STAY: [Part; 2] = [Part::Staying; 2];
 const ONE_STARTS: [Part; 2] = [Part::Staying, Part::Starting];
 
-// What one talker hears of the seven others: while the set of those who count stays, and while it changes.
+// What one talker hears of the seven others, while the set of counted talkers stays and while it
+// changes.
 #[library_benchmark]
 #[bench::mean(everyone(ALL_STAY), voice(0), MixRule::Mean)]
 #[bench::sum(everyone(ALL_STAY), voice(0), MixRule::Sum)]
@@ -257,7 +261,7 @@ fn downlink((mut downlink, stream): (Box<Downlink<64>>, Vec<u8>)) -> Box<Downlin
     downlink
 }
 
-// What a client's packet costs beside its voice: the shortest there is.
+// What a client's packet costs besides its voice, for the shortest packet.
 #[library_benchmark]
 #[bench::once(ClientPacket::Ping(7))]
 fn ping_encode(packet: ClientPacket<'static>) -> [u8; 16] {

@@ -1,5 +1,5 @@
-//! A client talks to a server that says everything back, on virtual time: two seconds of tone take
-//! a few milliseconds, and what is heard is what was said, bit for bit.
+//! A client talks to a server that sends everything back, on virtual time. Two seconds of tone take
+//! a few milliseconds, and arrive bit for bit as they were sent.
 //!
 //! `cargo run -p talkspurt-core --example loopback`
 
@@ -65,11 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .position(|&sample| sample != 0)
         .ok_or("nothing was heard")?;
-    assert_eq!(
-        heard[start..][..said.len()],
-        said,
-        "what was said, bit for bit"
-    );
+    assert_eq!(heard[start..][..said.len()], said, "bit for bit as said");
     let delay = Duration::from_micros(start as u64 * 1_000_000 / 16_000);
     println!(
         "heard {} ms of what was said, {} ms later",

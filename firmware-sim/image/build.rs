@@ -1,4 +1,4 @@
-//! Chooses the board by the target, and gives the linker its memory map.
+//! Chooses the board by the target, and gives its memory map to the linker.
 
 use std::{env, fs, path::PathBuf};
 
@@ -7,8 +7,8 @@ const BOARDS: [(&str, &str); 2] = [
     ("thumbv7m-none-eabi", "lm3s6965evb"),
 ];
 
-/// All the RAM that the node is given, on every board: static data from below, stack from above. The linker refuses static data
-/// that does not fit; what the stack needs is measured (`stack.rs`).
+/// End of the RAM that the node gets, on every board: static data from below, stack from above. The
+/// linker refuses static data that does not fit; the stack's use is measured (`stack.rs`).
 const NODE_RAM_END: u32 = 0x2000_4000;
 
 fn main() {
@@ -18,7 +18,8 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let memory = format!("boards/{board}.x");
     fs::copy(&memory, out.join("memory.x")).expect("the board's memory map");
-    // cortex-m-rt asks for the names of the interrupts here; the board files fill the vector table themselves.
+    // cortex-m-rt asks for the names of the interrupts here. The board files fill the vector table
+    // themselves.
     fs::write(out.join("device.x"), "").expect("the build directory is writable");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg=-Tlink.x");

@@ -1,4 +1,5 @@
-//! Gives the linker the RP2040's memory map. On the host, where only the library is built, there is nothing to do.
+//! Gives the RP2040's memory map to the linker. Does nothing on the host, where only the library is
+//! built.
 
 use std::{env, fs, path::PathBuf};
 

@@ -1,4 +1,5 @@
-//! The Talkspurt node: a participant on a microcontroller, and what stands in for its hardware on a host.
+//! The Talkspurt node: a participant on a microcontroller, and replacements for its hardware on a
+//! host.
 //!
 //! * [`node`]: the firmware's main loop. `no_std`, no allocation, generic over what a board
 //!   implements (`talkspurt-node-driver`); the simulator on the host and an image on a Cortex-M run
@@ -6,8 +7,9 @@
 //!
 //! The rest needs an operating system and the Cargo feature `host` (on by default):
 //!
-//! * [`uart`]: a simulated UART, paced at the byte rate of its baud rate, with a bounded FIFO that overruns.
-//! * [`host`]: what drives it there: pseudo-terminal, WAV files in the place of microphone and speaker, events as JSON.
+//! * [`uart`]: a simulated UART, paced at its baud rate, with a bounded FIFO that overruns.
+//! * [`host`]: what drives the node on a host: pseudo-terminal, sound files in place of microphone
+//!   and speaker, events as JSON.
 //! * [`bridge`]: a blind byte pump between a serial port and a TCP connection.
 //!
 //! ```text

@@ -1,5 +1,5 @@
-//! The programs by themselves: what a hang-up does to them, which ends them unless `nohup` had it
-//! ignored, and flags.
+//! The programs on their own: a hang-up ends them unless `nohup` had it ignored, and contradicting
+//! flags are refused.
 
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,10 +9,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const BRIDGE: &str = env!("CARGO_BIN_EXE_talkspurt-bridge");
 const NODE: &str = env!("CARGO_BIN_EXE_talkspurt-node");
-/// It only bounds a failure.
+/// Only bounds a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts a program without a partner: it waits for one until it is ended.
+/// Starts a program without a partner: it waits for one until it is killed.
 fn start(shell: &str) -> Child {
     Command::new("sh")
         .args(["-c", shell])
@@ -27,7 +27,8 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// The signals in a line of the program's `/proc`: those that it handles, or ignores.
+/// Returns the signals in a line of the program's `/proc` status: those that it handles, or
+/// ignores.
 fn signals(child: &Child, name: &str) -> u64 {
     let path = format!("/proc/{}/status", child.id());
     let status = std::fs::read_to_string(path).unwrap_or_default();
@@ -82,7 +83,7 @@ fn a_program_under_nohup_goes_on() {
         wait_until("it listens for signals", || {
             signals(&child, "SigCgt:") & TERM_BIT != 0
         });
-        // The handlers are set one after the other; this one is the last.
+        // The handlers are set one after another; this one is the last.
         thread::sleep(Duration::from_millis(100));
         assert_eq!(signals(&child, "SigCgt:") & HUP_BIT, 0, "{program}");
         assert_eq!(signals(&child, "SigIgn:") & HUP_BIT, HUP_BIT, "{program}");

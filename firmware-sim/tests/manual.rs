@@ -1,4 +1,4 @@
-//! docs/FIRMWARE.md says what is so: its arithmetic is the code's, and its listings are the example's.
+//! docs/FIRMWARE.md is true: its arithmetic is the code's, and its listings are the example's.
 
 use std::fs;
 use std::path::Path;
@@ -23,9 +23,9 @@ fn manual() -> String {
     fs::read_to_string(repository().join("docs/FIRMWARE.md")).expect("docs/FIRMWARE.md")
 }
 
-/// Bytes on the line of the longest packet with such a payload.
+/// Returns the bytes on the line of the longest packet with such a payload.
 fn on_the_line(payload_bytes: usize) -> usize {
-    // No byte is zero and every number is as long as it gets.
+    // No byte is zero, and every number is as long as it can be.
     let payload = vec![0x55; payload_bytes];
     let voice = Voice {
         seq: Seq(u16::MAX),
@@ -36,7 +36,8 @@ fn on_the_line(payload_bytes: usize) -> usize {
     write_to_stream(&ClientPacket::Voice(voice), &mut [0; ENCODED_MAX]).expect("it fits")
 }
 
-/// The numbers of a table's row, without what is around them; empty cells of the rule below its head are none.
+/// Returns the numbers of a table's row, without what is around them. Cells without digits are
+/// skipped, as in the rule below the head.
 fn numbers(row: &str) -> Vec<u32> {
     row.split('|')
         .skip(2)
@@ -50,7 +51,7 @@ fn numbers(row: &str) -> Vec<u32> {
 }
 
 #[test]
-fn the_table_of_baud_rates_is_what_the_code_sends() {
+fn the_table_of_baud_rates_matches_the_code() {
     let manual = manual();
     let head = manual
         .lines()
@@ -90,7 +91,7 @@ fn the_table_of_baud_rates_is_what_the_code_sends() {
 }
 
 #[test]
-fn the_listings_are_the_examples_own() {
+fn the_listings_match_the_example() {
     let manual = manual();
     let listings: Vec<(&str, &str)> = manual
         .split("<!-- ")

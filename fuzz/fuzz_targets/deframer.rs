@@ -1,5 +1,5 @@
-//! Bytes in any chunking through the deframer and both parsers: no panic, nothing unbounded, every byte accounted for, and the same
-//! result however the bytes are cut.
+//! Feeds bytes in any chunking through the deframer and both parsers: no panic, nothing unbounded,
+//! every byte accounted for, and the same result however the bytes are cut.
 //!
 //! The first byte of an input says how the rest is cut.
 #![no_main]
@@ -10,7 +10,7 @@ use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX};
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{ClientPacket, ServerPacket, parse};
 
-/// A node's deframer: anything longer is dropped.
+/// A node's deframer, which drops anything longer.
 const SMALL: usize = 64;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
             read(&packet);
         }
     }
-    // And without the CRC, which random bytes seldom have right.
+    // The same without the CRC, which random bytes seldom get right.
     read(stream);
 });
 
@@ -64,7 +64,7 @@ fn deframe<'a, const N: usize>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Fo
                     found.push(Found::Dropped(dropped_bytes));
                 }
             }
-            assert!(rest.len() < chunk.len(), "it must get on");
+            assert!(rest.len() < chunk.len(), "no progress");
             chunk = rest;
         }
     }
@@ -73,9 +73,9 @@ fn deframe<'a, const N: usize>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Fo
     found
 }
 
-/// Both parsers; what they read they can write, and read again to the same value.
+/// Both parsers: whatever they parse can be written, and parses to the same value again.
 fn read(packet: &[u8]) {
-    // Longer than any buffer of a deframer, so nothing that the core could be given.
+    // Longer than any deframer's buffer, so the core never gets such a packet.
     if packet.len() > PACKET_MAX {
         return;
     }

@@ -1,9 +1,9 @@
-//! A client's endpoint with a server that sends whatever it likes, and a program that calls in any
-//! order: no panic, no packet that the other side cannot read, nothing after the end.
+//! A client's endpoint with a server that sends anything, and a program that calls its methods in
+//! any order: no panic, no packet that the other side cannot read, nothing after the end.
 //!
-//! An input is a row of operations as in `session`: one byte that says what, one byte `n`, and `n`
-//! bytes of data where data is asked for. Packets are enclosed for the stream here, so that they
-//! need not have a right CRC in the corpus.
+//! An input is a sequence of operations as in `session`: one byte for the kind, one byte `n`, and
+//! `n` bytes of data where the operation takes data. Packets are enclosed for the stream here, so
+//! that those in the corpus need no valid CRC.
 #![no_main]
 
 mod input;
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// A client, and what its server reads.
+/// A client, and its server's deframer.
 struct Rig {
     now: Instant,
     client: Box<Node>,
@@ -65,7 +65,7 @@ impl Rig {
                 self.client.handle_timeout(self.now);
             }
             4 => {
-                // What is left of an earlier session is gone.
+                // Events of an earlier session are gone.
                 while self.client.poll_event().is_some() {}
                 let timeout = Duration::from_millis(u64::from(input.number()) * 40);
                 self.client.join(now, timeout);
@@ -85,7 +85,7 @@ impl Rig {
         self.take_events();
     }
 
-    /// A packet with a right CRC, whatever is in it.
+    /// Delivers any packet, with a valid CRC.
     fn receive_packet(&mut self, packet: &[u8]) {
         let mut stream = [0; TRANSMIT_MAX];
         stream[..packet.len()].copy_from_slice(packet);
@@ -96,7 +96,7 @@ impl Rig {
     fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let rest = self.client.handle_stream(self.now, bytes);
-            assert!(rest.len() < bytes.len(), "it must get on");
+            assert!(rest.len() < bytes.len(), "no progress");
             bytes = rest;
             self.take_events();
         }
@@ -134,7 +134,7 @@ impl Rig {
         assert_eq!(self.client.set_gate(gate).is_ok(), is_good);
     }
 
-    /// Whatever is transmitted is one packet that a server can read.
+    /// Checks that whatever is transmitted is one packet that a server can read.
     fn transmit(&mut self) {
         let mut out = [0; ENCODED];
         let Some(transmit) = self.client.poll_transmit(self.now, &mut out) else {
@@ -160,7 +160,7 @@ impl Rig {
         let waits = self.client.poll_timeout().is_some();
         assert!(
             waits || self.client.is_closed(),
-            "a session waits for something"
+            "an open session has a timeout"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! An input as a row of operations: numbers, and bytes behind their count.
+//! A fuzz input as a sequence of operations: numbers, and bytes after their count.
 
-/// What is left of the input.
+/// The rest of the input.
 pub struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -11,12 +11,12 @@ impl<'a> Input<'a> {
         Some(first)
     }
 
-    /// Takes the next byte, or 0 behind the end.
+    /// Takes the next byte, or 0 after the end.
     pub fn number(&mut self) -> u8 {
         self.byte().unwrap_or(0)
     }
 
-    /// Takes as many bytes as the next one says.
+    /// Takes a byte `n`, then `n` bytes.
     pub fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.number()).min(self.0.len());
         let (bytes, rest) = self.0.split_at(len);

@@ -1,8 +1,9 @@
-//! Sequences of inputs, timeouts and calls on both ends of a session and on both ends of the voice path, with a peer who sends what he
-//! likes: no panic, nothing after the end, nothing unbounded.
+//! Sequences of inputs, timeouts and calls at both ends of a session and of the voice path, with a
+//! peer that sends anything: no panic, nothing after the end, nothing unbounded.
 //!
-//! An input is a row of operations, each of them one byte that says what, one byte `n`, and `n` bytes of data where data is
-//! asked for; so every string of bytes is a valid input, and packets can stand in a corpus as they are.
+//! An input is a sequence of operations: one byte for the kind, one byte `n`, and `n` bytes of data
+//! where the operation takes data. So every string of bytes is a valid input, and packets can be in
+//! the corpus as they are.
 #![no_main]
 
 mod input;
@@ -37,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     rig.fall_silent();
 });
 
-/// Both ends of everything, side by side.
+/// Both ends of a session and of the voice path, side by side.
 struct Rig {
     now: Instant,
     client: ClientSession,
@@ -100,7 +101,7 @@ impl Rig {
                 .handle_garbage(self.now, u32::from(input.number()).pow(3)),
             4 => self.client.set_muted(input.number() % 2 == 0),
             5 => match input.number() {
-                6 => {} // Rejoined: that only a Hello can do.
+                6 => {} // Rejoined, which only a Hello can cause.
                 n @ 0..8 => self.server.end(ByeReason::from(n)),
                 8 => self.server.handle_disconnect(),
                 9 => self.client.leave(),
@@ -130,7 +131,7 @@ impl Rig {
         let voice = self.client.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.client.params().is_some());
         if let Some(voice) = voice {
-            // A payload that is no frame is an error; that is all.
+            // An invalid payload is an error and nothing more.
             let _ = self.downlink.push(&voice);
         }
     }
@@ -143,7 +144,7 @@ impl Rig {
         }
     }
 
-    /// Events and packets, as the contract asks after each input.
+    /// Takes events and packets, as the contract asks after each input.
     fn drain(&mut self) {
         while let Some(event) = self.client.poll_event() {
             assert!(!self.client_is_over, "{event:?} after the end");
@@ -191,7 +192,8 @@ impl Rig {
         assert!(stats.frames_sent + stats.frames_overrun <= stats.frames_captured);
     }
 
-    /// A hostile voice packet: its numbers anywhere, its payload anything (of the right length, every other time).
+    /// Pushes a hostile voice packet with any numbers and any payload (of the right length, every
+    /// other time).
     fn push_voice(&mut self, input: &mut Input<'_>) {
         let (near, seq, timestamp, flags) = (
             input.number(),
@@ -220,7 +222,7 @@ impl Rig {
         assert!(playout != Playout::Silence || self.heard.iter().all(|&sample| sample == 0));
     }
 
-    /// When nothing more comes, all that waits is played and then there is silence.
+    /// Without further input, waiting frames are played and then there is silence.
     fn fall_silent(&mut self) {
         for _ in 0..100 {
             self.play();

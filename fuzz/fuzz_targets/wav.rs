@@ -23,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
                 break;
             }
         }
-        // At the lowest rate and with the densest coding a byte is 16 samples, times what FLAC packs into a constant frame.
+        // At the lowest rate and with the densest coding a byte is 16 samples, times what FLAC
+        // packs into a constant frame.
         assert!(total <= (data.len() + 4_096) * 16 * 65_536);
     }
 });

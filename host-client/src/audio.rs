@@ -1,8 +1,9 @@
-//! Where frames come from and where they go.
+//! Sources and sinks of frames.
 //!
-//! The session is clocked once per frame ([`crate::clock::FrameClock`]); each tick it takes one frame from a [`Source`] and
-//! gives one to a [`Sink`]. Neither ever blocks: a device that has nothing ready yields silence, a file that ended says so.
-//! All frames are 16-bit mono at [`ROOM_RATE_HZ`]; their length is the session's frame duration.
+//! The session is clocked once per frame ([`crate::clock::FrameClock`]). Each tick it takes one
+//! frame from a [`Source`] and gives one to a [`Sink`]. Neither ever blocks: a device with nothing
+//! ready yields silence, and a file that has ended says so. All frames are 16-bit mono at
+//! [`ROOM_RATE_HZ`]; their length is the session's frame duration.
 
 use std::{io, time::Duration};
 use talkspurt_host_kit::wav::RecordingNotice;
@@ -14,18 +15,18 @@ pub use talkspurt_host_kit::sample::{ROOM_RATE_HZ, to_f32, to_i16};
 pub enum Captured {
     /// The frame was filled.
     Frame,
-    /// Nothing was heard (yet): the frame is silence and was not captured.
+    /// Nothing was captured (yet): the frame is silence.
     Missing,
-    /// There is nothing more to come.
+    /// The source has ended.
     End,
 }
 
 /// The microphone's side: a device, a file, or nothing.
 pub trait Source: Send {
-    /// Fills `frame` with the sound of the next frame duration; silence where there is none.
+    /// Fills `frame` with the next frame of sound, or with silence where there is none.
     fn read(&mut self, frame: &mut [i16]) -> Captured;
 
-    /// Why there is nothing more to come, if that is not the end of a file.
+    /// Takes the reason why the source ended, if that was not the end of a file.
     fn take_problem(&mut self) -> Option<String> {
         None
     }
@@ -33,29 +34,30 @@ pub trait Source: Send {
 
 /// The speaker's side: a device, a file, or nothing.
 pub trait Sink: Send {
-    /// Takes the sound of the next frame duration. What becomes of it is told by [`Self::next_notice`], if anyone has to know.
+    /// Takes the next frame of sound. [`Self::next_notice`] reports what happened to it, if that
+    /// needs reporting.
     fn write(&mut self, frame: &[i16]);
 
-    /// How long the samples written now wait before they are heard, in milliseconds.
+    /// Returns how long samples written now wait before they are heard, in milliseconds.
     fn delay_ms(&self) -> u32 {
         0
     }
 
-    /// What has become of a recording since the last call.
+    /// Returns what has happened to a recording since the last call.
     fn next_notice(&mut self) -> Option<RecordingNotice> {
         None
     }
 
-    /// Nothing more will come: completes what is on its way, within `patience`.
+    /// Completes the output, for `patience` at most. Nothing is written afterwards.
     ///
     /// # Errors
-    /// When that was too short. It may be called again, to wait on.
+    /// When `patience` was too short. Call it again to keep waiting.
     fn finish(&mut self, _patience: Duration) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// A source that has nothing to say: the participant is a listener.
+/// A source without sound: the participant is a listener.
 #[derive(Debug)]
 pub struct NoSource;
 
@@ -66,7 +68,7 @@ impl Source for NoSource {
     }
 }
 
-/// A sink that hears nothing.
+/// A sink that discards everything.
 #[derive(Debug)]
 pub struct NoSink;
 

@@ -11,24 +11,24 @@ use std::{
 };
 use talkspurt_core::audio::level::LevelMeter;
 
-/// The frame duration levels are measured over: that of a session by default.
+/// Frame duration over which levels are measured: a session's default.
 const FRAME_MS: u8 = 20;
 const FRAME_SAMPLES: usize = ROOM_RATE_HZ as usize / 1_000 * FRAME_MS as usize;
-/// The open threshold lies this far above the loudest noise: a click must not open the gate, quiet speech (15 to 25 dB above
-/// the noise of a living room) must.
+/// The open threshold is this far above the loudest noise: a click must not open the gate; quiet
+/// speech (15 to 25 dB above the noise of a living room) must.
 const OPEN_ABOVE_LOUD_DB: f64 = 6.0;
-/// The close threshold lies this far above the usual noise.
+/// The close threshold is this far above the usual noise.
 const CLOSE_ABOVE_USUAL_DB: f64 = 6.0;
-/// Open and close are kept this far apart, or the gate would flutter.
+/// Least distance between the open and close thresholds. With less, the gate would flutter.
 const APART_DB: f64 = 6.0;
-/// Below this a microphone hears only itself: -60 dBFS.
+/// Least open threshold, -60 dBFS. Below it a microphone hears only itself.
 const OPEN_RMS_MIN: u16 = 33;
-/// Above this (-12 dBFS) speech would hardly open the gate.
+/// Open threshold (-12 dBFS) above which speech would hardly open the gate.
 const OPEN_RMS_LOUD: u16 = 8_231;
-/// Of the noise so many frames are louder than "loud": one in twenty.
+/// Share of the frames that are no louder than "loud": all but one in twenty.
 const LOUD_SHARE: f64 = 0.95;
 
-/// What was heard, and what follows from it.
+/// What was heard, and the thresholds that follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proposal {
     /// RMS that half of the frames exceed.
@@ -43,7 +43,8 @@ pub struct Proposal {
     pub is_noisy: bool,
 }
 
-/// Listens for `span`; levels of all frames that came. In real time for a device, at once for a file.
+/// Listens for `span` and returns the levels of all frames captured: in real time for a device, at
+/// once for a file.
 pub fn listen(
     source: &mut dyn Source,
     span: Duration,
@@ -52,7 +53,7 @@ pub fn listen(
 ) -> Vec<u16> {
     let mut frame = [0; FRAME_SAMPLES];
     let mut levels = Vec::new();
-    // The gate's own, or its thresholds would not fit what it will see.
+    // The gate's own meter, or the thresholds would not fit the levels that the gate sees.
     let mut meter: LevelMeter = LevelMeter::new();
     let mut clock = FrameClock::new(Instant::now(), FRAME_MS);
     let frames = span.as_millis() as u64 / u64::from(FRAME_MS);
@@ -75,7 +76,7 @@ pub fn listen(
     levels
 }
 
-/// Thresholds for a noise of these levels; `None` if nothing was heard.
+/// Proposes thresholds for noise of these levels; `None` if nothing was heard.
 #[must_use]
 pub fn propose(mut levels: Vec<u16>) -> Option<Proposal> {
     levels.sort_unstable();
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_no_noise() {
+    fn an_offset_is_not_noise() {
         let levels = listen(&mut Offset, Duration::from_secs(2), false, |_| ());
         assert_eq!(levels, [0; 100]);
         assert_eq!(propose(levels).unwrap().open.rms, OPEN_RMS_MIN);
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_heard_is_no_proposal() {
+    fn without_sound_there_is_no_proposal() {
         let levels = listen(&mut NoSource, Duration::from_millis(100), false, |_| ());
         assert_eq!(propose(levels), None);
     }

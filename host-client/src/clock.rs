@@ -1,8 +1,9 @@
 //! When frames are due.
 //!
-//! The one clock of a session: frame `n` is due `n` frame durations after the start, whatever happened meanwhile. A thread
-//! that was not scheduled for a while finds several frames due at once and does them all, so that nothing drifts and a WAV
-//! file has no gap. Sleeping one frame duration per frame would lose the time of the work and of every late wake-up.
+//! A session has one clock: frame `n` is due `n` frame durations after the start, whatever happened
+//! meanwhile. A thread that was not scheduled for a while finds several frames due at once and
+//! processes them all, so nothing drifts and a WAV file has no gap. Sleeping one frame duration per
+//! frame would lose the time of the work and of every late wake-up.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ pub struct FrameClock {
 }
 
 impl FrameClock {
-    /// The first frame is due at `start`.
+    /// Creates a clock whose first frame is due at `start`.
     #[must_use]
     pub fn new(start: Instant, frame_ms: u8) -> Self {
         assert!(frame_ms > 0, "a frame has a duration");
@@ -26,20 +27,20 @@ impl FrameClock {
         }
     }
 
-    /// Takes one frame that is due at `now`; false if none is.
+    /// Takes a frame that is due at `now`. Returns false if none is.
     pub fn take_due(&mut self, now: Instant) -> bool {
         let due = now >= self.next_due();
         self.done_frames += u64::from(due);
         due
     }
 
-    /// When the next frame is due.
+    /// Returns when the next frame is due.
     #[must_use]
     pub fn next_due(&self) -> Instant {
         self.start + Duration::from_micros(self.done_frames * self.frame_us)
     }
 
-    /// Frames taken so far.
+    /// Returns how many frames have been taken.
     #[must_use]
     pub fn done_frames(&self) -> u64 {
         self.done_frames

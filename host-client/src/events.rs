@@ -1,13 +1,13 @@
-//! What a session tells its user.
+//! Events that a session reports to its user.
 
 use serde::Serialize;
 use std::mem;
 use talkspurt_host_kit::{events, words::without_numbers};
 
-/// One thing that happened in a session.
+/// One event of a session.
 pub type Event = events::Event<EventKind>;
 
-/// What can happen. The kind's name in JSON is its name here in snake_case.
+/// What can happen. In JSON a kind has the same name in snake_case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
@@ -25,7 +25,7 @@ pub enum EventKind {
         rate_hz: u32,
         /// Milliseconds in a frame.
         frame_ms: u8,
-        /// Everyone in the room, ourselves among them.
+        /// Everyone in the room, including ourselves.
         roster: Vec<RosterLine>,
     },
     /// Someone came.
@@ -37,14 +37,14 @@ pub enum EventKind {
         /// Their name.
         name: String,
     },
-    /// Someone (we too) began to talk.
+    /// Someone (we too) started to talk.
     Talking {
         /// Their number.
         id: u16,
         /// Their name.
         name: String,
     },
-    /// Someone (we too) ceased to talk.
+    /// Someone (we too) stopped talking.
     Silent {
         /// Their number.
         id: u16,
@@ -57,63 +57,64 @@ pub enum EventKind {
         id: u16,
         /// Their name.
         name: String,
-        /// Muted now?
+        /// Whether they are muted now.
         muted: bool,
     },
     /// We stopped or resumed listening. Nobody else knows.
     Deafened {
-        /// Deaf now?
+        /// Whether we are deafened now.
         deafened: bool,
     },
-    /// The microphone or speaker was opened, lost, or is not there.
+    /// The microphone or speaker was opened or lost, or is not available.
     Device {
         /// `microphone` or `speaker`.
         device: String,
         /// `opened`, `lost` or `absent`.
         state: &'static str,
-        /// Its name and format, or why it is not there.
+        /// Its name and format, or why it is not available.
         text: String,
     },
-    /// Somebody has talked for three seconds, and too quietly for the gate: nothing was sent.
+    /// Someone has been talking for three seconds, too quietly for the gate: nothing was sent.
     InputQuiet {
         /// How loud the loud parts are, in dBFS.
         level_dbfs: f64,
-        /// Where the gate opens, in dBFS.
+        /// The level that opens the gate, in dBFS.
         gate_open_dbfs: f64,
-        /// Where it would have to open, in dBFS: a value for `--gate-open`.
+        /// A level that would let the voice through, in dBFS: a value for `--gate-open`.
         try_gate_open_dbfs: f64,
     },
-    /// The input file has come to its end.
+    /// The input file has ended.
     InputEnded {
-        /// Why, if that was not the end of the file.
+        /// Why, if not because the file is over.
         #[serde(skip_serializing_if = "Option::is_none")]
         problem: Option<String>,
     },
-    /// What became of the recording. The session goes on in any case.
+    /// Something happened to the recording. The session goes on in any case.
     Recording {
-        /// `stopped`, `continued` in another file, or `lost` for a disk that was too slow for a while.
+        /// `stopped`, `continued` in another file, or `lost` when the disk was too slow for a
+        /// while.
         state: &'static str,
-        /// The file that it is about.
+        /// The file concerned.
         #[serde(skip_serializing_if = "Option::is_none")]
         file: Option<String>,
         /// Why.
         text: String,
     },
-    /// The program cannot do what it was asked to. Nothing follows.
+    /// The program cannot do its job. Nothing follows.
     Failed {
         /// Why, and what to do.
         text: String,
     },
-    /// The server was lost; we shall try again.
+    /// The server was lost; the client will try again.
     Reconnecting {
-        /// How we know.
+        /// How we noticed.
         reason: String,
-        /// Number of the try to come, from 1.
+        /// Number of the next try, from 1.
         attempt: u32,
         /// Pause before it, in milliseconds.
         retry_in_ms: u64,
     },
-    /// How it sounds now (only with `--levels`).
+    /// Current levels and delays (only with `--levels`).
     Level(Levels),
     /// We left. Nothing follows.
     Left {
@@ -126,7 +127,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Its sentences without the numbers of the system, whoever has written them.
+    /// Removes the system's error numbers from its texts.
     pub(crate) fn for_people(mut self) -> Self {
         let text = match &mut self {
             Self::Device { text, .. } | Self::Recording { text, .. } | Self::Failed { text } => {
@@ -142,7 +143,7 @@ impl EventKind {
         self
     }
 
-    /// Bytes that it holds beside its own, in texts and in the roster.
+    /// Returns the heap bytes that it holds, in texts and in the roster.
     pub(crate) fn heap_bytes(&self) -> usize {
         let line = |line: &RosterLine| size_of::<RosterLine>() + line.name.len();
         match self {
@@ -171,20 +172,20 @@ pub struct RosterLine {
     pub id: u16,
     /// Their name.
     pub name: String,
-    /// A talkspurt of theirs is running.
+    /// Whether they are talking.
     pub talking: bool,
-    /// Their microphone is muted.
+    /// Whether their microphone is muted.
     pub muted: bool,
 }
 
-/// Loudness and delay of the moment.
+/// Current levels and delays.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Levels {
     /// The last captured frame, in dBFS.
     pub input_dbfs: f64,
     /// The last played frame, in dBFS.
     pub output_dbfs: f64,
-    /// To the server and back, in milliseconds; null before the first measurement.
+    /// Round trip to the server, in milliseconds; null before the first measurement.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.
     pub playout_ms: u32,
@@ -192,12 +193,12 @@ pub struct Levels {
     pub packets_lost: u64,
 }
 
-/// What a stay added up to, all sessions of it together.
+/// Counts of a stay, summed over all its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// From joining to leaving, in milliseconds.
     pub stayed_ms: u64,
-    /// Times that the server was lost and rejoined.
+    /// How often the server was lost and rejoined.
     pub reconnects: u32,
     /// Talkspurts sent.
     pub talkspurts: u64,
@@ -209,7 +210,7 @@ pub struct Counts {
     pub frames_received: u64,
     /// Received frames that were played.
     pub frames_played: u64,
-    /// Frame periods in which something had to stand in for a frame.
+    /// Frame periods in which a frame had to be concealed.
     pub frames_concealed: u64,
     /// Frames that came after their turn.
     pub frames_late: u64,
@@ -219,7 +220,7 @@ pub struct Counts {
     pub frames_dropped: u64,
     /// Frames that never came.
     pub packets_lost: u64,
-    /// Bytes of the stream that were no packets.
+    /// Received bytes that were not part of a packet.
     pub bytes_bad: u64,
     /// Bytes sent, all packets together.
     pub bytes_sent: u64,

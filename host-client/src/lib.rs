@@ -1,5 +1,4 @@
-//! The Talkspurt desktop client as a library: everything of the `talkspurt` program but its exit
-//! code.
+//! The Talkspurt desktop client as a library: all of the `talkspurt` program except its exit code.
 //!
 //! ```text
 //! main ── config (flags -> checked values)
@@ -7,16 +6,15 @@
 //!              └─ commands ───────────────────────▶ │
 //!                                                   ├─ participant ── core: endpoint::Client
 //!                                                   └─ audio::{Source, Sink}
-//!                                                        ├─ device (cpal, in threads of its own)
-//!                                                        └─ wav    (files in the devices' place)
+//!                                                        ├─ device (cpal, in its own threads)
+//!                                                        └─ wav    (files in place of devices)
 //! ```
 //!
-//! Each outside thing has one owner: `device` alone knows cpal, `wav` alone knows WAV files,
-//! `net::link` alone touches the socket, `ui` alone the terminal. The session thread never waits
-//! for any of them: its clock ([`clock::FrameClock`]) says when a frame is due, and every frame is
-//! done.
+//! Each external thing has one owner: `device` alone knows cpal, `wav` WAV files, `net::link` the
+//! socket, `ui` the terminal. The session thread never waits for any of them. Its clock
+//! ([`clock::FrameClock`]) says when a frame is due, and no frame is left out.
 #![deny(missing_docs)]
-// These macros panic when the stream cannot be written; `console` of the host kit does not.
+// These macros panic when the stream cannot be written. The host kit's `console` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod audio;

@@ -1,4 +1,5 @@
-//! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome into an exit code.
+//! The `talkspurt` program: turns flags into a configuration, calls the library, turns the outcome
+//! into an exit code.
 
 // These macros panic when the stream cannot be written; `console` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -102,7 +103,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
         Some(path) => {
             let mut source = WavReader::open(path, channel)
                 .map_err(|error| Problem::Failed(error.to_string()))?;
-            hear(&mut source, flags.seconds, false)
+            measure(&mut source, flags.seconds, false)
         }
         None => {
             let choice = DeviceChoice::parse(flags.input_device.as_deref());
@@ -116,7 +117,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
                         console::report(&format!("no {}: {}", notice.direction, notice.text));
                     }
                 });
-            hear(&mut microphone, flags.seconds, true)
+            measure(&mut microphone, flags.seconds, true)
         }
     };
     let Some(found) = calibrate::propose(levels) else {
@@ -135,13 +136,16 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
         found.close.dbfs(),
     );
     if found.is_noisy {
-        text.push_str("it is loud here: quiet speech may not open the gate. A headset, or push-to-talk, may help.\n");
+        text.push_str(
+            "this room is loud: quiet speech may not open the gate. \
+             A headset or push-to-talk may help.\n",
+        );
     }
     Ok(console::print(&text)?)
 }
 
-/// Levels of what is heard, with a small live meter in a terminal.
-fn hear(source: &mut dyn Source, seconds: f64, real_time: bool) -> Vec<u16> {
+/// Measures the levels of the input, with a small live meter in a terminal.
+fn measure(source: &mut dyn Source, seconds: f64, real_time: bool) -> Vec<u16> {
     let live = real_time && io::stderr().is_terminal();
     let mut count = 0u32;
     let levels = calibrate::listen(source, Duration::from_secs_f64(seconds), real_time, |rms| {

@@ -1,48 +1,56 @@
 //! Asks the system to wake the threads that carry sound on time.
 //!
-//! A frame that leaves 20 ms late is heard as a gap. On a busy machine an ordinary thread waits for others that long.
+//! A frame that is sent 20 ms late is heard as a gap. On a busy machine an ordinary thread may wait
+//! that long.
 //!
-//! - The session's thread gets real-time priority: it works for tens of microseconds per frame, so it takes nothing from anybody.
-//! - The threads of the sound library must not have it: cpal's ALSA worker spins through errors at the start, after an xrun and
-//!   when a sound server dies, and would hold up the library's own other thread, the sound server and us (measured: with
-//!   real-time priority 37 gaps in 22 s on a busy machine, 4 without). They are ordinary threads, only preferred ones.
+//! - The session's thread gets real-time priority. It works for tens of microseconds per frame, so
+//!   it takes nothing from other programs.
+//! - The sound library's threads must not have it. cpal's ALSA worker spins through errors at the
+//!   start, after an xrun and when a sound server dies; it would block the library's other thread,
+//!   the sound server and us (measured: with real-time priority 37 gaps in 22 s on a busy machine,
+//!   4 without). They are ordinary threads with a preferred niceness.
 //!
-//! All of it is best effort: where it is not permitted (Linux without the limits `rtprio` and `nice`), nothing changes.
+//! All of it is best effort: where it is not permitted (Linux without the limits `rtprio` and
+//! `nice`), nothing changes.
 
 use thread_priority::ThreadPriority;
 
-/// Above every ordinary thread, below what sound servers usually take for themselves (20 and more).
+/// Above every ordinary thread, below what sound servers usually use (20 and more).
 const REAL_TIME: u8 = 10;
 
-/// The niceness that PulseAudio takes for itself (`nice-level` in its `daemon.conf`).
+/// The niceness that PulseAudio uses (`nice-level` in its `daemon.conf`).
 #[cfg(unix)]
 const PREFERRED_NICE: i32 = -11;
 
-/// For the session's thread.
+/// Raises the calling thread, the session's, to real-time priority.
 pub(crate) fn raise() {
     let Ok(level) = REAL_TIME.try_into() else {
         return;
     };
     match real_time(ThreadPriority::Crossplatform(level)) {
         Ok(()) => tracing::debug!("the session runs with real-time priority"),
-        Err(error) => tracing::debug!(?error, "no real-time priority; a busy machine may be heard"),
+        Err(error) => tracing::debug!(
+            ?error,
+            "no real-time priority; sound may stutter on a busy machine"
+        ),
     }
 }
 
-/// For a thread that opens devices, and so for the sound library's threads, which inherit from it.
+/// Prefers the calling thread, which opens devices, and so the sound library's threads, which
+/// inherit its priority.
 #[cfg(unix)]
 pub(crate) fn prefer() {
     use thread_priority::unix::{
         NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
         thread_native_id,
     };
-    // Started by the session's thread, it begins with that one's priority.
+    // It was started by the session's thread, and inherited its priority.
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
     let ordinary = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
     if let Err(error) = ordinary {
         tracing::debug!(?error, "a device's thread keeps real-time priority");
     }
-    // On Linux "this process" of this call is the calling thread alone.
+    // On Linux "this process" means only the calling thread here.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, PREFERRED_NICE) {
         tracing::debug!(%error, "a device's thread is an ordinary one");
@@ -80,8 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn real_time_priority_is_not_handed_on_to_device_threads() {
-        // On threads of their own: what one of them changes must not outlive the test.
+    fn device_threads_do_not_inherit_real_time_priority() {
+        // In their own threads: the changes must not outlive the test.
         let session = std::thread::spawn(|| {
             raise();
             let permitted = is_real_time();
@@ -93,7 +101,10 @@ mod tests {
             (permitted, device.join().unwrap())
         });
         let (permitted, (inherited, after)) = session.join().unwrap();
-        assert_eq!(inherited, permitted, "that is why it has to be taken back");
+        assert_eq!(
+            inherited, permitted,
+            "inherited, so it has to be taken back"
+        );
         assert!(!after);
     }
 }

@@ -1,26 +1,31 @@
-//! Rate conversion between a device and the room, by rubato, with a ratio that follows the device's clock.
+//! Rate conversion between a device and the room, by rubato, with a ratio that follows the device's
+//! clock.
 //!
-//! Two crystals never agree: a device that claims 48,000 samples a second gives 47,995 or 48,006 of the room's. What piles up
-//! (or runs out) between the two shows in how full the ring between them is. [`DriftControl`] turns that into a small
-//! correction of the ratio, so that the difference is stretched over the sound and never becomes a click.
+//! Two crystals never agree: a device that claims 48,000 samples a second gives 47,995 or 48,006 in
+//! a second of the room's clock. The difference shows in the fill of the ring between them.
+//! [`DriftControl`] turns that into a small correction of the ratio, which spreads the difference
+//! over the sound, so that it never becomes a click.
 
 use rubato::{
     Adjustable as _, Async, FixedAsync, Resampler as _, ResamplerConstructionError,
     SincInterpolationParameters, WindowFunction, audioadapter_buffers::direct::SequentialSlice,
 };
 
-/// The largest correction, relative: 0.5 % is 9 cents of pitch (hardly heard in speech) and 10 times what cheap crystals
-/// need (about 500 ppm between the worst two).
+/// Largest relative correction: 0.5 % is 9 cents of pitch (hardly audible in speech) and 10 times
+/// what cheap crystals need (about 500 ppm between the worst two).
 pub const CORRECTION_MAX: f64 = 0.005;
 
-/// Length of the interpolation filter in samples of the slower rate. 128 at 16 kHz delays by 4 ms, is flat to 7 kHz, and lets
-/// less than -46 dB of what lies above 9 kHz fold into that band; 64 would save 2 ms and let -33 dB through (measured).
+/// Length of the interpolation filter in samples of the slower rate. 128 at 16 kHz delays by 4 ms,
+/// is flat to 7 kHz, and lets less than -46 dB of what lies above 9 kHz fold into that band; 64
+/// would save 2 ms and let -33 dB through (measured).
 const SINC_LEN: usize = 128;
 
-/// From the device to the room: takes what it needs, gives exactly one frame.
+/// Converts from the device's rate to the room's: takes [`needs`](Self::needs) samples, gives one
+/// frame.
 pub struct ToRoom(Converter);
 
-/// From the room to the device: takes exactly one frame, gives what comes of it.
+/// Converts from the room's rate to the device's: takes one frame, gives a varying number of
+/// samples.
 pub struct ToDevice(Converter);
 
 struct Converter {
@@ -29,7 +34,7 @@ struct Converter {
 }
 
 impl ToRoom {
-    /// `frame_samples` are made at `room_hz` from samples at `device_hz`.
+    /// Creates a converter for frames of `frame_samples` at `room_hz` from samples at `device_hz`.
     pub fn new(
         device_hz: u32,
         room_hz: u32,
@@ -39,25 +44,26 @@ impl ToRoom {
         Converter::new(ratio, frame_samples, FixedAsync::Output).map(Self)
     }
 
-    /// Bends the ratio from the next frame on. Above 0, device samples are used up faster. Changes [`needs`](Self::needs).
+    /// Bends the ratio from the next frame on. Above 0, device samples are used up faster. Changes
+    /// [`needs`](Self::needs).
     pub fn set_correction(&mut self, correction: f64) {
         self.0.set_correction(correction);
     }
 
-    /// How many device samples the next frame takes.
+    /// Returns how many device samples the next frame takes.
     #[must_use]
     pub fn needs(&self) -> usize {
         self.0.resampler.input_frames_next()
     }
 
-    /// One frame from exactly [`needs`](Self::needs) samples.
+    /// Converts exactly [`needs`](Self::needs) samples to one frame.
     pub fn convert(&mut self, device: &[f32]) -> &[f32] {
         self.0.convert(device)
     }
 }
 
 impl ToDevice {
-    /// Frames of `frame_samples` at `room_hz` become samples at `device_hz`.
+    /// Creates a converter from frames of `frame_samples` at `room_hz` to samples at `device_hz`.
     pub fn new(
         room_hz: u32,
         device_hz: u32,
@@ -72,7 +78,7 @@ impl ToDevice {
         self.0.set_correction(correction);
     }
 
-    /// Device samples from one frame.
+    /// Converts one frame to device samples.
     pub fn convert(&mut self, frame: &[f32]) -> &[f32] {
         self.0.convert(frame)
     }
@@ -84,7 +90,8 @@ impl Converter {
         chunk: usize,
         fixed: FixedAsync,
     ) -> Result<Self, ResamplerConstructionError> {
-        // The filter is laid out in input samples: when the rate falls it has to be longer for the same sharpness.
+        // The filter's length is in input samples. When the rate falls it has to be longer to be as
+        // sharp.
         let sinc_len = (SINC_LEN as f64 * (1.0 / ratio).clamp(1.0, 16.0)) as usize;
         let parameters =
             SincInterpolationParameters::new(sinc_len, WindowFunction::BlackmanHarris2);
@@ -108,7 +115,7 @@ impl Converter {
     }
 
     fn convert(&mut self, input: &[f32]) -> &[f32] {
-        // Only buffers too short are refused: that would be our own bug.
+        // It refuses only buffers that are too short, which would be our own bug.
         let capacity = self.output.len();
         let source =
             SequentialSlice::new(input, 1, input.len()).expect("one channel fits its own length");
@@ -122,11 +129,14 @@ impl Converter {
     }
 }
 
-/// Turns how far a ring's fill is from its target into a correction of the ratio: a slow PI controller.
+/// Turns the distance of a ring's fill from its target into a correction of the ratio: a slow PI
+/// controller.
 ///
-/// With `kp` = 0.2/s and `ki` = `kp`^2/4 the loop is critically damped with a time constant of 10 s: it follows
-/// temperature, and ignores the jitter of callbacks. The saw-tooth that they cut into the fill is taken out before
-/// ([`crate::device`] knows when the last one ran): a slow beat between callbacks and frames would look like drift.
+/// With `kp` = 0.2/s and `ki` = `kp`^2/4 the loop is critically damped with a time constant of 10
+/// s: it follows temperature, and ignores the jitter of callbacks. The saw-tooth that callbacks cut
+/// into the fill is removed first ([`crate::device`] knows when the last one ran); otherwise a slow
+/// beat between callbacks and frames would look like drift.
+/// between callbacks and frames would look like drift.
 #[derive(Debug, Clone, Default)]
 pub struct DriftControl {
     smooth_s: f64,
@@ -136,15 +146,17 @@ pub struct DriftControl {
 impl DriftControl {
     const KP_PER_S: f64 = 0.2;
     const KI_PER_S2: f64 = Self::KP_PER_S * Self::KP_PER_S / 4.0;
-    /// The fill is averaged over this before it counts.
+    /// The fill is averaged over this before it is used.
     const SMOOTHING_S: f64 = 1.0;
 
-    /// `excess_s`: seconds of sound in the ring above the target (negative: below). `step_s`: time since the last call.
-    /// Returns how much faster than nominal the ring has to be emptied, or slower it has to be filled.
+    /// Updates the controller. `excess_s` is the sound in the ring above the target, in seconds
+    /// (negative: below); `step_s` is the time since the last call. Returns how much faster than
+    /// nominal to empty the ring, or how much slower to fill it.
     pub fn update(&mut self, excess_s: f64, step_s: f64) -> f64 {
         self.smooth_s += (excess_s - self.smooth_s) * (step_s / Self::SMOOTHING_S).min(1.0);
         let proportional = self.smooth_s * Self::KP_PER_S;
-        // The integral stands still while the output is at its limit, or it would overshoot afterwards.
+        // The integral is frozen while the output is at its limit; otherwise it would overshoot
+        // afterwards.
         if (proportional + self.drift).abs() < CORRECTION_MAX {
             self.drift = (self.drift + self.smooth_s * Self::KI_PER_S2 * step_s)
                 .clamp(-CORRECTION_MAX, CORRECTION_MAX);
@@ -152,12 +164,13 @@ impl DriftControl {
         (proportional + self.drift).clamp(-CORRECTION_MAX, CORRECTION_MAX)
     }
 
-    /// The ring was refilled or cut: what was measured of its fill is void, the drift learned stays.
+    /// Forgets the measured fill, because the ring was refilled or cut. Keeps the learned drift.
     pub fn forget_fill(&mut self) {
         self.smooth_s = 0.0;
     }
 
-    /// How much faster the device runs than it claims, in parts per million, as learned so far.
+    /// Returns how much faster than claimed the device runs, in parts per million, as learned so
+    /// far.
     #[cfg(test)]
     pub fn drift_ppm(&self) -> f64 {
         self.drift * 1e6

@@ -1,4 +1,4 @@
-//! `talkspurt rooms`: asks a server over HTTP who is where.
+//! `talkspurt rooms`: asks a server over HTTP which rooms it has and who is in them.
 
 use serde_json::Value;
 use std::{fmt::Write as _, io::ErrorKind, time::Duration};
@@ -7,22 +7,22 @@ use talkspurt_host_kit::{
     words,
 };
 
-/// A server that does not answer within this is not there.
+/// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer: 1,000 participants take about 200 kB.
+/// Longest answer that is read: 1,000 participants take about 200 kB.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// How long a server may take that does not answer like ours.
+/// How long a server of an unknown kind may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The rooms of a server as text for a terminal. The error says what to do.
+/// Returns a server's rooms as text for a terminal. The error says what to do.
 pub fn rooms(server: &ServerAddress) -> Result<String, String> {
     ask(server, TIMEOUT)
         .map(|answer| describe(&answer))
         .map_err(|problem| format!("cannot list the rooms of {server}: {problem}"))
 }
 
-/// Whether a Talkspurt server answers HTTP there.
+/// Returns whether a Talkspurt server answers HTTP there.
 pub(crate) fn answers(server: &ServerAddress) -> bool {
     ask(server, PROBE_TIMEOUT).is_ok_and(|answer| answer.get("rooms").is_some())
 }
@@ -31,7 +31,7 @@ fn ask(server: &ServerAddress, patience: Duration) -> Result<Value, String> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(patience))
         .max_redirects(0)
-        // A proxy reaches other hosts than this one does, and voice never goes through it.
+        // A proxy reaches other hosts than this machine does, and voice never goes through it.
         .proxy(None)
         .build();
     let agent = ureq::Agent::new_with_config(config);
@@ -47,7 +47,7 @@ fn ask(server: &ServerAddress, patience: Duration) -> Result<Value, String> {
         .map_err(|_| "an HTTP server answers there, but not like a Talkspurt server".to_owned())
 }
 
-/// Why there is no answer, and what to look at.
+/// Says why there is no answer, and what to check.
 fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
     use ureq::Error;
     let is_this = format!("is that the server's --http port ({HTTP_PORT} by default)?");
@@ -63,11 +63,9 @@ fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
         Error::StatusCode(code) => {
             format!("an HTTP server answers there, but not like a Talkspurt server (status {code})")
         }
-        // As from a socket that speaks something else.
+        // As from a socket that speaks another protocol.
         Error::Timeout(_) | Error::Protocol(_) | Error::Io(_) if server.port == VOICE_PORT => {
-            format!(
-                "that is the port of voice; rooms are listed on the --http port, {HTTP_PORT} by default"
-            )
+            format!("that is the voice port; rooms are on the --http port, {HTTP_PORT} by default")
         }
         Error::Protocol(_) => format!("something answers there, but not in HTTP; {is_this}"),
         Error::Io(error) => words::unreachable(error),
@@ -75,7 +73,8 @@ fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
     }
 }
 
-/// Takes what it knows of the answer, and passes over the rest: servers of other versions may say more or less.
+/// Describes the known parts of the answer, and ignores the rest: servers of other versions may say
+/// more or less.
 fn describe(answer: &Value) -> String {
     let empty = Vec::new();
     let rooms = answer
@@ -84,7 +83,7 @@ fn describe(answer: &Value) -> String {
         .as_array()
         .unwrap_or(&empty);
     if rooms.is_empty() {
-        return "nobody is there: no rooms\n".to_owned();
+        return "no rooms: nobody is connected\n".to_owned();
     }
     let mut text = String::new();
     for room in rooms {
@@ -161,19 +160,19 @@ mod tests {
         );
         assert_eq!(
             describe(&json!({"rooms": []})),
-            "nobody is there: no rooms\n"
+            "no rooms: nobody is connected\n"
         );
         assert_eq!(
             describe(&json!([{"room": "attic"}])),
             "attic  (0 here, 0 talking)\n"
         );
-        assert_eq!(describe(&json!("?")), "nobody is there: no rooms\n");
+        assert_eq!(describe(&json!("?")), "no rooms: nobody is connected\n");
     }
 
     #[test]
     fn a_server_is_asked_over_http_and_nonsense_is_refused() {
         for (body, expected) in [
-            (r#"{"rooms":[]}"#, Ok("nobody is there: no rooms\n")),
+            (r#"{"rooms":[]}"#, Ok("no rooms: nobody is connected\n")),
             ("<html>", Err("like a Talkspurt")),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn no_server_is_said_with_what_to_check() {
+    fn a_missing_server_is_reported_with_advice() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);

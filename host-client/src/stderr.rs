@@ -1,6 +1,7 @@
-//! What libraries write to stderr behind our back (ALSA's plugins, the JACK client) goes where it does no harm.
+//! Redirects what libraries write to stderr behind our back (ALSA's plugins, the JACK client).
 
-/// While this lives, what is written to stderr becomes lines to be fetched: in the live view it would tear the picture.
+/// While this lives, text written to stderr becomes lines to fetch. In the live view it would
+/// garble the screen.
 pub(crate) struct StderrLines {
     #[cfg(unix)]
     pipe: Option<unix::Pipe>,
@@ -8,7 +9,7 @@ pub(crate) struct StderrLines {
 
 #[cfg(unix)]
 impl StderrLines {
-    /// Only if stderr is a terminal: a file that it was sent to goes on getting everything.
+    /// Starts capturing if stderr is a terminal. A file still gets everything.
     pub(crate) fn capture() -> Self {
         use std::io::{self, IsTerminal as _};
         let pipe = io::stderr().is_terminal().then(unix::Pipe::open);
@@ -17,7 +18,7 @@ impl StderrLines {
         }
     }
 
-    /// The lines since the last call.
+    /// Takes the lines since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         self.pipe
             .as_ref()
@@ -26,8 +27,8 @@ impl StderrLines {
     }
 }
 
-/// Gives stderr back although a [`StderrLines`] may still live, in a thread that is stuck: the
-/// program ends, and has a last line to say.
+/// Restores stderr even if a [`StderrLines`] still lives in a thread that is stuck: the program
+/// ends, and has a last line to write.
 #[cfg(unix)]
 pub(crate) fn give_back() {
     unix::give_back();
@@ -47,7 +48,8 @@ impl StderrLines {
     }
 }
 
-/// Runs `work` with stderr going nowhere: every sound system that is not installed complains there while devices are listed.
+/// Runs `work` with stderr discarded: while devices are listed, every sound system that is not
+/// installed complains there.
 #[cfg(unix)]
 pub(crate) fn muffled<R>(work: impl FnOnce() -> R) -> R {
     let muffled = unix::Redirected::to_nothing();
@@ -74,12 +76,12 @@ mod unix {
         thread,
     };
 
-    /// Lines that may wait to be fetched.
+    /// Most lines that may wait to be fetched.
     pub(super) const LINES_MAX: usize = 200;
     /// The longest line.
     const LINE_BYTES_MAX: u64 = 1_000;
 
-    /// Where stderr went before it was captured, while it is.
+    /// The original stderr, while it is captured.
     static CAPTURED: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
     pub(super) fn give_back() {
@@ -93,7 +95,7 @@ mod unix {
         std::mem::replace(&mut captured, now)
     }
 
-    /// stderr goes elsewhere until this is dropped.
+    /// Redirects stderr until it is dropped.
     pub(super) struct Redirected {
         before: OwnedFd,
     }
@@ -105,7 +107,7 @@ mod unix {
             Ok(Self { before })
         }
 
-        /// `None` where that does not work: then it is noisy.
+        /// Returns `None` if that fails: then it is noisy.
         pub(super) fn to_nothing() -> Option<Self> {
             OpenOptions::new()
                 .write(true)
@@ -123,7 +125,7 @@ mod unix {
         }
     }
 
-    /// stderr redirected into lines, until it is dropped.
+    /// Redirects stderr into lines until it is dropped.
     pub(super) struct Pipe {
         pub(super) lines: Receiver<String>,
         _redirected: Redirected,
@@ -133,7 +135,7 @@ mod unix {
         pub(super) fn open() -> io::Result<Self> {
             let (reader, writer) = io::pipe()?;
             let (sender, lines) = mpsc::sync_channel(LINES_MAX);
-            // Ends when stderr is given back: then nobody holds the pipe's other end.
+            // Ends when stderr is restored: then the pipe's other end is closed.
             let read = move || {
                 let mut reader = BufReader::new(reader);
                 loop {
@@ -150,7 +152,7 @@ mod unix {
                         .chars()
                         .filter(|c| !c.is_control())
                         .collect();
-                    // Lines that nobody has fetched yet are enough: a flood of them must not stop its writer.
+                    // Once enough lines wait, more are dropped: a flood must not block its writer.
                     if let Err(TrySendError::Disconnected(_)) = sender.try_send(text) {
                         return;
                     }

@@ -15,7 +15,7 @@ use talkspurt_core::{
     wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome},
 };
 
-/// A directory that vanishes with its owner.
+/// A directory that is removed when it is dropped.
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
@@ -36,17 +36,18 @@ impl TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         let dir: &Path = &self.0;
-        // A directory left behind harms nobody, and a test that failed should say why it failed.
+        // A directory left behind does no harm, and a failed test should report its own failure.
         let _ = std::fs::remove_dir_all(dir);
     }
 }
 
-/// A listener named `ann` in the room `kitchen`, without any sound, of a server on this machine.
+/// Configures a listener named `ann`, without sound, in the room `kitchen` of a server on this
+/// machine.
 pub(crate) fn listener_config(port: u16) -> JoinConfig {
     config(&format!("127.0.0.1:{port} --input none --output none"))
 }
 
-/// The same of a server that nobody connects to, with more flags.
+/// Configures the same listener for a server that is never contacted, with more flags.
 pub(crate) fn join_config(flags: &str) -> JoinConfig {
     config(&format!("nowhere {flags}"))
 }
@@ -61,7 +62,7 @@ fn config(flags: &str) -> JoinConfig {
     JoinConfig::try_from(*flags).expect("the flags can be used")
 }
 
-/// Returns a packet of a server as it stands in a stream.
+/// Returns a server's packet as it appears in a stream.
 pub(crate) fn stream_of(packet: &ServerPacket<'_>) -> Vec<u8> {
     let mut out = [0; ENCODED_MAX];
     let len = write_to_stream(packet, &mut out).unwrap();
@@ -77,7 +78,7 @@ pub(crate) fn entry(id: u16, name: &str) -> RosterEntry<'_> {
     }
 }
 
-/// Welcomes the first of the names as number `id`; the others have the numbers that follow.
+/// Welcomes the first of `names` as number `id`. The others get the following numbers.
 pub(crate) fn welcome(id: u16, names: &[&str]) -> Vec<u8> {
     let roster = (id..).zip(names).map(|(id, name)| entry(id, name));
     stream_of(&ServerPacket::Welcome(Welcome {
@@ -92,13 +93,13 @@ pub(crate) fn welcome(id: u16, names: &[&str]) -> Vec<u8> {
     }))
 }
 
-/// How often this thread has asked the heap for memory.
+/// Returns how often this thread has asked the heap for memory.
 pub(crate) fn allocations() -> u64 {
     counting::COUNT.with(std::cell::Cell::get)
 }
 
-/// The allocator of the unit tests counts per thread, so that "the audio callback allocates
-/// nothing" is a test. `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
+/// Counts allocations per thread, so that a test can check that the audio callback makes none.
+/// `GlobalAlloc` is an unsafe trait; there is no safe way to watch the heap.
 #[allow(unsafe_code)]
 mod counting {
     use std::{
@@ -112,11 +113,11 @@ mod counting {
 
     struct Counting;
 
-    // SAFETY: every call is handed to the system's allocator unchanged; the counter allocates
-    // nothing.
+    // SAFETY: every call is passed unchanged to the system's allocator; the counter does not
+    // allocate.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            // A thread that is being torn down has no counter any more, and no callback either.
+            // A thread that is being torn down has lost its counter, and runs no callback.
             let _ = COUNT.try_with(|count| count.set(count.get() + 1));
             // SAFETY: the caller keeps the contract of `alloc`.
             unsafe { System.alloc(layout) }

@@ -1,16 +1,14 @@
-//! Sound files in the devices' place.
+//! Sound files in place of devices.
 //!
-//! A file played as a microphone may have any rate, channel count and sample format; a file that
-//! takes the speaker's place is 16 kHz mono 16-bit. Both are clocked by the session, frame by
-//! frame, so they last as long as real sound does, and both have a thread of their own, so that a
-//! disk or pipe that stalls stalls nobody.
+//! A file played as a microphone may have any rate, channel count and sample format; a recording is
+//! 16 kHz mono 16-bit. Both are clocked by the session, frame by frame, so they last as long as
+//! real sound, and both have their own thread, so that a stalled disk or pipe stalls nothing else.
 
 use crate::audio::{Captured, Sink, Source};
 use std::{io, time::Duration};
 use talkspurt_host_kit::wav::{BackgroundReader, FrameRead, Recorder, RecordingNotice, WavReader};
 
-/// A sound file as a microphone. What it does not have in time is silence; the last frame is filled
-/// up with it.
+/// A sound file as a microphone. Samples that are late are silence, which also pads the last frame.
 impl Source for BackgroundReader {
     fn read(&mut self, frame: &mut [i16]) -> Captured {
         match self.read(frame) {
@@ -25,7 +23,7 @@ impl Source for BackgroundReader {
     }
 }
 
-/// A sound file that is read as fast as it can be. Waits for it.
+/// A sound file read as fast as possible. Blocks.
 impl Source for WavReader {
     fn read(&mut self, frame: &mut [i16]) -> Captured {
         let count = self.read(frame);
@@ -38,8 +36,8 @@ impl Source for WavReader {
     }
 }
 
-/// A WAV file as a speaker. Its length is the time that the session wrote to it. A recording that
-/// cannot go on does not end the session: [`next_notice`](Sink::next_notice) tells of it.
+/// A WAV file as a speaker. It lasts as long as the session wrote to it. A recording that cannot go
+/// on does not end the session; [`next_notice`](Sink::next_notice) reports it.
 impl Sink for Recorder {
     fn write(&mut self, frame: &[i16]) {
         self.write(frame);

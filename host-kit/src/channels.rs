@@ -1,8 +1,9 @@
 //! One channel out of many.
 //!
-//! A microphone on one side of a stereo cable, or on one input of eight, must be heard at its own level, and two channels
-//! of opposite phase must not cancel. A mean does both wrong, so by default [`ChannelPicker`] follows the channel that
-//! carries the voice. It runs in audio callbacks: after [`ChannelPicker::new`] it neither allocates nor waits.
+//! A microphone on one side of a stereo cable, or on one input of eight, must be heard at its own
+//! level, and two channels of opposite phase must not cancel. A mean fails at both, so by default
+//! [`ChannelPicker`] follows the channel that carries the voice. It runs in audio callbacks: after
+//! [`ChannelPicker::new`] it neither allocates nor blocks.
 
 mod picker;
 
@@ -10,7 +11,7 @@ pub use picker::ChannelPicker;
 
 use std::{fmt, str::FromStr};
 
-/// The most channels that are told apart; what has more is no sound file and no sound card.
+/// Most channels a format may have. A header or device that claims more is not believed.
 pub const CHANNELS_MAX: u16 = 256;
 
 /// Which channel of a microphone or file is heard.
@@ -21,20 +22,20 @@ pub enum InputChannel {
     Voice,
     /// This one, counted from 1.
     Number(u16),
-    /// The mean of all.
+    /// The mean of all channels.
     Mix,
 }
 
 impl InputChannel {
-    /// Checks that there is such a channel among `channels`.
+    /// Checks that `channels` channels include this one.
     ///
     /// # Errors
     /// A sentence that says how many there are.
     pub fn check(self, channels: u16) -> Result<(), String> {
         match self {
-            Self::Number(number) if number > channels => Err(format!(
-                "there is no channel {number} to take: it has {channels}"
-            )),
+            Self::Number(number) if number > channels => {
+                Err(format!("there is no channel {number}: it has {channels}"))
+            }
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
-//! From a server's name to a connection: all of its addresses have their chance (RFC 8305).
+//! From a server's name to a connection. All of its addresses get a chance (RFC 8305).
 //!
-//! It blocks, for [`PATIENCE`] at most. A program that must not wait runs it in a thread.
+//! [`connect`] blocks, for [`PATIENCE`] at most. A program that must not wait calls it in a thread.
 
 mod addresses;
 
@@ -14,24 +14,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a connection may take to come about: the look-up and all addresses of the host.
+/// Longest time to connect, including the look-up and all addresses of the host.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to the first address of `server` that answers.
 ///
 /// # Errors
-/// When the name stands for no address, or none of them answers: the failure that tells most.
+/// When the name has no address, or none of them answers. Then the most telling failure is
+/// returned.
 pub fn connect(server: &ServerAddress) -> io::Result<TcpStream> {
     let until = Instant::now() + PATIENCE;
     first_of(look_up(server)?, until)
 }
 
-/// Looks the name up in a thread: the system may take many seconds more than anybody waits.
+/// Looks the name up in a thread: the system may take many seconds longer than we wait.
 fn look_up(server: &ServerAddress) -> io::Result<Vec<SocketAddr>> {
     let (sender, answer) = channel();
     let name = (server.host.clone(), server.port);
     in_thread(move || {
-        // Nobody takes an answer that comes too late.
+        // An answer that comes too late has no receiver.
         let _ = sender.send(name.to_socket_addrs().map(Vec::from_iter));
     })?;
     answer.recv_timeout(PATIENCE).unwrap_or_else(|_| {
@@ -42,7 +43,7 @@ fn look_up(server: &ServerAddress) -> io::Result<Vec<SocketAddr>> {
     })
 }
 
-/// Returns the first connection to come about. An address is tried as soon as the one before it
+/// Returns the first connection that succeeds. An address is tried as soon as the one before it
 /// fails or takes long, and the two families take turns.
 fn first_of(addresses: Vec<SocketAddr>, until: Instant) -> io::Result<TcpStream> {
     let (sender, outcomes) = channel();
@@ -57,14 +58,14 @@ fn first_of(addresses: Vec<SocketAddr>, until: Instant) -> io::Result<TcpStream>
         if let Some(address) = waiting.next() {
             let sender = sender.clone();
             in_thread(move || {
-                // Once another attempt has won, nobody takes the outcome, and the connection is
-                // closed.
+                // Once another attempt has won, the channel is closed, and this connection is
+                // dropped.
                 let _ = sender.send(TcpStream::connect_timeout(&address, PATIENCE));
             })?;
             running += 1;
         } else if running == 0 {
             return Err(failure.unwrap_or_else(|| {
-                io::Error::new(io::ErrorKind::NotFound, "the name stands for no address")
+                io::Error::new(io::ErrorKind::NotFound, "the name has no address")
             }));
         }
         let left = until.saturating_duration_since(Instant::now());

@@ -1,15 +1,15 @@
 //! Standard output and error that may be closed, full or unread, and the log on them.
 //!
-//! Nothing here panics because a stream cannot be written, and nothing that a program with audio
-//! calls waits for a reader:
+//! Nothing here panics because a stream cannot be written, and nothing that an audio program calls
+//! waits for a reader:
 //!
-//! - [`start_log`] sends the log to stderr through a thread; lines that stderr does not take are
+//! - [`start_log`] sends the log to stderr through a thread. Lines that stderr does not take are
 //!   lost, at no other cost.
-//! - [`print()`] writes the answer of a program that does one thing and ends. It may wait, as `ls`
-//!   does.
-//! - [`Lines`] writes events of a program that runs on; it never waits.
+//! - [`print()`] writes the answer of a program that does one thing and exits. It may block, as
+//!   `ls` does.
+//! - [`Lines`] writes the events of a long-running program. It never blocks.
 //! - [`report`] writes a last line for people to stderr.
-//! - [`exit`] turns how a program ended into that line and the exit code.
+//! - [`exit`] turns the outcome of a program into that line and the exit code.
 
 mod lines;
 mod log;
@@ -37,7 +37,7 @@ const REPORT_PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
-    /// Its reader has closed it, and wants no more: not a failure.
+    /// The reader has closed it and wants no more, which is not a failure.
     #[error("stdout was closed")]
     Closed,
     /// It cannot be written.
@@ -54,7 +54,7 @@ impl From<io::Error> for OutputError {
     }
 }
 
-/// Why a program ends without having done what it was asked to do.
+/// Why a program ends without having done its job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
@@ -64,7 +64,7 @@ pub enum Problem {
     /// Anything else: exit code 1.
     #[error("{0}")]
     Failed(String),
-    /// Whoever read stdout wants no more of it: exit code 0, and nothing to say.
+    /// The reader of stdout wants no more: exit code 0, no message.
     #[error("stdout was closed")]
     ReaderGone,
 }
@@ -84,20 +84,20 @@ impl From<FlagError> for Problem {
     }
 }
 
-/// Returns the exit code for the way a program ended, after saying on stderr in one line what went
-/// wrong.
+/// Returns the exit code for a program's outcome, after reporting what went wrong in one line on
+/// stderr.
 pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
     ExitCode::from(exit_code(program, outcome))
 }
 
-/// The same as a number.
+/// Does the same, and returns a number.
 pub(crate) fn exit_code(program: &str, outcome: Result<(), Problem>) -> u8 {
     let (text, code) = match outcome {
         Ok(()) | Err(Problem::ReaderGone) => return 0,
         Err(Problem::Usage(text)) => (text, EXIT_USAGE),
         Err(Problem::Failed(text)) => (text, EXIT_FAILURE),
     };
-    // Libraries put the system's own errors into texts of theirs.
+    // Libraries put the system's own errors into their texts.
     report(&format!("{program}: {}", words::without_numbers(text)));
     code
 }
@@ -105,7 +105,7 @@ pub(crate) fn exit_code(program: &str, outcome: Result<(), Problem>) -> u8 {
 /// Writes text to stdout, and waits until it is written.
 ///
 /// # Errors
-/// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
+/// [`OutputError::Closed`] if its reader has gone, [`OutputError::Failed`] if it cannot be written.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     let written = stdout
@@ -119,7 +119,7 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     }
 }
 
-/// Writes a line to stderr. If that does not work, nobody is there to be told.
+/// Writes a line to stderr. Ignores a failure: there is nobody to tell.
 pub fn report(line: &str) {
     show(&format!("{line}\n"));
 }

@@ -1,8 +1,8 @@
 //! What a program is started with: flags, variables that set flags, and `RUST_LOG`.
 //!
-//! A compose file or a unit file often sets a variable to nothing (`TALKSPURT_HTTP=${HTTP}`). To
-//! [`parse`] that means the default, as it does to a shell's `${NAME:-default}`. [`start_log`]
-//! reads `RUST_LOG` and says what is wrong with it.
+//! A compose file or a unit file often sets a variable to nothing (`TALKSPURT_HTTP=${HTTP}`).
+//! [`parse`] takes that for the default, as a shell's `${NAME:-default}` does. [`start_log`] reads
+//! `RUST_LOG` and reports what is wrong with it.
 
 use std::env::VarError;
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use crate::console::{self, Log, LogFormat, OutputError};
 use clap::{Arg, Command, Error, Parser};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// Parses the command line; a variable that is empty counts as one that is not set. Ends the program as clap does: exit code 2
-/// after a wrong flag, 0 after `--help`; but 1 and a word if the help cannot be written.
+/// Parses the command line. An empty variable counts as unset. Exits as clap does: code 2 after a
+/// wrong flag, 0 after `--help`; but code 1 and a message if the help cannot be written.
 pub fn parse<T: Parser>() -> T {
     try_parse_from(std::env::args_os()).unwrap_or_else(|error| {
         if error.use_stderr() {
@@ -29,7 +29,7 @@ pub fn parse<T: Parser>() -> T {
 /// Parses this command line as [`parse`] does.
 ///
 /// # Errors
-/// What clap has to say: a wrong flag or variable, or the help that was asked for.
+/// Clap's own: a wrong flag or variable, or the help that was asked for.
 pub fn try_parse_from<T: Parser>(
     line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<T, Error> {
@@ -40,7 +40,7 @@ pub fn try_parse_from<T: Parser>(
         .map_err(|error| error.format(&mut command))
 }
 
-/// The command without the variables that are empty, subcommands included.
+/// Returns the command without its empty variables, subcommands included.
 fn without_empty_variables(command: Command) -> Command {
     command
         .mut_args(without_empty_variable)
@@ -59,18 +59,18 @@ fn without_empty_variable(arg: Arg) -> Arg {
     }
 }
 
-/// A flag or argument that cannot be used, said so that its reader can repair it.
+/// A flag or argument that cannot be used, with a message that says how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{flag}: {problem}")]
 pub struct FlagError {
     /// The flag or argument as the user types it.
     pub flag: &'static str,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it, and what to write instead.
     pub problem: String,
 }
 
 impl FlagError {
-    /// A problem of a flag.
+    /// Creates an error for a flag.
     pub fn new(flag: &'static str, problem: impl Into<String>) -> Self {
         Self {
             flag,
@@ -79,8 +79,8 @@ impl FlagError {
     }
 }
 
-/// Starts the log on stderr as `RUST_LOG` asks. Unset, empty or malformed, that means `default`,
-/// which has to be a valid filter; what is wrong with it is the first line of the log.
+/// Starts the log on stderr as `RUST_LOG` asks, or with `default`, a valid filter, if that is
+/// unset, empty or malformed. What is wrong with it is the first line of the log.
 ///
 /// # Panics
 /// When a log was started before.
@@ -94,11 +94,11 @@ pub fn start_log(default: &str, format: LogFormat) -> Log {
     log
 }
 
-/// Which lines are logged.
+/// The filter, and what is wrong with `RUST_LOG`.
 struct LogFilter {
     /// What `RUST_LOG` asks for, or the default.
     filter: EnvFilter,
-    /// What is wrong with it, and what is used instead.
+    /// What is wrong with `RUST_LOG`, and what is used instead.
     complaint: Option<String>,
 }
 
@@ -131,13 +131,13 @@ fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {
     }
 }
 
-/// A filter from text such as `info` or `talkspurt_client::net=debug`.
+/// Parses a filter such as `info` or `talkspurt_client::net=debug`.
 ///
 /// A lone word that is neither a level nor one of this project's modules is refused: `inof` would
-/// be taken for the name of a module, and all others would be silent.
+/// be taken for a module's name, and nothing else would be logged.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A sentence that says what is wrong with it.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
     for word in text.split(',').map(str::trim) {
         let is_lone = !word.contains(['=', ':', '[']) && !word.starts_with("talkspurt");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_cannot_be_read_is_complained_about_and_the_default_used() {
+    fn an_invalid_filter_is_reported_and_the_default_used() {
         let complaint = |text: &str| filter_of(Ok(text.to_owned()), "info").complaint;
         for fine in [
             "",

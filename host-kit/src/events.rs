@@ -3,26 +3,24 @@
 use crate::words::escape_hidden;
 use serde::Serialize;
 
-/// One thing that happened. Every line is an object with the fields of its kind, `event` (the
-/// kind's name) among them. Fields are only ever added, so that a reader of today understands the
-/// lines of tomorrow.
+/// One event. Every line is an object with the fields of its kind and `event`, the kind's name.
+/// Fields are only ever added, so that today's readers understand tomorrow's lines.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event<K> {
     /// Milliseconds since the program started.
     pub t_ms: u64,
-    /// Events that were left out before this one, because nobody read them in time or there were
-    /// too many at once.
+    /// Events left out before this one, because they were not read in time or came too fast.
     #[serde(skip_serializing_if = "is_zero")]
     pub missed: u64,
-    /// What it was.
+    /// What happened.
     #[serde(flatten)]
     pub kind: K,
 }
 
 impl<K: Serialize> Event<K> {
-    /// Returns the line for stdout, without its end. Names stand in it as they came; what is
-    /// invisible or turns the writing around is escaped, so that the line shows in a terminal as it
-    /// is.
+    /// Returns the line for stdout, without its line end. Names are unchanged, except that
+    /// characters that are invisible or change the writing direction are escaped, so that a
+    /// terminal shows the line as it is.
     ///
     /// # Panics
     /// When the kind is not an object of plain data.
@@ -61,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_missed_is_not_counted() {
+    fn nothing_missed_means_no_count() {
         let kind = json!({"event": "x"});
         let event = Event {
             t_ms: 0,

@@ -13,7 +13,7 @@ use talkspurt_core::{
 };
 
 const DEFAULT: GateConfig = GateConfig::default_for(FrameDuration::Ms20);
-/// A gate that closes less far below the level that opens it flutters, unless somebody wants that.
+/// Default distance of the closing threshold below the opening one. With less, a gate flutters.
 const HYSTERESIS_DB: f64 = 6.0;
 
 /// The flags of a gate that sends voice and nothing else, as typed.
@@ -37,7 +37,7 @@ pub struct GateFlags {
         help_heading = "Gate"
     )]
     pub gate_close: Option<String>,
-    /// How many frames the mean that closes the gate is taken over.
+    /// Number of frames in the window whose mean closes the gate.
     #[arg(
         long,
         value_name = "FRAMES",
@@ -45,7 +45,7 @@ pub struct GateFlags {
         help_heading = "Gate"
     )]
     pub gate_window: u16,
-    /// How much from before the opening is sent first, so that no word loses its onset.
+    /// How much sound from before the opening is sent first, so that no word loses its onset.
     #[arg(
         long,
         value_name = "MS",
@@ -53,16 +53,16 @@ pub struct GateFlags {
         help_heading = "Gate"
     )]
     pub pre_roll: u16,
-    /// Send every frame, silent ones too.
+    /// Send every frame, even silent ones.
     #[arg(long, help_heading = "Gate")]
     pub no_gate: bool,
 }
 
 impl GateFlags {
-    /// Checks the flags; `pre_roll_ms_max` is what the program keeps of the past.
+    /// Checks the flags. `pre_roll_ms_max` is how much of the past the program keeps.
     ///
     /// # Errors
-    /// The flag that cannot be used.
+    /// Names the flag that cannot be used.
     pub fn settings(&self, pre_roll_ms_max: u16) -> Result<GateSettings, FlagError> {
         let level = |flag, text: &str| {
             text.parse::<Threshold>()
@@ -78,8 +78,7 @@ impl GateFlags {
         };
         if close > open {
             let problem = format!(
-                "the gate cannot work like that: {close} lies above --gate-open {open}, \
-                 and it would flutter. Give a lower one"
+                "{close} lies above --gate-open {open}, so the gate would flutter. Give a lower one"
             );
             return Err(FlagError::new("--gate-close", problem));
         }
@@ -110,8 +109,8 @@ impl GateFlags {
     }
 }
 
-/// Returns the gate, but opening at another level. What closes it is what the flags say, and as far
-/// below as by default, or as the flags have it if that is less.
+/// Returns the gate with another opening level. It closes at the level of the flags, or lower: as
+/// far below the opening level as by default, or as far as the flags have it if that is less.
 #[must_use]
 pub fn opening_at(gate: &GateSettings, open: Threshold) -> GateSettings {
     let close = Threshold::from_rms(gate.close_rms);
@@ -124,7 +123,7 @@ pub fn opening_at(gate: &GateSettings, open: Threshold) -> GateSettings {
     }
 }
 
-/// Returns the wanted threshold, or a lower one, so far below the one that opens.
+/// Returns the wanted threshold, or a lower one that is `hysteresis_db` below the opening one.
 fn close_below(open: Threshold, wanted: Threshold, hysteresis_db: f64) -> Threshold {
     wanted.min(open.shifted_db(-hysteresis_db)).min(open)
 }

@@ -1,4 +1,4 @@
-//! What Talkspurt's host programs share. It knows no session and no room.
+//! What Talkspurt's host programs share. Nothing here knows a session or a room.
 //!
 //! - [`channels`]: one channel out of many, for microphones and files.
 //! - [`connect`]: from a server's name to a connection.
@@ -9,13 +9,12 @@
 //! - [`random`]: numbers that do not come again.
 //! - [`sample`]: samples as integers and as floats.
 //! - [`server_address`]: `HOST[:PORT]` to connect to, `ADDR:PORT` to listen on.
-//! - [`signals`]: those that a program was started with.
+//! - [`signals`]: signals that a program was started with.
 //! - `socket` (feature `socket`): options of the socket that carries voice.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
-//! - [`words`]: errors of the system in words for people, and texts from elsewhere without what
-//!   does not show.
+//! - [`words`]: system errors in words for people, and foreign texts without invisible characters.
 
-// These macros panic when the stream cannot be written; `console` of the host kit does not.
+// These macros panic when the stream cannot be written. This crate's `console` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod channels;

@@ -3,13 +3,13 @@
 /// Samples per second in a room: 16 kHz, wide-band speech.
 pub const ROOM_RATE_HZ: u32 = 16_000;
 
-/// A 16-bit sample as a float in -1.0..1.0.
+/// Converts a 16-bit sample to a float in -1.0..1.0.
 #[must_use]
 pub fn to_f32(sample: i16) -> f32 {
     f32::from(sample) / 32_768.0
 }
 
-/// A float as a 16-bit sample: rounded, and clipped at full scale. NaN is silence.
+/// Converts a float to a 16-bit sample: rounded, clipped at full scale. NaN becomes silence.
 #[must_use]
 pub fn to_i16(sample: f32) -> i16 {
     // `as` saturates, and turns NaN into 0.

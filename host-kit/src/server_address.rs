@@ -2,17 +2,17 @@
 
 use std::{fmt, net::SocketAddr};
 
-/// Where a server listens for voice: 8255 is TALK on a phone's keypad.
+/// Default port for voice: 8255 is TALK on a phone's keypad.
 pub const VOICE_PORT: u16 = 8255;
-/// Where a server answers HTTP (`/rooms`, `/healthz`, `/metrics`).
+/// Default port for HTTP (`/rooms`, `/healthz`, `/metrics`).
 pub const HTTP_PORT: u16 = 8256;
 
 /// A host name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress {
-    /// A name or an address; an IPv6 address stands without its brackets.
+    /// A name or an address. An IPv6 address has no brackets here.
     pub host: String,
-    /// The port as given, or the default of the caller.
+    /// The given port, or the caller's default.
     pub port: u16,
 }
 
@@ -20,7 +20,7 @@ impl ServerAddress {
     /// Reads `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or a bare IPv6 address.
     ///
     /// # Errors
-    /// What is wrong with it, and what to write instead.
+    /// A sentence that says what is wrong and what to write instead.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, String> {
         let text = text.trim();
         if let Some((_, rest)) = text.split_once("://") {
@@ -50,7 +50,7 @@ impl ServerAddress {
     }
 }
 
-/// Splits the host, without brackets, from the port, if there is one.
+/// Splits the host (without brackets) from the port, if there is one.
 fn split(text: &str, default_port: u16) -> Result<(&str, Option<&str>), String> {
     let Some(rest) = text.strip_prefix('[') else {
         return Ok(match text.split_once(':') {
@@ -83,10 +83,10 @@ impl fmt::Display for ServerAddress {
     }
 }
 
-/// Reads `ADDR:PORT`: a numeric address, as listeners have.
+/// Reads `ADDR:PORT` with a numeric address, for a listener.
 ///
 /// # Errors
-/// What to write instead.
+/// A sentence that says what to write instead.
 pub fn numeric_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!(
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reached_is_said() {
+    fn an_invalid_address_is_refused_with_the_reason() {
         for (text, said) in [
             ("", "names no host"),
             (":8255", "names no host"),

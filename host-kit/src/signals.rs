@@ -1,7 +1,7 @@
 //! Signals that a program was started with.
 
-/// Whether we were started with SIGHUP ignored, as by `nohup`: then a handler must not be set.
-/// Linux tells it in a file; elsewhere a hang-up counts.
+/// Returns whether the program was started with SIGHUP ignored, as by `nohup`. Then it must not set
+/// a handler. Only Linux can tell; elsewhere it returns false.
 #[must_use]
 pub fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -3,16 +3,16 @@
 use socket2::SockRef;
 use std::io;
 
-/// What may wait in the kernel of one connection, where it cannot be dropped.
+/// How much may wait in the kernel for one connection, where it cannot be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendLimits {
-    /// The send buffer, in bytes (Linux doubles it for its own bookkeeping): what is on its way.
+    /// Size of the send buffer in bytes (Linux doubles it for its own bookkeeping): data in flight.
     pub buffer_bytes: usize,
-    /// Bytes that may wait unsent. Only Linux can be told.
+    /// Bytes that may wait unsent. Only Linux has this limit.
     pub unsent_bytes: u32,
 }
 
-/// Sets what voice needs: a packet waits for nothing, and little waits in the kernel.
+/// Sets what voice needs: packets are not delayed, and little waits in the kernel.
 ///
 /// # Errors
 /// When the system refuses an option.

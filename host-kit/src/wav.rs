@@ -1,9 +1,10 @@
 //! Sound files in, at a session's rate, and recordings out.
 //!
-//! [`WavReader`] turns a file of any rate, channel count and sample format into a session's samples: WAV as recorders, pipes
-//! and crashes leave it, FLAC, and Ogg Vorbis. [`BackgroundReader`] does so in a thread of its own, so that an input that
-//! stalls stalls nobody else. [`Recorder`] writes what is heard, in a thread of its own for the same reason.
-//! [`same_file`] tells whether a recording would overwrite its own input.
+//! [`WavReader`] turns a file of any rate, channel count and sample format into a session's
+//! samples. It plays WAV (also as pipes and crashed recorders leave it), FLAC and Ogg Vorbis.
+//! [`BackgroundReader`] does so in its own thread, so that a stalled input stalls nothing else.
+//! [`Recorder`] writes what is heard, in its own thread for the same reason. [`same_file`] tells
+//! whether a recording would overwrite its own input.
 
 mod background;
 mod decode;
@@ -25,13 +26,13 @@ use writer::DATA_BYTES_MAX;
 use crate::{channels::CHANNELS_MAX, words::describe};
 use std::{io, path::PathBuf};
 
-/// The rates that make sense as sound; others are refused.
+/// Plausible sample rates. Others are refused.
 const RATE_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
 /// Why a sound file cannot be played.
 #[derive(Debug, thiserror::Error)]
 pub enum WavError {
-    /// The file is not there, or not readable.
+    /// The file does not exist, or cannot be read.
     #[error("cannot read {}: {}", path.display(), describe(source))]
     Open {
         /// The file.
@@ -39,12 +40,12 @@ pub enum WavError {
         /// What the system says.
         source: io::Error,
     },
-    /// It is not a sound file, or one of a kind that is not played.
+    /// It is not a sound file, or one of an unsupported kind.
     #[error("cannot play {}: {problem}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is odd about it, and what to do.
+        /// What is wrong with it, and what to do.
         problem: String,
     },
 }
@@ -75,7 +76,7 @@ impl Fault {
     }
 }
 
-/// Refuses what can only be a damaged header, before anything is allocated by it.
+/// Refuses a damaged header before it sizes an allocation.
 fn check_format(channels: u16, rate_hz: u32) -> Result<(), Fault> {
     if (1..=CHANNELS_MAX).contains(&channels) && RATE_HZ.contains(&rate_hz) {
         Ok(())

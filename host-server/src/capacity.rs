@@ -1,40 +1,40 @@
-//! Divides the limit of open files among the kinds of connections. Pure.
+//! Divides the limit of open files among the kinds of connections, without I/O.
 
-/// Connections that have not joined, beside as many as there may be participants (who may all come
+/// Connections that have not joined, in addition to those of all participants (who may all connect
 /// at once).
 const HANDSHAKES: usize = 256;
-/// Connections that are over and still wait for the peer to close, so that it gets the last packet;
-/// beyond, they are just closed.
+/// Connections that have ended but wait for the peer to close, so that it gets the last packet. Any
+/// more are closed at once.
 const LINGERING: usize = 256;
-/// Connections that ask for pages.
+/// Connections to the HTTP pages.
 const HTTP: usize = 128;
-/// The fewest of them: a page that is being made, a newcomer, the health check, and one more.
+/// The fewest of these: a page being made, a new connection, the health check, and one more.
 const HTTP_MIN: usize = 4;
-/// The program's own descriptors: standard streams, listeners, epoll and signals are 11; `/metrics`
-/// opens one for each request that is being answered, and connections that make room have theirs a
-/// moment longer.
+/// The program's own descriptors. Standard streams, listeners, epoll and signals are 11. `/metrics`
+/// opens one for each request being answered, and connections that make room keep theirs a moment
+/// longer.
 const OWN: usize = 24;
-/// Where descriptors are short, one in so many is kept for connections other than participants', so
-/// that a refusal can be sent and the health check answered.
+/// Where descriptors are short, one in this many is kept for connections other than participants',
+/// so that a refusal can be sent and the health check answered.
 const OTHERS_ONE_IN: usize = 8;
 
 const _: () = assert!(HANDSHAKES == LINGERING && HANDSHAKES + LINGERING == 4 * HTTP);
 
-/// Shares of the descriptors.
+/// How the descriptors are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Participants in all rooms together.
     pub participants: usize,
-    /// Connections that have not joined, while everyone is there.
+    /// Connections that have not joined, while the rooms are full.
     pub handshakes: usize,
-    /// Connections that are over and still wait for the peer to close.
+    /// Connections that have ended but wait for the peer to close.
     pub lingering: usize,
-    /// Connections that ask for pages.
+    /// Connections to the HTTP pages.
     pub http: usize,
 }
 
 impl Capacity {
-    /// The shares for this many participants where nothing is short.
+    /// Returns the shares for this many participants if descriptors are not short.
     pub const fn of(participants: usize) -> Self {
         Self {
             participants,
@@ -44,13 +44,13 @@ impl Capacity {
         }
     }
 
-    /// File descriptors that all of them may come to use.
+    /// Returns how many file descriptors all of these may need.
     pub const fn descriptors(&self) -> usize {
         self.participants + self.handshakes + self.lingering + self.http + OWN
     }
 
-    /// Returns the shares for as many of these participants as fit `limit` descriptors; each kind
-    /// of connection keeps at least one.
+    /// Returns the shares for as many of these participants as fit within `limit` descriptors. Each
+    /// kind of connection keeps at least one.
     #[must_use]
     pub fn within(self, limit: usize) -> Self {
         let shared = limit.saturating_sub(OWN);
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_stays_and_what_does_not_leaves_room_for_all() {
+    fn shares_that_fit_stay_and_others_shrink_for_all() {
         let wanted = Capacity::of(1_000);
         assert_eq!(wanted.descriptors(), 1_664);
         assert_eq!(wanted.within(usize::MAX), wanted);
@@ -89,14 +89,14 @@ mod tests {
         };
         assert_eq!(wanted.within(1_024), short);
         assert_eq!(short.descriptors(), 1_024);
-        // Everyone gets in as long as an eighth is left for the others.
+        // Everyone gets in as long as an eighth remains for the others.
         assert_eq!(wanted.within(1_166).participants, 1_000);
         assert_eq!(wanted.within(1_165).participants, 999);
         assert_eq!(Capacity::of(3).within(700).handshakes, HANDSHAKES);
     }
 
     #[test]
-    fn no_limit_is_exceeded_and_nothing_is_taken_away_altogether() {
+    fn no_limit_is_exceeded_and_no_share_is_taken_away_entirely() {
         for participants in [1, 20, 1_000] {
             let mut before = 0;
             for limit in 0..2_000 {
@@ -108,8 +108,11 @@ mod tests {
                 assert!(capacity.http >= HTTP_MIN, "{limit}");
                 let now = capacity.participants;
                 assert!(now >= 1, "{limit}");
-                // Where two other shares grow at once, it is one less.
-                assert!(now + 1 >= before, "more descriptors, fewer people: {limit}");
+                // When two other shares grow at once, this one loses one.
+                assert!(
+                    now + 1 >= before,
+                    "more descriptors, fewer participants: {limit}"
+                );
                 before = now;
             }
         }

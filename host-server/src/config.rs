@@ -1,7 +1,7 @@
 //! The command line and the environment, turned into checked types.
 //!
-//! [`Args`] is what was typed (strings and numbers); [`Config`] is what the server runs with. Nothing else reads flags or
-//! `TALKSPURT_*` variables.
+//! [`Args`] is the command line as typed (strings and numbers); [`Config`] is what the server runs
+//! with. Nothing else reads flags or `TALKSPURT_*` variables.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use talkspurt_hub::HubConfig;
 
 use crate::capacity::Capacity;
 
-/// T-A-L-K on a phone keypad, over IPv6 and IPv4; where there is no IPv6, over IPv4.
+/// T-A-L-K on a phone keypad, over IPv6 and IPv4, or over IPv4 if there is no IPv6.
 pub const DEFAULT_LISTEN: &str = "[::]:8255";
-/// Next to it; on the loopback only, because the page tells who is in which room.
+/// The next port, on the loopback only, because the page tells who is in which room.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8256";
 
 /// What the server runs with.
@@ -27,18 +27,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/healthz`, `/metrics` and `/rooms` answer.
     pub http: SocketAddr,
-    /// The frame duration of every session, announced in Welcome.
-    pub frame_duration: FrameDuration,
-    /// How the voices of a room become one.
-    pub mix_rule: MixRule,
-    /// Participants in all rooms together, and connections beside theirs.
+    /// How rooms sound, and their limits.
+    pub hub: HubConfig,
+    /// Participants in all rooms together, and connections in addition to theirs, in place of the
+    /// hub's.
     pub capacity: Capacity,
-    /// Participants in one room.
-    pub room_capacity: usize,
-    /// From connecting to a complete Hello.
-    pub handshake_timeout: Duration,
-    /// A peer from whom nothing comes for so long, or who takes nothing for so long, is dropped.
-    pub idle_timeout: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -62,8 +55,9 @@ impl From<LogFormat> for console::LogFormat {
 }
 
 const AFTER_HELP: &str = "\
-A variable that is empty counts as one that is not set. RUST_LOG chooses the log lines (info by default) that go to stderr.
-SIGTERM and SIGINT say Bye to everyone and end the server within 1.2 s. SIGHUP changes nothing: there is no file to reopen.";
+An empty variable counts as unset. RUST_LOG selects the log lines on stderr (default: info).
+SIGTERM and SIGINT say Bye to everyone and end the server within 1.2 s.
+SIGHUP changes nothing: there is no file to reopen.";
 
 /// The raw command line.
 #[derive(Debug, Parser)]
@@ -74,10 +68,10 @@ SIGTERM and SIGINT say Bye to everyone and end the server within 1.2 s. SIGHUP c
     after_help = AFTER_HELP
 )]
 pub struct Args {
-    /// What to do; without it, serve.
+    /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The flags of serving.
+    /// The flags for serving.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
@@ -85,34 +79,36 @@ pub struct Args {
 /// What the program can do besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ask a running server whether it is well: exit code 0 if it is, 1 if not
+    /// Check whether a running server is healthy: exit code 0 if it is, 1 if not
     Health(HealthArgs),
 }
 
 /// The flags of `health`.
 #[derive(Debug, ClapArgs)]
 pub struct HealthArgs {
-    /// Where the server's HTTP answers
+    /// The address of the server's HTTP pages
     #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
           value_parser = numeric_address)]
     pub http: SocketAddr,
 }
 
-/// The flags of serving, each also in the environment.
+/// The flags for serving, each also in the environment.
 #[derive(Debug, ClapArgs)]
 pub struct ServeArgs {
-    /// Where participants connect; [::] takes IPv6 and IPv4, or IPv4 where there is no IPv6 (port 0: any free one, printed on stdout)
+    /// Address for participants; [::] takes IPv6 and IPv4, or only IPv4 if there is no IPv6 (port
+    /// 0: any free one, printed on stdout)
     #[arg(long, env = "TALKSPURT_LISTEN", value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN,
           value_parser = numeric_address)]
     listen: SocketAddr,
-    /// Where /healthz, /metrics and /rooms answer
+    /// Address of /healthz, /metrics and /rooms
     #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
           value_parser = numeric_address)]
     http: SocketAddr,
     /// Milliseconds of audio in a frame: 5, 10 or 20
-    #[arg(long, env = "TALKSPURT_FRAME_MS", value_name = "MS", default_value = "20", value_parser = frame_duration)]
+    #[arg(long, env = "TALKSPURT_FRAME_MS", value_name = "MS", default_value = "20",
+          value_parser = frame_duration)]
     frame_ms: FrameDuration,
-    /// How the voices of a room become one: their mean, or their sum with a limiter
+    /// How to mix the voices of a room: their mean, or their sum with a limiter
     #[arg(
         long,
         env = "TALKSPURT_MIX",
@@ -128,13 +124,15 @@ pub struct ServeArgs {
     #[arg(long, env = "TALKSPURT_ROOM_CAPACITY", value_name = "COUNT", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     room_capacity: u32,
-    /// Time from connecting to a complete Hello (as "5", "5s" or "500ms"; up to 60 s)
-    #[arg(long, env = "TALKSPURT_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = handshake_timeout)]
+    /// Time allowed from connecting to a complete Hello (as "5", "5s" or "500ms"; up to 60 s)
+    #[arg(long, env = "TALKSPURT_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "5s",
+          value_parser = handshake_timeout)]
     handshake_timeout: Duration,
-    /// A peer silent for so long, without a packet or keepalive, is dropped (up to 1 h)
-    #[arg(long, env = "TALKSPURT_IDLE_TIMEOUT", value_name = "TIME", default_value = "15s", value_parser = idle_timeout)]
+    /// Drop a peer after this long without a packet or keepalive (up to 1 h)
+    #[arg(long, env = "TALKSPURT_IDLE_TIMEOUT", value_name = "TIME", default_value = "15s",
+          value_parser = idle_timeout)]
     idle_timeout: Duration,
-    /// How log lines look (RUST_LOG chooses which)
+    /// Format of the log lines (RUST_LOG selects which)
     #[arg(
         long,
         env = "TALKSPURT_LOG_FORMAT",
@@ -149,44 +147,30 @@ impl From<ServeArgs> for Config {
         Self {
             listen: args.listen,
             http: args.http,
-            frame_duration: args.frame_ms,
-            mix_rule: args.mix.into(),
+            hub: HubConfig {
+                frame: args.frame_ms,
+                mix_rule: args.mix.into(),
+                room_capacity: args.room_capacity as usize,
+                handshake_timeout: args.handshake_timeout.into(),
+                idle_timeout: args.idle_timeout.into(),
+                ..HubConfig::default()
+            },
             capacity: Capacity::of(args.max_participants as usize),
-            room_capacity: args.room_capacity as usize,
-            handshake_timeout: args.handshake_timeout,
-            idle_timeout: args.idle_timeout,
             log_format: args.log_format,
         }
     }
 }
 
-impl From<&Config> for HubConfig {
-    fn from(config: &Config) -> Self {
-        Self {
-            frame: config.frame_duration,
-            mix_rule: config.mix_rule,
-            max_participants: config.capacity.participants,
-            max_handshakes: config.capacity.handshakes,
-            room_capacity: config.room_capacity,
-            handshake_timeout: config.handshake_timeout.into(),
-            idle_timeout: config.idle_timeout.into(),
-        }
-    }
-}
-
 impl Default for Config {
-    /// The defaults of the command line, with port 0 on the loopback for both addresses: what a test wants.
+    /// The defaults of the command line, but with port 0 on the loopback for both addresses, as
+    /// tests need it.
     fn default() -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             listen: any_port,
             http: any_port,
-            frame_duration: FrameDuration::Ms20,
-            mix_rule: MixRule::Mean,
+            hub: HubConfig::default(),
             capacity: Capacity::of(1_000),
-            room_capacity: 64,
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
             log_format: LogFormat::Text,
         }
     }
@@ -248,25 +232,26 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_promised() {
+    fn the_defaults_are_as_documented() {
         let config = Config::from(parse(&[]).unwrap().serve);
         assert_eq!(config.listen.to_string(), "[::]:8255");
         assert_eq!(config.http.to_string(), "127.0.0.1:8256");
-        assert_eq!(config.frame_duration, FrameDuration::Ms20);
-        assert_eq!(config.mix_rule, MixRule::Mean);
+        assert_eq!(config.hub.frame, FrameDuration::Ms20);
+        assert_eq!(config.hub.mix_rule, MixRule::Mean);
         assert_eq!(
-            (config.capacity.participants, config.room_capacity),
+            (config.capacity.participants, config.hub.room_capacity),
             (1_000, 64)
         );
-        assert_eq!(config.handshake_timeout, Duration::from_secs(5));
-        assert_eq!(config.idle_timeout, Duration::from_secs(15));
+        assert_eq!(config.hub.handshake_timeout.as_millis(), 5_000);
+        assert_eq!(config.hub.idle_timeout.as_millis(), 15_000);
         assert_eq!(config.log_format, LogFormat::Text);
-        assert_eq!(HubConfig::from(&config), HubConfig::default());
+        assert_eq!(config.hub, HubConfig::default());
     }
 
     #[test]
     fn every_flag_is_read() {
-        let line = "--listen [::1]:1 --http 127.0.0.1:2 --frame-ms 5 --mix sum --max-participants 3 --room-capacity 2 \
+        let line = "--listen [::1]:1 --http 127.0.0.1:2 --frame-ms 5 --mix sum \
+                    --max-participants 3 --room-capacity 2 \
                     --handshake-timeout 250ms --idle-timeout 2.5 --log-format json";
         let config = Config::from(
             parse(&line.split_whitespace().collect::<Vec<_>>())
@@ -275,11 +260,14 @@ mod tests {
         );
         assert_eq!(config.listen.to_string(), "[::1]:1");
         assert_eq!(config.http.port(), 2);
-        assert_eq!(config.frame_duration, FrameDuration::Ms5);
-        assert_eq!(config.mix_rule, MixRule::Sum);
-        assert_eq!((config.capacity.participants, config.room_capacity), (3, 2));
-        assert_eq!(config.handshake_timeout, Duration::from_millis(250));
-        assert_eq!(config.idle_timeout, Duration::from_millis(2_500));
+        assert_eq!(config.hub.frame, FrameDuration::Ms5);
+        assert_eq!(config.hub.mix_rule, MixRule::Sum);
+        assert_eq!(
+            (config.capacity.participants, config.hub.room_capacity),
+            (3, 2)
+        );
+        assert_eq!(config.hub.handshake_timeout.as_millis(), 250);
+        assert_eq!(config.hub.idle_timeout.as_millis(), 2_500);
         assert_eq!(config.log_format, LogFormat::Json);
     }
 
@@ -299,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_what_was_expected() {
+    fn invalid_values_are_refused_with_a_hint() {
         for (flag, value, hint) in [
             ("--listen", "8255", "ADDR:PORT"),
             ("--frame-ms", "15", "5, 10 or 20"),

@@ -1,4 +1,5 @@
-//! `talkspurt-server health`: the probe that a container's HEALTHCHECK runs, so that the image needs no shell and no curl.
+//! `talkspurt-server health`: the probe for a container's HEALTHCHECK, so that the image needs no
+//! shell and no curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -6,24 +7,28 @@ use std::time::Duration;
 
 use crate::net::describe;
 
-/// Connecting, sending and each read may take so long. Container runtimes give a probe 30 s by default.
+/// The timeout for connecting, for sending and for each read. Container runtimes give a probe 30 s
+/// by default.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
-/// The start of an answer is all that is read; a status line is far shorter.
+/// Only the start of an answer is read; a status line is far shorter.
 const ANSWER_BYTES_MAX: usize = 512;
 
-/// Asks the server whose HTTP is at `http` for `/healthz`. `Err` says in one line why it is not well.
+/// Asks the server whose HTTP is at `http` for `/healthz`.
+///
+/// # Errors
+/// Why the server is not healthy, in one line.
 pub fn probe(http: SocketAddr) -> Result<(), String> {
     let (target, status) = first_answer(&reachable(http))?;
     if status.split(' ').nth(1) == Some("200") {
         Ok(())
     } else {
         Err(format!(
-            "the server at http://{target}/healthz is not well: it answered {status:?}"
+            "the server at http://{target}/healthz is not healthy: it answered {status:?}"
         ))
     }
 }
 
-/// A server bound to "any address" is reached at the loopback: that of IPv4 if there is no IPv6.
+/// A server bound to "any address" is reached on the loopback: that of IPv4 if there is no IPv6.
 fn reachable(http: SocketAddr) -> Vec<SocketAddr> {
     let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
     let ips = match http.ip() {
@@ -35,7 +40,7 @@ fn reachable(http: SocketAddr) -> Vec<SocketAddr> {
     ips.into_iter().map(at_port).collect()
 }
 
-/// The first of the addresses that answers, and its answer; else what was wrong with the first.
+/// Returns the first address that answers, and its answer, or else what was wrong with the first.
 fn first_answer(targets: &[SocketAddr]) -> Result<(SocketAddr, String), String> {
     let mut wrong = None;
     for target in targets {
@@ -54,7 +59,7 @@ fn first_answer(targets: &[SocketAddr]) -> Result<(SocketAddr, String), String> 
 
 fn what_went_wrong(error: &io::Error) -> String {
     match error.kind() {
-        // Connecting takes too long, or reading, which is `WouldBlock` on Unix.
+        // Connecting timed out, or reading, which is `WouldBlock` on Unix.
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
         _ => describe(error),
     }
@@ -99,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_200_is_well() {
+    fn a_200_is_healthy() {
         assert_eq!(
             probe(serve_once("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")),
             Ok(())
@@ -107,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not_and_says_why() {
+    fn any_other_answer_is_unhealthy_and_says_why() {
         assert!(
             probe(serve_once("HTTP/1.1 503 Service Unavailable\r\n\r\n"))
                 .unwrap_err()
@@ -126,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_answer_is_called_so() {
+    fn a_server_that_does_not_answer_is_reported_as_such() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let said = probe(silent.local_addr().unwrap()).unwrap_err();
         assert!(said.ends_with("/healthz: no answer in time"), "{said}");
@@ -147,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn where_ipv6_does_not_answer_ipv4_may() {
+    fn if_ipv6_does_not_answer_ipv4_is_tried() {
         let well = serve_once("HTTP/1.1 200 OK\r\n\r\n");
         let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, well.port()));
         assert_eq!(first_answer(&[closed, well]).unwrap().0, well);

@@ -1,7 +1,8 @@
-//! `/healthz`, `/metrics` and `/rooms`: asks the voice side for a page and hands it out.
+//! `/healthz`, `/metrics` and `/rooms`: asks the voice side for a page and sends it.
 //!
-//! Nothing here sees a room. A page is a [`PageRequest`] on a bounded channel, answered by the one thread that also mixes, so
-//! that a healthy answer means that voice is served. Hostile clients are bounded: so many connections, so much time, one request each.
+//! Nothing here accesses a room. A page is requested by a [`PageRequest`] on a bounded channel. The
+//! thread that mixes also answers it, so a healthy answer means that voice is served. Hostile
+//! clients are bounded by a number of connections, a time limit, and one request each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,39 +25,40 @@ use crate::metrics::Format;
 use crate::net::Acceptor;
 use crate::process::Process;
 
-/// All of one connection: request, page and answer.
+/// The time limit for a connection: request, page and answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the request's head is there: who opens connections and says nothing holds the others up for no longer.
+/// The time limit for a request's head: clients that connect and send nothing hold the others up no
+/// longer than this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// Until the voice side has made the page; after that it is not well.
+/// The time limit for the voice side to make a page. After that the server counts as unhealthy.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pages that need the voice side.
+/// A page that needs the voice side.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Page {
-    /// Nothing but the fact of an answer.
+    /// A fixed text, to show that the voice side answers.
     Health,
-    /// All metrics, in one of the formats that Prometheus reads, with what the system says of the process: reading that takes
-    /// milliseconds, which the voice side does not have.
+    /// All metrics in one of the formats that Prometheus reads, with the system's figures of the
+    /// process: reading those takes milliseconds, which the voice side does not have.
     Metrics(Format, Process),
-    /// The rooms and who is in them, in JSON.
+    /// The rooms and their participants, in JSON.
     Rooms,
 }
 
-/// A page wanted; the answer is its text.
+/// A request for the text of a page.
 #[derive(Debug)]
 pub struct PageRequest {
-    /// Which.
+    /// The page.
     pub page: Page,
-    /// Where the text goes.
+    /// Receives the text.
     pub reply: oneshot::Sender<String>,
 }
 
-/// Where requests for pages go.
+/// The channel for page requests.
 pub type PageRequests = mpsc::Sender<PageRequest>;
 
-/// Serves the pages until it is dropped, to so many connections at a time: for one more, the oldest
-/// that has asked for nothing yet makes room.
+/// Serves the pages until it is dropped, to at most `connections_max` connections at a time. One
+/// more closes the oldest that has not sent a request yet.
 pub async fn serve(listener: TcpListener, pages: PageRequests, connections_max: usize) {
     serve_within(HEAD_TIMEOUT, listener, pages, connections_max).await;
 }
@@ -78,7 +80,7 @@ async fn serve_within(
         let has_asked = Arc::new(AtomicBool::new(false));
         let answering = answer(stream, router.clone(), Arc::clone(&has_asked), head_timeout);
         open.0.push_back((connections.spawn(answering), has_asked));
-        // A request that is there already is taken before more connections can push its own out.
+        // Requests that have already arrived are taken before more connections can push theirs out.
         tokio::task::yield_now().await;
     }
 }
@@ -88,7 +90,8 @@ async fn serve_within(
 struct OpenConnections(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
 
 impl OpenConnections {
-    /// Closes the oldest that has asked for nothing, or the oldest of all, if there are as many as there may be.
+    /// At the limit, closes the oldest connection that has not sent a request, or else the oldest
+    /// of all.
     fn make_room(&mut self, most: usize) {
         if self.0.len() < most {
             return;
@@ -191,7 +194,7 @@ mod tests {
         if voice_side_is_there {
             tokio::spawn(async move {
                 while let Some(request) = requests.recv().await {
-                    // What it says of the process comes from the other side.
+                    // Its figures of the process come from the other side.
                     if let Page::Metrics(_, process) = &request.page {
                         assert_ne!(*process, Process::default());
                     }
@@ -245,13 +248,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_that_asks_for_nothing_makes_room() {
+    async fn the_oldest_connection_without_a_request_makes_room() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (pages, mut requests) = mpsc::channel::<PageRequest>(1);
         let for_ever = Duration::from_secs(3_600);
         tokio::spawn(serve_within(for_ever, listener, pages, CONNECTIONS_MAX));
-        // The oldest of all has asked, and its page is not ready yet.
+        // The oldest connection has sent a request, and its page is not ready yet.
         let mut busy = TcpStream::connect(address).await.unwrap();
         busy.write_all(b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n")
             .await
@@ -295,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_says_nothing_is_closed_before_the_time_of_a_whole_connection() {
+    async fn a_silent_connection_is_closed_before_the_time_limit_of_a_connection() {
         let (address, _requests) = open(Duration::from_millis(10)).await;
         let began = tokio::time::Instant::now();
         let mut silent = TcpStream::connect(address).await.unwrap();
@@ -310,7 +313,7 @@ mod tests {
         let request = b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n";
         stream.write_all(request).await.unwrap();
         let _unanswered = requests.recv().await.unwrap();
-        // From here on time passes at once where all wait for it.
+        // From here on, time advances whenever every task waits for it.
         tokio::time::pause();
         let paused = tokio::time::Instant::now();
         let mut answer = String::new();
@@ -320,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_all_have_asked_the_oldest_of_all_makes_room() {
+    async fn if_all_have_sent_requests_the_oldest_of_all_makes_room() {
         let mut open = OpenConnections::default();
         for _ in 0..CONNECTIONS_MAX {
             let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
@@ -333,13 +336,13 @@ mod tests {
         assert_eq!(open.0.len(), CONNECTIONS_MAX - 1);
         open.make_room(CONNECTIONS_MAX);
         tokio::task::yield_now().await;
-        assert!(!second.is_finished(), "there is room");
+        assert!(!second.is_finished(), "closed although there is room");
     }
 
     #[tokio::test]
-    async fn a_crowd_that_asks_at_once_is_answered_whole() {
+    async fn a_crowd_of_simultaneous_requests_is_answered_completely() {
         let (address, _requests) = open(Duration::from_secs(3_600)).await;
-        // The rest wait for pages that nobody makes yet.
+        // The others wait for pages that nobody makes yet.
         let mut busy = Vec::new();
         for _ in 1..CONNECTIONS_MAX {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -348,7 +351,8 @@ mod tests {
             busy.push(stream);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        // All of the crowd is there when the server, which shares this thread, lets the first of them in.
+        // The whole crowd has connected when the server, which shares this thread, accepts the
+        // first of them.
         let crowd: Vec<_> = (0..50)
             .map(|_| {
                 let mut stream = std::net::TcpStream::connect(address).unwrap();
@@ -367,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_that_are_over_take_no_room() {
+    async fn ended_connections_take_no_room() {
         let (address, _requests) = open(Duration::from_secs(3_600)).await;
         let idle = TcpStream::connect(address).await.unwrap();
         for _ in 0..2 * CONNECTIONS_MAX {
@@ -380,11 +384,11 @@ mod tests {
             stream.read_to_end(&mut answer).await.unwrap();
         }
         let read = idle.try_read(&mut [0; 1]);
-        assert!(read.is_err(), "it was closed: {read:?}");
+        assert!(read.is_err(), "closed: {read:?}");
     }
 
     #[tokio::test]
-    async fn without_the_voice_side_the_server_is_not_well() {
+    async fn without_the_voice_side_the_server_is_unhealthy() {
         assert!(get("/healthz", false).await.starts_with("HTTP/1.1 503 "));
     }
 }

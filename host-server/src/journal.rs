@@ -1,4 +1,5 @@
-//! The log lines of what happens in the rooms: bounded in number, as what strangers do must not fill a disk.
+//! The log of what happens in the rooms. Its number of lines is bounded, because strangers must not
+//! be able to fill a disk.
 
 use std::net::SocketAddr;
 
@@ -7,14 +8,15 @@ use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::ByeReason;
 use talkspurt_hub::{Event, LinkId};
 
-/// Lines about those who join or leave: at once as many as a full server of the default size writes when everyone joins, and a
-/// second after that.
+/// The budget for lines about those who join or leave: a burst, and lines a second. A full server
+/// of the default size writes the burst when everyone joins at once.
 const MEMBERS: (u32, u32) = (1_000, 20);
-/// The same about strangers who never join. Together with the others, at about 150 bytes a line, three quarters of a gigabyte a day
-/// at worst.
+/// The same for strangers who never join. Together, at about 150 bytes a line, that is three
+/// quarters of a gigabyte a day at worst.
 const STRANGERS: (u32, u32) = (100, 5);
 
-/// What a line is about. Each kind has a budget of its own, so that strangers who are refused without end hide nobody who joins.
+/// The subject of a line. Each kind has its own budget, so that endless refused strangers never
+/// hide those who join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Joined,
@@ -64,14 +66,14 @@ impl Kind {
     }
 }
 
-/// The lines of one kind.
+/// The budget and omissions of one kind of line.
 #[derive(Debug)]
 struct Lines {
     budget: TokenBucket,
     left_out: u64,
 }
 
-/// Writes lines while they are not too many, then counts what it leaves out.
+/// Writes log lines within a budget, and counts those it leaves out.
 #[derive(Debug)]
 pub struct Journal {
     lines: [Lines; Kind::ALL.len()],
@@ -86,7 +88,7 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Writes an event's line. `peer` knows where a connection comes from.
+    /// Writes an event's line. `peer` returns the address of a connection.
     pub fn write(
         &mut self,
         event: &Event,
@@ -98,14 +100,18 @@ impl Journal {
         }
     }
 
-    /// Writes that a connection was not let in at all.
+    /// Logs that a connection was not accepted at all.
     pub fn write_turned_away(&mut self, peer: SocketAddr, now: Instant) {
         if self.admit_and_report(Kind::TurnedAway, now) {
-            tracing::warn!(peer = %peer, "refused: the server is stopping, or has no room for another connection");
+            tracing::warn!(
+                peer = %peer,
+                "refused: the server is stopping, or has no room for another connection"
+            );
         }
     }
 
-    /// Whether a line may be written; if so, what was left out before it has been said.
+    /// Returns whether a line may be written. If so, the lines left out before it have been
+    /// reported.
     fn admit_and_report(&mut self, kind: Kind, now: Instant) -> bool {
         let Some(left_out) = self.admit(kind, now) else {
             return false;
@@ -120,7 +126,7 @@ impl Journal {
         true
     }
 
-    /// If a line may be written: how many were left out before it of which somebody should know.
+    /// If a line may be written, returns how many left-out lines before it have to be reported.
     fn admit(&mut self, kind: Kind, now: Instant) -> Option<u64> {
         let lines = &mut self.lines[kind as usize];
         if !lines.budget.take(1, now) {
@@ -128,7 +134,7 @@ impl Journal {
             return None;
         }
         let left_out = std::mem::take(&mut lines.left_out);
-        // Probes are logged at debug level: what is left out of them is not worth a warning.
+        // Probes are logged at debug level, so leaving them out is not worth a warning.
         Some(if kind == Kind::Probed { 0 } else { left_out })
     }
 }
@@ -142,7 +148,9 @@ fn write(event: &Event, peer: impl Fn(LinkId) -> Option<SocketAddr>) {
             room,
             participants,
         } => {
-            tracing::info!(peer = %address(peer(*link)), id = id.0, name = name.as_str(), room = room.as_str(), participants, "joined");
+            let (name, room) = (name.as_str(), room.as_str());
+            let peer = address(peer(*link));
+            tracing::info!(%peer, id = id.0, name, room, participants, "joined");
         }
         Event::Left {
             link,
@@ -160,19 +168,28 @@ fn write(event: &Event, peer: impl Fn(LinkId) -> Option<SocketAddr>) {
             ) {
                 tracing::info!(%peer, id, name, room, participants, reason = label, "left");
             } else {
-                tracing::warn!(%peer, id, name, room, participants, reason = label, "dropped: {reason}");
+                tracing::warn!(
+                    %peer,
+                    id,
+                    name,
+                    room,
+                    participants,
+                    reason = label,
+                    "dropped: {reason}"
+                );
             }
         }
         Event::Probed { link } => {
-            tracing::debug!(peer = %address(peer(*link)), "closed before anything came from it");
+            tracing::debug!(peer = %address(peer(*link)), "closed before sending anything");
         }
         Event::Refused { link, reason } => {
-            tracing::warn!(peer = %address(peer(*link)), reason = reason.label(), "refused: {reason}");
+            let (peer, label) = (address(peer(*link)), reason.label());
+            tracing::warn!(%peer, reason = label, "refused: {reason}");
         }
     }
 }
 
-/// A connection that broke may be gone by the time its line is written.
+/// A broken connection may be gone by the time its line is written.
 fn address(peer: Option<SocketAddr>) -> String {
     peer.map_or_else(|| "gone".to_owned(), |peer| peer.to_string())
 }
@@ -184,7 +201,8 @@ mod tests {
     use talkspurt_core::time::Duration;
     use talkspurt_core::wire::{ParticipantId, RejectReason};
 
-    /// Lines written out of 10,000 a second, and how many were said to be left out before them.
+    /// Returns how many of 10,000 lines a second were written, and how many were reported as left
+    /// out.
     fn written(journal: &mut Journal, kind: Kind, seconds: u64) -> (usize, u64) {
         let admitted: Vec<u64> = (0..seconds * 10_000)
             .filter_map(|n| journal.admit(kind, Instant::ZERO + Duration::from_micros(n * 100)))
@@ -204,14 +222,14 @@ mod tests {
             assert_eq!(written, lines, "about {kind:?} in 10 s");
             let later = Instant::ZERO + Duration::from_secs(100);
             let left_out = 100_000 - written as u64;
-            assert!(told < left_out, "{kind:?}: some are still untold");
+            assert!(told < left_out, "{kind:?}: some are not reported yet");
             assert_eq!(journal.admit(kind, later), Some(left_out - told));
-            assert_eq!(journal.admit(kind, later), Some(0), "it was said once");
+            assert_eq!(journal.admit(kind, later), Some(0), "reported twice");
         }
     }
 
     #[test]
-    fn of_probes_that_are_left_out_nobody_is_told() {
+    fn left_out_probes_are_not_reported() {
         let mut journal = Journal::default();
         let (written, told) = written(&mut journal, Kind::Probed, 10);
         assert_eq!((written, told), (149, 0));
@@ -220,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_hide_nobody_who_joins() {
+    fn strangers_do_not_hide_those_who_join() {
         let mut journal = Journal::default();
         let now = Instant::ZERO + Duration::from_secs(10);
         let probed = Kind::of(&Event::Probed {
@@ -234,7 +252,7 @@ mod tests {
         assert!((0..1_000).all(|_| journal.admit(Kind::Joined, now).is_some()));
     }
 
-    /// The lines that `act` makes.
+    /// Returns the lines that `act` logs.
     fn lines_of(act: impl FnOnce(&mut Journal)) -> Vec<String> {
         lines_logged(|| act(&mut Journal::default()))
     }
@@ -285,7 +303,7 @@ mod tests {
             ),
             (1, "INFO left", "participants=2"),
             (2, "WARN dropped: ", "room=\"kitchen\""),
-            (3, "DEBUG closed before anything", "peer=192.0.2.1:4000"),
+            (3, "DEBUG closed before sending", "peer=192.0.2.1:4000"),
             (4, "WARN refused: ", "peer=192.0.2.1:4000"),
             (5, "WARN dropped: ", "peer=gone"),
             (
@@ -301,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_who_do_not_go_of_their_own_accord_are_a_warning() {
+    fn only_involuntary_leaves_are_warnings() {
         for &reason in ByeReason::ALL {
             let is_calm = matches!(
                 reason,
@@ -335,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted_and_told() {
+    fn left_out_lines_are_counted_and_reported() {
         let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
         let lines = lines_of(|journal| {
             for _ in 0..150 {
@@ -355,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_told_by_its_name() {
+    fn each_kind_is_reported_by_its_name() {
         let names = Kind::ALL.map(Kind::name);
         assert_eq!(
             names,
@@ -364,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_place() {
+    fn every_kind_has_its_own_budget() {
         for (place, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, place);
         }

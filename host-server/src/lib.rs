@@ -1,8 +1,8 @@
 //! The Talkspurt server: rooms in which everyone hears the mean of the others.
 //!
-//! [`run`] serves on bound listeners until it is told to stop. All that decides who is in and who
-//! hears what is in [`talkspurt_hub`], without sockets and without a clock. Here are the sockets,
-//! the clock, and the pages.
+//! [`run`] serves on bound listeners until it is told to stop. [`talkspurt_hub`] decides who is in
+//! a room and who hears what, without sockets or a clock. This crate adds the sockets, the clock,
+//! and the pages.
 //!
 //! | module | owns |
 //! |---|---|
@@ -10,10 +10,10 @@
 //! | [`capacity`] | how many connections the limit of open files allows |
 //! | [`net`] | the only sockets of the voice side |
 //! | [`ticker`] | the only clock |
-//! | [`turns`] | what goes first: what is due, or input |
+//! | [`turns`] | whether due work or input goes first |
 //! | [`http`], [`metrics`], [`process`], [`report`] | the pages |
-//! | [`journal`] | log lines about what happens in the rooms |
-//! | [`trouble`] | what is said while accepting fails |
+//! | [`journal`] | the log of what happens in the rooms |
+//! | [`trouble`] | how often to report that accepting fails |
 #![deny(missing_docs)]
 
 pub mod capacity;

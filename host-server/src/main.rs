@@ -1,4 +1,4 @@
-//! The program: reads its flags, binds its ports, serves until it is told to stop.
+//! The server program: reads its flags, binds its ports, and serves until it is told to stop.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            // A stderr that takes nothing is no reason to panic: the exit code says the same.
+            // A stderr that cannot be written is no reason to panic: the exit code says the same.
             let _ = writeln!(io::stderr(), "{line}");
             ExitCode::FAILURE
         }
@@ -26,9 +26,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(mut config: Config) -> Result<(), String> {
-    // Writes what still waits when it is dropped.
+    // Flushes waiting log lines when it is dropped.
     let _log = environment::start_log("info", config.log_format.into());
-    // A connection is a file descriptor, and the usual soft limit is 1024; the hard one is the operator's decision.
+    // Each connection is a file descriptor, and the usual soft limit is 1024. The hard limit is the
+    // operator's decision.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
@@ -42,7 +43,7 @@ fn serve(mut config: Config) -> Result<(), String> {
             .map_err(|error| format!("cannot listen for signals: {}", net::describe(&error)))?;
         let listener = net::bind(config.listen, "--listen").map_err(|error| error.to_string())?;
         let http = net::bind(config.http, "--http").map_err(|error| error.to_string())?;
-        // Whoever started us may have closed our stdout, which is no reason not to serve.
+        // Whoever started the server may have closed its stdout, which is no reason not to serve.
         let _ = writeln!(
             io::stdout(),
             "listening on {}{}\nhttp on {}",
@@ -63,7 +64,7 @@ fn address(listener: &tokio::net::TcpListener) -> Result<String, String> {
         .map_err(|error| format!("cannot tell the port: {}", net::describe(&error)))
 }
 
-/// What an address does not say of itself.
+/// What an address does not show by itself.
 fn families(listener: &tokio::net::TcpListener) -> &'static str {
     match listener.local_addr() {
         Ok(bound) if bound.ip() == Ipv6Addr::UNSPECIFIED => " (IPv6 and IPv4)",
@@ -72,8 +73,8 @@ fn families(listener: &tokio::net::TcpListener) -> &'static str {
     }
 }
 
-/// Returns the capacity that the limit of open files allows. Warns if it is for fewer participants
-/// than were asked for.
+/// Returns the capacity that the limit of open files allows. Warns if that is for fewer
+/// participants than wanted.
 fn within_limit(wanted: Capacity) -> Capacity {
     let Ok(limit) = rlimit::Resource::NOFILE.get_soft() else {
         return wanted;

@@ -1,7 +1,7 @@
-//! The counts as Prometheus reads them.
+//! The counters as Prometheus metrics.
 //!
-//! The voice path adds to plain integers ([`Counters`]); a registry is made from them when a scrape asks, so that counting
-//! costs nothing and several servers can live in one process.
+//! The voice path adds to plain integers ([`Counters`]). A registry is made from them for each
+//! scrape, so that counting costs nothing and several servers can live in one process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +20,8 @@ pub use text_format::Format;
 
 mod text_format;
 
-/// Upper bounds in seconds: a room of 8 mixes in tens of microseconds, and a tick that takes a frame (20 ms) is lost.
+/// Upper bounds in seconds: a room of 8 mixes in tens of microseconds, and a tick that takes a
+/// frame (20 ms) is lost.
 const MIX_SECONDS: [f64; 10] = [
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 20e-3,
 ];
@@ -36,7 +37,8 @@ impl Default for MixTimes {
 }
 
 impl MixTimes {
-    /// One room's tick, from the first talker's decoding to the last listener's encoding, took so long.
+    /// Records how long one room's tick took, from the first talker's decoding to the last
+    /// listener's encoding.
     pub fn observe(&self, took: std::time::Duration) {
         self.0.observe(took.as_secs_f64());
     }
@@ -74,17 +76,13 @@ struct PageRegistry(Registry);
 impl PageRegistry {
     fn add_gauges(&mut self, gauges: &Gauges) {
         for (name, help, value) in [
-            ("rooms", "Rooms with someone in them", gauges.rooms),
+            ("rooms", "Rooms with participants", gauges.rooms),
             (
                 "participants",
                 "Participants in all rooms",
                 gauges.participants,
             ),
-            (
-                "talkers",
-                "Participants with a talkspurt running",
-                gauges.talkers,
-            ),
+            ("talkers", "Participants who are talking", gauges.talkers),
             (
                 "handshakes",
                 "Connections that have not joined yet",
@@ -118,13 +116,17 @@ impl PageRegistry {
         for (name, help, value) in [
             (
                 "frames_late",
-                "Voice frames that came after their turn",
+                "Voice frames that arrived after their turn",
                 frames.late,
             ),
-            ("frames_lost", "Voice frames that never came", frames.lost),
+            (
+                "frames_lost",
+                "Voice frames that never arrived",
+                frames.lost,
+            ),
             (
                 "frames_concealed",
-                "Frames made up for late or lost ones",
+                "Frames made up to replace late or lost ones",
                 frames.concealed,
             ),
             (
@@ -146,7 +148,7 @@ impl PageRegistry {
         for (name, help, value) in [
             (
                 "ticks",
-                "Frames mixed, one a room and frame period",
+                "Frames mixed, one for each room and frame period",
                 counters.ticks,
             ),
             (
@@ -179,7 +181,7 @@ impl PageRegistry {
         );
         self.counter(
             "probes",
-            "Connections that closed before anything came from them",
+            "Connections that closed before sending anything",
             counters.probes,
         );
         self.by_reason(
@@ -195,7 +197,7 @@ impl PageRegistry {
         self.0.register(name, help, gauge);
     }
 
-    /// The name on the page gets `_total` at its end.
+    /// On the page `_total` is appended to the name.
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         let counter = Counter::<u64>::default();
         counter.inc_by(value);
@@ -214,7 +216,8 @@ impl PageRegistry {
         use prometheus_client::encoding::text;
 
         let mut page = String::new();
-        // Writing into a String cannot fail, and every metric above is of a kind that can be written.
+        // Writing into a String cannot fail, and every metric above is of a kind that can be
+        // written.
         text::encode_registry(&mut page, &self.0)
             .and_then(|()| text::encode_registry(&mut page, &process_registry(process)))
             .and_then(|()| text::encode_eof(&mut page))
@@ -223,7 +226,7 @@ impl PageRegistry {
     }
 }
 
-/// The figures of the process, under names without our prefix: dashboards know them.
+/// The process's figures, under names without our prefix, which dashboards know.
 fn process_registry(process: &Process) -> Registry {
     let mut registry = Registry::with_prefix("process");
     let mut gauge = |name: &str, help: &str, value: Option<f64>| {
@@ -236,18 +239,18 @@ fn process_registry(process: &Process) -> Registry {
     let resident = process.resident_bytes.map(|bytes| bytes as f64);
     gauge("resident_memory_bytes", "Resident memory", resident);
     let open = process.open_fds.map(|count| count as f64);
-    gauge("open_fds", "File descriptors in use", open);
+    gauge("open_fds", "Open file descriptors", open);
     let max = process.max_fds.map(|count| count as f64);
-    gauge("max_fds", "File descriptors that may be in use", max);
+    gauge("max_fds", "Maximum number of open file descriptors", max);
     gauge(
         "start_time_seconds",
-        "When the process was started, in seconds since 1970",
+        "When the process started, in seconds since 1970",
         process.start_time_seconds,
     );
     if let Some(seconds) = process.cpu_seconds {
         let counter = Counter::<f64, AtomicU64>::default();
         counter.inc_by(seconds);
-        registry.register("cpu_seconds", "User and system time spent", counter);
+        registry.register("cpu_seconds", "User and system time used", counter);
     }
     registry
 }
@@ -257,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_promised_metric_is_on_the_page_with_its_value() {
+    fn every_documented_metric_is_on_the_page_with_its_value() {
         let mut counters = Counters {
             packets_in: 1,
             packets_out: 2,
@@ -325,8 +328,8 @@ mod tests {
         assert_described(&text);
     }
 
-    /// As `promtool check metrics` wants it: before its first sample each name has its help and its
-    /// type.
+    /// Checks what `promtool check metrics` wants: each name has its help and type before its first
+    /// sample.
     fn assert_described(text: &str) {
         for sample in text.lines().filter(|line| !line.starts_with('#')) {
             let name = sample.split(['{', ' ']).next().unwrap();

@@ -1,7 +1,8 @@
 //! The only sockets of the voice side: listening, reading, writing, closing.
 //!
-//! One task a connection reads into a buffer that all share. Writing is done by whoever has made output, straight into the
-//! socket: a tick wakes no task to send a packet. Only a socket that would not take a packet makes its task wait until it does.
+//! Each connection has a task, and all of them read into one shared buffer. Output is written
+//! straight into the socket by the code that made it, so that a tick wakes no task to send a
+//! packet. Only when a socket would not take a packet does its task wait until it does.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -20,16 +21,17 @@ pub use listen::{Acceptor, BindError, bind, canonical, describe};
 
 mod listen;
 
-/// About half a second of PCM16 voice on its way, so that a listener who stalls does not hear
-/// seconds of old voice later, and six packets that wait.
+/// About half a second of PCM16 voice under way, so that a stalled listener does not hear seconds
+/// of old voice later, and six packets that wait.
 const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 16 * 1024,
     unsent_bytes: 4 * 1024,
 };
-/// Packets in one write at most: a write of 16 costs little more than a write of one.
+/// The most packets in one write: a write of 16 costs little more than a write of one.
 const SLICES_MAX: usize = 16;
-/// How long and for how many bytes a closed connection is still read, so that the reason for closing reaches a peer that is
-/// still sending (unread bytes at closing make the kernel reset the connection, which discards what was sent).
+/// How long, and for how many bytes, a closed connection is still read, so that the reason for
+/// closing reaches a peer that is still sending. (Unread bytes at closing make the kernel reset the
+/// connection, which discards what was sent.)
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
@@ -45,9 +47,9 @@ pub struct Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// The kernel would not take more: the task waits until it does.
+    /// The kernel would not take more, and the task waits until it does.
     Blocked,
-    /// Nothing more is to be sent: the task ends.
+    /// Nothing more will be sent, and the task ends.
     Closed,
 }
 
@@ -67,55 +69,46 @@ impl Socket {
         ))
     }
 
-    /// Who is at the other end.
+    /// Returns the peer's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
     /// Writes packets, in one write, as far as the kernel takes them. Returns how many bytes it
-    /// took.
-    ///
-    /// # Errors
-    /// `WouldBlock`: the kernel takes nothing now, and the task waits until it does. Any other: the
-    /// connection is broken, and its task ends.
-    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let written = self.try_write(packets);
-        if let Err(error) = &written {
-            self.hand_to_task(match error.kind() {
-                io::ErrorKind::WouldBlock => State::Blocked,
-                _ => State::Closed,
-            });
+    /// took: with 0 the task waits until it takes more, with `None` the connection is broken, and
+    /// its task ends.
+    pub fn write<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+        match self.state.get() {
+            State::Open => {}
+            State::Blocked => return Some(0),
+            State::Closed => return None,
         }
-        written
-    }
-
-    /// Whether the kernel takes nothing now, as far as is known.
-    pub fn is_blocked(&self) -> bool {
-        self.state.get() == State::Blocked
-    }
-
-    /// Whether nothing more can be sent.
-    pub fn is_closed(&self) -> bool {
-        self.state.get() == State::Closed
-    }
-
-    fn try_write<'a>(&self, mut packets: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
-        let first = packets.next().unwrap_or_default();
-        let Some(second) = packets.next() else {
-            // As with voice nearly always.
-            return self.writer.try_write(first);
-        };
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        slices[..2].copy_from_slice(&[IoSlice::new(first), IoSlice::new(second)]);
-        let mut filled = 2;
-        for (slot, packet) in slices[2..].iter_mut().zip(packets) {
+        let mut filled = 0;
+        for (slot, packet) in slices.iter_mut().zip(packets) {
             *slot = IoSlice::new(packet);
             filled += 1;
         }
-        self.writer.try_write_vectored(&slices[..filled])
+        let written = match &slices[..filled] {
+            // As is nearly always the case with voice.
+            [packet] => self.writer.try_write(packet),
+            packets => self.writer.try_write_vectored(packets),
+        };
+        match written {
+            Ok(count) => Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.hand_to_task(State::Blocked);
+                Some(0)
+            }
+            Err(_) => {
+                self.hand_to_task(State::Closed);
+                None
+            }
+        }
     }
 
-    /// Waits until the connection needs its task: gives `true` when the kernel takes output again, `false` at the end.
+    /// Waits until the connection needs its task. Returns `true` when the kernel takes output
+    /// again, `false` at the end.
     fn poll_task(&self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut *self.task.borrow_mut() {
             Some(task) => task.clone_from(cx.waker()),
@@ -125,7 +118,7 @@ impl Socket {
             State::Open => Poll::Pending,
             State::Closed => Poll::Ready(false),
             State::Blocked => self.writer.as_ref().poll_write_ready(cx).map(|_| {
-                // An error shows when the write is tried.
+                // Any error will show when the write is tried.
                 self.state.set(State::Open);
                 true
             }),
@@ -139,10 +132,10 @@ impl Socket {
         }
     }
 
-    /// Ends the connection; the task ends. `unsent`: the peer did not take all that was for it.
+    /// Ends the connection and its task. `unsent`: the peer did not take everything sent to it.
     pub fn close(&self, unsent: bool) {
         let socket = SockRef::from(self.writer.as_ref());
-        // Errors mean that it is closed already.
+        // An error means that it is already closed.
         if unsent {
             // The peer does not read: without this the kernel would keep its buffers for minutes.
             let _ = socket.set_linger(Some(Duration::ZERO));
@@ -153,19 +146,20 @@ impl Socket {
     }
 }
 
-/// What a connection's task has to deal with.
+/// What a connection's task has to handle.
 pub enum Incoming {
     /// This many bytes were read into the buffer.
     Bytes(usize),
     /// The kernel takes output again.
     Writable,
-    /// The peer has closed, or the connection failed.
+    /// The peer has closed the connection, or it failed.
     ClosedByPeer,
     /// The hub has closed it.
     ClosedByUs,
 }
 
-/// Waits for whatever happens next on a connection. `buffer` is borrowed only while bytes are read, by all connections in turn.
+/// Waits for whatever happens next on a connection. `buffer` is borrowed only while bytes are read,
+/// so that all connections share it.
 pub fn poll_incoming(
     socket: &Socket,
     reader: &mut OwnedReadHalf,
@@ -178,7 +172,8 @@ pub fn poll_incoming(
         Poll::Pending => {}
     }
     let mut read = ReadBuf::new(buffer);
-    // Not `try_read`: this one knows that a half-filled buffer means that nothing is left, and saves a system call a packet.
+    // Not `try_read`: this method knows that a half-filled buffer means that nothing is left, which
+    // saves a system call a packet.
     match Pin::new(reader).poll_read(cx, &mut read) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Ok(())) if !read.filled().is_empty() => {
@@ -188,7 +183,7 @@ pub fn poll_incoming(
     }
 }
 
-/// Reads and forgets until the peer has closed, too, or has had its time.
+/// Reads and discards until the peer has closed, too, or its time is up.
 pub async fn linger(mut reader: OwnedReadHalf) {
     let discard = async {
         let mut buffer = [0; 2048];
@@ -200,6 +195,29 @@ pub async fn linger(mut reader: OwnedReadHalf) {
             }
         }
     };
-    // Either way it is over.
+    // Either way the connection has ended.
     let _ = tokio::time::timeout(LINGER, discard).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_takes_sixteen_packets_at_most_and_nothing_while_the_kernel_takes_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (stream, peer) = accepted.unwrap();
+        let (socket, _reader) = Socket::new(stream, peer).unwrap();
+        socket.writer.writable().await.unwrap();
+        let packet = [7; 1_000];
+        let write = |count| socket.write(std::iter::repeat_n(&packet[..10], count));
+        assert_eq!([1, 2, 16, 40].map(write), [10, 20, 160, 160].map(Some));
+        while socket.write(std::iter::once(&packet[..])) != Some(0) {}
+        assert_eq!((write(1), socket.state.get()), (Some(0), State::Blocked));
+        drop(client);
+        socket.close(true);
+        assert_eq!(write(1), None);
+    }
 }

@@ -1,27 +1,28 @@
-//! What the operating system says of this process, under the names that every exporter uses. Nothing where there is no `/proc`.
+//! The operating system's figures of this process, under the names that every exporter uses.
+//! Without `/proc` there are none.
 
 use std::fs;
 
 /// `/proc` counts time in hundredths of a second on every Linux that programs see (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Figures of this process; those that cannot be read are missing.
+/// Figures of this process. Those that cannot be read are missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Process {
-    /// User and system time so far.
+    /// User and system time used so far.
     pub cpu_seconds: Option<f64>,
     /// Resident memory.
     pub resident_bytes: Option<u64>,
-    /// File descriptors in use.
+    /// Open file descriptors.
     pub open_fds: Option<u64>,
-    /// How many there may be.
+    /// Maximum number of open file descriptors.
     pub max_fds: Option<u64>,
-    /// When it was started, in seconds since 1970.
+    /// When the process started, in seconds since 1970.
     pub start_time_seconds: Option<f64>,
 }
 
 impl Process {
-    /// As it is now.
+    /// Reads the current figures.
     pub fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let boot = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -29,7 +30,7 @@ impl Process {
         Self {
             cpu_seconds: cpu_seconds(&stat),
             resident_bytes: resident_bytes(&status),
-            // One of them is that which lists them.
+            // One of them is the descriptor that lists them.
             open_fds: fs::read_dir("/proc/self/fd")
                 .ok()
                 .map(|list| list.count().saturating_sub(1) as u64),
@@ -39,7 +40,8 @@ impl Process {
     }
 }
 
-/// The fields of `/proc/self/stat` from the third on: the second is a name that may contain spaces and brackets.
+/// Returns the fields of `/proc/self/stat` from the third on. The second is a name that may contain
+/// spaces and brackets.
 fn fields(stat: &str) -> Vec<&str> {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     after_name.split_whitespace().collect()
@@ -69,10 +71,11 @@ fn resident_bytes(status: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const STAT: &str = "4711 (talk) (spurt)) S 1 4711 4711 0 -1 4194304 900 0 0 0 150 50 0 0 20 0 3 0 12345 99999 800 x";
+    const STAT: &str = "4711 (talk) (spurt)) S 1 4711 4711 0 -1 4194304 900 0 0 0 150 50 \
+                        0 0 20 0 3 0 12345 99999 800 x";
 
     #[test]
-    fn the_figures_are_where_the_manual_says() {
+    fn the_figures_are_read_from_the_documented_fields() {
         assert_eq!(cpu_seconds(STAT), Some(2.0));
         assert_eq!(
             start_time_seconds(STAT, "cpu 1 2\nbtime 1700000000\n"),
@@ -94,7 +97,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_has_them_all() {
+    fn this_process_has_all_figures() {
         let process = Process::read();
         assert!(process.resident_bytes.unwrap() > 100_000, "{process:?}");
         assert!(process.open_fds.unwrap() >= 3 && process.max_fds.unwrap() >= 3);

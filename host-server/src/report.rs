@@ -1,15 +1,13 @@
-//! Who is where: the page `/rooms`.
+//! The page `/rooms`: who is in which room.
 
 use serde::Serialize;
 use talkspurt_core::audio::level::Dbfs;
-use talkspurt_hub::Hub;
-use talkspurt_hub::member::Member;
-use talkspurt_hub::room::Room;
+use talkspurt_hub::{Hub, Member, Room};
 
-/// All rooms, in the order of their names.
+/// All rooms, sorted by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RoomsReport {
-    /// The rooms.
+    /// The rooms, sorted by name.
     pub rooms: Vec<RoomReport>,
 }
 
@@ -20,7 +18,7 @@ pub struct RoomReport {
     pub name: String,
     /// Milliseconds in a frame.
     pub frame_ms: u8,
-    /// Who is in it, in the order of joining.
+    /// Its participants, in the order of joining.
     pub participants: Vec<ParticipantReport>,
 }
 
@@ -31,31 +29,31 @@ pub struct ParticipantReport {
     pub id: u16,
     /// Their name.
     pub name: String,
-    /// A talkspurt of theirs is running.
+    /// Whether a talkspurt of theirs is in progress.
     pub talking: bool,
-    /// They have muted their microphone.
+    /// Whether they have muted their microphone.
     pub muted: bool,
-    /// Loudness of the latest frame relative to full scale; null when they are not heard.
+    /// The loudness of the latest frame relative to full scale; null if they are not heard.
     pub level_dbfs: Option<f64>,
     /// `pcm16` or `adpcm`.
     pub codec: &'static str,
-    /// Frames that wait to be mixed.
+    /// Frames waiting to be mixed.
     pub jitter_depth_frames: u16,
     /// Voice packets dropped because the client read too slowly.
     pub slow_consumer_drops: u64,
 }
 
 impl RoomsReport {
-    /// What is true right now.
+    /// Makes a report of the current state.
     pub fn of(hub: &Hub) -> Self {
         let mut rooms: Vec<RoomReport> = hub.rooms().map(room_report).collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         Self { rooms }
     }
 
-    /// The page's text.
+    /// Returns the report as JSON.
     pub fn to_json(&self) -> String {
-        // Names are UTF-8 and levels are finite: there is nothing that JSON cannot hold.
+        // Names are UTF-8 and levels are finite, so JSON can represent them.
         serde_json::to_string(self).expect("a report can be written as JSON")
     }
 }
@@ -84,7 +82,7 @@ fn participant_report(Member { link, participant }: &Member) -> ParticipantRepor
     }
 }
 
-/// Decibels, rounded to a tenth.
+/// Returns decibels rounded to a tenth.
 fn in_tenths(level: Dbfs) -> f64 {
     (f64::from(level.as_q8()) * 10.0 / 256.0).round() / 10.0
 }

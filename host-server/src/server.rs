@@ -1,4 +1,4 @@
-//! The running server: the hub joined to sockets, the clock and the pages, on one thread.
+//! The running server: the hub connected to sockets, the clock and the pages, on one thread.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use slotmap::SecondaryMap;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_hub::{Hub, LinkId, Work};
+use talkspurt_hub::{Hub, HubConfig, LinkId, Work};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
@@ -23,19 +23,22 @@ use crate::net::{self, Acceptor, Incoming, Socket};
 use crate::ticker::Ticker;
 use crate::turns::Turns;
 
-/// What one read takes at most: a burst of a stalled TCP connection, 24 packets of PCM16 voice. One buffer serves all connections.
+/// The most that one read takes: the burst of a stalled TCP connection, 24 packets of PCM16 voice.
+/// One buffer serves all connections.
 const READ_BYTES: usize = 16 * 1024;
-/// For so long a stopping server waits until everyone has got his Bye.
+/// How long a stopping server waits until everyone has got a Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
-/// While no descriptor is left, connections are refused until this many linger: those give theirs
+/// While no descriptor is left, connections are refused until this many linger. Those give theirs
 /// back within half a second.
 const LINGERING_WITHOUT_DESCRIPTORS: usize = 8;
-/// Requests for pages that may wait.
+/// How many page requests may wait.
 const PAGES_WAITING: usize = 16;
 
-/// Serves voice on `listener` and pages on `http` until `shutdown` resolves; then says Bye to everyone and returns, within 1.2 s.
+/// Serves voice on `listener` and pages on `http` until `shutdown` resolves. Then says Bye to
+/// everyone and returns within 1.2 s.
 ///
-/// Runs on the calling thread. The addresses in `config` are not looked at: the listeners are bound already.
+/// Runs on the calling thread. The addresses in `config` are ignored, since the listeners are
+/// already bound.
 pub async fn run(
     listener: TcpListener,
     http: TcpListener,
@@ -73,12 +76,12 @@ async fn serve(
     {
         tracing::warn!(
             connections = server.connections.get(),
-            "stopped before every connection was closed"
+            "stopped with connections still open"
         );
     }
 }
 
-/// The server's own tasks run for ever.
+/// The server's own tasks never end.
 fn never_ends(ended: Option<Result<(), JoinError>>) {
     if let Some(ended) = ended {
         pass_on_panic(ended);
@@ -86,7 +89,8 @@ fn never_ends(ended: Option<Result<(), JoinError>>) {
     panic!("a task of the server ended");
 }
 
-/// A task that panicked has shown a bug of ours, which must not be hidden: half a server is worse than one that is restarted.
+/// A panic in a task is a bug of ours and must not be hidden: half a server is worse than one that
+/// is restarted.
 fn pass_on_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -95,7 +99,7 @@ fn pass_on_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// What takes the thread's time. Tests in virtual time put a price on each.
+/// Work that takes the thread's time. Tests on virtual time set its price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Costly {
     Read,
@@ -108,15 +112,15 @@ struct Server {
     frame: Duration,
     sockets: RefCell<SecondaryMap<LinkId, Rc<Socket>>>,
     ticker: Ticker,
-    /// What the driver sleeps towards.
+    /// The deadline that the driver sleeps towards.
     armed: Cell<Option<Instant>>,
     turns: Cell<Turns>,
-    /// There is output that nobody has written yet.
+    /// Signals that there is unwritten output.
     unsent: Notify,
     read_buffer: RefCell<Box<[u8]>>,
     mix_times: MixTimes,
     journal: RefCell<Journal>,
-    /// Connection tasks, lingering ones included.
+    /// The number of connection tasks, including those that linger.
     connections: Cell<usize>,
     lingering: Cell<usize>,
     lingering_max: usize,
@@ -128,9 +132,14 @@ struct Server {
 
 impl Server {
     fn new(config: &Config) -> Self {
+        let hub = Hub::new(HubConfig {
+            max_participants: config.capacity.participants,
+            max_handshakes: config.capacity.handshakes,
+            ..config.hub
+        });
         Self {
-            hub: RefCell::new(Hub::new(config.into())),
-            frame: config.frame_duration.duration(),
+            hub: RefCell::new(hub),
+            frame: config.hub.frame.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),
@@ -149,7 +158,7 @@ impl Server {
         }
     }
 
-    /// Has work take virtual time in a test; nothing otherwise.
+    /// In tests, spends the virtual time that the work costs; otherwise does nothing.
     fn spend(&self, _what: Costly) {
         #[cfg(test)]
         self.trial.spend(_what, self.ticker.now());
@@ -164,8 +173,8 @@ impl Server {
             tokio::select! {
                 (stream, peer) = acceptor.accept() => {
                     self.admit(stream, peer, &mut connections);
-                    // What has come is read before more connections can push it out, and those
-                    // pushed out give their descriptors.
+                    // Received bytes are read before more connections can push theirs out, and
+                    // connections that were pushed out give their descriptors back.
                     tokio::task::yield_now().await;
                 }
                 Some(ended) = connections.join_next() => pass_on_panic(ended),
@@ -184,7 +193,11 @@ impl Server {
         let (socket, reader) = match Socket::new(stream, peer) {
             Ok(halves) => halves,
             Err(error) => {
-                return tracing::debug!(%peer, %error, "a connection was lost while it was accepted");
+                return tracing::debug!(
+                    %peer,
+                    %error,
+                    "a connection was lost while it was accepted"
+                );
             }
         };
         let now = self.ticker.now();
@@ -195,18 +208,18 @@ impl Server {
         self.sockets.borrow_mut().insert(id, Rc::clone(&socket));
         self.connections.set(self.connections.get() + 1);
         connections.spawn_local(Rc::clone(self).attend(id, socket, reader));
-        // Someone else may have had to make room.
+        // Another connection may have had to make room.
         self.settle(now);
         self.rearm();
     }
 
-    /// No descriptor is left: connections that have said nothing give theirs to those who will.
+    /// When no descriptor is left, refuses connections that have not joined, to free theirs.
     fn free_descriptors(&self) {
         let most = LINGERING_WITHOUT_DESCRIPTORS.saturating_sub(self.lingering.get());
         self.act(|hub, now| hub.refuse_handshakes(most, now));
     }
 
-    /// The life of one connection.
+    /// Runs one connection until its end.
     async fn attend(self: Rc<Self>, id: LinkId, socket: Rc<Socket>, mut reader: OwnedReadHalf) {
         poll_fn(|cx| {
             loop {
@@ -227,7 +240,8 @@ impl Server {
         self.one_closed.notify_one();
     }
 
-    /// Takes one thing in from a connection, after what is due. `Break`: nothing more for now, or its end.
+    /// Handles one input of a connection, after due work. `Break` if there is no more input for
+    /// now, or the connection has ended.
     fn take_in(
         &self,
         id: LinkId,
@@ -255,7 +269,7 @@ impl Server {
         ControlFlow::Continue(())
     }
 
-    /// Lets the hub do something, then tells what came of it, and has it sent.
+    /// Calls the hub, then logs its events and has its output sent.
     fn act(&self, something: impl FnOnce(&mut Hub, Instant)) {
         let now = self.ticker.now();
         something(&mut self.hub.borrow_mut(), now);
@@ -285,21 +299,23 @@ impl Server {
         }
     }
 
-    /// Does everything that time alone makes happen, one room at a time, sending each room's mixes before the next is mixed.
+    /// Does all work that is due by time alone, one room at a time. Each room's mixes are sent
+    /// before the next room is mixed.
     async fn drive(self: Rc<Self>) {
         loop {
             let due = self.hub.borrow().poll_timeout();
             self.armed.set(due);
             self.ticker.sleep_until(due).await;
             if self.is_behind() && !self.is_due_first() {
-                // All who have input now get their turn, and no more: then what is due is done.
+                // All connections with input get one turn now; then the due work is done.
                 tokio::task::yield_now().await;
             }
             self.do_what_is_due(self.ticker.now());
         }
     }
 
-    /// Does what is due if it goes before input: a tick waits for no crowd of readers.
+    /// Does due work if that goes before input, so that a tick does not wait for a crowd of
+    /// readers.
     fn catch_up(&self) {
         if self.is_due_first() {
             self.do_what_is_due(self.ticker.now());
@@ -315,8 +331,9 @@ impl Server {
         is_due_first
     }
 
-    /// Does what is due in the frame period that begins with the earliest deadline, so that a late room makes up for one tick
-    /// in a turn. The voice for the next may still lie in the sockets.
+    /// Does the work due in the frame period that begins with the earliest deadline, so that a late
+    /// room catches up by one tick at a time. The voice for its next tick may still be in the
+    /// sockets.
     fn do_what_is_due(&self, now: Instant) {
         let Some(earliest) = self.hub.borrow().poll_timeout() else {
             return;
@@ -345,7 +362,7 @@ impl Server {
         self.settle(now);
     }
 
-    /// Under overload the next deadline has passed before the last one is dealt with.
+    /// Returns whether a deadline has already passed, as happens under overload.
     fn is_behind(&self) -> bool {
         let due = self.hub.borrow().poll_timeout();
         due.is_some_and(|due| due <= self.ticker.now())

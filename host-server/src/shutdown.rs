@@ -1,15 +1,18 @@
-//! The signals that the server knows: those that end it, and the one that does not.
+//! The signals that the server handles: two end it, and one is ignored.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when the process is asked to end, by SIGTERM (a service manager, `docker stop`) or SIGINT (Ctrl-C).
+/// Resolves when the process is asked to end, by SIGTERM (a service manager, `docker stop`) or
+/// SIGINT (Ctrl-C).
 ///
-/// SIGHUP is noted and changes nothing: it says that a terminal has gone, or asks a daemon to open its log anew, and there is no file
-/// to open. Nobody is thrown out for either.
+/// SIGHUP is logged and otherwise ignored. It says that a terminal has gone, or asks a daemon to
+/// reopen its log. The server keeps its participants in the first case, and has no file to open in
+/// the second.
 ///
-/// The handlers stand from the moment this returns, so that a signal between start and the first poll is not lost.
+/// The handlers are installed when this returns, so that a signal between start and the first poll
+/// is not lost.
 pub fn on_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -18,9 +21,13 @@ pub fn on_signal() -> io::Result<impl Future<Output = ()>> {
         let name = loop {
             tokio::select! {
                 biased;
-                // First: one that came before the end is logged, even if both are found at once.
+                // Polled first, so that a SIGHUP before the end is logged even if both are found at
+                // once.
                 _ = hangup.recv() => {
-                    tracing::info!(signal = "SIGHUP", "ignored: the log goes to stderr, there is no file to reopen");
+                    tracing::info!(
+                        signal = "SIGHUP",
+                        "ignored: the log goes to stderr, there is no file to reopen"
+                    );
                 }
                 _ = terminate.recv() => break "SIGTERM",
                 _ = interrupt.recv() => break "SIGINT",

@@ -1,4 +1,4 @@
-//! What the unit tests share.
+//! Helpers for the unit tests.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION};
 
-/// What is written into.
+/// Collects what is written to it.
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -21,7 +21,7 @@ impl std::io::Write for Page {
     }
 }
 
-/// The lines that `act` logs in this thread: level, text and fields.
+/// Returns the lines that `act` logs on this thread: level, text and fields.
 pub fn lines_logged(act: impl FnOnce()) -> Vec<String> {
     let page = Page::default();
     let writer = page.clone();
@@ -44,7 +44,7 @@ pub fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
     bytes[..len].to_vec()
 }
 
-/// What a client that wants PCM16 says first.
+/// The first packet of a client that wants PCM16.
 pub fn hello_of(room: &str, name: &str) -> Vec<u8> {
     let mut hello = Hello {
         version: PROTOCOL_VERSION,

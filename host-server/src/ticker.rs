@@ -3,7 +3,7 @@
 use talkspurt_core::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Tells the time, and wakes the one task that drives everything which time alone makes happen.
+/// Tells the time, and wakes the one task that does all work due by time.
 #[derive(Debug)]
 pub struct Ticker {
     epoch: tokio::time::Instant,
@@ -11,7 +11,7 @@ pub struct Ticker {
 }
 
 impl Default for Ticker {
-    /// A clock that starts at zero now.
+    /// Starts a clock at zero.
     fn default() -> Self {
         Self {
             epoch: tokio::time::Instant::now(),
@@ -21,14 +21,15 @@ impl Default for Ticker {
 }
 
 impl Ticker {
-    /// Microseconds since the ticker was made.
+    /// Returns the microseconds since the ticker was made.
     pub fn now(&self) -> Instant {
         Instant::ZERO + Duration::from(self.epoch.elapsed())
     }
 
-    /// Returns at `deadline` (`None`: never), or before it when [`Ticker::wake_earlier`] is called.
+    /// Returns at `deadline` (`None`: never), or earlier if [`Ticker::wake_earlier`] is called.
     ///
-    /// Timers of the runtime count whole milliseconds and round up: it returns up to about 1 ms late.
+    /// Timers of the runtime count whole milliseconds and round up, so it returns up to about 1 ms
+    /// late.
     pub async fn sleep_until(&self, deadline: Option<Instant>) {
         match deadline {
             Some(deadline) => {
@@ -42,7 +43,7 @@ impl Ticker {
         }
     }
 
-    /// The deadline that the driver sleeps towards may no longer be the earliest: it has to look again.
+    /// Wakes the driver, because its deadline may no longer be the earliest.
     pub fn wake_earlier(&self) {
         self.earlier.notify_one();
     }
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn wakes_earlier_when_told_even_before_it_slept() {
+    async fn wakes_earlier_when_told_even_before_sleeping() {
         let ticker = Ticker::default();
         ticker.wake_earlier();
         ticker.sleep_until(None).await;

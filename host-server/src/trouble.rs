@@ -1,11 +1,11 @@
-//! Accepting fails again and again while the cause lasts: what is said of it. Pure.
+//! How often to report that accepting fails while the cause lasts, without I/O.
 
 use talkspurt_core::time::{Duration, Instant};
 
-/// While accepting goes on to fail, a line in so much time.
+/// While accepting keeps failing, one report in this time.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// The failures of one listener.
+/// The failures of one listener to accept.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AcceptTrouble {
     quiet_until: Option<Instant>,
@@ -13,7 +13,8 @@ pub struct AcceptTrouble {
 }
 
 impl AcceptTrouble {
-    /// Accepting has failed. If it is time to say so, gives how often it has failed since it was last said.
+    /// Records a failure. If it is time to report, returns how many there were since the last
+    /// report.
     pub fn failed(&mut self, now: Instant) -> Option<u64> {
         self.unsaid += 1;
         if self.quiet_until.is_some_and(|until| now < until) {
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_failure_is_said_and_then_one_line_a_minute() {
+    fn the_first_failure_is_reported_and_then_one_a_minute() {
         let mut trouble = AcceptTrouble::default();
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let said: Vec<u64> = (0..1_500)

@@ -1,31 +1,34 @@
-//! Whose turn it is on the one thread: what is due, or what came in. Pure.
+//! Decides whether due work or input goes first on the one thread, without I/O.
 //!
-//! What is due goes first, so that no crowd of readers keeps a tick waiting. But it never takes more than every other slice of
-//! time while input waits: a server with more to mix than it can would read nothing any more, and mix silence.
+//! Due work goes first, so that no crowd of readers delays a tick. But while input waits, due work
+//! takes at most every other slice of time: a server with more to mix than it has time for would
+//! otherwise stop reading, and mix silence.
 //!
-//! There is one exception. After the thread was away for a moment, voice lies in the sockets that has arrived in time for the
-//! ticks that were missed. Then input goes first, for a moment and once for each deadline: what has arrived is not late.
+//! There is one exception. After the thread was away for a moment, the sockets hold voice that
+//! arrived in time for the missed ticks. Then input goes first, for a moment and once for each
+//! deadline, so that this voice does not count as late.
 
 use talkspurt_core::time::{Duration, Instant};
 
-/// A deadline that was missed by more, with nobody looking meanwhile, shows that the thread was away. Timers alone are up to 1 ms late.
+/// A deadline missed by more than this, with nobody asking meanwhile, shows that the thread was
+/// away. Timers alone are up to 1 ms late.
 const AWAY_MIN: Duration = Duration::from_millis(2);
-/// So much time input gets at most after that: several hundred reads.
+/// How much time input gets at most after that: several hundred reads.
 const GRACE: Duration = Duration::from_millis(5);
 
-/// Shares the thread's time.
+/// Divides the thread's time between due work and input.
 #[derive(Clone, Copy, Debug)]
 pub struct Turns {
-    /// When somebody last asked whose turn it is.
+    /// When [`Turns::is_due_first`] was last called.
     asked_at: Instant,
-    /// Until then it is the turn of input.
+    /// Until when input has its turn.
     input_until: Instant,
-    /// The deadline before which input went first. It waits no second time.
+    /// The deadline before which input went first. That happens once for each.
     graced: Option<Instant>,
 }
 
 impl Default for Turns {
-    /// Nothing was done yet.
+    /// Starts with due work first.
     fn default() -> Self {
         Self {
             asked_at: Instant::ZERO,
@@ -36,7 +39,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Whether what is due at `due` is to be done before more input is read.
+    /// Returns whether the work due at `due` goes before more input.
     pub fn is_due_first(&mut self, due: Option<Instant>, now: Instant) -> bool {
         let asked_at = std::mem::replace(&mut self.asked_at, now);
         let Some(due) = due.filter(|due| *due <= now) else {
@@ -50,7 +53,7 @@ impl Turns {
         self.input_until <= now
     }
 
-    /// What was due has been worked off from `started` to `now`: input gets as much time now.
+    /// Records that due work took from `started` to `now`: input gets the same time now.
     pub fn worked(&mut self, started: Instant, now: Instant) {
         self.input_until = now + now.duration_since(started);
     }
@@ -65,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_goes_before_input_and_then_leaves_it_as_much_time() {
+    fn due_work_goes_before_input_and_then_leaves_it_as_much_time() {
         let mut turns = Turns::default();
         assert!(!turns.is_due_first(None, at(9)) && !turns.is_due_first(Some(at(10)), at(9)));
         assert!(turns.is_due_first(Some(at(10)), at(10)));
@@ -78,13 +81,16 @@ mod tests {
     fn after_an_absence_input_goes_first_for_a_moment_and_once() {
         let mut turns = Turns::default();
         assert!(!turns.is_due_first(Some(at(20)), at(10)));
-        // Asleep until 2 ms after the deadline: that is no absence. Later is.
+        // Asleep until 2 ms after the deadline does not count as away. Later does.
         assert!(turns.is_due_first(Some(at(20)), at(22)));
         assert!(!turns.is_due_first(Some(at(40)), at(43)));
         assert!(!turns.is_due_first(Some(at(40)), at(47)));
-        assert!(turns.is_due_first(Some(at(40)), at(48)), "5 ms, no more");
+        assert!(
+            turns.is_due_first(Some(at(40)), at(48)),
+            "input gets 5 ms and no more"
+        );
         assert!(turns.is_due_first(Some(at(40)), at(90)), "once");
-        // With somebody asking all the time, a late deadline is overload.
+        // If somebody asks all the time, a late deadline is overload.
         assert!(!turns.is_due_first(None, at(101)));
         assert!(turns.is_due_first(Some(at(95)), at(102)));
     }

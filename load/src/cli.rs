@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_host_kit::server_address::numeric_address;
@@ -52,8 +54,8 @@ pub struct Cli {
     #[arg(long, value_name = "COUNT")]
     talkers: Option<u32>,
     /// How voice is encoded
-    #[arg(long, value_enum, default_value = "pcm16")]
-    codec: CodecArg,
+    #[arg(long, default_value = "pcm16", value_parser = codec_parser())]
+    codec: Codec,
     /// How long each round measures, in seconds
     #[arg(long, default_value_t = 10, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
@@ -127,7 +129,8 @@ pub struct FloorArgs {
 }
 
 /// The loads that have targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Preset {
     /// 64 participants in rooms of 8, all talking, PCM16
     Rooms,
@@ -139,12 +142,6 @@ pub enum Preset {
     Flapping,
     /// The same beside 512 whose every frame is a talkspurt of its own
     FlappingWords,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CodecArg {
-    Pcm16,
-    Adpcm,
 }
 
 /// What to measure.
@@ -201,6 +198,7 @@ impl Cli {
             (Some(address), Some(pid)) => ServerChoice::Running { address, pid },
             _ => ServerChoice::Start(self.server_program()?),
         };
+        let is_plain = crowd.is_none() && self.stall.is_none();
         Ok(Order {
             plan,
             preset: self.preset,
@@ -208,10 +206,7 @@ impl Cli {
             rounds: self.rounds,
             server,
             // The floor waits for nobody: a stall says nothing about it.
-            with_floor: !self.no_floor
-                && plan.talkers > 0
-                && crowd.is_none()
-                && self.stall.is_none(),
+            with_floor: !self.no_floor && plan.talkers > 0 && is_plain,
             crowd,
             stall: self.stall(),
             processors: self.pin.then(Processors::choose).transpose()?,
@@ -241,13 +236,11 @@ impl Cli {
             ),
         };
         Plan {
+            rooms_named: "load",
             participants,
             room_size,
             talkers,
-            codec: match self.codec {
-                CodecArg::Pcm16 => Codec::Pcm16,
-                CodecArg::Adpcm => Codec::ImaAdpcm,
-            },
+            codec: self.codec,
             frame: self.frame_ms,
             seed: self.seed,
         }
@@ -268,17 +261,6 @@ impl Cli {
 }
 
 impl Preset {
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rooms => "rooms",
-            Self::TwoOfEight => "two-of-eight",
-            Self::Idle => "idle",
-            Self::Flapping => "flapping",
-            Self::FlappingWords => "flapping-words",
-        }
-    }
-
     fn crowd(self) -> Option<CrowdPlan> {
         let (size, flicker) = match self {
             Self::Flapping => (960, Flicker::Mute),
@@ -287,6 +269,12 @@ impl Preset {
         };
         Some(CrowdPlan { size, flicker })
     }
+}
+
+fn codec_parser() -> impl TypedValueParser<Value = Codec> {
+    let named = |name: String| Codec::ALL.into_iter().find(|codec| codec.name() == name);
+    PossibleValuesParser::new(Codec::ALL.map(Codec::name))
+        .try_map(move |name| named(name).ok_or("no codec"))
 }
 
 fn frame_duration(text: &str) -> Result<FrameDuration, String> {
@@ -329,7 +317,8 @@ mod tests {
     #[test]
     fn each_preset_has_the_name_that_it_is_asked_for_by_and_its_crowd() {
         for preset in Preset::value_variants() {
-            let asked = order(&format!("--preset {}", preset.name())).unwrap();
+            let name = serde_json::to_value(preset).unwrap();
+            let asked = order(&format!("--preset {}", name.as_str().unwrap())).unwrap();
             assert_eq!(asked.preset, Some(*preset));
             let crowd = asked.crowd.map(|crowd| (crowd.size, crowd.flicker));
             let expected = match preset {

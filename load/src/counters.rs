@@ -59,22 +59,21 @@ impl Counters {
     }
 
     /// What was added to an earlier reading.
-    pub const fn since(self, earlier: Self) -> Self {
-        Self {
-            concealed: self.concealed.saturating_sub(earlier.concealed),
-            skipped: self.skipped.saturating_sub(earlier.skipped),
-            overflowed: self.overflowed.saturating_sub(earlier.overflowed),
-            ticks_skipped: self.ticks_skipped.saturating_sub(earlier.ticks_skipped),
-        }
+    pub fn since(self, earlier: Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
     }
 
     /// Of two spans together.
-    pub const fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    fn with(self, other: Self, join: fn(u64, u64) -> u64) -> Self {
         Self {
-            concealed: self.concealed + other.concealed,
-            skipped: self.skipped + other.skipped,
-            overflowed: self.overflowed + other.overflowed,
-            ticks_skipped: self.ticks_skipped + other.ticks_skipped,
+            concealed: join(self.concealed, other.concealed),
+            skipped: join(self.skipped, other.skipped),
+            overflowed: join(self.overflowed, other.overflowed),
+            ticks_skipped: join(self.ticks_skipped, other.ticks_skipped),
         }
     }
 }

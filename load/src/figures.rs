@@ -98,96 +98,119 @@ fn seconds(found: &Found) -> Vec<Second> {
         .collect()
 }
 
+/// One round in figures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RoundFigures {
+    server_cpu_ms: f64,
+    floor_cpu_ms: Option<f64>,
+    ratio: Option<f64>,
+    server_bytes_in_per_second: f64,
+    server_bytes_out_per_second: f64,
+    floor_bytes_in_per_second: Option<f64>,
+    floor_bytes_out_per_second: Option<f64>,
+    delay_p99_ms: Option<f64>,
+    share_delivered: Option<f64>,
+    generator_lag_max_ms: f64,
+    crowd_lag_max_ms: Option<f64>,
+    server_counters: Option<Counters>,
+    resident_kib_per_participant: f64,
+}
+
+impl RoundFigures {
+    /// Of each round.
+    pub fn of_all(participants: usize, rounds: &Rounds) -> Vec<Self> {
+        let servers = rounds.server.iter().enumerate();
+        servers
+            .map(|(number, server)| Self::new(participants, server, rounds.floor.get(number)))
+            .collect()
+    }
+
+    fn new(participants: usize, server: &Round, floor: Option<&Round>) -> Self {
+        let cpu = |round: &Round| round.cpu_ms / (participants as f64 * round.seconds);
+        let bytes_in = |round: &Round| round.bytes_in as f64 / round.seconds;
+        let bytes_out = |round: &Round| round.bytes_out as f64 / round.seconds;
+        Self {
+            server_cpu_ms: cpu(server),
+            floor_cpu_ms: floor.map(cpu),
+            ratio: floor.map(|floor| cpu(server) / cpu(floor)),
+            server_bytes_in_per_second: bytes_in(server),
+            server_bytes_out_per_second: bytes_out(server),
+            floor_bytes_in_per_second: floor.map(bytes_in),
+            floor_bytes_out_per_second: floor.map(bytes_out),
+            delay_p99_ms: percentile(&server.found.delays_ms(), 99.0),
+            share_delivered: server.found.share_delivered(),
+            generator_lag_max_ms: percentile(&server.pacing.lags_ms, 100.0).unwrap_or(0.0),
+            crowd_lag_max_ms: server.crowd.as_ref().map(|crowd| crowd.lag_max_ms),
+            server_counters: server.counters,
+            resident_kib_per_participant: server.grown_bytes as f64 / 1_024.0 / participants as f64,
+        }
+    }
+}
+
 impl Figures {
     /// Of all rounds.
-    pub fn new(participants: usize, rounds: &Rounds) -> Self {
-        let cpu = |round: &Round| cpu_ms_per_participant_second(participants, round);
-        let over = |rounds: &[Round], figure: &dyn Fn(&Round) -> f64| {
-            median(&rounds.iter().map(figure).collect::<Vec<f64>>())
+    pub fn new(participants: usize, rounds: &Rounds, each: &[RoundFigures]) -> Self {
+        let middle = |figure: fn(&RoundFigures) -> Option<f64>| {
+            median(&each.iter().filter_map(figure).collect::<Vec<f64>>())
         };
-        let ratios: Vec<f64> = rounds
-            .server
-            .iter()
-            .zip(&rounds.floor)
-            .map(|(server, floor)| cpu(server) / cpu(floor))
-            .collect();
-        let worst = |figure: &dyn Fn(&Round) -> Option<f64>| {
-            rounds.server.iter().filter_map(figure).reduce(f64::max)
+        let worst = |figure: fn(&RoundFigures) -> Option<f64>| {
+            each.iter().filter_map(figure).reduce(f64::max)
         };
+        let servers = || rounds.server.iter();
+        let of_generator = |round: &Round| round.generator_cpu_ms / round.seconds / 10.0;
+        let lag_p99_ms = |round: &Round| percentile(&round.pacing.lags_ms, 99.0);
+        let joins_ms = servers()
+            .flat_map(|round| &round.crowd)
+            .flat_map(|crowd| &crowd.joins_ms);
+        let server_cpu_ms = middle(|round| Some(round.server_cpu_ms)).unwrap_or(0.0);
+        let resident_kib = middle(|round| Some(round.resident_kib_per_participant));
         let mut found = Found::default();
-        rounds
-            .server
-            .iter()
-            .for_each(|round| found.add(&round.found));
-        let delay = |percent| percentile(&found.delays_ms, percent);
+        servers().for_each(|round| found.add(&round.found));
+        let delays_ms = found.delays_ms();
+        let counters = each.iter().filter_map(|round| round.server_counters);
         Self {
-            server_cpu_ms: over(&rounds.server, &cpu).unwrap_or(0.0),
-            floor_cpu_ms: over(&rounds.floor, &cpu),
-            ratio: median(&ratios),
-            server_cpu_percent: over(&rounds.server, &|r| r.cpu_ms / r.seconds / 10.0)
-                .unwrap_or(0.0),
-            resident_kib_per_participant: over(&rounds.server, &|r| resident_kib(participants, r))
-                .unwrap_or(0.0),
-            delay_p50_ms: delay(50.0),
-            delay_p99_ms: delay(99.0),
-            delay_max_ms: delay(100.0),
+            server_cpu_ms,
+            floor_cpu_ms: middle(|round| round.floor_cpu_ms),
+            ratio: middle(|round| round.ratio),
+            server_cpu_percent: server_cpu_ms * participants as f64 / 10.0,
+            resident_kib_per_participant: resident_kib.unwrap_or(0.0),
+            delay_p50_ms: percentile(&delays_ms, 50.0),
+            delay_p99_ms: percentile(&delays_ms, 99.0),
+            delay_max_ms: percentile(&delays_ms, 100.0),
             share_delivered: found.share_delivered(),
             marks_expected: found.expected,
             crossed: found.crossed,
             own_heard: found.own_heard,
             repeated: found.repeated,
-            generator_cpu_percent: over(&rounds.server, &|r| r.generator_cpu_ms / r.seconds / 10.0)
+            generator_cpu_percent: median(&servers().map(of_generator).collect::<Vec<_>>())
                 .unwrap_or(0.0),
-            generator_lag_p99_ms: worst(&|r| Some(r.generator_lag_p99_ms)).unwrap_or(0.0),
-            generator_lag_max_ms: worst(&|r| Some(r.generator_lag_max_ms)).unwrap_or(0.0),
-            crowd_lag_max_ms: worst(&|r| r.crowd.as_ref().map(|crowd| crowd.lag_max_ms)),
-            server_counters: rounds
-                .server
-                .iter()
-                .filter_map(|r| r.counters)
-                .reduce(Counters::and),
-            skipped_frames: rounds.server.iter().map(|r| r.skipped_frames).sum(),
+            generator_lag_p99_ms: servers().filter_map(lag_p99_ms).fold(0.0, f64::max),
+            generator_lag_max_ms: worst(|round| Some(round.generator_lag_max_ms)).unwrap_or(0.0),
+            crowd_lag_max_ms: worst(|round| round.crowd_lag_max_ms),
+            server_counters: counters.reduce(Counters::and),
+            skipped_frames: servers().map(|round| round.pacing.skipped_frames).sum(),
             delay_by_second: seconds(&found),
-            join_max_ms: rounds
-                .server
-                .iter()
-                .flat_map(|r| {
-                    r.crowd
-                        .iter()
-                        .flat_map(|crowd| crowd.joins_ms.iter().copied())
-                })
-                .reduce(f64::max),
+            join_max_ms: joins_ms.copied().reduce(f64::max),
         }
     }
 
     /// One row for each second.
     pub fn series_table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN).set_header([
-            "second",
-            "delay p50, ms",
-            "delay p99, ms",
-            "heard",
-        ]);
-        for Second {
-            second,
-            p50_ms,
-            p99_ms,
-            heard,
-        } in &self.delay_by_second
-        {
-            let (p50, p99) = (format!("{p50_ms:.1}"), format!("{p99_ms:.1}"));
-            table.add_row([second.to_string(), p50, p99, heard.to_string()]);
+        let mut table = table(["second", "delay p50, ms", "delay p99, ms", "heard"]);
+        for second in &self.delay_by_second {
+            table.add_row([
+                second.second.to_string(),
+                format!("{:.1}", second.p50_ms),
+                format!("{:.1}", second.p99_ms),
+                second.heard.to_string(),
+            ]);
         }
         table
     }
 
     /// One row for each figure that this load has.
     pub fn to_table(&self) -> Table {
-        let mut table = Table::new();
-        table
-            .load_style(ASCII_MARKDOWN)
-            .set_header(["figure", "value", "unit"]);
+        let mut table = table(["figure", "value", "unit"]);
         for (figure, value, digits, unit) in [self.costs(), self.voice(), self.causes()].concat() {
             if let Some(value) = value {
                 table.add_row([figure, &format!("{value:.digits$}"), unit]);
@@ -213,17 +236,17 @@ impl Figures {
         let percent = self.share_delivered.map(|share| share * 100.0);
         let hearings = "marked frames x listeners";
         let of_hearings = "% of marked frames x listeners";
+        let frames = "marked frames";
         let count = |count| self.if_marked(count as f64);
-        let crossed = count(self.crossed);
         vec![
             ("added delay p50", self.delay_p50_ms, 1, "ms"),
             ("added delay p99", self.delay_p99_ms, 1, "ms"),
             ("added delay, longest", self.delay_max_ms, 1, "ms"),
             ("delivered", percent, 3, of_hearings),
             (hearings, count(self.marks_expected), 0, ""),
-            ("heard from another room", crossed, 0, "marked frames"),
-            ("own voice heard", count(self.own_heard), 0, "marked frames"),
-            ("heard twice", count(self.repeated), 0, "marked frames"),
+            ("heard from another room", count(self.crossed), 0, frames),
+            ("own voice heard", count(self.own_heard), 0, frames),
+            ("heard twice", count(self.repeated), 0, frames),
             ("newcomer joins, longest", self.join_max_ms, 1, "ms"),
         ]
     }
@@ -234,20 +257,18 @@ impl Figures {
         let lag_p99_ms = self.if_marked(self.generator_lag_p99_ms);
         let lag_max_ms = self.if_marked(self.generator_lag_max_ms);
         let unsent = self.if_marked(self.skipped_frames as f64);
-        let counted = |counter: fn(Counters) -> u64| {
-            let count = self.server_counters.map(counter);
-            count.and_then(|count| self.if_marked(count as f64))
-        };
-        let overflowed = counted(|counters| counters.overflowed);
-        let given_up = counted(|counters| counters.ticks_skipped);
+        let counters = self.server_counters.filter(|_| self.marks_expected > 0);
+        let count = |count: fn(Counters) -> u64| counters.map(|of| count(of) as f64);
+        let overflowed = count(|of| of.overflowed);
+        let given_up = count(|of| of.ticks_skipped);
         vec![
             ("generator's CPU", generator_cpu, 1, "% of a core"),
             ("generator late, p99", lag_p99_ms, 2, "ms"),
             ("generator late, longest", lag_max_ms, 2, "ms"),
             ("not sent: server did not read", unsent, 0, "frames"),
             ("crowd late, longest", self.crowd_lag_max_ms, 1, "ms"),
-            ("server concealed", counted(|c| c.concealed), 0, "frames"),
-            ("server skipped", counted(|c| c.skipped), 0, "frames"),
+            ("server concealed", count(|of| of.concealed), 0, "frames"),
+            ("server skipped", count(|of| of.skipped), 0, "frames"),
             ("server dropped: too many waited", overflowed, 0, "frames"),
             ("server gave up: it was late", given_up, 0, "ticks"),
         ]
@@ -268,10 +289,7 @@ impl Figures {
             notes += "\nThis machine was too busy for the generator to keep time: delays are too long by as much, and frames may have \
                       been dropped to shorten them. Measure again when nothing else runs.\n";
         }
-        if self
-            .crowd_lag_max_ms
-            .is_some_and(|lag| lag > CROWD_LAG_MS_MAX)
-        {
+        if self.crowd_lag_max_ms.unwrap_or(0.0) > CROWD_LAG_MS_MAX {
             notes += "\nThis machine was too busy for the crowd: at times it made fewer changes than it should, then many at once. The \
                       load was lighter or rougher than asked for.\n";
         }
@@ -283,20 +301,18 @@ impl Figures {
     }
 }
 
-/// CPU time in milliseconds per participant and second.
-pub fn cpu_ms_per_participant_second(participants: usize, round: &Round) -> f64 {
-    round.cpu_ms / (participants as f64 * round.seconds)
-}
-
-/// What resident memory grew by per participant, in KiB.
-pub fn resident_kib(participants: usize, round: &Round) -> f64 {
-    round.grown_bytes as f64 / 1_024.0 / participants as f64
+/// An empty table.
+pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    table
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::crowd::Outcome;
+    use crate::generator::Pacing;
 
     fn round(cpu_ms: f64) -> Round {
         Round {
@@ -306,14 +322,15 @@ mod tests {
             bytes_in: 1,
             bytes_out: 1,
             found: Found {
-                delays_ms: vec![1.0, 2.0, 3.0],
+                delays_ms_by_second: vec![vec![1.0, 2.0], vec![3.0]],
                 expected: 4,
                 ..Found::default()
             },
             generator_cpu_ms: 500.0,
-            generator_lag_p99_ms: 0.1,
-            generator_lag_max_ms: cpu_ms / 1_000.0,
-            skipped_frames: 0,
+            pacing: Pacing {
+                lags_ms: [vec![0.1; 99], vec![cpu_ms / 1_000.0]].concat(),
+                skipped_frames: 0,
+            },
             counters: Some(Counters {
                 concealed: 2,
                 ..Counters::default()
@@ -331,7 +348,7 @@ mod tests {
             server: [640.0, 1_280.0, 900.0].map(round).into(),
             floor: [640.0, 640.0, 640.0].map(round).into(),
         };
-        let figures = Figures::new(64, &rounds);
+        let figures = Figures::new(64, &rounds, &RoundFigures::of_all(64, &rounds));
         assert_eq!(figures.server_cpu_ms, 900.0 / 640.0);
         assert_eq!(figures.floor_cpu_ms, Some(1.0));
         assert_eq!(figures.ratio, Some(900.0 / 640.0));

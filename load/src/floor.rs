@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::convert::Infallible;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::cli::FloorArgs;
-use crate::poller::{Poller, Ready, raise_descriptor_limit};
+use crate::poller::{Poller, Ready};
 
 /// The longest packet that it sends: more than the protocol's longest, so that a length from the network stays bounded.
 const PACKET_BYTES_MAX: usize = 1_024;
@@ -43,7 +44,7 @@ impl Seat {
         [a, b, c, d]
     }
 
-    fn from_bytes([a, b, c, d]: [u8; 4]) -> Self {
+    fn from_bytes(&[a, b, c, d]: &[u8; 4]) -> Self {
         Self {
             room: u16::from_le_bytes([a, b]),
             packet_bytes: u16::from_le_bytes([c, d]),
@@ -55,9 +56,8 @@ impl Seat {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub fn serve(args: &FloorArgs) -> Result<()> {
+pub fn serve(args: &FloorArgs) -> Result<Infallible> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    raise_descriptor_limit()?;
     let listener = TcpListener::bind(args.listen)
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     listener.set_nonblocking(true)?;
@@ -164,17 +164,14 @@ impl Floor {
     }
 
     fn take_seat(&mut self, id: u64, count: usize) {
-        let (Some(bytes), Some(connection)) = (
-            self.buffer[..count].first_chunk::<4>(),
-            self.connections.get_mut(&id),
-        ) else {
+        let seat = self.buffer[..count].first_chunk().map(Seat::from_bytes);
+        let is_valid = |seat: &Seat| usize::from(seat.packet_bytes) <= PACKET_BYTES_MAX;
+        let Some(seat) = seat.filter(is_valid) else {
             return self.forget(id);
         };
-        let seat = Seat::from_bytes(*bytes);
-        if usize::from(seat.packet_bytes) > PACKET_BYTES_MAX {
-            return self.forget(id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.seat = Some(seat);
         }
-        connection.seat = Some(seat);
         if seat.packet_bytes > 0 {
             self.rooms.entry(seat.room).or_default().listeners.push(id);
         }
@@ -195,11 +192,8 @@ impl Floor {
         };
         let packet = [0x55; PACKET_BYTES_MAX];
         for id in &room.listeners {
-            if let Some(Connection {
-                stream,
-                seat: Some(seat),
-            }) = self.connections.get_mut(id)
-            {
+            let listener = self.connections.get_mut(id);
+            if let Some((stream, Some(seat))) = listener.map(|one| (&mut one.stream, one.seat)) {
                 // Whoever does not read gets less; whoever has gone is noticed when its connection
                 // is read from.
                 let _ = stream.write(&packet[..usize::from(seat.packet_bytes)]);
@@ -214,13 +208,9 @@ impl Floor {
 
     fn forget(&mut self, id: u64) {
         // Closing the socket takes it out of the epoll set.
-        let seat = self
-            .connections
-            .remove(&id)
-            .and_then(|connection| connection.seat);
-        if let Some(room) = seat.and_then(|seat| self.rooms.get_mut(&seat.room)) {
-            room.listeners.retain(|listener| *listener != id);
-        }
+        self.connections.remove(&id);
+        let rooms = self.rooms.values_mut();
+        rooms.for_each(|room| room.listeners.retain(|listener| *listener != id));
     }
 }
 
@@ -234,7 +224,7 @@ mod tests {
             room: 0x1234,
             packet_bytes: 660,
         };
-        assert_eq!(Seat::from_bytes(seat.to_bytes()), seat);
+        assert_eq!(Seat::from_bytes(&seat.to_bytes()), seat);
         assert_eq!(seat.to_bytes(), [0x34, 0x12, 0x94, 0x02]);
     }
 
@@ -264,14 +254,15 @@ mod tests {
         let mut talking = join(0, 7);
         let mut other = join(1, 7);
         talking.write_all(&[1]).unwrap();
-        let mut got = [0; 64];
+        let mut got = [0; 7 * 16];
         let heard = loop {
             floor.step().unwrap();
             if let Ok(count) = talking.read(&mut got) {
                 break count;
             }
         };
-        assert_eq!(heard, 7);
+        // A busy machine makes up for ticks that it missed.
+        assert!(heard > 0 && heard % 7 == 0, "{heard}");
         while floor.rooms[&0].ticking {
             floor.step().unwrap();
         }

@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::time;
 
 use anyhow::{Context, Result, ensure};
+use talkspurt_core::audio::codec::PAYLOAD_MAX;
 use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::time::{Duration, Instant};
 
 use crate::ledger::{Found, Ledger};
 use crate::peer::{Peer, Traffic};
 use crate::plan::Plan;
-use crate::poller::{Poller, Ready, raise_descriptor_limit};
+use crate::poller::{Poller, Ready};
 use crate::speech::{Speech, mark_in};
 
 use stalling::Stalled;
@@ -85,7 +85,6 @@ impl Generator {
     /// # Errors
     /// Somebody is refused or dropped, or the joins take longer than a minute.
     pub fn join(plan: Plan, opposite: Opposite, address: SocketAddr) -> Result<Self> {
-        raise_descriptor_limit()?;
         let mut generator = Self {
             plan,
             epoch: time::Instant::now(),
@@ -122,13 +121,11 @@ impl Generator {
     /// Somebody's connection is over.
     pub fn start_talking(&mut self) -> Result<()> {
         let start = self.now();
-        for (participant, peer) in self.peers.iter().enumerate() {
-            peer.acknowledge_like_a_session()
-                .with_context(|| describe(participant))?;
+        for participant in 0..self.peers.len() {
+            self.peers[participant].acknowledge_like_a_session()?;
             if self.plan.is_talker(participant) {
                 let first = start + self.speech.phase();
-                self.timers
-                    .push(Reverse((first, participant, Timer::Frame)));
+                self.schedule(first, participant, Timer::Frame);
             }
         }
         Ok(())
@@ -176,14 +173,29 @@ impl Generator {
     pub fn leave(mut self, opposite: Opposite) -> Result<Found> {
         self.timers.clear();
         if opposite == Opposite::Server {
-            self.peers.iter_mut().for_each(Peer::leave);
-            let deadline = self.now() + LEAVE_LIMIT;
+            let now = self.now();
+            self.peers.iter_mut().for_each(|peer| peer.leave(now));
+            let deadline = now + LEAVE_LIMIT;
             while self.peers.iter().any(|peer| !peer.is_closed()) {
                 ensure!(self.now() < deadline, "the server does not let everyone go");
                 self.step(deadline)?;
             }
         }
         Ok(self.ledger.map(Ledger::close).unwrap_or_default())
+    }
+
+    /// Waits for one thing to come or to be due, for at most `span`.
+    ///
+    /// # Errors
+    /// Somebody is dropped.
+    pub fn wait(&mut self, span: time::Duration) -> Result<()> {
+        self.step(self.now() + span.into())
+    }
+
+    /// One of the participants, to have it do something now.
+    pub fn peer(&mut self, participant: usize) -> (&mut Peer, Instant) {
+        let now = self.now();
+        (&mut self.peers[participant], now)
     }
 
     fn now(&self) -> Instant {
@@ -212,16 +224,10 @@ impl Generator {
         // Joins end roughly in the order in which they began.
         let oldest = self.peers.len().saturating_sub(2 * JOINS_AT_ONCE);
         let from = if under_way_max == 0 { 0 } else { oldest };
-        while self.peers[from..]
-            .iter()
-            .filter(|peer| !peer.is_joined())
-            .count()
-            > under_way_max
-        {
-            ensure!(
-                self.now() < deadline,
-                "not everyone could join within a minute"
-            );
+        let is_under_way = |peer: &&Peer| !peer.is_joined();
+        while self.peers[from..].iter().filter(is_under_way).count() > under_way_max {
+            let in_time = self.now() < deadline;
+            ensure!(in_time, "not everyone could join within a minute");
             self.step(deadline)?;
         }
         Ok(())
@@ -250,18 +256,21 @@ impl Generator {
             self.timers.peek().copied().filter(|t| t.0.0 <= now)
         {
             self.timers.pop();
-            match timer {
-                Timer::Frame if self.is_held(participant) => self.held.push((due, participant)),
-                Timer::Frame => self.send_frame(participant, due)?,
-                Timer::Stall => self.begin_or_end_stall(due)?,
-                Timer::Session if self.armed[participant] != Some(due) => {}
-                Timer::Session => {
-                    self.peers[participant]
-                        .handle_timeout(now)
-                        .with_context(|| describe(participant))?;
-                    self.arm_session(participant);
-                }
-            }
+            let done = match timer {
+                Timer::Frame => self.send_frame(participant, due),
+                Timer::Stall => self.begin_or_end_stall(due),
+                Timer::Session => self.wake_session(participant, due),
+            };
+            done.with_context(|| describe(participant))?;
+        }
+        Ok(())
+    }
+
+    fn wake_session(&mut self, participant: usize, due: Instant) -> Result<()> {
+        if self.armed[participant] == Some(due) {
+            let now = self.now();
+            self.peers[participant].handle_timeout(now)?;
+            self.arm_session(participant);
         }
         Ok(())
     }
@@ -270,26 +279,26 @@ impl Generator {
         let now = self.now();
         let peer = &mut self.peers[participant];
         if writable {
-            peer.flush()?;
+            peer.flush(now)?;
         }
         let was_joined = peer.is_joined();
         let mut marks = Vec::new();
-        let packets = peer.read(now, &mut self.buffer, |voice| {
-            marks.extend(mark_in(voice, &self.plan, participant));
+        let packets = peer.read(now, &mut self.buffer, |payload| {
+            if self.ledger.is_some() {
+                marks.extend(mark_in(payload, &self.plan, participant));
+            }
         })?;
-        // A lone packet is the one that made the connection ready; of several, the later ones may have come since.
+        // A lone packet is the one that made the connection ready; of several, the later ones may
+        // have come since.
         let heard_at = if packets == 1 { ready_at } else { now };
         if let Some(ledger) = &mut self.ledger {
-            marks
-                .into_iter()
-                .for_each(|mark| ledger.hear(participant, mark, heard_at));
+            let hear = |mark| ledger.hear(participant, mark, heard_at);
+            marks.into_iter().for_each(hear);
         }
         if peer.is_closed() {
             return self.poller.remove(&*peer);
         }
-        if !self.does_not_read(participant) {
-            self.watch(participant)?;
-        }
+        self.watch(participant)?;
         if !was_joined && self.peers[participant].is_joined() {
             // The first Ping is due at once, earlier than the timeout of the Hello.
             self.arm_session(participant);
@@ -298,9 +307,12 @@ impl Generator {
     }
 
     fn send_frame(&mut self, participant: usize, due: Instant) -> Result<()> {
+        if self.is_held(participant) {
+            self.held.push((due, participant));
+            return Ok(());
+        }
         let period = self.plan.frame.duration();
-        self.timers
-            .push(Reverse((due + period, participant, Timer::Frame)));
+        self.schedule(due + period, participant, Timer::Frame);
         let now = self.now();
         let late_us = now.duration_since(due).as_micros();
         if !self.was_held(due) {
@@ -312,23 +324,18 @@ impl Generator {
             }
             _ => None,
         };
-        let mut packet = [0; ENCODED_MAX];
-        let len = self
-            .speech
-            .say(participant, mark, &mut packet)
-            .with_context(|| describe(participant))?;
-        let sent = self.peers[participant]
-            .send_voice(&packet[..len])
-            .with_context(|| describe(participant))?;
+        let mut payload = [0; PAYLOAD_MAX];
+        let frame = self.speech.say(participant, mark, &mut payload)?;
+        let sent = self.peers[participant].send_voice(now, frame)?;
         self.pacing.skipped_frames += u64::from(!sent);
-        if self.does_not_read(participant) {
-            return Ok(());
-        }
         self.watch(participant)
     }
 
     /// Has the poll tell when a blocked connection takes more, and only then.
     fn watch(&mut self, participant: usize) -> Result<()> {
+        if self.does_not_read(participant) {
+            return Ok(());
+        }
         let peer = &self.peers[participant];
         let has_unsent = peer.has_unsent();
         if std::mem::replace(&mut self.watched[participant], has_unsent) != has_unsent {
@@ -338,11 +345,14 @@ impl Generator {
         Ok(())
     }
 
+    fn schedule(&mut self, due: Instant, participant: usize, timer: Timer) {
+        self.timers.push(Reverse((due, participant, timer)));
+    }
+
     fn arm_session(&mut self, participant: usize) {
         self.armed[participant] = self.peers[participant].poll_timeout();
         if let Some(due) = self.armed[participant] {
-            self.timers
-                .push(Reverse((due, participant, Timer::Session)));
+            self.schedule(due, participant, Timer::Session);
         }
     }
 }

@@ -20,9 +20,8 @@ pub struct Ledger {
 /// What the books come to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// From sending to hearing, in milliseconds: one for each listener of each marker.
-    pub delays_ms: Vec<f64>,
-    /// The same by the second in which they were sent, counted from the first.
+    /// From sending to hearing, in milliseconds: one for each listener of each marker, by the
+    /// second in which they were sent, counted from the first.
     pub delays_ms_by_second: Vec<Vec<f64>>,
     /// As many as there should be: every other member of the room for every marker.
     pub expected: u64,
@@ -93,13 +92,9 @@ impl Ledger {
         } else if std::mem::replace(&mut sent.heard[place], true) {
             self.found.repeated += 1;
         } else {
-            let delay_us = at.duration_since(sent.at).as_micros();
-            let delay_ms = delay_us as f64 / 1_000.0;
-            self.found.delays_ms.push(delay_ms);
-            let second = self
-                .since
-                .map_or(0, |since| sent.at.duration_since(since).as_millis() / 1_000)
-                as usize;
+            let delay_ms = at.duration_since(sent.at).as_micros() as f64 / 1_000.0;
+            let since = self.since.unwrap_or(sent.at);
+            let second = (sent.at.duration_since(since).as_millis() / 1_000) as usize;
             let by_second = &mut self.found.delays_ms_by_second;
             by_second.resize(by_second.len().max(second + 1), Vec::new());
             by_second[second].push(delay_ms);
@@ -115,7 +110,6 @@ impl Ledger {
 impl Found {
     /// Adds another round's.
     pub fn add(&mut self, other: &Self) {
-        self.delays_ms.extend_from_slice(&other.delays_ms);
         let seconds = other.delays_ms_by_second.len();
         let mine = &mut self.delays_ms_by_second;
         mine.resize(mine.len().max(seconds), Vec::new());
@@ -128,9 +122,14 @@ impl Found {
         self.repeated += other.repeated;
     }
 
+    /// The delays of all seconds.
+    pub fn delays_ms(&self) -> Vec<f64> {
+        self.delays_ms_by_second.concat()
+    }
+
     /// The share of expected hearings that came about; `None` where none were expected.
     pub fn share_delivered(&self) -> Option<f64> {
-        (self.expected > 0).then(|| self.delays_ms.len() as f64 / self.expected as f64)
+        (self.expected > 0).then(|| self.delays_ms().len() as f64 / self.expected as f64)
     }
 }
 
@@ -143,6 +142,7 @@ mod tests {
 
     fn ledger() -> Ledger {
         Ledger::new(Plan {
+            rooms_named: "load",
             participants: 6,
             room_size: 3,
             talkers: 3,
@@ -165,7 +165,7 @@ mod tests {
         ledger.hear(3, mark, at_ms(141));
         ledger.hear(5, mark, at_ms(112));
         let found = ledger.close();
-        assert_eq!(found.delays_ms, [21.0, 12.0]);
+        assert_eq!(found.delays_ms(), [21.0, 12.0]);
         assert_eq!((found.expected, found.repeated), (2, 1));
         assert_eq!(found.share_delivered(), Some(1.0));
     }

@@ -16,6 +16,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use talkspurt_host_kit::console::LogFormat;
 use talkspurt_host_kit::environment;
 
@@ -45,30 +46,28 @@ mod targets;
 fn main() -> ExitCode {
     let cli: Cli = environment::parse();
     let _log = environment::start_log("info", LogFormat::Text { module: false });
-    let result = match cli.command {
-        Some(Command::FloorServer(args)) => floor::serve(&args).map(|()| ExitCode::SUCCESS),
-        None => measure(&cli),
-    };
-    result.unwrap_or_else(|error| {
+    run(&cli).unwrap_or_else(|error| {
         eprintln!("talkspurt-load: {error:#}");
         ExitCode::FAILURE
     })
 }
 
-fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    // A thousand connections need more than the usual 1,024.
+    rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
+    if let Some(Command::FloorServer(args)) = &cli.command {
+        floor::serve(args)?;
+    }
     let mut order = cli.order()?;
     round::take_announced_frame(&mut order)?;
     let rounds = round::run_all(&order)?;
     let report = report::Report::new(&order, &rounds);
     if cli.json {
-        println!("{}", report.to_json()?);
+        println!("{}", serde_json::to_string(&report)?);
         eprintln!("{}", report.to_table());
     } else {
         println!("{}", report.to_table());
     }
-    Ok(if cli.check && !report.all_met() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let is_missed = cli.check && !report.all_met();
+    Ok(ExitCode::from(u8::from(is_missed)))
 }

@@ -1,21 +1,32 @@
-//! One participant's connection: to a server it speaks the protocol, to the floor it only moves bytes.
+//! One participant's connection: to a server it runs the core's client, to the floor it only moves
+//! bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::TcpStreamExt;
 
-use anyhow::{Context, Result, bail};
-use talkspurt_core::carrier::deframer::{Deframer, Feed};
-use talkspurt_core::carrier::stream::ENCODED_MAX;
-use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::session::{
-    ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams,
-};
+use anyhow::{Context, Result, bail, ensure};
+use talkspurt_core::audio::codec::PAYLOAD_MAX;
+use talkspurt_core::audio::format::FRAME_SAMPLES_MAX;
+use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
+use talkspurt_core::endpoint::{self, ClientConfig, write_to_stream};
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams};
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::{Voice, parse};
+use talkspurt_core::voice::downlink::PayloadPlayout;
+use talkspurt_core::voice::uplink::EncodedFrame;
+use talkspurt_core::wire::{ClientPacket, Voice};
 
 use crate::floor::Seat;
+
+/// Payloads are taken as they come, so none waits for another.
+const SLOTS: usize = 2;
+/// Bytes of voice that may wait: a frame is pushed when the one before it has gone.
+const QUEUE_BYTES: usize = 2 * PAYLOAD_MAX;
+
+/// It is given payloads: the samples that it keeps are those that it must.
+type Client = endpoint::Client<PAYLOAD_MAX, TRANSMIT_MAX, SLOTS, QUEUE_BYTES, FRAME_SAMPLES_MAX>;
 
 /// A connection and what runs over it.
 pub struct Peer {
@@ -25,15 +36,11 @@ pub struct Peer {
     /// What the kernel would not take yet.
     unsent: Vec<u8>,
     /// `None` at the floor.
-    session: Option<Box<Session>>,
+    client: Option<Box<Client>>,
+    /// Whether it is in and has its roster.
+    joined: bool,
     /// Bytes that came and went.
     pub traffic: Traffic,
-}
-
-struct Session {
-    state: ClientSession,
-    deframer: Deframer,
-    joined: bool,
 }
 
 /// Bytes of one connection, or of many.
@@ -51,13 +58,14 @@ impl Peer {
     /// # Errors
     /// Nobody listens there.
     pub fn join(address: SocketAddr, request: JoinRequest, now: Instant) -> Result<Self> {
+        let mut config = ClientConfig::new(request);
+        config.playout_margin_ms = 0;
+        let mut client = Box::new(Client::new(config)?);
+        client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
         let mut peer = Self::connect(address)?;
-        peer.session = Some(Box::new(Session {
-            state: ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now),
-            deframer: Deframer::new(),
-            joined: false,
-        }));
-        peer.flush_session()?;
+        peer.client = Some(client);
+        peer.joined = false;
+        peer.flush(now)?;
         Ok(peer)
     }
 
@@ -67,7 +75,8 @@ impl Peer {
     /// Nobody listens there.
     pub fn sit_down(address: SocketAddr, seat: Seat) -> Result<Self> {
         let mut peer = Self::connect(address)?;
-        peer.write(&seat.to_bytes())?;
+        peer.unsent.extend(seat.to_bytes());
+        peer.flush(Instant::ZERO)?;
         Ok(peer)
     }
 
@@ -81,16 +90,18 @@ impl Peer {
             leaving: false,
             closed: false,
             unsent: Vec::new(),
-            session: None,
+            client: None,
+            joined: true,
             traffic: Traffic::default(),
         })
     }
 
     /// Acknowledges every other packet, at once, instead of each one as it is read.
     ///
-    /// Linux does so by itself once a connection has gone back and forth, as any session's has. The floor's would not: its listeners
-    /// say nothing after their seat. Over the loopback an acknowledgement is worked off by whoever makes it come about, the sender in
-    /// the first case and this process in the second, and would be missing from the floor's cost.
+    /// Linux does so by itself once a connection has gone back and forth, as any session's has. The
+    /// floor's would not: its listeners say nothing after their seat. Over the loopback an
+    /// acknowledgement is worked off by whoever makes it come about, the sender in the first case
+    /// and this process in the second, and would be missing from the floor's cost.
     ///
     /// # Errors
     /// The connection is over.
@@ -98,7 +109,7 @@ impl Peer {
         Ok(self.stream.set_quickack(false)?)
     }
 
-    /// Reads once; gives each frame of voice to `on_voice`, and returns how many packets came.
+    /// Reads once; gives each payload to `on_voice`, and returns how many packets came.
     ///
     /// # Errors
     /// The connection or the session is over.
@@ -106,52 +117,101 @@ impl Peer {
         &mut self,
         now: Instant,
         buffer: &mut [u8],
-        on_voice: impl FnMut(&Voice<'_>),
-    ) -> Result<usize> {
+        mut on_voice: impl FnMut(&[u8]),
+    ) -> Result<u32> {
         let count = match self.stream.read(buffer) {
             Ok(0) if self.leaving => {
                 self.closed = true;
                 return Ok(0);
             }
             Ok(0) => bail!("the server has closed the connection"),
-            Ok(count) if self.leaving => {
-                self.traffic.received_bytes += count as u64;
-                return Ok(0);
-            }
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error.into()),
         };
         self.traffic.received_bytes += count as u64;
-        let Some(session) = &mut self.session else {
+        let Some(client) = self.client.as_mut().filter(|_| !self.leaving) else {
             return Ok(0);
         };
-        let packets = session.take(now, &buffer[..count], on_voice)?;
-        self.flush_session()?;
-        Ok(packets)
+        let packets_before = client.stats().packets_received;
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            rest = client.handle_stream(now, rest);
+            self.joined |= follow(client)?;
+            while client.playout_frames().0 > 0 {
+                let mut payload = [0; PAYLOAD_MAX];
+                if let PayloadPlayout::Payload { bytes, .. } = client.pop_payload(&mut payload) {
+                    on_voice(bytes);
+                }
+            }
+        }
+        let stats = client.stats();
+        ensure!(stats.dropped_bytes == 0, "the server sent damaged bytes");
+        self.flush(now)?;
+        Ok(stats.packets_received - packets_before)
     }
 
-    /// Sends a voice packet; `false`, and nothing is sent, while older bytes still wait.
+    /// Sends a frame of voice; `false`, and nothing is sent, while older bytes still wait.
     ///
     /// # Errors
     /// The connection is over.
-    pub fn send_voice(&mut self, packet: &[u8]) -> Result<bool> {
-        if !self.unsent.is_empty() {
+    pub fn send_voice(&mut self, now: Instant, frame: EncodedFrame<'_>) -> Result<bool> {
+        if self.has_unsent() {
             return Ok(false);
         }
-        self.write(packet)?;
+        match &mut self.client {
+            Some(client) => _ = client.push_payload(now, frame)?,
+            // The floor is sent the same bytes.
+            None => {
+                let voice = Voice {
+                    seq: Seq(frame.number as u16),
+                    timestamp_frames: frame.number,
+                    terminator: frame.terminator,
+                    payload: frame.payload,
+                };
+                let mut packet = [0; ENCODED_MAX];
+                let len = write_to_stream(&ClientPacket::Voice(voice), &mut packet)?;
+                self.unsent.extend(&packet[..len]);
+            }
+        }
+        self.flush(now)?;
         Ok(true)
+    }
+
+    /// Mutes or unmutes.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn set_muted(&mut self, now: Instant, muted: bool) -> Result<()> {
+        if let Some(client) = &mut self.client {
+            client.set_muted(now, muted);
+        }
+        self.flush(now)
     }
 
     /// Sends what waits, as far as the kernel takes it.
     ///
     /// # Errors
     /// The connection is over.
-    pub fn flush(&mut self) -> Result<()> {
-        let waiting = std::mem::take(&mut self.unsent);
-        // Counted when it was written first.
-        self.traffic.sent_bytes -= waiting.len() as u64;
-        self.write(&waiting)
+    pub fn flush(&mut self, now: Instant) -> Result<()> {
+        loop {
+            while self.has_unsent() {
+                match self.stream.write(&self.unsent) {
+                    Ok(count) => {
+                        self.traffic.sent_bytes += count as u64;
+                        self.unsent.drain(..count);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let mut packet = [0; TRANSMIT_MAX];
+            let client = self.client.as_mut();
+            match client.and_then(|client| client.poll_transmit(now, &mut packet)) {
+                Some(transmit) => self.unsent.extend(&packet[..transmit.len]),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Whether bytes wait for the kernel.
@@ -164,70 +224,41 @@ impl Peer {
     /// # Errors
     /// The session is over.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<()> {
-        if let Some(session) = &mut self.session {
-            session.state.handle_timeout(now);
-            session.take_events()?;
-            self.flush_session()?;
+        if let Some(client) = &mut self.client {
+            client.handle_timeout(now);
+            follow(client)?;
         }
-        Ok(())
+        self.flush(now)
     }
 
     /// When to call [`Peer::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.session.as_ref()?.state.poll_timeout()
+        self.client.as_ref()?.poll_timeout()
     }
 
     /// What the server decided; `None` before it let us in, and at the floor.
     pub fn params(&self) -> Option<SessionParams> {
-        self.session.as_ref()?.state.params()
+        self.client.as_ref()?.params()
     }
 
     /// Whether it is in and has its roster; at the floor it is so at once.
     pub fn is_joined(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.joined)
+        self.joined
     }
 
     /// Says Bye; what still comes is read and forgotten until the server closes.
-    pub fn leave(&mut self) {
+    pub fn leave(&mut self, now: Instant) {
         self.leaving = true;
-        let Some(session) = &mut self.session else {
-            return;
-        };
-        session.state.leave();
-        // An error means that the other side was quicker.
-        self.closed = self.flush_session().is_err();
+        if let Some(client) = &mut self.client {
+            client.leave(now);
+            // An error means that the other side was quicker.
+            self.closed = self.flush(now).is_err();
+        }
     }
 
     /// Whether the server has closed after our Bye.
     pub fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    fn flush_session(&mut self) -> Result<()> {
-        let mut bytes = [0; ENCODED_MAX];
-        while let Some(session) = &mut self.session {
-            let Some(packet) = session.state.poll_transmit() else {
-                break;
-            };
-            let len = write_to_stream(&packet, &mut bytes)?;
-            drop(packet);
-            self.write(&bytes[..len])?;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.traffic.sent_bytes += bytes.len() as u64;
-        let mut rest = bytes;
-        while self.unsent.is_empty() && !rest.is_empty() {
-            match self.stream.write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.unsent.extend_from_slice(rest);
-        Ok(())
     }
 }
 
@@ -237,44 +268,16 @@ impl AsFd for Peer {
     }
 }
 
-impl Session {
-    fn take(
-        &mut self,
-        now: Instant,
-        bytes: &[u8],
-        mut on_voice: impl FnMut(&Voice<'_>),
-    ) -> Result<usize> {
-        let mut packets = 0;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (feed, left) = self.deframer.feed(rest);
-            rest = left;
-            match feed {
-                Feed::NeedMore => {}
-                Feed::Packet(packet) => {
-                    packets += 1;
-                    if let Some(voice) = self.state.handle_packet(now, parse(packet)) {
-                        on_voice(&voice);
-                    }
-                    self.take_events()?;
-                }
-                Feed::Bad { reason, .. } => bail!("the server sent damaged bytes: {reason:?}"),
-            }
+/// Takes the events; returns whether the roster is complete now.
+fn follow(client: &mut Client) -> Result<bool> {
+    let mut is_listed = false;
+    while let Some(event) = client.poll_event() {
+        match event {
+            ClientEvent::RosterComplete => is_listed = true,
+            ClientEvent::Rejected(reason) => bail!("refused: {reason}. {}", client.reject_text()),
+            ClientEvent::Closed(reason) => bail!("the session is over: {reason}"),
+            _ => {}
         }
-        Ok(packets)
     }
-
-    fn take_events(&mut self) -> Result<()> {
-        while let Some(event) = self.state.poll_event() {
-            match event {
-                ClientEvent::RosterComplete => self.joined = true,
-                ClientEvent::Rejected(reason) => {
-                    bail!("refused: {reason}. {}", self.state.reject_text())
-                }
-                ClientEvent::Closed(reason) => bail!("the session is over: {reason}"),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
+    Ok(is_listed)
 }

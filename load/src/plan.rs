@@ -14,6 +14,8 @@ use crate::floor::Seat;
 /// The load: participants in rooms, numbered through. The first of each room talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// What the rooms' names begin with.
+    pub rooms_named: &'static str,
     /// Participants in all rooms.
     pub participants: usize,
     /// Participants in a room; the last one has what is left.
@@ -67,7 +69,8 @@ impl Plan {
     /// # Errors
     /// The number makes a name that is too long.
     pub fn join_request(&self, participant: usize) -> Result<JoinRequest> {
-        let room = RoomName::new(&format!("load-{:04}", self.room_of(participant)))?;
+        let (named, number) = (self.rooms_named, self.room_of(participant));
+        let room = RoomName::new(&format!("{named}-{number:04}"))?;
         let name = ParticipantName::new(&format!("participant-{participant:05}"))?;
         Ok(JoinRequest::new(room, name, &[self.codec]))
     }
@@ -98,6 +101,7 @@ mod tests {
 
     fn plan(participants: usize, room_size: usize, talkers: usize) -> Plan {
         Plan {
+            rooms_named: "load",
             participants,
             room_size,
             talkers,

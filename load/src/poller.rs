@@ -3,12 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many connections one wait tells of. More that are ready are told of by the next.
 const EVENTS_MAX: usize = 1_024;
@@ -57,18 +56,10 @@ impl Poller {
     /// # Errors
     /// It was not added.
     pub fn watch_output(&self, source: impl AsFd, id: u64, on: bool) -> Result<()> {
-        let output = if on {
-            EventFlags::OUT
-        } else {
-            EventFlags::empty()
-        };
+        let mut flags = EventFlags::IN;
+        flags.set(EventFlags::OUT, on);
         let data = EventData::new_u64(id);
-        Ok(epoll::modify(
-            &self.epoll,
-            source,
-            data,
-            EventFlags::IN | output,
-        )?)
+        Ok(epoll::modify(&self.epoll, source, data, flags)?)
     }
 
     /// Waits for `source` no longer.
@@ -86,15 +77,9 @@ impl Poller {
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.events.clear();
         self.taken = 0;
-        let timeout = timeout.map(|span| Timespec {
-            tv_sec: span.as_secs() as i64,
-            tv_nsec: span.subsec_nanos().into(),
-        });
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            timeout.as_ref(),
-        ) {
+        let timeout = timeout.map(Timespec::try_from).transpose()?;
+        let events = spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -110,19 +95,6 @@ impl Poller {
             writable: flags.contains(EventFlags::OUT),
         })
     }
-}
-
-/// Raises this process's limit of open files as far as it may: a thousand connections need more than the usual 1,024.
-///
-/// # Errors
-/// The system refuses.
-pub fn raise_descriptor_limit() -> Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let limit = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the operating system says of a process: CPU time and resident memory, from `/proc` (proc(5)).
 
-use std::fs;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 
@@ -13,12 +13,10 @@ use anyhow::{Context, Result};
 /// # Errors
 /// The process is gone, or its `/proc` cannot be read.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
-    let coarse = parse_stat(
-        &read(&format!("/proc/{pid}/stat"))?,
-        rustix::param::clock_ticks_per_second(),
-    )
-    .with_context(|| format!("cannot understand /proc/{pid}/stat"))?;
-    let tick = Duration::from_secs(1) / rustix::param::clock_ticks_per_second() as u32;
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let coarse = parse_stat(&read(&format!("/proc/{pid}/stat"))?, ticks_per_second)
+        .with_context(|| format!("cannot understand /proc/{pid}/stat"))?;
+    let tick = Duration::from_secs(1) / ticks_per_second as u32;
     Ok(match fine_cpu_time(pid) {
         // User and system time are each rounded down.
         Some(fine) if fine.abs_diff(coarse) <= 2 * tick => fine,
@@ -41,11 +39,10 @@ fn read(path: &str) -> Result<String> {
 
 fn fine_cpu_time(pid: u32) -> Option<Duration> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let mut sum = Duration::ZERO;
-    for thread in threads {
-        sum += parse_schedstat(&fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?)?;
-    }
-    Some(sum)
+    let of_thread = |thread: io::Result<fs::DirEntry>| {
+        parse_schedstat(&fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?)
+    };
+    threads.map(of_thread).sum()
 }
 
 /// Fields 14 and 15 (utime, stime) of `stat`. Field 2, the program's name in parentheses, may hold spaces and parentheses.
@@ -66,9 +63,8 @@ fn parse_schedstat(schedstat: &str) -> Option<Duration> {
 }
 
 fn parse_resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -1,15 +1,11 @@
 //! What was measured, for people and for programs.
 
-use anyhow::Result;
 use comfy_table::Table;
-use comfy_table::presets::ASCII_MARKDOWN;
 use serde::Serialize;
 
-use crate::cli::Order;
-use crate::counters::Counters;
-use crate::figures::{DELAY_NOTE, Figures, cpu_ms_per_participant_second, resident_kib};
-use crate::percentile::percentile;
-use crate::round::{Round, Rounds};
+use crate::cli::{Order, Preset};
+use crate::figures::{DELAY_NOTE, Figures, RoundFigures, table};
+use crate::round::Rounds;
 use crate::targets::{MustBe, Target, targets};
 
 /// Everything, as it is written to stdout.
@@ -24,7 +20,7 @@ pub struct Report {
 
 #[derive(Debug, Serialize)]
 struct Load {
-    preset: Option<&'static str>,
+    preset: Option<Preset>,
     participants: usize,
     rooms: usize,
     room_size: usize,
@@ -39,42 +35,17 @@ struct Load {
     stall_ms: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct RoundFigures {
-    server_cpu_ms: f64,
-    floor_cpu_ms: Option<f64>,
-    ratio: Option<f64>,
-    server_bytes_in_per_second: f64,
-    server_bytes_out_per_second: f64,
-    floor_bytes_in_per_second: Option<f64>,
-    floor_bytes_out_per_second: Option<f64>,
-    delay_p99_ms: Option<f64>,
-    share_delivered: Option<f64>,
-    generator_lag_max_ms: f64,
-    crowd_lag_max_ms: Option<f64>,
-    server_counters: Option<Counters>,
-    resident_kib_per_participant: f64,
-}
-
 impl Report {
     /// Of all rounds.
     pub fn new(order: &Order, rounds: &Rounds) -> Self {
-        let figures = Figures::new(order.plan.participants, rounds);
+        let each = RoundFigures::of_all(order.plan.participants, rounds);
+        let figures = Figures::new(order.plan.participants, rounds, &each);
+        let targets = order.preset.map(|p| targets(p, order.plan.frame, &figures));
         Self {
             load: Load::new(order),
             delay_ms_is: DELAY_NOTE,
-            rounds: (0..rounds.server.len())
-                .map(|i| {
-                    RoundFigures::new(
-                        order.plan.participants,
-                        &rounds.server[i],
-                        rounds.floor.get(i),
-                    )
-                })
-                .collect(),
-            targets: order.preset.map_or(Vec::new(), |preset| {
-                targets(preset, order.plan.frame, &figures)
-            }),
+            rounds: each,
+            targets: targets.unwrap_or_default(),
             figures,
         }
     }
@@ -82,14 +53,6 @@ impl Report {
     /// Whether no target was missed.
     pub fn all_met(&self) -> bool {
         self.targets.iter().all(|target| target.met)
-    }
-
-    /// One line of JSON.
-    ///
-    /// # Errors
-    /// None that can happen: every field has a form in JSON.
-    pub fn to_json(&self) -> Result<String> {
-        Ok(serde_json::to_string(self)?)
     }
 
     /// Tables for people.
@@ -110,7 +73,7 @@ impl Load {
     fn new(order: &Order) -> Self {
         let plan = &order.plan;
         Self {
-            preset: order.preset.map(|preset| preset.name()),
+            preset: order.preset,
             participants: plan.participants,
             rooms: plan.rooms(),
             room_size: plan.room_size,
@@ -141,46 +104,19 @@ impl Load {
     }
 }
 
-impl RoundFigures {
-    fn new(participants: usize, server: &Round, floor: Option<&Round>) -> Self {
-        let cpu = |round: &Round| cpu_ms_per_participant_second(participants, round);
-        Self {
-            server_cpu_ms: cpu(server),
-            floor_cpu_ms: floor.map(cpu),
-            ratio: floor.map(|floor| cpu(server) / cpu(floor)),
-            server_bytes_in_per_second: server.bytes_in as f64 / server.seconds,
-            server_bytes_out_per_second: server.bytes_out as f64 / server.seconds,
-            floor_bytes_in_per_second: floor.map(|floor| floor.bytes_in as f64 / floor.seconds),
-            floor_bytes_out_per_second: floor.map(|floor| floor.bytes_out as f64 / floor.seconds),
-            delay_p99_ms: percentile(&server.found.delays_ms, 99.0),
-            share_delivered: server.found.share_delivered(),
-            generator_lag_max_ms: server.generator_lag_max_ms,
-            crowd_lag_max_ms: server.crowd.as_ref().map(|crowd| crowd.lag_max_ms),
-            server_counters: server.counters,
-            resident_kib_per_participant: resident_kib(participants, server),
-        }
-    }
-}
-
 fn targets_table(targets: &[Target]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(ASCII_MARKDOWN)
-        .set_header(["target", "must be", "is", ""]);
+    let mut table = table(["target", "must be", "is", ""]);
     for target in targets {
         let must_be = match target.must_be {
             MustBe::AtMost => "at most",
             MustBe::LessThan => "less than",
             MustBe::Exactly => "exactly",
         };
-        table.add_row([
-            target.figure.to_owned(),
-            format!("{must_be} {} {}", target.limit, target.unit),
-            target
-                .value
-                .map_or("not measured".to_owned(), |value| format!("{value:.3}")),
-            if target.met { "met" } else { "MISSED" }.to_owned(),
-        ]);
+        let must_be = format!("{must_be} {} {}", target.limit, target.unit);
+        let value = target.value.map(|value| format!("{value:.3}"));
+        let is = value.as_deref().unwrap_or("not measured");
+        let met = if target.met { "met" } else { "MISSED" };
+        table.add_row([target.figure, &must_be, is, met]);
     }
     table
 }

@@ -7,12 +7,10 @@ use anyhow::{Context, Result, anyhow};
 use crate::cli::{Order, ServerChoice};
 use crate::counters::Counters;
 use crate::crowd::{self, Crowd};
-use crate::generator::{Generator, Opposite};
+use crate::generator::{Generator, Opposite, Pacing};
 use crate::ledger::Found;
-use crate::percentile::percentile;
 use crate::pinning::pin;
 use crate::plan::Plan;
-use crate::poller::raise_descriptor_limit;
 use crate::procfs;
 use crate::service::Service;
 use crate::stall::Stall;
@@ -48,25 +46,30 @@ pub struct Round {
     pub found: Found,
     /// CPU time of this process, in milliseconds.
     pub generator_cpu_ms: f64,
-    /// How much later than due the frames were sent: 99th percentile, in milliseconds.
-    pub generator_lag_p99_ms: f64,
-    /// How much later than due the latest frame was sent, in milliseconds.
-    pub generator_lag_max_ms: f64,
-    /// Frames that could not be sent.
-    pub skipped_frames: u64,
+    /// How well this process kept time.
+    pub pacing: Pacing,
     /// What the server counted meanwhile, where that can be read.
     pub counters: Option<Counters>,
     /// What a crowd beside it came to.
     pub crowd: Option<crowd::Outcome>,
 }
 
-/// Takes the frame duration of a server that runs already, whatever was ordered.
+/// Takes the frame duration of a server that runs already, whatever was ordered: joins it once to
+/// hear it.
 ///
 /// # Errors
 /// It refuses, or is not there.
 pub fn take_announced_frame(order: &mut Order) -> Result<()> {
-    if let ServerChoice::Running { .. } = order.server {
-        order.plan.frame = announced_frame(order).context("the running server")?;
+    if let ServerChoice::Running { address, .. } = order.server {
+        let one = Plan {
+            participants: 1,
+            talkers: 0,
+            ..order.plan
+        };
+        let generator = Generator::join(one, Opposite::Server, address);
+        let generator = generator.context("the running server")?;
+        order.plan.frame = generator.frame();
+        generator.leave(Opposite::Server)?;
     }
     Ok(())
 }
@@ -80,7 +83,6 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
     if let Some(processors) = order.processors {
         pin(None, processors.generator)?;
     }
-    raise_descriptor_limit()?;
     let mut rounds = Rounds::default();
     for number in 1..=order.rounds {
         // Other phases in each round, the same for both.
@@ -150,28 +152,12 @@ fn measure(
         bytes_out: traffic.received_bytes - traffic_before.received_bytes,
         found: generator.leave(opposite)?,
         generator_cpu_ms: own_cpu.as_secs_f64() * 1_000.0,
-        generator_lag_p99_ms: percentile(&pacing.lags_ms, 99.0).unwrap_or(0.0),
-        generator_lag_max_ms: percentile(&pacing.lags_ms, 100.0).unwrap_or(0.0),
-        skipped_frames: pacing.skipped_frames,
+        pacing,
         counters: counters
             .zip(counters_before)
             .map(|(after, before)| after.since(before)),
         crowd: None,
     })
-}
-
-/// Joins a running server once, to hear how long its frames are.
-fn announced_frame(order: &Order) -> Result<talkspurt_core::audio::format::FrameDuration> {
-    let one = Plan {
-        participants: 1,
-        talkers: 0,
-        ..order.plan
-    };
-    let server = Service::server(order)?;
-    let generator = Generator::join(one, Opposite::Server, server.address)?;
-    let frame = generator.frame();
-    generator.leave(Opposite::Server)?;
-    Ok(frame)
 }
 
 fn report_progress(what: &str, number: u32, rounds: u32, round: &Round) {

@@ -43,18 +43,16 @@ impl Service {
             ServerChoice::Start(program) => {
                 // The crowd, and a newcomer.
                 let beside = order.crowd.map_or(0, |crowd| crowd.size + 1);
+                let participants = (order.plan.participants + beside).max(1_000).to_string();
+                let capacity = order.plan.room_size.max(64).to_string();
                 let mut command = Command::new(program);
                 command
-                    .args(["--http", "127.0.0.1:0", "--max-participants"])
-                    .arg((order.plan.participants + beside).max(1_000).to_string())
-                    .arg("--room-capacity")
-                    .arg(order.plan.room_size.max(64).to_string());
-                // It says so right after its address for voice.
-                let with_http = true;
+                    .args(["--http", "127.0.0.1:0", "--max-participants", &participants])
+                    .args(["--room-capacity", &capacity]);
                 if std::env::var_os("RUST_LOG").is_none() {
                     command.env("RUST_LOG", "warn");
                 }
-                Self::start(command, order.plan.frame, order.processors, with_http)
+                Self::start(command, order.plan.frame, order.processors, true)
             }
         }
     }
@@ -66,10 +64,10 @@ impl Service {
     pub fn floor(frame: FrameDuration, processors: Option<Processors>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("floor-server");
-        let with_http = false;
-        Self::start(command, frame, processors, with_http)
+        Self::start(command, frame, processors, false)
     }
 
+    /// `with_http`: it tells a second address, right after that for voice.
     fn start(
         mut command: Command,
         frame: FrameDuration,

@@ -3,11 +3,9 @@
 use anyhow::{Context, Result};
 use talkspurt_core::audio::codec::{Encoder, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
 use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ClientPacket, Voice};
+use talkspurt_core::voice::uplink::EncodedFrame;
 
 use crate::marker::{self, Mark};
 use crate::plan::Plan;
@@ -44,21 +42,21 @@ impl Speech {
     pub fn new(plan: Plan) -> Self {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let samples = session_frame_samples(plan.frame);
-        let backgrounds = (0..BACKGROUNDS).map(|_| {
+        let different = if plan.talkers > 0 { BACKGROUNDS } else { 0 };
+        let backgrounds = (0..different).map(|_| {
             let mut noise = Frame::silence(samples);
             marker::paint_background(&mut random, &mut noise);
             noise
         });
+        let talker = |participant| {
+            plan.is_talker(participant).then(|| Talker {
+                encoder: Encoder::new(plan.codec),
+                frames: 0,
+            })
+        };
         Self {
             backgrounds: backgrounds.collect(),
-            talkers: (0..plan.participants)
-                .map(|participant| {
-                    plan.is_talker(participant).then(|| Talker {
-                        encoder: Encoder::new(plan.codec),
-                        frames: 0,
-                    })
-                })
-                .collect(),
+            talkers: (0..plan.participants).map(talker).collect(),
             turns: Vec::new(),
             random,
             plan,
@@ -73,12 +71,11 @@ impl Speech {
 
     /// From now on talkers mark frames in turn.
     pub fn start_marking(&mut self, now: Instant) {
-        self.turns = (0..self.plan.rooms())
-            .map(|room| Turn {
-                talker: self.plan.talkers_in(room).start,
-                from: now,
-            })
-            .collect();
+        let turn = |room| Turn {
+            talker: self.plan.talkers_in(room).start,
+            from: now,
+        };
+        self.turns = (0..self.plan.rooms()).map(turn).collect();
     }
 
     /// No more frames are marked.
@@ -102,45 +99,36 @@ impl Speech {
         true
     }
 
-    /// Writes a talker's next packet, with the mark or with noise, and gives its length.
+    /// A talker's next frame, with the mark or with noise, its payload in `buffer`.
     ///
     /// # Errors
-    /// The participant is no talker, or the packet does not fit.
-    pub fn say(
+    /// The participant is no talker.
+    pub fn say<'a>(
         &mut self,
         participant: usize,
         mark: Option<Mark>,
-        packet: &mut [u8],
-    ) -> Result<usize> {
+        buffer: &'a mut [u8; PAYLOAD_MAX],
+    ) -> Result<EncodedFrame<'a>> {
         let background = self.random.usize(0..self.backgrounds.len());
         let mut frame = self.backgrounds[background].clone();
         if let Some(mark) = mark {
             marker::paint(mark, &mut frame);
         }
         let talker = self.talkers[participant].as_mut().context("only listens")?;
-        talker.encode(&frame, packet)
-    }
-}
-
-impl Talker {
-    fn encode(&mut self, frame: &[i16], packet: &mut [u8]) -> Result<usize> {
-        let mut payload = [0; PAYLOAD_MAX];
-        let payload_len = self.encoder.encode(frame, &mut payload)?;
-        self.frames = self.frames.wrapping_add(1);
-        let voice = Voice {
-            seq: Seq(self.frames as u16),
-            timestamp_frames: self.frames,
+        talker.frames = talker.frames.wrapping_add(1);
+        let len = talker.encoder.encode(&frame, buffer)?;
+        Ok(EncodedFrame {
+            number: talker.frames,
+            payload: &buffer[..len],
             terminator: false,
-            payload: &payload[..payload_len],
-        };
-        Ok(write_to_stream(&ClientPacket::Voice(voice), packet)?)
+        })
     }
 }
 
-/// The mark in what a participant hears, if there is one.
-pub fn mark_in(voice: &Voice<'_>, plan: &Plan, participant: usize) -> Option<Mark> {
+/// The mark in a payload that a participant hears, if there is one.
+pub fn mark_in(payload: &[u8], plan: &Plan, participant: usize) -> Option<Mark> {
     let mut frame = Frame::<320>::silence(session_frame_samples(plan.frame));
-    plan.codec.decode(voice.payload, &mut frame).ok()?;
+    plan.codec.decode(payload, &mut frame).ok()?;
     marker::recognise(&frame, plan.heard_by(participant) as u16)
 }
 
@@ -148,13 +136,11 @@ pub fn mark_in(voice: &Voice<'_>, plan: &Plan, participant: usize) -> Option<Mar
 mod tests {
     use talkspurt_core::audio::codec::Codec;
     use talkspurt_core::audio::format::FrameDuration;
-    use talkspurt_core::carrier::deframer::{Deframer, Feed};
-    use talkspurt_core::carrier::stream::ENCODED_MAX;
-    use talkspurt_core::wire::parse;
 
     use super::*;
 
     const PLAN: Plan = Plan {
+        rooms_named: "load",
         participants: 6,
         room_size: 3,
         talkers: 2,
@@ -167,23 +153,13 @@ mod tests {
     fn what_is_said_carries_the_mark_and_counts_up() {
         let mut speech = Speech::new(PLAN);
         let mark = Mark { room: 1, serial: 3 };
+        let mut buffer = [0; PAYLOAD_MAX];
         for (number, said) in [(1, None), (2, Some(mark)), (3, None)] {
-            let mut packet = [0; ENCODED_MAX];
-            let len = speech.say(4, said, &mut packet).unwrap();
-            let mut deframer = Deframer::<ENCODED_MAX>::new();
-            let (Feed::Packet(bytes), []) = deframer.feed(&packet[..len]) else {
-                panic!("no packet")
-            };
-            let Ok(ClientPacket::Voice(voice)) = parse(bytes) else {
-                panic!("no voice")
-            };
-            assert_eq!(
-                (voice.seq, voice.timestamp_frames),
-                (Seq(number as u16), number)
-            );
-            assert_eq!(mark_in(&voice, &PLAN, 5), said);
+            let frame = speech.say(4, said, &mut buffer).unwrap();
+            assert_eq!((frame.number, frame.terminator), (number, false));
+            assert_eq!(mark_in(frame.payload, &PLAN, 5), said);
         }
-        assert!(speech.say(5, None, &mut [0; ENCODED_MAX]).is_err());
+        assert!(speech.say(5, None, &mut buffer).is_err());
     }
 
     #[test]

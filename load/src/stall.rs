@@ -52,6 +52,7 @@ mod tests {
     #[test]
     fn one_of_each_room_stops_or_all() {
         let plan = Plan {
+            rooms_named: "load",
             participants: 10,
             room_size: 4,
             talkers: 2,

@@ -3,11 +3,13 @@
 use serde::Serialize;
 use talkspurt_core::audio::format::FrameDuration;
 
+use MustBe::{AtMost, Exactly, LessThan};
+
 use crate::cli::Preset;
 use crate::figures::Figures;
 
 /// One thing that a figure must be.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Target {
     /// What is measured.
     pub figure: &'static str,
@@ -47,101 +49,54 @@ const DELAY_BESIDE_CROWD_MS: f64 = 40.0;
 /// What a newcomer may take to join meanwhile, in milliseconds.
 const JOIN_BESIDE_CROWD_MS: f64 = 200.0;
 
+/// What is measured, in what, and what it came to.
+type Figure = (&'static str, &'static str, Option<f64>);
+
 /// The targets of a preset.
 pub fn targets(preset: Preset, frame: FrameDuration, figures: &Figures) -> Vec<Target> {
+    let delivered = figures.share_delivered.map(|share| share * 100.0);
+    let delivered = target(("delivered", "%", delivered), Exactly, 100.0);
+    let delay = ("added delay p99", "ms", figures.delay_p99_ms);
+    let resident_kib = Some(figures.resident_kib_per_participant);
+    let resident = ("resident memory per participant", "KiB", resident_kib);
+    let resident = target(resident, AtMost, RESIDENT_KIB_MAX);
+    let voice = |ratio_max| {
+        let ratio = ("server's CPU / floor's CPU", "times", figures.ratio);
+        let delay_max_ms = f64::from(frame.ms()) + DELAY_BEYOND_FRAME_MS;
+        let zero = |name, count: u64| target((name, "", Some(count as f64)), Exactly, 0.0);
+        vec![
+            target(ratio, AtMost, ratio_max),
+            delivered,
+            target(delay, AtMost, delay_max_ms),
+            resident,
+            zero("heard from another room", figures.crossed),
+            zero("own voice heard", figures.own_heard),
+        ]
+    };
     match preset {
-        Preset::Rooms => voice_targets(2.0, frame, figures),
-        Preset::TwoOfEight => voice_targets(1.5, frame, figures),
-        Preset::Idle => vec![
-            target(
-                "CPU of 1,000 silent participants",
-                Some(figures.server_cpu_percent),
-                MustBe::LessThan,
-                IDLE_CPU_PERCENT_MAX,
-                "% of a core",
-            ),
-            resident_target(figures),
-        ],
-        Preset::Flapping | Preset::FlappingWords => crowd_targets(figures),
+        Preset::Rooms => voice(2.0),
+        Preset::TwoOfEight => voice(1.5),
+        Preset::Idle => {
+            let cpu = Some(figures.server_cpu_percent);
+            let cpu = ("CPU of 1,000 silent participants", "% of a core", cpu);
+            vec![target(cpu, LessThan, IDLE_CPU_PERCENT_MAX), resident]
+        }
+        Preset::Flapping | Preset::FlappingWords => {
+            let joins = ("newcomer joins, longest", "ms", figures.join_max_ms);
+            vec![
+                delivered,
+                target(delay, AtMost, DELAY_BESIDE_CROWD_MS),
+                target(joins, AtMost, JOIN_BESIDE_CROWD_MS),
+            ]
+        }
     }
 }
 
-fn crowd_targets(figures: &Figures) -> Vec<Target> {
-    vec![
-        delivered_target(figures),
-        target(
-            "added delay p99",
-            figures.delay_p99_ms,
-            MustBe::AtMost,
-            DELAY_BESIDE_CROWD_MS,
-            "ms",
-        ),
-        target(
-            "newcomer joins, longest",
-            figures.join_max_ms,
-            MustBe::AtMost,
-            JOIN_BESIDE_CROWD_MS,
-            "ms",
-        ),
-    ]
-}
-
-fn delivered_target(figures: &Figures) -> Target {
-    target(
-        "delivered",
-        figures.share_delivered.map(|share| share * 100.0),
-        MustBe::Exactly,
-        100.0,
-        "%",
-    )
-}
-
-fn voice_targets(ratio_max: f64, frame: FrameDuration, figures: &Figures) -> Vec<Target> {
-    let delay_max_ms = f64::from(frame.ms()) + DELAY_BEYOND_FRAME_MS;
-    let zero = |figure, count: u64| target(figure, Some(count as f64), MustBe::Exactly, 0.0, "");
-    vec![
-        target(
-            "server's CPU / floor's CPU",
-            figures.ratio,
-            MustBe::AtMost,
-            ratio_max,
-            "times",
-        ),
-        delivered_target(figures),
-        target(
-            "added delay p99",
-            figures.delay_p99_ms,
-            MustBe::AtMost,
-            delay_max_ms,
-            "ms",
-        ),
-        resident_target(figures),
-        zero("heard from another room", figures.crossed),
-        zero("own voice heard", figures.own_heard),
-    ]
-}
-
-fn resident_target(figures: &Figures) -> Target {
-    target(
-        "resident memory per participant",
-        Some(figures.resident_kib_per_participant),
-        MustBe::AtMost,
-        RESIDENT_KIB_MAX,
-        "KiB",
-    )
-}
-
-fn target(
-    figure: &'static str,
-    value: Option<f64>,
-    must_be: MustBe,
-    limit: f64,
-    unit: &'static str,
-) -> Target {
+fn target((figure, unit, value): Figure, must_be: MustBe, limit: f64) -> Target {
     let met = value.is_some_and(|value| match must_be {
-        MustBe::AtMost => value <= limit,
-        MustBe::LessThan => value < limit,
-        MustBe::Exactly => value == limit,
+        AtMost => value <= limit,
+        LessThan => value < limit,
+        Exactly => value == limit,
     });
     Target {
         figure,

@@ -1,5 +1,5 @@
-//! A participant on virtual time: the core's endpoint, with a list of samples for a microphone and
-//! another for a speaker. It does what a program around the core does, and nothing cleverer.
+//! A participant on virtual time: the core's endpoint, with a list of samples as its microphone and
+//! another as its speaker. It does what a program around the core does, and nothing smarter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,35 +11,37 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
 
+use crate::participant::Participant;
 use crate::person::{Endpoint, Person};
 
 /// How long a persistent client waits before it joins again.
 const REJOIN_AFTER: Duration = Duration::from_millis(500);
+
 /// A participant.
 pub struct Client {
-    /// Whom it stands for.
+    /// The person it takes part for.
     pub person: Person,
     /// The roster as this client knows it, itself included.
     pub roster: BTreeMap<ParticipantId, (String, ParticipantFlags)>,
-    /// About whom the roster may be wrong: those of whom a packet was lost, until the next one
-    /// about them arrives. (In version 1 nothing repairs a roster otherwise.)
+    /// Participants about whom the roster may be wrong, because a packet about them was lost. The
+    /// next packet about them ends that. (In version 1 nothing else repairs a roster.)
     pub excused: BTreeSet<ParticipantId>,
-    /// What the speaker has played since the first joining, frame after frame.
+    /// Everything the speaker has played since the first join, frame after frame.
     pub heard: Vec<i16>,
     /// What each of those frames was.
     pub playouts: Vec<Playout>,
-    /// When the first of them was played.
+    /// When the first of these frames was played.
     pub heard_since: Option<Instant>,
-    /// How often it was let in.
+    /// How often it has joined.
     pub joins: u32,
     /// Why the last session ended, if it did.
     pub closed: Option<ByeReason>,
-    /// Why it was refused last, if it was.
+    /// Why it was last refused, if it was.
     pub rejected: Option<RejectReason>,
-    /// Session, voice and what waits for the stream.
+    /// Session, voice and the packets waiting for the stream.
     endpoint: Box<Endpoint>,
     next_frame_at: Option<Instant>,
-    /// What the stream has not taken of a packet.
+    /// The rest of a packet that the stream has not taken yet.
     unsent: Vec<u8>,
     rejoin_at: Option<Instant>,
     said_samples: usize,
@@ -47,7 +49,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// One whose Hello is ready to be sent.
+    /// Creates a client whose Hello is ready to be sent.
     pub fn new(person: Person, now: Instant) -> Self {
         let mut client = Self {
             endpoint: person.endpoint(),
@@ -93,12 +95,12 @@ impl Client {
         self.endpoint.stats()
     }
 
-    /// Frames that wait to be played, and how many are kept in reserve.
+    /// Returns how many frames wait to be played, and how many are kept in reserve.
     pub fn playout_frames(&self) -> (u16, u16) {
         self.endpoint.playout_frames()
     }
 
-    /// Begins to say something else.
+    /// Replaces what the microphone hears.
     pub fn say(&mut self, samples: Vec<i16>) {
         self.person.says = samples;
         self.said_samples = 0;
@@ -109,82 +111,10 @@ impl Client {
         self.endpoint.set_muted(now, muted);
     }
 
-    /// Says Bye.
+    /// Leaves the room with a Bye.
     pub fn leave(&mut self, now: Instant) {
         self.person.persistent = false;
         self.endpoint.leave(now);
-        self.take_events(now);
-    }
-
-    /// Bytes came.
-    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            rest = self.endpoint.handle_stream(now, rest);
-            self.take_events(now);
-        }
-    }
-
-    /// Joins over a new stream: what the old one has not taken is lost.
-    pub fn handle_reconnect(&mut self, now: Instant) {
-        self.unsent.clear();
-        self.endpoint.reset_stream();
-        self.join(now);
-    }
-
-    /// Returns whether it waits for a new session. If its stream is closed, it needs another.
-    pub fn wants_session(&self, now: Instant) -> bool {
-        self.rejoin_at.is_some_and(|at| at <= now)
-    }
-
-    /// Joins, on the stream that it has.
-    pub fn join(&mut self, now: Instant) {
-        self.rejoin_at = None;
-        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
-    }
-
-    /// The stream is closed.
-    pub fn handle_closed(&mut self, now: Instant) {
-        if !self.endpoint.is_closed() {
-            self.closed = Some(ByeReason::ConnectionLost);
-        }
-        self.session_is_over(now);
-    }
-
-    /// Does what is due.
-    pub fn handle_time(&mut self, now: Instant) {
-        if self.endpoint.poll_timeout().is_some_and(|due| due <= now) {
-            self.endpoint.handle_timeout(now);
-            self.take_events(now);
-        }
-        while let Some(due) = self.next_frame_at.filter(|due| *due <= now) {
-            self.frame(now, due);
-        }
-    }
-
-    /// When to call [`Client::handle_time`] next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let session = self.endpoint.poll_timeout();
-        [self.next_frame_at, session, self.rejoin_at]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Gives packets to the stream, for as long as it takes all of one.
-    pub fn transmit(&mut self, now: Instant, mut write: impl FnMut(&[u8]) -> usize) {
-        let mut packet = [0; TRANSMIT_MAX];
-        loop {
-            let taken = write(&self.unsent);
-            self.unsent.drain(..taken);
-            if !self.unsent.is_empty() {
-                return;
-            }
-            let Some(transmit) = self.endpoint.poll_transmit(now, &mut packet) else {
-                break;
-            };
-            self.unsent.extend(&packet[..transmit.len]);
-        }
         self.take_events(now);
     }
 
@@ -201,18 +131,26 @@ impl Client {
                 let known = self
                     .roster
                     .insert(who.id, (who.name.to_string(), who.flags));
-                self.must(who.id, known.is_none(), "was told of someone twice");
+                self.must(who.id, known.is_none(), "was told twice of a participant");
                 self.excused.remove(&who.id);
             }
             ClientEvent::RosterComplete => self.listed = true,
             ClientEvent::ParticipantLeft(id) => {
                 let known = self.roster.remove(&id);
-                self.must(id, known.is_some(), "never knew of someone who left");
+                self.must(
+                    id,
+                    known.is_some(),
+                    "was told that an unknown participant left",
+                );
                 self.excused.remove(&id);
             }
             ClientEvent::State(id, flags) => {
                 let known = self.roster.get_mut(&id).map(|entry| entry.1 = flags);
-                self.must(id, known.is_some(), "never knew of someone who changed");
+                self.must(
+                    id,
+                    known.is_some(),
+                    "was told that an unknown participant changed",
+                );
                 if known.is_some() {
                     self.excused.remove(&id);
                 }
@@ -225,17 +163,12 @@ impl Client {
                 self.closed = Some(reason);
                 self.session_is_over(now);
             }
-            other => panic!("{other:?} is news to the test network"),
+            other => panic!("the test network does not know {other:?}"),
         }
     }
 
-    /// Packets about these were lost on the line: what is known of them may be wrong from now on.
-    pub fn excuse(&mut self, lost: &[ParticipantId]) {
-        self.excused.extend(lost);
-    }
-
-    /// A server that forgets or repeats itself is wrong at once. Only a lost packet excuses that,
-    /// and only about those whom it was about.
+    /// Panics if the server has forgotten or repeated something, unless a packet about that
+    /// participant was lost.
     fn must(&self, about: ParticipantId, holds: bool, what: &str) {
         let name = &self.person.name;
         assert!(
@@ -263,7 +196,7 @@ impl Client {
         }
     }
 
-    /// One frame of microphone and speaker.
+    /// Runs one frame of microphone and speaker.
     fn frame(&mut self, now: Instant, due: Instant) {
         let Some(params) = self.endpoint.params() else {
             self.next_frame_at = None;
@@ -284,5 +217,79 @@ impl Client {
             frame.resize(samples, 0);
             self.endpoint.push_frame(now, &frame);
         }
+    }
+}
+
+impl Participant for Client {
+    fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = self.endpoint.handle_stream(now, rest);
+            self.take_events(now);
+        }
+    }
+
+    fn handle_reconnect(&mut self, now: Instant) {
+        self.unsent.clear();
+        self.endpoint.reset_stream();
+        self.join(now);
+    }
+
+    fn wants_session(&self, now: Instant) -> bool {
+        self.rejoin_at.is_some_and(|at| at <= now)
+    }
+
+    fn keeps_stream(&self) -> bool {
+        true
+    }
+
+    fn join(&mut self, now: Instant) {
+        self.rejoin_at = None;
+        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+    }
+
+    fn handle_closed(&mut self, now: Instant) {
+        if !self.endpoint.is_closed() {
+            self.closed = Some(ByeReason::ConnectionLost);
+        }
+        self.session_is_over(now);
+    }
+
+    fn handle_time(&mut self, now: Instant) {
+        if self.endpoint.poll_timeout().is_some_and(|due| due <= now) {
+            self.endpoint.handle_timeout(now);
+            self.take_events(now);
+        }
+        while let Some(due) = self.next_frame_at.filter(|due| *due <= now) {
+            self.frame(now, due);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.endpoint.poll_timeout();
+        [self.next_frame_at, session, self.rejoin_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn transmit(&mut self, now: Instant, write: &mut dyn FnMut(&[u8]) -> usize) {
+        let mut packet = [0; TRANSMIT_MAX];
+        loop {
+            let taken = write(&self.unsent);
+            self.unsent.drain(..taken);
+            if !self.unsent.is_empty() {
+                return;
+            }
+            let Some(transmit) = self.endpoint.poll_transmit(now, &mut packet) else {
+                break;
+            };
+            self.unsent.extend(&packet[..transmit.len]);
+        }
+        self.take_events(now);
+    }
+
+    fn excuse(&mut self, lost: &[ParticipantId]) {
+        self.excused.extend(lost);
     }
 }

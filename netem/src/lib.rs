@@ -26,6 +26,7 @@
 
 mod client;
 mod lost_packets;
+mod participant;
 mod person;
 mod pipe;
 mod stream;
@@ -33,6 +34,7 @@ mod weather;
 mod world;
 
 pub use client::Client;
+pub use participant::Participant;
 pub use person::Person;
 pub use weather::Weather;
 pub use world::{ClientId, StreamId, World, hub_config};

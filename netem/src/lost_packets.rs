@@ -1,21 +1,21 @@
-//! Which packets a damaged stream has lost, and whom they were about: the only faults of a roster
-//! that damage excuses.
+//! Which packets damage has cost a stream, and which participants they were about. Damage excuses
+//! no other fault in a roster.
 
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::wire::{ParticipantId, ServerPacket, parse};
 
-/// Follows a server's stream as it was sent beside the bytes that arrived.
+/// Follows a server's stream, comparing what was sent with what arrived.
 #[derive(Debug, Default)]
 pub struct Losses {
     sent: Deframer,
-    /// A byte of the packet that is under way, or the zero before it, arrived as another one.
+    /// A byte of the current packet, or the zero before it, arrived changed.
     hit: bool,
 }
 
 impl Losses {
-    /// Hands `arrived` to `deliver` in the order of the stream, each time after those whose packets
-    /// were lost before. Bytes come one by one where there is damage, so that a loss is known
-    /// before the packet after it.
+    /// Hands `arrived` to `deliver` in the order of the stream, each time with the participants
+    /// whose packets were lost before it. Damaged bytes are handed over one by one, so that a loss
+    /// is known before the next packet.
     pub fn follow(
         &mut self,
         sent: &[u8],
@@ -47,14 +47,14 @@ impl Losses {
             _ => Vec::new(),
         };
         if sent == 0 {
-            // A zero that arrived as something else joins this packet to the next one.
+            // A zero that arrived changed joins this packet to the next one.
             self.hit = arrived != 0;
         }
         lost
     }
 }
 
-/// Whom a packet tells something about.
+/// Returns the participants that a packet is about.
 fn about(packet: &[u8]) -> Vec<ParticipantId> {
     match parse(packet).expect("the server sends packets") {
         ServerPacket::Welcome(welcome) => welcome.roster.iter().map(|entry| entry.id).collect(),

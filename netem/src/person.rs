@@ -1,4 +1,4 @@
-//! Who takes part: room, name, codec and what is said.
+//! A participant's description: room, name, codec and what they say.
 
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::carrier::stream::TRANSMIT_MAX;
@@ -8,16 +8,16 @@ use talkspurt_core::time::Duration;
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 
-/// Packets that wait to be played at most.
+/// The most packets that may wait to be played.
 const SLOTS: usize = 64;
 /// Bytes of voice that may wait for the stream.
 const QUEUE_BYTES: usize = 8 * 1024;
 
-/// What every participant is.
+/// The endpoint that every participant runs.
 pub(crate) type Endpoint =
     Client<PAYLOAD_MAX, TRANSMIT_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES_DEFAULT>;
 
-/// Who joins where, and what they say.
+/// Who joins which room, and what they say.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// The room to join.
@@ -26,20 +26,20 @@ pub struct Person {
     pub name: String,
     /// The codec to ask for.
     pub codec: Codec,
-    /// Whether the gate gates; without it every frame of `says` is sent, and nothing after them.
+    /// Whether there is a gate. Without it every frame of `says` is sent, and nothing after them.
     pub gate: bool,
-    /// What the microphone hears from the moment of joining; silence after it.
+    /// What the microphone hears from the moment of joining, followed by silence.
     pub says: Vec<i16>,
-    /// How much later than the others' these frames begin: less than a frame.
+    /// By how much these frames are shifted against those of others: less than a frame.
     pub phase: Duration,
-    /// How much sound waits before it is played at first, in milliseconds.
+    /// How much sound waits initially before it is played, in milliseconds.
     pub margin_ms: u16,
-    /// Whether to join again when the session was not ended from here.
+    /// Whether to join again after a session that the client did not end itself.
     pub persistent: bool,
 }
 
 impl Person {
-    /// Someone who listens, in PCM16 with a gate.
+    /// Describes a listener, with PCM16 and a gate.
     pub fn new(room: &str, name: &str) -> Self {
         Self {
             room: room.to_owned(),
@@ -53,7 +53,7 @@ impl Person {
         }
     }
 
-    /// The same, saying that.
+    /// Sets what the person says.
     pub fn saying(self, says: Vec<i16>) -> Self {
         Self { says, ..self }
     }

@@ -1,4 +1,4 @@
-//! One direction of a byte stream with weather on it: bytes come in order, but late, in bursts,
+//! One direction of a byte stream with weather on it: bytes arrive in order, but late, in bursts,
 //! slowly, or damaged.
 
 use std::collections::VecDeque;
@@ -11,13 +11,13 @@ use crate::weather::Weather;
 /// Bytes that have arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Arrived {
-    /// As they arrived.
+    /// The bytes as they arrived.
     pub bytes: Vec<u8>,
-    /// As they were sent: so many, and others where there was damage.
+    /// The bytes as they were sent: the same number, with other values where there was damage.
     pub as_sent: Vec<u8>,
 }
 
-/// Bytes on their way.
+/// The bytes on their way in one direction.
 #[derive(Debug)]
 pub struct Pipe {
     weather: Weather,
@@ -30,7 +30,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// An empty pipe. The same seed and the same writes give the same arrivals.
+    /// Creates an empty pipe. The same seed and the same writes give the same arrivals.
     pub fn new(weather: Weather, seed: u64) -> Self {
         Self {
             weather,
@@ -48,7 +48,7 @@ impl Pipe {
         self.weather = weather;
     }
 
-    /// Sends as many of the bytes as there is room for; gives how many.
+    /// Sends as many of the bytes as there is room for, and returns their number.
     pub fn write(&mut self, now: Instant, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
         if taken == 0 {
@@ -64,14 +64,14 @@ impl Pipe {
         taken
     }
 
-    /// Whether a writer who was told to wait may go on.
+    /// Returns how many bytes may be written now.
     pub fn room(&self) -> usize {
         self.weather
             .buffer_bytes
             .saturating_sub(self.on_the_way_bytes)
     }
 
-    /// What has arrived.
+    /// Takes the bytes that have arrived.
     pub fn read(&mut self, now: Instant) -> Arrived {
         let mut arrived = Arrived::default();
         while let Some((_, next)) = self.on_the_way.pop_front_if(|(at, _)| *at <= now) {
@@ -82,12 +82,12 @@ impl Pipe {
         arrived
     }
 
-    /// How many bytes it has damaged.
+    /// Returns how many bytes it has damaged.
     pub fn damaged_bytes(&self) -> u64 {
         self.damaged_bytes
     }
 
-    /// When something arrives next.
+    /// Returns when the next bytes arrive.
     pub fn next_arrival(&self) -> Option<Instant> {
         self.on_the_way.front().map(|(at, _)| *at)
     }

@@ -1,4 +1,4 @@
-//! A stream between the hub and whoever is at its other end.
+//! A stream between the hub and a client or a test.
 
 use talkspurt_hub::LinkId;
 
@@ -7,34 +7,34 @@ use crate::pipe::Pipe;
 use crate::weather::Weather;
 use crate::world::ClientId;
 
-/// Both directions, and what the ends know of each other.
+/// Both directions of a stream, and what the ends know of each other.
 pub struct Stream {
-    /// The hub's name for it, while the hub has it.
+    /// The hub's id for it, while the hub has it.
     pub link: Option<LinkId>,
-    /// To the hub.
+    /// The direction to the hub.
     pub up: Pipe,
-    /// From the hub.
+    /// The direction from the hub.
     pub down: Pipe,
-    /// What `down` has lost.
+    /// The packets that `down` has lost.
     pub losses: Losses,
-    /// Of both directions.
+    /// The weather in both directions.
     pub weather: Weather,
-    /// The hub was told to wait.
+    /// The hub was told to wait with output.
     pub blocked: bool,
-    /// Nobody takes what arrives.
+    /// The far end reads nothing.
     pub stalled: bool,
-    /// Neither end hears of the other any more, nor of its end.
+    /// Neither end hears from the other any more, nor learns that the stream ended.
     pub vanished: bool,
-    /// The client knows that the server has closed it.
+    /// The client knows that the server has closed the stream.
     pub told_closed: bool,
-    /// Who is at the other end.
+    /// The client at the far end, if there is one.
     pub client: Option<ClientId>,
-    /// What arrived at an end that is no client.
+    /// What arrived at a far end without a client.
     pub received: Vec<u8>,
 }
 
 impl Stream {
-    /// A stream that has just been opened.
+    /// Creates an open stream.
     pub fn new(link: Option<LinkId>, weather: Weather, up_seed: u64, down_seed: u64) -> Self {
         Self {
             link,

@@ -2,24 +2,24 @@
 
 use talkspurt_core::time::Duration;
 
-/// What a stream does to its bytes.
+/// The delay, stalls, rate and damage of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
     /// How long every byte takes.
     pub delay: Duration,
-    /// By how much a write may take longer, evenly spread. Later writes never overtake it, as in
-    /// TCP.
+    /// The maximum by which a write may take longer, evenly distributed. Later writes never
+    /// overtake it, as in TCP.
     pub jitter: Duration,
-    /// How many in a thousand writes are stalled, as by a lost segment of TCP: all that follows
-    /// waits behind and comes in a burst.
+    /// How many in a thousand writes are stalled, as by a lost segment of TCP. Everything after a
+    /// stalled write waits behind it and arrives in a burst.
     pub stalls_per_mille: u32,
-    /// How long the longest of those stalls lasts.
+    /// The longest such stall.
     pub stall_max: Duration,
-    /// The line's rate, where it has one.
+    /// The line's rate, if it is limited.
     pub bytes_per_second: Option<u64>,
-    /// How many in a million bytes arrive as another one.
+    /// How many in a million bytes arrive changed.
     pub damage_per_million: u32,
-    /// Bytes that may be on their way; the writer of more is told to wait.
+    /// How many bytes may be on their way. A writer of more is told to wait.
     pub buffer_bytes: usize,
 }
 
@@ -35,8 +35,8 @@ impl Weather {
         buffer_bytes: 64 * 1024,
     };
 
-    /// A busy Wi-Fi far from its access point: up to 20 ms of jitter, and one write in a hundred is
-    /// stalled for up to 120 ms.
+    /// A busy Wi-Fi far from its access point: up to 20 ms of jitter, and one in a hundred writes
+    /// stalls for up to 120 ms.
     pub const STORMY: Self = Self {
         delay: Duration::from_millis(15),
         jitter: Duration::from_millis(20),
@@ -45,7 +45,7 @@ impl Weather {
         ..Self::CALM
     };
 
-    /// A serial line of that many bits per second (8N1: ten bits a byte) behind a bridge.
+    /// A serial line of `baud` bits per second (8N1: ten bits a byte) behind a bridge.
     pub const fn serial(baud: u64) -> Self {
         Self {
             bytes_per_second: Some(baud / 10),

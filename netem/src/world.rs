@@ -1,20 +1,22 @@
 //! The server, its clients and the streams between them, moved from one event to the next.
 //!
-//! The hub is driven by its own contract, as `host-server/src/server.rs` drives it over sockets.
+//! Drives the hub by its own contract, as `host-server/src/server.rs` does over sockets.
+
+use std::any::Any;
 
 use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_hub::room::Room;
-use talkspurt_hub::{Hub, HubConfig, Output};
+use talkspurt_hub::{Hub, HubConfig, Outbox, Room};
 
 use crate::client::Client;
+use crate::participant::Participant;
 use crate::person::Person;
 use crate::pipe::Arrived;
 use crate::stream::Stream;
 use crate::weather::Weather;
 
-/// The limits of the server's own command line, in frames of that length.
+/// The limits of the server's command-line defaults, with this frame duration.
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
     HubConfig {
         frame,
@@ -22,11 +24,11 @@ pub fn hub_config(frame: FrameDuration) -> HubConfig {
     }
 }
 
-/// A client of the world.
+/// Identifies a client of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientId(usize);
 
-/// A stream of the world.
+/// Identifies a stream of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamId(usize);
 
@@ -37,15 +39,15 @@ pub struct World {
     now: Instant,
     rng: Rng,
     streams: Vec<Stream>,
-    clients: Vec<(Client, StreamId)>,
+    clients: Vec<(Box<dyn Participant>, StreamId)>,
     wakeups: u64,
 }
 
-/// More pieces of work than this at one moment mean that the hub asks to be woken for nothing.
+/// More work than this at one moment means that the hub asks to be woken for nothing.
 const WORK_MAX: usize = 100_000;
 
 impl World {
-    /// A server that nobody has come to. All that is left to chance follows from `seed`.
+    /// Creates a server without clients. Everything random follows from `seed`.
     pub fn new(config: HubConfig, seed: u64) -> Self {
         Self {
             hub: Hub::new(config),
@@ -57,55 +59,76 @@ impl World {
         }
     }
 
-    /// How often the hub has asked to be woken, and was.
+    /// Returns how often the hub was woken at its own request.
     pub fn wakeups(&self) -> u64 {
         self.wakeups
     }
 
-    /// The time.
+    /// Returns the current time.
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// Connects someone, who joins as soon as the weather allows it.
+    /// Connects a client, which joins as soon as the weather allows it.
     pub fn join(&mut self, person: Person, weather: Weather) -> ClientId {
+        self.invite(Client::new(person, self.now), weather)
+    }
+
+    /// Connects a participant of the caller's, who has joined already as far as it can tell.
+    pub fn invite(&mut self, participant: impl Participant, weather: Weather) -> ClientId {
         let id = ClientId(self.clients.len());
         let stream = self.connect(weather);
         self.streams[stream.0].client = Some(id);
-        self.clients.push((Client::new(person, self.now), stream));
+        self.clients.push((Box::new(participant), stream));
         self.send_outbox(id);
         id
     }
 
-    /// Someone connects who is no client: bytes are written and read by hand.
+    /// Opens a stream without a client, for bytes written and read by hand.
     pub fn connect(&mut self, weather: Weather) -> StreamId {
         let (up_seed, down_seed) = (self.rng.u64(..), self.rng.u64(..));
         let link = self.hub.connect(self.now);
         self.streams
             .push(Stream::new(link, weather, up_seed, down_seed));
-        // Someone else may have had to make room.
+        // The hub may have closed another connection to make room.
         self.flush();
         StreamId(self.streams.len() - 1)
     }
 
-    /// One of the clients.
+    /// Returns a client.
     pub fn client(&self, id: ClientId) -> &Client {
-        &self.clients[id.0].0
+        self.guest(id)
     }
 
-    /// Has a client do something, and sends what comes of it.
+    /// One of those that were invited.
+    pub fn guest<P: Participant>(&self, id: ClientId) -> &P {
+        known(&*self.clients[id.0].0).expect("asked for as what it is")
+    }
+
+    /// Calls a method of a client, and sends the resulting packets.
     pub fn act<T>(&mut self, id: ClientId, something: impl FnOnce(&mut Client, Instant) -> T) -> T {
-        let done = something(&mut self.clients[id.0].0, self.now);
+        self.act_as(id, something)
+    }
+
+    /// Has one of those that were invited do something, and sends what comes of it.
+    pub fn act_as<P: Participant, T>(
+        &mut self,
+        id: ClientId,
+        something: impl FnOnce(&mut P, Instant) -> T,
+    ) -> T {
+        let guest: &mut dyn Any = &mut *self.clients[id.0].0;
+        let guest = guest.downcast_mut().expect("asked for as what it is");
+        let done = something(guest, self.now);
         self.send_outbox(id);
         done
     }
 
-    /// All clients.
+    /// Returns all clients but the participants that were invited.
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.clients.iter().map(|(client, _)| client)
+        self.clients.iter().filter_map(|(guest, _)| known(&**guest))
     }
 
-    /// The stream that a client is on.
+    /// Returns the stream that a client is on.
     pub fn stream(&self, id: ClientId) -> StreamId {
         self.clients[id.0].1
     }
@@ -118,28 +141,28 @@ impl World {
         member.map_or(0, |member| member.link.outbox.voice_dropped())
     }
 
-    /// Writes by hand; gives how many bytes were taken.
+    /// Writes by hand, and returns how many bytes were taken.
     pub fn write(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
         self.streams[stream.0].up.write(self.now, bytes)
     }
 
-    /// What has arrived at an end that is no client.
+    /// Returns everything received on a stream without a client.
     pub fn received(&self, stream: StreamId) -> &[u8] {
         &self.streams[stream.0].received
     }
 
-    /// Bytes that were damaged on a stream: on the way to the server, and on the way from it.
+    /// Returns how many bytes were damaged on a stream: to the server, and from it.
     pub fn damaged_bytes(&self, stream: StreamId) -> (u64, u64) {
         let Stream { up, down, .. } = &self.streams[stream.0];
         (up.damaged_bytes(), down.damaged_bytes())
     }
 
-    /// Whether the hub still has the connection.
+    /// Returns whether the hub still has the connection.
     pub fn is_open(&self, stream: StreamId) -> bool {
         self.streams[stream.0].link.is_some()
     }
 
-    /// Changes the weather on a client's stream, both ways.
+    /// Changes the weather on a client's stream in both directions.
     pub fn set_weather(&mut self, id: ClientId, weather: Weather) {
         let stream = self.stream(id);
         let stream = &mut self.streams[stream.0];
@@ -148,7 +171,7 @@ impl World {
         stream.down.set_weather(weather);
     }
 
-    /// Noise on a client's line, both ways: bytes that nobody sent.
+    /// Adds noise to a client's line in both directions: bytes that nobody sent.
     pub fn noise(&mut self, id: ClientId, bytes: &[u8]) {
         let stream = self.stream(id);
         let stream = &mut self.streams[stream.0];
@@ -156,11 +179,11 @@ impl World {
         stream.down.write(self.now, bytes);
     }
 
-    /// The stream is closed as by a killed process: each end is told.
+    /// Closes the stream as if a process were killed: each end is told.
     pub fn cut(&mut self, stream: StreamId) {
         let cut = &mut self.streams[stream.0];
         let (link, client) = (cut.link.take(), cut.client);
-        // What is on its way is lost.
+        // Bytes on their way are lost.
         cut.vanished = true;
         if let Some(link) = link {
             self.hub.handle_closed(link, self.now);
@@ -171,18 +194,18 @@ impl World {
         }
     }
 
-    /// The stream goes silent as by a pulled cable: nobody is told.
+    /// Silences the stream as if a cable were pulled: neither end is told.
     pub fn vanish(&mut self, stream: StreamId) {
         self.streams[stream.0].vanished = true;
     }
 
-    /// Nobody takes what arrives (`true`), or somebody does again.
+    /// Makes the far end stop reading (`true`) or resume.
     pub fn stall(&mut self, stream: StreamId, stalled: bool) {
         self.streams[stream.0].stalled = stalled;
         self.deliver_down(stream.0);
     }
 
-    /// Lets that much time pass.
+    /// Lets `span` pass.
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some(next) = self.next_event().filter(|next| *next <= end) {
@@ -192,7 +215,7 @@ impl World {
         self.now = end;
     }
 
-    /// Lets time pass until `done`; panics with `what` if that takes longer than `most`.
+    /// Lets time pass until `done`. Panics with `what` if that takes longer than `most`.
     pub fn run_until(&mut self, what: &str, most: Duration, done: impl Fn(&Self) -> bool) {
         let end = self.now + most;
         while !done(self) {
@@ -228,7 +251,7 @@ impl World {
             self.wakeups += 1;
             assert!(
                 work < WORK_MAX,
-                "the hub wants to be woken at {:?} again and again",
+                "the hub asks again and again to be woken at {:?}",
                 self.now
             );
         }
@@ -244,14 +267,17 @@ impl World {
         }
     }
 
-    /// On the same stream if that is still there (a node behind a bridge cannot tell), else on a
-    /// new one.
+    /// Joins on the same stream if it is still open and the participant cannot tell (a node behind a
+    /// bridge), else on a new one.
     fn start_again(&mut self, id: ClientId) {
         let old = self.stream(id);
-        if self.is_open(old) {
+        if self.is_open(old) && self.clients[id.0].0.keeps_stream() {
             return self.clients[id.0].0.join(self.now);
         }
         self.streams[old.0].client = None;
+        if !self.streams[old.0].vanished {
+            self.cut(old);
+        }
         let weather = self.streams[old.0].weather;
         let stream = self.connect(weather);
         self.streams[stream.0].client = Some(id);
@@ -259,7 +285,7 @@ impl World {
         self.clients[id.0].0.handle_reconnect(self.now);
     }
 
-    /// In pieces of any size, as a socket or a UART would give them.
+    /// Delivers in pieces of any size, as a socket or a UART would.
     fn deliver_up(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         let arrived = stream.up.read(self.now).bytes;
@@ -299,7 +325,7 @@ impl World {
         }
     }
 
-    /// The last bytes arrive, and then the end of the stream.
+    /// Delivers the last bytes, and then the end of the stream.
     fn tell_closed(&mut self, index: usize, arrived: &Arrived) {
         self.hand_over(index, arrived);
         if let Some(ClientId(client)) = self.streams[index].client
@@ -332,9 +358,9 @@ impl World {
         let (client, stream) = &mut self.clients[id.0];
         let stream = &mut self.streams[stream.0];
         let is_open = stream.link.is_some();
-        client.transmit(self.now, |bytes| match is_open {
+        client.transmit(self.now, &mut |bytes| match is_open {
             true => stream.up.write(self.now, bytes),
-            // Nobody reads any more.
+            // Nobody reads this stream any more.
             false => bytes.len(),
         });
     }
@@ -355,29 +381,28 @@ impl World {
     fn write_output(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         let Some(link) = stream.link else { return };
-        loop {
-            match self.hub.next_output(link, self.now) {
-                Output::Nothing => return,
-                // The end is wanted even of one who takes nothing.
-                Output::Packets(_) if stream.blocked => return,
-                Output::Packets(outbox) => {
-                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
-                    let taken = if stream.vanished {
-                        bytes.len()
-                    } else {
-                        stream.down.write(self.now, &bytes)
-                    };
-                    if taken == 0 {
-                        stream.blocked = true;
-                        return self.hub.blocked(link, self.now);
-                    }
-                    self.hub.sent(link, taken);
-                }
-                Output::Close { .. } => {
-                    stream.link = None;
-                    return;
-                }
+        let now = self.now;
+        let write = |outbox: &Outbox| {
+            if stream.blocked {
+                return Some(0);
             }
+            let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+            let taken = if stream.vanished {
+                bytes.len()
+            } else {
+                stream.down.write(now, &bytes)
+            };
+            stream.blocked = taken == 0;
+            Some(taken)
+        };
+        // A blocked stream is still asked whether its link has ended.
+        if self.hub.write(link, now, write).is_some() {
+            stream.link = None;
         }
     }
+}
+
+fn known<P: Participant>(participant: &dyn Participant) -> Option<&P> {
+    let participant: &dyn Any = participant;
+    participant.downcast_ref()
 }

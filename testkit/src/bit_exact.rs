@@ -1,6 +1,6 @@
-//! Compares what was heard with what was spoken sample by sample: which stretches of a recording
-//! repeat a speaker bit for bit, and which are the mean of two. However often the delay changed on
-//! the way, each stretch is found where it is.
+//! Compares what was heard with what was spoken, sample by sample: which stretches of a recording
+//! repeat a speaker bit for bit, and which are the mean of two. Each stretch is found wherever it
+//! is, however often the delay changed on the way.
 //!
 //! All positions and lengths are in samples.
 
@@ -24,14 +24,14 @@ pub struct Run {
     pub len: usize,
 }
 
-/// Samples by which a stretch is recognised: 2 ms. Sound of 10 significant bits repeats that many
+/// Samples by which a stretch is recognised: 2 ms. Sound of 10 significant bits repeats this many
 /// by chance once in 2^320.
 const KEY: usize = 32;
-/// Every so many samples of what was spoken a stretch can be recognised.
+/// A stretch can be recognised at every multiple of this many spoken samples.
 const KEY_STEP: usize = 16;
 
-/// The stretches of `heard`, in order, that repeat `spoken` bit for bit: at least 3 ms each, none
-/// of them silent.
+/// Returns the stretches of `heard`, in order, that repeat `spoken` bit for bit. Each is at least 3
+/// ms long, and none is silent.
 pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
     let places: HashMap<&[i16], usize> = (0..spoken.len().saturating_sub(KEY - 1))
         .step_by(KEY_STEP)
@@ -59,17 +59,17 @@ pub fn exact_runs(spoken: &[i16], heard: &[i16]) -> Vec<Run> {
     runs
 }
 
-/// Whether all of `spoken` was heard in one piece: in order, and with one delay.
+/// Returns whether all of `spoken` was heard in one piece: in order, and with one delay.
 pub fn is_whole(runs: &[Run], spoken: &[i16]) -> bool {
     matches!(runs, [run] if (run.spoken, run.len) == (0, spoken.len()))
 }
 
-/// How many samples of `spoken` the runs cover, each counted once.
+/// Returns how many samples of `spoken` the runs cover, each counted once.
 pub fn covered(runs: &[Run], spoken: &[i16]) -> usize {
     covered_within(runs, 0..spoken.len())
 }
 
-/// As [`covered`], of a part of what was spoken.
+/// Like [`covered`], for a part of what was spoken.
 pub fn covered_within(runs: &[Run], part: Range<usize>) -> usize {
     let mut heard = vec![false; part.len()];
     for run in runs {
@@ -80,11 +80,10 @@ pub fn covered_within(runs: &[Run], part: Range<usize>) -> usize {
     heard.into_iter().filter(|heard| *heard).count()
 }
 
-/// As [`covered_within`], of what was heard in order and in time: the first sample of what was
-/// spoken is due at the sample `due` of the recording, and no sample comes later than `latest`
-/// after it is due.
+/// Like [`covered_within`], counting only what was heard in order and in time: the first spoken
+/// sample is due at sample `due` of the recording, and no sample may be more than `latest` late.
 pub fn covered_in_time(runs: &[Run], part: Range<usize>, due: i64, latest: usize) -> usize {
-    // The moments from which delay is counted come from two processes, and agree within this.
+    // Delays are counted from moments that two processes report; those agree within this.
     const EARLY: i64 = 3_200;
     let mut kept: Vec<Run> = Vec::new();
     for run in runs {
@@ -104,13 +103,13 @@ pub fn covered_in_time(runs: &[Run], part: Range<usize>, due: i64, latest: usize
 pub struct MeanMatch {
     /// Samples that are the mean of both within 1 LSB.
     pub matching: usize,
-    /// Samples during which both were heard: from the later start to the earlier end, each as the
-    /// recording has it.
+    /// Samples during which both were heard, in the recording's time: from the later start to the
+    /// earlier end.
     pub overlap: usize,
 }
 
 impl MeanMatch {
-    /// The share of the overlap that matches, 0 where there is none.
+    /// Returns the share of the overlap that matches, 0 if there is none.
     pub fn share(&self) -> f64 {
         if self.overlap == 0 {
             return 0.0;
@@ -119,13 +118,13 @@ impl MeanMatch {
     }
 }
 
-/// Delays are looked for in steps of a frame, so many to either side of the last.
+/// Delays are searched in steps of a frame, this many to either side of the last.
 const STEPS: i64 = 12;
-/// What correlation is computed over when the delays are not known: 300 ms.
+/// The length that is correlated when the delays are not known: 300 ms.
 const TEMPLATE: usize = 4_800;
 
-/// Finds where `heard` is the mean of `one` and `other`, frame by frame, whatever the delay of each
-/// and however it changes.
+/// Finds where `heard` is the mean of `one` and `other`, frame by frame, whatever their delays and
+/// however they change.
 pub fn mean_of(one: &[i16], other: &[i16], heard: &[i16], frame_samples: usize) -> MeanMatch {
     let mut search = Search {
         one,
@@ -142,8 +141,8 @@ pub fn mean_of(one: &[i16], other: &[i16], heard: &[i16], frame_samples: usize) 
             at += frame_samples;
             continue;
         };
-        // Both delays may change within what is called a frame here, which need not begin where
-        // theirs do.
+        // Both delays may change within this frame, since it need not begin where the streams'
+        // frames do.
         let len = search.matching_len(at, shifts);
         found.matching += len;
         spans.push(overlap(one.len(), other.len(), shifts));
@@ -153,7 +152,7 @@ pub fn mean_of(one: &[i16], other: &[i16], heard: &[i16], frame_samples: usize) 
     found
 }
 
-/// How many samples later each of the two was heard than spoken.
+/// By how many samples each of the two was heard later than spoken.
 type Shifts = (i64, i64);
 
 struct Search<'a> {
@@ -184,7 +183,7 @@ impl Search<'_> {
         let mut candidates: Vec<(i64, i64)> = (-steps..=steps)
             .flat_map(|one| (-steps..=steps).map(move |other| (one, other)))
             .collect();
-        // The nearest first: silence would match anywhere.
+        // Nearest first, because silence would match anywhere.
         candidates.sort_by_key(|(one, other)| one.abs() + other.abs());
         candidates
             .into_iter()
@@ -200,7 +199,7 @@ impl Search<'_> {
         Some((shift(one.offset), shift(other.offset)))
     }
 
-    /// For how many samples from `at` the mean is heard.
+    /// For how many samples from `at` the recording is the mean.
     fn matching_len(&self, at: usize, (one, other): Shifts) -> usize {
         let sample = |sound: &[i16], index: i64| {
             let index = usize::try_from(index).ok()?;
@@ -233,7 +232,7 @@ fn overlap(one_len: usize, other_len: usize, (one, other): Shifts) -> (i64, i64)
     )
 }
 
-/// The widest span that any of the shifts found makes, within the recording.
+/// The widest span that any of the shifts gives, within the recording.
 fn span_of(spans: &[(i64, i64)], heard_len: usize) -> usize {
     let start = spans.iter().map(|span| span.0).min().unwrap_or(0).max(0);
     let end = spans.iter().map(|span| span.1).max().unwrap_or(0);
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_found_where_they_are() {
+    fn stretches_are_found_where_they_are() {
         let spoken = noise(1, 2_000);
         let mut heard = vec![0; 77];
         heard.extend(&spoken[..900]);
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_in_order_and_in_time_counts() {
+    fn only_sound_in_order_and_in_time_counts() {
         let spoken = noise(1, 8_000);
         let count = |heard: &[i16], latest| {
             let runs = exact_runs(&spoken, heard);
@@ -285,8 +284,16 @@ mod tests {
         assert_eq!(count(&late(501), 500), 0);
         let swapped = [&[0; 4_100][..], &spoken[4_000..], &spoken[..4_000]].concat();
         assert_eq!(covered(&exact_runs(&spoken, &swapped), &spoken), 8_000);
-        assert_eq!(count(&swapped, 500), 4_000, "the second half, in its place");
-        assert_eq!(count(&swapped, 9_000), 4_000, "and not the first after it");
+        assert_eq!(
+            count(&swapped, 500),
+            4_000,
+            "the second half, at its own time"
+        );
+        assert_eq!(
+            count(&swapped, 9_000),
+            4_000,
+            "and not the first half after it"
+        );
     }
 
     #[test]
@@ -305,7 +312,7 @@ mod tests {
         let mut heard = vec![0; 123];
         heard.extend(&a[..640]);
         heard.extend(mean(&a[640..8_000], &b));
-        // From here on b is late by two frames.
+        // From here on b is two frames late.
         heard.extend(mean(&a[8_000..], &b[7_360 - 640..]));
         let found = mean_of(&a, &b, &heard, 320);
         assert_eq!(found.overlap, 16_000 - 640);
@@ -313,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mean_does_not_match() {
+    fn sound_that_is_not_the_mean_does_not_match() {
         let (a, b) = (noise(1, 16_000), noise(2, 16_000));
         assert_eq!(mean_of(&a, &b, &a, 320).matching, 0);
         assert_eq!(mean_of(&a, &b, &noise(3, 16_000), 320).matching, 0);

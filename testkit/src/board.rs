@@ -1,6 +1,6 @@
 //! The boards that QEMU emulates, and how the node's image for them is built.
 //!
-//! `TALKSPURT_IMAGE_DIR` names a directory with ready images, `BOARD.elf` each (`cargo xtask test`
+//! `TALKSPURT_IMAGE_DIR` names a directory with ready images, each `BOARD.elf` (`cargo xtask test`
 //! sets it). Without it each test program brings them up to date with one `cargo build` for each
 //! board.
 
@@ -17,11 +17,11 @@ use crate::workspace;
 /// A board that QEMU emulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
-    /// What QEMU calls it.
+    /// QEMU's name for it.
     pub machine: &'static str,
-    /// What rustc calls its processor; it chooses the board (`firmware-sim/image/build.rs`).
+    /// rustc's name for its processor; it selects the board (`firmware-sim/image/build.rs`).
     pub target: &'static str,
-    /// What people call its processor.
+    /// The processor's common name.
     pub processor: &'static str,
 }
 
@@ -37,22 +37,22 @@ pub const LM3S6965EVB: Board = Board {
     target: "thumbv7m-none-eabi",
     processor: "Cortex-M3",
 };
-/// All of them.
+/// All boards.
 pub const BOARDS: [Board; 2] = [MPS2_AN386, LM3S6965EVB];
 
 /// The variable that names a directory with ready images.
 pub const IMAGE_DIR: &str = "TALKSPURT_IMAGE_DIR";
 
-/// What to do where something is missing.
+/// Advice for when something is missing.
 pub(crate) const SETUP: &str =
     "`cargo xtask setup` installs QEMU and Rust's targets for the boards";
 
-/// One at a time: two builds would wait for each other anyway.
+/// Built one at a time: two builds would wait for each other anyway.
 static BUILT: Mutex<Vec<(Board, PathBuf)>> = Mutex::new(Vec::new());
 
 impl Board {
-    /// Returns the board's image, which logs. Built by the first who asks, where nobody promised
-    /// that it is ready.
+    /// Returns the board's image, which logs. The first call builds it, unless
+    /// `TALKSPURT_IMAGE_DIR` promises that it is ready.
     pub fn image(&self) -> Result<PathBuf> {
         if let Some(directory) = env::var_os(IMAGE_DIR) {
             let image = self.image_in(Path::new(&directory));
@@ -63,7 +63,7 @@ impl Board {
             );
             return Ok(image);
         }
-        let mut built = BUILT.lock().expect("no builder panics");
+        let mut built = BUILT.lock().expect("no build panics");
         if let Some((_, image)) = built.iter().find(|(board, _)| board == self) {
             return Ok(image.clone());
         }
@@ -75,8 +75,8 @@ impl Board {
     /// Builds the image, and puts it into `directory` under the board's name.
     pub fn build(&self, directory: &Path) -> Result<PathBuf> {
         self.run(self.cargo("build").args(["--release", "--bin", "node"]))?;
-        // Under a name of its own: the next build may be without the log, which decodes only with
-        // the very image that logs.
+        // The image gets a name of its own. The next build may be without the log, which only the
+        // very image that logs can decode.
         let made = image_target_dir().join(self.target).join("release/node");
         let image = self.image_in(directory);
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
@@ -84,7 +84,7 @@ impl Board {
         Ok(image)
     }
 
-    /// Runs a test program of the image's package (`firmware-sim/image/tests/`) on the board, and
+    /// Runs a test program of the image's package (`firmware-sim/image/tests/`) on the board and
     /// returns what it printed.
     pub fn run_test(&self, name: &str) -> Result<String> {
         let mut cargo = self.cargo("test");
@@ -98,8 +98,8 @@ impl Board {
         cargo
     }
 
-    /// Makes a command that powers the board up in QEMU, with a program in its flash, with QEMU's
-    /// monitor somewhere (`none`), and with `words` for the program's command line.
+    /// Makes a command that powers the board up in QEMU with `program` in its flash, QEMU's monitor
+    /// at `monitor` (or `none`), and `words` as the program's command line.
     pub fn qemu(&self, program: &Path, monitor: &str, words: &[String]) -> Command {
         let mut qemu = Command::new("qemu-system-arm");
         qemu.args(["-machine", self.machine, "-display", "none"])
@@ -111,7 +111,7 @@ impl Board {
         qemu
     }
 
-    /// Runs a cargo; its output, which an error quotes.
+    /// Runs a cargo command and returns its output, which an error quotes.
     fn run(&self, cargo: &mut Command) -> Result<String> {
         let output = cargo.output().context("cannot start cargo")?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -129,7 +129,7 @@ impl Board {
     }
 }
 
-/// Returns where images that log are put.
+/// Returns the directory for images that log.
 pub fn image_dir() -> PathBuf {
     image_target_dir().join("images")
 }
@@ -139,8 +139,8 @@ pub fn image_folder() -> PathBuf {
     workspace::root().join("firmware-sim/image")
 }
 
-/// Makes a cargo command in the image's folder, where its own configuration holds. It builds into
-/// one place whoever calls it.
+/// Makes a cargo command in the image's folder, where its own configuration applies. It always
+/// builds into the same place, whoever calls it.
 pub fn image_cargo(subcommand: &str) -> Command {
     let mut cargo = workspace::cargo();
     cargo
@@ -155,7 +155,7 @@ fn image_target_dir() -> PathBuf {
 }
 
 /// QEMU's option for a command line of these words: commas are doubled, words with spaces quoted.
-/// The program's output goes to our own, and its exit code is QEMU's.
+/// The program's output goes to our own, and its exit code becomes QEMU's.
 fn semihosting(words: &[String]) -> String {
     let mut option = "enable=on,target=native".to_owned();
     for word in words {
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_reach_the_image_whole() {
+    fn words_with_spaces_and_commas_stay_whole() {
         let words = ["room=the kitchen".to_owned(), "name=a,b".to_owned()];
         let option = semihosting(&words);
         assert_eq!(

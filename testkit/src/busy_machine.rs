@@ -1,10 +1,10 @@
-//! How busy the machine was while real programs ran on it. Their sound has to be on time, so a run
-//! on a machine that cannot wake a sleeper on time says nothing about the programs. Nor does one
-//! over a pseudo-terminal that is late: the kernel carries its bytes in workers of ordinary
-//! priority, which a busy machine keeps waiting for seconds where timers are 5 ms late.
+//! Measures how busy the machine was while real programs ran on it. Their sound has to be on time,
+//! so a run on a machine that cannot wake a sleeper on time says nothing about the programs.
+//! Neither does one over a late pseudo-terminal: the kernel carries its bytes in workers of
+//! ordinary priority, which a busy machine keeps waiting for seconds where timers are 5 ms late.
 //!
-//! A bound that allows for a busy machine would allow for faults as well. So the bounds stay tight,
-//! and a run that fails while what it needs was late is repeated.
+//! Bounds that allow for a busy machine would allow for faults as well. So the bounds stay tight,
+//! and a run that fails is repeated if timers or the pseudo-terminal were late.
 
 use std::any::Any;
 use std::fmt;
@@ -20,41 +20,41 @@ use pseudo_terminal::Line;
 
 mod pseudo_terminal;
 
-/// How long the watch sleeps at a time.
+/// How long the watch sleeps each time.
 const PERIOD: Duration = Duration::from_millis(5);
 /// Playout keeps a frame of 20 ms in reserve. A program that is woken later than half of that,
-/// twice on the way of a frame, misses it.
+/// twice on a frame's way, misses it.
 const LATE: Duration = Duration::from_millis(10);
-/// Share of the time during which some program waited for a processor. The watch itself seldom
-/// waits, since it needs next to nothing; programs that work wait longer, so where it is crowded
+/// The share of the time during which some program waited for a processor. The watch itself seldom
+/// waits, since it needs next to nothing. Programs that work wait longer, so on a crowded machine
 /// less lateness is enough.
 const CROWDED: f64 = 0.25;
-/// Lateness that is enough in a crowd. (Programs that others cannot keep waiting have 4 ms at
-/// most.)
+/// The lateness that is enough on a crowded machine. (Programs that others cannot keep waiting see
+/// at most 4 ms.)
 const LATE_IN_A_CROWD: Duration = Duration::from_millis(6);
-/// How often a run is tried that the machine has spoilt.
+/// How often a run is tried while the machine spoils it.
 const TRIES: usize = 5;
 /// How long to wait for a calm moment before the next try.
 const CALM_WITHIN: Duration = Duration::from_secs(20);
 
-/// How late timers were, and a pseudo-terminal if one was watched, and how crowded the processors.
+/// How late timers and (if watched) a pseudo-terminal were, and how crowded the processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lateness {
     /// How often the watch slept.
     pub sleeps: u32,
-    /// How often it woke more than 10 ms late, or a byte was on its way for as long.
+    /// How often it woke more than 10 ms late, or a byte took longer than that.
     pub late: u32,
-    /// The latest of them.
+    /// The greatest lateness.
     pub worst: Duration,
     /// The share of the time during which some program waited for a processor
-    /// (`/proc/pressure/cpu`), where the system tells.
+    /// (`/proc/pressure/cpu`), if the system reports it.
     pub crowded: Option<f64>,
-    /// A pseudo-terminal was watched, too.
+    /// Whether a pseudo-terminal was watched, too.
     pub line: bool,
 }
 
 impl Lateness {
-    /// Counts a sleep, and the time that a byte took meanwhile.
+    /// Counts a sleep, and the time that a byte took during it.
     fn note(&mut self, slept: Duration, carried: Duration) {
         let late = slept.saturating_sub(PERIOD).max(carried);
         self.sleeps += 1;
@@ -62,7 +62,7 @@ impl Lateness {
         self.worst = self.worst.max(late);
     }
 
-    /// Whether sound that came late or not at all may be the machine's fault.
+    /// Whether late or missing sound may be the machine's fault.
     pub fn spoils(&self) -> bool {
         let crowded = self.crowded.is_some_and(|share| share > CROWDED);
         self.late > 0 || (crowded && self.worst > LATE_IN_A_CROWD)
@@ -93,7 +93,7 @@ impl fmt::Display for Lateness {
     }
 }
 
-/// Measures until it is asked.
+/// Measures lateness until it is finished.
 pub struct Watch {
     stop: Arc<AtomicBool>,
     sleeper: JoinHandle<Lateness>,
@@ -102,15 +102,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to measure how late timers are.
+    /// Starts measuring how late timers are.
     pub fn start() -> Self {
         Self::start_with(None)
     }
 
-    /// Starts to measure how late timers and pseudo-terminals are, for programs that need both.
+    /// Starts measuring how late timers and pseudo-terminals are, for programs that need both.
     ///
     /// # Panics
-    /// When the system has no pseudo-terminal to give.
+    /// If the system has no pseudo-terminal to offer.
     pub fn start_with_line() -> Self {
         Self::start_with(Some(Line::open().expect("there is a pseudo-terminal")))
     }
@@ -126,7 +126,7 @@ impl Watch {
         }
     }
 
-    /// What was measured.
+    /// Stops measuring and returns the result.
     pub fn finish(self) -> Lateness {
         self.stop.store(true, Ordering::Relaxed);
         let waited = waited_for_a_processor();
@@ -142,7 +142,7 @@ impl Watch {
     }
 }
 
-/// A thread that is kept waiting before it begins is late, too.
+/// Measures until `stop`. A thread that has to wait before it starts counts as late, too.
 fn sleep_until(stop: &AtomicBool, began: Instant, mut line: Option<Line>) -> Lateness {
     let mut lateness = Lateness {
         line: line.is_some(),
@@ -154,7 +154,7 @@ fn sleep_until(stop: &AtomicBool, began: Instant, mut line: Option<Line>) -> Lat
         let slept = asleep.elapsed();
         let carried = line.as_mut().map_or(Duration::ZERO, Line::carry);
         lateness.note(slept, carried);
-        // At the end, so that the shortest watch has seen something.
+        // Checked last, so that even the shortest watch has measured something.
         if stop.load(Ordering::Relaxed) {
             return lateness;
         }
@@ -162,7 +162,7 @@ fn sleep_until(stop: &AtomicBool, began: Instant, mut line: Option<Line>) -> Lat
     }
 }
 
-/// How long, since the machine was started, at least one program waited for a processor.
+/// How long at least one program has waited for a processor since the machine started.
 fn waited_for_a_processor() -> Option<Duration> {
     parse_pressure(&fs::read_to_string("/proc/pressure/cpu").ok()?)
 }
@@ -175,14 +175,14 @@ fn parse_pressure(text: &str) -> Option<Duration> {
     Some(Duration::from_micros(total.parse().ok()?))
 }
 
-/// Runs `attempt`. Where it fails, by an error or a panic, while the machine was too busy to judge,
-/// it is run again, up to five times in all; the error of the last names the lateness. A run that
-/// fails on a calm machine has failed.
+/// Runs `attempt`. If it fails, by an error or a panic, while the machine was too busy to judge, it
+/// is run again, up to five times in all; the last error names the lateness. A run that fails on a
+/// calm machine has failed.
 pub fn repeat_if_spoilt<T>(attempt: impl FnMut() -> Result<T>) -> Result<T> {
     repeat_watched(attempt, Watch::start)
 }
 
-/// As [`repeat_if_spoilt`], for what runs over a pseudo-terminal.
+/// Like [`repeat_if_spoilt`], for runs over a pseudo-terminal.
 pub fn repeat_if_line_spoilt<T>(attempt: impl FnMut() -> Result<T>) -> Result<T> {
     repeat_watched(attempt, Watch::start_with_line)
 }
@@ -191,19 +191,19 @@ fn repeat_watched<T>(
     mut attempt: impl FnMut() -> Result<T>,
     watch: impl Fn() -> Watch,
 ) -> Result<T> {
-    let attempt = || panic::catch_unwind(AssertUnwindSafe(&mut attempt)).unwrap_or_else(told);
+    let attempt = || panic::catch_unwind(AssertUnwindSafe(&mut attempt)).unwrap_or_else(error_of);
     let between = || wait_for_calm(&watch);
     repeat(TRIES, attempt, &watch, Watch::finish, between)
 }
 
-/// The error that a panic stands for; what it said has been printed.
-fn told<T>(panic: Box<dyn Any + Send>) -> Result<T> {
+/// The error for a panic, whose message was already printed.
+fn error_of<T>(panic: Box<dyn Any + Send>) -> Result<T> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    bail!("{}", text.unwrap_or("a panic without words"))
+    bail!("{}", text.unwrap_or("a panic without a message"))
 }
 
-/// [`repeat_if_spoilt`] with another machine.
+/// [`repeat_if_spoilt`] on a machine given by `watch` and `finish`.
 fn repeat<T, W>(
     tries: usize,
     mut attempt: impl FnMut() -> Result<T>,
@@ -227,12 +227,12 @@ fn repeat<T, W>(
                 format!("this machine was too busy in each of {tries} runs: {lateness}")
             });
         }
-        eprintln!("spoilt by a busy machine ({lateness}), so once more: {error:#}");
+        eprintln!("spoilt by a busy machine ({lateness}), trying again: {error:#}");
         between();
     }
 }
 
-/// Waits until what is watched was on time for a second, or for 20 s in vain.
+/// Waits until everything watched was on time for a second, but at most 20 s.
 pub fn wait_for_calm(watch: impl Fn() -> Watch) {
     let began = Instant::now();
     while began.elapsed() < CALM_WITHIN {
@@ -263,8 +263,8 @@ mod tests {
         ..CALM
     };
 
-    /// Runs that fail `failures` times on a machine like that; how many there were, and the
-    /// outcome.
+    /// Makes runs that fail `failures` times on such a machine. Returns how many there were, and
+    /// the outcome.
     fn runs(failures: usize, machine: Lateness) -> (usize, Result<usize>) {
         let count = Cell::new(0);
         let attempt = || {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_a_busy_machine_spoils_is_repeated_and_not_for_ever() {
+    fn a_run_that_a_busy_machine_spoils_is_repeated_but_not_for_ever() {
         assert_eq!(runs(0, BUSY).1.unwrap(), 1);
         assert_eq!(runs(4, BUSY).1.unwrap(), 5);
         let (count, outcome) = runs(9, BUSY);
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_without_a_line_knows_timers_only() {
+    fn a_watch_without_a_line_reports_timers_only() {
         let text = |watch: Watch| watch.finish().to_string();
         assert!(text(Watch::start()).starts_with("timers were"));
         let both = text(Watch::start_with_line());
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watch_sees_time_go_by() {
+    fn the_watch_measures_while_time_passes() {
         let began = Instant::now();
         let watch = Watch::start();
         thread::sleep(Duration::from_millis(200));

@@ -19,10 +19,11 @@ pub const IMAGE: &str = "talkspurt-server:local";
 /// The image's size must stay below this (issue 2: "under 20 MB").
 pub const IMAGE_LIMIT_BYTES: u64 = 20_000_000;
 
-/// `off` in this variable switches Docker off for the tests.
+/// Setting this variable to `off` switches Docker off for the tests.
 pub const SWITCH: &str = "TALKSPURT_DOCKER";
 
-/// Why no Docker can be used here. A test may skip for this reason only, and says it.
+/// Why Docker cannot be used here. This is the only reason for which a test may skip, and it says
+/// so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unavailable(pub String);
 
@@ -37,21 +38,21 @@ impl std::error::Error for Unavailable {}
 /// Where a long command's output goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Progress {
-    /// To this process's own standard error.
+    /// To the standard error of this process.
     Shown,
-    /// To a log in `target/`, quoted where the command fails.
+    /// To a log in `target/`, quoted if the command fails.
     Logged,
 }
 
-/// A Docker whose daemon answers.
+/// A Docker installation whose daemon answers.
 #[derive(Clone, Debug)]
 pub struct Docker {
     program: PathBuf,
 }
 
 impl Docker {
-    /// Finds Docker; where no daemon answers and this is root, starts one, in a session of its own
-    /// so that it stays.
+    /// Finds Docker. If no daemon answers and this is root, starts one in a session of its own, so
+    /// that it outlives this process.
     pub fn ready() -> Result<Self, Unavailable> {
         if env::var_os(SWITCH).is_some_and(|value| value == "off") {
             return Err(Unavailable(format!("{SWITCH}=off")));
@@ -65,7 +66,7 @@ impl Docker {
         Ok(docker)
     }
 
-    /// A `docker` command, to be given arguments. Builds use BuildKit.
+    /// Makes a `docker` command. Builds use BuildKit.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env("DOCKER_BUILDKIT", "1").stdin(Stdio::null());
@@ -89,7 +90,7 @@ impl Docker {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Provides the images that the Dockerfile starts from: pulled, or made here where no registry
+    /// Provides the images that the Dockerfile starts from: pulled, or made here if no registry
     /// answers.
     pub fn ensure_base_images(&self, progress: Progress) -> Result<()> {
         let mut script = Command::new("bash");
@@ -110,7 +111,7 @@ impl Docker {
         )
     }
 
-    /// The size of an image, as `docker image ls` counts it.
+    /// Returns the size of an image, as `docker image ls` counts it.
     pub fn image_bytes(&self, image: &str) -> Result<u64> {
         let size = self.run(&["image", "inspect", "--format", "{{.Size}}", image])?;
         size.parse()
@@ -155,13 +156,13 @@ impl Docker {
             thread::sleep(Duration::from_millis(300));
         }
         Err(Unavailable(format!(
-            "dockerd does not come up; {}",
+            "dockerd does not start: {}",
             last_lines(&log_path, 3)
         )))
     }
 }
 
-/// Debian's own docker before any other on the PATH, which may lack BuildKit.
+/// Debian's own docker, if there is one, else the one on the PATH, which may lack BuildKit.
 fn program() -> Result<PathBuf, Unavailable> {
     let debian = Path::new("/usr/bin/docker");
     let on_path = || {
@@ -182,7 +183,7 @@ fn program() -> Result<PathBuf, Unavailable> {
 
 fn run_long(command: &mut Command, name: &str, progress: Progress) -> Result<()> {
     if progress == Progress::Shown {
-        // Everything to standard error: standard output is for results.
+        // Everything goes to standard error: standard output is for results.
         let status = command
             .stdout(std::io::stderr())
             .status()

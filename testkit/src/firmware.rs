@@ -1,5 +1,5 @@
-//! The node's firmware image on a board that QEMU emulates: built, started, its log decoded, what
-//! its speaker played.
+//! The node's firmware image on a board that QEMU emulates: starts it, decodes its log, and returns
+//! what its speaker played.
 //!
 //! ```text
 //! file of samples -> semihosting -> image -> UART -> NoisyLine -> bridge -> server
@@ -7,10 +7,10 @@
 //!                                   image -> semihosting -> talkspurt-log -> lines
 //! ```
 //!
-//! QEMU runs without `-icount`: the board's clock is then the machine's, as the sound of the other
-//! participants is, and a board that sleeps (WFI) costs nothing. A byte that arrives costs 40 us of
-//! this machine (24 us on lm3s6965evb), so that ADPCM takes a third of a processor; two boards at
-//! once want two processors.
+//! QEMU runs without `-icount`. The board's clock is then the machine's, like that of the other
+//! participants' sound, and a board that sleeps (WFI) costs nothing. A byte that arrives costs 40
+//! us of this machine (24 us on lm3s6965evb), so ADPCM takes a third of a processor, and two boards
+//! at once need two processors.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -35,26 +35,26 @@ pub struct Firmware {
     /// Its log as lines of text: seconds since power-up, level, text.
     pub log: Process,
     speaker: PathBuf,
-    /// What the emulator reads and writes, in a directory with a short name: the paths of sockets
-    /// are bounded.
+    /// What the emulator reads and writes, in a directory with a short name because socket paths
+    /// are limited.
     files: TempDir,
 }
 
-/// What a node is told at its start.
+/// What a node is told when it starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
-    /// Where to join.
+    /// The room to join.
     pub room: &'a str,
-    /// As whom.
+    /// The name to join under.
     pub name: &'a str,
-    /// What the microphone hears from joining on.
+    /// What the microphone hears after joining.
     pub says: &'a [i16],
-    /// More words of its command line (`firmware-sim/image/src/arguments.rs`).
+    /// Further words of its command line (`firmware-sim/image/src/arguments.rs`).
     pub words: &'a [&'a str],
 }
 
 impl Firmware {
-    /// Powers a board up, with its serial line at `serial` (a pseudo-terminal).
+    /// Powers a board up with its serial line at `serial` (a pseudo-terminal).
     pub fn start(board: Board, serial: &str, told: &Told<'_>) -> Result<Self> {
         let image = board.image()?;
         let files = tempfile::tempdir().context("cannot make a directory")?;
@@ -94,7 +94,7 @@ impl Firmware {
         })
     }
 
-    /// Waits for a line of the log with `text` in it, after `mark` ([`Process::mark`] of the log).
+    /// Waits for a log line with `text` in it, after `mark` ([`Process::mark`] of the log).
     pub fn wait_for(&self, mark: usize, text: &str, within: Duration) -> Result<Line> {
         let line =
             self.log
@@ -109,8 +109,8 @@ impl Firmware {
         let press = || -> std::io::Result<()> {
             let mut monitor = UnixStream::connect(self.files.path().join(MONITOR))?;
             monitor.set_read_timeout(Some(START_LIMIT))?;
-            // QEMU forgets what it has not read yet when its reader hangs up: it is left when it
-            // asks for the next command.
+            // QEMU forgets unread input when its reader hangs up, so hang up only once it asks for
+            // the next command.
             wait_for_prompt(&mut monitor)?;
             monitor.write_all(b"system_reset\n")?;
             wait_for_prompt(&mut monitor)
@@ -118,8 +118,8 @@ impl Firmware {
         press().context("QEMU's monitor does not answer")
     }
 
-    /// Waits until the node has left and the board is off; its counts, and a time-out with all that
-    /// it said.
+    /// Waits until the node has left and the board is off, and returns its counts. A time-out
+    /// quotes everything it said.
     pub fn finish(&mut self, within: Duration) -> Result<Counts> {
         self.emulator.wait_for_success(within)?;
         self.log.wait_for_success(within)?;
@@ -127,7 +127,7 @@ impl Firmware {
         Ok(Counts(lines.collect()))
     }
 
-    /// What the speaker has played since the node first joined.
+    /// Returns what the speaker has played since the node first joined.
     pub fn heard(&self) -> Result<Vec<i16>> {
         let bytes = fs::read(&self.speaker)
             .with_context(|| format!("cannot read {}", self.speaker.display()))?;
@@ -138,7 +138,7 @@ impl Firmware {
     }
 }
 
-/// What QEMU's monitor says before each command.
+/// The prompt of QEMU's monitor.
 const PROMPT: &[u8] = b"(qemu) ";
 
 fn wait_for_prompt(monitor: &mut UnixStream) -> std::io::Result<()> {
@@ -151,11 +151,11 @@ fn wait_for_prompt(monitor: &mut UnixStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What a node reports at its end: `name=number` words in its log.
+/// What a node reports when it ends: `name=number` words in its log.
 pub struct Counts(Vec<String>);
 
 impl Counts {
-    /// The last number of this name.
+    /// Returns the last number with this name.
     pub fn get(&self, name: &str) -> Result<u64> {
         let mut words = self.0.iter().rev().flat_map(|line| line.split_whitespace());
         words

@@ -1,5 +1,5 @@
-//! What one test of real processes plays on: a server of its own on free ports, a directory for WAV
-//! files, clients that speak and hear files.
+//! The set-up of a test with real processes: a server of its own on free ports, a directory for WAV
+//! files, and clients that speak and hear files.
 
 use std::fs;
 use std::ops::Range;
@@ -15,13 +15,13 @@ use crate::process::{Event, Process};
 use crate::programs::{Server, client};
 use crate::wav::{self, samples};
 
-/// Within this a client is in the room, or out of it, on a busy machine.
+/// Enough time for a client to join or leave on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Samples by which sound between two desktop clients may be late: 300 ms.
+/// How many samples late sound between two desktop clients may be: 300 ms.
 pub const LATEST: usize = samples(300);
 
-/// A server and a directory, both gone when dropped.
+/// A server and a directory, both removed when dropped.
 pub struct Stage {
     /// The server.
     pub server: Server,
@@ -29,7 +29,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts a server with these flags beside its addresses.
+    /// Starts a server with these flags in addition to its addresses.
     pub fn new(server_flags: &[&str]) -> Result<Self> {
         Ok(Self {
             server: Server::start(server_flags)?,
@@ -37,13 +37,13 @@ impl Stage {
         })
     }
 
-    /// A path in the directory.
+    /// Returns a path in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Starts a client that hears into a file of its own, and says `says` if there is something;
-    /// with these flags beside. It is in the room when this returns.
+    /// Starts a client with these flags. It records what it hears into a file of its own, and says
+    /// `says` unless that is empty. Returns once it is in the room.
     pub fn join(&self, room: &str, name: &str, says: &[i16], flags: &[&str]) -> Result<Process> {
         let input = if says.is_empty() {
             "none".to_owned()
@@ -60,13 +60,13 @@ impl Stage {
         Ok(process)
     }
 
-    /// Returns what someone has heard since joining. Their process has to have ended.
+    /// Returns what someone has heard since joining. Their process must have ended.
     pub fn heard(&self, room: &str, name: &str) -> Result<Vec<i16>> {
         wav::read(&self.heard_path(room, name))
     }
 
-    /// The share of a part of what `talker` says that `listener` has heard bit for bit, in order,
-    /// and at most 300 ms late. Both have joined once, and ended.
+    /// Returns the share of a part of what `talker` says that `listener` heard bit for bit, in
+    /// order, and at most 300 ms late. Both must have joined once, and ended.
     pub fn share_in_time(
         &self,
         (talker, says, part): (&Process, &[i16], Range<usize>),
@@ -79,7 +79,7 @@ impl Stage {
         Ok(covered_in_time(&runs, part, due, LATEST) as f64 / whole)
     }
 
-    /// One of the server's metrics. Counters carry `_total`.
+    /// Returns one of the server's metrics. The names of counters end in `_total`.
     pub fn metric(&self, name: &str) -> Result<f64> {
         let page = page(&self.server.http, "/metrics")?;
         let value = page
@@ -94,19 +94,19 @@ impl Stage {
     }
 }
 
-/// Asks a client to leave, and gives its `left` event.
+/// Asks a client to leave and returns its `left` event.
 pub fn leave(process: &mut Process) -> Result<Event> {
     process.terminate()?;
     finish(process, SOON)
 }
 
-/// Waits for a client to leave by itself, and gives its `left` event.
+/// Waits for a client to leave by itself and returns its `left` event.
 pub fn finish(process: &mut Process, within: Duration) -> Result<Event> {
     process.wait_for_success(within)?;
     process.wait_for_event("left", Duration::ZERO)
 }
 
-/// One of the server's pages.
+/// Returns one of the server's pages.
 pub fn page(http: &str, path: &str) -> Result<String> {
     let address = format!("http://{http}{path}");
     let mut answer = ureq::get(&address)
@@ -115,7 +115,7 @@ pub fn page(http: &str, path: &str) -> Result<String> {
     Ok(answer.body_mut().read_to_string()?)
 }
 
-/// A process's resident memory in bytes, as the operating system counts it (`VmRSS`).
+/// Returns a process's resident memory in bytes, as the operating system counts it (`VmRSS`).
 pub fn resident_bytes(process: &Process) -> Result<u64> {
     let path = format!("/proc/{}/status", process.id());
     let status = fs::read_to_string(Path::new(&path)).with_context(|| format!("no {path}"))?;

@@ -1,4 +1,4 @@
-//! Standard output and error that are full, or that nobody reads.
+//! Standard output and error that are full or never read.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write, pipe};
@@ -7,12 +7,12 @@ use std::process::Command;
 use anyhow::Result;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// A full disk: every write fails.
+/// Returns a full disk: every write fails.
 pub fn full_disk() -> Result<File> {
     Ok(File::options().write(true).open("/dev/full")?)
 }
 
-/// A pipe that takes nothing: its buffer is full, and nobody reads it.
+/// Returns a full pipe that nobody reads, so that it takes nothing more.
 pub fn full_pipe() -> Result<(PipeReader, PipeWriter)> {
     let (reader, mut writer) = pipe()?;
     let flags = fcntl_getfl(&writer)?;
@@ -22,8 +22,8 @@ pub fn full_pipe() -> Result<(PipeReader, PipeWriter)> {
     Ok((reader, writer))
 }
 
-/// The same command with a shell's redirection, such as `2>/dev/full`, for a
-/// [`Process`](crate::process::Process), which captures what is left.
+/// Returns the same command with a shell's redirection, such as `2>/dev/full`, for a
+/// [`Process`](crate::process::Process), which captures the rest.
 pub fn redirected(command: &Command, redirection: &str) -> Command {
     let mut shell = Command::new("sh");
     shell

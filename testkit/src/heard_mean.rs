@@ -1,42 +1,42 @@
-//! How much of a recording is the mean of two talkers, where a codec has left no bit as it was (for
-//! sound that comes bit for bit: [`crate::bit_exact::mean_of`]).
+//! How much of a recording is the mean of two talkers, where the codec is lossy (for sound that
+//! arrives bit for bit: [`crate::bit_exact::mean_of`]).
 
 use std::ops::Range;
 
 use crate::recording::{Recording, rms, speech_parts};
 use crate::wav::samples;
 
-/// What is compared at a time: longer than a syllable, and short enough that a delay which changes
-/// spoils few of them.
+/// The length that is compared at a time: longer than a syllable, and short enough that a change of
+/// delay spoils only few parts.
 const PART: usize = samples(300);
-/// Sound below this RMS is no speech.
+/// Sound below this RMS does not count as speech.
 const SPEECH_RMS: f64 = 300.0;
-/// How far the delay of a part may be from the median delay of its talker.
+/// How far a part's delay may be from its talker's median delay.
 const DRIFT: usize = samples(120);
 
-/// Below this a part is not the mean of both: noise louder than a third of it, or a frame that is
-/// missing.
+/// A part below this similarity is not the mean of both: its noise is louder than a third of it, or
+/// a frame is missing.
 const HEARD: f64 = 0.95;
 
-/// How a recording of two who talked at the same time compares with what they said.
+/// How a recording of two simultaneous talkers compares with what they said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeanHearing {
-    /// Parts in which both talk.
+    /// How many parts there are in which both talk.
     pub parts: usize,
-    /// The share of the parts that are the mean of both, each within 120 ms of its talker's median
-    /// delay.
+    /// The share of these parts that are the mean of both, each within 120 ms of its talker's
+    /// median delay.
     pub share: f64,
-    /// The median similarity with the mean of both: 1 where the recording is that.
+    /// The median similarity to the mean of both: 1 if the recording is exactly that.
     pub mean: f64,
-    /// The median loudness beside that mean's: 1 where the recording is as loud.
+    /// The median loudness relative to that mean: 1 if the recording is as loud.
     pub level: f64,
-    /// With the first alone; the root of a half where both are as loud.
+    /// The similarity to the first talker alone: the root of a half if both are equally loud.
     pub one: f64,
-    /// With the second alone.
+    /// The similarity to the second talker alone.
     pub other: f64,
 }
 
-/// Compares the parts of `heard` in which `one` and `other` talk at once; `None` where there is no
+/// Compares the parts of `heard` in which `one` and `other` talk at once. `None` if there is no
 /// such part.
 pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearing> {
     let (recording, second) = (Recording::new(heard), Recording::new(other));
@@ -46,8 +46,8 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
     let (mut alone, mut other_alone) = (Vec::new(), Vec::new());
     for part in speech_parts(one, SPEECH_RMS, PART) {
         let spoken = &one[part.clone()];
-        // What the other said meanwhile: near where both delays put it, and there where it fits
-        // best.
+        // What the other said meanwhile: looked for near where both delays put it, at the best
+        // match.
         let beside_due = part.start as i64 + between;
         let beside = other.get(beside_due.max(0) as usize..).unwrap_or(&[]);
         if rms(&beside[..beside.len().min(spoken.len())]) < SPEECH_RMS {
@@ -85,7 +85,7 @@ pub fn hear_mean(one: &[i16], other: &[i16], heard: &[i16]) -> Option<MeanHearin
     })
 }
 
-/// By how many samples a talker was heard later than spoken, under another one.
+/// By how many samples a talker was heard later than spoken, beneath another one.
 fn median_delay(spoken: &[i16], recording: &Recording<'_>) -> Option<i64> {
     let parts = speech_parts(spoken, SPEECH_RMS, PART).into_iter();
     let mut delays: Vec<i64> = parts
@@ -103,7 +103,7 @@ fn around(due: i64, len: usize) -> Range<usize> {
     due.saturating_sub(DRIFT)..due + DRIFT + len
 }
 
-/// The cosine between two pieces of one length.
+/// The cosine between two pieces of equal length.
 fn similarity(a: &[i16], b: &[i16]) -> f64 {
     let product: f64 = a
         .iter()
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_is_found_and_one_alone_is_not_taken_for_it() {
+    fn a_mean_is_found_and_one_talker_alone_is_not_mistaken_for_it() {
         let (one, other) = (noise(1, 32_000), noise(2, 32_000));
         let found = hear_mean(&one, &other, &recording(&one, &other, 777)).unwrap();
         assert!(found.parts >= 5 && found.mean > 0.999, "{found:?}");
         assert!((found.level - 1.0).abs() < 0.01, "{found:?}");
         for alone in [found.one, found.other] {
-            // Noise that is low has likenesses by chance.
+            // Low-pass noise resembles other noise by chance.
             assert!((alone - 0.5f64.sqrt()).abs() < 0.15, "{found:?}");
         }
         let found = hear_mean(&one, &other, &one).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_missing_is_counted() {
+    fn a_missing_part_is_counted() {
         let (one, other) = (noise(1, 32_000), noise(2, 32_000));
         let mut heard = recording(&one, &other, 777);
         let whole = hear_mean(&one, &other, &heard).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_that_differ_are_no_matter() {
+    fn different_delays_do_not_matter() {
         let (one, other) = (noise(1, 32_000), noise(2, 32_000));
         let heard = recording(&one[..30_000], &other[2_000..], 100);
         let found = hear_mean(&one, &other, &heard).unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_part_of_both_there_is_nothing_to_say() {
+    fn without_a_part_with_both_there_is_no_result() {
         assert_eq!(
             hear_mean(&noise(1, 8_000), &[0; 8_000], &noise(1, 8_000)),
             None

@@ -1,9 +1,9 @@
-//! How much of what was spoken was heard: in order, within a bound of delay, with which gaps, and
-//! what was heard besides.
+//! Measures how much of what was spoken was heard, in order and within a bound of delay, how long
+//! the gaps are, and what was heard besides.
 //!
-//! Speech is looked for twice. First in parts that are long enough to be found anywhere within the
-//! bound: those that are found in order tell the delay. Then frame by frame at these delays: a
-//! frame counts as heard only there.
+//! Speech is searched twice. The first search takes parts that are long enough to be found anywhere
+//! within the bound; those found in order give the delay. The second goes frame by frame at these
+//! delays: a frame counts as heard only there.
 
 mod bounds;
 mod frames;
@@ -18,25 +18,24 @@ use crate::wav::{millis, samples};
 pub use bounds::Bounds;
 use frames::{Anchor, Frames, in_order};
 
-/// What is heard or not: a frame of 20 ms.
+/// The unit that is heard or not: a frame of 20 ms.
 const FRAME: usize = samples(20);
-/// What tells the delay: long enough that other speech is not taken for it.
+/// The length of a part that gives the delay: long enough not to be mistaken for other speech.
 const PART: usize = samples(200);
-/// Frames above this RMS are speech, where a gate lets them pass.
+/// Frames above this RMS are speech, if a gate lets them pass.
 const SPEECH_RMS: f64 = 300.0;
-/// A part that is less similar has no delay of its own: it is missing, or its delay changes in its
-/// midst.
+/// A part below this similarity gives no delay: it is missing, or its delay changes in the middle.
 const PART_FOUND: f64 = 0.9;
-/// The moments from which delay is counted come from two processes, and agree within this.
+/// Delays are counted from moments that two processes report; those agree within this.
 const EARLY: i64 = samples(200) as i64;
 const PER_MS: f64 = samples(1) as f64;
 
 /// How one talker was heard in a recording.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hearing {
-    /// Frames in which there was speech.
+    /// How many frames contain speech.
     pub frames: usize,
-    /// The share of them that was heard in order, within the bound of delay.
+    /// The share of them that was heard in order and within the bound of delay.
     pub share: f64,
     /// The cosine between these frames and what was heard of them: 1 without noise.
     pub similarity: f64,
@@ -48,7 +47,7 @@ pub struct Hearing {
     pub delay_ms: f64,
     /// The greatest delay of a frame.
     pub most_delay_ms: f64,
-    /// The stretches of the recording that are explained by this speech, its gaps included.
+    /// The stretches of the recording that this speech explains, including its gaps.
     explained: Vec<Range<usize>>,
 }
 
@@ -68,8 +67,8 @@ impl fmt::Display for Hearing {
     }
 }
 
-/// Looks for the speech in `spoken` where it is due: its first sample at the sample `due` of the
-/// recording or up to `latest` samples later. `None` where `spoken` has no speech.
+/// Looks for the speech in `spoken` where it is due: its first sample at sample `due` of the
+/// recording or up to `latest` samples later. `None` if `spoken` has no speech.
 pub fn hear(spoken: &[i16], recording: &Recording<'_>, due: i64, latest: usize) -> Option<Hearing> {
     let parts = speech_parts(spoken, SPEECH_RMS, PART);
     let found = parts.into_iter().filter_map(|part| {
@@ -93,24 +92,24 @@ pub fn hear(spoken: &[i16], recording: &Recording<'_>, due: i64, latest: usize) 
     (heard.frames > 0).then(|| heard.summary(spoken, due))
 }
 
-/// As [`hear`], of a recording whose beginning is not known in the talker's time: where the whole
-/// of `spoken` fits best, and up to `spread` samples around. Delays are counted from the least that
-/// is possible then.
+/// Like [`hear`], for a recording whose beginning is unknown in the talker's time: looks where
+/// `spoken` as a whole fits best, and up to `spread` samples around that. Delays are counted from
+/// the least possible one.
 pub fn hear_anywhere(spoken: &[i16], recording: &Recording<'_>, spread: usize) -> Option<Hearing> {
     let place = recording.find(spoken).map_or(0, |found| found.offset);
     let due = place as i64 - spread as i64;
     hear(spoken, recording, due, 2 * spread)
 }
 
-/// Where the first sample of someone who joined at `talker` is due in the recording of someone who
-/// joined at `listener`: as if nothing took time.
+/// Returns where the first sample of someone who joined at `talker` is due in the recording of
+/// someone who joined at `listener`, as if nothing took time.
 pub fn due(talker: Instant, listener: Instant) -> i64 {
     let ahead = talker.saturating_duration_since(listener).as_secs_f64();
     let behind = listener.saturating_duration_since(talker).as_secs_f64();
     ((ahead - behind) * 1_000.0 * PER_MS).round() as i64
 }
 
-/// How many milliseconds of `heard` are loud although nobody of `talkers` was speaking.
+/// Returns how many milliseconds of `heard` are loud although none of `talkers` was speaking.
 pub fn added_ms<'a>(heard: &[i16], talkers: impl IntoIterator<Item = &'a Hearing>) -> f64 {
     let mut explained = vec![false; heard.len().div_ceil(FRAME)];
     for range in talkers.into_iter().flat_map(|talker| &talker.explained) {

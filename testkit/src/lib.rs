@@ -1,30 +1,30 @@
 //! What the end-to-end tests and `cargo xtask` share: starting Talkspurt's programs and reading
-//! what they say, making speech, giving every client a sound card of its own, and comparing what
-//! was heard with what was spoken. It uses no crate of Talkspurt's and needs no system package to
+//! their output, making speech, giving every client a sound card of its own, and comparing what was
+//! heard with what was spoken. It uses none of Talkspurt's crates and needs no system package to
 //! build.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`workspace`] | the workspace's directory, its cargo, and where that builds |
+//! | [`workspace`] | the workspace's directory, its cargo, and its build directory |
 //! | [`programs`] | the built binaries, and the command lines that start them |
-//! | [`process`] | a running program: its lines and JSON events as they come, its end |
-//! | [`fixture`] | a server of one's own, clients with WAV files, its pages |
-//! | [`terminal`] | a terminal without a window, and the day it is closed |
-//! | [`full_output`] | standard output and error that are full, or that nobody reads |
+//! | [`process`] | a running program: its lines and JSON events as they arrive, its end |
+//! | [`fixture`] | a server, its pages, and clients with WAV files |
+//! | [`terminal`] | a terminal without a window, which can be closed |
+//! | [`full_output`] | standard output and error that are full or never read |
 //! | [`noisy_line`] | a serial line that damages bytes, or loses them |
-//! | [`board`] | the boards that QEMU emulates, and how the node's image for them is built |
+//! | [`board`] | the boards that QEMU emulates, and how to build the node's image for them |
 //! | [`firmware`] | that image running on a board |
 //! | [`virtual_audio`] | sound cards without hardware |
 //! | [`docker`] | a Docker daemon, base images and the server's image |
-//! | [`busy_machine`] | how late this machine's timers were, and runs that this has spoilt |
-//! | [`seeds`] | seeds of randomised tests, printed by a failure |
+//! | [`busy_machine`] | how late this machine's timers were, and repeating runs that this spoilt |
+//! | [`seeds`] | seeds of randomised tests, printed on failure |
 //! | [`wav`] | 16 kHz mono 16-bit WAV files in and out |
 //! | [`speech`] | sentences as 16 kHz WAV files |
-//! | [`noise`] | sound that is nowhere like itself |
-//! | [`recording`] | where a piece of speech is in a recording |
-//! | [`heard_speech`] | how much of a talk was heard in order and in time, and what else |
+//! | [`noise`] | sound that never resembles itself |
+//! | [`recording`] | where a piece of speech is found in a recording |
+//! | [`heard_speech`] | how much of a talk was heard in order and in time, and what besides |
 //! | [`heard_mean`] | how much of a recording is the mean of two talkers |
-//! | [`bit_exact`] | which stretches were heard bit for bit, or as the mean of two |
+//! | [`bit_exact`] | which stretches were heard bit for bit, or as the mean of two talkers |
 
 #![deny(missing_docs)]
 

@@ -1,9 +1,10 @@
-//! Sound for tests that compare samples: as loud and as low as speech, and nowhere like itself.
+//! Sound for tests that compare samples: as loud and as low-pitched as speech, never resembling
+//! itself.
 
 use fastrand::Rng;
 
-/// `samples` of noise with about the spectrum of speech (one-pole low-pass), RMS near 6000 and
-/// never clipped. The same seed gives the same sound; two seeds give unrelated ones.
+/// Returns `samples` of noise with about the spectrum of speech (one-pole low-pass), RMS near 6000
+/// and never clipped. The same seed gives the same sound; two seeds give unrelated ones.
 pub fn noise(seed: u64, samples: usize) -> Vec<i16> {
     // The steady state of the filter y += 0.3 (x - y) has 0.42 times the RMS of its input; uniform
     // input has 0.58 of its peak.
@@ -17,7 +18,7 @@ pub fn noise(seed: u64, samples: usize) -> Vec<i16> {
         .collect()
 }
 
-/// As [`noise`], `1 / divisor` as loud.
+/// Like [`noise`], `1 / divisor` as loud.
 pub fn soft_noise(seed: u64, samples: usize, divisor: i16) -> Vec<i16> {
     noise(seed, samples)
         .into_iter()
@@ -31,7 +32,7 @@ mod tests {
     use crate::recording::{Recording, rms};
 
     #[test]
-    fn is_as_loud_as_promised_and_like_nothing_else() {
+    fn noise_is_as_loud_as_promised_and_unlike_other_noise() {
         let one = noise(1, 32_000);
         assert!((5_000.0..7_000.0).contains(&rms(&one)), "{}", rms(&one));
         assert!(one.iter().all(|s| s.unsigned_abs() < 26_000));

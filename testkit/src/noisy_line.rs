@@ -1,5 +1,5 @@
-//! A serial line that can be noisy, or cut: a pump between two pseudo-terminals, which damages
-//! bytes or loses them as it is told.
+//! A serial line that can be noisy or cut: a pump between two pseudo-terminals that damages or
+//! drops bytes on request.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::termios::ioctl_tiocnxcl;
 use serialport::{SerialPort, TTYPort};
 
-/// The line. Ends when dropped.
+/// A serial line between two pseudo-terminals. Ends when dropped.
 pub struct NoisyLine {
     /// The path of its near end, where the node is.
     pub node_path: String,
@@ -22,7 +22,7 @@ pub struct NoisyLine {
     pub path: String,
     shared: Arc<Shared>,
     pumps: Vec<JoinHandle<()>>,
-    /// Kept open so that the line outlives those who open and close its ends.
+    /// Kept open so that the line survives when its ends are closed and reopened.
     far_end: OwnedFd,
     _near_end: Option<OwnedFd>,
 }
@@ -35,15 +35,15 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// How long a pump waits for bytes before it looks whether it should end.
+/// How long a pump waits for bytes before it checks whether to end.
 const READ_TIMEOUT: Duration = Duration::from_millis(20);
 
 impl NoisyLine {
-    /// Puts a line, free of noise at first, behind the pseudo-terminal of a node. The seed chooses
-    /// the damage.
+    /// Puts a line, initially free of noise, behind a node's pseudo-terminal. The seed chooses the
+    /// damage.
     pub fn behind(node: &str, seed: u64) -> Result<Self> {
-        // The baud rate of a pseudo-terminal means nothing; the node's simulated UART keeps the
-        // real one.
+        // A pseudo-terminal's baud rate means nothing; the node's simulated UART keeps the real
+        // one.
         let near = serialport::new(node, 115_200)
             .timeout(READ_TIMEOUT)
             .open_native()
@@ -51,7 +51,7 @@ impl NoisyLine {
         Self::start(near, node.to_owned(), None, seed)
     }
 
-    /// As [`NoisyLine::behind`], with a near end that a node opens (QEMU's `-chardev serial`).
+    /// Like [`NoisyLine::behind`], with a near end for a node to open (QEMU's `-chardev serial`).
     pub fn with_two_ends(seed: u64) -> Result<Self> {
         let (near, node_path, kept_open) = end()?;
         Self::start(near, node_path, Some(kept_open), seed)
@@ -83,24 +83,24 @@ impl NoisyLine {
         })
     }
 
-    /// From now on so many in a million bytes arrive as another one, in both directions.
+    /// Makes this many in a million bytes arrive changed from now on, in both directions.
     pub fn set_damage(&self, per_million: u32) {
         self.shared
             .damage_per_million
             .store(per_million, Ordering::Relaxed);
     }
 
-    /// From now on no byte arrives, in neither direction; or they do again.
+    /// Cuts the line in both directions, or mends it.
     pub fn set_cut(&self, cut: bool) {
         self.shared.cut.store(cut, Ordering::Relaxed);
     }
 
-    /// Gives the far end free: a bridge that was killed leaves it locked, against all but root.
+    /// Unlocks the far end: a killed bridge leaves it locked against everyone but root.
     pub fn unlock(&self) -> Result<()> {
         ioctl_tiocnxcl(&self.far_end).context("cannot unlock the line")
     }
 
-    /// Bytes damaged so far.
+    /// Returns how many bytes were damaged so far.
     pub fn damaged_bytes(&self) -> u64 {
         self.shared.damaged.load(Ordering::Relaxed)
     }
@@ -110,19 +110,19 @@ impl Drop for NoisyLine {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for pump in self.pumps.drain(..) {
-            // A pump that panicked has said so already.
+            // A panic in a pump was already reported.
             let _ = pump.join();
         }
     }
 }
 
-/// One end of the line: what is pumped, the path for whoever opens it, and what keeps it open.
+/// Makes one end of the line: the port to pump, its path, and the descriptor that keeps it open.
 fn end() -> Result<(TTYPort, String, OwnedFd)> {
     let (mut inner, outer) = TTYPort::pair().context("cannot make a pseudo-terminal")?;
     inner.set_timeout(READ_TIMEOUT)?;
     let path = outer.name().context("a pseudo-terminal has a path")?;
-    // As a serial port it would be locked against the bridge; it must be open again before it is
-    // closed.
+    // As a serial port it would be locked against the bridge, so it must be opened again before it
+    // is closed.
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let kept_open = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
     drop(outer);
@@ -135,7 +135,7 @@ fn pump(mut from: TTYPort, mut to: TTYPort, shared: &Shared, mut rng: Rng) {
         let count = match from.read(&mut buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::TimedOut => continue,
-            // Nobody has the other end open just now, or never will again.
+            // Nobody has the other end open at the moment, or ever again.
             Err(_) => {
                 thread::sleep(READ_TIMEOUT);
                 continue;
@@ -155,7 +155,7 @@ fn pump(mut from: TTYPort, mut to: TTYPort, shared: &Shared, mut rng: Rng) {
     }
 }
 
-/// Waits for a reader who is slow, but not for ever.
+/// Waits for a slow reader, but not for ever.
 fn write_all(to: &mut TTYPort, mut bytes: &[u8], shared: &Shared) {
     while !bytes.is_empty() && !shared.stop.load(Ordering::Relaxed) {
         match to.write(bytes) {
@@ -173,7 +173,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_cut_line_loses_all_and_a_mended_one_nothing() {
+    fn a_cut_line_loses_everything_and_a_mended_one_nothing() {
         let line = NoisyLine::with_two_ends(7).unwrap();
         let open = |path: &str| serialport::new(path, 115_200).timeout(SOON).open_native();
         let mut node = open(&line.node_path).unwrap();

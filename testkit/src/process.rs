@@ -1,7 +1,7 @@
-//! A program that a test runs: its output lines as they come, the JSON events among them, and its
-//! end.
+//! A program that a test runs: its output lines as they arrive, its JSON events, and its end.
 //!
-//! A [`Process`] that is dropped is killed, by its id, and waited for: no test leaves one behind.
+//! A [`Process`] that is dropped is killed by its id and waited for, so that no test leaves one
+//! behind.
 
 mod output;
 
@@ -29,14 +29,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output captured and no standard input. `name` is what errors call
-    /// it.
+    /// Starts `command` with its output captured and no standard input. Errors call it `name`.
     pub fn spawn(name: &str, command: &mut Command) -> Result<Self> {
         Self::start(name, command, Stdio::null(), Stdio::piped())
     }
 
-    /// Starts two programs, each with its name, so that the second reads what the first prints. The
-    /// first has no lines then.
+    /// Starts two named programs, the second reading what the first prints. The first then has no
+    /// lines.
     pub fn spawn_pair(
         (first_name, first): (&str, &mut Command),
         (second_name, second): (&str, &mut Command),
@@ -55,7 +54,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
-        // The command keeps what it gave to the program; a pipe would never end.
+        // The command keeps the descriptors it gave to the program, and the pipe would never end.
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let output = Arc::new(Output::default());
         let stderr = child.stderr.take().expect("piped");
@@ -72,37 +71,37 @@ impl Process {
         })
     }
 
-    /// What errors call it.
+    /// Returns the name that errors call it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child().id()
     }
 
-    /// How many lines it has printed: a mark from which [`Process::wait_for_after`] looks on.
+    /// Returns how many lines it has printed: a mark for [`Process::wait_for_after`].
     pub fn mark(&self) -> usize {
         self.output.lock().lines.len()
     }
 
-    /// The lines printed so far.
+    /// Returns the lines printed so far.
     pub fn lines(&self) -> Vec<Line> {
         self.output.lock().lines.clone()
     }
 
-    /// The events printed so far.
+    /// Returns the events printed so far.
     pub fn events(&self) -> Vec<Event> {
         self.lines().iter().filter_map(Event::parse).collect()
     }
 
-    /// Its standard error so far.
+    /// Returns its standard error so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().log).into_owned()
     }
 
-    /// Waits for a line, printed since the start, of which `pick` makes something.
+    /// Waits for a line, printed since the start, for which `pick` returns something.
     pub fn wait_for<T>(
         &self,
         what: &str,
@@ -112,7 +111,7 @@ impl Process {
         self.wait_for_after(0, what, within, pick)
     }
 
-    /// As [`Process::wait_for`], looking only at lines after `mark`.
+    /// Like [`Process::wait_for`], for lines after `mark`.
     pub fn wait_for_after<T>(
         &self,
         mark: usize,
@@ -135,7 +134,7 @@ impl Process {
                 let ended = if output.ended {
                     "it ended"
                 } else {
-                    "it is silent"
+                    "it still runs"
                 };
                 drop(output);
                 bail!(
@@ -153,7 +152,7 @@ impl Process {
         }
     }
 
-    /// Waits for a line that begins with `prefix`; what follows it.
+    /// Waits for a line that begins with `prefix` and returns the rest of it.
     pub fn wait_for_prefix(&self, prefix: &str, within: Duration) -> Result<String> {
         self.wait_for(&format!("line \"{prefix}...\""), within, |line| {
             line.text
@@ -180,17 +179,17 @@ impl Process {
         })
     }
 
-    /// Sends SIGTERM: asks it to end.
+    /// Sends SIGTERM, which asks it to end.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Sends SIGKILL, so that it ends as in a crash.
+    /// Sends SIGKILL, so that it ends as if it crashed.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// Sends a signal. One that has ended already is not an error.
+    /// Sends a signal. It is no error if the program has already ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let mut child = self.child();
         if child.try_wait()?.is_none() {
@@ -201,12 +200,12 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it still runs.
+    /// Returns whether it still runs.
     pub fn is_running(&self) -> Result<bool> {
         Ok(self.child().try_wait()?.is_none())
     }
 
-    /// Waits for its end, and for the last of its output.
+    /// Waits for its end and for the last of its output.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         const POLL: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + within;
@@ -229,7 +228,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end; an error with all it said where its exit code is not 0.
+    /// Waits for its end. An exit code other than 0 is an error that quotes its output.
     pub fn wait_for_success(&mut self, within: Duration) -> Result<()> {
         let status = self.wait(within)?;
         if status.success() {
@@ -246,7 +245,7 @@ impl Process {
         )
     }
 
-    /// The end of what it printed and logged, for error messages.
+    /// Returns the end of its output and log, for error messages.
     fn transcript(&self) -> String {
         const SHOWN: usize = 30;
         let stdout = self
@@ -271,7 +270,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let child = self.child.get_mut().expect("no holder panics");
-        // An error here means that it is gone already.
+        // An error here means that it has already ended.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn one_reads_what_the_other_prints() {
+    fn the_second_of_a_pair_reads_what_the_first_prints() {
         let mut first = Command::new("sh");
         let mut second = Command::new("sed");
         let (mut printer, mut reader) = Process::spawn_pair(
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_is_reported_with_what_was_said() {
+    fn a_missing_line_is_reported_with_the_output() {
         let process = shell("echo hello; echo trouble >&2; exec sleep 10");
         let error = process
             .wait_for_prefix("bye", Duration::from_millis(300))
@@ -384,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_process_is_gone() {
+    fn a_dropped_process_is_killed() {
         let process = shell("exec sleep 100");
         let id = process.id();
         drop(process);

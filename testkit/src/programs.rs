@@ -1,8 +1,8 @@
 //! Talkspurt's programs: where their binaries are, and how they are started.
 //!
 //! `TALKSPURT_BIN_DIR` names a directory with ready binaries (`cargo xtask test` sets it). Without
-//! it the binaries are those of this build's own profile, brought up to date by one `cargo build`
-//! for each test program.
+//! it the binaries are those of this build's profile, brought up to date by one `cargo build` for
+//! each test program.
 
 use std::env;
 use std::path::PathBuf;
@@ -27,17 +27,17 @@ pub const PACKAGES: [&str; 5] = [
     "talkspurt-load",
 ];
 
-/// Uses the binaries in `directory` from now on. For programs that have built them on their own;
-/// the first choice counts.
+/// Uses the binaries in `directory` from now on, for programs that have built them on their own.
+/// Only the first call has an effect.
 pub fn use_binaries_in(directory: PathBuf) {
     let _ = DIRECTORY.set(Ok(directory));
 }
 
 static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
-/// A command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`,
-/// `talkspurt-bridge`, `talkspurt-log`, `talkspurt-load`), with the settings of this process's own
-/// environment left out and its log at `info`.
+/// Makes a command for one of the programs (`talkspurt-server`, `talkspurt`, `talkspurt-node`,
+/// `talkspurt-bridge`, `talkspurt-log`, `talkspurt-load`), without the settings in this process's
+/// environment and with its log at `info`.
 pub fn command(program: &str) -> Result<Command> {
     let directory = DIRECTORY.get_or_init(|| directory().map_err(|error| format!("{error:#}")));
     let directory = directory
@@ -63,19 +63,19 @@ pub fn command(program: &str) -> Result<Command> {
 pub struct Server {
     /// The process, for signals and logs.
     pub process: Process,
-    /// Where clients go: `127.0.0.1:PORT`.
+    /// Where clients connect: `127.0.0.1:PORT`.
     pub address: String,
     /// Where its pages are: `127.0.0.1:PORT`.
     pub http: String,
 }
 
 impl Server {
-    /// Starts a server on free ports of this machine, with `flags` beside.
+    /// Starts a server on free ports of this machine, with additional `flags`.
     pub fn start(flags: &[&str]) -> Result<Self> {
         Self::start_at("127.0.0.1:0", flags)
     }
 
-    /// As [`Server::start`], at a given address: for a server that comes back.
+    /// Like [`Server::start`] at a given address, for a server that comes back.
     pub fn start_at(address: &str, flags: &[&str]) -> Result<Self> {
         let mut command = command("talkspurt-server")?;
         command
@@ -92,7 +92,7 @@ impl Server {
     }
 }
 
-/// A running desktop client, with `--events json`.
+/// Starts a desktop client with `--events json`.
 pub fn client(server: &str, room: &str, name: &str, flags: &[&str]) -> Result<Process> {
     let mut command = command("talkspurt")?;
     command
@@ -103,7 +103,7 @@ pub fn client(server: &str, room: &str, name: &str, flags: &[&str]) -> Result<Pr
     Process::spawn(name, &mut command)
 }
 
-/// A running node on a pseudo-terminal of its own, with `--events json`.
+/// A running node on its own pseudo-terminal, with `--events json`.
 pub struct Node {
     /// The process.
     pub process: Process,
@@ -134,7 +134,7 @@ impl Node {
     }
 }
 
-/// A running bridge between a serial line and a server.
+/// Starts a bridge between a serial line and a server.
 pub fn bridge(serial: &str, baud: u32, server: &str) -> Result<Process> {
     let mut command = command("talkspurt-bridge")?;
     command.args([
@@ -150,13 +150,14 @@ pub fn bridge(serial: &str, baud: u32, server: &str) -> Result<Process> {
     Ok(process)
 }
 
-/// The directory of the binaries, which are made where nobody promised that they are ready.
+/// Returns the directory of the binaries, building them unless `TALKSPURT_BIN_DIR` promises that
+/// they are ready.
 fn directory() -> Result<PathBuf> {
     if let Some(directory) = env::var_os("TALKSPURT_BIN_DIR") {
         return Ok(directory.into());
     }
     // A test program is target/PROFILE/deps/NAME.
-    let own = env::current_exe().context("cannot tell where this program is")?;
+    let own = env::current_exe().context("cannot find the path of this program")?;
     let profile = own
         .ancestors()
         .find(|path| !path.ends_with("deps") && path.is_dir())

@@ -1,5 +1,5 @@
-//! Where a piece of speech is found in a recording (normalised cross-correlation, computed by FFT)
-//! and how faithfully. How much of a talk was heard is said by [`crate::heard_speech`].
+//! Finds a piece of speech in a recording (normalised cross-correlation, computed by FFT) and tells
+//! how faithful it is. How much of a talk was heard is measured by [`crate::heard_speech`].
 //!
 //! Lengths and offsets are in samples at [`crate::wav::RATE_HZ`]. A *similarity* is the cosine
 //! between two pieces of sound after alignment: 1 for the same waveform at any loudness, near 0 for
@@ -18,21 +18,21 @@ use crate::wav::samples;
 pub struct Match {
     /// The sample of the recording at which the template begins.
     pub offset: usize,
-    /// Cosine between the template and the recording there, -1..=1.
+    /// The cosine between the template and the recording there, -1..=1.
     pub similarity: f64,
 }
 
-/// A recording, prepared so that several templates can be looked for.
+/// A recording, prepared for searching several templates in it.
 pub struct Recording<'a> {
     heard: &'a [i16],
     /// Energy of the first `i` samples, so that any window's energy is one subtraction.
     energy: Vec<f64>,
-    /// Of the whole recording, computed when first needed.
+    /// The spectrum of the whole recording, computed when first needed.
     spectrum: OnceCell<Spectrum>,
 }
 
 impl<'a> Recording<'a> {
-    /// Prepares `heard`.
+    /// Prepares `heard` for searching.
     pub fn new(heard: &'a [i16]) -> Self {
         let mut energy = Vec::with_capacity(heard.len() + 1);
         let mut sum = 0.0;
@@ -48,18 +48,18 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// The recording itself.
+    /// Returns the recording itself.
     pub fn samples(&self) -> &'a [i16] {
         self.heard
     }
 
-    /// Where `template` is most similar to the recording, or `None` where the template is silent or
-    /// longer than it.
+    /// Returns where `template` is most similar to the recording, or `None` if it is silent or
+    /// longer than the recording.
     pub fn find(&self, template: &[i16]) -> Option<Match> {
         self.find_within(template, 0..self.heard.len())
     }
 
-    /// As [`Recording::find`], with the template wholly inside `range`.
+    /// Like [`Recording::find`], with the template wholly inside `range`.
     pub fn find_within(&self, template: &[i16], range: Range<usize>) -> Option<Match> {
         let range = range.start..range.end.min(self.heard.len());
         let template_energy: f64 = template.iter().map(|&s| f64::from(s).powi(2)).sum();
@@ -73,7 +73,7 @@ impl<'a> Recording<'a> {
         } else {
             Spectrum::new(&self.heard[range.clone()]).correlate(template)
         };
-        // A window much softer than any real copy would be (40 dB down) cannot win by chance.
+        // A window much softer than any real copy (by 40 dB) cannot win by chance.
         let least_energy = template_energy * 1e-4;
         correlation
             .iter()
@@ -90,8 +90,9 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// The pieces of `sound` that are speech: runs of 20 ms blocks louder than `open_rms`, joined over
-/// pauses of up to 300 ms (the pauses inside a sentence), without pieces shorter than 200 ms.
+/// Returns the pieces of `sound` that are speech: runs of 20 ms blocks louder than `open_rms`,
+/// joined over pauses of up to 300 ms (the pauses inside a sentence), without pieces shorter than
+/// 200 ms.
 pub fn speech_pieces(sound: &[i16], open_rms: f64) -> Vec<Range<usize>> {
     const BLOCK: usize = samples(20);
     let mut pieces: Vec<Range<usize>> = Vec::new();
@@ -110,8 +111,8 @@ pub fn speech_pieces(sound: &[i16], open_rms: f64) -> Vec<Range<usize>> {
     pieces
 }
 
-/// As [`speech_pieces`], cut into parts of at most `longest` samples: a delay that changes in the
-/// midst of a sentence then spoils one part only. Parts shorter than half of that are left out.
+/// Like [`speech_pieces`], cut into parts of at most `longest` samples, so that a change of delay
+/// within a sentence spoils one part only. Parts shorter than half of that are left out.
 pub fn speech_parts(sound: &[i16], open_rms: f64, longest: usize) -> Vec<Range<usize>> {
     let parts = speech_pieces(sound, open_rms)
         .into_iter()
@@ -124,7 +125,7 @@ pub fn speech_parts(sound: &[i16], open_rms: f64, longest: usize) -> Vec<Range<u
     parts.filter(|part| part.len() >= longest / 2).collect()
 }
 
-/// Root mean square of `sound`, 0 for an empty one.
+/// Returns the root mean square of `sound`, 0 if it is empty.
 pub fn rms(sound: &[i16]) -> f64 {
     if sound.is_empty() {
         return 0.0;
@@ -133,7 +134,7 @@ pub fn rms(sound: &[i16]) -> f64 {
     (sum / sound.len() as f64).sqrt()
 }
 
-/// The greatest difference between samples of two sounds of the same length; `None` where the
+/// Returns the greatest difference between samples of two sounds of equal length; `None` if the
 /// lengths differ.
 pub fn max_difference(a: &[i16], b: &[i16]) -> Option<u16> {
     (a.len() == b.len()).then(|| {
@@ -145,8 +146,7 @@ pub fn max_difference(a: &[i16], b: &[i16]) -> Option<u16> {
     })
 }
 
-/// The spectrum of a recording, from which its correlation with any shorter template is two
-/// transforms away.
+/// The spectrum of a recording. Correlating it with a shorter template takes two more transforms.
 struct Spectrum {
     size: usize,
     length: usize,
@@ -155,7 +155,7 @@ struct Spectrum {
 
 impl Spectrum {
     fn new(heard: &[i16]) -> Self {
-        // At the lags that are kept a template ends within the recording, so the circular
+        // At the lags that are kept, a template ends within the recording, so the circular
         // correlation never wraps.
         let power = heard.len().next_power_of_two().max(4);
         let size = if heard.len() <= power / 4 * 3 {
@@ -170,7 +170,7 @@ impl Spectrum {
         }
     }
 
-    /// `sum(template[i] * heard[lag + i])` for every lag at which the template fits.
+    /// Returns `sum(template[i] * heard[lag + i])` for every lag at which the template fits.
     fn correlate(&self, template: &[i16]) -> Vec<f64> {
         let mut product = transform(template, self.size);
         for (template, heard) in product.iter_mut().zip(&self.bins) {
@@ -191,7 +191,7 @@ impl Spectrum {
     }
 }
 
-const PLAN: &str = "buffers made by the plan have its lengths";
+const PLAN: &str = "buffers made by the plan have the right lengths";
 
 fn transform(sound: &[i16], size: usize) -> Vec<Complex<f64>> {
     let forward = RealFftPlanner::<f64>::new().plan_fft_forward(size);
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Noise with the spectrum of speech, roughly (one-pole low-pass), from a linear congruential
+    /// Noise with roughly the spectrum of speech (one-pole low-pass), from a linear congruential
     /// generator.
     fn noise(seed: u64, length: usize) -> Vec<i16> {
         let mut state = seed;
@@ -232,7 +232,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_known_delay_is_found_at_any_loudness(delay in 0usize..5000, gain in 0.2f64..1.5, seed: u64) {
+        fn a_known_delay_is_found_at_any_loudness(
+            delay in 0usize..5000,
+            gain in 0.2f64..1.5,
+            seed: u64,
+        ) {
             let spoken = noise(seed, 2000);
             let found = Recording::new(&heard_after(&spoken, delay, gain)).find(&spoken).unwrap();
             prop_assert_eq!(found.offset, delay);
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn fft_and_definition_agree() {
+    fn the_fft_agrees_with_the_definition() {
         let (template, heard) = (noise(1, 50), noise(2, 181));
         for (lag, fast) in Spectrum::new(&heard)
             .correlate(&template)
@@ -290,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_where_nothing_can_be() {
+    fn no_match_is_found_where_none_is_possible() {
         let recording = Recording::new(&[1, 2, 3]);
         assert_eq!(recording.find(&[0, 0]), None);
         assert_eq!(recording.find(&[1, 2, 3, 4]), None);

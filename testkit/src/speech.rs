@@ -9,14 +9,14 @@ use anyhow::{Context, Result, ensure};
 
 use crate::wav;
 
-/// Who says what.
+/// A sentence, its voice and its speed.
 #[derive(Clone, Copy, Debug)]
 pub struct Sentence {
-    /// A voice of espeak-ng: `en-us`, `en-gb+f3`.
+    /// An espeak-ng voice: `en-us`, `en-gb+f3`.
     pub voice: &'static str,
-    /// Words per minute; 175 is espeak-ng's own.
+    /// Words per minute; espeak-ng's default is 175.
     pub words_per_minute: u32,
-    /// What is said.
+    /// The spoken text.
     pub text: &'static str,
 }
 
@@ -56,8 +56,8 @@ const TEXTS: [&str; 21] = [
     "The fish twisted and turned on the bent hook.",
 ];
 
-/// The `nth` sentence of a speaker (an index into [`SPEAKERS`]); after the third they come round
-/// again.
+/// Returns the `nth` sentence of a speaker (an index into [`SPEAKERS`]). They repeat after the
+/// third.
 pub const fn sentence(speaker: usize, nth: usize) -> Sentence {
     let (voice, words_per_minute) = SPEAKERS[speaker];
     Sentence {
@@ -67,18 +67,18 @@ pub const fn sentence(speaker: usize, nth: usize) -> Sentence {
     }
 }
 
-/// A whole sentence is less similar than this to any recording in which it was not spoken, and more
-/// similar to one in which it was, even under another talker as loud (0.7). Measured between the
+/// The similarity below which a whole sentence was not spoken in a recording. A sentence that was
+/// spoken is more similar, even beneath another talker as loud (0.7). Measured between the
 /// sentences above, and in recordings of the demo: 0.30 at most, 0.15 typically.
 pub const UNRELATED: f64 = 0.45;
 
-/// The peak to which speech is brought: loud enough for the gate's default threshold, clear of
+/// The peak to which speech is scaled: loud enough for the gate's default threshold, clear of
 /// clipping.
 const PEAK: f64 = 24_000.0;
 
-/// Speaks a sentence into `path` and returns its samples.
+/// Speaks a sentence into `path`, and returns its samples.
 pub fn speak(sentence: &Sentence, path: &Path) -> Result<Vec<i16>> {
-    // espeak-ng speaks at a rate of its own, 22,050 Hz with most voices.
+    // espeak-ng has its own rate, 22,050 Hz with most voices.
     let spoken = path.with_extension("espeak.wav");
     let speed = sentence.words_per_minute.to_string();
     run(Command::new("espeak-ng")
@@ -94,7 +94,7 @@ pub fn speak(sentence: &Sentence, path: &Path) -> Result<Vec<i16>> {
     let samples = at_peak(&trimmed(&wav::read(path)?));
     ensure!(
         samples.len() >= wav::samples(500),
-        "espeak-ng said next to nothing of \"{}\"",
+        "espeak-ng said next to nothing for \"{}\"",
         sentence.text
     );
     wav::write(path, &samples)?;
@@ -114,7 +114,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Without the silence before and after.
+/// Returns `sound` without the silence before and after.
 fn trimmed(sound: &[i16]) -> Vec<i16> {
     const SILENT: u16 = 50;
     let loud = |sample: &i16| sample.unsigned_abs() > SILENT;
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(said.len(), TEXTS.len());
     }
 
-    /// The yardstick of the end-to-end tests: speech is found where it is, and no other speech
-    /// passes for it.
+    /// The yardstick of the end-to-end tests: speech is found where it is, and no other speech is
+    /// mistaken for it.
     #[test]
     fn sentences_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();

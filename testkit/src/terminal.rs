@@ -1,5 +1,5 @@
-//! A terminal without a window: what a test types into a program, what that shows, and the day its
-//! window is closed.
+//! A terminal without a window: a test types into a program, reads what it shows, and closes the
+//! window.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -14,14 +14,14 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// What happens to SIGHUP when the terminal goes.
+/// What happens to SIGHUP when the terminal is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hangup {
     /// The program gets it, as from every terminal that is closed.
     Sent,
     /// It is ignored, as under `nohup`.
     Ignored,
-    /// The terminal is not the program's controlling one, so there is none.
+    /// The terminal does not control the program, so there is no SIGHUP.
     None,
 }
 
@@ -51,8 +51,8 @@ impl Terminal {
             ws_ypixel: 0,
         };
         tcsetwinsize(&slave, size)?;
-        // util-linux makes the terminal a controlling one; each of these replaces itself, so that
-        // the id stays.
+        // util-linux makes the terminal a controlling one. Each of these replaces itself, so that
+        // the id stays the same.
         let script = match hangup {
             Hangup::Sent => r#"exec setsid --ctty "$@""#,
             Hangup::Ignored => r#"trap "" HUP; exec setsid --ctty "$@""#,
@@ -64,7 +64,7 @@ impl Terminal {
             .arg(command.get_program())
             .args(command.get_args())
             .env("TERM", "xterm-256color");
-        // What the command asks for comes later, and counts.
+        // The command's own variables come later and take precedence.
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),
@@ -89,20 +89,20 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Types.
+    /// Types `keys`.
     pub fn press(&mut self, keys: &str) -> Result<()> {
         let master = self.master.as_mut().context("the terminal is closed")?;
         master.write_all(keys.as_bytes())?;
         Ok(())
     }
 
-    /// All bytes that were shown.
+    /// Returns everything that was shown.
     pub fn shown(&self) -> String {
         let bytes = self.shown.lock().expect("no holder panics");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The end of it, for error messages.
+    /// Returns the end of what was shown, for error messages.
     fn last_shown(&self) -> String {
         const BYTES: usize = 2_000;
         let bytes = self.shown.lock().expect("no holder panics");
@@ -124,7 +124,7 @@ impl Terminal {
         Ok(())
     }
 
-    /// The program's process id.
+    /// Returns the program's process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -154,7 +154,7 @@ impl Terminal {
         }
     }
 
-    /// Reads what is shown, until [`Self::close`] or the program's end.
+    /// Reads what is shown until [`Self::close`] or the program's end.
     fn read(&mut self) -> Result<()> {
         let mut master = self.master.as_ref().context("open")?.try_clone()?;
         let (stopped, stop) = std::io::pipe()?;
@@ -174,7 +174,7 @@ impl Terminal {
     }
 }
 
-/// Waits until the terminal can be read; false when that is to end.
+/// Waits until the terminal can be read. Returns false when reading is to end.
 fn can_read(master: &File, stopped: &std::io::PipeReader) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [
@@ -187,7 +187,7 @@ fn can_read(master: &File, stopped: &std::io::PipeReader) -> bool {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.close();
-        // An error here means that it is gone already.
+        // An error here means that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

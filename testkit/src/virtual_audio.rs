@@ -1,7 +1,7 @@
 //! Sound cards without hardware: one PulseAudio daemon, private to a test, without dbus or udev.
 //!
-//! Every client `x` gets a microphone `x_mic` and a speaker `x_spk` of its own. What is played into
-//! the sink `x_feed` comes out of its microphone; the monitor of `x_spk` hears what it plays.
+//! Every client `x` gets its own microphone `x_mic` and speaker `x_spk`. What is played into the
+//! sink `x_feed` comes out of the microphone; the monitor of `x_spk` hears what the client plays.
 //! Programs reach them through ALSA's `default` device (the pulse plugin), each routed by the
 //! variables of [`VirtualAudio::environment`].
 //!
@@ -20,7 +20,7 @@ use rustix::process::Signal;
 
 use crate::process::Process;
 
-/// The cards' own rate: that of real ones. Clients at 16 kHz have to resample.
+/// The cards' rate, like that of real ones. Clients at 16 kHz have to resample.
 pub const CARD_RATE_HZ: u32 = 48_000;
 
 /// A sound server with a card for each client. Ends when dropped.
@@ -32,8 +32,8 @@ pub struct VirtualAudio {
 impl VirtualAudio {
     /// Starts the sound server in `directory`, with cards for `clients` (letters and digits).
     ///
-    /// The first client's cards are the default ones. Unix socket paths are short: `directory`
-    /// should be, too.
+    /// The first client's cards are the default ones. Unix socket paths are limited, so `directory`
+    /// should be short.
     pub fn start(directory: &Path, clients: &[&str]) -> Result<Self> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -52,7 +52,7 @@ impl VirtualAudio {
         Ok(Self { directory, daemon })
     }
 
-    /// What a client's program needs in its environment to use its own cards.
+    /// Returns the environment variables that make a client's program use its own cards.
     pub fn environment(&self, client: &str) -> [(&'static str, String); 4] {
         [
             ("PULSE_SERVER", server(&self.directory)),
@@ -63,7 +63,7 @@ impl VirtualAudio {
         ]
     }
 
-    /// Plays a WAV file into a client's microphone, in real time; the process ends with the file.
+    /// Plays a WAV file into a client's microphone in real time. The process ends with the file.
     pub fn speak_into(&self, client: &str, wav: &Path) -> Result<Process> {
         let mut player = Command::new("paplay");
         player
@@ -74,7 +74,7 @@ impl VirtualAudio {
         Process::spawn("paplay", &mut player)
     }
 
-    /// Records what a client's speaker plays into `wav` (16 kHz mono), until the process is
+    /// Records what a client's speaker plays into `wav` (16 kHz mono) until the process is
     /// terminated.
     pub fn record_speaker(&self, client: &str, wav: &Path) -> Result<Process> {
         let mut recorder = Command::new("parec");
@@ -99,15 +99,16 @@ impl VirtualAudio {
         self.daemon.wait(Duration::from_secs(10)).map(drop)
     }
 
-    /// Stops the sound server as it stands: it keeps its connections and answers nothing any more.
+    /// Freezes the sound server: it keeps its connections but no longer answers.
     pub fn freeze(&self) -> Result<()> {
         self.daemon.signal(Signal::STOP)
     }
 
-    /// Starts the sound server again, with the same cards, after [`VirtualAudio::kill`].
+    /// Starts the sound server again with the same cards, after [`VirtualAudio::kill`].
     pub fn restart(&mut self) -> Result<()> {
         self.kill()?;
-        // A killed server leaves its socket, which the next one would take for a running server's.
+        // A killed server leaves its socket, which the next one would mistake for a running
+        // server's.
         let _ = fs::remove_file(self.directory.join("pulse/native"));
         self.daemon = start_daemon(&self.directory)?;
         Ok(())
@@ -173,15 +174,13 @@ fn start_daemon(directory: &Path) -> Result<Process> {
     while !answers(directory) {
         if !daemon.is_running()? || started.elapsed() > START_LIMIT {
             let log = fs::read_to_string(&log).unwrap_or_default();
-            bail!(
-                "pulseaudio does not come up; its log:\n{log}{}",
-                daemon.log()
-            );
+            bail!("pulseaudio does not start; its log:\n{log}{}", daemon.log());
         }
         thread::sleep(Duration::from_millis(50));
     }
-    // Real-time scheduling keeps the cards' clock steady on a busy machine. Only after the start:
-    // the daemon resets its own scheduling. Where it is not allowed the cards still work.
+    // Real-time scheduling keeps the cards' clock steady on a busy machine. It is set after the
+    // start, because the daemon resets its own scheduling. If it is not allowed the cards still
+    // work.
     let mut schedule = Command::new("chrt");
     schedule.args(["--rr", "--pid", "10", &daemon.id().to_string()]);
     let _ = schedule
@@ -217,7 +216,7 @@ mod tests {
         assert!(script.contains("set-default-source a_mic"));
     }
 
-    /// The cards carry sound, also after the sound server was killed and started again.
+    /// The cards carry sound, also after the sound server was killed and restarted.
     #[test]
     fn a_tone_is_heard_again_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();

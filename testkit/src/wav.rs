@@ -1,4 +1,4 @@
-//! WAV files as the tests use them: mono, 16 bit, 16 kHz.
+//! WAV files of the tests: mono, 16 bit, 16 kHz.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use anyhow::{Context, Result, ensure};
 /// Samples per second of every file here: the rate of a Talkspurt room.
 pub const RATE_HZ: u32 = 16_000;
 
-/// Samples in `ms` milliseconds.
+/// Returns the number of samples in `ms` milliseconds.
 pub const fn samples(ms: u64) -> usize {
     (ms * RATE_HZ as u64 / 1000) as usize
 }
 
-/// Milliseconds that `samples` samples last.
+/// Returns how many milliseconds `samples` samples last.
 pub fn millis(samples: usize) -> f64 {
     samples as f64 * 1000.0 / f64::from(RATE_HZ)
 }
 
-/// The samples of a mono 16-bit 16 kHz file; any other format is an error that names it.
+/// Reads the samples of a mono 16-bit 16 kHz file. Any other format is an error that names it.
 pub fn read(path: &Path) -> Result<Vec<i16>> {
     let mut reader =
         hound::WavReader::open(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_named() {
+    fn another_format_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.wav");
         let spec = hound::WavSpec {

@@ -1,4 +1,4 @@
-//! Talkspurt's workspace: its directory, its cargo, and the directory of what that builds.
+//! Talkspurt's workspace: its directory, its cargo, and its build directory.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ pub fn root() -> &'static Path {
         .expect("testkit/ is a folder of the workspace")
 }
 
-/// Returns the directory of what is built.
+/// Returns the build directory.
 pub fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Makes a command of the cargo that runs this program, in the workspace's directory and without
+/// Makes a command for the cargo that runs this program, in the workspace's directory and without
 /// standard input.
 pub fn cargo() -> Command {
-    // `cargo xtask` runs with the pinned toolchain's cargo; its subcommands must, too.
+    // `cargo xtask` runs with the pinned toolchain's cargo, and its subcommands must, too.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).stdin(Stdio::null());
-    // These describe the program itself; a build script that sees them would rebuild for nothing.
+    // These describe this program; a build script that sees them would rebuild for nothing.
     for (name, _) in
         env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_"))
     {

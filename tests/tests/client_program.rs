@@ -1,5 +1,5 @@
-//! The desktop client as people and scripts run it: its live view in a terminal, its commands, its exit codes, its events, and
-//! a recording as long as the stay.
+//! The desktop client as people and scripts run it: its live view in a terminal, its commands, exit
+//! codes and events, and recordings as long as the stay.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -25,14 +25,14 @@ fn talkspurt(arguments: &[&str]) -> Result<Output> {
     Ok(command.stdin(Stdio::null()).output()?)
 }
 
-/// Milliseconds of sound that someone has heard, and of his stay.
+/// Returns the milliseconds of sound that someone has heard, and of their stay.
 fn heard_and_stayed_ms(stage: &Stage, name: &str, left: &Event) -> Result<(u64, u64)> {
     let heard_ms = stage.heard("r", name)?.len() as u64 / samples(1) as u64;
     Ok((heard_ms, left.number("/stayed_ms")?))
 }
 
 #[test]
-fn a_recording_is_as_long_as_the_stay_also_across_a_lost_server() -> Result<()> {
+fn a_recording_is_as_long_as_the_stay_even_across_a_lost_server() -> Result<()> {
     let mut stage = Stage::new(&[])?;
     let mut timed = stage.join("r", "timed", &[], &["--for", "3"])?;
     let mut long = stage.join("r", "long", &[], &[])?;
@@ -85,7 +85,7 @@ fn others_are_told_who_talks_and_who_is_muted() -> Result<()> {
     let silent = lis.wait_for_event_after(mark, "silent", SOON, by_ann)?;
     ensure!(talking.at < silent.at);
     ann.wait_for_event("talking", SOON)
-        .context("he himself is told, too")?;
+        .context("the talker is told, too")?;
     ann.wait_for_event("input_ended", SOON)?;
     finish(&mut ann, SOON)?;
     let mut mute = stage.join("r", "mute", &noise(1, samples(500)), &["--muted"])?;
@@ -99,13 +99,13 @@ fn others_are_told_who_talks_and_who_is_muted() -> Result<()> {
 }
 
 #[test]
-fn rooms_are_listed_with_who_is_in_them() -> Result<()> {
+fn rooms_are_listed_with_their_participants() -> Result<()> {
     let stage = Stage::new(&[])?;
     let _ann = stage.join("kitchen", "ann", &[], &[])?;
     let _ben = stage.join("the garden", "ben", &[], &["--muted"])?;
     let output = programs::command("talkspurt")?
         .args(["rooms", &stage.server.http])
-        // Another host's way to the server is not ours.
+        // A proxy must not be used.
         .env("http_proxy", "http://127.0.0.1:9")
         .output()?;
     let text = String::from_utf8(output.stdout)?;
@@ -140,7 +140,7 @@ fn a_reader_of_events_learns_of_a_failure_too() -> Result<()> {
     Ok(())
 }
 
-/// A server that says `greeting` to everyone and closes when the other side has.
+/// Starts a server that sends `greeting` to everyone and closes once the other side has.
 fn greeter(greeting: &'static [u8]) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
@@ -154,7 +154,7 @@ fn greeter(greeting: &'static [u8]) -> Result<String> {
     Ok(address)
 }
 
-/// A failure is told in one line, which says what fits and nothing else.
+/// Checks that a failure is reported in one line with the right advice and no other.
 fn one_line(output: Output, code: i32, says: &str) -> Result<()> {
     let errors = String::from_utf8(output.stderr)?;
     ensure!(
@@ -176,7 +176,7 @@ fn one_line(output: Output, code: i32, says: &str) -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_is_one_line_and_an_exit_code() -> Result<()> {
+fn each_failure_is_one_line_and_an_exit_code() -> Result<()> {
     let stage = Stage::new(&[])?;
     let (voice, http) = (&*stage.server.address, &*stage.server.http);
     let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
@@ -272,20 +272,22 @@ fn the_live_view_takes_keys_and_gives_the_terminal_back() -> Result<()> {
     let program = programs::command("talkspurt")?;
     let settings = ["before", "after"].map(|when| stage.path(when));
     let line = format!(
-        "stty rows 40 cols 120; stty -g > {}; {} join {} --room r --name ann --input none --output none; echo left with $?; stty -g > {}",
+        "stty rows 40 cols 120; stty -g > {}; \
+         {} join {} --room r --name ann --input none --output none; \
+         echo left with $?; stty -g > {}",
         settings[0].display(),
         program.get_program().display(),
         stage.server.address,
         settings[1].display()
     );
-    // A pseudo-terminal around a shell: util-linux's `script` types what it reads.
+    // Runs a shell in a pseudo-terminal: util-linux's `script` types what it reads.
     let mut terminal = Command::new("script")
         .args(["--quiet", "--flush", "--command", &line, "/dev/null"])
         .env("TERM", "xterm-256color")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("`script` is a part of util-linux")?;
+        .context("`script` is part of util-linux")?;
     let mut keys = terminal.stdin.take().context("piped")?;
     let mut shown = terminal.stdout.take().context("piped")?;
     let picture = thread::spawn(move || {
@@ -295,7 +297,7 @@ fn the_live_view_takes_keys_and_gives_the_terminal_back() -> Result<()> {
     let by_ann = |event: &serde_json::Value| event["name"] == "ann";
     lis.wait_for_event_after(mark, "participant_joined", SOON, by_ann)?;
     press_mute(&mut keys, &lis, true)?;
-    // A key toggles what the picture shows, and a person looks at it first.
+    // A key toggles what the picture shows, so look at it first, as a person would.
     thread::sleep(Duration::from_millis(500));
     press_mute(&mut keys, &lis, false)?;
     keys.write_all(b"q")?;
@@ -304,16 +306,16 @@ fn the_live_view_takes_keys_and_gives_the_terminal_back() -> Result<()> {
     let picture = picture.join().expect("it only reads")?;
     let picture = String::from_utf8_lossy(&picture);
     ensure!(picture.contains("left with 0"), "{picture}");
-    ensure!(picture.contains("lis"), "the roster was shown: {picture}");
+    ensure!(picture.contains("lis"), "no roster in: {picture}");
     let [before, after] = settings.map(|path| fs::read_to_string(path).unwrap_or_default());
     ensure!(
         before == after && before.contains(':'),
-        "the terminal is as it was: {before}, {after}"
+        "the terminal was not restored: {before}, {after}"
     );
     Ok(())
 }
 
-/// Presses the key for muting, and waits until others see it.
+/// Presses the mute key and waits until others see the change.
 fn press_mute(keys: &mut impl Write, lis: &Process, muted: bool) -> Result<()> {
     let mark = lis.mark();
     keys.write_all(b"m")?;

@@ -1,5 +1,5 @@
-//! What happens to the desktop client when its terminal is closed, its output cannot be written, or
-//! nobody reads it.
+//! What the desktop client does when its terminal is closed, or its output cannot be written or is
+//! never read.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use talkspurt_testkit::programs;
 use talkspurt_testkit::terminal::{Hangup, Terminal};
 use talkspurt_testkit::wav::{self, samples};
 
-/// The client as `name` in the room, without sound.
+/// Makes a command for the client as `name` in the room, without sound.
 fn join(stage: &Stage, name: &str, flags: &[&str]) -> Result<Command> {
     let mut command = programs::command("talkspurt")?;
     command
@@ -26,14 +26,14 @@ fn join(stage: &Stage, name: &str, flags: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-/// Waits until `lis` is told that someone came or went.
+/// Waits until `lis` is told that someone joined or left.
 fn wait_for(lis: &Process, mark: usize, kind: &str, name: &str) -> Result<()> {
     lis.wait_for_event_after(mark, kind, SOON, |event| event["name"] == name)
         .map(drop)
 }
 
 #[test]
-fn a_terminal_that_is_closed_ends_the_call_whatever_its_signal_does() -> Result<()> {
+fn closing_the_terminal_ends_the_call_with_or_without_sighup() -> Result<()> {
     let stage = Stage::new(&[])?;
     let lis = stage.join("r", "lis", &[], &[])?;
     for (name, hangup, flags) in [
@@ -56,7 +56,7 @@ fn a_terminal_that_is_closed_ends_the_call_whatever_its_signal_does() -> Result<
 }
 
 #[test]
-fn a_terminal_that_is_closed_at_once_ends_the_call_too() -> Result<()> {
+fn closing_the_terminal_at_once_ends_the_call_too() -> Result<()> {
     let stage = Stage::new(&[])?;
     for (name, millis) in [("a", 0), ("b", 30), ("c", 100), ("d", 300), ("e", 1_000)] {
         let command = join(&stage, name, &[])?;
@@ -71,7 +71,7 @@ fn a_terminal_that_is_closed_at_once_ends_the_call_too() -> Result<()> {
 }
 
 #[test]
-fn a_stderr_that_cannot_be_written_costs_nothing() -> Result<()> {
+fn an_unwritable_stderr_has_no_effect() -> Result<()> {
     let stage = Stage::new(&[])?;
     let says = stage.path("says.wav");
     wav::write(&says, &noise(1, samples(300)))?;
@@ -103,7 +103,7 @@ fn a_stderr_that_cannot_be_written_costs_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_stdout_that_cannot_be_written_ends_it_with_a_word() -> Result<()> {
+fn an_unwritable_stdout_ends_the_client_with_an_error() -> Result<()> {
     let stage = Stage::new(&[])?;
     let devices = {
         let mut command = programs::command("talkspurt")?;
@@ -128,7 +128,7 @@ fn a_stdout_that_cannot_be_written_ends_it_with_a_word() -> Result<()> {
 }
 
 #[test]
-fn a_reader_that_goes_is_followed_also_in_a_quiet_room() -> Result<()> {
+fn the_client_ends_with_the_reader_of_its_stdout_even_in_a_quiet_room() -> Result<()> {
     let stage = Stage::new(&[])?;
     let lis = stage.join("r", "lis", &[], &[])?;
     let mark = lis.mark();
@@ -137,7 +137,7 @@ fn a_reader_that_goes_is_followed_also_in_a_quiet_room() -> Result<()> {
         .stdout(writer)
         .stderr(Stdio::piped())
         .spawn()?;
-    // As `head -1` does.
+    // Read one line and close, as `head -1` does.
     let mut line = String::new();
     BufReader::new(reader).read_line(&mut line)?;
     ensure!(line.contains("joined"), "{line}");
@@ -174,7 +174,7 @@ fn a_reader_that_goes_is_followed_also_in_a_quiet_room() -> Result<()> {
 }
 
 #[test]
-fn nobody_who_reads_stdout_holds_the_end() -> Result<()> {
+fn an_unread_stdout_does_not_delay_the_end() -> Result<()> {
     let stage = Stage::new(&[])?;
     let lis = stage.join("r", "lis", &[], &[])?;
     for (name, flags, signal) in [
@@ -231,8 +231,8 @@ fn nohup_keeps_a_client_without_a_terminal_in_the_room() -> Result<()> {
     Ok(())
 }
 
-/// Noise with the loudness of speech: four syllables a second and pauses, its loud parts at an RMS
-/// of `rms`.
+/// Noise as loud as speech, with four syllables a second and pauses. Its loud parts have an RMS of
+/// `rms`.
 fn murmur(ms: u64, rms: f64) -> Vec<i16> {
     let loud = noise(1, samples(ms));
     let own = (loud.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / loud.len() as f64).sqrt();
@@ -247,7 +247,7 @@ fn murmur(ms: u64, rms: f64) -> Vec<i16> {
 }
 
 #[test]
-fn whoever_is_too_quiet_for_the_gate_is_told() -> Result<()> {
+fn a_talker_too_quiet_for_the_gate_is_told() -> Result<()> {
     let stage = Stage::new(&[])?;
     let mut quiet = stage.join("r", "quiet", &murmur(4_000, 600.0), &[])?;
     let told = quiet.wait_for_event("input_quiet", SOON)?;
@@ -266,8 +266,8 @@ fn whoever_is_too_quiet_for_the_gate_is_told() -> Result<()> {
 }
 
 #[test]
-fn push_to_talk_sends_whatever_the_level_while_the_key_is_held() -> Result<()> {
-    // As a terminal with the keyboard protocol of kitty reports them.
+fn push_to_talk_sends_at_any_level_while_the_key_is_held() -> Result<()> {
+    // As a terminal with kitty's keyboard protocol reports them.
     const PRESSED: &str = "\x1b[32;1:1u";
     const RELEASED: &str = "\x1b[32;1:3u";
     const FOCUS_LOST: &str = "\x1b[O";

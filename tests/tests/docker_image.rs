@@ -1,5 +1,5 @@
-//! The server's Docker image: built, healthy, talks to a client, stops cleanly on SIGTERM within 2 s. Left out, loudly, only
-//! where Docker cannot run.
+//! The server's Docker image is built, becomes healthy, carries a talk, and stops cleanly within 2
+//! s of SIGTERM. Skipped, with a loud notice, only where Docker cannot run.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use talkspurt_testkit::process::Process;
 use talkspurt_testkit::programs::client;
 use talkspurt_testkit::wav::{self, samples};
 
-/// The health check comes every 10 s.
+/// Health checks run every 10 s.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -26,7 +26,8 @@ struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// As the README runs it, and more tightly; on free ports of this machine.
+    /// Runs the image as the README does, with tighter restrictions and on free ports of this
+    /// machine.
     fn start(docker: &'a Docker) -> Result<Self> {
         let tight = [
             "--read-only",
@@ -81,7 +82,7 @@ impl<'a> Container<'a> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        // An error here means that it is gone already.
+        // An error here means that it is already gone.
         let _ = self.docker.run(&["rm", "--force", &self.id]);
     }
 }
@@ -102,7 +103,7 @@ fn the_image_is_small_healthy_talks_and_stops() -> Result<()> {
     let bytes = docker.image_bytes(IMAGE)?;
     ensure!(bytes < IMAGE_LIMIT_BYTES, "the image has {bytes} bytes");
     let user = docker.run(&["image", "inspect", "--format", "{{.Config.User}}", IMAGE])?;
-    ensure!(user.starts_with("65534"), "it runs as \"{user}\"");
+    ensure!(user.starts_with("65534"), "the image runs as \"{user}\"");
 
     let container = Container::start(&docker)?;
     container.wait_for_state("Health.Status", "healthy", HEALTHY_WITHIN)?;
@@ -117,19 +118,19 @@ fn the_image_is_small_healthy_talks_and_stops() -> Result<()> {
     listener.wait_for_event("joined", SOON)?;
     docker.run(&["kill", "--signal", "TERM", &container.id])?;
     let took = container.wait_for_state("Running", "false", STOPS_WITHIN)?;
-    println!("it stopped within {took:?}; {bytes} bytes");
+    println!("stopped within {took:?}; {bytes} bytes");
     assert_eq!(container.state("ExitCode")?, "0", "{}", container.log());
     let lost = listener.wait_for_event("reconnecting", SOON)?;
     assert!(
         lost.json["reason"].to_string().contains("stopping"),
-        "the Bye said why: {}",
+        "wrong reason in the Bye: {}",
         lost.json
     );
     leave(&mut listener)?;
     Ok(())
 }
 
-/// One talks and one listens, through the container's published port.
+/// One client talks and another listens through the container's published port.
 fn talk(container: &Container<'_>) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = |name: &str| dir.path().join(name).display().to_string();

@@ -1,5 +1,5 @@
-//! Real processes when things go wrong: a server that dies, a consumer that stops reading, peers who send what they like, a
-//! command line that cannot be.
+//! Real processes when things go wrong: a server that is killed, a client that stops reading,
+//! hostile peers, an impossible command line.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ use talkspurt_testkit::wav::samples;
 
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 
-/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when
+/// If timers are on time, every frame arrives as it was spoken. Two may be blended away while
 /// playout settles.
 const NEARLY_ALL: f64 = 0.98;
 
@@ -47,7 +47,7 @@ fn rejoin_and_hear() -> Result<()> {
     for (client, mark) in clients.iter().zip(&marks) {
         client.wait_for_event_after(*mark, "joined", SOON, |_| true)?;
     }
-    // They are in the same room again, and hear who talks in it.
+    // They are in the same room again, and hear its talker.
     let says = noise(1, samples(2_000));
     let mut cat = stage.join("r", "cat", &says, &UNGATED)?;
     let roster = cat.wait_for_event("joined", SOON)?.json["roster"].to_string();
@@ -59,8 +59,7 @@ fn rejoin_and_hear() -> Result<()> {
     for (client, name) in clients.iter_mut().zip(["ann", "ben"]) {
         let left = leave(client)?;
         assert_eq!(left.number("/reconnects")?, 1, "{}", left.json);
-        // The recording stood still while there was no server, so only differences of delay are
-        // known.
+        // The recording paused while there was no server, so only differences in delay are known.
         let runs = exact_runs(&says, &stage.heard("r", name)?);
         let due = runs
             .first()
@@ -90,17 +89,20 @@ fn a_server_that_is_asked_to_stop_says_bye_and_exits_with_0() -> Result<()> {
     );
     let lost = ann.wait_for_event_after(mark, "reconnecting", SOON, |_| true)?;
     let reason = lost.json["reason"].to_string();
-    assert!(reason.contains("stopping"), "the Bye said why: {reason}");
+    assert!(
+        reason.contains("stopping"),
+        "wrong reason in the Bye: {reason}"
+    );
     Ok(())
 }
 
 #[test]
-fn a_consumer_that_stops_reading_harms_nobody_and_memory_stays_bounded() -> Result<()> {
+fn clients_that_stop_reading_harm_nobody_and_memory_stays_bounded() -> Result<()> {
     repeat_if_spoilt(twenty_stop_reading)
 }
 
 fn twenty_stop_reading() -> Result<()> {
-    // They are not to be thrown out while the test looks.
+    // The idle timeout must not drop them during the test.
     let stage = Stage::new(&["--idle-timeout", "120s"])?;
     let mut lis = stage.join("r", "lis", &[], &["--codec", "pcm16"])?;
     let stalled: Vec<TcpStream> = (0..20)
@@ -113,12 +115,13 @@ fn twenty_stop_reading() -> Result<()> {
     let after = resident_bytes(&stage.server.process)?;
     leave(&mut lis)?;
     let dropped = stage.metric("talkspurt_slow_consumer_drops_total")?;
-    // Of 500 frames each, some dozens are in the sockets.
+    // Some dozens of the 500 frames for each are in the sockets.
     assert!(
         dropped > 20.0 * 300.0,
         "{dropped} packets were dropped for 20 stalled consumers"
     );
-    // Kept for them all, 10 s of PCM16 would be 6.4 MB; the server keeps 200 ms for each, and Ann's own buffer.
+    // 10 s of PCM16 for all of them would be 6.4 MB. The server keeps 200 ms for each, and Ann's
+    // own buffer.
     let grown = after.saturating_sub(before);
     assert!(
         grown < 3_000_000,
@@ -131,10 +134,11 @@ fn twenty_stop_reading() -> Result<()> {
     Ok(())
 }
 
-/// Joins, and never reads.
+/// Joins and never reads.
 fn deaf_participant(server: &str, room: &str, name: &str) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    // The kernel reads on for a process that does not; little, so that the server soon notices.
+    // The kernel keeps reading for a process that does not. A small buffer lets the server notice
+    // soon.
     socket.set_recv_buffer_size(4 * 1024)?;
     socket.connect(&server.parse::<SocketAddr>()?.into())?;
     let mut stream = TcpStream::from(socket);
@@ -186,7 +190,7 @@ fn hostile_peers_are_refused() -> Result<()> {
         let ended = peer.read_to_end(&mut said);
         assert!(
             ended.is_ok() || i % 3 == 0,
-            "peer {i} is not closed: {ended:?}"
+            "peer {i} was not closed: {ended:?}"
         );
     }
     finish(&mut ann, SOON)?;
@@ -207,7 +211,7 @@ fn hostile_peers_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end; gives its exit code and the lines of its standard error.
+/// Runs a program to its end and returns its exit code and the lines of its standard error.
 fn failure(command: &mut Command) -> Result<(Option<i32>, Vec<String>)> {
     let mut process = Process::spawn("a program that fails", command)?;
     let code = process.wait(SOON)?.code();
@@ -225,8 +229,8 @@ fn a_port_in_use_is_one_clear_line() -> Result<()> {
         command.args([flag, address, other, "127.0.0.1:0"]);
         let (code, lines) = failure(&mut command)?;
         assert_eq!(code, Some(1), "{lines:?}");
-        let line = lines.first().context("it says why")?;
-        assert_eq!(lines.len(), 1, "one line: {lines:?}");
+        let line = lines.first().context("no error message")?;
+        assert_eq!(lines.len(), 1, "more than one line: {lines:?}");
         assert!(
             line.contains(address.as_str()) && line.contains("address in use"),
             "{line}"
@@ -251,13 +255,13 @@ fn a_taken_name_is_one_clear_line() -> Result<()> {
     command.args(["--input", "none", "--output", "none"]);
     let (code, lines) = failure(&mut command)?;
     assert_eq!(code, Some(1), "{lines:?}");
-    assert_eq!(lines.len(), 1, "one line: {lines:?}");
+    assert_eq!(lines.len(), 1, "more than one line: {lines:?}");
     assert!(lines[0].contains("name is taken"), "{}", lines[0]);
     Ok(())
 }
 
 #[test]
-fn the_health_command_tells_a_well_server_from_none() -> Result<()> {
+fn the_health_command_tells_a_healthy_server_from_none() -> Result<()> {
     let mut server = Server::start(&[])?;
     let health = || -> Result<Command> {
         let mut command = programs::command("talkspurt-server")?;

@@ -1,5 +1,5 @@
-//! What happens to the node and the bridge when their output cannot be written or nobody reads it, when nobody answers them, and
-//! when a flag or variable cannot be used.
+//! What the node and the bridge do when their output cannot be written or is never read, when
+//! nobody answers them, and when a flag or variable is invalid.
 
 use std::io::{BufRead, BufReader, PipeWriter, Read, pipe};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -31,11 +31,11 @@ fn bridge_to(serial: &str, server: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A program of which nothing else is watched. Killed when dropped.
+/// A program of which only the end is observed. Killed when dropped.
 struct Running(Child);
 
 impl Running {
-    /// Starts it with a standard error that has only what must be said.
+    /// Starts it with a standard error that carries only errors.
     fn start(command: &mut Command, stdout: PipeWriter) -> Result<Self> {
         let child = command
             .env("RUST_LOG", "off")
@@ -43,7 +43,8 @@ impl Running {
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()?;
-        // The command keeps what it gave to the program, and a pipe that it can write has no end.
+        // The command keeps the descriptors it gave to the program, and an open writer would keep
+        // the pipe alive.
         command.stdout(Stdio::null());
         Ok(Self(child))
     }
@@ -52,7 +53,7 @@ impl Running {
         Ok(kill_process(Pid::from_child(&self.0), Signal::TERM)?)
     }
 
-    /// How it ended by itself, and what it said on standard error.
+    /// Waits for it to end by itself, and returns its exit status and standard error.
     fn wait(&mut self) -> Result<(ExitStatus, String)> {
         let deadline = Instant::now() + SOON;
         let status = loop {
@@ -68,7 +69,7 @@ impl Running {
         Ok((status, errors))
     }
 
-    /// That it ended with exit code 0 and had nothing to say.
+    /// Checks that it ended with exit code 0 and an empty standard error.
     fn wait_for_quiet_end(&mut self, what: &str) -> Result<()> {
         let (status, errors) = self.wait().with_context(|| what.to_owned())?;
         ensure!(
@@ -81,13 +82,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // An error here means that it is gone already.
+        // An error here means that it has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Waits until `lis` is told that someone came or went.
+/// Waits until `lis` is told that someone joined or left.
 fn wait_for(lis: &Process, mark: usize, kind: &str, name: &str) -> Result<()> {
     lis.wait_for_event_after(mark, kind, SOON, |event| event["name"] == name)
         .map(drop)
@@ -107,7 +108,7 @@ fn wait_for_log(process: &Process, what: &str, times: usize) -> Result<()> {
 }
 
 #[test]
-fn a_stderr_that_cannot_be_written_costs_nothing() -> Result<()> {
+fn an_unwritable_stderr_has_no_effect() -> Result<()> {
     let stage = Stage::new(&[])?;
     let lis = stage.join("r", "lis", &[], &[])?;
     let says = stage.path("says.wav");
@@ -134,7 +135,7 @@ fn a_stderr_that_cannot_be_written_costs_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_stdout_that_cannot_be_written_ends_it_with_a_word() -> Result<()> {
+fn an_unwritable_stdout_ends_node_and_bridge_with_an_error() -> Result<()> {
     let stage = Stage::new(&[])?;
     let line = NoisyLine::with_two_ends(1)?;
     for (program, mut command) in [
@@ -154,7 +155,7 @@ fn a_stdout_that_cannot_be_written_ends_it_with_a_word() -> Result<()> {
     Ok(())
 }
 
-/// A line of a program, as `head -1` reads it.
+/// Reads a line of a program, as `head -1` does.
 fn line_of(reader: &mut impl BufRead) -> Result<String> {
     let mut line = String::new();
     ensure!(reader.read_line(&mut line)? > 0, "it ended");
@@ -162,18 +163,18 @@ fn line_of(reader: &mut impl BufRead) -> Result<String> {
 }
 
 #[test]
-fn a_reader_that_goes_is_followed_also_when_nothing_is_said() -> Result<()> {
+fn node_and_bridge_end_with_the_reader_of_their_stdout_even_when_silent() -> Result<()> {
     let stage = Stage::new(&[])?;
     let lis = stage.join("r", "lis", &[], &[])?;
     let mark = lis.mark();
 
-    // Nobody answers.
+    // The node calls and nobody answers.
     let (reader, writer) = pipe()?;
     let mut caller = Running::start(&mut node("pty", "caller", &[])?, writer)?;
     ensure!(line_of(&mut BufReader::new(reader))?.starts_with("serial on "));
     caller.wait_for_quiet_end("the node that calls")?;
 
-    // A quiet room.
+    // The node is in a quiet room.
     let (reader, writer) = pipe()?;
     let mut reader = BufReader::new(reader);
     let mut kettle = Running::start(&mut node("pty", "kettle", &[])?, writer)?;
@@ -190,13 +191,13 @@ fn a_reader_that_goes_is_followed_also_when_nothing_is_said() -> Result<()> {
     wait_for(&lis, mark, "participant_left", "kettle")?;
     kettle.wait_for_quiet_end("the node in a room")?;
 
-    // Nothing comes from the line any more.
+    // Nothing arrives from the line any more.
     drop(pump_reader);
     pump.wait_for_quiet_end("the bridge")
 }
 
 #[test]
-fn nobody_who_reads_stdout_holds_the_voice_or_the_end() -> Result<()> {
+fn an_unread_stdout_delays_neither_the_voice_nor_the_end() -> Result<()> {
     let stage = Stage::new(&["--idle-timeout", "3s"])?;
     let mut lis = stage.join("r", "lis", &[], &[])?;
     let line = NoisyLine::with_two_ends(1)?;
@@ -218,7 +219,10 @@ fn nobody_who_reads_stdout_holds_the_voice_or_the_end() -> Result<()> {
             // Longer than the server waits for a sign of life.
             thread::sleep(Duration::from_secs(5));
             let has_left = |event: &Event| event.kind == "participant_left";
-            ensure!(!lis.events()[..].iter().any(has_left), "no keepalive");
+            ensure!(
+                !lis.events()[..].iter().any(has_left),
+                "dropped without keepalives"
+            );
             kettle.terminate()?;
         }
         wait_for(&lis, mark, "participant_left", name)?;
@@ -226,14 +230,14 @@ fn nobody_who_reads_stdout_holds_the_voice_or_the_end() -> Result<()> {
     }
     pump.terminate()?;
     pump.wait_for_quiet_end("the bridge")?;
-    // 150 were said.
+    // 150 frames were said.
     let received = leave(&mut lis)?.frames("received")?;
     ensure!(received > 100, "{received} frames were heard");
     Ok(())
 }
 
 #[test]
-fn whoever_is_not_answered_says_so_and_ends_in_time() -> Result<()> {
+fn an_unanswered_node_says_so_and_ends_in_time() -> Result<()> {
     let command = node("pty", "caller", &["--for", "9"])?;
     let mut caller = Process::spawn("caller", &mut { command })?;
     caller.wait_for_success(SOON)?;
@@ -248,7 +252,7 @@ fn whoever_is_not_answered_says_so_and_ends_in_time() -> Result<()> {
 #[test]
 fn a_server_without_a_port_and_an_empty_variable_mean_the_default() -> Result<()> {
     let line = NoisyLine::with_two_ends(1)?;
-    // Perhaps a server is there, perhaps not.
+    // There may or may not be a server.
     let goes_to = |command: &mut Command| -> Result<String> {
         let pump = Process::spawn("bridge", command)?;
         wait_for_log(&pump, "localhost:8255", 1)?;

@@ -1,4 +1,4 @@
-//! Real processes and synthetic voices: who hears what in a room, and who does not.
+//! Real processes and synthetic voices: who hears what in a room, and who hears nothing.
 
 use anyhow::Result;
 use talkspurt_testkit::bit_exact::{exact_runs, mean_of};
@@ -12,11 +12,11 @@ use talkspurt_testkit::wav::samples;
 const PCM: [&str; 2] = ["--codec", "pcm16"];
 const UNGATED: [&str; 5] = ["--codec", "pcm16", "--no-gate", "--linger", "2"];
 
-/// Where timers are on time every frame arrives as it was spoken. Two may be blended away when
+/// If timers are on time, every frame arrives as it was spoken. Two may be blended away while
 /// playout settles.
 const NEARLY_ALL: f64 = 0.98;
 
-/// What a speaker says: breath for so long that everyone has come, then two sentences.
+/// What a speaker says: breath until everyone has joined, then two sentences.
 struct Talk {
     samples: Vec<i16>,
     breath: usize,
@@ -33,7 +33,7 @@ impl Talk {
         Ok(Self { samples, breath })
     }
 
-    /// The share of the sentences that was heard bit for bit, in order and in time.
+    /// The share of the sentences that was heard bit for bit, in order and on time.
     fn share_heard(&self, stage: &Stage, room: &str, by: &Process, of: &Process) -> Result<f64> {
         let sentences = self.breath..self.samples.len();
         stage.share_in_time((of, &self.samples, sentences), (room, by))
@@ -90,7 +90,7 @@ fn each_hears_what_is_due(frame_ms: &str) -> Result<()> {
 }
 
 #[test]
-fn nothing_crosses_from_room_to_room() -> Result<()> {
+fn rooms_do_not_hear_each_other() -> Result<()> {
     repeat_if_spoilt(each_room_hears_its_own)
 }
 
@@ -113,17 +113,21 @@ fn each_room_hears_its_own() -> Result<()> {
     }
     for (i, room) in rooms.into_iter().enumerate() {
         let own = talks[i].share_heard(&stage, room, &listeners[i], &talkers[i])?;
-        println!("{room}: {own:.3} of the own room's talk");
-        assert!(own > NEARLY_ALL, "{room}: {own:.3} of the own room's talk");
+        println!("{room}: heard {own:.3} of its own talk");
+        assert!(own > NEARLY_ALL, "{room}: heard {own:.3} of its own talk");
         let other = exact_runs(&talks[1 - i].samples, &stage.heard(room, "lis")?);
-        assert_eq!(other, [], "{room} hears the other room");
+        assert_eq!(other, [], "{room} heard the other room");
         let silence = stage.heard(room, "ann")?;
         assert!(
             silence.iter().all(|&s| s == 0),
-            "{room}: ann is alone and hears something"
+            "{room}: ann is alone but heard something"
         );
         let names = names_that_came(&listeners[i]);
-        assert_eq!(names, ["ann"], "{room}: only those of the room come");
+        assert_eq!(
+            names,
+            ["ann"],
+            "{room}: participants of another room joined"
+        );
     }
     Ok(())
 }
@@ -145,25 +149,25 @@ fn a_silent_talker_sends_nothing() -> Result<()> {
     let left = finish(&mut silent, SOON)?;
     assert!(
         left.frames("captured")? >= 190,
-        "it listened all the while: {}",
+        "not all frames were captured: {}",
         left.json
     );
     assert_eq!(left.frames("sent")?, 0, "{}", left.json);
-    // Of each a Hello, and a ping at once and every 5 s; and the silent one's Bye.
+    // From each a Hello, and a ping at once and every 5 s; and the silent client's Bye.
     let packets_in = stage.metric("talkspurt_packets_in_total")?;
     assert!(
         (4.0..=12.0).contains(&packets_in),
-        "{packets_in} packets came in"
+        "{packets_in} packets were received"
     );
     assert_eq!(
         stage.metric("talkspurt_ticks_total")?,
         0.0,
         "the room never ticked"
     );
-    // The same counters see one who talks.
+    // The same counters do count frames of a talker.
     let mut loud = stage.join("r", "loud", &noise(2, samples(1_000)), &PCM)?;
     let sent = finish(&mut loud, SOON)?.frames("sent")?;
-    assert!(sent >= 50, "{sent} frames of a second of noise");
+    assert!(sent >= 50, "{sent} frames sent of a second of noise");
     assert!(stage.metric("talkspurt_packets_in_total")? > packets_in + 50.0);
     assert!(stage.metric("talkspurt_ticks_total")? >= 50.0);
     let heard = leave(&mut lis)?;
@@ -189,7 +193,7 @@ fn the_pre_roll_arrives() -> Result<()> {
     leave(&mut lis)?;
     let runs = exact_runs(&says, &stage.heard("r", "lis")?);
     let first = runs.first().expect("the word was heard");
-    assert_eq!(first.spoken, onset, "it begins with the pre-roll: {runs:?}");
+    assert_eq!(first.spoken, onset, "not from the pre-roll on: {runs:?}");
     assert!(first.len >= samples(60 + 100), "{runs:?}");
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! A simulated microcontroller behind a serial line at 115,200 baud with noise on it, bridged to a server by
-//! `talkspurt-bridge` and by `socat`: the session lives or recovers, and speech is heard in both directions.
+//! A simulated microcontroller behind a noisy serial line at 115,200 baud, bridged to a server by
+//! `talkspurt-bridge` and by `socat`. The session survives or recovers, and speech is heard in both
+//! directions.
 
 use std::ops::Range;
 use std::process::Command;
@@ -19,9 +20,9 @@ use talkspurt_testkit::speech::{sentence, speak};
 use talkspurt_testkit::wav::{self, samples};
 
 const BAUD: u32 = 115_200;
-/// Samples by which speech through a serial line may be late.
+/// How many samples late speech through a serial line may be.
 const LATEST: usize = samples(400);
-/// Speech that went through ADPCM, a gate and a mix on a line without noise.
+/// Speech after ADPCM, a gate and a mix on a line without noise.
 const WHOLE: Bounds = Bounds {
     share: 0.93,
     similarity: 0.995,
@@ -29,7 +30,8 @@ const WHOLE: Bounds = Bounds {
     delay_ms: 300.0,
     spread_ms: 100.0,
 };
-/// Under noise that hits a byte in 3,000, which is every 17th packet; nothing brings that one back.
+/// Under noise that damages a byte in 3,000, which is every 17th packet; nothing restores such a
+/// packet.
 const SPARSE: Bounds = Bounds {
     share: 0.8,
     gap_ms: 120.0,
@@ -60,8 +62,8 @@ fn socat(serial: &str, server: &str) -> Result<Process> {
     Process::spawn("socat", &mut command).context("`cargo xtask setup` installs socat")
 }
 
-/// What one side says, and when: a sentence on a clean line, one under sparse noise, a pause in which the line is
-/// unusable, and one after it.
+/// What one side says, and when: a sentence on a clean line, one under sparse noise, a pause in
+/// which the line is unusable, and one after that.
 struct Talk {
     samples: Vec<i16>,
     clean: Range<usize>,
@@ -84,7 +86,7 @@ impl Talk {
         let mut say = |at_ms, sentence: Vec<i16>| {
             assert!(
                 said.len() <= samples(at_ms),
-                "the sentence before lasts longer"
+                "the previous sentence lasts longer"
             );
             said.resize(samples(at_ms), 0);
             said.extend(sentence);
@@ -99,7 +101,8 @@ impl Talk {
     }
 }
 
-/// What was said before and after the noise is heard whole, and what was said under it nearly so.
+/// Checks that what was said before and after the noise is heard whole, and what was said during it
+/// nearly so.
 fn check_sentences(
     who: &str,
     talk: &Talk,
@@ -118,7 +121,7 @@ fn check_sentences(
     )?;
     let noisy = hear(&talk.noisy, due)?;
     SPARSE.check(&format!("{who}, under sparse noise"), &noisy)?;
-    // A byte costs one packet, or two where it was the zero between them; what a packet says
+    // A damaged byte costs one packet, or two if it was the zero between them. A packet's voice
     // lies in two frames.
     let missed = ((1.0 - noisy.share) * noisy.frames as f64).round() as u64;
     ensure!(
@@ -145,14 +148,15 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
     let mut node = Node::start("r", "node", BAUD, &flags)?;
     let line = NoisyLine::behind(&node.serial, seed)?;
     let pump = pump(&line.path, &stage.server.address)?;
-    let told = || format!("the pump said:\n{}", pump.log());
+    let told = || format!("the bridge said:\n{}", pump.log());
     let joined = node.process.wait_for_event("joined", SOON);
     let node_joined = joined.with_context(told)?.at;
     let mut desk = stage.join("r", "desk", &desk_talk.samples, &["--linger", "3"])?;
     let desk_joined = desk.wait_for_event("joined", SOON)?.at;
     let began = Instant::now();
 
-    // One byte in 3,000 under the second sentence; then one in five, which no packet survives; then none.
+    // One byte in 3,000 during the second sentence, then one in five, which no packet survives,
+    // then none.
     let mut sparse_hits = 0;
     for (at, damage) in [(NOISE_FROM, 333), (RUIN_FROM, 200_000), (RUIN_TO, 0)] {
         thread::sleep((began + at).saturating_duration_since(Instant::now()));
@@ -161,7 +165,7 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
         }
         line.set_damage(damage);
     }
-    assert!(sparse_hits > 0, "the sparse noise hit something");
+    assert!(sparse_hits > 0, "the sparse noise damaged nothing");
     let desk_left = finish(&mut desk, SOON).with_context(told)?;
     let node_left = finish(&mut node.process, SOON).with_context(told)?;
     println!(
@@ -172,7 +176,7 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
     );
     assert!(
         node_left.number("/serial/dropped_bytes")? > 0,
-        "the node saw damage: {}",
+        "the node noticed no damage: {}",
         node_left.json
     );
 

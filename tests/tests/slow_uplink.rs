@@ -1,5 +1,5 @@
-//! A talker whose uplink carries less than the voice takes: late voice is dropped where it is said, nobody is thrown out, and once
-//! the line recovers the voice is on time again.
+//! A talker whose uplink is too slow for their voice: late voice is dropped where it is said,
+//! nobody is thrown out, and once the line recovers the voice is on time again.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -22,27 +22,30 @@ use talkspurt_testkit::wav::{self, samples};
 
 /// Bytes a second that the slow line carries: 200 kbit/s. PCM16 at 20 ms takes 33,600.
 const SLOW_BYTES: f64 = 25_000.0;
-/// How long it is slow from the joining on: long enough that a talker who keeps everything is 2.5 s late.
+/// How long the line is slow after joining: long enough that a talker who keeps everything would be
+/// 2.5 s late.
 const SLOW: Duration = Duration::from_secs(10);
-/// Within this of the recovery the voice is as it was.
+/// How long after the recovery voice may still be late.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
-/// What is said.
+/// How long the talker talks.
 const SAYS: Duration = Duration::from_secs(16);
-/// When nothing is said, so that playout can do without the delay that it needed before.
+/// When the talker pauses, so that playout can give up the delay that it needed before.
 const PAUSE_FROM: Duration = Duration::from_millis(12_500);
 const PAUSE_TO: Duration = Duration::from_millis(13_500);
 /// How long the gate may take to open.
 const ONSET: Duration = Duration::from_millis(100);
-/// Samples that sound may be late while the line is slow. Measured: 640 to 720 ms: 300 ms wait
-/// at the talker, some 20 packets in the kernels. A talker who keeps everything is 2.5 s late.
+/// How many samples late sound may be while the line is slow. Measured: 640 to 720 ms, of which 300
+/// ms wait at the talker; some 20 packets wait in the kernels. A talker who keeps everything is 2.5
+/// s late.
 const LATEST_WHILE_SLOW: usize = samples(850);
-/// The same once the line has recovered, before anybody has paused: less than is measured while it
-/// is slow. The margin may still be wider than after a pause.
+/// The same once the line has recovered, before any pause: less than is measured while it is slow.
+/// The margin may still be wider than after a pause.
 const LATEST_IN_TALKSPURT: usize = samples(540);
 /// The same after the pause: a serial line, a gate and a mix take up to 380 ms on a busy machine.
 const LATEST_AT_LAST: usize = samples(450);
 
-/// Noise with that pause. In it the noise is too quiet for the gate, yet tells where a sample belongs, which zeros would not.
+/// Noise with that pause. During the pause the noise is too quiet for the gate, yet identifies each
+/// sample's place, which zeros would not.
 fn talk() -> Vec<i16> {
     let mut says = noise(1, samples(ms(SAYS)));
     let pause = &mut says[samples(ms(PAUSE_FROM))..samples(ms(PAUSE_TO))];
@@ -50,7 +53,8 @@ fn talk() -> Vec<i16> {
     says
 }
 
-/// A relay to a server with little room for bytes on their way, which carries them slowly while it is told to.
+/// A relay to a server with little room for bytes on their way. It carries them slowly until it is
+/// told to recover.
 struct SlowUplink {
     address: String,
     is_slow: Arc<AtomicBool>,
@@ -59,11 +63,11 @@ struct SlowUplink {
 impl SlowUplink {
     fn to(server: &str) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // What the relay's own kernel holds comes on top of what the talker's does.
+        // The relay's own kernel buffers come on top of the talker's.
         socket.set_recv_buffer_size(4 * 1024)?;
-        // Loopback's segments of 64 KiB never fit that window, and a sender with less than a
-        // segment's room may wait for its probe timer, 200 ms a time. A real line has segments that
-        // are smaller than its window: here TCP's default (RFC 9293, section 3.7.1).
+        // Loopback's segments of 64 KiB never fit that window, and a sender with room for less than
+        // a segment may wait for its probe timer, 200 ms each time. A real line has segments
+        // smaller than its window: here TCP's default (RFC 9293, section 3.7.1).
         socket.set_tcp_mss(536)?;
         let any: SocketAddr = "127.0.0.1:0".parse()?;
         socket.bind(&any.into())?;
@@ -72,10 +76,10 @@ impl SlowUplink {
         let address = listener.local_addr()?.to_string();
         let is_slow = Arc::new(AtomicBool::new(true));
         let (server, slow) = (server.to_owned(), Arc::clone(&is_slow));
-        // It ends with the test program.
+        // The thread ends with the test program.
         thread::spawn(move || {
             for talker in listener.incoming().flatten() {
-                // Whoever is not connected sees the end of their own connection.
+                // A talker without a relay sees its connection end.
                 let _ = relay(talker, &server, &slow);
             }
         });
@@ -105,7 +109,7 @@ fn relay(talker: TcpStream, server: &str, is_slow: &Arc<AtomicBool>) -> Result<(
 /// Carries bytes until either side has ended.
 fn carry((mut from, mut to): (TcpStream, TcpStream), is_slow: impl Fn() -> bool) {
     let mut chunk = [0; 500];
-    // When the line is free again. What it did not carry while nothing was there is lost.
+    // When the line is free again. Capacity that was not used is lost.
     let mut free_at = Instant::now();
     while let Ok(count @ 1..) = from.read(&mut chunk) {
         if is_slow() {
@@ -117,12 +121,12 @@ fn carry((mut from, mut to): (TcpStream, TcpStream), is_slow: impl Fn() -> bool)
             break;
         }
     }
-    // An error here means that they are gone already.
+    // An error here means that they are already gone.
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
 
-/// What was heard of somebody who said `says` through a slow line that recovered.
+/// What was heard of a talker who said `says` through a slow line that recovered.
 struct Outcome<'a> {
     stage: &'a Stage,
     says: &'a [i16],
@@ -144,14 +148,14 @@ impl Outcome<'_> {
                 .events()
                 .iter()
                 .all(|event| event.kind != "reconnecting"),
-            "{name} was thrown out; the server said:\n{log}"
+            "{name} was dropped; the server said:\n{log}"
         );
         let gone = lis
             .events()
             .iter()
             .filter(|e| e.kind == "participant_left")
             .count();
-        ensure!(gone <= 1, "{name} was thrown out {gone} times");
+        ensure!(gone <= 1, "{name} was dropped {gone} times");
         ensure!(
             !log.contains("WARN") && !log.contains("ERROR") && !log.contains("flood"),
             "{log}"
@@ -160,7 +164,7 @@ impl Outcome<'_> {
         let joined = |who: &Process| who.wait_for_event("joined", Duration::ZERO);
         let due = due(joined(talker)?.at, joined(lis)?.at);
         let heard = stage.heard("r", "lis")?;
-        // Noise has no quiet moment, so surplus delay goes by blending frames.
+        // Noise has no quiet moment, so frames are blended to shorten the delay.
         let runs = exact_runs(says, &heard);
         let runs = joined_over_blends(&runs, says, &heard, samples(20));
         let share = |part: Range<usize>, latest| {
@@ -188,7 +192,7 @@ impl Outcome<'_> {
         );
         ensure!(
             before > 0.98 && after > 0.98,
-            "{name}: {before:.3} was heard in time after the recovery, {after:.3} after a pause"
+            "{name}: {before:.3} was heard on time after the recovery, {after:.3} after a pause"
         );
         Ok(())
     }
@@ -217,7 +221,10 @@ fn a_desktop_talker_on_a_slow_uplink_stays_and_is_on_time_when_it_recovers() -> 
             lis: &mut lis,
         }
         .check()?;
-        ensure!(dropped > 50, "{dropped} frames were counted as dropped");
+        ensure!(
+            dropped > 50,
+            "only {dropped} frames were counted as dropped"
+        );
         Ok(())
     })
 }
@@ -246,7 +253,11 @@ fn a_node_behind_a_bridge_on_a_slow_uplink_stays_and_is_on_time_when_it_recovers
             lis: &mut lis,
         }
         .check()?;
-        ensure!(pump.log().contains("dropped"), "not told: {}", pump.log());
+        ensure!(
+            pump.log().contains("dropped"),
+            "dropped voice was not reported: {}",
+            pump.log()
+        );
         Ok(())
     })
 }

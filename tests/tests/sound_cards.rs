@@ -1,5 +1,6 @@
-//! Clients on sound cards: cpal on a real sound server with virtual cards. What is spoken into one's microphone comes out of
-//! the other's speaker, also after the sound server was killed and started again.
+//! Clients on sound cards: cpal on a real sound server with virtual cards. What is spoken into one
+//! client's microphone comes out of the other's speaker, also after the sound server was killed and
+//! restarted.
 
 use std::path::Path;
 use std::thread;
@@ -16,8 +17,8 @@ use talkspurt_testkit::speech::{sentence, speak};
 use talkspurt_testkit::virtual_audio::VirtualAudio;
 use talkspurt_testkit::wav;
 
-/// Speech that went through two resamplers, two sound cards' clocks and a gate. When it was said is
-/// known to the sound server alone, so its delay is judged by how it varies.
+/// Speech after two resamplers, two sound cards' clocks and a gate. Only the sound server knows
+/// when it was said, so its delay is judged by how much it varies.
 const HEARD: Bounds = Bounds {
     share: 0.9,
     similarity: 0.98,
@@ -49,7 +50,7 @@ fn wait_for_device(process: &Process, mark: usize, device: &str, state: &str) ->
     Ok(())
 }
 
-/// Speaks into one client's microphone; the other hears the whole sentence.
+/// Speaks into one client's microphone, and checks that the other hears the whole sentence.
 fn speak_and_hear(
     audio: &VirtualAudio,
     (speaker, listener): (&Process, &Process),
@@ -58,7 +59,7 @@ fn speak_and_hear(
 ) -> Result<()> {
     let mut nth = 0;
     repeat_if_spoilt(|| {
-        // Another one each time, so that none is found in the sound of the one before.
+        // A different sentence each time, so that none is found in the sound of the previous one.
         let hearing = hearing(audio, speaker.name(), listener.name(), (voice, nth), dir)?;
         nth += 1;
         let what = format!("{} heard {}", listener.name(), speaker.name());
@@ -69,7 +70,8 @@ fn speak_and_hear(
     })
 }
 
-/// Speaks into one client's microphone while the other's speaker is recorded; how faithfully it was heard.
+/// Speaks into one client's microphone while recording the other's speaker. Returns how faithfully
+/// it was heard.
 fn hearing(
     audio: &VirtualAudio,
     speaker: &str,
@@ -89,8 +91,8 @@ fn hearing(
     hear_anywhere(&spoken, &Recording::new(&heard), wav::samples(300)).context("it is speech")
 }
 
-/// What of a sound is below about 2 kHz, which is where a voice is recognised. Four resamplers (two
-/// of the client, two of the sound server) turn the phase of what is above, by parts of a sample.
+/// The sound below about 2 kHz, which is where a voice is recognised. Four resamplers (two of the
+/// client, two of the sound server) shift the phase of higher frequencies by parts of a sample.
 fn voice_band(sound: &[i16]) -> Vec<i16> {
     const TAPS: usize = 4;
     let mean = |sound: &[i16]| -> Vec<i16> {
@@ -103,7 +105,7 @@ fn voice_band(sound: &[i16]) -> Vec<i16> {
 }
 
 #[test]
-fn speech_goes_from_microphone_to_speaker_also_after_the_sound_server_was_killed() -> Result<()> {
+fn speech_goes_from_microphone_to_speaker_even_after_the_sound_server_was_killed() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut audio = VirtualAudio::start(&dir.path().join("pulse"), &["ann", "ben"])?;
     let server = Server::start(&[])?;
@@ -117,7 +119,7 @@ fn speech_goes_from_microphone_to_speaker_also_after_the_sound_server_was_killed
         wait_for_device(client, mark, "speaker", "lost")?;
         assert!(
             client.is_running()?,
-            "{} outlives the sound server",
+            "{} ended with the sound server",
             client.name()
         );
     }
@@ -133,7 +135,7 @@ fn speech_goes_from_microphone_to_speaker_also_after_the_sound_server_was_killed
         assert_eq!(
             left.number("/reconnects")?,
             0,
-            "the session went on: {}",
+            "the session was interrupted: {}",
             left.json
         );
     }
@@ -141,7 +143,7 @@ fn speech_goes_from_microphone_to_speaker_also_after_the_sound_server_was_killed
 }
 
 #[test]
-fn without_a_sound_server_one_joins_as_a_listener_and_is_told() -> Result<()> {
+fn without_a_sound_server_a_client_joins_as_a_listener_and_is_told() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let server = Server::start(&[])?;
     let mut command = programs::command("talkspurt")?;

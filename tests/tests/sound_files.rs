@@ -1,5 +1,5 @@
-//! Sound files in the real programs: inputs that stall, outputs that cannot be written, and inputs that a recording would
-//! destroy.
+//! Sound files in the real programs: inputs that stall, outputs that cannot be written, and
+//! recordings that would overwrite their input.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -18,7 +18,8 @@ fn run(program: &str, arguments: &[&str]) -> Result<Output> {
     Ok(command.stdin(Stdio::null()).output()?)
 }
 
-/// One line on standard error, without numbers that only programmers read.
+/// Returns a program's only line on standard error, and checks that it has no number that only
+/// programmers can read.
 fn complaint(output: &Output) -> Result<String> {
     let errors = String::from_utf8(output.stderr.clone())?;
     ensure!(
@@ -34,7 +35,7 @@ fn fifo(path: &Path) -> Result<()> {
 }
 
 #[test]
-fn an_input_that_stalls_is_silence_and_signals_work() -> Result<()> {
+fn an_input_that_stalls_is_silence_and_signals_still_work() -> Result<()> {
     let stage = Stage::new(&["--idle-timeout", "3"])?;
     let path = stage.path("pipe");
     fifo(&path)?;
@@ -42,7 +43,7 @@ fn an_input_that_stalls_is_silence_and_signals_work() -> Result<()> {
     let flags = ["--input", &input, "--output", "none", "--no-gate"];
     let mut ann = client(&stage.server.address, "r", "ann", &flags)?;
     ann.wait_for_event("joined", SOON)?;
-    // Nobody writes into the pipe; then someone does, and stops in the middle.
+    // At first nobody writes into the pipe; then someone does, and stops in the middle.
     let says = noise(1, samples(500));
     let whole = stage.path("says.wav");
     wav::write(&whole, &says)?;
@@ -60,7 +61,7 @@ fn an_input_that_stalls_is_silence_and_signals_work() -> Result<()> {
         .iter()
         .filter(|event| event.json["event"] == "reconnecting")
         .count();
-    ensure!(lost == 0, "the server took the stall for the end");
+    ensure!(lost == 0, "the server mistook the stall for the end");
     let asked = Instant::now();
     let left = leave(&mut ann)?;
     ensure!(
@@ -68,12 +69,12 @@ fn an_input_that_stalls_is_silence_and_signals_work() -> Result<()> {
         "leaving took {:?}",
         asked.elapsed()
     );
-    ensure!(left.frames("sent")? > 0, "half of the sentence was sent");
+    ensure!(left.frames("sent")? > 0, "nothing of the sentence was sent");
     Ok(())
 }
 
 #[test]
-fn a_recording_never_destroys_its_input() -> Result<()> {
+fn a_recording_never_overwrites_its_input() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = |name: &str| dir.path().join(name).display().to_string();
     wav::write(path("says.wav").as_ref(), &noise(1, samples(500)))?;
@@ -89,7 +90,7 @@ fn a_recording_never_destroys_its_input() -> Result<()> {
         let (input, output) = (path(input), path(output));
         let files = ["--input", &input, "--output", &output];
         let names = ["--room", "r", "--name", "n"];
-        // Nobody listens there: it must not come to asking.
+        // Nobody listens there: the programs must fail before they connect.
         let join = [&["join", "127.0.0.1:9"][..], &names, &files].concat();
         let node = [&["--serial", "pty"][..], &names, &files].concat();
         for (program, arguments) in [("talkspurt", join), ("talkspurt-node", node)] {
@@ -102,7 +103,7 @@ fn a_recording_never_destroys_its_input() -> Result<()> {
             );
             ensure!(
                 fs::read(path("says.wav"))? == before,
-                "{program} destroyed it"
+                "{program} overwrote it"
             );
         }
     }
@@ -134,8 +135,8 @@ fn an_output_that_cannot_be_written_is_found_before_joining() -> Result<()> {
             .is_some_and(|text| text.contains(&output)),
         "{told}"
     );
-    ensure!(!lis.log().contains("ann"), "nobody was disturbed");
-    // A file that is there stays as it is while nobody has joined.
+    ensure!(!lis.log().contains("ann"), "ann joined");
+    // A file that exists stays unchanged until the client has joined.
     let kept = stage.path("kept.wav");
     fs::write(&kept, "precious")?;
     let kept_name = kept.display().to_string();
@@ -172,7 +173,7 @@ fn a_full_disk_ends_the_recording_and_not_the_call() -> Result<()> {
         text.contains("no space left") && !text.contains("os error"),
         "{text}"
     );
-    // All of the sentence is said, and leaving is leaving.
+    // The whole sentence is sent, and leaving works as usual.
     let left = finish(&mut ann, SOON)?;
     ensure!(left.frames("sent")? >= 150, "{}", left.json);
     leave(&mut lis)?;

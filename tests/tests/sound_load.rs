@@ -1,5 +1,5 @@
-//! Clients on sound cards, and the machine's processors: what a client takes of them, and how it gets along when others take
-//! them all, or when the sound server hangs.
+//! How much processor time a client on sound cards takes, and how it copes when others take all of
+//! it, or when the sound server hangs.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,13 +14,14 @@ use talkspurt_testkit::programs::{self, Server};
 use talkspurt_testkit::speech::{sentence, speak};
 use talkspurt_testkit::virtual_audio::VirtualAudio;
 
-/// One at a time: one of these tests takes every processor.
+/// Tests run one at a time, since one of them takes every processor.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What no client takes of a core, in whatever it does; measured are 2 to 3 %. A thread that spins takes 100 %, or what a busy
-/// machine leaves it (measured: 20 to 50 %). It is processor time, which no other program's load makes longer.
+/// No client takes this share of a core, whatever it does; measured are 2 to 3 %. A thread that
+/// spins takes 100 %, or what a busy machine leaves it (measured: 20 to 50 %). This is processor
+/// time, which the load of other programs does not increase.
 const SHARE_MAX: f64 = 0.15;
-/// What one look at a client's processor time lasts.
+/// How long a client's processor time is observed at a time.
 const LOOK: Duration = Duration::from_secs(4);
 
 /// A client on its own virtual cards.
@@ -52,17 +53,20 @@ fn start(audio: &VirtualAudio, server: &Server, name: &str, flags: &[&str]) -> R
     Ok(client)
 }
 
-/// Processor time of all threads that a process has had. Linux counts it in hundredths of a second there, whatever the kernel.
+/// Returns the processor time that all threads of a process have had. Linux reports it in
+/// hundredths of a second, whatever the kernel.
 fn processor_time(process: &Process) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-    // The program's name is in brackets and may hold anything; the 14th and 15th field are user and system time.
+    // The program's name is in brackets and may contain anything; the 14th and 15th fields are user
+    // and system time.
     let (_, fields) = stat.rsplit_once(')').context("a name in brackets")?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || -> Result<u64> { Ok(fields.next().context("a field")?.parse()?) };
     Ok(Duration::from_millis((ticks()? + ticks()?) * 10))
 }
 
-/// How much of a core each of the clients took while `work` ran, and then until [`LOOK`] was over.
+/// Returns the share of a core that each client took while `work` ran, and then until [`LOOK`] was
+/// over.
 fn shares(clients: &[&Process], work: impl FnOnce() -> Result<()>) -> Result<Vec<f64>> {
     let now = || clients.iter().map(|client| processor_time(client));
     let before: Vec<Duration> = now().collect::<Result<_>>()?;
@@ -78,7 +82,7 @@ fn shares(clients: &[&Process], work: impl FnOnce() -> Result<()>) -> Result<Vec
 }
 
 #[test]
-fn a_client_leaves_the_processor_alone_before_during_and_after_speech() -> Result<()> {
+fn a_client_takes_little_processor_time_before_during_and_after_speech() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir()?;
     let audio = VirtualAudio::start(&dir.path().join("pulse"), &["ann", "ben"])?;
@@ -87,7 +91,7 @@ fn a_client_leaves_the_processor_alone_before_during_and_after_speech() -> Resul
     let mut ben = join(&audio, &server, "ben")?;
     let says = dir.path().join("says.wav");
     speak(&sentence(0, 0), &says)?;
-    // What the streams' start costs is over.
+    // Waits until the cost of starting the streams is over.
     thread::sleep(Duration::from_secs(1));
     let idle = shares(&[&ann, &ben], || Ok(()))?;
     let talk = shares(&[&ann, &ben], || {
@@ -109,7 +113,7 @@ fn a_client_leaves_the_processor_alone_before_during_and_after_speech() -> Resul
             );
         }
     }
-    assert!(leave(&mut ann)?.frames("sent")? > 0, "ann was heard");
+    assert!(leave(&mut ann)?.frames("sent")? > 0, "ann sent nothing");
     leave(&mut ben)?;
     Ok(())
 }
@@ -162,7 +166,7 @@ impl Drop for Busy {
 }
 
 #[test]
-fn on_a_busy_machine_no_device_is_taken_for_lost() -> Result<()> {
+fn a_busy_machine_does_not_make_a_device_count_as_lost() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir()?;
     let audio = VirtualAudio::start(&dir.path().join("pulse"), &["ann"])?;
@@ -188,7 +192,7 @@ fn on_a_busy_machine_no_device_is_taken_for_lost() -> Result<()> {
 }
 
 #[test]
-fn a_sound_server_that_hangs_holds_up_neither_the_start_nor_the_end() -> Result<()> {
+fn a_hanging_sound_server_delays_neither_the_start_nor_the_end() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir()?;
     let audio = VirtualAudio::start(&dir.path().join("pulse"), &["ann", "ben"])?;

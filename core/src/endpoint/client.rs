@@ -3,7 +3,7 @@
 use super::config::{ClientConfig, ClientConfigError, VoiceConfig};
 use super::stats::ClientStats;
 use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
-use crate::audio::codec::Codec;
+use crate::audio::codec::{Codec, CodecError};
 use crate::audio::format::FrameDuration;
 use crate::audio::frame::Frame;
 use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
@@ -269,6 +269,40 @@ impl<
         decision
     }
 
+    /// Sends the next frame as a codec of the caller's has encoded it: at another time, maybe, than
+    /// it was captured, as a browser's encoder does. The caller gates, for what is not sent need
+    /// not be encoded ([`Gate`](crate::audio::gate::Gate) and
+    /// [`LevelMeter`](crate::audio::level::LevelMeter) are what [`Client::push_frame`] gates with);
+    /// a pre-roll is pushed frame by frame, each with its own number. All else is as for frames: a
+    /// talkspurt without its last frame ends with [`Client::end_talkspurt`], a mute, or leaving.
+    ///
+    /// Returns whether the frame is sent: not outside a room, and not while muted.
+    ///
+    /// # Errors
+    /// A payload that is no frame of this session; it is dropped.
+    pub fn push_payload(
+        &mut self,
+        now: Instant,
+        frame: EncodedFrame<'_>,
+    ) -> Result<bool, CodecError> {
+        let Some(params) = self.session.params() else {
+            return Ok(false);
+        };
+        if self.leaving_until.is_some() {
+            return Ok(false);
+        }
+        params.codec.check(frame.payload, params.frame_samples())?;
+        count(&mut self.stats.frames_captured);
+        let is_first = !self.uplink.is_talking();
+        let Some(voice) = self.uplink.push_encoded(frame) else {
+            return Ok(false);
+        };
+        count_if(is_first, &mut self.stats.talkspurts);
+        count(&mut self.stats.frames_sent);
+        self.queue.push(now, voice);
+        Ok(true)
+    }
+
     /// Says that voice was sent at `now`. While it is, a server that falls silent is asked every
     /// second whether it is there, and counts as lost after three without an answer. Without these
     /// calls only the idle timeout finds that, as suits a serial line that may be cut for some
@@ -293,6 +327,21 @@ impl<
             Playout::Frame { .. } => &mut self.stats.frames_played,
             Playout::Concealed | Playout::Faded => &mut self.stats.frames_concealed,
             Playout::Silence => &mut self.stats.frames_silent,
+        });
+        playout
+    }
+
+    /// Writes the payload that is due to the start of `buffer`, for a decoder of the caller's: call
+    /// it once a frame period, in place of [`Client::pop_frame`]. Payloads come in order and as the
+    /// server sent them; concealing what is missing is the decoder's affair.
+    ///
+    /// Panics if `buffer` is shorter than the payload; `PAYLOAD` bytes always suffice.
+    pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
+        let playout = self.downlink.pop_payload(buffer);
+        count(match playout {
+            PayloadPlayout::Payload { .. } => &mut self.stats.frames_played,
+            PayloadPlayout::Missing => &mut self.stats.frames_concealed,
+            PayloadPlayout::Silence => &mut self.stats.frames_silent,
         });
         playout
     }

@@ -171,6 +171,27 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         }
     }
 
+    /// Writes the payload that is due now to the start of `buffer`, for a decoder elsewhere: call
+    /// it once a frame period, in place of [`Downlink::pop`]. Where the delay is to get shorter and
+    /// no pause comes, a single payload is left out.
+    ///
+    /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
+    pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
+        match self.jitter.pop() {
+            Pop::Item(payload, terminator) if !payload.is_empty() => {
+                if self.jitter.shrink_due() == Shrink::Now {
+                    self.jitter.skip_into();
+                }
+                self.frames_played = self.frames_played.wrapping_add(1);
+                let bytes = &mut buffer[..payload.len()];
+                bytes.copy_from_slice(&payload);
+                PayloadPlayout::Payload { bytes, terminator }
+            }
+            Pop::Missing | Pop::Underrun => PayloadPlayout::Missing,
+            Pop::Item(..) | Pop::Silence => PayloadPlayout::Silence,
+        }
+    }
+
     /// Whether a talkspurt is in progress, or has still to fade.
     pub fn is_active(&self) -> bool {
         self.cut || self.jitter.is_active()

@@ -42,6 +42,19 @@ impl UplinkConfig {
     }
 }
 
+/// A frame that a codec outside the uplink has encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EncodedFrame<'a> {
+    /// The number of the frame among all that the microphone gave, whether they are sent or not:
+    /// by it the other side tells pauses. It rises within a session; the first frame has 1.
+    pub number: u32,
+    /// The frame in the session's codec.
+    pub payload: &'a [u8],
+    /// Whether it is the last of its talkspurt.
+    pub terminator: bool,
+}
+
 /// What an uplink has done. All counts wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -199,6 +212,28 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         }
         self.lose_unsent(self.unsent_frames.saturating_sub(self.history.frames));
         decision
+    }
+
+    /// Takes a frame that was encoded, and found worth sending, elsewhere: neither gate nor
+    /// pre-roll has a say. Returns its voice packet; `None` while muted. Poll what was pushed as
+    /// samples first.
+    pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
+        self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
+        self.timestamp_frames = frame.number;
+        if self.muted {
+            return None;
+        }
+        // What was kept before it is no pre-roll of what comes after it.
+        self.history.clear();
+        let is_first = !self.gate.is_open();
+        self.stats.talkspurts = self.stats.talkspurts.wrapping_add(u32::from(is_first));
+        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
+        if frame.terminator {
+            self.gate.close();
+        } else {
+            self.gate.open();
+        }
+        Some(self.voice(frame.number, frame.terminator, frame.payload))
     }
 
     /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload

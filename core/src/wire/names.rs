@@ -175,4 +175,39 @@ mod tests {
             "x".repeat(31)
         );
     }
+
+    #[test]
+    fn what_shows_nothing_is_not_shown_and_its_neighbours_are() {
+        for (first, last) in [
+            (0, 0x1f),
+            (0x7f, 0x9f),
+            (0xad, 0xad),
+            (0x34f, 0x34f),
+            (0x61c, 0x61c),
+            (0x115f, 0x1160),
+            (0x17b4, 0x17b5),
+            (0x180b, 0x180f),
+            (0x200b, 0x200b),
+            (0x200e, 0x200f),
+            (0x2028, 0x202e),
+            (0x2060, 0x206f),
+            (0x2800, 0x2800),
+            (0x3164, 0x3164),
+            (0xfe00, 0xfe0f),
+            (0xfeff, 0xfeff),
+            (0xffa0, 0xffa0),
+            (0xfff0, 0xfffb),
+            (0x1bca0, 0x1bca3),
+            (0x1d173, 0x1d17a),
+            (0xe0000, 0xe0fff),
+        ] {
+            let is_hidden = |code| char::from_u32(code).is_some_and(is_hidden);
+            assert!((first..=last).all(is_hidden), "{first:x}");
+            let before = first.checked_sub(1);
+            assert!(
+                !before.is_some_and(is_hidden) && !is_hidden(last + 1),
+                "{first:x}"
+            );
+        }
+    }
 }

@@ -9,14 +9,14 @@ use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 
-/// What a stream led to, in order.
+/// What a stream was deframed into, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
     Packet(Vec<u8>),
     Dropped(u32),
 }
 
-/// Packets as they stand in a stream, one each.
+/// Each packet as it stands in a stream.
 fn encoded(packets: &[OwnedClientPacket]) -> Vec<Vec<u8>> {
     packets
         .iter()
@@ -28,11 +28,11 @@ fn encoded(packets: &[OwnedClientPacket]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Feeds chunks until they are used up; checks on the way that every byte is accounted for.
+/// Feeds chunks until they are used up, checking that every byte is accounted for.
 fn deframe<'a, const N: usize>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Found> {
     let mut deframer = Deframer::<N>::new();
     let mut found = Vec::new();
-    // Bytes other than zeros: those since the last result, and those that were in packets.
+    // Nonzero bytes: those since the last result, and those that were in packets.
     let (mut open, mut in_packets, mut fed) = (0u64, 0u64, 0u64);
     for chunk in chunks {
         let mut rest = chunk;
@@ -62,7 +62,7 @@ fn deframe<'a, const N: usize>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Ve
     assert_eq!(
         deframer.dropped_bytes() + in_packets,
         fed + open,
-        "with what was cut off"
+        "including what was cut off"
     );
     found
 }
@@ -94,7 +94,8 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// Does the damage; gives the stream, and for each byte whether it and what stands right before it is as it was.
+/// Damages a stream. Returns the result and, for each byte, its original position if it is
+/// undamaged.
 fn damaged(stream: &[u8], damages: &[Damage]) -> (Vec<u8>, Vec<Option<usize>>) {
     let mut bytes: Vec<(u8, Option<usize>)> = stream
         .iter()
@@ -125,7 +126,10 @@ proptest! {
     #![proptest_config(cases(600))]
 
     #[test]
-    fn the_chunking_does_not_matter(packets in vec(client_packet(), 0..8), places in vec(any::<Index>(), 0..30)) {
+    fn the_chunking_of_packets_does_not_matter(
+        packets in vec(client_packet(), 0..8),
+        places in vec(any::<Index>(), 0..30),
+    ) {
         let packets = encoded(&packets);
         let stream = packets.concat();
         let whole = deframe::<ENCODED_MAX>([&stream[..]]);
@@ -136,21 +140,24 @@ proptest! {
     }
 
     #[test]
-    fn nor_does_it_for_arbitrary_bytes(
-        stream in vec(prop_oneof![1 => Just(0u8), 6 => any::<u8>()], 0..300), places in vec(any::<Index>(), 0..30),
+    fn the_chunking_of_arbitrary_bytes_does_not_matter(
+        stream in vec(prop_oneof![1 => Just(0u8), 6 => any::<u8>()], 0..300),
+        places in vec(any::<Index>(), 0..30),
     ) {
         prop_assert_eq!(deframe::<64>(cut(&stream, &places)), deframe::<64>([&stream[..]]));
     }
 
     #[test]
-    fn whatever_is_damaged_the_packets_beyond_arrive(
-        packets in vec(client_packet(), 1..10), damages in vec(damage(), 0..4), places in vec(any::<Index>(), 0..10),
+    fn packets_outside_the_damage_arrive(
+        packets in vec(client_packet(), 1..10),
+        damages in vec(damage(), 0..4),
+        places in vec(any::<Index>(), 0..10),
     ) {
         let packets = encoded(&packets);
         let stream = packets.concat();
         let (received, origins) = damaged(&stream, &damages);
         let found = deframe::<ENCODED_MAX>(cut(&received, &places));
-        // A packet must arrive if all of it is there in one piece and the zero before it is too.
+        // A packet must arrive if it and the zero before it are there in one piece.
         let mut start = 0;
         let mut found_packets = found.iter().filter_map(|found| match found {
             Found::Packet(packet) => Some(packet),
@@ -162,19 +169,30 @@ proptest! {
             let intact = origins.windows(expected.len()).any(|w| w == expected)
                 && (start > 0 || origins.starts_with(&expected));
             if intact {
-                let [Found::Packet(sent)] = &deframe::<ENCODED_MAX>([&packet[..]])[..] else { unreachable!() };
-                prop_assert!(found_packets.any(|found| found == sent), "the packet at byte {} is gone", start);
+                let [Found::Packet(sent)] = &deframe::<ENCODED_MAX>([&packet[..]])[..] else {
+                    unreachable!()
+                };
+                prop_assert!(
+                    found_packets.any(|found| found == sent),
+                    "the packet at byte {} is gone",
+                    start
+                );
             }
             start += packet.len();
         }
     }
 
     #[test]
-    fn damage_of_one_byte_is_always_found(packet in client_packet(), at in any::<Index>(), flip in 1..=255u8) {
+    fn damage_to_one_byte_is_always_found(
+        packet in client_packet(),
+        at in any::<Index>(),
+        flip in 1..=255u8,
+    ) {
         let packet = &encoded(&[packet])[0];
         let mut received = packet.clone();
-        let at = at.index(packet.len() - 1); // The zero at the end is not part of what is checked.
+        let at = at.index(packet.len() - 1); // The closing zero is not checked.
         received[at] ^= flip;
-        prop_assert!(deframe::<ENCODED_MAX>([&received[..]]).iter().all(|found| matches!(found, Found::Dropped(_))));
+        let found = deframe::<ENCODED_MAX>([&received[..]]);
+        prop_assert!(found.iter().all(|found| matches!(found, Found::Dropped(_))));
     }
 }

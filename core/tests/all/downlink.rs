@@ -1,4 +1,4 @@
-//! The downlink: what is played when packets come as they should, or are none.
+//! The downlink on a good network: what it plays, and the silence in between.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
 use talkspurt_core::audio::codec::{Codec, CodecError, Encoder};
@@ -9,13 +9,13 @@ use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
 #[test]
-fn what_comes_is_played_bit_for_bit_at_every_frame_duration() {
+fn packets_are_played_bit_for_bit_at_every_frame_duration() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
         let samples = 16 * usize::from(frame.ms());
         let mut ear = Ear::new(Codec::Pcm16, frame, 0);
         let mut said = Vec::new();
         for number in 0..100u16 {
-            // Every value comes by.
+            // Every value occurs.
             let frame: Vec<i16> = (0..samples)
                 .map(|n| (usize::from(number) * samples + n).wrapping_mul(40_503) as i16)
                 .collect();
@@ -31,7 +31,7 @@ fn what_comes_is_played_bit_for_bit_at_every_frame_duration() {
 }
 
 #[test]
-fn the_margin_is_what_was_asked_for_and_one_more_after_an_underrun() {
+fn the_margin_is_as_configured_and_one_frame_more_after_an_underrun() {
     let mut ear = Ear::new(Codec::Pcm16, FrameDuration::Ms20, 3);
     assert_eq!(ear.downlink.target_frames(), 3);
     (0..4).for_each(|number| _ = ear.receive(number, &voice(number, 320)));
@@ -67,7 +67,7 @@ fn before_and_between_talkspurts_there_is_silence() {
 }
 
 #[test]
-fn payloads_that_are_no_frame_are_errors_and_leave_no_trace() {
+fn invalid_payloads_are_errors_and_change_nothing() {
     let mut ear = Ear::plain();
     fn voice(payload: &[u8]) -> Voice<'_> {
         Voice {

@@ -1,4 +1,5 @@
-//! The downlink where too much waits: how it shortens the delay, when, and with what sound.
+//! The downlink with too many frames waiting: how and when it shortens the delay, and how that
+//! sounds.
 
 use std::ops::Range;
 
@@ -15,8 +16,8 @@ fn level(rms: i16) -> Vec<i16> {
     [rms, -rms].repeat(160)
 }
 
-/// A listener with one frame too many, who has waited long enough for it: it goes at the next quiet moment. All so far was of
-/// RMS 8,000. Gives the number of the next packet, too.
+/// A listener with one frame too many that is due to be skipped at the next quiet moment. All
+/// frames so far had an RMS of 8,000. Also returns the number of the next packet.
 fn overdue() -> (Ear, u16) {
     let mut ear = Ear::plain();
     ear.receive(0, &level(8_000));
@@ -31,10 +32,11 @@ fn overdue() -> (Ear, u16) {
     (ear, 101)
 }
 
-/// Plays sounds of these levels to an overdue listener; gives how many were played when one was blended into another.
+/// Plays frames of these levels to an overdue listener. Returns how many were played when one was
+/// blended into another.
 fn skipped_at(levels: &[i16]) -> Option<usize> {
     let (mut ear, mut number) = overdue();
-    // The frame that waits already is loud, and so are those after them.
+    // The frame that already waits is loud, and so are those after `levels`.
     for (played, &rms) in levels.iter().chain(&[8_000; 20]).enumerate() {
         ear.receive(number, &level(rms));
         number += 1;
@@ -82,7 +84,7 @@ fn a_skipped_frame_is_blended_into_the_one_before_it() {
         ear.receive(number, &voice(number, 320));
         assert_eq!(ear.play(), PLAYED);
     }
-    // Begins as the one, ends as the other, in a straight line.
+    // A straight line from the first frame to the second.
     let (first, second) = (voice(number - 1, 320), voice(number, 320));
     for (n, &heard) in ear.out.iter().enumerate() {
         let weight = (n + 1) as f64 / 320.0;
@@ -91,17 +93,22 @@ fn a_skipped_frame_is_blended_into_the_one_before_it() {
     }
     let before = usize::from(number - 1) * 320;
     let sent: Vec<i16> = (0..number - 1).flat_map(|n| voice(n, 320)).collect();
-    assert_eq!(ear.heard[..before], sent, "all before it is as it was sent");
+    assert_eq!(
+        ear.heard[..before],
+        sent,
+        "the frames before it are unchanged"
+    );
     ear.receive(number + 1, &voice(number + 1, 320));
     ear.play();
-    assert_eq!(*ear.out, voice(number + 1, 320), "and all after it");
+    assert_eq!(*ear.out, voice(number + 1, 320), "and those after it");
     assert!(largest_step(&ear.heard) <= voice_step());
 }
 
 #[test]
 fn a_burst_is_absorbed_and_the_delay_comes_back_in_quiet_moments() {
     let mut ear = Ear::plain();
-    // Speech: 200 ms of voice, 160 ms of near-silence, and so on: a quiet moment always comes in time.
+    // Speech: 200 ms of voice, 160 ms of near-silence, and so on, so that a quiet moment always
+    // comes in time.
     let is_loud = |number: u16| number % 18 < 10;
     let speech = |number: u16| {
         let sound = voice(number, 320);
@@ -123,21 +130,21 @@ fn a_burst_is_absorbed_and_the_delay_comes_back_in_quiet_moments() {
         if ear.downlink.stats().skipped == skipped {
             assert_eq!(*ear.out, speech(next_heard));
         } else {
-            assert!(!is_loud(next_heard), "skipped in the midst of a vowel");
+            assert!(!is_loud(next_heard), "skipped in the middle of a vowel");
             next_heard += 1;
         }
         next_heard += 1;
-        // The packet just received is what the next pop plays: that one is no delay.
+        // The next pop plays the packet just received, so that one is no delay.
         if ear.downlink.depth_frames() == 0 {
             break;
         }
         ear.receive(number, &speech(number));
         number += 1;
-        assert!(number < 600, "12 s later still late");
+        assert!(number < 600, "still late after 12 s");
     }
     assert_eq!(ear.downlink.stats().skipped, 14);
     assert_eq!(ear.downlink.stats().overflowed, 0);
-    // And it stays: from here on every frame is bit for bit what was sent.
+    // The delay stays away: from here on every frame is heard bit for bit.
     for number in number..number + 200 {
         ear.receive(number, &speech(number));
         assert_eq!(ear.play(), PLAYED);
@@ -146,8 +153,8 @@ fn a_burst_is_absorbed_and_the_delay_comes_back_in_quiet_moments() {
 }
 
 #[test]
-fn what_is_quiet_is_judged_anew_after_a_pause() {
-    // The loudest of the last talkspurt counts for nothing in the next.
+fn the_recent_maximum_is_reset_after_a_pause() {
+    // The maximum of the last talkspurt does not count in the next.
     let mut ear = Ear::plain();
     ear.receive_packet(0, &level(16_000), true);
     ear.play();
@@ -159,7 +166,11 @@ fn what_is_quiet_is_judged_anew_after_a_pause() {
         ear.receive(number, &level(1_000));
         ear.play();
     }
-    assert_eq!(ear.downlink.stats().skipped, 0, "never quiet beside itself");
+    assert_eq!(
+        ear.downlink.stats().skipped,
+        0,
+        "no frame is quiet beside its equals"
+    );
 }
 
 #[test]
@@ -186,12 +197,12 @@ fn a_blend_of_the_loudest_samples_does_not_overflow() {
 }
 
 #[test]
-fn a_soft_talkspurt_after_a_loud_one_is_no_pause() {
+fn a_soft_talkspurt_after_a_loud_one_does_not_count_as_quiet() {
     let mut ear = Ear::plain();
     ear.receive_packet(0, &[16_000; 320], true);
     assert_eq!(ear.play(), PLAYED_LAST);
     assert_eq!(ear.play(), Playout::Silence);
-    // 400 ms of pre-roll: soon a frame may be skipped, but only where it is quiet.
+    // 400 ms of pre-roll: a frame may soon be skipped, but only where it is quiet.
     for number in 1..=20 {
         ear.receive(number, &[1_000; 320]);
     }
@@ -201,8 +212,9 @@ fn a_soft_talkspurt_after_a_loud_one_is_no_pause() {
     assert_eq!(ear.downlink.stats().skipped, 0);
 }
 
-/// Two words, of 20 frames and of `next_len`; the next one comes at once behind the first, whose frames from `quiet_from` on are
-/// quiet. Of the periods in `stall` the network brings nothing. Gives which frames were not heard by themselves.
+/// Sends two words, of 20 frames and of `next_len`, without a pause between them. The frames of the
+/// first are quiet from `quiet_from` on. The network delivers nothing in the periods of `stall`.
+/// Returns the frames that were not heard by themselves.
 fn two_words_after_a_stall(quiet_from: u16, next_len: u16, stall: Range<u16>) -> Vec<u16> {
     let word = |number| voice_with_quiet(number, &(quiet_from..20));
     let all = 20 + next_len;
@@ -220,11 +232,11 @@ fn two_words_after_a_stall(quiet_from: u16, next_len: u16, stall: Range<u16>) ->
 
 #[test]
 fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
-    // The stall has widened the margin to one frame, and 60 ms more may stay. What is beyond goes out of the quiet end of the
-    // word, two frames becoming one.
+    // The stall has widened the margin to one frame, and 60 ms more may stay. The surplus is taken
+    // out of the quiet end of the word, two frames becoming one.
     for late in 1..=7u16 {
         let skipped = 2 * late.saturating_sub(4);
-        // Not before it is known that another word follows.
+        // Nothing is skipped before it is known that another word follows.
         let from = 20 - late;
         let missing: Vec<u16> = (from..from + skipped).collect();
         let heard = two_words_after_a_stall(12, 20, 5..5 + late);
@@ -233,14 +245,14 @@ fn the_next_word_keeps_its_beginning_when_the_one_before_it_is_late() {
 }
 
 #[test]
-fn a_short_word_that_waits_whole_is_heard_whole() {
-    // When the network comes back the next word, of five frames, is there with its end: one more than would be kept of a word that
-    // goes on.
+fn a_short_word_that_has_arrived_whole_is_heard_whole() {
+    // After the stall the next word, of five frames, is there with its end. That is one frame more
+    // than would be kept of a word that goes on.
     assert_eq!(two_words_after_a_stall(11, 5, 10..24), [0; 0]);
 }
 
 #[test]
-fn a_margin_that_calm_gives_back_costs_the_next_word_nothing() {
+fn a_margin_that_shrinks_in_calm_costs_the_next_word_nothing() {
     let mut ear = Ear::plain();
     let mut number = 0;
     let mut heard = Vec::new();
@@ -262,7 +274,7 @@ fn a_margin_that_calm_gives_back_costs_the_next_word_nothing() {
         }
     }
     assert!(ear.downlink.target_frames() >= 4);
-    // More than five seconds of calm, the end of the word, and at once the next one.
+    // More than five seconds of calm, the end of the word, and the next one right behind it.
     while number < quiet_from + 40 {
         ear.receive_packet(number, &word(number), number == quiet_from + 19);
         number += 1;
@@ -276,7 +288,7 @@ fn a_margin_that_calm_gives_back_costs_the_next_word_nothing() {
         missing.iter().all(|number| *number < quiet_from + 19),
         "{missing:?}"
     );
-    assert!(!missing.is_empty(), "the margin went");
+    assert!(!missing.is_empty(), "the margin shrank");
 }
 
 #[test]

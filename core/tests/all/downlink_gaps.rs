@@ -1,11 +1,11 @@
-//! The downlink where something is missing: concealment, and how voice sets in after it.
+//! The downlink when frames are missing: concealment, and how voice resumes after it.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, RESUME, largest_step, voice, voice_step};
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::voice::downlink::Playout;
 
-/// `before`, played backwards with a weight that falls from 1 to 0, gives way to `after`.
+/// `before`, played backwards with a weight that falls from 1 to 0, crossfaded into `after`.
 fn resumed(before: &[i16], after: &[i16]) -> Vec<i16> {
     let mut out = after.to_vec();
     for (n, (out, before)) in out
@@ -20,13 +20,13 @@ fn resumed(before: &[i16], after: &[i16]) -> Vec<i16> {
     out
 }
 
-/// That two sounds are the same but for rounding.
+/// Asserts that two sounds differ by rounding only.
 fn assert_near(heard: &[i16], expected: &[i16]) {
     assert_eq!(heard.len(), expected.len());
     for (n, (heard, expected)) in heard.iter().zip(expected).enumerate() {
         assert!(
             heard.abs_diff(*expected) <= 2,
-            "sample {n}: {heard} for {expected}"
+            "sample {n}: {heard} instead of {expected}"
         );
     }
 }
@@ -37,7 +37,7 @@ fn a_lost_frame_is_concealed_without_a_click() {
         let mut ear = Ear::plain();
         ear.receive(0, &voice(0, 320));
         for number in 0..lost + 3 {
-            // One always waits, so that a loss is known as one.
+            // One frame always waits, so that a loss is recognised as one.
             if number + 1 != lost {
                 ear.receive(number + 1, &voice(number + 1, 320));
             }
@@ -50,13 +50,13 @@ fn a_lost_frame_is_concealed_without_a_click() {
         }
         let (before, after) = ear.heard.split_at(usize::from(lost) * 320);
         let (concealed, after) = after.split_at(320);
-        // What stands in for it is the frame before, backwards, and fades to half.
+        // The substitute is the frame before it, backwards, fading to half.
         let mut halved: Vec<i16> = before[before.len() - 320..].iter().rev().copied().collect();
         for (n, sample) in halved.iter_mut().enumerate() {
             *sample = (f64::from(*sample) * (1.0 - (n + 1) as f64 / 640.0)).floor() as i16;
         }
         assert_near(concealed, &halved);
-        // From there the next frame fades in; all of it but its beginning is bit for bit what was sent.
+        // From there the next frame fades in. All but its beginning is bit for bit as sent.
         let next = voice(lost + 1, 320);
         assert_near(&after[..320], &resumed(concealed, &next));
         assert_eq!(after[RESUME..320], next[RESUME..]);
@@ -74,7 +74,7 @@ fn a_lost_frame_is_concealed_without_a_click() {
 }
 
 #[test]
-fn frames_that_come_late_set_in_without_a_click_and_the_rest_is_as_it_was_sent() {
+fn late_frames_fade_in_without_a_click_and_the_rest_is_as_sent() {
     for late in 1..=5u16 {
         let mut ear = Ear::plain();
         ear.receive(0, &voice(0, 320));
@@ -98,7 +98,7 @@ fn frames_that_come_late_set_in_without_a_click_and_the_rest_is_as_it_was_sent()
 }
 
 #[test]
-fn voice_that_comes_back_after_it_broke_off_sets_in_from_silence() {
+fn voice_that_resumes_after_breaking_off_fades_in_from_silence() {
     let mut ear = Ear::plain();
     ear.receive(0, &voice(0, 320));
     while ear.play() != Playout::Silence {}
@@ -108,7 +108,7 @@ fn voice_that_comes_back_after_it_broke_off_sets_in_from_silence() {
     assert_near(&ear.out, &resumed(&[0; 320], &voice(12, 320)));
     assert_eq!(ear.play(), PLAYED_LAST);
     assert_eq!(*ear.out, voice(13, 320));
-    // After an end that was no accident the next talkspurt is whole.
+    // After a regular end the next talkspurt is unchanged.
     assert_eq!(ear.play(), Playout::Silence);
     ear.receive(14, &voice(14, 320));
     ear.receive(15, &voice(15, 320));
@@ -117,8 +117,9 @@ fn voice_that_comes_back_after_it_broke_off_sets_in_from_silence() {
 }
 
 #[test]
-fn a_gap_that_is_jumped_leaves_no_click() {
-    // Six lost in a row are not concealed one by one; of sixteen that a stall brings only the newest is played.
+fn a_jump_over_a_gap_makes_no_click() {
+    // Six losses in a row are not concealed one by one. Of sixteen frames that arrive after a stall
+    // only the newest is played.
     for numbers in [vec![7], (1..17).collect()] {
         let mut ear = Ear::plain();
         ear.receive(0, &voice(0, 320));
@@ -172,17 +173,17 @@ fn a_talkspurt_that_is_cut_by_mute_fades_within_a_frame() {
     assert_eq!(ear.play(), Playout::Faded);
     assert_eq!(ear.play(), Playout::Silence);
     assert!(ear.heard[0] > 7_900);
-    assert!(largest_step(&ear.heard) <= 26, "a straight line to zero");
+    assert!(largest_step(&ear.heard) <= 26, "fades in a straight line");
     assert!(!ear.downlink.is_active());
     assert_eq!(
         ear.downlink.frames_received_and_played(),
         (1, 1),
-        "an empty packet is no frame"
+        "an empty packet does not count as a frame"
     );
 }
 
 #[test]
-fn what_is_cleared_in_mid_word_fades_within_a_frame() {
+fn a_word_that_is_cleared_fades_within_a_frame() {
     for waiting in [0, 3] {
         let mut ear = Ear::plain();
         for number in 0..10 + waiting {
@@ -190,7 +191,7 @@ fn what_is_cleared_in_mid_word_fades_within_a_frame() {
         }
         (0..10).for_each(|_| assert_eq!(ear.play(), PLAYED));
         ear.downlink.clear();
-        assert!(ear.downlink.is_active(), "it has still to fade");
+        assert!(ear.downlink.is_active(), "the fade is still due");
         assert_eq!(ear.downlink.depth_frames(), 0);
         let before = ear.out.to_vec();
         assert_eq!(ear.play(), Playout::Faded);
@@ -202,7 +203,7 @@ fn what_is_cleared_in_mid_word_fades_within_a_frame() {
         assert!(!ear.downlink.is_active());
         assert_eq!(ear.play(), Playout::Silence);
         assert!(largest_step(&ear.heard) <= voice_step());
-        // What comes later is whole.
+        // The next voice is unchanged.
         ear.receive_packet(20, &voice(20, 320), true);
         assert_eq!(ear.play(), PLAYED_LAST);
         assert_eq!(*ear.out, voice(20, 320));
@@ -210,7 +211,7 @@ fn what_is_cleared_in_mid_word_fades_within_a_frame() {
 }
 
 #[test]
-fn voice_that_follows_at_once_on_what_was_cleared_sets_in_without_a_click() {
+fn voice_right_after_a_clear_fades_in_without_a_click() {
     let mut ear = Ear::plain();
     ear.receive(0, &voice(0, 320));
     ear.play();
@@ -224,8 +225,8 @@ fn voice_that_follows_at_once_on_what_was_cleared_sets_in_without_a_click() {
 }
 
 #[test]
-fn where_nothing_is_heard_nothing_fades() {
-    // Nothing was played yet, or a talkspurt has ended already.
+fn clearing_silence_makes_no_sound() {
+    // Nothing was played yet, or the talkspurt has already ended.
     let mut ear = Ear::plain();
     ear.receive(0, &voice(0, 320));
     ear.downlink.clear();
@@ -241,7 +242,7 @@ fn where_nothing_is_heard_nothing_fades() {
 
 #[test]
 fn a_talkspurt_that_is_over_never_comes_back() {
-    // Until the next packet nobody pops: so a server does with those who do not talk.
+    // Nobody pops until the next packet: that is how a server treats those who do not talk.
     let over = || {
         let mut ear = Ear::plain();
         ear.receive_packet(0, &voice(0, 320), true);
@@ -253,11 +254,11 @@ fn a_talkspurt_that_is_over_never_comes_back() {
     ear.receive(1, &voice(1, 320));
     ear.downlink.clear();
     assert_eq!(ear.play(), Playout::Silence);
-    // It is nothing but an end.
+    // The next talkspurt is only a terminator.
     let mut ear = over();
     ear.receive_empty_terminator(1);
     assert_eq!(ear.play(), Playout::Silence);
-    // It is cut off, and another one follows at once.
+    // A talkspurt is cut off, and another follows at once.
     let mut ear = over();
     ear.receive(1, &voice(1, 320));
     ear.downlink.clear();
@@ -292,7 +293,7 @@ fn the_end_of_the_range_is_concealed_without_overflow() {
 }
 
 #[test]
-fn what_stands_in_for_voice_is_over_when_silence_follows_and_not_before() {
+fn concealment_ends_when_silence_follows_and_not_before() {
     let mut ear = Ear::plain();
     ear.receive(0, &[8_000; 320]);
     ear.play();
@@ -300,7 +301,7 @@ fn what_stands_in_for_voice_is_over_when_silence_follows_and_not_before() {
         assert_eq!(ear.play(), Playout::Concealed);
         ear.out[319]
     });
-    // Backwards each time, so that every second one ends where it began.
+    // Played backwards each time, so that every second one ends where it began.
     assert_near(&ends[..1], &[4_000]);
     assert!((1_900..2_000).contains(&ends[3]), "{ends:?}");
     assert_eq!(ends[4], 0);
@@ -308,11 +309,11 @@ fn what_stands_in_for_voice_is_over_when_silence_follows_and_not_before() {
 }
 
 #[test]
-fn losses_apart_are_each_concealed_as_the_first() {
+fn each_separate_loss_is_concealed_like_the_first() {
     let mut ear = Ear::plain();
     ear.receive(0, &[8_000; 320]);
     for number in 0..24 {
-        // One always waits, and every third is lost.
+        // One frame always waits, and every third is lost.
         if (number + 1) % 3 != 2 {
             ear.receive(number + 1, &[8_000; 320]);
         }

@@ -1,7 +1,8 @@
-//! A client's endpoint: what goes to the carrier, when, and what comes of what the carrier brings.
-//! On virtual time.
+//! A client's endpoint on virtual time: what it sends and when, and how it handles what it
+//! receives.
 
 mod life;
+mod payloads;
 mod stream;
 mod voice;
 
@@ -44,7 +45,7 @@ fn request() -> JoinRequest {
     JoinRequest::new("kitchen".parse().unwrap(), "ada".parse().unwrap(), &codecs)
 }
 
-/// A client, the time, and what it has told.
+/// A client, the time, and the client's events.
 struct End {
     client: Whole,
     now: Instant,
@@ -60,7 +61,7 @@ impl End {
         }
     }
 
-    /// In a room of PCM16, alone, with nothing to transmit.
+    /// A client alone in a PCM16 room, with nothing to transmit.
     fn joined(frame_ms: u8) -> Self {
         let mut end = Self::new();
         end.join(frame_ms);
@@ -106,7 +107,7 @@ impl End {
             .extend(std::iter::from_fn(|| client.poll_event()));
     }
 
-    /// Takes one packet: as it stands in the stream, and whether it may be dropped.
+    /// Takes one packet as it stands in the stream, and whether it may be dropped.
     fn transmit(&mut self) -> Option<(Vec<u8>, bool)> {
         let mut out = [0xaa; TRANSMIT_MAX];
         let transmit = self.client.poll_transmit(self.now, &mut out)?;
@@ -115,7 +116,7 @@ impl End {
         Some((out[..transmit.len].to_vec(), transmit.droppable))
     }
 
-    /// Takes all there is to transmit, each packet in a word.
+    /// Takes everything there is to transmit.
     fn sent(&mut self) -> Vec<Sent> {
         let transmitted = std::iter::from_fn(|| self.transmit());
         let sent = transmitted.map(|(bytes, droppable)| {
@@ -126,7 +127,7 @@ impl End {
         sent.collect()
     }
 
-    /// Says words of 20 ms, one at a time, that nobody takes; each is marked with its number.
+    /// Says words of 20 ms without transmitting them; each is marked with its number.
     fn say(&mut self, numbers: Range<i16>) {
         for number in numbers {
             self.client.push_frame(self.now, &word(number));
@@ -147,7 +148,7 @@ enum Sent {
     Hello {
         muted: bool,
     },
-    /// By the mark of the frame, or the sequence number if its codec has none.
+    /// The frame's mark, or the sequence number if its codec has no marks.
     Frame(i16),
     EndOfTalk,
     Muted(bool),

@@ -1,4 +1,4 @@
-//! The gate against its rule, written down as plainly as it is told.
+//! The gate against its rule, written as plainly as the documentation states it.
 
 use crate::common::cases::cases;
 use proptest::collection::vec;
@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::gate::{GATE_WINDOW_FRAMES_MAX, Gate, GateConfig, GateDecision};
 
-/// The rule: closed, a frame above the open threshold opens. Open, the mean of the last `window` frames is looked at once there are as
-/// many; it must stay below the close threshold for `hold` frames more, and one more closes.
+/// The rule. A closed gate opens at a frame above the open threshold. An open gate looks at the
+/// mean of the last `window` frames, once there are that many. The mean must stay below the close
+/// threshold for `hold` frames, and one more closes the gate.
 struct Naive {
     config: GateConfig,
     since_opening: Option<Vec<u16>>,
@@ -80,7 +81,11 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn the_gate_follows_its_rule(config in config(), levels in levels(), closed_at in proptest::option::of(0..400usize)) {
+    fn the_gate_follows_its_rule(
+        config in config(),
+        levels in levels(),
+        closed_at in proptest::option::of(0..400usize),
+    ) {
         let mut gate = Gate::new(config).unwrap();
         let mut naive = Naive { config, since_opening: None, quiet_in_a_row: 0 };
         for (i, rms) in levels.into_iter().enumerate() {
@@ -94,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn talkspurts_are_well_formed(config in config(), levels in levels()) {
+    fn decisions_alternate_between_open_and_closed(config in config(), levels in levels()) {
         let mut gate = Gate::new(config).unwrap();
         let mut open = false;
         for rms in levels {
@@ -114,8 +119,14 @@ proptest! {
             gate.set_config(configs[i % configs.len()]).unwrap();
             gate.push(rms);
         }
-        // And once they rest, the rule holds again after a whole window has gone by.
-        let config = GateConfig { enabled: true, hold_frames: 0, close_rms: 1, open_rms: 1, window_frames: 4 };
+        // Once they stay the same, the rule holds again after a whole window.
+        let config = GateConfig {
+            enabled: true,
+            hold_frames: 0,
+            close_rms: 1,
+            open_rms: 1,
+            window_frames: 4,
+        };
         gate.set_config(config).unwrap();
         (0..4).for_each(|_| { gate.push(0); });
         prop_assert!(!gate.is_open());

@@ -87,7 +87,7 @@ fn spec() -> Vec<Vector> {
     read("../docs/PROTOCOL.md")
 }
 
-/// The examples of one kind, which their names begin with.
+/// The examples whose names begin with `prefix`.
 fn examples(prefix: &str) -> impl Iterator<Item = Vector> {
     spec()
         .into_iter()
@@ -333,7 +333,7 @@ fn the_crc_is_the_one_that_is_specified() {
         .unwrap();
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(vector.text("text").as_bytes());
     assert_eq!(format!("{crc:08x}"), vector.text("crc"));
-    // That the stream uses it, and where, is in every other example.
+    // Every other example shows that the stream uses it, and where.
     assert_eq!(hex(&crc.to_le_bytes()), hex(&vector.bytes("bytes")));
 }
 
@@ -364,7 +364,7 @@ fn adpcm_examples_decode_and_encode() {
         let mut samples = vec![0; decoded.len()];
         Codec::ImaAdpcm.decode(&payload, &mut samples).unwrap();
         assert_eq!(samples, decoded, "{}", vector.name);
-        // One encoder writes them one after the other: the second begins where the first has ended.
+        // One encoder writes them in a row: the second begins where the first ended.
         let mut written = vec![0; payload.len()];
         encoder
             .encode(&vector.samples("samples"), &mut written)

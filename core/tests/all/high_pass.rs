@@ -1,4 +1,4 @@
-//! The gain of the high-pass at each frequency, and what the extremes do to it.
+//! The gain of the high-pass at each frequency, and its behaviour at the extremes.
 
 use std::f64::consts::TAU;
 
@@ -9,11 +9,11 @@ fn gain_db(hz: u32) -> f64 {
     gain_db_and_correlation(hz).0
 }
 
-/// The same, and how much it is in phase with the tone: from -1 to 1.
+/// The gain, and the correlation with the tone: from -1 to 1.
 fn gain_db_and_correlation(hz: u32) -> (f64, f64) {
     let mut filter = HighPass::new();
     let (mut before, mut after, mut both) = (0.0_f64, 0.0_f64, 0.0_f64);
-    // Two seconds to settle, and one to measure: whole periods of any whole frequency.
+    // Two seconds to settle and one to measure, which holds whole periods of any whole frequency.
     for block in 0..3 * BLOCKS_PER_SECOND {
         let phase = TAU * f64::from(hz) * f64::from(block) / f64::from(BLOCKS_PER_SECOND);
         let mean_q2 = (12_000.0 * 4.0 * phase.sin()).round() as i32;
@@ -29,21 +29,21 @@ fn gain_db_and_correlation(hz: u32) -> (f64, f64) {
 }
 
 #[test]
-fn below_60_hz_next_to_nothing_is_left() {
+fn next_to_nothing_is_left_below_60_hz() {
     for hz in 1..=60 {
         assert!(gain_db(hz) < -35.0, "{hz} Hz: {:.1} dB", gain_db(hz));
     }
 }
 
 #[test]
-fn mains_hum_falls_into_a_zero() {
+fn mains_hum_is_at_a_zero_of_the_filter() {
     for hz in [50, 60] {
         assert!(gain_db(hz) < -70.0, "{hz} Hz: {:.1} dB", gain_db(hz));
     }
 }
 
 #[test]
-fn the_voice_stays_as_it_is() {
+fn voice_keeps_its_level() {
     let at_80_hz = gain_db(80);
     assert!((-5.0..-4.8).contains(&at_80_hz), "{at_80_hz:.2} dB");
     for hz in (95..1_950).step_by(5) {
@@ -52,7 +52,7 @@ fn the_voice_stays_as_it_is() {
 }
 
 #[test]
-fn the_voice_keeps_its_sign() {
+fn voice_keeps_its_sign() {
     for hz in (300..1_950).step_by(50) {
         let (_, correlation) = gain_db_and_correlation(hz);
         assert!(correlation > 0.65, "{hz} Hz: {correlation:.2}");
@@ -60,7 +60,7 @@ fn the_voice_keeps_its_sign() {
 }
 
 #[test]
-fn an_offset_is_gone_within_100_ms_and_one_that_was_there_before_makes_no_step() {
+fn an_offset_is_gone_within_100_ms_and_an_initial_one_makes_no_step() {
     for offset in [i16::MIN, -600, 600, i16::MAX] {
         let mean_q2 = i32::from(offset) * 4;
         let mut filter = HighPass::new();
@@ -68,7 +68,7 @@ fn an_offset_is_gone_within_100_ms_and_one_that_was_there_before_makes_no_step()
         for _ in 0..BLOCKS_PER_SECOND {
             assert_eq!(filter.below(mean_q2), i32::from(offset));
         }
-        // What has begun goes on, whatever comes first in what follows.
+        // Once the filter has begun, `begin` changes nothing.
         filter.begin(0);
         assert_eq!(filter.below(mean_q2), i32::from(offset));
         let mut filter = HighPass::new();
@@ -84,10 +84,10 @@ fn an_offset_is_gone_within_100_ms_and_one_that_was_there_before_makes_no_step()
     }
 }
 
-/// Square waves at full scale: what is to be taken away overshoots, and still is a sample, so that the difference to any
-/// sample has a square that fits 32 bits.
+/// Square waves at full scale: the part taken away overshoots, yet must fit a sample, so that the
+/// square of its difference to any sample fits 32 bits.
 #[test]
-fn what_is_taken_away_is_a_sample_at_the_extremes() {
+fn the_part_taken_away_fits_a_sample_at_the_extremes() {
     let mut reached = (false, false);
     for half_period in [7, 20, 25, 33, 40, 80, 400] {
         let mut filter = HighPass::new();
@@ -100,5 +100,5 @@ fn what_is_taken_away_is_a_sample_at_the_extremes() {
             reached.1 |= below == i32::from(i16::MIN);
         }
     }
-    assert_eq!(reached, (true, true), "the bounds were put to use");
+    assert_eq!(reached, (true, true), "both bounds were reached");
 }

@@ -1,11 +1,11 @@
-//! The jitter buffer at its bounds: small buffers, wide margins, and what is forgotten.
+//! The jitter buffer at its bounds: small buffers, wide margins, and what it forgets.
 
 use crate::common::jitter_line::{Line, item};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
 use talkspurt_core::seq::Seq;
 
-/// Frames of 5 ms: 300 ms of them are more than the buffer holds.
+/// At 5 ms a frame, 300 ms are more than the buffer holds.
 #[test]
 fn a_buffer_that_a_stall_has_filled_keeps_the_newest_only() {
     let mut buffer = JitterBuffer::<u32, 32>::new(JitterConfig::default_for(FrameDuration::Ms5, 0));
@@ -28,7 +28,7 @@ fn a_margin_takes_half_of_a_small_buffer_at_most() {
     let mut buffer = JitterBuffer::<u32, 8>::new(config);
     let mut number = 0;
     for round in 1..=10 {
-        // The margin fills, one is played, and then there is nothing.
+        // The margin fills, one item is played, and then there is nothing.
         while buffer.pop() != Pop::Underrun {
             if buffer.depth_frames() <= buffer.target_frames() {
                 buffer.push(Seq(number as u16), number, false, number);
@@ -45,7 +45,7 @@ fn a_margin_takes_half_of_a_small_buffer_at_most() {
 }
 
 #[test]
-fn an_underrun_never_narrows_a_margin_that_was_asked_for() {
+fn an_underrun_never_narrows_a_configured_margin() {
     let config = JitterConfig::default_for(FrameDuration::Ms20, 20);
     assert!(config.target_frames > config.target_max_frames);
     let mut line = Line::with(config);
@@ -57,9 +57,9 @@ fn an_underrun_never_narrows_a_margin_that_was_asked_for() {
 }
 
 #[test]
-fn a_surplus_that_goes_by_itself_drops_nothing() {
+fn a_surplus_that_goes_away_by_itself_drops_nothing() {
     let mut line = Line::new(1);
-    // One waits, as is meant; then two, for more than a window; then one again.
+    // One item waits, as intended; then two, for more than a window; then one again.
     line.push(0);
     line.run(1..10);
     line.push(10);
@@ -72,7 +72,7 @@ fn a_surplus_that_goes_by_itself_drops_nothing() {
 }
 
 #[test]
-fn a_talker_who_was_muted_in_a_gap_begins_anew() {
+fn a_talker_who_mutes_during_a_gap_starts_afresh() {
     let mut line = Line::new(0);
     line.run(0..3);
     assert_eq!(line.pop(), Pop::Underrun);
@@ -85,7 +85,7 @@ fn a_talker_who_was_muted_in_a_gap_begins_anew() {
 }
 
 #[test]
-fn a_frame_that_would_be_skipped_is_kept_after_an_underrun() {
+fn a_frame_due_to_be_skipped_is_kept_after_an_underrun() {
     let mut line = Line::new(0);
     line.run(0..10);
     line.push(10);

@@ -4,11 +4,11 @@ use crate::common::jitter_line::{Line, item, last};
 use talkspurt_core::audio::jitter::{JitterConfig, Pop, PushOutcome, Shrink};
 
 #[test]
-fn underruns_grow_the_margin_up_to_its_bound_and_quiet_times_take_it_back() {
+fn underruns_grow_the_margin_up_to_its_bound_and_calm_shrinks_it() {
     let mut line = Line::new(1);
     let mut number = 0;
     for round in 1..20u16 {
-        // A talkspurt whose packets stall once and then come in time.
+        // A talkspurt whose packets stall once and then arrive on time.
         for _ in 0..40 {
             line.push(number);
             number += 1;
@@ -42,7 +42,7 @@ fn underruns_grow_the_margin_up_to_its_bound_and_quiet_times_take_it_back() {
 }
 
 #[test]
-fn several_underruns_in_a_row_are_one_reason_to_grow() {
+fn several_underruns_in_a_row_grow_the_margin_once() {
     let mut line = Line::new(0);
     line.run(0..3);
     (0..4).for_each(|_| assert_eq!(line.pop(), Pop::Underrun));
@@ -61,7 +61,7 @@ fn a_surplus_is_dropped_after_its_window_when_quiet_and_after_three_regardless()
         due.push(line.buffer.shrink_due());
     }
     let first = |shrink| due.iter().position(|&d| d == shrink).unwrap();
-    // The window that was running has seen the time without a surplus: it passes first.
+    // The running window has seen the time without a surplus, so it has to pass first.
     assert_eq!(first(Shrink::WhenQuiet) + 10 + 1, 200);
     assert_eq!(first(Shrink::Now) - first(Shrink::WhenQuiet), 200);
     let next = line.buffer.skip_into().unwrap();
@@ -71,7 +71,7 @@ fn a_surplus_is_dropped_after_its_window_when_quiet_and_after_three_regardless()
     assert_eq!(
         line.buffer.skip_into(),
         None,
-        "nothing is skipped that is not due"
+        "nothing is skipped before it is due"
     );
     assert_eq!(line.buffer.stats().skipped, 1);
 }
@@ -94,7 +94,8 @@ fn a_big_surplus_goes_faster() {
         pops += 1;
         assert!(pops < 1_000, "300 ms of surplus are gone within 20 s");
     }
-    // 100/15 + 100/14 + .. + 100/1 pops, each rounded down; in the first window the item that was just pushed does not wait yet.
+    // 100/15 + 100/14 + .. + 100/1 pops, each rounded down. In the first window the item just
+    // pushed does not wait yet.
     assert!((310..430).contains(&pops), "{pops}");
     assert_eq!(line.buffer.stats().skipped, 15);
 }
@@ -117,14 +118,14 @@ fn the_last_item_of_a_talkspurt_is_never_skipped() {
     assert_eq!(
         line.buffer.shrink_due(),
         Shrink::No,
-        "next is the terminator"
+        "the terminator is next"
     );
     assert_eq!(line.buffer.skip_into(), None);
     assert_eq!(line.pop(), last(400));
 }
 
 #[test]
-fn pairs_that_come_together_are_jitter_and_no_surplus() {
+fn packets_that_arrive_in_pairs_are_jitter_and_no_surplus() {
     let mut line = Line::new(1);
     for number in (0..2_000).step_by(2) {
         line.push(number);
@@ -148,7 +149,7 @@ fn clear_drops_all_and_ends_the_talkspurt() {
         (0, false)
     );
     assert_eq!(line.pop(), Pop::Silence);
-    assert_eq!(line.push(2), PushOutcome::Late, "it was played before");
+    assert_eq!(line.push(2), PushOutcome::Late, "it was already played");
     assert_eq!(line.push(5), PushOutcome::Queued);
     assert_eq!(line.pop(), item(5));
 }

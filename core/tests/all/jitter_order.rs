@@ -1,4 +1,5 @@
-//! The jitter buffer, case by case: what is played, and in what order. `jitter_properties.rs` has what must hold for any network.
+//! The jitter buffer, case by case: what is played, and in what order. `jitter_properties.rs` tests
+//! what must hold on any network.
 
 use crate::common::jitter_line::{Line, SLOTS, item, last};
 use talkspurt_core::audio::jitter::{Pop, PushOutcome};
@@ -17,7 +18,7 @@ fn without_margin_the_first_item_is_due_at_once() {
 }
 
 #[test]
-fn the_margin_fills_before_the_first_item_is_given() {
+fn the_margin_fills_before_the_first_item_is_played() {
     let mut line = Line::new(2);
     line.push(0);
     assert_eq!(line.pop(), Pop::Silence);
@@ -29,7 +30,7 @@ fn the_margin_fills_before_the_first_item_is_given() {
 }
 
 #[test]
-fn a_margin_that_is_there_already_is_not_waited_for() {
+fn a_margin_that_is_already_filled_is_not_waited_for() {
     let mut line = Line::new(2);
     (0..3).for_each(|number| assert_eq!(line.push(number), PushOutcome::Queued));
     assert_eq!(line.pop(), item(0));
@@ -54,7 +55,7 @@ fn a_short_talkspurt_whose_terminator_is_lost_is_played_after_the_margin() {
 }
 
 #[test]
-fn an_underrun_inserts_and_loses_nothing() {
+fn an_underrun_inserts_a_frame_and_loses_none() {
     let mut line = Line::new(0);
     line.run(0..10);
     assert_eq!(line.pop(), Pop::Underrun);
@@ -66,10 +67,10 @@ fn an_underrun_inserts_and_loses_nothing() {
 }
 
 #[test]
-fn an_item_that_an_underrun_has_concealed_is_not_concealed_again_when_it_proves_lost() {
+fn an_item_that_an_underrun_concealed_is_not_concealed_again_when_lost() {
     let mut line = Line::new(0);
     line.run(0..10);
-    assert_eq!(line.pop(), Pop::Underrun); // 10 should be there
+    assert_eq!(line.pop(), Pop::Underrun); // 10 is due
     line.push(11);
     assert_eq!(line.pop(), item(11), "no delay has built up");
     assert_eq!(line.push(10), PushOutcome::Late);
@@ -78,7 +79,7 @@ fn an_item_that_an_underrun_has_concealed_is_not_concealed_again_when_it_proves_
 }
 
 #[test]
-fn a_lost_item_is_concealed_when_later_ones_are_there() {
+fn a_lost_item_is_concealed_when_later_ones_have_arrived() {
     let mut line = Line::new(1);
     line.push(0);
     line.push(1);
@@ -94,7 +95,7 @@ fn a_lost_item_is_concealed_when_later_ones_are_there() {
 }
 
 #[test]
-fn a_gap_longer_than_concealment_is_jumped() {
+fn a_gap_longer_than_the_concealment_is_jumped_over() {
     for (gap, missing) in [(5, 5), (6, 0), (40, 0)] {
         let mut line = Line::new(0);
         line.run(0..3);
@@ -108,7 +109,7 @@ fn a_gap_longer_than_concealment_is_jumped() {
 }
 
 #[test]
-fn a_gap_longer_than_the_buffer_is_jumped_and_counted() {
+fn a_gap_longer_than_the_buffer_is_jumped_over_and_counted() {
     let mut line = Line::new(0);
     line.run(0..3);
     assert_eq!(line.push(20_003), PushOutcome::Queued);
@@ -163,27 +164,31 @@ fn duplicates_are_dropped_before_and_after_their_turn() {
 }
 
 #[test]
-fn after_the_terminator_the_next_talkspurt_begins_afresh() {
+fn after_the_terminator_the_next_talkspurt_starts_afresh() {
     let mut line = Line::new(1);
     line.push(0);
     line.push_last(1);
     assert_eq!([line.pop(), line.pop()], [item(0), last(1)]);
     assert!((0..500).all(|_| line.pop() == Pop::Silence));
-    // The number goes on from where it was, or jumps: either is the start of a talkspurt.
+    // Whether the number continues or jumps, a new talkspurt starts.
     assert_eq!(
         line.buffer.push(Seq(40_000), 500, false, 500),
         PushOutcome::Queued
     );
-    assert_eq!(line.pop(), Pop::Silence, "the margin fills anew");
+    assert_eq!(line.pop(), Pop::Silence, "the margin fills again");
     assert_eq!(line.pop(), item(500));
-    assert_eq!(line.buffer.stats().lost, 0, "a pause is no loss");
+    assert_eq!(
+        line.buffer.stats().lost,
+        0,
+        "a pause does not count as loss"
+    );
 }
 
 #[test]
 fn a_talkspurt_that_waits_behind_a_terminator_follows_it() {
     let mut line = Line::new(0);
     line.push_last(0);
-    // Two stragglers would be missing between: they belong to nothing.
+    // Two stragglers would be missing in between: they belong to no talkspurt.
     line.push(3);
     line.push(4);
     assert_eq!(
@@ -199,7 +204,7 @@ fn stragglers_of_an_ended_talkspurt_are_late_by_their_timestamp() {
     line.run(0..10);
     line.push_last(11);
     assert_eq!([line.pop(), line.pop()], [Pop::Missing, last(11)]);
-    // Idle: by its number alone it could begin a talkspurt.
+    // In the idle state its number alone would start a talkspurt.
     assert_eq!(line.push(10), PushOutcome::Late);
     assert_eq!(line.pop(), Pop::Silence);
     assert!(!line.buffer.is_active());
@@ -214,7 +219,7 @@ fn stragglers_are_late_while_the_next_talkspurt_fills_its_margin() {
     line.push_last(10);
     while !matches!(line.pop(), Pop::Item(_, true)) {}
     assert_eq!(line.push(11), PushOutcome::Queued);
-    // Number 9 lies before the first item, as a reordered start would.
+    // Number 9 precedes the first item, as in a reordered start.
     assert_eq!(line.push(9), PushOutcome::Late);
     assert_eq!(line.buffer.depth_frames(), 1);
 }
@@ -231,7 +236,7 @@ fn a_talkspurt_without_terminator_ends_after_the_concealment() {
     assert_eq!(
         line.push(3),
         PushOutcome::Queued,
-        "what comes late is still played"
+        "a late item is still played"
     );
     assert_eq!(line.pop(), Pop::Silence, "the margin has grown to one");
     assert_eq!(line.pop(), item(3));
@@ -255,7 +260,7 @@ fn numbers_and_timestamps_wrap() {
         assert_eq!(line.pop(), item(n));
     }
     assert_eq!(line.pop(), last(9));
-    // The last timestamp was 4, after the wrap: u32::MAX lies before it, 5 after.
+    // The last timestamp was 4, after the wrap: u32::MAX precedes it, 5 follows.
     assert_eq!(
         line.buffer.push(Seq(7), u32::MAX, false, 0),
         PushOutcome::Late
@@ -274,7 +279,7 @@ fn overflow_drops_the_oldest() {
     assert_eq!(line.push(70), PushOutcome::QueuedAfterDropping(5));
     assert_eq!(line.buffer.depth_frames(), 60);
     assert_eq!(line.buffer.stats().overflowed, 6);
-    // So much at once is the backlog of a stall: only the newest is worth hearing.
+    // This much at once is the backlog of a stall: only the newest is worth hearing.
     assert_eq!(line.pop(), item(70));
     assert_eq!(line.buffer.stats().skipped, 59);
     assert_eq!(line.buffer.stats().lost, 4, "66 to 69");

@@ -1,4 +1,5 @@
-//! The jitter buffer under any network: against a model, and what must hold even for a hostile sender.
+//! The jitter buffer on any network: it matches a model, and keeps its promises even to a hostile
+//! sender.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,8 @@ fn config(target_frames: u16) -> JitterConfig {
     }
 }
 
-/// The buffer's rules with numbers that never wrap, a sorted map for a ring, and a margin that stays as it is.
+/// The buffer's rules with numbers that never wrap, a sorted map instead of a ring, and a fixed
+/// margin.
 struct Model {
     target: u64,
     conceal_max: u64,
@@ -134,7 +136,7 @@ impl Model {
         self.underruns = 0;
         if terminator {
             self.phase = Phase::Idle;
-            // What ends as well is left to end by itself.
+            // A waiting talkspurt that has ended as well is left to end by itself.
             if self.waiting.values().last() == Some(&false) {
                 self.drop_surplus(self.stall_max / 4);
             }
@@ -153,7 +155,7 @@ impl Model {
         self.backlog_over = self.stall_max() * at_start;
     }
 
-    /// The newest stay, as many as the margin asks for, and one to play.
+    /// Keeps only the newest: as many as the margin asks for, and one to play.
     fn drop_surplus(&mut self, tolerated: usize) {
         while self.waiting.len() > self.target as usize + tolerated {
             self.played = self.waiting.pop_first().map(|(number, _)| number);
@@ -169,7 +171,7 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// A packet so many places from the newest that was pushed.
+    /// A packet this many places from the newest that was pushed.
     Push(i64, bool),
     Pop,
 }
@@ -187,11 +189,24 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn it_does_what_its_model_does(ops in ops(), target in 0..5u16, start in any::<u16>(), start_timestamp in any::<u32>()) {
+    fn it_does_what_its_model_does(
+        ops in ops(),
+        target in 0..5u16,
+        start in any::<u16>(),
+        start_timestamp in any::<u32>(),
+    ) {
         let mut buffer = Buffer::new(config(target));
         let mut model = Model {
-            target: target.into(), conceal_max: 5, waiting: BTreeMap::new(), phase: Phase::Idle, next: 0, played: None, underruns: 0,
-            stall_max: 7, backlog_over: 0, gap: false,
+            target: target.into(),
+            conceal_max: 5,
+            waiting: BTreeMap::new(),
+            phase: Phase::Idle,
+            next: 0,
+            played: None,
+            underruns: 0,
+            stall_max: 7,
+            backlog_over: 0,
+            gap: false,
         };
         let mut newest = 1_000u64;
         for op in ops {
@@ -200,7 +215,10 @@ proptest! {
                     let number = newest.checked_add_signed(step).unwrap_or(0);
                     newest = newest.max(number);
                     let outcome = buffer.push(
-                        Seq(start.wrapping_add(number as u16)), start_timestamp.wrapping_add(number as u32), terminator, number,
+                        Seq(start.wrapping_add(number as u16)),
+                        start_timestamp.wrapping_add(number as u32),
+                        terminator,
+                        number,
                     );
                     prop_assert_eq!(outcome, model.push(number, terminator));
                 }
@@ -212,8 +230,10 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_pushed_comes_out_at_most_once_and_all_is_accounted_for(
-        pushes in vec((any::<u16>(), any::<u32>(), any::<bool>(), 0..4u8), 1..400), nearby in any::<bool>(), target in 0..40u16,
+    fn every_push_comes_out_at_most_once_and_all_are_accounted_for(
+        pushes in vec((any::<u16>(), any::<u32>(), any::<bool>(), 0..4u8), 1..400),
+        nearby in any::<bool>(),
+        target in 0..40u16,
     ) {
         let mut buffer = Buffer::new(config(target));
         let mut seen = BTreeSet::new();
@@ -235,23 +255,30 @@ proptest! {
             }
         }
         let stats = *buffer.stats();
-        let dropped = u64::from(stats.late) + u64::from(stats.duplicate) + u64::from(stats.overflowed)
+        let dropped = u64::from(stats.late)
+            + u64::from(stats.duplicate)
+            + u64::from(stats.overflowed)
             + u64::from(stats.skipped);
         prop_assert!(blended <= u64::from(stats.skipped));
         prop_assert_eq!(pushed, taken + dropped + u64::from(buffer.depth_frames()));
     }
 
     #[test]
-    fn an_honest_sender_is_heard_in_order(losses in vec(prop::bool::weighted(0.1), 200), delays in vec(0..6usize, 200), target in 0..6u16) {
+    fn an_honest_sender_is_heard_in_order(
+        losses in vec(prop::bool::weighted(0.1), 200),
+        delays in vec(0..6usize, 200),
+        target in 0..6u16,
+    ) {
         let mut buffer = Buffer::new(JitterConfig { target_max_frames: 8, ..config(target) });
-        // Frame n is sent at n, arrives `delays[n]` periods later, or never.
+        // Frame n is sent at n, and arrives `delays[n]` periods later or never.
         let mut last_heard = None;
         let mut heard = 0u32;
         for now in 0..220usize {
             let sent = delays.iter().zip(&losses).enumerate();
             for (sent_at, (delay, lost)) in sent {
                 if sent_at + delay == now && !lost {
-                    buffer.push(Seq(sent_at as u16), sent_at as u32, sent_at == 199, sent_at as u64);
+                    let item = sent_at as u64;
+                    buffer.push(Seq(sent_at as u16), sent_at as u32, sent_at == 199, item);
                 }
             }
             if let Pop::Item(item, _) = buffer.pop() {
@@ -265,7 +292,10 @@ proptest! {
     }
 
     #[test]
-    fn after_any_storm_the_delay_comes_back(bursts in vec((1..30usize, 0..30usize), 1..20), target in 0..3u16) {
+    fn after_any_storm_the_delay_comes_back(
+        bursts in vec((1..30usize, 0..30usize), 1..20),
+        target in 0..3u16,
+    ) {
         let mut buffer = Buffer::new(JitterConfig { target_max_frames: 6, ..config(target) });
         let mut number = 0u32;
         let mut push = |buffer: &mut Buffer| {
@@ -276,8 +306,9 @@ proptest! {
             (0..together).for_each(|_| push(&mut buffer));
             (0..pause).for_each(|_| { buffer.pop(); });
         }
-        // From now on the network is perfect, and the listener shortens when asked. 6 frames of margin decay in 300 pops; 15
-        // surplus frames go in 3 * 20 * (1 + 1/2 + .. + 1/15) = 200.
+        // From now on the network is perfect, and the listener shortens the delay when asked.
+        // 6 frames of margin decay in 300 pops.
+        // 15 surplus frames go in 3 * 20 * (1 + 1/2 + .. + 1/15) = 200.
         for _ in 0..1_000 {
             push(&mut buffer);
             buffer.pop();
@@ -286,7 +317,8 @@ proptest! {
             }
         }
         prop_assert_eq!(buffer.target_frames(), target);
-        prop_assert!(buffer.depth_frames() <= target, "{} frames wait", buffer.depth_frames());
+        let depth = buffer.depth_frames();
+        prop_assert!(depth <= target, "{} frames wait", depth);
         prop_assert_eq!(buffer.shrink_due(), Shrink::No);
     }
 }

@@ -1,19 +1,20 @@
-//! The jitter buffer after stalls and losses: how late voice is before, right after, and after the next pause. Exact, in frames of
-//! 20 ms.
+//! The jitter buffer after stalls and losses: how late voice is before, right after, and after the
+//! next pause. Exact, in frames of 20 ms.
 
 use crate::common::jitter_line::Line;
 use talkspurt_core::audio::jitter::{JitterConfig, Pop};
 
-/// One stream on virtual time. Frame `n` is captured in period `n` and arrives in the period that the network says.
+/// One stream on virtual time. Frame `n` is captured in period `n` and arrives when the network
+/// delivers it.
 struct Stream {
     line: Line,
     period: u32,
-    /// How late the frames were that were played, period by period; `None` where none was.
+    /// How late each played frame was, period by period; `None` where none was played.
     late: Vec<Option<u32>>,
 }
 
 impl Stream {
-    /// A listener with a margin of so many frames.
+    /// A listener with a margin of `target_frames`.
     fn new(target_frames: u16) -> Self {
         Self {
             line: Line::new(target_frames),
@@ -22,7 +23,7 @@ impl Stream {
         }
     }
 
-    /// Lets `periods` pass. `arrivals` says which frames, captured by then, arrive in each.
+    /// Lets `periods` pass. `arrivals` says which of the frames captured by then arrive in each.
     fn pass(&mut self, periods: u32, mut arrivals: impl FnMut(u32) -> std::ops::Range<u32>) {
         for _ in 0..periods {
             for number in arrivals(self.period) {
@@ -46,7 +47,7 @@ impl Stream {
         self.pass(periods, |now| now..now + 1);
     }
 
-    /// The network brings nothing, then all at once in the first period after it.
+    /// The network delivers nothing for `periods`, then everything at once in the next one.
     fn stall(&mut self, periods: u32) {
         let from = self.period;
         self.pass(periods, |_| 0..0);
@@ -60,7 +61,7 @@ impl Stream {
         self.pass(periods, |_| 0..0);
     }
 
-    /// How late the frame was that was played last.
+    /// How late the last played frame was.
     fn is_late(&self) -> Option<u32> {
         self.late.last().copied().flatten()
     }
@@ -87,7 +88,7 @@ fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
         assert_eq!(
             stream.is_late(),
             Some(u32::from(target) + 1),
-            "5 s later, the talker goes on"
+            "5 s later in the same talkspurt"
         );
         stream.pause(25);
         stream.talk(10);
@@ -100,10 +101,11 @@ fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
 }
 
 #[test]
-fn a_listener_that_was_stopped_itself_is_not_late_afterwards() {
+fn a_listener_that_was_suspended_is_not_late_afterwards() {
     let mut stream = Stream::new(2);
     stream.talk(50);
-    // Neither pushes nor pops for 5 s; then all is pushed before the next pop, and the buffer overflows.
+    // Neither pushes nor pops for 5 s; then everything is pushed before the next pop, and the
+    // buffer overflows.
     let from = stream.period;
     stream.period += 250;
     for number in from..stream.period {
@@ -124,7 +126,7 @@ fn a_stall_of_up_to_300_ms_is_played_late_and_a_longer_one_is_not() {
         let mut stream = Stream::new(0);
         stream.talk(50);
         stream.stall(stalled);
-        // What came at once are the frames of the stall and the one of that period.
+        // The frames of the stall and that of the period arrive at once.
         assert_eq!(
             (stream.is_late(), stream.skipped()),
             (Some(late), skipped),
@@ -134,7 +136,7 @@ fn a_stall_of_up_to_300_ms_is_played_late_and_a_longer_one_is_not() {
 }
 
 #[test]
-fn the_backlog_of_a_stall_is_dropped_even_if_it_comes_little_by_little() {
+fn the_backlog_of_a_stall_is_dropped_even_if_it_arrives_gradually() {
     let mut stream = Stream::new(0);
     stream.talk(50);
     stream.pass(250, |_| 0..0);
@@ -155,7 +157,11 @@ fn one_stall_of_120_ms_is_gone_after_the_next_pause() {
     stream.talk(50);
     assert_eq!(stream.is_late(), Some(0));
     stream.stall(6);
-    assert_eq!(stream.is_late(), Some(6), "nothing is lost, so it is late");
+    assert_eq!(
+        stream.is_late(),
+        Some(6),
+        "nothing is lost, so voice is late"
+    );
     assert_eq!(stream.skipped(), 0);
     stream.talk(250);
     assert_eq!(stream.is_late(), Some(6), "inside the talkspurt");
@@ -166,9 +172,9 @@ fn one_stall_of_120_ms_is_gone_after_the_next_pause() {
 }
 
 #[test]
-fn a_margin_that_losses_have_driven_up_is_gone_after_the_next_calm_pause() {
+fn a_margin_that_losses_widened_is_gone_after_the_next_calm_pause() {
     let mut stream = Stream::new(2);
-    // The storm: short stalls, until the margin is at its most.
+    // The storm: short stalls, until the margin is at its maximum.
     while stream.line.buffer.target_frames() < 10 {
         stream.talk(20);
         stream.stall(u32::from(stream.line.buffer.depth_frames()) + 2);
@@ -176,7 +182,7 @@ fn a_margin_that_losses_have_driven_up_is_gone_after_the_next_calm_pause() {
     stream.pause(30);
     stream.talk(30);
     assert_eq!(stream.is_late(), Some(10), "right after the storm");
-    // 160 ms more than before. Five seconds of calm later the talker pauses.
+    // 160 ms more than before. After five seconds of calm the talker pauses.
     stream.talk(230);
     stream.pause(30);
     stream.talk(15);
@@ -184,10 +190,10 @@ fn a_margin_that_losses_have_driven_up_is_gone_after_the_next_calm_pause() {
 }
 
 #[test]
-fn what_the_network_needs_of_the_margin_stays_through_pauses() {
+fn the_margin_that_the_network_needs_stays_through_pauses() {
     let mut stream = Stream::new(0);
     stream.talk(50);
-    // Each second three frames stall: the margin is needed.
+    // Each second three frames stall, so the margin is needed.
     let talkspurt = |stream: &mut Stream| {
         for _ in 0..4 {
             stream.talk(30);
@@ -207,12 +213,12 @@ fn what_the_network_needs_of_the_margin_stays_through_pauses() {
     assert_eq!(
         stream.line.buffer.stats().concealed,
         concealed,
-        "no stall is heard"
+        "no stall is audible"
     );
 }
 
 #[test]
-fn a_margin_that_is_needed_every_three_seconds_stays_through_pauses_between() {
+fn a_margin_needed_every_three_seconds_stays_through_the_pauses_between() {
     let mut stream = Stream::new(0);
     stream.talk(50);
     let three_seconds = |stream: &mut Stream| {
@@ -232,22 +238,22 @@ fn a_margin_that_is_needed_every_three_seconds_stays_through_pauses_between() {
             stream.line.buffer.target_frames()
         ),
         (0, 3),
-        "no stall is heard"
+        "no stall is audible"
     );
 }
 
 #[test]
-fn of_what_is_left_after_a_short_pause_all_but_a_pre_roll_is_dropped() {
+fn a_surplus_after_a_short_pause_is_dropped_down_to_a_pre_roll() {
     let mut stream = Stream::new(0);
     stream.talk(50);
     stream.stall(10);
     assert_eq!(stream.is_late(), Some(10));
-    // A pause of 40 ms in the midst of it.
+    // A pause of 40 ms in between.
     stream.line.push_last(stream.period);
     stream.pop();
     stream.pass(2, |_| 0..0);
     stream.talk(20);
-    assert_eq!(stream.is_late(), Some(4), "60 ms, and the margin");
+    assert_eq!(stream.is_late(), Some(4), "60 ms and the margin");
     assert_eq!(stream.skipped(), 4);
     stream.talk(40);
     stream.pause(10);
@@ -277,15 +283,15 @@ fn a_talkspurt_may_begin_with_half_a_second_of_pre_roll() {
         (Some(25), 0),
         "opened at {opened}"
     );
-    // A longer one is the backlog of a stall, whatever it was meant for.
+    // A longer pre-roll counts as the backlog of a stall.
     stream.pause(100);
     stream.pass(1, |now| now - 40..now + 1);
     assert_eq!(stream.is_late(), Some(2));
 }
 
 #[test]
-fn a_wide_margin_is_no_backlog() {
-    // 500 ms of margin, as a listener may ask for.
+fn a_wide_margin_does_not_count_as_backlog() {
+    // 500 ms of margin, as a listener may configure.
     let mut line = Line::with(JitterConfig {
         target_frames: 25,
         target_max_frames: 25,
@@ -293,7 +299,7 @@ fn a_wide_margin_is_no_backlog() {
     });
     let mut played = 0;
     for number in 0..500 {
-        // In clumps of five.
+        // In bursts of five.
         if number % 5 == 4 {
             (number - 4..=number).for_each(|number| _ = line.push(number));
         }

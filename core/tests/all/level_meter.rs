@@ -1,4 +1,5 @@
-//! The level that the gate judges: voice counts, offset and hum do not. And what it means for who is heard.
+//! The level that the gate judges: voice counts, offset and hum do not. And how that decides who is
+//! heard.
 
 use crate::common::mic::Mic;
 use std::f64::consts::TAU;
@@ -18,7 +19,8 @@ fn tone(rate_hz: u32, hz: f64, rms: f64) -> Vec<i16> {
         .collect()
 }
 
-/// What a meter reads of a sound in its second half, in frames of 20 ms: the mean power's root.
+/// What a meter reads of a sound in its second half, in frames of 20 ms: the root of the mean
+/// power.
 fn read<const BLOCK: usize>(sound: &[i16]) -> f64 {
     let mut meter = LevelMeter::<BLOCK>::new();
     let levels: Vec<f64> = sound
@@ -34,7 +36,8 @@ fn response_db<const BLOCK: usize>(hz: f64) -> f64 {
 }
 
 fn assert_high_pass<const BLOCK: usize>() {
-    // The filter's own tests try every frequency; here it is whether a meter of each rate runs it as it should.
+    // The filter's own tests try every frequency. This checks that a meter of each rate runs it
+    // correctly.
     for hz in [95.0, 300.0, 1_000.0, 1_990.0, 2_000.0, 3_950.0] {
         let db = response_db::<BLOCK>(hz);
         assert!(
@@ -44,7 +47,7 @@ fn assert_high_pass<const BLOCK: usize>() {
     }
     let db = response_db::<BLOCK>(80.0);
     assert!((-6.0..-3.0).contains(&db), "{db} dB at 80 Hz");
-    // Below, it ends where the tone changes within a block.
+    // Below, attenuation is limited by the tone's change within a block.
     for hz in [5.0, 35.0, 49.5, 55.0, 60.5] {
         let db = response_db::<BLOCK>(hz);
         assert!(db < -30.0, "{db} dB at {hz} Hz, {BLOCK} samples in 0.25 ms");
@@ -52,7 +55,7 @@ fn assert_high_pass<const BLOCK: usize>() {
 }
 
 #[test]
-fn it_is_a_high_pass_at_80_hz_at_every_rate() {
+fn the_meter_is_a_high_pass_at_80_hz_at_every_rate() {
     assert_high_pass::<{ block_samples(SampleRate::Hz8000) }>();
     assert_high_pass::<{ block_samples(SampleRate::Hz16000) }>();
     assert_high_pass::<{ block_samples(SampleRate::Hz48000) }>();
@@ -91,17 +94,17 @@ fn voice_reads_the_same_with_an_offset_as_without() {
 }
 
 #[test]
-fn what_alternates_faster_than_its_blocks_reads_as_its_rms() {
+fn sound_that_alternates_faster_than_the_blocks_reads_as_its_rms() {
     let frame = [3_000, -3_000].repeat(160);
     let mut meter: LevelMeter = LevelMeter::new();
-    // Its first sample was taken for an offset.
+    // The first sample was taken for an offset.
     (0..10).for_each(|_| _ = meter.rms(&frame));
     assert!((0..50).all(|_| meter.rms(&frame) == rms(&frame)));
 }
 
 #[test]
-fn the_loudest_there_is_neither_overflows_nor_reads_above_full_scale() {
-    // Square waves of every period, and one whose sign follows no period at all, from both starts.
+fn the_loudest_sound_neither_overflows_nor_reads_above_full_scale() {
+    // Square waves of every period, and one whose sign follows no period at all, with either start.
     let mut random = 1u32;
     let mut noise = move || {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -120,7 +123,7 @@ fn the_loudest_there_is_neither_overflows_nor_reads_above_full_scale() {
         for frame in wave.chunks_exact(320) {
             assert!(meter.rms(frame) <= 32_768);
         }
-        // And it comes to rest: nothing is left of it after half a second.
+        // And the meter comes to rest: after half a second nothing of the sound is left.
         (0..25).for_each(|_| _ = meter.rms(&[0; 320]));
         assert_eq!(meter.rms(&[0; 320]), 0);
     }
@@ -132,8 +135,8 @@ fn an_empty_frame_has_no_level() {
     assert_eq!((meter.rms(&[]), meter.rms(&[5, 5, 5])), (0, 0));
 }
 
-/// Ten seconds of words and pauses with a little noise, and where it is to be: the loudness of words changes, so that some of their
-/// frames are near both thresholds.
+/// Ten seconds of words and pauses with a little noise. The words vary in loudness, so that some of
+/// their frames are near both thresholds.
 fn sentence() -> Vec<i16> {
     let mut random = 7u32;
     (0..160_000u32)

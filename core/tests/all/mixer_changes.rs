@@ -1,5 +1,5 @@
-//! What is heard while talkers come and go, frame after frame: no step anywhere, and nobody louder
-//! than they are.
+//! What a listener hears while talkers come and go, frame after frame: no step anywhere, and nobody
+//! louder than they are.
 
 use crate::common::cases::cases;
 use proptest::collection::vec;
@@ -30,7 +30,7 @@ enum Does {
 
 const DOES: [Does; 4] = [Does::Talk, Does::End, Does::SendSilence, Does::Nothing];
 
-/// A talker who talks at a constant level, and goes to it and from it without a step of their own.
+/// A talker at a constant level, whose own voice starts and ends without a step.
 #[derive(Clone, Debug)]
 struct Talker {
     level: i16,
@@ -56,8 +56,8 @@ impl Talker {
             Does::Talk | Does::End => self.level,
             Does::SendSilence | Does::Nothing => 0,
         };
-        // Whoever did not count is about to be faded in: at once at full level, as a word that was
-        // cut.
+        // A talker who did not count is about to be faded in: they start at full level, like a word
+        // that was cut.
         let from = if counted { self.value } else { to };
         let way = i32::from(to) - i32::from(from);
         let samples: Vec<i16> = (1..=len as i32)
@@ -69,7 +69,7 @@ impl Talker {
     }
 }
 
-/// Of a listener in a frame: the means of the old and of the new set, each at its loudest; `None`
+/// For one listener and frame: the means of the old and of the new set, each at its loudest; `None`
 /// where a set is empty.
 fn loudest_means(others: &[&(Part, Vec<i16>)]) -> [Option<i32>; 2] {
     let gone = others
@@ -131,12 +131,13 @@ proptest! {
             let own = own.map(|(part, samples)| Contribution { part: *part, samples });
             render(&sum, own, MixRule::Mean, &mut state, &mut out);
             let [old, new] = loudest_means(&others);
-            // From nobody, a voice begins as it begins; to nobody, it ends as it ends.
+            // A voice heard after nobody starts as it starts; one heard before nobody ends as it
+            // ends.
             let before = last_heard.filter(|_| old.is_some());
             last_heard = new.map(|_| out[len - 1]);
             let (Some(old), Some(new)) = (old.or(new), new.or(old)) else { continue };
             prop_assert!(out.iter().all(|&s| i32::from(s).abs() <= old.max(new) + 1));
-            // The signals' own slope, and that of the fade between their means.
+            // The signals' own slope, plus that of the fade between their means.
             let slope = (i32::from(LOUDEST) + old + new) / len as i32 + ERROR;
             let heard: Vec<i32> = before.iter().chain(out.iter()).map(|&s| s.into()).collect();
             for pair in heard.windows(2) {
@@ -146,13 +147,12 @@ proptest! {
     }
 }
 
-/// 437 Hz at 20,000, of which a frame has no whole number of periods.
+/// 437 Hz at 20,000. A frame holds no whole number of its periods.
 fn tone(from_sample: usize, len: usize) -> Vec<i16> {
     const PERIOD_Q8: usize = 16_000 * 256 / 437;
     (from_sample..from_sample + len)
         .map(|n| {
-            // A parabola for each half of a period: within 6 % of a sine, and its own peaks are at
-            // 20,000.
+            // A parabola for each half period: within 6 % of a sine, with peaks at 20,000.
             let phase = n * 256 * 4_096 / PERIOD_Q8 % 4_096;
             let half = (phase % 2_048) as i32 - 1_024;
             let height = 20_000 - 20_000 * (half * half / 64) / (1_024 * 1_024 / 64);

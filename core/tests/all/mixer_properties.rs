@@ -1,7 +1,7 @@
 //! What must hold for any mix. Each property was broken in a shipped system (overflow in Janus
-//! AudioBridge, a residue of one's own voice in its spatial rooms, and so on).
+//! AudioBridge, a residue of a talker's own voice in its spatial rooms, and so on).
 //!
-//! Frames have the lengths of real ones, in which the unrolled block of 40 samples does the work.
+//! Frames have real lengths, in which the unrolled block of 40 samples does the work.
 
 use crate::common::cases::cases;
 use proptest::collection::vec;
@@ -25,8 +25,7 @@ const PARTS: [Part; 6] = [
     Part::Gone,
 ];
 const COUNTED: [Part; 3] = [Part::Staying, Part::Starting, Part::Ending];
-/// A weight of a fade is right to 2^-14, which of the whole range is four; and two means are
-/// rounded.
+/// A fade's weight is right to 2^-14, which is four of the whole range; and two means are rounded.
 const FADE_ERROR: i64 = 6;
 
 type Samples = Vec<i16>;
@@ -38,7 +37,7 @@ fn contribution((part, samples): &(Part, Samples)) -> Contribution<'_> {
     }
 }
 
-/// Samples of any value, and often at an end of the range; they follow from the seed.
+/// Samples of any value, often at an end of the range, derived from the seed.
 fn wild(seed: u64, len: usize) -> Samples {
     let mut random = seed | 1;
     let mut next = || {
@@ -66,7 +65,7 @@ fn frame_of(part: Part, seed: u64, len: usize) -> (Part, Samples) {
     (part, samples)
 }
 
-/// So many talkers, each of one of these parts, in frames of one length.
+/// `count` talkers, each with one of `parts`, in frames of one length.
 fn scene(
     parts: &'static [Part],
     count: std::ops::RangeInclusive<usize>,
@@ -94,7 +93,7 @@ fn talkers<'a>(len: usize, all: impl IntoIterator<Item = &'a (Part, Samples)>) -
     talkers
 }
 
-/// Whether anyone else has a frame, and what is heard.
+/// Returns whether anyone else has a frame, and what is heard.
 fn hear(
     talkers: &Talkers,
     own: Option<Contribution<'_>>,
@@ -106,7 +105,7 @@ fn hear(
     (heard, out.to_vec())
 }
 
-/// A state such as a frame with this many talkers leaves behind.
+/// A state as left behind by a frame with this many talkers.
 fn state_after(talkers_before: usize, rule: MixRule, seed: u64) -> MixState {
     let mut state = MixState::new();
     let frame = (Part::Staying, wild(seed, 80));
@@ -115,7 +114,7 @@ fn state_after(talkers_before: usize, rule: MixRule, seed: u64) -> MixState {
     state
 }
 
-/// Of some talkers: how many, and the sum of their sample `i`.
+/// How many talkers have one of `parts`, and the sum of their sample `i`.
 fn sum_of(all: &[(Part, Samples)], parts: &[Part], i: usize) -> (i64, i64) {
     let those = all.iter().filter(|(part, _)| parts.contains(part));
     let sum = those
@@ -125,8 +124,8 @@ fn sum_of(all: &[(Part, Samples)], parts: &[Part], i: usize) -> (i64, i64) {
     (those.count() as i64, sum)
 }
 
-/// The exact mean of sample `i` before and after the frame, from the definition; `None` where
-/// nobody counts.
+/// The exact mean of sample `i` before and after the frame, by definition; `None` where nobody
+/// counts.
 fn means(all: &[(Part, Samples)], i: usize) -> [Option<i64>; 2] {
     let gone = all.iter().filter(|(part, _)| *part == Part::Gone).count() as i64;
     let mean = |(count, sum): (i64, i64), gone| (count > 0).then(|| sum / (count + gone));
@@ -136,7 +135,7 @@ fn means(all: &[(Part, Samples)], i: usize) -> [Option<i64>; 2] {
     ]
 }
 
-/// Everyone but the one with this number.
+/// Everyone except the talker at this index.
 fn without(all: &[(Part, Samples)], number: usize) -> Vec<(Part, Samples)> {
     let mut others = all.to_vec();
     others.remove(number);
@@ -157,7 +156,7 @@ proptest! {
 
     #[test]
     fn a_change_is_a_fade_from_the_old_mean_to_the_new((len, all) in scene(&PARTS, 1..=16)) {
-        // Whatever number of them comes, goes and vanishes; for a listener, and for each talker.
+        // However many of them come, go and vanish; for a listener, and for each talker.
         let sum = talkers(len, &all);
         for own in std::iter::once(None).chain((0..all.len()).map(Some)) {
             let others = own.map_or(all.clone(), |own| without(&all, own));
@@ -167,8 +166,7 @@ proptest! {
                 let heard = i64::from(heard);
                 match means(&others, i) {
                     [Some(old), Some(new)] => {
-                        // No louder than the louder of the two, on the straight line from one to
-                        // the other.
+                        // Between the two means, and on the straight line from one to the other.
                         prop_assert!((old.min(new)..=old.max(new)).contains(&heard));
                         let n = i as i64 + 1;
                         let on_the_line = old + (new - old) * n / len as i64;
@@ -186,12 +184,12 @@ proptest! {
     }
 
     #[test]
-    fn ones_own_voice_is_not_there_at_any_gain(
+    fn a_talkers_own_voice_is_absent_at_any_gain(
         (len, others) in scene(&PARTS, 0..=8), parts in [select(&PARTS), select(&PARTS)],
         seeds in any::<[u64; 2]>(), gains in any::<[u16; 2]>(), rule in rule(),
         before in 0..5usize, seed in any::<u64>(),
     ) {
-        // Nor does it matter whether one speaks at all.
+        // Nor does it matter whether the talker speaks at all.
         let mut state = state_after(before, rule, seed);
         let expected = (hear(&talkers(len, &others), None, rule, &mut state), state);
         for ((part, voice), gain) in parts.into_iter().zip(seeds).zip(gains) {
@@ -218,9 +216,9 @@ proptest! {
         frames in vec((any::<u64>(), 0..3u8, prop::bool::weighted(0.1)), 1..30),
         own_parts in vec(select(&PARTS), 30), blanks in 0..4usize,
     ) {
-        // Loud, near silence and with silent frames; from first to last frame, and in the next
-        // talkspurt; to a listener who is silent, and to one who talks; beside those who send
-        // nothing but zeros.
+        // The talker is loud, near silence and silent, from the first frame to the last and in the
+        // next talkspurt. A silent and a talking listener hear them, beside others who send only
+        // zeros.
         let frame = FrameDuration::from_millis((len / 16) as u8).unwrap();
         let mut talker = TalkerState::new(frame);
         let (mut silent, mut talking) = (MixState::new(), MixState::new());
@@ -260,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn two_servers_halves_are_exactly_what_one_server_sums(
+    fn the_sums_of_two_servers_merge_to_the_sum_of_one(
         (len, here) in scene(&PARTS, 0..=10), there in vec((select(&PARTS), any::<u64>()), 0..=10),
     ) {
         let there: Vec<_> = there
@@ -304,8 +302,8 @@ proptest! {
         for (len, all) in rooms {
             let (_, heard) = hear(&talkers(len, &all), None, MixRule::Sum, &mut state);
             for (i, &heard) in heard.iter().enumerate() {
-                // On no side of zero where neither sum is, and no louder than the louder. (A gain
-                // that is rounded down may make -1 of any small negative sum.)
+                // Never on a side of zero where neither sum is, and no louder than the louder. (A
+                // gain that is rounded down may make -1 of any small negative sum.)
                 let old = sum_of(&all, &[Part::Staying, Part::Ending], i);
                 let new = sum_of(&all, &[Part::Staying, Part::Starting], i);
                 let (old, new) = match (old, new) {
@@ -342,14 +340,14 @@ proptest! {
     }
 
     #[test]
-    fn nothing_of_the_last_frame_is_left(
+    fn nothing_of_the_last_frame_remains(
         (len, all) in scene(&PARTS, 0..=4), rule in rule(),
         before in 0..5usize, seed in any::<u64>(),
     ) {
         let mut cleared = talkers(len, &all);
         cleared.clear();
         prop_assert_eq!(&cleared, &Talkers::new(len));
-        // Nor is anything of a limiter, once nobody talks.
+        // Nor does anything of a limiter, once nobody talks.
         let mut state = state_after(before, rule, seed);
         prop_assert_eq!(hear(&cleared, None, rule, &mut state), (false, vec![0; len]));
         prop_assert_eq!(state, MixState::new());
@@ -357,7 +355,7 @@ proptest! {
 }
 
 #[test]
-fn as_many_talkers_as_can_be_counted_fit_the_sum() {
+fn the_sum_holds_as_many_talkers_as_can_be_counted() {
     for level in [i16::MIN, i16::MAX] {
         for parts in [[Part::Staying; 3], COUNTED] {
             let mut all = Talkers::<1>::new(1);
@@ -367,7 +365,7 @@ fn as_many_talkers_as_can_be_counted_fit_the_sum() {
             for (rule, expected) in [(MixRule::Mean, i32::from(level)), (MixRule::Sum, 0)] {
                 let mut out = Frame::<1>::silence(0);
                 assert!(render(&all, None, rule, &mut MixState::new(), &mut out));
-                // The limiter's gain has 15 bits: of tens of thousands shouting at once nothing is
+                // The limiter's gain has 15 bits: of tens of thousands at full level nothing is
                 // left.
                 assert_eq!(i32::from(out[0]), expected, "{rule:?} of {level}");
             }

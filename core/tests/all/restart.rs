@@ -1,4 +1,4 @@
-//! A restarted uplink or downlink is as good as a new one, whatever it did before.
+//! A restarted uplink or downlink behaves like a new one, whatever it did before.
 
 use crate::common::session_pair::bytes_of;
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
@@ -11,7 +11,7 @@ use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, Voice};
 
-/// A loud tone with a pause: opens the gate and lets it close.
+/// A loud tone with a pause, which opens the gate and lets it close.
 fn sound(frame: u32, samples: usize) -> Vec<i16> {
     let amplitude = if frame % 40 < 15 { 9_000 } else { 0 };
     (0..samples)
@@ -60,7 +60,7 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
 }
 
 #[test]
-fn a_bad_gate_leaves_the_uplink_as_it_was() {
+fn an_invalid_gate_leaves_the_uplink_unchanged() {
     let config = UplinkConfig::default_for(Codec::ImaAdpcm, FrameDuration::Ms20);
     let mut uplink: Uplink = Uplink::new(config).unwrap();
     uplink.push(&sound(0, 320));
@@ -96,7 +96,7 @@ fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>>
     played
 }
 
-/// Another talkspurt, cleared in mid-word, with the fade still owed.
+/// Another talkspurt, cleared in the middle of a word, with its fade still due.
 fn cut_off(downlink: &mut Slots16, samples: usize) {
     let payload: Vec<u8> = 9_000i16.to_le_bytes().repeat(samples);
     for number in 40..45 {
@@ -124,13 +124,13 @@ fn a_restarted_downlink_plays_what_a_new_one_plays() {
     ] {
         let mut used = Slots16::new(Codec::Pcm16, before, jitter(before));
         play(&mut used, session_frame_samples(before), 1_000);
-        // What is behind the end of a shorter frame is never read, but would be compared here.
+        // Samples after the end of a shorter frame are never read, but would be compared here.
         if session_frame_samples(before) < session_frame_samples(after) {
             cut_off(&mut used, session_frame_samples(before));
         }
         used.restart(Codec::Pcm16, after, jitter(after));
         let mut new = Slots16::new(Codec::Pcm16, after, jitter(after));
-        // Earlier timestamps than before: nothing of the other stream is remembered.
+        // Timestamps earlier than before: nothing of the other stream is remembered.
         let heard = play(&mut new, session_frame_samples(after), 1);
         assert!(heard.iter().flatten().any(|&s| s != 0));
         assert_eq!(play(&mut used, session_frame_samples(after), 1), heard);

@@ -30,7 +30,7 @@ fn a_participant_that_sends_a_broken_or_foreign_hello_gets_a_bye() {
 }
 
 #[test]
-fn before_it_is_in_a_client_that_sends_them_is_refused() {
+fn a_client_that_sends_one_before_joining_is_refused() {
     for (packet, reason) in [
         (BROKEN_HELLO, Reason::MALFORMED),
         (FOREIGN_HELLO, Reason::VERSION),

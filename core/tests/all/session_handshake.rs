@@ -89,7 +89,7 @@ fn voice_passes_both_ways_once_joined() {
 #[test]
 fn voice_before_the_welcome_is_not_played_and_does_no_harm() {
     let mut pair = Pair::new();
-    // What an earlier session on the same serial line had still under way.
+    // Still under way from an earlier session on the same serial line.
     assert_eq!(
         pair.send_to_client(&ServerPacket::Voice(say(1, &[1; 640]))),
         None
@@ -263,7 +263,7 @@ fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
 }
 
 #[test]
-fn a_welcome_that_offers_what_was_not_asked_for_ends_the_session() {
+fn a_welcome_that_does_not_match_the_hello_ends_the_session() {
     let good = Pair::welcome_packet(&["ada"]);
     let mut bad = vec![good; 11];
     bad[0].codec_up = 1; // Not offered.

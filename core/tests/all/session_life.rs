@@ -138,7 +138,7 @@ fn no_answer_to_the_hello_ends_the_attempt() {
 }
 
 #[test]
-fn no_hello_in_time_is_refused_however_much_else_comes() {
+fn without_a_hello_in_time_the_client_is_refused_whatever_else_arrives() {
     let mut pair = Pair::new();
     assert_eq!(pair.server.poll_timeout(), Some(pair.now + MS(5_000)));
     for number in 0..4 {
@@ -184,7 +184,7 @@ fn a_silent_server_is_dropped_by_the_client() {
 }
 
 #[test]
-fn keepalive_holds_a_session_of_listeners_for_an_hour() {
+fn keepalives_hold_a_silent_session_for_an_hour() {
     let mut pair = Pair::joined();
     let end = pair.now + Duration::from_secs(3_600);
     let mut wakeups = 0;
@@ -219,7 +219,7 @@ fn the_round_trip_is_measured() {
     pair.bytes_to_server(&ping);
     pair.pump();
     assert_eq!(pair.client.round_trip(), Some(MS(37)));
-    // An answer that nobody asked for, or a second one to the same question, measures nothing.
+    // Neither an unrequested answer nor a second one to the same Ping is measured.
     pair.now += MS(1_000);
     for number in [1, 77] {
         let (revision, flags) = (300, ParticipantFlags::default());
@@ -234,7 +234,7 @@ fn the_round_trip_is_measured() {
 }
 
 #[test]
-fn a_ping_of_the_server_is_answered() {
+fn a_ping_from_the_server_is_answered() {
     let mut pair = Pair::joined();
     pair.send_to_client(&ServerPacket::Ping(4_711));
     let answer = pair.client.poll_transmit();
@@ -242,7 +242,7 @@ fn a_ping_of_the_server_is_answered() {
 }
 
 #[test]
-fn a_flood_ends_the_session_and_what_a_stall_brings_does_not() {
+fn a_flood_ends_the_session_and_the_backlog_of_a_stall_does_not() {
     for frame_ms in [5, 10, 20] {
         let frames_in_7_s = 7_000 / u32::from(frame_ms);
         let mut pair = Pair::joined_at(frame_ms);
@@ -348,7 +348,7 @@ fn so_many_pings_and_roster_requests_are_answered_and_the_rest_is_ignored() {
 #[test]
 fn noise_is_tolerated_and_a_stream_of_garbage_is_not() {
     let mut pair = Pair::joined();
-    // A serial line of which a third is damaged.
+    // A serial line on which a third is damaged.
     for _ in 0..600 {
         pair.now += MS(100);
         pair.server.handle_garbage(pair.now, 384);
@@ -402,7 +402,7 @@ fn a_packet_of_a_later_version_is_skipped_and_a_sign_of_life() {
 }
 
 #[test]
-fn a_long_text_of_a_reject_is_cut_and_control_characters_go() {
+fn a_long_reject_text_is_cut_and_control_characters_are_removed() {
     let mut pair = Pair::new();
     pair.hello();
     pair.server
@@ -421,7 +421,7 @@ fn a_long_text_of_a_reject_is_cut_and_control_characters_go() {
 }
 
 #[test]
-fn what_comes_after_the_end_is_ignored() {
+fn packets_and_timeouts_after_the_end_are_ignored() {
     let mut pair = Pair::joined();
     pair.client.leave(None);
     pair.pump();

@@ -1,4 +1,4 @@
-//! Both ends of a session under any input: no panic, and a life that is told in the right order.
+//! Both ends of a session under any input: no panic, and events in the right order.
 
 use crate::common::cases::cases;
 use crate::common::packets::{
@@ -21,9 +21,9 @@ enum Op<P> {
     Packet(P),
     Bytes(Vec<u8>),
     Garbage(u32),
-    /// Milliseconds go by, then the timeout is handled.
+    /// Milliseconds pass, then the timeout is handled.
     Wait(u32),
-    /// Something that the caller does: which, is up to the side.
+    /// A call by the user of the session; the number selects which.
     Own(u8),
 }
 
@@ -40,7 +40,7 @@ fn ops<P: Clone + std::fmt::Debug>(
     vec(op, 1..60)
 }
 
-/// What a session of the server has told so far.
+/// What a server session has reported so far.
 #[derive(Default)]
 struct Told {
     is_in: bool,
@@ -61,7 +61,7 @@ impl Told {
                 self.is_over = *reason != Reason::REJOINED;
             }
             ServerEvent::Refused(_) => {
-                assert!(!self.is_in, "one who is in was refused");
+                assert!(!self.is_in, "a participant was refused");
                 self.is_over = true;
             }
         }
@@ -82,7 +82,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
             Op::Packet(packet) => {
                 let bytes = bytes_of(&packet.borrow());
                 let voice = session.handle_packet(now, parse(&bytes));
-                assert!(voice.is_none() || told.is_in, "voice of one who is not in");
+                assert!(voice.is_none() || told.is_in, "voice before joining");
             }
             Op::Bytes(bytes) => drop(session.handle_packet(now, parse(&bytes))),
             Op::Garbage(bytes) => session.handle_garbage(now, bytes),

@@ -1,4 +1,4 @@
-//! A client that talks notices within seconds that nobody is there any more.
+//! A client that talks notices within seconds that the server is gone.
 
 use crate::common::session_pair::{Pair, REVISION, bytes_of, closed, say};
 use talkspurt_core::time::{Duration, Instant};
@@ -48,7 +48,7 @@ fn lost_after_ms(pair: &mut Pair, talks: bool, since: Instant) -> u64 {
 }
 
 #[test]
-fn a_talker_notices_within_four_seconds_and_says_no_bye() {
+fn a_talker_notices_within_four_seconds_and_sends_no_bye() {
     let mut pair = Pair::joined();
     let pings = run(&mut pair, Duration::from_secs(10), true, true);
     assert!((9..=11).contains(&pings), "{pings}: one a second");
@@ -66,7 +66,7 @@ fn a_talker_notices_within_four_seconds_and_says_no_bye() {
 }
 
 #[test]
-fn a_listener_has_the_idle_timeout_and_pings_as_rarely_as_ever() {
+fn a_listener_has_the_idle_timeout_and_pings_no_more_often() {
     let mut pair = Pair::joined();
     let pings = run(&mut pair, Duration::from_secs(20), false, true);
     assert_eq!(pings, 4, "every third of 15 s, and on joining");
@@ -77,7 +77,7 @@ fn a_listener_has_the_idle_timeout_and_pings_as_rarely_as_ever() {
 }
 
 #[test]
-fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
+fn any_packet_within_three_seconds_is_an_answer() {
     let mut pair = Pair::joined();
     run(&mut pair, Duration::from_secs(2), true, true);
     for _ in 0..10 {
@@ -90,7 +90,7 @@ fn any_packet_is_an_answer_however_late_if_not_by_three_seconds() {
 }
 
 #[test]
-fn a_server_that_speaks_all_the_time_is_not_asked() {
+fn a_server_that_sends_all_the_time_is_not_pinged() {
     let mut pair = Pair::joined();
     run(&mut pair, Duration::from_millis(100), true, true);
     let mut pings = 0;
@@ -123,7 +123,7 @@ fn heard_100_ms_after_the_ping() -> (Pair, Instant) {
 }
 
 #[test]
-fn a_talker_asks_a_second_after_it_heard_something_and_gives_up_three_after_that() {
+fn a_talker_pings_after_a_silent_second_and_gives_up_three_seconds_later() {
     let (mut pair, heard_at) = heard_100_ms_after_the_ping();
     let mut asked_ms = Vec::new();
     while !pair.client.is_closed() {
@@ -140,7 +140,7 @@ fn a_talker_asks_a_second_after_it_heard_something_and_gives_up_three_after_that
 }
 
 #[test]
-fn a_listener_gives_up_when_the_idle_timeout_is_over_and_not_at_the_next_ping() {
+fn a_listener_gives_up_at_the_idle_timeout_and_not_at_the_next_ping() {
     let (mut pair, heard_at) = heard_100_ms_after_the_ping();
     let woken = [0; 4].map(|_| wake(&mut pair, heard_at, Duration::ZERO));
     let bye = (15_000, true);
@@ -168,7 +168,7 @@ fn a_talker_pings_three_times_in_a_short_idle_timeout_too() {
 }
 
 #[test]
-fn only_the_answer_to_the_last_ping_tells_the_round_trip() {
+fn only_the_answer_to_the_last_ping_measures_the_round_trip() {
     let mut pair = Pair::joined();
     pair.client.handle_timeout(pair.now);
     pair.now += Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! The uplink: which frames are sent, in which packets, and that none is sent twice.
+//! The uplink: which frames it sends, in which packets, and none of them twice.
 
 use crate::common::mic::{Mic, Sent, quiet, word};
 use talkspurt_core::audio::codec::Codec;
@@ -7,7 +7,7 @@ use talkspurt_core::audio::gate::{GateConfig, GateDecision};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
-/// Closes three quiet frames after a word; pre-roll of three frames.
+/// Closes after three quiet frames; the pre-roll is three frames.
 fn config() -> UplinkConfig {
     UplinkConfig {
         gate: GateConfig {
@@ -35,7 +35,7 @@ fn silence_sends_nothing() {
 }
 
 #[test]
-fn a_word_is_sent_with_what_came_before_it() {
+fn a_word_is_sent_with_its_pre_roll() {
     let mut mic = Mic::new(config());
     for mark in 1..=10 {
         assert_eq!(mic.capture(&quiet(mark)), []);
@@ -80,8 +80,8 @@ fn the_first_frame_ever_has_no_pre_roll() {
 }
 
 #[test]
-fn a_pre_roll_is_what_was_asked_for_and_the_history_has() {
-    // The default history has 60 ms and a frame.
+fn the_pre_roll_is_as_configured_but_no_longer_than_the_history() {
+    // The default history holds 60 ms and a frame.
     for (pre_roll_frames, first) in [(0, 21), (2, 19), (1_000, 18)] {
         let mut mic = Mic::new(UplinkConfig {
             pre_roll_frames,
@@ -101,7 +101,7 @@ fn a_pre_roll_is_what_was_asked_for_and_the_history_has() {
 }
 
 #[test]
-fn sixty_milliseconds_are_kept_at_every_frame_duration() {
+fn sixty_milliseconds_of_pre_roll_are_kept_at_every_frame_duration() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
         let mut mic = Mic::new(UplinkConfig::default_for(Codec::Pcm16, frame));
         for mark in 1..=100 {
@@ -136,7 +136,7 @@ fn talkspurts_that_follow_closely_send_no_frame_twice() {
             "pause of {pause}: {marks:?}"
         );
         if pause <= 3 {
-            // All of the pause is pre-roll of the next word: nothing is left out.
+            // The whole pause is pre-roll of the next word, so nothing is left out.
             let last_word_ends = mark - pause;
             assert!(
                 marks.iter().copied().eq(1..=last_word_ends),
@@ -145,7 +145,7 @@ fn talkspurts_that_follow_closely_send_no_frame_twice() {
         }
         assert!(
             sent.iter().map(|p| p.seq).eq(0..sent.len() as u16),
-            "numbers go on across talkspurts"
+            "numbers continue across talkspurts"
         );
         assert_eq!(sent.iter().filter(|p| p.terminator).count(), 5);
     }
@@ -168,7 +168,7 @@ fn frames_that_are_polled_late_are_sent_in_order_and_once() {
 }
 
 #[test]
-fn what_is_polled_too_late_is_lost_and_counted_but_the_terminator_comes() {
+fn frames_polled_too_late_are_lost_and_counted_but_the_terminator_is_sent() {
     let mut mic = Mic::new(config());
     mic.capture(&word(1));
     for mark in 2..=4 {
@@ -192,7 +192,7 @@ fn a_word_right_after_an_unpolled_end_repeats_nothing() {
     sent.extend(mic.capture(&quiet(2)));
     sent.extend(mic.capture(&quiet(3)));
     assert_eq!(mic.uplink.push(&quiet(4)), GateDecision::Closing);
-    // Not polled before the next word opens the gate again.
+    // Nothing is polled before the next word opens the gate again.
     assert_eq!(mic.uplink.push(&word(5)), GateDecision::Opened);
     sent.extend(mic.poll_all());
     assert_eq!(
@@ -224,7 +224,7 @@ fn mute_ends_the_talkspurt_and_nothing_said_while_muted_is_sent() {
     assert_eq!(
         mic.uplink.level_rms(),
         talkspurt_core::audio::level::rms(&word(20)),
-        "the meter goes on"
+        "the meter keeps running"
     );
     mic.uplink.set_muted(false);
     let begin = mic.capture(&word(21));
@@ -260,11 +260,11 @@ fn muting_twice_ends_once() {
 }
 
 #[test]
-fn to_unmute_one_who_is_not_muted_interrupts_nothing() {
+fn unmuting_without_mute_interrupts_nothing() {
     let mut mic = Mic::new(config());
     mic.capture(&word(1));
     mic.uplink.set_muted(false);
-    assert_eq!(mic.poll_all(), [], "the talkspurt goes on");
+    assert_eq!(mic.poll_all(), [], "the talkspurt continues");
     assert!(mic.uplink.is_talking());
     assert_eq!(marks(&mic.capture(&word(2))), [(Some(2), false)]);
 }
@@ -282,7 +282,7 @@ fn without_a_gate_every_frame_is_sent_and_finish_ends_it() {
 }
 
 #[test]
-fn new_thresholds_hold_from_the_next_frame() {
+fn new_thresholds_apply_from_the_next_frame() {
     let mut mic = Mic::new(config());
     assert_eq!(mic.capture(&quiet(100)), []);
     let sensitive = GateConfig {
@@ -308,7 +308,7 @@ fn new_thresholds_hold_from_the_next_frame() {
 }
 
 #[test]
-fn a_bad_gate_is_no_uplink() {
+fn an_uplink_refuses_an_invalid_gate() {
     let mut config = config();
     config.gate.close_rms = 32_000;
     assert!(Uplink::<1_280>::new(config).is_err());
@@ -321,7 +321,7 @@ fn adpcm_payloads_decode_to_what_was_said() {
     let mut mic = Mic::new(config);
     let triangle = |n: i16| ((n % 80) - 40).abs() - 20;
     let said: Vec<i16> = (0..320).map(|n| triangle(n) * 300).collect();
-    // Once for the coder to find its step size.
+    // The first frame lets the coder find its step size.
     mic.capture(&said);
     let sent = mic.capture(&said);
     let mut heard = [0; 320];

@@ -1,4 +1,4 @@
-//! Uplink and downlink under any speech, any polling and any packets.
+//! Uplink and downlink with any speech, any polling and any packets.
 
 use crate::common::cases::cases;
 use crate::common::mic::{Mic, quiet, word};
@@ -39,11 +39,15 @@ proptest! {
 
     #[test]
     fn no_frame_is_sent_twice_or_out_of_order_and_every_talkspurt_ends(
-        ops in ops(), window_frames in 1..6u8, hold_frames in 0..3u8, pre_roll_frames in 0..10u16,
+        ops in ops(),
+        window_frames in 1..6u8,
+        hold_frames in 0..3u8,
+        pre_roll_frames in 0..10u16,
     ) {
         let frame = FrameDuration::Ms20;
         let gate = GateConfig { window_frames, hold_frames, ..GateConfig::default_for(frame) };
-        let mut mic = Mic::new(UplinkConfig { gate, pre_roll_frames, ..UplinkConfig::default_for(Codec::Pcm16, frame) });
+        let config = UplinkConfig::default_for(Codec::Pcm16, frame);
+        let mut mic = Mic::new(UplinkConfig { gate, pre_roll_frames, ..config });
         let mut mark = 0;
         let mut muted_marks = Vec::new();
         let (mut muted, mut last_mark, mut last_timestamp, mut next_seq) = (false, 0, 0, 0);
@@ -87,11 +91,24 @@ proptest! {
 
     #[test]
     fn a_hostile_stream_cannot_upset_a_downlink(
-        packets in vec((any::<u16>(), any::<u32>(), any::<bool>(), any::<bool>(), vec(any::<u8>(), 0..170), 0..3u8), 1..200),
-        adpcm in any::<bool>(), small in any::<bool>(),
+        packets in vec(
+            (
+                any::<u16>(),
+                any::<u32>(),
+                any::<bool>(),
+                any::<bool>(),
+                vec(any::<u8>(), 0..170),
+                0..3u8,
+            ),
+            1..200,
+        ),
+        adpcm in any::<bool>(),
+        small in any::<bool>(),
     ) {
         let codec = if adpcm { Codec::ImaAdpcm } else { Codec::Pcm16 };
-        let mut downlink: Downlink<8, 163> = Downlink::new(codec, FrameDuration::Ms5, JitterConfig::default_for(FrameDuration::Ms5, 1));
+        let frame = FrameDuration::Ms5;
+        let jitter = JitterConfig::default_for(frame, 1);
+        let mut downlink: Downlink<8, 163> = Downlink::new(codec, frame, jitter);
         let mut out = Frame::silence(0);
         for (seq, timestamp, terminator, resize, mut payload, pops) in packets {
             if resize {
@@ -112,23 +129,30 @@ proptest! {
                 }
             }
         }
-        // When nothing more comes it falls silent.
+        // Without further packets it falls silent.
         (0..40).for_each(|_| { downlink.pop(&mut out); });
         prop_assert_eq!(downlink.pop(&mut out), Playout::Silence);
         prop_assert!(!downlink.is_active());
     }
 
     #[test]
-    fn what_an_uplink_sends_a_downlink_plays_bit_for_bit(words in vec((1..20usize, 1..20usize), 1..6)) {
+    fn a_downlink_plays_bit_for_bit_what_an_uplink_sends(
+        words in vec((1..20usize, 1..20usize), 1..6),
+    ) {
         let config = UplinkConfig::default_for(Codec::Pcm16, FrameDuration::Ms20);
         let mut mic = Mic::new(config);
-        // A pre-roll comes as a burst, which the downlink would shorten after a while.
-        let jitter = JitterConfig { shrink_window_frames: u16::MAX, ..JitterConfig::default_for(FrameDuration::Ms20, 0) };
+        // A pre-roll arrives as a burst, which the downlink would shorten after a while.
+        let jitter = JitterConfig {
+            shrink_window_frames: u16::MAX,
+            ..JitterConfig::default_for(FrameDuration::Ms20, 0)
+        };
         let mut downlink: Downlink<64> = Downlink::new(Codec::Pcm16, FrameDuration::Ms20, jitter);
         let mut out = Frame::silence(0);
         let (mut said, mut heard) = (Vec::new(), Vec::new());
         let mut mark = 0;
-        let frames = words.iter().flat_map(|&(loud, soft)| [vec![true; loud], vec![false; soft]].concat());
+        let frames = words
+            .iter()
+            .flat_map(|&(loud, soft)| [vec![true; loud], vec![false; soft]].concat());
         for is_word in frames.chain([false; 40]) {
             mark += 1;
             for sent in mic.capture(&if is_word { word(mark) } else { quiet(mark) }) {
@@ -147,6 +171,6 @@ proptest! {
                 heard.push(out.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>());
             }
         }
-        prop_assert!(heard == said, "{} frames heard of {}", heard.len(), said.len());
+        prop_assert!(heard == said, "{} of {} frames heard", heard.len(), said.len());
     }
 }

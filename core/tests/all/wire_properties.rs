@@ -1,4 +1,4 @@
-//! The wire: every packet comes back as it went, and no bytes make the parser panic.
+//! The wire: every packet is parsed as it was written, and no bytes make the parser panic.
 
 use crate::common::cases::cases;
 use crate::common::packets::{client_packet, server_packet};
@@ -26,7 +26,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn what_clients_send_comes_back(packet in client_packet()) {
+    fn client_packets_are_parsed_as_written(packet in client_packet()) {
         let packet = packet.borrow();
         let (stream, bytes) = through_the_stream(&packet);
         prop_assert_eq!(parse::<ClientPacket<'_>>(&bytes).unwrap(), packet);
@@ -35,12 +35,12 @@ proptest! {
     }
 
     #[test]
-    fn what_servers_send_comes_back(packet in server_packet()) {
+    fn server_packets_are_parsed_as_written(packet in server_packet()) {
         let packet = packet.borrow();
         let (stream, bytes) = through_the_stream(&packet);
         prop_assert!(stream.len() <= encoded_len_max(bytes.len()));
         if !matches!(packet, ServerPacket::Voice(_)) {
-            prop_assert!(bytes.len() <= 352, "a node's buffer takes {} bytes", bytes.len());
+            prop_assert!(bytes.len() <= 352, "{} bytes exceed a node's buffer", bytes.len());
         }
         prop_assert_eq!(parse::<ServerPacket<'_>>(&bytes).unwrap(), packet);
     }
@@ -103,7 +103,7 @@ proptest! {
 
 #[test]
 fn the_bound_on_encoded_lengths_holds_for_every_length_and_is_tight() {
-    // No zeros anywhere is the worst for COBS. Some of the CRCs have none either.
+    // A packet without zeros is the worst case for COBS. Some of the CRCs have none either.
     let mut tight = 0;
     for len in 0..=PAYLOAD_MAX {
         let voice = Voice {

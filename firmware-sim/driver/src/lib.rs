@@ -8,7 +8,7 @@
 //! | microphone | [`SampleSource`] | your I2S or ADC driver |
 //! | speaker | [`SampleSink`] | your I2S, DAC or PWM driver |
 //!
-//! No call may wait. Time is an argument: an [`Instant`], in microseconds since power-up.
+//! No call may block. Time is an argument: an [`Instant`], in microseconds since power-up.
 //!
 //! # Example
 //! A board whose converters run by DMA. The interrupt that ends a block raises a flag, and the loop
@@ -93,8 +93,8 @@
 //! // `talkspurt_node::node::Node::poll` takes `&mut board`. Its port is like any other:
 //! use embedded_io::{Read, ReadReady, Write};
 //! board.port.write(b"z")?;
-//! isr.serve(); // The interrupt sends the byte, ...
-//! isr.serve(); // ... and the next one fetches it.
+//! isr.serve(); // One interrupt sends the byte,
+//! isr.serve(); // and the next one receives it.
 //! let mut byte = [0];
 //! assert_eq!((board.port.read_ready()?, board.port.read(&mut byte)?, &byte), (true, 1, b"z"));
 //! # Ok::<(), core::convert::Infallible>(())
@@ -113,21 +113,22 @@ pub use samples::{SampleSink, SampleSource};
 pub use talkspurt_core::audio::format::AudioFormat;
 pub use talkspurt_core::time::Instant;
 
-/// What the loop runs on.
+/// The hardware that the loop runs on.
 #[derive(Clone, Debug)]
 pub struct Board<P, M, S> {
-    /// The line to the bridge.
+    /// The serial line to the bridge.
     pub port: P,
-    /// Where samples come from.
+    /// Source of samples.
     pub microphone: M,
-    /// Where samples go to.
+    /// Destination of samples.
     pub speaker: S,
 }
 
-/// A serial port that says whether it is ready. Everything with the four traits is one.
+/// A serial port that says whether it is ready. Every type with the four traits is one.
 ///
 /// The loop asks [`ReadReady`] before it reads and [`WriteReady`] before it writes, so no call
-/// waits; it never flushes. An overrun or a framing error is reported once: the next call goes on.
+/// blocks; it never flushes. An overrun or a framing error is reported once, and the next call
+/// continues.
 pub trait SerialPort: Read + ReadReady + Write + WriteReady {}
 
 impl<P: Read + ReadReady + Write + WriteReady> SerialPort for P {}

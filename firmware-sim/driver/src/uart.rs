@@ -1,14 +1,14 @@
-//! A UART between the loop and its interrupt: two queues, filled and emptied on either side without
-//! locks.
+//! A UART between the loop and its interrupt: two lock-free queues, each filled on one side and
+//! emptied on the other.
 //!
 //! ```text
 //! line -> Hardware -> Isr -> queue -> QueuedUart::read  -> loop
 //! line <- Hardware <- Isr <- queue <- QueuedUart::write <- loop
 //! ```
 //!
-//! A chip brings its registers ([`Hardware`]) and its interrupt ([`InterruptLine`]);
-//! [`Queues::split`] makes the loop's side and the handler's side of them. The queues need plain
-//! loads and stores only, which is all that a Cortex-M0+ has.
+//! A chip provides its registers ([`Hardware`]) and its interrupt ([`InterruptLine`]).
+//! [`Queues::split`] returns the loop's side and the handler's side. The queues need only plain
+//! loads and stores, which is all that a Cortex-M0+ has.
 
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -19,35 +19,35 @@ use heapless::spsc::{Consumer, Producer, Queue};
 /// Bytes in each queue, plus one: 44 ms at 115,200 baud, or two ADPCM packets and a half.
 pub const QUEUE_BYTES: usize = 512;
 
-/// A UART's registers, as its interrupt handler needs them. It has started, with its receive
-/// interrupt on: 8 bits, no parity, 1 stop bit.
+/// A UART's registers, as its interrupt handler needs them. The UART has been started, with its
+/// receive interrupt on: 8 bits, no parity, 1 stop bit.
 pub trait Hardware {
     /// Takes the next byte that has arrived, and acknowledges its interrupt. Damaged bytes may be
-    /// dropped or taken: the packet's CRC fails either way.
+    /// dropped or returned: the packet's CRC fails either way.
     fn receive(&mut self) -> Option<u8>;
 
     /// Returns whether there is room for a byte to send.
     fn has_room(&mut self) -> bool;
 
-    /// Sends a byte, for which there is room, and acknowledges the interrupt that said so.
+    /// Sends a byte, for which there is room, and acknowledges the interrupt for that room.
     fn send(&mut self, byte: u8);
 
-    /// Turns the interrupt that says that there is room on or off. It is off at first; called at
-    /// changes only. Room that comes just before it is turned on should interrupt, too: otherwise
-    /// the rest waits for the next write.
+    /// Turns the interrupt for room to send on or off. It is off at first, and this is called only
+    /// to change it. Room that appears just before it is turned on should also interrupt; otherwise
+    /// the remaining bytes wait for the next write.
     fn interrupt_on_room(&mut self, on: bool);
 }
 
 /// A UART's interrupt, as the loop needs it.
 pub trait InterruptLine {
-    /// Makes the handler run soon, as the hardware would: there is something to send.
+    /// Makes the handler run soon, as the hardware would, because there is something to send.
     fn pend(&self);
 
-    /// Waits for the handler while `is_waiting` says so. Only callers that did not ask whether the
-    /// port is ready get here; the node's loop always asks.
+    /// Waits for the handler while `is_waiting` returns true. Only callers that did not ask whether
+    /// the port is ready get here; the node's loop always asks.
     ///
-    /// Spins, unless a chip can sleep instead. It then has to ask with interrupts off, so that the
-    /// interrupt that ends the wait cannot slip in between question and sleep.
+    /// Spins by default. A chip may sleep instead: it must then call `is_waiting` with interrupts
+    /// off, so that the interrupt that ends the wait cannot slip in between call and sleep.
     fn wait_while(&self, is_waiting: impl Fn() -> bool) {
         while is_waiting() {
             core::hint::spin_loop();
@@ -63,7 +63,7 @@ pub struct Queues<const N: usize = QUEUE_BYTES> {
     overrun_bytes: AtomicU32,
 }
 
-/// The loop's side. Reading and writing wait unless the port was asked whether it is ready.
+/// The loop's side. Reading and writing block unless the port has said that it is ready.
 pub struct QueuedUart<'a, I> {
     received: Consumer<'a, u8>,
     to_send: Producer<'a, u8>,
@@ -81,7 +81,7 @@ pub struct Isr<'a, H> {
 }
 
 impl<const N: usize> Queues<N> {
-    /// Empty queues.
+    /// Creates empty queues.
     pub const fn new() -> Self {
         Self {
             received: Queue::new(),
@@ -90,7 +90,7 @@ impl<const N: usize> Queues<N> {
         }
     }
 
-    /// Connects the loop's side, which is returned first, with the interrupt's.
+    /// Connects the loop's side, which is returned first, with the interrupt's side.
     pub const fn split<H: Hardware, I: InterruptLine>(
         &mut self,
         hardware: H,
@@ -116,27 +116,27 @@ impl<const N: usize> Queues<N> {
 }
 
 impl<H: Hardware> Isr<'_, H> {
-    /// Does what the interrupt handler does: [`Self::receive`] and [`Self::send`]. Chips with an
-    /// interrupt for each call them apart.
+    /// Does all the work of the interrupt handler: [`Self::receive`] and [`Self::send`]. Chips with
+    /// an interrupt for each call them separately.
     #[inline]
     pub fn serve(&mut self) {
         self.receive();
         self.send();
     }
 
-    /// Fetches what has arrived.
+    /// Fetches the bytes that have arrived.
     #[inline]
     pub fn receive(&mut self) {
         while let Some(byte) = self.hardware.receive() {
             if self.received.enqueue(byte).is_err() {
-                // Only the handler writes. The packet fails its CRC, and the node counts that.
+                // Only the handler writes this. The packet fails its CRC, and the node counts that.
                 let lost = self.overrun_bytes.load(Ordering::Relaxed).wrapping_add(1);
                 self.overrun_bytes.store(lost, Ordering::Relaxed);
             }
         }
     }
 
-    /// Sends as much as there is room for, and asks for an interrupt if the room is used up.
+    /// Sends as much as there is room for, and asks for an interrupt if bytes are left.
     #[inline]
     pub fn send(&mut self) {
         while self.hardware.has_room() {
@@ -148,7 +148,7 @@ impl<H: Hardware> Isr<'_, H> {
         self.interrupt_on_room(true);
     }
 
-    /// Returns the hardware, for what else its interrupt brings.
+    /// Returns the hardware, to handle other causes of its interrupt.
     pub const fn hardware_mut(&mut self) -> &mut H {
         &mut self.hardware
     }
@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// A UART with a FIFO of so many bytes to be sent.
+    /// A UART with a FIFO for a given number of bytes to send.
     struct Fifo {
         arrived: VecDeque<u8>,
         fifo: Vec<u8>,
@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Counts how often the handler was asked for, and runs it while somebody waits.
+    /// Counts the requests for the handler, and runs it while a caller waits.
     #[derive(Default)]
     struct Line<'a> {
         pended: Cell<u32>,
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_loses_what_comes_last_and_counts_it() {
+    fn a_full_queue_drops_new_bytes_and_counts_them() {
         let mut queues = Queues::new();
         let (mut port, mut isr) = connected(&mut queues, &[7; 600], 0);
         isr.serve();

@@ -1,4 +1,5 @@
-//! Writes the vectors of new scenarios: those whose file in `vectors/` is empty (`touch` it first). Others are never changed.
+//! Writes the vectors of new scenarios: those whose file in `vectors/` is empty (`touch` it first).
+//! Never changes the others.
 
 use std::{env, fs, io, path::Path};
 

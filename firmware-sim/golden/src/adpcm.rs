@@ -12,7 +12,7 @@ pub fn run(out: &mut Out<'_>) {
         words(number, &mut frame);
         there_and_back(&mut encoder, &frame, out);
     }
-    // Full scale, steps from end to end, and noise: what drives the step size to its limits.
+    // Full scale, steps from end to end, and noise: these drive the step size to its limits.
     there_and_back(&mut encoder, &[i16::MIN; 160], out);
     for (i, sample) in frame.iter_mut().enumerate() {
         *sample = if i / 3 % 2 == 0 { i16::MAX } else { i16::MIN };

@@ -41,7 +41,7 @@ pub fn run(out: &mut Out<'_>) {
     }
 }
 
-/// A decision's number, in this file only.
+/// Returns a number for a decision, used only in this file.
 pub const fn code(decision: GateDecision) -> u8 {
     match decision {
         GateDecision::Closed => 0,

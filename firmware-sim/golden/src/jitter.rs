@@ -19,7 +19,7 @@ pub fn run(out: &mut Out<'_>) {
         };
         let mut buffer = JitterBuffer::<u16, 16>::new(config);
         let mut numbers = Numbers::new(seed);
-        // Packets under way: the step at which each arrives, by its sequence number.
+        // Packets in transit: the step at which each arrives, by its sequence number.
         let mut arrives = [u32::MAX; 64];
         for step in 0..STEPS {
             let talks = step % 100 < 70;

@@ -1,8 +1,9 @@
 //! What the core must compute, bit for bit, on every machine.
 //!
-//! A [`Scenario`] drives a part of the core with an integer-made voice and writes down all that comes out. What it wrote once lies
-//! in `vectors/`, and is never changed: `cargo test -p talkspurt-golden` compares on a host, `cargo xtask firmware test` on both
-//! boards in QEMU. A scenario that must change gets a new name and a new file (`examples/write_golden.rs`).
+//! A [`Scenario`] drives a part of the core with a voice made of integers and writes down the whole
+//! output. Its first output is in `vectors/` and never changes: `cargo test -p talkspurt-golden`
+//! compares on a host, `cargo xtask firmware test` on both boards in QEMU. A scenario that must
+//! change gets a new name and a new file (`examples/write_golden.rs`).
 #![no_std]
 #![deny(missing_docs)]
 
@@ -15,23 +16,23 @@ mod packets;
 pub mod sound;
 mod streams;
 
-/// Where a scenario writes what came out.
+/// Takes a scenario's output.
 pub type Out<'a> = dyn FnMut(&[u8]) + 'a;
 
 /// One part of the core, driven in one way.
 pub struct Scenario {
-    /// What it is about, and the name of its file in `vectors/`.
+    /// Its subject, and the name of its file in `vectors/`.
     pub name: &'static str,
     run: fn(&mut Out<'_>),
     expected: &'static [u8],
 }
 
-/// Where a scenario's output differs from what it was once.
+/// Where a scenario's output differs from its vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The first byte that differs, or is missing, or too much.
+    /// The first byte that differs, is missing, or is superfluous.
     pub at: usize,
-    /// How many bytes there should be.
+    /// How many bytes are expected.
     pub expected_bytes: usize,
 }
 
@@ -59,17 +60,17 @@ scenarios! {
 }
 
 impl Scenario {
-    /// Runs it; what comes out goes to `out`.
+    /// Runs the scenario and writes its output to `out`.
     pub fn run(&self, out: &mut Out<'_>) {
         (self.run)(out);
     }
 
-    /// Whether `vectors/` has nothing for it yet.
+    /// Returns whether `vectors/` has nothing for it yet.
     pub const fn is_new(&self) -> bool {
         self.expected.is_empty()
     }
 
-    /// Runs it and compares; gives the bytes compared.
+    /// Runs the scenario and compares its output. Returns how many bytes were compared.
     ///
     /// # Errors
     /// The first difference.

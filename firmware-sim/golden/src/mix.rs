@@ -1,4 +1,4 @@
-//! Mixes of talkers who come and go, by both rules, for one who talks and one who listens.
+//! Mixes of talkers who come and go, by both rules, for one who talks and one who only listens.
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
@@ -13,13 +13,13 @@ use crate::sound::voice;
 const SAMPLES: usize = 80;
 const TALKERS: usize = 4;
 
-/// Who has a frame in each period, as bits; the first is also the one who listens to the others. In the high half: whose frame is
-/// the last of a talkspurt. Whoever stops without one vanishes.
+/// Which talkers have a frame in each period, as bits; the first also listens to the others. The
+/// high half marks the last frame of a talkspurt. A talker who stops without one vanishes.
 const TALKING: [u8; 12] = [
     0x01, 0x03, 0x07, 0x0f, 0x1f, 0x0e, 0x4e, 0x02, 0x22, 0x00, 0x0e, 0x0f,
 ];
 
-/// Whose frame is silent, as bits.
+/// Which talkers' frames are silent, as bits.
 const SILENT: [u8; 12] = [0, 0, 0, 4, 4, 0, 0, 0, 0, 0, 14, 6];
 
 pub fn run(out: &mut Out<'_>) {

@@ -1,4 +1,4 @@
-//! Packets as they stand in a stream, and what is made of a damaged one.
+//! Packets as they appear in a stream, and how a damaged stream is read.
 
 use talkspurt_core::audio::codec::PAYLOAD_MAX;
 use talkspurt_core::carrier::deframer::{BadReason, Deframer, Feed};
@@ -97,7 +97,7 @@ fn changes(out: &mut Out<'_>) {
     write(&ServerPacket::Count(4_096), out);
 }
 
-/// Long payloads, with and without zeros: every way through COBS.
+/// Long payloads, with and without zeros, for every path through COBS.
 fn voices(out: &mut Out<'_>) {
     let mut bytes = [0; PAYLOAD_MAX];
     for (fill, len) in [(0, 640), (1, 640), (0, 0), (7, 242), (7, 243), (7, 244)] {
@@ -169,7 +169,8 @@ enum Damage {
     Zero,
 }
 
-/// The stream above, damaged in several ways, in chunks of all sizes: what the deframer and the parser say.
+/// The stream above, damaged in several ways and in chunks of all sizes: what the deframer and the
+/// parser make of it.
 pub fn damaged(out: &mut Out<'_>) {
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     let mut numbers = Numbers::new(11);

@@ -7,12 +7,12 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 pub struct Numbers(u32);
 
 impl Numbers {
-    /// The sequence of a seed.
+    /// Creates the generator for a seed.
     pub const fn new(seed: u32) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9) | 1)
     }
 
-    /// The next number, in 0..`below`.
+    /// Returns the next number, in 0..`below`.
     pub fn below(&mut self, below: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
@@ -21,7 +21,8 @@ impl Numbers {
     }
 }
 
-/// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames of one sound; RMS about 4,000.
+/// Fills a frame with pulses at about 120 Hz through two resonances and a little noise. `frame`
+/// numbers the frames of one sound; RMS about 4,000.
 pub fn voice(frame: u32, samples: &mut [i16]) {
     let mut noise = Numbers::new(frame + 1);
     let (mut a1, mut a2, mut b1, mut b2) = (0_i32, 0_i32, 0_i32, 0_i32);
@@ -39,7 +40,8 @@ pub fn voice(frame: u32, samples: &mut [i16]) {
     }
 }
 
-/// Words and pauses: [`voice`] in 12 of 40 frames, then a murmur of RMS about 20.
+/// Fills a frame with words and pauses: [`voice`] in 12 of 40 frames, then a murmur of RMS about
+/// 20.
 pub fn words(frame: u32, samples: &mut [i16]) {
     voice(frame, samples);
     if frame % 40 >= 12 {
@@ -47,7 +49,7 @@ pub fn words(frame: u32, samples: &mut [i16]) {
     }
 }
 
-/// The ADPCM payload of a frame of [`voice`].
+/// Returns the ADPCM payload of a frame of [`voice`].
 pub fn payload(frame: u32) -> [u8; ADPCM_PAYLOAD_MAX] {
     let mut samples = [0; 320];
     let mut payload = [0; ADPCM_PAYLOAD_MAX];

@@ -19,7 +19,7 @@ use crate::sound::{Numbers, words};
 const FRAME: FrameDuration = FrameDuration::Ms10;
 const FRAMES: u32 = 100;
 
-/// Gate decisions and packets of words with pauses, a mute in the midst of one, and the end.
+/// Gate decisions and packets of words with pauses, a mute in the middle of one, and the end.
 pub fn uplink(out: &mut Out<'_>) {
     for codec in [Codec::ImaAdpcm, Codec::Pcm16] {
         let mut talker = Talker::new(codec);
@@ -39,7 +39,7 @@ pub fn uplink(out: &mut Out<'_>) {
     }
 }
 
-/// What is played of that when one packet in nine is lost and the others come in clumps.
+/// What is played of that stream when one packet in nine is lost and the others come in clumps.
 pub fn downlink(out: &mut Out<'_>) {
     let mut talker = Talker::new(Codec::ImaAdpcm);
     let mut line = Deframer::<ENCODED_MAX>::new();
@@ -80,7 +80,7 @@ fn hear(line: &mut Deframer, listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>, mut
         if let Feed::Packet(packet) = feed
             && let Ok(ClientPacket::Voice(voice)) = parse(packet)
         {
-            // A payload of another length would be dropped, and be missed in what is played.
+            // A payload of another length would be dropped, which shows in the output.
             let _ = listener.push(&voice);
         }
     }
@@ -94,7 +94,7 @@ struct Talker {
 impl Talker {
     fn new(codec: Codec) -> Self {
         let mut uplink = Uplink::default_for(codec, FRAME);
-        // The default is good, so this is.
+        // The default configuration is valid.
         let _ = uplink.restart(UplinkConfig::default_for(codec, FRAME));
         Self {
             uplink,
@@ -102,7 +102,7 @@ impl Talker {
         }
     }
 
-    /// The gate's decision on a frame.
+    /// Returns the gate's decision on a frame.
     fn push(&mut self, number: u32) -> u8 {
         let mut samples = [0; session_frame_samples(FRAME)];
         words(number, &mut samples);

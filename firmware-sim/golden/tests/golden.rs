@@ -1,4 +1,5 @@
-//! The host computes what it always did. (The same comparison runs on both boards: `firmware-sim/image/tests/golden.rs`.)
+//! The host computes what it always did. `firmware-sim/image/tests/golden.rs` compares the same on
+//! both boards.
 
 use std::collections::BTreeSet;
 use std::{fs, path::Path};
@@ -30,9 +31,10 @@ fn every_vector_belongs_to_a_scenario() {
     assert_eq!(files, named.collect());
 }
 
-/// A comparison that could not fail would prove nothing: each scenario is long and varied enough to notice.
+/// A comparison that cannot fail proves nothing: each scenario is long and varied enough to show a
+/// difference.
 #[test]
-fn every_scenario_says_much() {
+fn every_scenario_is_long_and_varied() {
     for scenario in SCENARIOS {
         let mut seen = Vec::new();
         scenario.run(&mut |bytes| seen.extend_from_slice(bytes));

@@ -1,4 +1,4 @@
-//! Links without a board: nothing runs it, so it needs no memory map, only a place to begin.
+//! Links without a board: nothing runs it, so it needs only an entry point, not a memory map.
 
 fn main() {
     println!("cargo:rustc-link-search={}", env!("CARGO_MANIFEST_DIR"));

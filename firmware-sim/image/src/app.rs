@@ -1,4 +1,5 @@
-//! The firmware around the loop of `talkspurt-node`: wires a board to it, and sleeps when it has nothing to do.
+//! The firmware around the loop of `talkspurt-node`: connects a board to it, and sleeps when it has
+//! nothing to do.
 
 use cortex_m::Peripherals;
 use cortex_m::asm::wfi;
@@ -16,15 +17,16 @@ use crate::files::{FileMicrophone, FileSpeaker};
 use crate::uart::UartInterrupt;
 use crate::{deadline, log, stack};
 
-/// Bytes that lie there for so long are looked at, though no frame is due: an answer to the Hello, say.
+/// Bytes that have waited this long are read even if no frame is due, such as an answer to the
+/// Hello.
 const READ_AFTER: Duration = Duration::from_millis(10);
-/// More bytes than that are looked at at once, before the queue overflows.
+/// More waiting bytes than this are read at once, before the queue overflows.
 const READ_AT_BYTES: usize = QUEUE_BYTES / 2;
 
 type Port = QueuedUart<'static, UartInterrupt>;
 type Wired = node::Board<Port, FileMicrophone, FileSpeaker>;
 
-/// The time when to leave.
+/// When to leave.
 #[derive(Clone, Copy, Debug, Default)]
 struct Leaving {
     linger: Option<Duration>,
@@ -32,7 +34,7 @@ struct Leaving {
     joined_at: Option<Instant>,
 }
 
-/// Runs the node until it has left its room. `false`: it cannot run like that.
+/// Runs the node until it has left its room. Returns `false` if its configuration is invalid.
 pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
     ThisBoard::start_clocks();
     let mut clock = Clock::start(peripherals.SYST);
@@ -47,7 +49,8 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
         after: setup.leave_after,
         joined_at: None,
     };
-    // Used where it was made: taken out of the Result it would be on the stack twice, and there is no room for two.
+    // Used in place: moved out of the Result it would be on the stack twice, and there is no room
+    // for that.
     let mut node = make(setup.node, clock.now());
     let Ok(node) = &mut node else { return false };
     log::info!("{=str}: up", ThisBoard::NAME);
@@ -91,7 +94,7 @@ fn run_loop(node: &mut AdpcmNode, wired: &mut Wired, clock: &mut Clock, leaving:
     }
 }
 
-/// Sleeps until the loop is to be called.
+/// Sleeps until the loop has to be called.
 fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<Instant>) {
     loop {
         let now = clock.now();
@@ -108,8 +111,9 @@ fn sleep(wired: &Wired, clock: &mut Clock, polled_at: Instant, call_at: Option<I
     }
 }
 
-/// Whether the loop has nothing to do until the board's timer ticks again. Each byte's interrupt wakes the core, and this look
-/// is all that comes of it: in a millisecond the queue cannot overflow.
+/// Returns whether the loop has nothing to do until the board's timer ticks again. Each byte's
+/// interrupt wakes the core, and this check is the only work that follows: the queue cannot
+/// overflow within a millisecond.
 #[inline]
 pub fn stays_asleep(since_tick: u32) -> bool {
     deadline::ticks() == since_tick

@@ -1,15 +1,16 @@
-//! What the node is told at its start, by the semihosting command line: `room=kitchen name=node-1 microphone=in.raw speaker=out.raw`.
+//! The node's arguments, from the semihosting command line: `room=kitchen name=node-1
+//! microphone=in.raw speaker=out.raw`.
 //!
 //! | word | meaning |
 //! |---|---|
-//! | `room`, `name` | where to join, and as whom (needed) |
-//! | `microphone`, `speaker` | files of raw samples (16 kHz, 16-bit little-endian, mono); without them: silence, thrown away |
-//! | `baud` | of the line, 115200 by default; QEMU does not care |
-//! | `gate` | `off` sends always |
-//! | `linger_ms` | leave so long after the microphone's file has ended |
-//! | `for_ms` | leave so long after joining |
+//! | `room`, `name` | the room to join, and the name to use (required) |
+//! | `microphone`, `speaker` | files of raw samples (16 kHz, 16-bit little-endian, mono); default: silence, and discarded |
+//! | `baud` | baud rate of the line, 115200 by default; QEMU ignores it |
+//! | `gate` | `off` always sends |
+//! | `linger_ms` | leave this long after the microphone's file has ended |
+//! | `for_ms` | leave this long after joining |
 //!
-//! A word with a space in it is quoted: `'room=the kitchen'`.
+//! Quote a word with a space in it: `'room=the kitchen'`.
 
 use heapless::CString;
 use semihosting::experimental::env::args;
@@ -27,19 +28,19 @@ const PATH_BYTES: usize = 256;
 /// 115,200 baud carry 16 kHz ADPCM both ways (docs/FIRMWARE.md).
 const BAUD_DEFAULT: u32 = 115_200;
 
-/// All that the command line says, with its files open.
+/// The whole command line, with its files open.
 pub struct Setup {
     /// Room, name and gate.
     pub node: ClientConfig,
-    /// Where the voice comes from.
+    /// Source of the own voice.
     pub microphone: FileMicrophone,
-    /// Where the others' voices go.
+    /// Destination of the others' voices.
     pub speaker: FileSpeaker,
-    /// Of the serial line.
+    /// Baud rate of the serial line.
     pub baud: u32,
-    /// Leave so long after the microphone's file has ended.
+    /// Leave this long after the microphone's file has ended.
     pub linger: Option<Duration>,
-    /// Leave so long after joining.
+    /// Leave this long after joining.
     pub leave_after: Option<Duration>,
 }
 
@@ -47,7 +48,7 @@ pub struct Setup {
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
-// On its own, so that the line and the paths leave the stack again.
+// Not inlined, so that the command line and the paths leave the stack again.
 #[inline(never)]
 pub fn read() -> Result<Setup, &'static str> {
     let args =
@@ -63,8 +64,8 @@ pub fn read() -> Result<Setup, &'static str> {
             continue;
         };
         match key {
-            "room" => room = Some(RoomName::new(value).map_err(|_| "room= is no name")?),
-            "name" => name = Some(ParticipantName::new(value).map_err(|_| "name= is no name")?),
+            "room" => room = Some(RoomName::new(value).map_err(|_| "room= is invalid")?),
+            "name" => name = Some(ParticipantName::new(value).map_err(|_| "name= is invalid")?),
             "microphone" => microphone = Some(path(value)?),
             "speaker" => speaker = Some(path(value)?),
             "baud" => baud = number(value)?.max(1),

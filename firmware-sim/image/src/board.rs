@@ -1,5 +1,5 @@
-//! What differs between boards. The build's target chooses one of them (`build.rs`); its file has the register addresses, the
-//! clock and the vector table.
+//! The differences between boards. The build's target chooses one of them (`build.rs`); its file
+//! has the register addresses, the clock and the vector table.
 
 #[cfg(board = "lm3s6965evb")]
 mod lm3s6965evb;
@@ -15,26 +15,27 @@ pub use mps2_an386::Mps2An386 as ThisBoard;
 
 /// A microcontroller board with a serial port and a timer.
 pub trait Board {
-    /// What people call it.
+    /// Its common name.
     const NAME: &'static str;
 
-    /// Cycles of the core, and steps of SysTick, in a microsecond.
+    /// Cycles of the core, and steps of SysTick, per microsecond.
     const CYCLES_PER_US: u32;
 
     /// Its UART.
     type Uart: Hardware;
 
-    /// Brings the core to its speed. First of all: SysTick counts at it.
+    /// Sets the core's clock speed. Called first: SysTick counts at that speed.
     fn start_clocks();
 
     /// Starts the UART at `baud`; its interrupts stay masked.
     fn start_uart(baud: u32) -> Self::Uart;
 
-    /// Lets `isr` serve the UART's interrupts, and begins to tick once a millisecond, so that a
+    /// Lets `isr` serve the UART's interrupts, and starts ticking once a millisecond, so that a
     /// sleeping core wakes at least that often.
     fn start_interrupts(isr: Isr<'static, Self::Uart>);
 
-    /// Calls the UART's interrupt handler soon, as its hardware would: there is something to send.
+    /// Runs the UART's interrupt handler soon, as its hardware would, because there is something to
+    /// send.
     fn serve_uart();
 }
 

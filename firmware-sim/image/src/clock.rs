@@ -1,7 +1,8 @@
-//! Microseconds since power-up, from SysTick running freely.
+//! Microseconds since power-up, from a free-running SysTick.
 //!
-//! SysTick interrupts nothing: it counts down 24 bits and begins again, and whoever asks for the time adds what has passed since
-//! the last question. A count of ticks would fall behind whenever two of them are taken as one.
+//! SysTick raises no interrupts: it counts down 24 bits and restarts. Each reading adds the cycles
+//! since the last reading. Counting ticks instead would fall behind whenever two of them are
+//! handled as one.
 
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
@@ -9,23 +10,24 @@ use talkspurt_core::time::Instant;
 
 use crate::board::{Board, ThisBoard};
 
-/// SysTick counts that many bits (Armv7-M reference manual, B3.3).
+/// SysTick has this many bits (Armv7-M reference manual, B3.3).
 const COUNTER_MASK: u32 = 0x00ff_ffff;
 
-/// The time. It must be asked at least every 2^24 cycles (0.3 s at 50 MHz), which a loop that wakes each millisecond does.
+/// The time. It must be read at least every 2^24 cycles (0.3 s at 50 MHz), which a loop that wakes
+/// each millisecond does.
 pub struct Clock {
     systick: SYST,
     counter: u32,
-    /// Cycles that did not make a whole microsecond yet.
+    /// Cycles that do not make a whole microsecond yet.
     rest_cycles: u32,
     now: Instant,
-    /// Cycles asleep, in units of 1024.
+    /// Cycles spent asleep, in units of 1024.
     slept_1024: u32,
     slept_rest_cycles: u32,
 }
 
 impl Clock {
-    /// Starts SysTick, and the time at zero.
+    /// Starts SysTick, with the time at zero.
     pub fn start(mut systick: SYST) -> Self {
         systick.set_clock_source(SystClkSource::Core);
         systick.set_reload(COUNTER_MASK);
@@ -41,7 +43,7 @@ impl Clock {
         }
     }
 
-    /// The time since the start.
+    /// Returns the time since the start.
     pub fn now(&mut self) -> Instant {
         let cycles = self.cycles() + self.rest_cycles;
         self.rest_cycles = cycles % ThisBoard::CYCLES_PER_US;
@@ -51,7 +53,7 @@ impl Clock {
         self.now
     }
 
-    /// Runs `sleep`, and counts how long it took when somebody will ask: in images that log.
+    /// Runs `sleep`, and measures its time in images that log.
     #[inline]
     pub fn count_sleep(&mut self, sleep: impl FnOnce()) {
         if !cfg!(feature = "log") {
@@ -65,12 +67,13 @@ impl Clock {
         self.slept_rest_cycles &= (1 << 10) - 1;
     }
 
-    /// Milliseconds for which it was counted that the core slept. Wraps after a day and a half at 32 MHz.
+    /// Returns the milliseconds spent asleep, as far as they were measured. Wraps after a day and a
+    /// half at 32 MHz.
     pub const fn slept_ms(&self) -> u32 {
         (self.slept_1024 as u64 * 1_024 / (ThisBoard::CYCLES_PER_US as u64 * 1_000)) as u32
     }
 
-    /// Cycles since the last question.
+    /// Returns the cycles since the last reading.
     fn cycles(&mut self) -> u32 {
         let counter = SYST::get_current();
         let passed = self.counter.wrapping_sub(counter) & COUNTER_MASK;
@@ -78,7 +81,7 @@ impl Clock {
         passed
     }
 
-    /// Gives SysTick back, stopped.
+    /// Stops SysTick and returns it.
     pub fn stop(mut self) -> SYST {
         self.systick.disable_counter();
         self.systick

@@ -1,14 +1,16 @@
-//! Whether the loop keeps its deadline: each frame is served before the next one is due.
+//! Checks the loop's deadline: each frame must be served before the next one is due.
 //!
-//! [`Deadline`] counts the frames that were not, by the loop's own clock. A loop that does not come at all cannot count: for that
-//! the board's timer calls [`tick`], and a loop that has served no frame for [`HANG_MS`] is reset, as a hardware watchdog would do.
+//! [`Deadline`] counts late frames by the loop's own clock. A loop that hangs cannot count. So the
+//! board's timer calls [`tick`], and a loop that has served no frame for [`HANG_MS`] is reset, as a
+//! hardware watchdog would do.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::SCB;
 use talkspurt_core::time::{Duration, Instant};
 
-/// A loop that has been silent for so long hangs: a hundred frames, and less than a person waits before pressing reset.
+/// A loop that serves no frame for this long hangs: a hundred frames, and less than a person waits
+/// before pressing reset.
 pub const HANG_MS: u32 = 2_000;
 
 /// Milliseconds until the reset; 0 while the watch is off.
@@ -17,7 +19,7 @@ static LEFT_MS: AtomicU32 = AtomicU32::new(0);
 /// Ticks since power-up. Wraps.
 static TICKS: AtomicU32 = AtomicU32::new(0);
 
-/// Ticks of the board's timer since power-up, for whoever waits for the next one. Wraps.
+/// Returns the ticks of the board's timer since power-up, to wait for the next one. Wraps.
 #[inline]
 pub fn ticks() -> u32 {
     TICKS.load(Ordering::Relaxed)
@@ -33,7 +35,7 @@ pub fn tick() {
     }
 }
 
-/// Turns the watch on, or says that the loop is alive.
+/// Turns the watch on, or reports that the loop is alive.
 pub fn feed() {
     LEFT_MS.store(HANG_MS, Ordering::Relaxed);
 }
@@ -43,7 +45,7 @@ pub fn stop_watch() {
     LEFT_MS.store(0, Ordering::Relaxed);
 }
 
-/// The late frames of one sample clock.
+/// Counts late frames of one sample clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadline {
     missed: u32,
@@ -51,7 +53,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// A frame that was due at `due` is served `now`; another is due each `period`.
+    /// Notes that a frame due at `due` is served `now`. Another frame is due each `period`.
     pub fn serve(&mut self, now: Instant, due: Instant, period: Duration) {
         let late = now.duration_since(due);
         self.worst = self.worst.max(late);
@@ -61,12 +63,12 @@ impl Deadline {
         feed();
     }
 
-    /// Frames that were served only when the next one was due already. Wraps.
+    /// Returns how many frames were served only after the next one was due. Wraps.
     pub const fn missed(&self) -> u32 {
         self.missed
     }
 
-    /// The longest that a frame has waited.
+    /// Returns the longest time that a frame has waited.
     pub const fn worst(&self) -> Duration {
         self.worst
     }

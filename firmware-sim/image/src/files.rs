@@ -1,5 +1,5 @@
-//! A microphone and a speaker that are files on the debugging host: raw samples, 16-bit little-endian mono, read and written
-//! through semihosting at the pace of the session's frames.
+//! A microphone and a speaker that are files on the debugging host: raw samples, 16-bit
+//! little-endian mono, read and written through semihosting at the pace of the session's frames.
 
 use core::ffi::CStr;
 
@@ -11,8 +11,9 @@ use talkspurt_node_driver::{SampleSink, SampleSource};
 
 use crate::deadline::Deadline;
 
-/// When frames are due: one each period since the node first joined. Both files begin at that moment: the microphone's first
-/// frame is there when its last sample was spoken, the speaker's is wanted at once.
+/// When frames are due: one each period since the node first joined. Both files start at that
+/// moment. The microphone's first frame is ready when its last sample has been spoken; the
+/// speaker's first frame is due at once.
 #[derive(Clone, Copy, Debug, Default)]
 struct Schedule {
     due: Option<Instant>,
@@ -21,7 +22,7 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Begins with a frame that is due at `first`, or goes on at another period.
+    /// Starts with a frame due at `first`, or continues with another period.
     fn start(&mut self, first: Instant, period: Duration) {
         if self.due.is_none() || self.period != period {
             self.due = Some(first);
@@ -33,7 +34,7 @@ impl Schedule {
         self.due.is_some_and(|due| now >= due)
     }
 
-    /// A due frame was served.
+    /// Notes that a due frame was served.
     fn advance(&mut self, now: Instant) {
         if let Some(due) = &mut self.due {
             self.deadline.serve(now, *due, self.period);
@@ -42,7 +43,7 @@ impl Schedule {
     }
 }
 
-/// Plays a file as if it were spoken now; silence follows its end.
+/// Plays a file as if it were spoken now, followed by silence.
 pub struct FileMicrophone {
     file: Option<File>,
     schedule: Schedule,
@@ -50,7 +51,7 @@ pub struct FileMicrophone {
 }
 
 impl FileMicrophone {
-    /// Opens the file, or is silent from the start where there is none.
+    /// Opens the file; without one it is silent from the start.
     ///
     /// # Errors
     /// When the host cannot open it.
@@ -62,17 +63,17 @@ impl FileMicrophone {
         })
     }
 
-    /// When the file's last sample was given, if it was.
+    /// Returns when the file's last sample was given, if it was.
     pub const fn ended_at(&self) -> Option<Instant> {
         self.ended_at
     }
 
-    /// How punctually its frames were fetched.
+    /// Returns how punctually its frames were fetched.
     pub const fn deadline(&self) -> Deadline {
         self.schedule.deadline
     }
 
-    /// Fills `frame` from the file, and with silence from its end on.
+    /// Fills `frame` from the file, and with silence after its end.
     fn read(&mut self, now: Instant, frame: &mut [i16]) {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(frame);
         let mut filled = 0;
@@ -109,7 +110,7 @@ impl SampleSource for FileMicrophone {
     }
 }
 
-/// Writes what it is given to a file, without a gap from the first joining on.
+/// Writes frames to a file, without gaps from the first joining on.
 pub struct FileSpeaker {
     file: Option<File>,
     schedule: Schedule,
@@ -117,10 +118,10 @@ pub struct FileSpeaker {
 }
 
 impl FileSpeaker {
-    /// Makes the file, or throws the sound away where there is none.
+    /// Creates the file; without one the sound is discarded.
     ///
     /// # Errors
-    /// When the host cannot make it.
+    /// When the host cannot create it.
     pub fn create(path: Option<&CStr>) -> io::Result<Self> {
         Ok(Self {
             file: path.map(File::create).transpose()?,
@@ -129,7 +130,7 @@ impl FileSpeaker {
         })
     }
 
-    /// How punctually it was given its frames.
+    /// Returns how punctually it was given its frames.
     pub const fn deadline(&self) -> Deadline {
         self.schedule.deadline
     }

@@ -1,13 +1,14 @@
-//! The Talkspurt node as a firmware image: the loop of `talkspurt-node`, unchanged, on boards that QEMU emulates.
+//! The Talkspurt node as a firmware image: the loop of `talkspurt-node`, unchanged, on boards that
+//! QEMU emulates.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`board`] | what differs between boards, and the one that this build is for |
+//! | [`board`] | the differences between boards, and the board of this build |
 //! | [`uart`] | the UARTs of both boards, and their interrupt |
 //! | [`clock`] | microseconds since power-up, from SysTick |
 //! | [`files`] | a microphone and a speaker that are files on the debugging host |
 //! | [`arguments`] | room, name and files, from the semihosting command line |
-//! | [`app`] | wires them to the loop, and sleeps when it has nothing to do |
+//! | [`app`] | connects them to the loop, and sleeps when it has nothing to do |
 //! | [`deadline`] | counts late frames, and resets a loop that hangs |
 //! | [`stack`] | the deepest stack so far |
 //! | [`log`] | the log, or nothing in its place |

@@ -1,4 +1,4 @@
-//! The log: defmt over semihosting when the feature `log` is on, and nothing at all when it is not.
+//! The log: defmt over semihosting with the feature `log`, and nothing without it.
 
 use talkspurt_core::time::Instant;
 
@@ -8,13 +8,13 @@ mod enabled {
 
     use defmt_semihosting as _;
 
-    /// What the log's timestamps say: the time of the loop's latest question. Wraps after 49 days.
+    /// Time for the log's timestamps: the loop's latest reading. Wraps after 49 days.
     pub(super) static NOW_MS: AtomicU32 = AtomicU32::new(0);
 
     defmt::timestamp!("{=u32:ms}", NOW_MS.load(Ordering::Relaxed));
 }
 
-/// Sets what the timestamps of the next lines say.
+/// Sets the timestamp of the next lines.
 #[inline]
 pub fn set_time(now: Instant) {
     #[cfg(feature = "log")]
@@ -28,7 +28,7 @@ pub fn set_time(now: Instant) {
 #[cfg(feature = "log")]
 pub use defmt::{debug, error, info, warn};
 
-/// Logs nothing, at the price of nothing.
+/// Logs nothing, at no cost.
 #[cfg(not(feature = "log"))]
 #[doc(hidden)]
 #[macro_export]

@@ -1,5 +1,5 @@
-//! The boards' UARTs for the queues of `talkspurt-node-driver`, and where an interrupt handler
-//! finds its side of them.
+//! The boards' UARTs for the queues of `talkspurt-node-driver`, and the cell in which an interrupt
+//! handler finds its side of them.
 
 pub mod cmsdk;
 mod isr;
@@ -21,7 +21,7 @@ impl InterruptLine for UartInterrupt {
         ThisBoard::serve_uart();
     }
 
-    /// Sleeps until the next interrupt. A pending one wakes the core though interrupts are off.
+    /// Sleeps until the next interrupt. A pending one wakes the core even with interrupts off.
     fn wait_while(&self, is_waiting: impl Fn() -> bool) {
         while free(|_| {
             let sleep = is_waiting();

@@ -1,8 +1,9 @@
-//! The watch over the loop's deadline: late frames are counted, a loop that serves frames is left alone, and one that hangs is
-//! reset after [`HANG_MS`]. The program sees the reset by being started again, with two words of RAM that a reset leaves alone.
+//! Tests the watch over the loop's deadline: late frames are counted, a loop that serves frames is
+//! left alone, and one that hangs is reset after [`HANG_MS`]. The reset starts the program again,
+//! which recognizes it by two words of RAM that a reset leaves alone.
 #![no_std]
 #![no_main]
-#![allow(unsafe_code)] // Words that nobody clears at the start.
+#![allow(unsafe_code)] // Words that the start-up code does not clear.
 
 mod common;
 
@@ -21,16 +22,16 @@ use talkspurt_image::deadline::{Deadline, HANG_MS, feed, ticks};
 use talkspurt_image::uart::UartInterrupt;
 use talkspurt_node_driver::uart::Queues;
 
-/// How often this program has been started; QEMU's memory is 0 when it is switched on.
+/// How often this program has been started. QEMU's memory is 0 at power-up.
 #[unsafe(link_section = ".uninit.starts")]
 static STARTS: Kept = Kept::new();
-/// For how many milliseconds it has hung.
+/// How many milliseconds the program has hung.
 #[unsafe(link_section = ".uninit.hung")]
 static HUNG_MS: Kept = Kept::new();
 
-/// A loop that is alive is watched for longer than one that hangs may take.
+/// How long a live loop is watched: longer than one may hang.
 const ALIVE_MS: u32 = HANG_MS + 1_000;
-/// How often a loop that is alive serves a frame.
+/// How often a live loop serves a frame.
 const FRAME_MS: u32 = 20;
 
 #[entry]
@@ -61,15 +62,15 @@ fn first_start() -> ! {
         wfi();
         let hung_ms = ticks() - hangs_since;
         HUNG_MS.set(hung_ms);
-        assert!(hung_ms < 2 * HANG_MS, "nobody reset a loop that hangs");
+        assert!(hung_ms < 2 * HANG_MS, "a loop that hangs was not reset");
     }
 }
 
 fn after_the_reset() -> ! {
     let hung_ms = HUNG_MS.get();
     println!("hung for {hung_ms} ms: reset");
-    // A millisecond either way: the last look may be before or after the last tick.
-    assert!(hung_ms.abs_diff(HANG_MS) <= 2, "not when it was to be");
+    // A millisecond either way: the last check may be before or after the last tick.
+    assert!(hung_ms.abs_diff(HANG_MS) <= 2, "reset at the wrong time");
     exit(0)
 }
 
@@ -84,7 +85,7 @@ fn late_frames_are_counted() {
     println!("late frames are counted");
 }
 
-/// Its clocks, and the timer that ticks.
+/// Starts the board's clocks and the ticking timer.
 fn start_the_board() {
     let (Some(queues), Some(peripherals)) =
         (singleton!(: Queues = Queues::new()), Peripherals::take())
@@ -97,11 +98,11 @@ fn start_the_board() {
     ThisBoard::start_interrupts(isr);
 }
 
-/// A word of RAM that the start does not clear.
+/// A word of RAM that the start-up code does not clear.
 #[repr(transparent)]
 struct Kept(UnsafeCell<MaybeUninit<u32>>);
 
-// SAFETY: the program has one thread, and no interrupt handler knows the words.
+// SAFETY: the program has one thread, and no interrupt handler uses the words.
 unsafe impl Sync for Kept {}
 
 impl Kept {
@@ -110,12 +111,12 @@ impl Kept {
     }
 
     fn get(&self) -> u32 {
-        // SAFETY: nobody writes meanwhile, and any bits are a number.
+        // SAFETY: there is no concurrent write, and any bits are a valid number.
         unsafe { self.0.get().cast::<u32>().read_volatile() }
     }
 
     fn set(&self, value: u32) {
-        // SAFETY: nobody reads meanwhile.
+        // SAFETY: there is no concurrent read.
         unsafe { self.0.get().cast::<u32>().write_volatile(value) };
     }
 }

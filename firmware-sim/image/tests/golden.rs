@@ -1,5 +1,6 @@
-//! The board computes what the hosts compute, bit for bit: all scenarios of `firmware-sim/golden`, against vectors that were
-//! written on a host once. Prints what was compared; the exit code is 1 where a byte differs.
+//! The board computes what the hosts compute, bit for bit: all scenarios of `firmware-sim/golden`,
+//! compared with vectors written on a host. Prints what was compared; the exit code is 1 if a byte
+//! differs.
 #![no_std]
 #![no_main]
 

@@ -1,7 +1,9 @@
-//! `talkspurt-log IMAGE [LOG]`: turns the bytes that a firmware image logs (defmt) into lines of text.
+//! `talkspurt-log IMAGE [LOG]`: turns the bytes that a firmware image logs (defmt) into lines of
+//! text.
 //!
-//! The image sends numbers for its texts; the texts lie in the image's ELF file, which must be that of the same build. The bytes
-//! come from standard input (QEMU's semihosting, `cat /dev/ttyACM1`) or from a file.
+//! The image sends numbers that stand for its texts. The texts are in the image's ELF file, which
+//! must be from the same build. The bytes come from standard input (QEMU's semihosting, `cat
+//! /dev/ttyACM1`) or from a file.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,14 +17,14 @@ use defmt_decoder::{DecodeError, Frame, Locations, Table};
 #[derive(Parser)]
 #[command(about = "Prints the log of a Talkspurt firmware image as text")]
 struct Arguments {
-    /// The image's ELF file, of the very build that logs
+    /// The image's ELF file, from the same build as the image that logs
     image: PathBuf,
-    /// What it logged [default: standard input]
+    /// The logged bytes [default: standard input]
     log: Option<PathBuf>,
-    /// Leaves out what is less important
+    /// Leave out lines that are less important
     #[arg(long, value_enum, default_value_t = Level::Trace)]
     level: Level,
-    /// Says where in the source each line was logged
+    /// Show where in the source each line was logged
     #[arg(long)]
     places: bool,
 }
@@ -67,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     )
 }
 
-/// What the ELF file says about the log.
+/// The log's data in the ELF file.
 struct Texts {
     table: Table,
     places: Locations,
@@ -81,7 +83,8 @@ impl Texts {
     }
 }
 
-/// Prints lines as they come, until `log` ends. What cannot be read is reported and passed over, as after a reset in mid-line.
+/// Prints lines as they come, until `log` ends. Unreadable data is reported and skipped, as after a
+/// reset in the middle of a line.
 fn print(
     table: &Table,
     places: Option<&Locations>,
@@ -110,7 +113,7 @@ fn print(
                         table.encoding().can_recover(),
                         "not a log of this image, or damaged beyond recovery"
                     );
-                    writeln!(out, "(a line that cannot be read)")?;
+                    writeln!(out, "(an unreadable line)")?;
                 }
             }
         }
@@ -127,7 +130,7 @@ fn level(frame: &Frame<'_>) -> Level {
     }
 }
 
-/// `    1.234 INFO  joined (src/app.rs:12)`: seconds since power-up, level, text.
+/// Formats a line as `    1.234 INFO  joined (src/app.rs:12)`: seconds since power-up, level, text.
 fn line(frame: &Frame<'_>, places: Option<&Locations>) -> String {
     let time = frame
         .display_timestamp()
@@ -146,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_image_is_refused_with_a_reason() {
+    fn a_file_that_is_not_an_image_is_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
         fs::write(&image, b"no ELF file").unwrap();

@@ -1,10 +1,10 @@
-//! Who the node is: chosen when it is built, by environment variables.
+//! The node's room, name and baud rate, chosen at build time by environment variables.
 //!
 //! ```text
 //! TALKSPURT_ROOM=kitchen TALKSPURT_NAME=fridge TALKSPURT_BAUD=230400 cargo build --release
 //! ```
 //!
-//! A value that cannot work is refused by the compiler.
+//! The compiler refuses an invalid value.
 
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::session::JoinRequest;
@@ -17,20 +17,22 @@ pub const ROOM: &str = match option_env!("TALKSPURT_ROOM") {
     None => "lab",
 };
 
-/// Who joins.
+/// The node's name.
 pub const NAME: &str = match option_env!("TALKSPURT_NAME") {
     Some(name) => name,
     None => "pico",
 };
 
-/// Baud of the serial line, as the bridge must have it too. 115,200 carry ADPCM both ways (docs/FIRMWARE.md).
+/// Baud rate of the serial line; the bridge must use the same. 115,200 baud carry ADPCM both ways
+/// (docs/FIRMWARE.md).
 pub const BAUD: u32 = match option_env!("TALKSPURT_BAUD") {
     Some(text) => number(text),
     None => 115_200,
 };
 
-/// The slowest line that a Hello gets through in the time that the node waits for its answer, and the fastest that the UART's
-/// divisor of 16 makes of 128 MHz without an error above 2 % (RP2040 data sheet, section 4.2).
+/// From the slowest line on which a Hello gets through while the node waits for its answer, to the
+/// fastest rate that the UART's divisor of 16 makes from 128 MHz with an error of at most 2 %
+/// (RP2040 data sheet, section 4.2).
 const BAUD_RANGE: core::ops::RangeInclusive<u32> = 9_600..=2_000_000;
 
 const _: () = assert!(
@@ -46,8 +48,8 @@ const _: () = assert!(
     "TALKSPURT_BAUD must be 9600 to 2000000"
 );
 
-/// The loop's configuration; `None` for a name that passed the compiler's look and not the core's, which knows more control
-/// characters.
+/// Returns the loop's configuration. `None` for a name that passed the check at compile time but
+/// not the core's, which knows more control characters.
 #[must_use]
 pub fn node() -> Option<ClientConfig> {
     let room = RoomName::new(ROOM).ok()?;
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_looked_at() {
+    fn names_are_checked() {
         assert!(is_name("küche 2", 64));
         for bad in ["", "   ", "a\nb", "123456789"] {
             assert!(!is_name(bad, 8), "{bad:?}");

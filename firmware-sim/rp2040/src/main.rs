@@ -1,4 +1,5 @@
-//! The Talkspurt node on a Raspberry Pi Pico. It was compiled and linked; it has not been run on a board yet (docs/FIRMWARE.md).
+//! The Talkspurt node on a Raspberry Pi Pico. It was compiled and linked; it has not been run on a
+//! board yet (docs/FIRMWARE.md).
 #![no_std]
 #![no_main]
 
@@ -15,16 +16,15 @@ use talkspurt_rp2040::config;
 
 use pico::Pico;
 
-/// The chip is reset when the loop has not come by for so long: a hundred frames, and less than a person waits before he pulls the
-/// plug. It comes by every 5 ms, as the sound's interrupts wake it, so that sound which has stopped resets the chip, too.
+/// The watchdog resets the chip when the loop has not run for this long: a hundred frames, and less
+/// than a person waits before pulling the plug. The sound's interrupts wake the loop every 5 ms, so
+/// the chip is also reset when the sound stops.
 const HANG_MS: u32 = 2_000;
 
 #[entry]
 fn main() -> ! {
     let Some(mut pico) = Pico::start(config::BAUD) else {
-        unreachable!(
-            "the first to ask for the peripherals, and with clocks that the crystal can give"
-        );
+        unreachable!("called once, with clocks that the crystal can provide");
     };
     pico.watchdog.start(HANG_MS.millis());
     let mut board = Board {
@@ -34,12 +34,12 @@ fn main() -> ! {
     };
     let now = || Instant::from_micros(pico.timer.get_counter().ticks());
     let Some(config) = config::node() else {
-        unreachable!("the compiler has looked at the names");
+        unreachable!("the names were checked at compile time");
     };
     // Used where it was made: taken out of the Result, its 10 KB would lie on the stack twice.
     let mut node = AdpcmNode::new(config, pico.start_number, now());
     let Ok(node) = &mut node else {
-        unreachable!("the default gate works, and ADPCM fits this node");
+        unreachable!("the default gate is valid, and ADPCM fits this node");
     };
     loop {
         let now = now();
@@ -52,12 +52,12 @@ fn main() -> ! {
             log(now, &event);
         });
         pico.watchdog.feed();
-        // Bytes or samples that come just before it are served with the next block: 5 ms later at most.
+        // Bytes that arrive just before it are read after the next block, at most 5 ms later.
         wfi();
     }
 }
 
-/// Tells what happens, in firmware that logs.
+/// Logs an event, in firmware that logs.
 #[cfg(feature = "log")]
 fn log(now: Instant, event: &NodeEvent<'_>) {
     pico::log::set_time(now);
@@ -80,9 +80,9 @@ fn log(now: Instant, event: &NodeEvent<'_>) {
 #[cfg(not(feature = "log"))]
 fn log(_now: Instant, _event: &NodeEvent<'_>) {}
 
-/// Leaves it to the watchdog to reset the whole chip; the node then joins again. A panic from before the watchdog was started (the
-/// crystal does not run, say) would only come again, and stays here. The message is not formatted: that machinery is larger than the
-/// node.
+/// Waits for the watchdog to reset the whole chip; the node then joins again. A panic before the
+/// watchdog was started (the crystal does not run, say) would only repeat, so it stays here. The
+/// message is not formatted: that code is larger than the node.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     cortex_m::interrupt::disable();

@@ -1,4 +1,4 @@
-//! The board: a Raspberry Pi Pico, with its pins as docs/FIRMWARE.md lists them.
+//! The board: a Raspberry Pi Pico, with the pins listed in docs/FIRMWARE.md.
 
 mod boot2;
 mod clocks;
@@ -19,7 +19,7 @@ use rp2040_hal::timer::Timer;
 use rp2040_hal::watchdog::Watchdog;
 use talkspurt_rp2040::sound::{Microphone, Speaker};
 
-/// What the loop needs of the board, all of it running; the watchdog is not started yet.
+/// The parts of the board that the loop needs, running except for the watchdog.
 pub struct Pico {
     pub port: uart::Port,
     pub microphone: Microphone,
@@ -35,7 +35,8 @@ pub struct Pico {
 pub struct Led(Pin<Gpio25, FunctionSioOutput, PullDown>);
 
 impl Pico {
-    /// Starts clocks, serial port and sound. `None` at the second call, and where the clocks do not start.
+    /// Starts clocks, serial port and sound. Returns `None` at the second call, and if the clocks
+    /// do not start.
     pub fn start(baud: u32) -> Option<Self> {
         let mut peripherals = pac::Peripherals::take()?;
         let resets = &mut peripherals.RESETS;
@@ -56,8 +57,9 @@ impl Pico {
             sio.gpio_bank0,
             resets,
         );
-        // High keeps the board's regulator at its fixed frequency: less ripple on the ADC's supply than when it saves power at a
-        // small load (Pico data sheet, section 4.4). It stays so when the pin is not owned any more.
+        // High keeps the board's regulator at its fixed frequency: less ripple on the ADC's supply
+        // than when it saves power at a small load (Pico data sheet, section 4.4). It stays high
+        // after the pin is dropped.
         let _ = pins.gpio23.into_push_pull_output_in_state(PinState::High);
         #[cfg(feature = "log")]
         log::start(
@@ -101,12 +103,12 @@ fn random(oscillator: &pac::ROSC) -> u32 {
 }
 
 impl Led {
-    /// Lights it.
+    /// Turns the LED on.
     pub fn on(&mut self) {
         self.set(PinState::High);
     }
 
-    /// Puts it out.
+    /// Turns the LED off.
     pub fn off(&mut self) {
         self.set(PinState::Low);
     }

@@ -1,40 +1,44 @@
-//! Between what the converters deal in and samples: numbers in, numbers out.
+//! Conversion between the converters' numbers and samples.
 //!
-//! Both converters run at four steps a sample (64 kHz). The ADC's four readings are added up, which halves its noise; the PWM's
-//! four periods lead in a straight line from one sample to the next, which keeps the images of the voice above 8 kHz down and lets
-//! a single RC element do for a filter.
+//! Both converters run at four steps per sample (64 kHz). The ADC's four readings are added up,
+//! which halves its noise. The PWM's four periods interpolate linearly from one sample to the next,
+//! which suppresses the images of the voice above 8 kHz, so that a single RC element is filter
+//! enough.
 
 use talkspurt_core::audio::format::SampleRate;
 
-/// The only rate of a session today.
+/// The only sample rate of a session today.
 pub const RATE_HZ: u32 = SampleRate::Hz16000.hz();
 
-/// ADC readings, and PWM periods, in a sample.
+/// ADC readings, and PWM periods, per sample.
 pub const STEPS_PER_SAMPLE: usize = 4;
 
-/// How often the ADC reads and the PWM begins a period.
+/// How often the ADC reads and the PWM starts a period.
 pub const STEP_RATE_HZ: u32 = RATE_HZ * STEPS_PER_SAMPLE as u32;
 
-/// Samples in a block, which is what the DMA fills or empties between two interrupts: 5 ms, the shortest frame of the protocol.
+/// Samples in a block, which the DMA fills or empties between two interrupts: 5 ms, the shortest
+/// frame of the protocol.
 pub const BLOCK_SAMPLES: usize = 80;
 
-/// ADC readings, and PWM periods, in a block.
+/// ADC readings, and PWM periods, per block.
 pub const BLOCK_STEPS: usize = BLOCK_SAMPLES * STEPS_PER_SAMPLE;
 
 /// The ADC's full scale (RP2040 data sheet, section 4.9: 12 bits).
 const ADC_READINGS: i32 = 1 << 12;
-/// The FIFO's words carry the mark of a failed conversion above the reading (section 4.9.6, register FIFO).
+/// The FIFO's words have the mark of a failed conversion above the reading (section 4.9.6, register
+/// FIFO).
 const READING_MASK: u16 = (ADC_READINGS - 1) as u16;
 /// The full scale of the sum of a sample's readings.
 const SUMS: i32 = ADC_READINGS * STEPS_PER_SAMPLE as i32;
-/// From a sum to a sample of 16 bits.
+/// Factor from a sum to a 16-bit sample.
 const SUM_TO_SAMPLE: i32 = (1 << 16) / SUMS;
 
-/// How slowly the idea of silence follows the microphone: a first-order high-pass at 16,000 / (2 * pi * 2^7) = 20 Hz, below any
-/// voice and above what temperature and supply do to the bias.
+/// How slowly the bias follows the microphone: a first-order high-pass at 16,000 / (2 * pi * 2^7) =
+/// 20 Hz, below any voice and above the effects of temperature and supply on the bias.
 const BIAS_SHIFT: u32 = 7;
 
-/// From ADC readings to samples. A microphone module idles somewhere near half of the supply; where, is found out.
+/// Converts ADC readings to samples. A microphone module idles somewhere near half of the supply;
+/// the level is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct FromAdc {
     /// The mean of the sums, times 2^[`BIAS_SHIFT`].
@@ -42,7 +46,7 @@ pub struct FromAdc {
 }
 
 impl FromAdc {
-    /// Begins with silence at half of the supply.
+    /// Starts with silence at half of the supply.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -50,7 +54,7 @@ impl FromAdc {
         }
     }
 
-    /// The sample of as many readings as there are in one. What is louder than 16 bits is clipped.
+    /// Returns the sample for its readings. Anything louder than 16 bits is clipped.
     pub fn sample(&mut self, readings: &[u16; STEPS_PER_SAMPLE]) -> i16 {
         let reading = |word: &u16| i32::from(word & READING_MASK);
         let sum: i32 = readings.iter().map(reading).sum();
@@ -66,7 +70,7 @@ impl Default for FromAdc {
     }
 }
 
-/// From samples to the PWM's duty: 0 to `PERIOD` cycles of its clock, silence in the middle.
+/// Converts samples to the PWM's duty: 0 to `PERIOD` cycles of its clock, silence in the middle.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ToPwm<const PERIOD: u32> {
     last: i16,
@@ -75,14 +79,14 @@ pub struct ToPwm<const PERIOD: u32> {
 impl<const PERIOD: u32> ToPwm<PERIOD> {
     const FITS: () = assert!(PERIOD > 1 && PERIOD <= 1 << 16);
 
-    /// Begins with silence.
+    /// Starts with silence.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::FITS;
         Self { last: 0 }
     }
 
-    /// The duties of a sample's periods, the last of which stands for the sample itself.
+    /// Returns the duties of a sample's periods. The last one is the sample itself.
     pub fn duties(&mut self, sample: i16) -> [u16; STEPS_PER_SAMPLE] {
         let (from, to) = (i32::from(self.last), i32::from(sample));
         self.last = sample;
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_of_a_failed_conversion_is_no_part_of_its_reading() {
+    fn the_mark_of_a_failed_conversion_is_not_part_of_the_reading() {
         let words = [2_048, 2_048 | 1 << 15, 2_048, 2_048];
         assert_eq!(FromAdc::new().sample(&words), 0);
     }
@@ -134,14 +138,15 @@ mod tests {
     fn full_scale_of_the_converter_is_full_scale_of_the_samples() {
         assert_eq!(settled(2_048).sample(&[0; STEPS_PER_SAMPLE]), i16::MIN);
         assert!(settled(2_048).sample(&[4_095; STEPS_PER_SAMPLE]) >= 32_700);
-        // The two rails are not equally far from where a module idles; what is beyond 16 bits is clipped, never wrapped.
+        // The two rails differ in their distance from where a module idles. Values beyond 16 bits
+        // are clipped, never wrapped.
         assert_eq!(settled(1_000).sample(&[4_095; STEPS_PER_SAMPLE]), i16::MAX);
     }
 
     #[test]
     fn a_voice_passes_the_high_pass_unharmed() {
-        // A square wave of 200 Hz: 40 samples up, 40 down. By the end of a half wave it has lost 1 - (1 - 1/128)^40 = 27 %; a
-        // voice's fundamental loses 0.5 %.
+        // A square wave of 200 Hz: 40 samples up, 40 down. By the end of a half wave it has lost 1
+        // - (1 - 1/128)^40 = 27 %; a voice's fundamental loses 0.5 %.
         let mut from_adc = settled(2_048);
         let mut peak = 0;
         for n in 0..800 {

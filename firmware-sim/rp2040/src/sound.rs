@@ -1,16 +1,19 @@
 //! Microphone and speaker between the loop and the DMA's interrupt: a queue of samples each way.
 //!
-//! The converters run from power-up on, whether the node is in a room or not: their interrupt is also what wakes the loop.
+//! The converters run from power-up on, whether the node is in a room or not: their interrupt also
+//! wakes the loop.
 
 use heapless::spsc::{Consumer, Producer, Queue};
 use talkspurt_node_driver::{AudioFormat, Instant, SampleSink, SampleSource};
 
 use crate::samples::{BLOCK_SAMPLES, BLOCK_STEPS, FromAdc, STEPS_PER_SAMPLE, ToPwm};
 
-/// Samples in each queue, and one: 64 ms, three frames of 20 ms. A power of two, as a Cortex-M0+ divides slowly.
+/// Samples in each queue, plus one: 64 ms, three frames of 20 ms. A power of two, as a Cortex-M0+
+/// divides slowly.
 pub const QUEUE_SAMPLES: usize = 1_024;
 
-/// The speaker is ready for a frame when no more samples than that wait: 5 ms. The loop then has until they are played.
+/// The speaker is ready for a frame when at most this many samples wait: 5 ms. The loop has that
+/// long until they are played.
 const AHEAD_SAMPLES: usize = BLOCK_SAMPLES;
 
 /// A queue of samples between the loop and the interrupt.
@@ -27,7 +30,7 @@ pub struct MicrophoneIsr {
     recorded: Producer<'static, i16>,
 }
 
-/// A microphone, in its two parts.
+/// Creates the two sides of a microphone.
 pub fn microphone(queue: &'static mut SampleQueue) -> (Microphone, MicrophoneIsr) {
     let (producer, consumer) = queue.split_const();
     let isr = MicrophoneIsr {
@@ -38,13 +41,15 @@ pub fn microphone(queue: &'static mut SampleQueue) -> (Microphone, MicrophoneIsr
 }
 
 impl MicrophoneIsr {
-    /// Takes a block of the ADC's readings. When the loop does not fetch them (outside of a room it does not), they are lost.
+    /// Takes a block of the ADC's readings. They are lost if the loop does not fetch them, as
+    /// outside of a room.
     pub fn take(&mut self, readings: &[u16; BLOCK_STEPS]) {
         let (samples, []) = readings.as_chunks::<STEPS_PER_SAMPLE>() else {
             unreachable!("a block is whole samples");
         };
         for readings in samples {
-            // Computed though there may be no room: the bias must be known when somebody listens.
+            // Computed even if there is no room: the bias must be right when the loop starts to
+            // fetch.
             let sample = self.from_adc.sample(readings);
             let _ = self.recorded.enqueue(sample);
         }
@@ -52,7 +57,7 @@ impl MicrophoneIsr {
 }
 
 impl SampleSource for Microphone {
-    /// Drops what was recorded until now: it would be heard late, and nobody asked for it.
+    /// Drops earlier samples: they would be heard late.
     fn start(&mut self, _now: Instant, _format: AudioFormat) {
         for _ in 0..self.recorded.len() {
             self.recorded.dequeue();
@@ -81,7 +86,7 @@ pub struct SpeakerIsr<const PERIOD: u32> {
     to_play: Consumer<'static, i16>,
 }
 
-/// A speaker, in its two parts.
+/// Creates the two sides of a speaker.
 pub fn speaker<const PERIOD: u32>(
     queue: &'static mut SampleQueue,
 ) -> (Speaker, SpeakerIsr<PERIOD>) {
@@ -94,7 +99,8 @@ pub fn speaker<const PERIOD: u32>(
 }
 
 impl<const PERIOD: u32> SpeakerIsr<PERIOD> {
-    /// Fills a block with duties; `word` makes of a duty what the DMA carries. Silence where the loop has given nothing.
+    /// Fills a block with duties, with silence where the loop has given nothing. `word` turns a
+    /// duty into what the DMA carries.
     pub fn fill<W>(&mut self, block: &mut [W; BLOCK_STEPS], word: impl Fn(u16) -> W) {
         let (samples, []) = block.as_chunks_mut::<STEPS_PER_SAMPLE>() else {
             unreachable!("a block is whole samples");
@@ -109,7 +115,7 @@ impl<const PERIOD: u32> SpeakerIsr<PERIOD> {
 }
 
 impl SampleSink for Speaker {
-    /// Runs already, and knows one format only; frames of every duration fit it.
+    /// Does nothing: it already runs in its only format, and frames of any duration fit.
     fn start(&mut self, _now: Instant, _format: AudioFormat) {}
 
     fn is_ready(&mut self, _now: Instant) -> bool {
@@ -144,7 +150,7 @@ mod tests {
         Box::leak(Box::new(SampleQueue::new()))
     }
 
-    /// A block in which the microphone idles, with one loud sample at its head.
+    /// A block in which the microphone idles, with one loud sample at its start.
     fn block_with_a_click(reading: u16) -> [u16; BLOCK_STEPS] {
         let mut block = [2_048; BLOCK_STEPS];
         block[..STEPS_PER_SAMPLE].fill(reading);
@@ -176,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn joining_begins_with_what_is_said_from_then_on() {
+    fn sound_from_before_joining_is_dropped() {
         let (mut microphone, mut isr) = microphone(queue());
         for _ in 0..100 {
             isr.take(&[2_048; BLOCK_STEPS]);
@@ -229,7 +235,7 @@ mod tests {
             let mut next = 0_i16;
             let mut expected = 0_i16;
             for _ in 0..200 {
-                // As the loop does: until it is not ready, four times at most.
+                // As the loop does: until it is not ready, at most four times.
                 for _ in 0..4 {
                     if speaker.is_ready(NOW) {
                         let samples: Vec<i16> = (0..frame).map(|n| next + n).collect();

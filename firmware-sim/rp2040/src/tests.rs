@@ -1,5 +1,5 @@
-//! The whole node on the host: the loop, its queues and the interrupts' bodies, with a server session at the other end of the line.
-//! What is missing is the chip.
+//! The whole node on the host: the loop, its queues and the interrupts' bodies, with a server
+//! session at the other end of the line. Only the chip is missing.
 
 use std::collections::VecDeque;
 
@@ -23,14 +23,14 @@ use crate::sound::{
     Microphone, MicrophoneIsr, SampleQueue, Speaker, SpeakerIsr, microphone, speaker,
 };
 
-/// A duty is then a sample and 32,768, exactly.
+/// With this period a duty is exactly a sample plus 32,768.
 const PERIOD: u32 = 1 << 16;
 const FRAME_SAMPLES: usize = 320;
 const BLOCKS_PER_FRAME: usize = FRAME_SAMPLES / BLOCK_SAMPLES;
 /// Where the microphone idles.
 const IDLE: u16 = 1_551;
 
-/// The line: as many bytes in a block's time as 115,200 baud carry.
+/// The line: it carries as many bytes per block as 115,200 baud do.
 #[derive(Default)]
 struct Line {
     to_node: VecDeque<u8>,
@@ -57,7 +57,7 @@ impl Hardware for Line {
     fn interrupt_on_room(&mut self, _on: bool) {}
 }
 
-/// The handler is called by hand.
+/// Does nothing: the test calls the handler itself.
 struct ByHand;
 
 impl InterruptLine for ByHand {
@@ -113,7 +113,8 @@ impl World {
         }
     }
 
-    /// 5 ms go by: the interrupts of both converters and of the line, the loop, the line, the server.
+    /// Lets 5 ms pass: the interrupts of both converters and of the line, the loop, the line, the
+    /// server.
     fn block(&mut self, readings: &[u16; BLOCK_STEPS]) {
         self.now += Duration::from_millis(5);
         self.microphone.take(readings);
@@ -132,7 +133,7 @@ impl World {
         self.serve();
     }
 
-    /// The server's turn.
+    /// Runs the server.
     fn serve(&mut self) {
         let bytes = std::mem::take(&mut self.port.hardware_mut().from_node);
         let mut rest = &bytes[..];
@@ -201,7 +202,7 @@ fn welcome(nonce: Nonce) -> ServerPacket<'static> {
     })
 }
 
-/// A triangle of 250 Hz: as loud as a voice near a microphone module, half of what the ADC can read.
+/// A triangle of 250 Hz: as loud as a voice near a microphone module, half of the ADC's range.
 fn triangle(sample: usize) -> i32 {
     let phase = (sample % 64) as i32;
     (phase - 32).abs() * 1_000 / 16 - 1_000
@@ -221,7 +222,8 @@ fn a_voice_at_the_microphone_reaches_the_server() {
     let stats = world.node.stats();
     assert_eq!(stats.client.voice_dropped, 0, "{stats:?}");
     assert!(world.heard.len() >= 95, "{}", world.heard.len());
-    // An ADC's step is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass take a little.
+    // A step of the ADC is 16 of a sample's, so the peak is at 16,000; ADPCM and the high-pass
+    // reduce it a little.
     for frame in &world.heard[20..90] {
         let peak = frame.iter().copied().max().unwrap();
         assert!((14_500..17_500).contains(&peak), "{peak}");
@@ -229,7 +231,7 @@ fn a_voice_at_the_microphone_reaches_the_server() {
 }
 
 #[test]
-fn what_the_server_says_comes_out_of_the_speaker_sample_for_sample() {
+fn the_servers_voice_is_played_sample_for_sample() {
     let mut world = World::new();
     world.run_until_joined();
     let mut encoder = Encoder::new(Codec::ImaAdpcm);

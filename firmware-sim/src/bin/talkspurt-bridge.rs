@@ -17,19 +17,23 @@ use tracing::{info, warn};
 
 /// Connects a node on a serial port to a Talkspurt server: a blind byte pump.
 ///
-/// Bytes go both ways as they come; nothing is parsed, so any pump, such as socat, can take its place:
+/// Bytes go both ways as they come; nothing is parsed, so any pump, such as socat, can take its
+/// place:
 ///
 ///   socat /dev/ttyUSB0,raw,echo=0,b115200 TCP:localhost:8255,nodelay
 ///
-/// Beyond that, a port that vanishes and a server that is lost are opened again (after 100 ms, doubling up to 1 s), a new
-/// connection never starts with old bytes, and each direction has a bounded buffer that drops its oldest bytes when the
-/// other end does not keep up. What is lost is logged on stderr (RUST_LOG sets the level; default info).
+/// Beyond that, the bridge reopens a port that vanishes and a server that is lost (after 100 ms,
+/// doubling up to 1 s), a new connection never starts with old bytes, and each direction has a
+/// bounded buffer that drops its oldest bytes when the other end does not keep up. Losses are
+/// logged on stderr (RUST_LOG sets the level; default info).
 ///
-/// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open. A reader that closes it ends the bridge.
+/// stdout gets "bridging PATH at N baud to HOST:PORT" each time both ends are open. The bridge ends
+/// when stdout is closed.
 #[derive(Debug, Parser)]
 #[command(name = "talkspurt-bridge", version, verbatim_doc_comment)]
 struct Args {
-    /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node --serial pty` printed
+    /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node
+    /// --serial pty` printed
     #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL", value_parser = parse_serial)]
     serial: String,
 
@@ -38,13 +42,13 @@ struct Args {
           value_parser = clap::value_parser!(u32).range(1200..=12_000_000))]
     baud: u32,
 
-    /// Server to connect to; the port is 8255 unless the server was told otherwise
+    /// Server to connect to; the port is 8255 by default
     #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
           value_parser = |text: &str| ServerAddress::parse(text, VOICE_PORT))]
     server: ServerAddress,
 }
 
-/// How often stdout is looked at, whether anybody reads it.
+/// How often to check that stdout still has a reader.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the last line may take to be written.
 const FINISH_PATIENCE: Duration = Duration::from_millis(500);
@@ -82,7 +86,8 @@ fn run(args: Args) -> Result<(), Problem> {
     Ok(watched.and(finished)?)
 }
 
-/// Ends the bridge when stdout cannot be written any more: its reader wants it to end, or cannot know what it does.
+/// Ends the bridge when stdout cannot be written any more: its reader wants the bridge to end, or
+/// cannot know what it does.
 fn watch_stdout(
     lines: Arc<Mutex<Option<Lines>>>,
     shutdown: Shutdown,
@@ -123,13 +128,13 @@ fn tell(config: &Config, lines: &mut Lines, event: Event) {
                 wait.as_millis()
             );
         }
-        Event::PortLost(error) => warn!("lost {serial}: {}; opening it again", describe(&error)),
-        Event::ServerLost(error) => warn!("lost {server}: {}; connecting again", describe(&error)),
+        Event::PortLost(error) => warn!("lost {serial}: {}; reopening it", describe(&error)),
+        Event::ServerLost(error) => warn!("lost {server}: {}; reconnecting", describe(&error)),
         Event::Dropped(Direction::ToServer, bytes) => {
             warn!("dropped {bytes} bytes for {server}, which reads too slowly")
         }
         Event::Dropped(Direction::ToSerial, bytes) => {
-            warn!("dropped {bytes} bytes for {serial}, which is too slow for them")
+            warn!("dropped {bytes} bytes for {serial}, which is too slow")
         }
         Event::Unconnected(bytes) => {
             info!("discarded {bytes} bytes that came from {serial} without a connection")

@@ -1,4 +1,4 @@
-//! `talkspurt-node`: a microcontroller's firmware, run on a host with a simulated UART.
+//! `talkspurt-node`: a microcontroller's firmware on a host, with a simulated UART.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,9 +26,9 @@ use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 
 /// A Talkspurt node: the firmware of a microcontroller, run on this machine.
 ///
-/// It runs the same main loop as the image on a Cortex-M, on a simulated UART: bytes move at the rate of the baud rate, 10
-/// bits each, through a 16-byte FIFO and 512-byte rings, and what does not fit is lost and counted. A WAV file is the
-/// microphone and another one the speaker.
+/// It runs the same main loop as the image on a Cortex-M, on a simulated UART: bytes move at the
+/// baud rate, 10 bits each, through a 16-byte FIFO and 512-byte rings. Bytes that do not fit are
+/// lost and counted. One sound file is the microphone, and another one the speaker.
 ///
 /// Try it with three terminals:
 ///
@@ -36,19 +36,21 @@ use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 ///   talkspurt-node --serial pty --room kitchen --name kettle --input speech.wav --output heard.wav
 ///   talkspurt-bridge --serial /dev/pts/N --server localhost:8255
 ///
-/// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the server answers, and again
-/// when the line was cut or the server restarted.
+/// where /dev/pts/N is what the node prints as "serial on /dev/pts/N". The node calls until the
+/// server answers, and again after the line was cut or the server restarted.
 ///
-/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file or
-/// port cannot be used, 2 for flags that cannot be used.
+/// Exit code: 0 after leaving (also by SIGINT, SIGTERM and SIGHUP), 1 when refused or when a file
+/// or port cannot be used, 2 for flags that cannot be used.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
-    /// Serial line: `pty` makes a pseudo-terminal and prints where it is; else a port, such as /dev/ttyUSB0
+    /// Serial line: `pty` creates a pseudo-terminal and prints its path; anything else is a port,
+    /// such as /dev/ttyUSB0
     #[arg(long, value_name = "pty|PATH", value_parser = arguments::parse_serial)]
     serial: String,
 
-    /// Bits per second of the line. ADPCM at 20 ms takes 90,000 each way while someone talks, PCM16 330,000
+    /// Bits per second of the line. ADPCM at 20 ms takes 90,000 each way while someone talks, PCM16
+    /// 330,000
     #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(1200..=3_000_000))]
     baud: u32,
 
@@ -56,20 +58,22 @@ struct Cli {
     #[arg(long, value_parser = |text: &str| RoomName::new(text))]
     room: RoomName,
 
-    /// Name to be known by, unique in the room: 1 to 32 bytes
+    /// Your node's name, unique in the room: 1 to 32 bytes
     #[arg(long, value_parser = |text: &str| ParticipantName::new(text))]
     name: ParticipantName,
 
-    /// What the microphone hears from the moment of joining: a sound file (WAV, FLAC, Ogg Vorbis); `none` for silence
+    /// What the microphone hears from the moment of joining: a sound file (WAV, FLAC, Ogg Vorbis),
+    /// or `none` for silence
     #[arg(long, value_name = "FILE|none", default_value = "none")]
     input: PathBuf,
 
-    /// Which channel of several is heard: a number from 1, or `mix` for the mean of all
-    /// [default: the one that carries the voice]
+    /// Which of several channels is heard: a number from 1, or `mix` for the mean of all [default:
+    /// the one that carries the voice]
     #[arg(long, value_name = "N|mix")]
     input_channel: Option<InputChannel>,
 
-    /// Where the speaker's sound goes, from the moment of joining and without gaps: 16 kHz mono 16-bit; `none` for nowhere
+    /// WAV file for the speaker's sound, from the moment of joining and without gaps (16 kHz mono
+    /// 16-bit), or `none`
     #[arg(long, value_name = "FILE.wav|none", default_value = "none")]
     output: PathBuf,
 
@@ -77,7 +81,7 @@ struct Cli {
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_seconds)]
     linger: Duration,
 
-    /// Leave this long after the start, joined or not, whatever --input has left
+    /// Leave this long after the start, even if not joined or with --input left
     #[arg(long = "for", value_name = "SECS", value_parser = parse_seconds)]
     leave_after: Option<Duration>,
 
@@ -85,7 +89,7 @@ struct Cli {
     #[arg(long, value_enum, default_value_t = CodecName::Adpcm)]
     codec: CodecName,
 
-    /// How to tell what happens, on stdout
+    /// How to report events on stdout
     #[arg(long, value_enum, default_value_t = EventFormat::Text)]
     events: EventFormat,
 
@@ -99,7 +103,7 @@ struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CodecName {
-    /// IMA ADPCM, 4 bits a sample
+    /// IMA ADPCM, 4 bits per sample
     Adpcm,
     /// 16 bits a sample, uncompressed
     Pcm16,
@@ -107,13 +111,13 @@ enum CodecName {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum EventFormat {
-    /// A sentence each
+    /// One sentence per event
     Text,
-    /// One object a line, with `event` and `t_ms`
+    /// One object per line, with `event` and `t_ms`
     Json,
 }
 
-/// Everything that keeps the node from running, told in one line.
+/// A reason why the node cannot run, in one line.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("cannot listen for signals: {}", words::describe(.0))]
@@ -249,7 +253,7 @@ fn file(argument: &Path) -> Option<&Path> {
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        // A year is longer than any test; more would only overflow something.
+        // A year is longer than any test; a longer time would only overflow.
         Ok(seconds) if (0.0..=31_536_000.0).contains(&seconds) => {
             Ok(Duration::from_micros((seconds * 1e6) as u64))
         }
@@ -277,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_level_is_no_flag() {
+    fn a_negative_level_is_not_taken_for_a_flag() {
         let cli = Cli::try_parse_from([
             "talkspurt-node",
             "--serial",

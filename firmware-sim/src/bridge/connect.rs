@@ -11,24 +11,27 @@ use talkspurt_host_kit::connect;
 use talkspurt_host_kit::server_address::ServerAddress;
 use talkspurt_host_kit::socket::{SendLimits, tune};
 
-/// A server host that vanished without a word is noticed after this much silence (then probed every 3 s, 3 times), ...
+/// A server host that vanished silently is noticed after this much silence (then probed every 3 s,
+/// 3 times), ...
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
 const KEEPALIVE_PROBES: u32 = 3;
-/// ... or when it has not acknowledged bytes for this long. A node pings its server every few seconds.
+/// ... or when it has not acknowledged bytes for this long. A node pings its server every few
+/// seconds.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(14);
-/// What is on its way over a long path, and a tenth of a second of a line at 115,200 baud that
-/// waits. What else waits is in the bridge's own queue, which drops what is old.
+/// Holds what is in flight over a long path, and a tenth of a second of a line at 115,200 baud. The
+/// rest waits in the bridge's own queue, which drops old bytes.
 const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 8 * 1024,
     unsent_bytes: 1024,
 };
 
-/// Connects to `server`. Every `look` it asks `give_up`; `None` once that says yes.
+/// Connects to `server`. Calls `give_up` every `look`, and returns `None` once that returns true.
 ///
 /// # Errors
-/// When the name does not resolve, or no address answers: the most telling failure.
+/// When the name does not resolve, or no address answers. Then the most telling failure is
+/// returned.
 pub fn connect(
     server: &ServerAddress,
     look: Duration,
@@ -44,8 +47,8 @@ pub fn connect(
     in_background(attempt, look, give_up)
 }
 
-/// Runs `attempt` in a thread, since a server that does not answer holds it for seconds.
-/// One that is given up ends by itself, and nobody takes what it comes to.
+/// Runs `attempt` in a thread, since a server that does not answer blocks it for seconds. An
+/// abandoned attempt ends by itself, and its result is dropped.
 fn in_background<T: Send + 'static>(
     attempt: impl FnOnce() -> io::Result<T> + Send + 'static,
     look: Duration,
@@ -97,7 +100,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn little_waits_in_the_kernel_and_a_packet_for_nothing() {
+    fn little_waits_in_the_kernel_and_packets_are_not_delayed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = ServerAddress::parse("127.0.0.1", port).unwrap();
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_hangs_is_given_up_when_asked() {
-        // As `getaddrinfo` with a name server that does not answer; it ends with the test.
+        // Like `getaddrinfo` with a name server that does not answer. It ends with the test.
         let (_hold, held) = channel::<()>();
         let hang = move || {
             let _ = held.recv();
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_attempt_comes_to_is_told() {
+    fn the_result_of_an_attempt_is_returned() {
         let look = Duration::from_secs(60);
         let good = in_background(|| Ok(7), look, || false);
         assert_eq!(good.unwrap().unwrap(), 7);

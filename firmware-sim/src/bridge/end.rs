@@ -1,4 +1,5 @@
-//! One end of the bridge: two threads, one that reads it and one that writes it, so that no direction waits for the other.
+//! One end of the bridge. It has one thread for reading and one for writing, so that neither
+//! direction waits for the other.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, OnceLock};
@@ -7,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::queue::ByteQueue;
 
-/// How long a thread may sit in one call before it looks whether its end is closed.
+/// How long a thread may stay in one call before it checks whether its end is closed.
 pub const POLL: Duration = Duration::from_millis(50);
-/// Bytes moved by one read or write. Small, since a port that does not drain may hold a write of this size back.
+/// Bytes moved by one read or write. Small, since a port that does not drain may block a write of
+/// this size.
 const CHUNK: usize = 256;
-/// How long a closing end waits for its threads; a thread stuck in a write of a stalled port is left behind.
+/// How long a closing end waits for its threads. A thread stuck in a write to a stalled port is
+/// abandoned.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// The running threads of one open port or connection.
@@ -22,11 +25,12 @@ pub struct End {
 }
 
 impl End {
-    /// Starts pumping: what `reader` yields goes into `incoming`, what `outgoing` holds goes to `writer`.
-    /// Both must return within about [`POLL`], with `TimedOut` or `WouldBlock` when they had nothing to do.
+    /// Starts pumping: bytes from `reader` go to `incoming`, and bytes of `outgoing` to `writer`.
+    /// Both must return within about [`POLL`], with `TimedOut` or `WouldBlock` when they had
+    /// nothing to do.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// When the system cannot start a thread.
     pub fn start(
         name: &str,
         mut reader: impl Read + Send + 'static,
@@ -55,13 +59,13 @@ impl End {
         Ok(end)
     }
 
-    /// Why this end stopped working, once it did.
+    /// Returns why this end stopped working, once it did.
     #[must_use]
     pub fn failure(&self) -> Option<&io::Error> {
         self.state.get()
     }
 
-    /// Ends the threads and waits a moment for them, so that the port is free to be opened again.
+    /// Ends the threads and waits briefly for them, so that the port can be reopened.
     pub fn close(self) {
         let _ = self.state.set(ErrorKind::ConnectionAborted.into());
         let deadline = Instant::now() + CLOSE_GRACE;
@@ -73,7 +77,7 @@ impl End {
 
 fn end_with(state: &OnceLock<io::Error>, run: impl FnOnce(&OnceLock<io::Error>) -> io::Result<()>) {
     if let Err(error) = run(state) {
-        // The first of the two threads says why; the other follows.
+        // The first of the two threads to fail says why; the other follows.
         let _ = state.set(error);
     }
 }

@@ -1,14 +1,15 @@
 //! A blind byte pump between a serial port and a TCP connection.
 //!
-//! It never parses: packets, their checks and the recovery from noise are the business of node and server, so `socat` can
-//! take its place. What it does beyond `socat`:
+//! It never parses: packets, their checks and the recovery from noise are up to node and server, so
+//! `socat` can take its place. Beyond `socat`:
 //!
-//! * A port that vanishes or a server that is lost is opened again, with a back-off. The connection is closed while the
-//!   port is gone, so that the room learns at once that the node left.
-//! * No direction waits for the other: each end has a thread to read it and one to write it, with a bounded queue between.
-//!   A full queue drops its oldest bytes and says so.
-//! * A new connection starts with bytes from now: what the node said to nobody, or to an earlier connection, is discarded.
-//!   What an earlier connection said last to the node (a Bye, say) still reaches it.
+//! * A port that vanishes or a server that is lost is reopened, with a back-off. The connection is
+//!   closed while the port is gone, so that the room learns at once that the node left.
+//! * No direction waits for the other: each end has one thread for reading and one for writing,
+//!   with a bounded queue between. A full queue drops its oldest bytes and reports that.
+//! * A new connection starts with new bytes: what the node said without a connection, or to an
+//!   earlier one, is discarded. The last words of an earlier connection to the node (a Bye, say)
+//!   still reach it.
 
 mod connect;
 mod end;
@@ -26,18 +27,18 @@ use queue::ByteQueue;
 use talkspurt_core::backoff::Backoff;
 use talkspurt_host_kit::server_address::ServerAddress;
 
-/// How often the ends are looked after; a lost one is noticed within this time.
+/// How often the ends are checked. A lost one is noticed within this time.
 const LOOK: Duration = Duration::from_millis(20);
-/// First wait before an end is opened again. Short, since a restarted server is back at once and a
-/// node waits for it.
+/// First wait before an end is reopened. Short, since a restarted server is soon back and a node
+/// waits for it.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait. A person who plugs the cable back in should not wonder whether it works.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How often losses are reported, at most.
+/// Least time between reports of losses.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// A queue holds this much of the line's time: voice that is older is better dropped.
+/// A queue holds this much of the line's time: older voice is better dropped.
 const QUEUE_TIME_MS: u32 = 250;
-/// A queue is never smaller than this, so that a slow line can hold some whole packets.
+/// Least size of a queue, so that even on a slow line it holds several whole packets.
 const QUEUE_MIN_BYTES: usize = 4096;
 /// One start bit, eight data bits, one stop bit.
 const BITS_PER_BYTE: u32 = 10;
@@ -49,7 +50,7 @@ pub struct Config {
     pub serial: String,
     /// Baud rate of the port.
     pub baud: u32,
-    /// The server; its name is looked up anew at each connection.
+    /// The server. Its name is looked up for each connection.
     pub server: ServerAddress,
 }
 
@@ -75,7 +76,7 @@ pub enum Event {
     PortLost(io::Error),
     /// The connection ended.
     ServerLost(io::Error),
-    /// Bytes were dropped because the end they were for did not take them fast enough.
+    /// Bytes were dropped because their destination did not take them fast enough.
     Dropped(Direction, u64),
     /// Bytes came from the port while there was no connection, and were discarded.
     Unconnected(u64),
@@ -119,7 +120,7 @@ fn start_over_after(open: Duration, backoff: &mut Backoff) {
     }
 }
 
-/// Connects the open port to the server, again and again, until the port fails.
+/// Connects the open port to the server, over and over, until the port fails.
 fn serve_port(
     config: &Config,
     port: &SerialEnd,
@@ -127,8 +128,9 @@ fn serve_port(
     shutdown: &Shutdown,
     report: &mut impl FnMut(Event),
 ) {
-    // Two, since a server that has just come back may hang up at once (it does not know the node's session) and must then
-    // be called again at once; only one that keeps hanging up is called less often.
+    // Two, since a server that has just come back may hang up at once (it does not know the node's
+    // session) and must then be called again immediately. Only one that keeps hanging up is called
+    // less often.
     let mut unreachable = backoff();
     let mut hung_up = backoff();
     while port.end.failure().is_none() && !shutdown.is_requested() {
@@ -137,7 +139,7 @@ fn serve_port(
             return;
         };
         let attempt = connected.and_then(|stream| {
-            // Order matters: first forget the past, then let bytes flow.
+            // Order matters: first discard old bytes, then let new ones flow.
             port.discard_received();
             queues.to_server.connect();
             ServerEnd::start(
@@ -171,7 +173,7 @@ fn serve_port(
     }
 }
 
-/// Returns when either end has failed or the bridge shall stop.
+/// Returns when either end has failed or the bridge should stop.
 fn watch(
     port: &SerialEnd,
     server: &ServerEnd,
@@ -205,7 +207,8 @@ impl Queues {
             to_server: Arc::new(ByteQueue::new(capacity)),
             to_serial: Arc::new(ByteQueue::new(capacity)),
         };
-        // Open as long as the port is: the last words of a lost server still reach the node.
+        // Connected as long as the port is open: the last words of a lost server still reach the
+        // node.
         queues.to_serial.connect();
         queues
     }
@@ -230,7 +233,7 @@ impl Queues {
     }
 }
 
-/// `io::Error` is no `Clone`; kind and text are what a reader needs.
+/// `io::Error` is not `Clone`; its kind and text are all that a reader needs.
 fn copy(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }

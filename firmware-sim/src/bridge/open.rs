@@ -1,4 +1,4 @@
-//! The two ends with their threads: the only place that knows `serialport`.
+//! The two ends with their threads. Only this module knows `serialport`.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -20,7 +20,7 @@ impl SerialEnd {
     /// Opens the port at `path` for 8 data bits, no parity, one stop bit and no flow control.
     ///
     /// # Errors
-    /// When the port is not there, is in use, or does not know the baud rate.
+    /// When the port does not exist, is in use, or does not support the baud rate.
     pub fn open(
         path: &str,
         baud: u32,
@@ -38,9 +38,9 @@ impl SerialEnd {
         Ok(Self { port, end })
     }
 
-    /// Throws away what the operating system has received and nobody read.
+    /// Discards received bytes that the operating system still holds.
     pub fn discard_received(&self) {
-        // A port that cannot be flushed is about to fail in its reader, which reports it.
+        // If a port cannot be flushed, its reader is about to fail, and reports that.
         let _ = self.port.clear(ClearBuffer::Input);
     }
 
@@ -63,7 +63,7 @@ impl ServerEnd {
     /// Starts pumping over a connection made by [`super::connect::connect`].
     ///
     /// # Errors
-    /// When the socket refuses an option or the system has no thread to give.
+    /// When the socket refuses an option or the system cannot start a thread.
     pub fn start(
         stream: TcpStream,
         incoming: Arc<ByteQueue>,
@@ -81,9 +81,9 @@ impl ServerEnd {
         Ok(Self { stream, end })
     }
 
-    /// Hangs up.
+    /// Closes the connection.
     pub fn close(self) {
-        // Both threads return from the call they are in.
+        // Makes both threads return from the call that they are in.
         let _ = self.stream.shutdown(Shutdown::Both);
         self.end.close();
     }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes on their way in one direction. A full queue drops its oldest bytes, since late voice is worth less than new voice, and
-/// drops them from behind one zero up to another: whatever the bytes mean, a stream that is cut there loses what was cut out and
-/// nothing else, while one that is cut anywhere loses what stands around each cut.
+/// Bytes in transit in one direction. A full queue drops its oldest bytes, since late voice is
+/// worth less than new voice. It cuts from just after one zero up to another: whatever the bytes
+/// mean, a stream cut there loses only the bytes between, while one cut anywhere else also loses
+/// the bytes around each cut.
 #[derive(Debug)]
 pub struct ByteQueue {
     state: Mutex<State>,
@@ -14,26 +15,26 @@ pub struct ByteQueue {
     capacity: usize,
 }
 
-/// What a queue lost, counted since it was last asked.
+/// Bytes lost since the last call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     /// Bytes dropped because the writer did not keep up.
     pub overflow_bytes: u64,
-    /// Bytes thrown away because there was nobody to write them to.
+    /// Bytes discarded because there was no connection.
     pub unconnected_bytes: u64,
 }
 
 #[derive(Debug)]
 struct State {
     bytes: VecDeque<u8>,
-    /// The last byte that left was no zero.
+    /// Whether the last byte taken out was not a zero.
     is_cut: bool,
     connected: bool,
     lost: Lost,
 }
 
 impl ByteQueue {
-    /// An empty queue of `capacity` bytes that takes nothing before [`Self::connect`].
+    /// Creates an empty queue of `capacity` bytes that takes nothing before [`Self::connect`].
     ///
     /// # Panics
     /// When `capacity` is zero, which is a bug of the caller.
@@ -53,7 +54,7 @@ impl ByteQueue {
         }
     }
 
-    /// Takes bytes from now on, and starts empty: what lay here belonged to an earlier connection.
+    /// Starts taking bytes, and starts empty: earlier bytes belonged to an earlier connection.
     pub fn connect(&self) {
         let mut state = self.lock();
         state.lost.unconnected_bytes += state.bytes.len() as u64;
@@ -62,7 +63,7 @@ impl ByteQueue {
         state.connected = true;
     }
 
-    /// Throws away what is here and what still comes, and counts it.
+    /// Discards and counts the bytes held here and any that still come.
     pub fn disconnect(&self) {
         let mut state = self.lock();
         state.lost.unconnected_bytes += state.bytes.len() as u64;
@@ -70,7 +71,7 @@ impl ByteQueue {
         state.connected = false;
     }
 
-    /// Appends `bytes`, at the price of the oldest ones when there is no room. Never waits.
+    /// Appends `bytes`, dropping the oldest ones if there is no room. Never blocks.
     pub fn push(&self, bytes: &[u8]) {
         let mut state = self.lock();
         if !state.connected {
@@ -86,7 +87,8 @@ impl ByteQueue {
         self.filled.notify_one();
     }
 
-    /// Takes up to `out.len()` bytes; waits at most `timeout` for the first one. 0 means that none came.
+    /// Takes up to `out.len()` bytes, and waits at most `timeout` for the first one. Returns 0 if
+    /// none came.
     pub fn pop(&self, out: &mut [u8], timeout: Duration) -> usize {
         let state = self.lock();
         let waited = self
@@ -103,19 +105,19 @@ impl ByteQueue {
         count
     }
 
-    /// What was lost since the last call.
+    /// Returns what was lost since the last call.
     pub fn take_lost(&self) -> Lost {
         std::mem::take(&mut self.lock().lost)
     }
 
-    /// A panicking holder cannot leave the state half changed, so a poisoned lock is still good.
+    /// A panicking holder cannot leave the state half changed, so a poisoned lock is still valid.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Drops at least `excess` bytes: the oldest that stand between two zeros.
+    /// Drops at least `excess` bytes: the oldest ones between two zeros.
     fn make_room(&mut self, excess: usize) {
         if excess == 0 {
             return;
@@ -124,12 +126,12 @@ impl State {
             let bytes = self.bytes.iter().enumerate();
             bytes.filter(|(_, byte)| **byte == 0).map(|(at, _)| at + 1)
         };
-        // The rest of what has begun to leave stays.
+        // A packet that is partly taken out stays.
         let start = if self.is_cut { zeros().next() } else { Some(0) };
         let end = start.and_then(|start| zeros().find(|end| *end >= start + excess));
         let (start, end) = match (start, end) {
             (Some(start), Some(end)) => (start, end),
-            // Too few zeros for that: not a stream that is cut by them.
+            // Too few zeros: the stream does not use them as separators.
             _ => (0, excess),
         };
         self.bytes.drain(start..end);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_dropped_from_zero_to_zero_and_not_what_has_begun_to_leave() {
+    fn bytes_are_dropped_from_zero_to_zero_but_not_a_started_packet() {
         let queue = ByteQueue::new(10);
         queue.connect();
         queue.push(&[1, 1, 0, 2, 2, 0, 3, 3, 0]);
@@ -173,14 +175,14 @@ mod tests {
         queue.push(&[4, 4, 0]);
         assert_eq!(queue.take_lost().overflow_bytes, 3);
         assert_eq!(pop_all(&queue), [1, 0, 3, 3, 0, 4, 4, 0]);
-        // Between two zeros the oldest goes whole.
+        // The oldest bytes between two zeros are dropped as a whole.
         queue.push(&[5, 5, 0, 6, 6, 0, 7, 7, 0]);
         queue.push(&[8, 8, 0]);
         assert_eq!(pop_all(&queue), [6, 6, 0, 7, 7, 0, 8, 8, 0]);
     }
 
     #[test]
-    fn a_line_at_three_quarters_of_its_rate_carries_whole_what_it_carries() {
+    fn a_slow_line_carries_whole_packets() {
         let queue = ByteQueue::new(1_000);
         queue.connect();
         let (mut heard, mut piece) = (Vec::new(), [0; 75]);
@@ -194,7 +196,7 @@ mod tests {
         }
         let whole = |packet: &&[u8]| packet.len() == 99 && packet.iter().all(|b| *b == packet[0]);
         let packets: Vec<&[u8]> = heard.split(|byte| *byte == 0).collect();
-        // The last one is still on its way.
+        // The last one is still in transit.
         let (_, packets) = packets.split_last().unwrap();
         assert!(packets.iter().all(whole), "{packets:?}");
         assert_eq!(packets.len(), 75);

@@ -12,10 +12,10 @@ use serialport::{SerialPort, TTYPort};
 
 use super::*;
 
-/// No step of these tests takes nearly this long; it only bounds a failure.
+/// Far longer than any step of these tests. It only bounds a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A bridge in a thread of its own, ended when dropped.
+/// A bridge in its own thread, ended when dropped.
 struct Running {
     shutdown: Shutdown,
     events: Receiver<Event>,
@@ -44,7 +44,7 @@ impl Running {
         }
     }
 
-    /// The next event that `wanted` knows, skipping others.
+    /// Returns what `wanted` makes of the next event that it accepts, skipping others.
     fn wait_for<T>(&self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -138,7 +138,7 @@ fn a_lost_server_is_connected_again_without_stale_bytes() {
     drop(listener);
     expect(&mut node, b"last words");
     bridge.wait_for(|event| matches!(event, Event::ServerLost(_)).then_some(()));
-    // Nobody listens: these bytes must not greet the next server.
+    // There is no server: these bytes must not greet the next one.
     node.write_all(b"stale").unwrap();
     bridge.wait_for(|event| matches!(event, Event::ServerUnavailable(..)).then_some(()));
     let listener = TcpListener::bind(&address).unwrap();
@@ -189,7 +189,7 @@ fn a_port_that_does_not_drain_neither_grows_the_buffers_nor_stops_the_other_way(
     let bridge = Running::start(&path, &address);
     let mut server = accept(&listener);
     bridge.wait_until_bridging();
-    // Far more than the system's and the bridge's buffers hold, and the node reads none of it.
+    // Far more than the system's and the bridge's buffers hold; the node reads none of it.
     let flood = vec![0xA5; 200_000];
     server.write_all(&flood).unwrap();
     node.write_all(b"still here").unwrap();
@@ -214,7 +214,7 @@ fn a_port_that_does_not_drain_neither_grows_the_buffers_nor_stops_the_other_way(
 fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way() {
     let (listener, address) = listen();
     let (mut node, _port, path) = pty();
-    // A small window is inherited by accepted sockets: the stall begins early.
+    // Accepted sockets inherit the small window: the stall starts early.
     socket2::SockRef::from(&listener)
         .set_recv_buffer_size(4096)
         .unwrap();
@@ -245,7 +245,7 @@ fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way
     expect(&mut node, b"to the node");
     feeding.request();
     feeder.join().unwrap();
-    // What waited in the bridge and in both kernels is little, and none of it was torn.
+    // Little waited in the bridge and in both kernels, and none of it was torn.
     server
         .set_read_timeout(Some(Duration::from_millis(500)))
         .unwrap();

@@ -1,9 +1,9 @@
-//! The flag that both programs have.
+//! A flag that both programs have.
 
 /// Checks the path of a serial port.
 ///
 /// # Errors
-/// What to write instead of a URL or nothing.
+/// A sentence that says what to write instead of a URL or nothing.
 pub fn parse_serial(text: &str) -> Result<String, String> {
     if text.contains("://") {
         return Err(

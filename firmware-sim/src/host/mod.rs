@@ -1,4 +1,4 @@
-//! What a host puts in the place of a microcontroller's hardware, and what both programs share.
+//! A host's replacements for a microcontroller's hardware, and what both programs share.
 
 pub mod arguments;
 pub mod pace;

@@ -1,4 +1,4 @@
-//! A microphone and a speaker that are paced by the time that the loop is called with, sample for sample.
+//! A microphone and a speaker paced, sample for sample, by the time that the loop is called with.
 
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
@@ -7,51 +7,51 @@ use tracing::warn;
 
 use crate::node::{SampleSink, SampleSource};
 
-/// Samples in the microphone's place. It listens in real time: what it would have heard while nobody asked is still given,
-/// in order, and after the last sample it hears silence. So it does while a file has nothing.
+/// Samples as a microphone. It listens in real time: sound that was not asked for in time is still
+/// given, in order. After the last sample it hears silence, as it does while a file has nothing.
 pub struct PacedSource {
     sound: Sound,
     clock: Option<FrameClock>,
     ended_at: Option<Instant>,
 }
 
-/// Where a [`PacedSource`] has its samples from.
+/// Source of a [`PacedSource`]'s samples.
 enum Sound {
     Samples { samples: Vec<i16>, position: usize },
     File(BackgroundReader),
 }
 
-/// Takes the place of the speaker's wire: what is played goes there, frame by frame, without a gap.
+/// Records what the speaker plays, frame by frame, without gaps.
 pub trait Recorder {
-    /// The first frame is about to come.
+    /// Prepares for the first frame, which follows.
     fn begin(&mut self) {}
 
     /// Takes a frame that is played.
     fn record(&mut self, frame: &[i16]);
 
-    /// Completes the recording. What has become of its end is told by
+    /// Completes the recording. A failure at its end is reported by
     /// [`next_notice`](Self::next_notice), or is the error.
     ///
     /// # Errors
-    /// When the end of it is not taken.
+    /// When the end of the recording is not taken.
     fn finish(&mut self) -> Result<(), String> {
         Ok(())
     }
 
-    /// What has become of the recording since the last call.
+    /// Returns what has happened to the recording since the last call.
     fn next_notice(&mut self) -> Option<RecordingNotice> {
         None
     }
 }
 
-/// A speaker that is ready for a frame once in a frame period, from the moment of joining.
+/// A speaker that is ready for a frame once per frame period, from the moment of joining.
 #[derive(Clone, Debug)]
 pub struct PacedSink<R> {
     recorder: R,
     clock: Option<FrameClock>,
 }
 
-/// Counts frame periods from its origin; nothing that happens meanwhile moves them.
+/// Counts frame periods from its origin. Nothing that happens meanwhile moves them.
 #[derive(Clone, Copy, Debug)]
 struct FrameClock {
     origin: Instant,
@@ -60,7 +60,7 @@ struct FrameClock {
 }
 
 impl PacedSource {
-    /// Will hear `samples` (at the session's rate) from the moment of joining.
+    /// Creates a source that plays `samples` (at the session's rate) from the moment of joining.
     #[must_use]
     pub const fn new(samples: Vec<i16>) -> Self {
         Self::of(Sound::Samples {
@@ -69,7 +69,7 @@ impl PacedSource {
         })
     }
 
-    /// Will hear a sound file from the moment of joining.
+    /// Creates a source that plays a sound file from the moment of joining.
     #[must_use]
     pub const fn playing(file: BackgroundReader) -> Self {
         Self::of(Sound::File(file))
@@ -83,7 +83,7 @@ impl PacedSource {
         }
     }
 
-    /// When the last of the samples was heard, once it was.
+    /// Returns when the last of the samples was heard, once it was.
     #[must_use]
     pub const fn ended_at(&self) -> Option<Instant> {
         self.ended_at
@@ -99,7 +99,7 @@ impl SampleSource for PacedSource {
         let Some(clock) = &mut self.clock else {
             return false;
         };
-        // A frame is there when its last sample has been heard.
+        // A frame is ready when its last sample has been heard.
         let heard_at = clock.period(clock.taken + 1);
         if now < heard_at {
             return false;
@@ -117,7 +117,8 @@ impl SampleSource for PacedSource {
 }
 
 impl Sound {
-    /// Fills a frame, with silence where there is nothing; true when nothing more will come.
+    /// Fills a frame, with silence where there is nothing. Returns true when nothing more will
+    /// come.
     fn hear(&mut self, frame: &mut [i16]) -> bool {
         match self {
             Self::Samples { samples, position } => {
@@ -129,7 +130,7 @@ impl Sound {
                 *position == samples.len()
             }
             Self::File(file) => {
-                // A frame that is missing is silence, and so is one after the end.
+                // A missing frame is silence, and so is any frame after the end.
                 let _ = file.read(frame);
                 if let Some(problem) = file.take_problem() {
                     warn!("the input has ended: {problem}");
@@ -141,7 +142,7 @@ impl Sound {
 }
 
 impl<R> PacedSink<R> {
-    /// A speaker whose sound goes to `recorder`.
+    /// Creates a speaker whose sound goes to `recorder`.
     pub const fn new(recorder: R) -> Self {
         Self {
             recorder,
@@ -149,17 +150,17 @@ impl<R> PacedSink<R> {
         }
     }
 
-    /// Where the sound went.
+    /// Returns the recorder.
     pub const fn recorder(&self) -> &R {
         &self.recorder
     }
 
-    /// Where the sound goes.
+    /// Returns the recorder for changes.
     pub const fn recorder_mut(&mut self) -> &mut R {
         &mut self.recorder
     }
 
-    /// Ends the sound.
+    /// Ends the sound and returns the recorder.
     pub fn into_recorder(self) -> R {
         self.recorder
     }
@@ -195,8 +196,7 @@ impl Recorder for Vec<i16> {
     }
 }
 
-/// A WAV file. It has a thread of its own: a disk that stalls does not stop the simulated chip's
-/// time.
+/// A WAV file. It has its own thread: a stalled disk does not stop the simulated chip's time.
 impl Recorder for wav::Recorder {
     fn begin(&mut self) {
         self.begin();
@@ -215,7 +215,7 @@ impl Recorder for wav::Recorder {
     }
 }
 
-/// Nobody listens.
+/// Discards the sound.
 impl Recorder for () {
     fn record(&mut self, _frame: &[i16]) {}
 }
@@ -243,7 +243,8 @@ impl<R: Recorder> Recorder for Option<R> {
 }
 
 impl FrameClock {
-    /// Starts a clock, or leaves a running one as it is; another frame duration goes on where the last one was.
+    /// Starts a clock, or leaves a running one alone. A new frame duration continues where the last
+    /// one was.
     fn start(clock: &mut Option<Self>, now: Instant, format: AudioFormat) {
         let frame = format.frame.duration();
         match clock {
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_plays_what_recorders_leave_and_never_waits_for_a_pipe() {
+    fn a_source_plays_damaged_files_and_never_waits_for_a_pipe() {
         let folder = std::env::temp_dir().join(format!("talkspurt-pace-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (killed, pipe) = (folder.join("killed.wav"), folder.join("pipe"));

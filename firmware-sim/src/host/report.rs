@@ -1,4 +1,4 @@
-//! What the simulated node tells on stdout: plain lines for a person, or one JSON object a line.
+//! Events of the simulated node on stdout: plain lines for a person, or one JSON object per line.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,24 +19,24 @@ use crate::uart::Counters;
 /// How long the last lines may take to be written.
 const FINISH_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How events are told.
+/// Format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A sentence each.
+    /// One sentence per event.
     Text,
-    /// One JSON object each, with `event` and `t_ms` (milliseconds since the start).
+    /// One JSON object per event, with `event` and `t_ms` (milliseconds since the start).
     Json,
 }
 
-/// Where events go. It never waits for its reader.
+/// Takes lines of output. Never blocks.
 pub trait Output {
-    /// Takes a line, made from the number of lines that were left out before it.
+    /// Takes a line. `line` makes it from the number of lines left out before it.
     fn push(&mut self, line: impl FnOnce(u64) -> String);
 
-    /// Whether it still takes lines.
+    /// Checks that it still takes lines.
     ///
     /// # Errors
-    /// When nobody reads it any more, or it cannot be written.
+    /// When its reader has gone, or it cannot be written.
     fn check(&self) -> Result<(), OutputError>;
 }
 
@@ -50,7 +50,7 @@ impl Output for Lines {
     }
 }
 
-/// Follows the roster and tells what changes.
+/// Follows the roster and reports what changes.
 #[derive(Debug)]
 pub struct Reporter<W> {
     out: W,
@@ -67,25 +67,25 @@ struct Entry {
 }
 
 impl Reporter<Lines> {
-    /// Tells on stdout, and never waits for whoever reads that.
+    /// Reports on stdout, and never blocks for its reader.
     ///
     /// # Errors
-    /// When the system gives no thread to write it.
+    /// When the system cannot start the thread that writes.
     pub fn on_stdout(format: Format, room: &str, name: &str) -> io::Result<Self> {
         Ok(Self::new(Lines::to_stdout()?, format, room, name))
     }
 
-    /// Waits a moment until all is written.
+    /// Waits briefly until everything is written.
     ///
     /// # Errors
-    /// As [`Output::check`].
+    /// Those of [`Output::check`].
     pub fn finish(self) -> Result<(), OutputError> {
         self.out.finish(FINISH_PATIENCE)
     }
 }
 
 impl<W: Output> Reporter<W> {
-    /// Tells on `out`.
+    /// Reports on `out`.
     pub fn new(out: W, format: Format, room: &str, name: &str) -> Self {
         Self {
             out,
@@ -101,12 +101,12 @@ impl<W: Output> Reporter<W> {
         &self.out
     }
 
-    /// Tells where the pseudo-terminal is; the same line in both formats.
+    /// Reports the path of the pseudo-terminal, with the same line in both formats.
     pub fn serial(&mut self, path: &str) {
         self.line(&format!("serial on {path}"));
     }
 
-    /// Tells what has become of the recording; the node goes on in any case.
+    /// Reports what happened to the recording. The node goes on in any case.
     pub fn recording(&mut self, now: Instant, notice: &RecordingNotice) {
         let (state, file, text) = (notice.state(), notice.file(), notice.text());
         let sentence = recording_line(state, file.as_deref(), &text);
@@ -117,7 +117,7 @@ impl<W: Output> Reporter<W> {
         self.tell(now, "recording", fields, &sentence);
     }
 
-    /// Tells a node's event.
+    /// Reports a node's event.
     pub fn event(&mut self, now: Instant, event: &NodeEvent<'_>) {
         match event {
             NodeEvent::Calling { .. } | NodeEvent::Rejected { .. } | NodeEvent::Left => {}
@@ -162,14 +162,14 @@ impl<W: Output> Reporter<W> {
         }
     }
 
-    /// Tells that the session is over and the node calls again.
+    /// Reports that the session is over and the node calls again.
     pub fn reconnecting(&mut self, now: Instant, reason: &str, text: &str) {
         self.roster.clear();
         let text = format!("lost the server: {text}; calling it again");
         self.tell(now, "reconnecting", json!({"reason": reason}), &text);
     }
 
-    /// Tells that the node has left, and what it did.
+    /// Reports that the node has left, with its counts.
     pub fn left(&mut self, now: Instant, reason: &str, stats: &NodeStats, line: &Counters) {
         let fields = json!({
             "reason": reason,
@@ -274,7 +274,7 @@ impl<W: Output> Reporter<W> {
         self.roster.insert(participant.id.0, entry);
     }
 
-    /// A packet that noise has swallowed may have named the participant: then the number must do.
+    /// If noise has swallowed the packet that named the participant, the number has to do.
     fn name_of(&self, id: ParticipantId) -> String {
         self.roster.get(&id.0).map_or_else(
             || format!("participant {}", id.0),
@@ -282,10 +282,10 @@ impl<W: Output> Reporter<W> {
         )
     }
 
-    /// Whether somebody can still be told.
+    /// Checks that the output still takes lines.
     ///
     /// # Errors
-    /// As [`Output::check`].
+    /// Those of [`Output::check`].
     pub fn check(&self) -> Result<(), OutputError> {
         self.out.check()
     }
@@ -306,7 +306,7 @@ impl<W: Output> Reporter<W> {
     }
 
     fn line(&mut self, text: &str) {
-        // Names are clean already; this is for whatever else may stand in a line.
+        // Names are already clean. This is for anything else in a line.
         let text = clean(text);
         self.out.push(|missed| match missed {
             0 => text,

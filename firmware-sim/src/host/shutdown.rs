@@ -1,4 +1,4 @@
-//! One flag that ends a program cleanly: set by SIGINT, SIGTERM or SIGHUP, by a test, or by the
+//! A flag that ends a program cleanly: set by SIGINT, SIGTERM or SIGHUP, by a test, or by the
 //! program itself.
 
 use std::io;
@@ -14,24 +14,24 @@ use talkspurt_host_kit::signals::hangup_is_ignored;
 /// How long a sleeper may take to notice the flag.
 const NOTICE: Duration = Duration::from_millis(20);
 
-/// A flag that is set once and shared by everyone who has to stop.
+/// A flag that is set once and shared by everything that has to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
 
 impl Shutdown {
-    /// A flag that is not set yet.
+    /// Creates a flag that is not set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A flag that SIGINT, SIGTERM and SIGHUP set. A program that `nohup` started goes on after the
-    /// hang-up.
+    /// Creates a flag that SIGINT, SIGTERM and SIGHUP set. A program started by `nohup` survives
+    /// the hang-up.
     ///
     /// # Errors
     /// When the system refuses a handler.
     pub fn on_signals() -> io::Result<Self> {
-        // Asked first, and no handler where it is so: one would undo what `nohup` did.
+        // Checked first: a handler for an ignored SIGHUP would undo what `nohup` did.
         let with_hangup = !hangup_is_ignored();
         let shutdown = Self::new();
         for signal in [SIGINT, SIGTERM] {
@@ -43,18 +43,18 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Asks everyone to stop.
+    /// Sets the flag.
     pub fn request(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether somebody asked.
+    /// Returns whether the flag is set.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Sleeps for `duration`, or less when the flag is set or `wake` answers true.
+    /// Sleeps for `duration`, or less if the flag is set or `wake` returns true.
     pub fn sleep_unless(&self, duration: Duration, mut wake: impl FnMut() -> bool) {
         let end = Instant::now() + duration;
         while !self.is_requested() && !wake() {

@@ -1,8 +1,8 @@
 //! Runs a node in real time: the only clock of the simulator.
 //!
-//! The simulated microcontroller lives on a time of its own, which follows the machine's in steps of at most a millisecond.
-//! A machine that was busy for a while finds the time that it owes and steps through it, so that neither the UART nor the
-//! node can tell.
+//! The simulated microcontroller has its own time, which follows the machine's in steps of at most
+//! a millisecond. A machine that was busy steps through the missing time afterwards, so that neither
+//! the UART nor the node notices.
 
 use std::thread;
 use std::time;
@@ -22,27 +22,27 @@ use crate::uart::{BITS_PER_BYTE, Line, Uart};
 
 /// The longest step of the simulated time.
 const STEP: Duration = Duration::from_millis(1);
-/// Bytes that may come in one step: a few FIFOs, far less than the driver's ring.
+/// Most bytes received in one step: a few FIFOs, far less than the driver's ring.
 const STEP_BYTES: u64 = 64;
-/// How long the node may take to leave, the bytes in its UART included.
+/// How long the node may take to leave, including the bytes in its UART.
 const LEAVE_LONGEST: Duration = Duration::from_millis(1_000);
-/// How long the line stays open after that. A pseudo-terminal that is closed throws away what the bridge has not read yet,
-/// the Bye for one; a real line does not vanish.
+/// How long the line stays open after that. A closed pseudo-terminal discards what the bridge has
+/// not read yet, such as the Bye; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 
 /// At the first call this is for a person to change. Later the name may still be the node's own.
 const TAKEN: Reason = Reason::NAME_TAKEN;
 /// How often a person is told that nobody answers.
 const TELL_UNANSWERED_EVERY: Duration = Duration::from_secs(3);
-/// How often stdout is looked at, whether anybody reads it.
+/// How often to check that stdout still has a reader.
 const CHECK_OUTPUT_EVERY: Duration = Duration::from_millis(100);
 
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// So long after the end of the microphone's samples.
+    /// This long after the end of the microphone's samples.
     pub linger: Option<Duration>,
-    /// So long after the start, whether the server has answered or not.
+    /// This long after the start, whether the server has answered or not.
     pub after: Option<Duration>,
 }
 
@@ -54,10 +54,10 @@ fn sentence(reason: &Reason, text: &str) -> String {
     }
 }
 
-/// Why a run ended before its time.
+/// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RunError {
-    /// The server does not let the node in, and asking again will not help.
+    /// The server refuses the node, and another try will not help.
     #[error("refused ({}): {}", .reason.label(), sentence(.reason, .text))]
     Refused {
         /// Why.
@@ -68,18 +68,18 @@ pub enum RunError {
     /// The disk does not take the end of the recording.
     #[error("{0}")]
     Recording(String),
-    /// Nobody can be told what happens.
+    /// The output has no reader, or cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
 }
 
-/// A node, the board that it runs on, and what it tells.
+/// A node, the board that it runs on, and its reporter.
 pub struct Simulator<N, L, R, W> {
     /// The node.
     pub node: N,
     /// Its simulated hardware.
     pub board: Board<Uart<L>, PacedSource, PacedSink<R>>,
-    /// Where its events go.
+    /// Reports its events.
     pub reporter: Reporter<W>,
     /// When it ends by itself.
     pub ending: Ending,
@@ -92,7 +92,8 @@ where
     R: Recorder,
     W: Output,
 {
-    /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time starts at zero.
+    /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time
+    /// starts at zero.
     ///
     /// # Errors
     /// A refusal before the first joining that asking again will not change.
@@ -112,7 +113,8 @@ where
                     return Err(refusal);
                 }
                 if self.is_over(now, &progress) {
-                    // Before the last event: a reader learns what became of the recording.
+                    // Finished before the last event, so that a reader learns what happened to the
+                    // recording.
                     let recorded = self.board.speaker.recorder_mut().finish();
                     self.tell_notices(now);
                     self.report_left(now, &progress);
@@ -169,7 +171,7 @@ where
             || passed(Some(Instant::ZERO), self.ending.after)
     }
 
-    /// Whether nobody can be told any more what happens, asked every now and then.
+    /// Returns whether the output has failed. Checks it now and then.
     fn is_unheard(&self, now: Instant, progress: &mut Progress) -> bool {
         if now >= progress.check_output_at {
             progress.check_output_at = now + CHECK_OUTPUT_EVERY;
@@ -186,13 +188,13 @@ where
     }
 }
 
-/// What has happened so far.
+/// State of a run.
 #[derive(Debug, Default)]
 struct Progress {
     joined_at: Option<Instant>,
     stopping_since: Option<Instant>,
     refusal: Option<RunError>,
-    /// When a person was last told that nobody answers, or the calls began.
+    /// When the user was last told that nobody answers, or the calls started.
     told_unanswered_at: Instant,
     check_output_at: Instant,
     output_failure: Option<OutputError>,
@@ -256,7 +258,7 @@ mod tests {
     use talkspurt_core::audio::codec::Codec;
     use talkspurt_core::session::JoinRequest;
 
-    /// A line that nobody is on.
+    /// A line with nobody at the other end.
     struct Dead;
 
     impl Line for Dead {
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_recording_is_told_before_the_node_has_left() {
+    fn the_end_of_a_recording_is_reported_before_the_last_event() {
         let name = ParticipantName::new("kettle").unwrap();
         let config = ClientConfig::new(JoinRequest::new(
             RoomName::new("kitchen").unwrap(),
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_refusal_show_as_what_they_are() {
+    fn the_text_of_a_refusal_is_cleaned() {
         let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
         let mut progress = Progress::default();
         let refused = NodeEvent::Rejected {

@@ -1,10 +1,10 @@
-//! What a node tells its surroundings: events as they happen, and counts.
+//! What a node reports: events as they happen, and counts.
 
 use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 
-/// What happened. A board may light a lamp for it; a host prints it.
+/// An event. A board may show it with an LED; a host prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeEvent<'a> {
     /// A Hello goes out; the first one after a loss is number 1.
@@ -32,9 +32,9 @@ pub enum NodeEvent<'a> {
     ParticipantJoined(&'a Participant),
     /// Someone left.
     ParticipantLeft(ParticipantId),
-    /// Someone began or ceased to talk, was muted or unmuted (the node too).
+    /// A participant (or the node) started or stopped talking, was muted or unmuted.
     State(ParticipantId, ParticipantFlags),
-    /// The server does not let the node in; it will ask again.
+    /// The server refuses the node, which will ask again.
     Rejected {
         /// Why.
         reason: Reason,
@@ -50,7 +50,7 @@ pub enum NodeEvent<'a> {
 /// Counts since the node started. All wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeStats {
-    /// Sessions that began.
+    /// Sessions joined.
     pub joins: u32,
     /// Bytes read from the serial port.
     pub received_bytes: u64,
@@ -58,6 +58,6 @@ pub struct NodeStats {
     pub transmitted_bytes: u64,
     /// Errors that the serial driver reported.
     pub serial_errors: u32,
-    /// What its participant counted.
+    /// Counts of its client.
     pub client: ClientStats,
 }

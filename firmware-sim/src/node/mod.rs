@@ -1,16 +1,16 @@
-//! The firmware's main loop. `no_std`, no allocation, nothing that waits: it runs unchanged in the
-//! simulator on a host and in an image on a microcontroller.
+//! The firmware's main loop. It is `no_std`, allocates nothing and never blocks, and it runs
+//! unchanged in the simulator on a host and in an image on a microcontroller.
 //!
 //! ```text
 //! microphone -> client endpoint -> serial port
 //! speaker    <-                 <-
 //! ```
 //!
-//! What it is in its room, the core's [`Client`] decides; the loop carries bytes and samples. A
-//! board gives it a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so
-//! that no call waits), a [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time
-//! that it answered, or earlier when an interrupt has brought bytes, room or samples; time is an
-//! argument, in microseconds since power-up.
+//! The core's [`Client`] is the participant; the loop moves its bytes and samples. A board provides
+//! a [`Board`]: a serial port (`embedded-io`, asked before it is read or written, so that no call
+//! blocks), a [`SampleSource`] and a [`SampleSink`]. Call [`Node::poll`] at the time that it
+//! returned, or earlier when an interrupt has brought bytes, room or samples. Time is an argument,
+//! in microseconds since power-up.
 //!
 //! The node speaks first: it sends a Hello, and again each second until the server answers. A
 //! session that ends for whatever reason (a Bye, a Reject because the server was restarted, silence
@@ -40,17 +40,18 @@ pub use event::{NodeEvent, NodeStats};
 pub use talkspurt_core::endpoint::{ClientConfig, ClientConfigError};
 pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
-/// A node for ADPCM, as it fits a microcontroller: 16 packets of jitter buffer, 8 voice packets waiting for the port.
+/// A node for ADPCM that fits a microcontroller: a jitter buffer of 16 packets, and a queue of 8
+/// voice packets for the port.
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
 
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
 pub type Pcm16Node =
     Node<PAYLOAD_MAX, { encoded_len_max(PAYLOAD_MAX + AROUND_PAYLOAD_BYTES) + 1 }, 16, 4096>;
 
-/// Static RAM of an [`AdpcmNode`] at most, in bytes: all the memory of the loop but its stack. On a
-/// 32-bit microcontroller it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink (80 ms of
-/// samples), 1,460 voice waiting for the port, 968 session, 392 and 372 packets being read and
-/// written, the rest configuration and counts.
+/// Upper bound of an [`AdpcmNode`]'s static RAM in bytes: all the memory of the loop except its
+/// stack. On a 32-bit microcontroller it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink
+/// (80 ms of samples), 1,460 voice waiting for the port, 968 session, 392 and 372 packets being
+/// read and written, the rest configuration and counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
     9_984
 } else {
@@ -69,9 +70,9 @@ const RETRY_LONGEST: Duration = Duration::from_millis(2_000);
 const RETRY_PERMANENT: Duration = Duration::from_secs(60);
 /// Bytes read at a time: small, since they lie on the stack.
 const CHUNK_BYTES: usize = 64;
-/// Chunks read in one call, so that a port that never runs dry cannot hold the loop.
+/// Chunks read per call, so that a port that never runs dry cannot block the loop.
 const CHUNKS_PER_POLL: usize = 32;
-/// Frames moved in one call each way, for the same reason.
+/// Frames moved per call each way, for the same reason.
 const FRAMES_PER_POLL: usize = 4;
 
 /// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest
@@ -92,16 +93,16 @@ pub struct Node<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, 
     stats: NodeStats,
 }
 
-/// Where the node stands with its server.
+/// State of the connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
-    /// Between sessions; the next Hello is due then.
+    /// Between sessions; the next Hello is due at `until`.
     Waiting { until: Instant },
-    /// The Hello is out.
+    /// A Hello was sent.
     Calling,
     /// In the room.
     Joined,
-    /// In the room still, until what was said last is out.
+    /// Still in the room, until the last words are sent.
     Leaving,
     /// Out of the room for good.
     Stopped,
@@ -130,8 +131,9 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         })
     }
 
-    /// Does all that can be done at `now` without waiting, and says when to call again at the latest; `None` means that
-    /// only bytes from the port can change anything. Events go to `on_event` as they happen.
+    /// Does all that can be done at `now` without blocking. Returns when to call again at the
+    /// latest; `None` means that only bytes from the port can change anything. Events go to
+    /// `on_event` as they happen.
     pub fn poll<P: SerialPort, M: SampleSource, S: SampleSink>(
         &mut self,
         now: Instant,
@@ -147,7 +149,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.next_call(board)
     }
 
-    /// Leaves the room: what was said last goes out, then a Bye. [`Self::is_stopped`] tells when that is done.
+    /// Leaves the room: sends the last words, then a Bye. [`Self::is_stopped`] tells when that is
+    /// done.
     pub fn leave(&mut self, now: Instant) {
         self.writer.drained = false;
         self.client.leave(now);
@@ -157,7 +160,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         };
     }
 
-    /// Returns whether the node has left and all of it is on the line.
+    /// Returns whether the node has left and its last byte was written.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
         matches!(self.link, Link::Stopped) && self.writer.drained
@@ -183,13 +186,13 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         }
     }
 
-    /// Returns whether a talkspurt of the node's own is running.
+    /// Returns whether the node is in a talkspurt.
     #[must_use]
     pub const fn is_talking(&self) -> bool {
         self.client.is_talking()
     }
 
-    /// Returns the round trip to the server and back, as last measured.
+    /// Returns the round trip to the server, as last measured.
     #[must_use]
     pub const fn round_trip(&self) -> Option<Duration> {
         self.client.round_trip()
@@ -209,7 +212,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                     self.stats.received_bytes += count as u64;
                     self.take_bytes(now, &chunk[..count], board, on_event);
                 }
-                // A driver that reports an overrun or a framing error has cleared it by doing so.
+                // A driver has cleared an overrun or a framing error by reporting it.
                 Err(()) => self.stats.serial_errors = self.stats.serial_errors.wrapping_add(1),
             }
         }
@@ -228,7 +231,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         }
     }
 
-    /// Lets time pass for the session, and calls when that is due.
+    /// Handles the session's timeout, and sends the next Hello when it is due.
     fn keep_session<P, M: SampleSource, S: SampleSink>(
         &mut self,
         now: Instant,
@@ -250,7 +253,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         }
     }
 
-    /// Acts on what the session reports, and passes it on.
+    /// Acts on the session's events, and passes them on.
     fn take_events<P, M: SampleSource, S: SampleSink>(
         &mut self,
         now: Instant,
@@ -399,7 +402,7 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-/// Reads what is there, 0 when that is nothing.
+/// Reads what is there. Returns 0 if that is nothing.
 fn read_ready<P: SerialPort>(port: &mut P, chunk: &mut [u8]) -> Result<usize, ()> {
     if !port.read_ready().map_err(|_| ())? {
         return Ok(0);

@@ -1,28 +1,28 @@
-//! The packet on its way to the serial port.
+//! The packet being sent to the serial port.
 
 use embedded_io::{Write, WriteReady};
 use heapless::Vec;
 
-/// Writes packets to a port that takes a part of them at a time.
+/// Writes packets to a port that may take only a part of them at a time.
 #[derive(Clone, Debug)]
 pub struct Writer<const ENCODED: usize> {
     packet: Vec<u8, ENCODED>,
     sent_bytes: usize,
-    /// Nothing was left when it was last asked to write.
+    /// Whether nothing was left after the last write.
     pub drained: bool,
 }
 
-/// What a call of [`Writer::write`] did.
+/// Result of a call of [`Writer::write`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Bytes that the port took.
     pub bytes: usize,
-    /// Whether the port reported an error; what was to be written is tried again.
+    /// Whether the port reported an error. The bytes are tried again.
     pub failed: bool,
 }
 
 impl<const ENCODED: usize> Writer<ENCODED> {
-    /// Creates a writer with nothing on its way.
+    /// Creates a writer without a packet.
     #[inline]
     pub const fn new() -> Self {
         Self {
@@ -32,7 +32,7 @@ impl<const ENCODED: usize> Writer<ENCODED> {
         }
     }
 
-    /// Writes as much as the port takes without waiting; `next` gives the packets.
+    /// Writes as much as the port takes without blocking. `next` provides the packets.
     pub fn write<P: Write + WriteReady>(
         &mut self,
         port: &mut P,
@@ -63,10 +63,10 @@ impl<const ENCODED: usize> Writer<ENCODED> {
         }
     }
 
-    /// Makes the next packet the current one, if there is one.
+    /// Loads the next packet. Returns false if there is none.
     fn load(&mut self, next: &mut impl FnMut(&mut [u8]) -> Option<usize>) -> bool {
         self.sent_bytes = 0;
-        // It fits: that is its capacity.
+        // It fits: `ENCODED` is its capacity.
         let _ = self.packet.resize(ENCODED, 0);
         let len = next(&mut self.packet);
         self.packet.truncate(len.unwrap_or(0));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_on_its_way_is_finished_before_the_next_is_asked_for() {
+    fn a_partly_written_packet_is_finished_before_the_next() {
         let mut writer = Writer::<8>::new();
         let mut numbers = 1..=3;
         let mut write = |room| {

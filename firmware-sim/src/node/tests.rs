@@ -30,7 +30,7 @@ fn it_speaks_first_and_joins() {
 }
 
 #[test]
-fn it_calls_again_with_back_off_until_somebody_answers() {
+fn it_calls_again_with_back_off_until_it_is_answered() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server = None;
     // Each call takes 5 s, in which the Hello goes every second; between them are 0.25, 0.5, 1, and
@@ -95,7 +95,7 @@ fn it_asks_for_the_call_that_is_due_first() {
 }
 
 #[test]
-fn errors_of_the_port_are_counted_and_do_not_hold_the_loop() {
+fn port_errors_are_counted_and_do_not_block_the_loop() {
     let world = World::new(115_200, Vec::new(), true);
     let mut board = Board {
         port: BrokenPort,
@@ -111,7 +111,7 @@ fn errors_of_the_port_are_counted_and_do_not_hold_the_loop() {
 fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
     let word_at_frame = 50;
     let mut samples = silence(word_at_frame);
-    // Too soft to open the gate, but part of the word.
+    // Too quiet to open the gate, but part of the word.
     samples.extend(tone(3, 900));
     samples.extend(tone(25, 9_000));
     samples.extend(silence(50));
@@ -121,7 +121,7 @@ fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
     assert_eq!(world.node.stats().client.frames_sent, 0);
     world.run_ms(2_000);
     let heard = core::mem::take(&mut world.server().heard);
-    // 3 of pre-roll, 25 of the word, then the window of 10 empties and the hold of 5 ends.
+    // 3 of pre-roll, 25 of the word; then the window of 10 empties and the hold of 5 ends.
     assert!((28..=28 + 16).contains(&heard.len()), "{}", heard.len());
     assert!(
         heard.iter().zip(0..).all(|(frame, seq)| frame.seq == seq),
@@ -132,7 +132,7 @@ fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
             && heard.iter().filter(|frame| frame.terminator).count() == 1
     );
     for (n, frame) in heard.iter().take(28).enumerate() {
-        // ADPCM needs some samples to find the step of a sound that begins.
+        // ADPCM needs some samples to adapt its step to a new sound.
         let settled = if n == 0 { FRAME / 4 } else { 0 };
         let said = &samples[(word_at_frame + n) * FRAME..][settled..FRAME];
         let pairs = frame.samples[settled..].iter().zip(said);
@@ -148,7 +148,7 @@ fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
 }
 
 #[test]
-fn it_plays_what_the_server_says_bit_for_bit() {
+fn it_plays_the_servers_voice_bit_for_bit() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.run_until_joined(100);
     let mut expected = Vec::new();
@@ -330,8 +330,9 @@ fn a_line_too_slow_for_voice_drops_old_voice_and_keeps_the_session() {
     let stats = world.node.stats();
     assert!(stats.client.voice_dropped > 1_000, "{stats:?}");
     assert_eq!((world.count("lost"), stats.joins), (0, 1));
-    // A fifth of the voice fits the line. What arrives has waited in the queue (8 frame periods) and in the port's ring,
-    // which takes 512 bytes / 1,920 bytes a second = 13 frame periods; a packet and a half were on their way.
+    // A fifth of the voice fits the line. Packets that arrive have waited in the queue (8 frame
+    // periods) and in the port's ring, which takes 512 bytes / 1,920 bytes a second = 13 frame
+    // periods; a packet and a half were in transit.
     let heard = &world.server().heard;
     assert!(heard.len() > 300, "{}", heard.len());
     let newest = heard.last().unwrap().seq;
@@ -368,7 +369,7 @@ fn leaving_before_anybody_answered_stops_at_once() {
     assert!(!world.node.is_stopped(), "its Bye is not out yet");
     world.run_until(10, "stopped", |world| world.node.is_stopped());
     assert_eq!(world.count("left"), 0, "it was nowhere");
-    // Between two calls, too.
+    // The same between two calls.
     let mut world = World::new(115_200, Vec::new(), true);
     world.server().answer = Answer::Refuse;
     world.run_until(100, "refused", |world| world.count("rejected") == 1);
@@ -377,8 +378,8 @@ fn leaving_before_anybody_answered_stops_at_once() {
 }
 
 #[test]
-fn a_welcome_does_not_bring_back_whoever_leaves() {
-    // So slow that the last words wait.
+fn a_welcome_does_not_bring_back_a_node_that_leaves() {
+    // So slow that the last words have to wait.
     let mut world = World::new(9_600, tone(500, 12_000), false);
     world.run_until_joined(1_000);
     world.run_ms(1_005);
@@ -391,7 +392,7 @@ fn a_welcome_does_not_bring_back_whoever_leaves() {
 }
 
 #[test]
-fn a_refusal_is_told_with_the_servers_words_and_asked_again_later() {
+fn a_refusal_is_reported_with_its_text_and_retried_later() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server().answer = Answer::Refuse;
     world.run_until(100, "refused", |world| {

@@ -1,4 +1,4 @@
-//! The wires: what a simulated UART is connected to.
+//! The wire: what a simulated UART is connected to.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,12 +12,15 @@ use serialport::SerialPort;
 use talkspurt_host_kit::words::describe;
 use tracing::{info, warn};
 
-/// Two directions of bytes without an end. Neither call waits, and neither can fail: a cut cable looks like silence.
+/// An endless stream of bytes in two directions. Neither call blocks, and neither can fail: a cut
+/// cable looks like silence.
 pub trait Line {
-    /// Fills the front of `buf` with what has arrived and says how many bytes that is; 0 when there is nothing.
+    /// Fills the front of `buf` with the bytes that have arrived. Returns their number, or 0 if
+    /// there are none.
     fn receive(&mut self, buf: &mut [u8]) -> usize;
 
-    /// Puts `bytes` on the wire and says how many were heard at the other side; the others are gone.
+    /// Puts `bytes` on the wire. Returns how many were received at the other end; the others are
+    /// lost.
     fn transmit(&mut self, bytes: &[u8]) -> usize;
 }
 
@@ -31,7 +34,7 @@ impl<L: Line + ?Sized> Line for Box<L> {
     }
 }
 
-/// The near end of a pseudo-terminal; a bridge opens the far end by its path, as it would open a serial port.
+/// The near end of a pseudo-terminal. A bridge opens the far end by its path, like a serial port.
 #[derive(Debug)]
 pub struct PtyLine {
     near: File,
@@ -39,17 +42,18 @@ pub struct PtyLine {
 }
 
 impl PtyLine {
-    /// Makes a pseudo-terminal in raw mode.
+    /// Creates a pseudo-terminal in raw mode.
     ///
     /// # Errors
-    /// When the system has none to give.
+    /// When the system cannot create one.
     pub fn open() -> io::Result<Self> {
         let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&near)?;
         unlockpt(&near)?;
         let path = ptsname(&near, Vec::new())?;
-        // The settings outlive this handle. Closing it matters: from now on the near end sees whether anybody has the far
-        // end open, and no byte is kept for somebody who opens it later.
+        // The settings outlive this handle. It has to be closed: from now on the near end sees
+        // whether anybody has the far end open, and no byte is kept for a bridge that opens it
+        // later.
         let far = open(
             &path,
             OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
@@ -69,7 +73,7 @@ impl PtyLine {
         })
     }
 
-    /// The path by which a bridge opens the far end.
+    /// Returns the path by which a bridge opens the far end.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -87,7 +91,7 @@ impl PtyLine {
 
 impl Line for PtyLine {
     fn receive(&mut self, buf: &mut [u8]) -> usize {
-        // Nobody there, nothing there: the answer is the same silence.
+        // If nobody is there, nothing is there: both are silence.
         self.near.read(buf).unwrap_or(0)
     }
 
@@ -100,7 +104,7 @@ impl Line for PtyLine {
     }
 }
 
-/// A serial port of this machine. A port that vanishes is opened again when it is back.
+/// A serial port of this machine. It is reopened after it has vanished.
 pub struct PortLine {
     path: String,
     baud: u32,
@@ -109,13 +113,13 @@ pub struct PortLine {
 }
 
 impl PortLine {
-    /// How often a vanished port is looked for.
+    /// How often to look for a vanished port.
     const RETRY: Duration = Duration::from_millis(500);
 
     /// Opens the port at `path`.
     ///
     /// # Errors
-    /// When the port is not there, is in use, or does not know the baud rate.
+    /// When the port does not exist, is in use, or does not support the baud rate.
     pub fn open(path: &str, baud: u32) -> io::Result<Self> {
         let port = open_port(path, baud)?;
         Ok(Self {
@@ -126,7 +130,7 @@ impl PortLine {
         })
     }
 
-    /// Runs `action` on the open port; 0 when there is none or it had nothing to do.
+    /// Runs `action` on the open port. Returns 0 if there is none or it had nothing to do.
     fn with_port(
         &mut self,
         action: impl FnOnce(&mut dyn SerialPort) -> io::Result<usize>,
@@ -174,7 +178,7 @@ impl Line for PortLine {
 }
 
 fn open_port(path: &str, baud: u32) -> io::Result<Box<dyn SerialPort>> {
-    // A timeout of zero asks whether there is something, and never waits for it.
+    // A timeout of zero checks whether there is something, and never waits for it.
     Ok(serialport::new(path, baud).timeout(Duration::ZERO).open()?)
 }
 

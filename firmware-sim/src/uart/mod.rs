@@ -1,16 +1,17 @@
-//! A simulated UART: it moves bytes at the rate of its baud rate, through buffers as small as real ones, and loses what a
-//! real one would lose.
+//! A simulated UART: it moves bytes at its baud rate, through buffers as small as real ones, and
+//! loses what a real UART would lose.
 //!
 //! ```text
-//!            receive                                                      transmit
-//! line --byte rate--> FIFO (16) --interrupt--> ring (512) --read--> node --write--> ring (512) --byte rate--> line
-//!                       |
-//!                       full: overrun, the byte is lost
+//! receive:  line --baud rate--> FIFO (16) --interrupt--> ring (512) --read--> node
+//!                                 |
+//!                                 full: overrun, the byte is lost
+//! transmit: node --write--> ring (512) --baud rate--> line
 //! ```
 //!
-//! There is no flow control, as on the three wires of a typical board: a transmitter cannot know whether anybody listens,
-//! and a receiver that is not emptied in time loses bytes. [`Uart::service`] stands for hardware and interrupt handler at
-//! once; the node's side is `embedded-io`, used without blocking.
+//! There is no flow control, as on the three wires of a typical board: a transmitter cannot know
+//! whether anybody listens, and a receiver that is not emptied in time loses bytes.
+//! [`Uart::service`] plays both the hardware and the interrupt handler; the node's side is
+//! `embedded-io`, used without blocking.
 
 mod line;
 
@@ -24,12 +25,14 @@ pub use line::{Line, PortLine, PtyLine};
 
 /// One start bit, eight data bits, one stop bit.
 pub const BITS_PER_BYTE: u64 = 10;
-/// Depth of the hardware's receive FIFO: 16 bytes as in the 16550 and the PL011 of many microcontrollers.
+/// Depth of the hardware's receive FIFO: 16 bytes as in the 16550 and the PL011 of many
+/// microcontrollers.
 pub const FIFO_BYTES: usize = 16;
-/// Size of the driver's ring in each direction: 44 ms at 115,200 baud, two ADPCM packets and a half.
+/// Size of the driver's ring in each direction: 44 ms at 115,200 baud, or two and a half ADPCM
+/// packets.
 pub const RING_BYTES: usize = 512;
 
-/// A UART on some [`Line`].
+/// A UART on a [`Line`].
 #[derive(Debug)]
 pub struct Uart<L, const FIFO: usize = FIFO_BYTES, const RING: usize = RING_BYTES> {
     line: L,
@@ -40,21 +43,21 @@ pub struct Uart<L, const FIFO: usize = FIFO_BYTES, const RING: usize = RING_BYTE
     counters: Counters,
 }
 
-/// What passed and what was lost.
+/// Bytes passed and lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Bytes that came off the line, lost ones included.
+    /// Bytes received from the line, including lost ones.
     pub received_bytes: u64,
-    /// Bytes that were shifted out onto the line, whether or not anybody listened.
+    /// Bytes sent to the line, whether or not anybody listened.
     pub transmitted_bytes: u64,
-    /// Received bytes that found the FIFO full.
+    /// Received bytes lost because the FIFO was full.
     pub overrun_bytes: u64,
-    /// Transmitted bytes that nobody took.
+    /// Transmitted bytes that nobody received.
     pub unheard_bytes: u64,
 }
 
 impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
-    /// An idle UART at `baud` bits per second, powered up at `now`.
+    /// Creates an idle UART at `baud` bits per second, powered up at `now`.
     ///
     /// # Panics
     /// When `baud` is zero, which is a bug of the caller.
@@ -75,9 +78,9 @@ impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
         }
     }
 
-    /// Moves the bytes that the time since the last call has room for, each way. To be called as often as an interrupt
-    /// would come, about every millisecond: what is due over a longer time may overrun the FIFO, as it does in hardware
-    /// whose interrupts are blocked.
+    /// Moves as many bytes each way as the time since the last call allows. Call it as often as an
+    /// interrupt would come, about every millisecond: the bytes of a longer time may overrun the
+    /// FIFO, as in hardware whose interrupts are blocked.
     pub fn service(&mut self, now: Instant) {
         let due = self.pace.due_bytes(now);
         self.interrupt();
@@ -85,18 +88,18 @@ impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
         self.transmit(due);
     }
 
-    /// What passed and what was lost until now.
+    /// Returns the counts so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// The line it is on.
+    /// Returns the line.
     pub fn line_mut(&mut self) -> &mut L {
         &mut self.line
     }
 
-    /// Whether everything written has left.
+    /// Returns whether everything written has been sent.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.transmit_ring.is_empty()
@@ -121,13 +124,13 @@ impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
         }
     }
 
-    /// The interrupt handler: empties the FIFO into the ring while that has room.
+    /// Plays the interrupt handler: empties the FIFO into the ring while that has room.
     fn interrupt(&mut self) {
         while !self.receive_ring.is_full() {
             let Some(byte) = self.receive_fifo.pop_front() else {
                 return;
             };
-            // There is room: it was asked for just above.
+            // There is room: it was just checked.
             let _ = self.receive_ring.push_back(byte);
         }
     }
@@ -156,7 +159,7 @@ impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
 struct Pace {
     baud: u64,
     served: Instant,
-    /// Bits times microseconds per second that did not make a whole byte yet.
+    /// Bits times microseconds per second that do not make a whole byte yet.
     carry: u64,
 }
 
@@ -176,7 +179,7 @@ impl<L, const FIFO: usize, const RING: usize> ErrorType for Uart<L, FIFO, RING> 
     type Error = Infallible;
 }
 
-/// Gives what lies in the ring, and `Ok(0)` instead of blocking when that is nothing.
+/// Reads from the ring. Returns `Ok(0)` instead of blocking when it is empty.
 impl<L, const FIFO: usize, const RING: usize> Read for Uart<L, FIFO, RING> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
         let mut count = 0;
@@ -197,7 +200,7 @@ impl<L, const FIFO: usize, const RING: usize> ReadReady for Uart<L, FIFO, RING> 
     }
 }
 
-/// Takes what the ring has room for, and `Ok(0)` instead of blocking when that is nothing.
+/// Writes as much as the ring has room for. Returns `Ok(0)` instead of blocking when it is full.
 impl<L, const FIFO: usize, const RING: usize> Write for Uart<L, FIFO, RING> {
     fn write(&mut self, buf: &[u8]) -> Result<usize, Infallible> {
         let mut count = 0;
@@ -210,7 +213,7 @@ impl<L, const FIFO: usize, const RING: usize> Write for Uart<L, FIFO, RING> {
         Ok(count)
     }
 
-    /// Bytes leave by [`Uart::service`], not by waiting.
+    /// Does nothing: bytes leave by [`Uart::service`], not by waiting.
     fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
@@ -228,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// A line whose far end always has bytes to give and always listens, unless told otherwise.
+    /// A line whose far end always sends and always listens, unless told otherwise.
     #[derive(Debug, Default)]
     struct Memory {
         to_give: VecDeque<u8>,
@@ -281,7 +284,7 @@ mod tests {
         assert_eq!(read.len(), 11_520);
         assert!(
             read.iter().zip(0u32..).all(|(&byte, n)| byte == n as u8),
-            "in order, without a hole"
+            "in order, without gaps"
         );
         assert_eq!(uart.line.heard.len(), 11_520);
         let expected = Counters {
@@ -348,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_nobody_takes_leave_all_the_same() {
+    fn unheard_bytes_are_still_sent() {
         let mut uart = uart(115_200);
         uart.line.deaf = true;
         assert_eq!(uart.write(&[1; 100]).unwrap(), 100);

@@ -1,4 +1,5 @@
-//! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks them.
+//! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks
+//! them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{ffi::OsString, path::PathBuf};
@@ -29,7 +30,8 @@ Exit codes: 0 after leaving, 1 when refused or when the server cannot be reached
 #[derive(Debug, Parser)]
 #[command(name = "talkspurt", version, about, max_term_width = 110)]
 pub struct Cli {
-    /// Log to stderr: error, warn, info, debug, trace, or per module as in `talkspurt_client::net=debug`.
+    /// Log to stderr: error, warn, info, debug, trace, or per module as in
+    /// `talkspurt_client::net=debug`.
     #[arg(
         long,
         global = true,
@@ -43,7 +45,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The verbs of the client.
+/// The client's subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Join a room and talk.
@@ -53,7 +55,7 @@ pub enum Command {
     Devices,
     /// List the rooms of a server and who is in them.
     #[command(
-        after_help = "The port is the server's --http port. By default a server answers only to its own machine."
+        after_help = "The port is the server's --http port. By default a server answers only on its own machine."
     )]
     Rooms {
         /// The server; the port is that of its --http address.
@@ -71,7 +73,7 @@ pub struct JoinFlags {
     /// The server. Its voice port is 8255 unless it says otherwise.
     #[arg(value_name = "HOST[:PORT]")]
     pub server: String,
-    /// The room: 1 to 64 bytes. It comes into being with its first participant.
+    /// The room: 1 to 64 bytes. Its first participant creates it.
     #[arg(short, long)]
     pub room: String,
     /// Your name, unique in the room: 1 to 32 bytes.
@@ -86,7 +88,7 @@ pub struct JoinFlags {
         conflicts_with = "input_device"
     )]
     pub input: Option<OsString>,
-    /// A WAV file instead of the speaker (16 kHz mono 16-bit), or `none`.
+    /// A WAV file (16 kHz mono 16-bit) instead of the speaker, or `none`.
     #[arg(
         long,
         value_name = "FILE.wav|none",
@@ -97,8 +99,8 @@ pub struct JoinFlags {
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
     pub input_device: Option<String>,
-    /// Which channel of several is heard: a number from 1, or `mix` for the mean of all.
-    /// [default: the one that carries the voice]
+    /// Which of several channels is heard: a number from 1, or `mix` for the mean of all. [default:
+    /// the one that carries the voice]
     #[arg(long, value_name = "N|mix", help_heading = "Sound")]
     pub input_channel: Option<String>,
     /// Speaker by name or by number from `talkspurt devices`.
@@ -108,8 +110,8 @@ pub struct JoinFlags {
     #[arg(long, value_enum, help_heading = "Sound")]
     pub codec: Option<CodecFlag>,
 
-    /// How long received frames wait at first, so that late ones still come in time. It adapts from there.
-    /// [default: 40 for a speaker, 120 for a file]
+    /// How long received frames wait at first, so that late ones are still in time. Adapts from
+    /// there. [default: 40 for a speaker, 120 for a file]
     #[arg(long, value_name = "MS", help_heading = "Sound")]
     pub playout_delay: Option<u16>,
 
@@ -136,13 +138,13 @@ pub struct JoinFlags {
     #[arg(long, help_heading = "Gate")]
     pub muted: bool,
 
-    /// Events on stdout, one JSON object a line.
+    /// Print events on stdout, one JSON object per line.
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "What you see")]
     pub events: Option<EventsFlag>,
-    /// Also a `level` event each second.
+    /// Also print a `level` event each second.
     #[arg(long, requires = "events", help_heading = "What you see")]
     pub levels: bool,
-    /// Plain lines even in a terminal.
+    /// Print plain lines even in a terminal.
     #[arg(long, conflicts_with = "events", help_heading = "What you see")]
     pub plain: bool,
 }
@@ -156,8 +158,8 @@ pub struct CalibrateFlags {
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE")]
     pub input_device: Option<String>,
-    /// Which channel of several is heard: a number from 1, or `mix` for the mean of all.
-    /// [default: the one that carries the voice]
+    /// Which of several channels is heard: a number from 1, or `mix` for the mean of all. [default:
+    /// the one that carries the voice]
     #[arg(long, value_name = "N|mix")]
     pub input_channel: Option<String>,
     /// How long to listen.
@@ -165,19 +167,19 @@ pub struct CalibrateFlags {
     pub seconds: f64,
 }
 
-/// Names of codecs as typed.
+/// Codec names as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CodecFlag {
-    /// 16-bit samples as they are: 256 kbit/s.
+    /// Uncompressed 16-bit samples: 256 kbit/s.
     Pcm16,
-    /// IMA ADPCM: 4 bits a sample, 64 kbit/s.
+    /// IMA ADPCM: 4 bits per sample, 64 kbit/s.
     Adpcm,
 }
 
 /// Formats of `--events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EventsFlag {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -1,4 +1,4 @@
-//! What `talkspurt join` does, checked.
+//! The checked flags of `talkspurt join`.
 
 use super::flags::{CodecFlag, EventsFlag, JoinFlags};
 use crate::{device::DeviceChoice, participant::PRE_ROLL_MS_MAX};
@@ -14,41 +14,39 @@ use talkspurt_host_kit::{
     wav::same_file,
 };
 
-/// Received frames wait this long at first when they go to a speaker: two frames of 20 ms ride out
-/// a busy scheduler.
+/// Initial playout delay for a speaker: two frames of 20 ms ride out a busy scheduler.
 const PLAYOUT_DEVICE_MS: u16 = 40;
-/// And when they go to a file, where delay bothers nobody: more lateness is ridden out without a
-/// concealed frame.
+/// Initial playout delay for a file, where delay bothers nobody: later frames still arrive in time.
 const PLAYOUT_FILE_MS: u16 = 120;
-/// The longest they may wait at first: half of what the downlink has slots for at 5 ms frames.
+/// Longest initial playout delay: half of what the downlink has slots for at 5 ms frames.
 const PLAYOUT_MS_MAX: u16 = 300;
-/// A year: longer than anybody stays, and short enough for every clock.
+/// A year: longer than anybody stays, and safe for every clock.
 const STAY_SECS_MAX: f64 = 365.0 * 24.0 * 3600.0;
 
-/// A checked `talkspurt join`.
+/// The checked flags of `talkspurt join`.
 #[derive(Debug, Clone)]
 pub struct JoinConfig {
     /// The server's voice address.
     pub server: ServerAddress,
     /// The room to join.
     pub room: RoomName,
-    /// The name to go by.
+    /// The participant's name.
     pub name: ParticipantName,
-    /// Where the sound to send comes from.
+    /// Source of the sound to send.
     pub input: Input,
     /// Which channel of it is heard.
     pub input_channel: InputChannel,
-    /// Where the mix goes.
+    /// Destination of the mix.
     pub output: Output,
     /// The only codec to offer; all when `None`.
     pub codec: Option<Codec>,
     /// How long received frames wait at first.
     pub playout_delay_ms: u16,
-    /// The voice gate; it lets all pass where a key decides.
+    /// The voice gate; disabled with push-to-talk.
     pub gate: GateSettings,
-    /// Sound from before the gate opened that is sent first.
+    /// How much sound from before the gate opened is sent first, in milliseconds.
     pub pre_roll_ms: u16,
-    /// Nothing is sent until a key is held.
+    /// Send nothing until a key is held.
     pub push_to_talk: bool,
     /// Join muted.
     pub muted: bool,
@@ -56,40 +54,40 @@ pub struct JoinConfig {
     pub linger: Duration,
     /// Leave this long after joining.
     pub leave_after: Option<Duration>,
-    /// How events are shown.
+    /// How to show events.
     pub events: EventsFormat,
 }
 
-/// Where the sound to send comes from.
+/// Source of the sound to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A microphone.
     Device(DeviceChoice),
     /// A sound file, played in real time.
     File(PathBuf),
-    /// Nowhere: a listener.
+    /// None: the participant only listens.
     None,
 }
 
-/// Where the mix goes.
+/// Destination of the mix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// A speaker.
     Device(DeviceChoice),
     /// A WAV file.
     File(PathBuf),
-    /// Nowhere.
+    /// None: the mix is discarded.
     None,
 }
 
-/// How events are shown.
+/// How to show events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventsFormat {
     /// A live view in a terminal, plain lines elsewhere.
     Auto,
     /// Plain lines.
     Plain,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json {
         /// Also a `level` event each second.
         levels: bool,
@@ -101,7 +99,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
 
     fn try_from(flags: JoinFlags) -> Result<Self, FlagError> {
         let mut gate = flags.gate.settings(PRE_ROLL_MS_MAX)?;
-        // Push-to-talk sends whatever the level.
+        // Push-to-talk sends everything, however quiet.
         gate.enabled &= !flags.ptt;
         let playout_delay_ms = playout_delay_ms(&flags)?;
         let input_channel = input_channel(flags.input_channel.as_deref())?;
@@ -150,7 +148,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
 }
 
 impl JoinConfig {
-    /// A recording must not destroy what is being played.
+    /// Refuses a recording that would destroy the file being played.
     fn refuse_to_overwrite_input(&self) -> Result<(), FlagError> {
         match (&self.input, &self.output) {
             (Input::File(input), Output::File(output)) if same_file(input, output) => {
@@ -165,16 +163,16 @@ impl JoinConfig {
     }
 }
 
-/// An argument `HOST[:PORT]`, checked.
+/// Parses an argument `HOST[:PORT]`.
 ///
 /// # Errors
-/// When it names no server.
+/// When it is not a server's address.
 pub fn server_address(text: &str, default_port: u16) -> Result<ServerAddress, FlagError> {
     ServerAddress::parse(text, default_port)
         .map_err(|problem| FlagError::new("HOST[:PORT]", problem))
 }
 
-/// A flag `--input-channel`, checked.
+/// Parses a flag `--input-channel`.
 ///
 /// # Errors
 /// When it is not a channel.
@@ -195,7 +193,8 @@ fn playout_delay_ms(flags: &JoinFlags) -> Result<u16, FlagError> {
     }
 }
 
-/// `None`: not given. `Some(None)`: the word `none`. `Some(Some(path))`: a file.
+/// Returns `None` if the flag is missing, `Some(None)` for the word `none`, and `Some(Some(path))`
+/// for a file.
 fn file_or_none(
     flag: &'static str,
     text: Option<OsString>,

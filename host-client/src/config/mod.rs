@@ -1,8 +1,8 @@
 //! From raw flags to checked values.
 //!
-//! [`flags`] is what clap sees: strings and numbers as typed. The other modules turn them into types that cannot be
-//! wrong ([`JoinConfig`]), with an error that says what to do.
-//! Nothing behind this module checks a flag again.
+//! [`flags`] is what clap sees: strings and numbers as typed. The other modules turn them into
+//! types that are always valid ([`JoinConfig`]), with errors that say what to do. Later code never
+//! checks a flag again.
 
 pub mod flags;
 mod join;

@@ -1,7 +1,7 @@
-//! What runs on the audio thread: copies between the device's buffer and a ring.
+//! Code that runs on the audio thread: it copies between the device's buffer and a ring.
 //!
-//! Nothing here allocates, locks, logs or waits; the tests count allocations. Samples in the rings are mono `f32` at the
-//! device's rate.
+//! Nothing here allocates, locks, logs or blocks; the tests count allocations. Samples in the rings
+//! are mono `f32` at the device's rate.
 
 use super::shared::Shared;
 use cpal::{FromSample, Sample};
@@ -9,22 +9,24 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::{sync::Arc, time::Instant};
 use talkspurt_host_kit::channels::{ChannelPicker, InputChannel};
 
-/// How much a ring holds, in seconds. Far more than the session leaves in it: a stalled session loses sound only after this.
+/// How much a ring holds, in seconds. A session normally leaves far less in it, so a stalled
+/// session loses sound only after this time.
 const RING_SECS: u32 = 1;
 
-/// The microphone's callback: puts the channel that is heard into the ring.
+/// The microphone's callback: writes the chosen channel to the ring.
 pub(super) struct CaptureCallback {
     ring: Producer<f32>,
     shared: Arc<Shared>,
     picker: ChannelPicker,
 }
 
-/// The speaker's callback: spreads the ring over the channels.
+/// The speaker's callback: copies the ring to the channels.
 pub(super) struct PlaybackCallback {
     ring: Consumer<f32>,
     shared: Arc<Shared>,
     channels: usize,
-    /// The ring had samples at the last callback. Silence before the first sample is no shortfall.
+    /// Whether the ring had samples at the last callback. Silence before the first sample is not a
+    /// shortfall.
     playing: bool,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct PlaybackLink {
     pub(super) shared: Arc<Shared>,
 }
 
-/// The two ends of a microphone's ring.
+/// Creates the two ends of a microphone's ring.
 pub(super) fn capture(
     rate_hz: u32,
     channels: u16,
@@ -63,7 +65,7 @@ pub(super) fn capture(
     )
 }
 
-/// The two ends of a speaker's ring.
+/// Creates the two ends of a speaker's ring.
 pub(super) fn playback(
     rate_hz: u32,
     channels: u16,
@@ -111,7 +113,7 @@ impl CaptureCallback {
 }
 
 impl PlaybackCallback {
-    /// Gives the device what it plays next, interleaved; silence where the ring has run out.
+    /// Fills the device's next buffer, interleaved, with silence where the ring has run out.
     ///
     /// The first two channels get the sound, the others (surround, subwoofer) silence.
     pub(super) fn fill<T: Sample + FromSample<f32>>(&mut self, data: &mut [T], now: Instant) {
@@ -175,7 +177,7 @@ mod tests {
         assert_eq!(round_trip(2, 192u8).0, 0.5);
         assert_eq!(round_trip(1, 49_152u16).0, 0.5);
         assert_eq!(round_trip(1, 0.25f64).0, 0.25);
-        // Only the front pair of many channels is used.
+        // With more than two channels only the front pair is used.
         assert_eq!(round_trip(6, 8_192i16), (0.25, 0));
     }
 
@@ -231,7 +233,7 @@ mod tests {
         assert_eq!(
             (out, link.shared.shortfalls()),
             ([0; 80], 0),
-            "silence before the first sample is no shortfall"
+            "silence before the first sample is not a shortfall"
         );
         (0..120).for_each(|_| link.ring.push(0.5).unwrap());
         callback.fill(&mut out, now);
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_is_no_whole_number_of_frames_is_no_panic() {
+    fn a_buffer_with_a_partial_frame_does_not_panic() {
         let now = Instant::now();
         let (mut callback, link) = capture(8_000, 2, InputChannel::Voice, now);
         callback.take(&[0.5f32; 7], now);

@@ -1,4 +1,4 @@
-//! Which device: the default one, or one by name or number.
+//! Which device to use: the default one, or one by name or number.
 
 use super::{Direction, stream::quietly};
 use crate::stderr::muffled;
@@ -11,12 +11,12 @@ pub enum DeviceChoice {
     Default,
     /// The number in `talkspurt devices`, from 1.
     Number(usize),
-    /// Its name or id, or a part of the name that only one device has. Case does not matter.
+    /// Its name or id, or a part of the name that no other device has. Case does not matter.
     Name(String),
 }
 
 impl DeviceChoice {
-    /// From a flag that may be missing.
+    /// Parses a flag that may be missing.
     #[must_use]
     pub fn parse(flag: Option<&str>) -> Self {
         match flag.map(str::trim) {
@@ -37,13 +37,13 @@ pub struct DeviceInfo {
     pub name: String,
     /// How the sound system addresses it.
     pub id: String,
-    /// It is the system's default.
+    /// Whether it is the system's default.
     pub is_default: bool,
     /// Rate, channels and format; or why it cannot be opened.
     pub format: Result<String, String>,
 }
 
-/// All devices of one direction, as they are numbered.
+/// Lists all devices of one direction, in the order of their numbers.
 pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
     let probe = || {
         let host = cpal::default_host();
@@ -79,7 +79,7 @@ pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
     muffled(|| quietly(probe))
 }
 
-/// The chosen device. The error says what there is instead.
+/// Finds the chosen device. The error says which devices exist.
 pub(super) fn find(
     host: &cpal::Host,
     direction: Direction,
@@ -111,7 +111,7 @@ fn all(host: &cpal::Host, direction: Direction) -> Result<Vec<cpal::Device>, Str
     devices.map_err(|error| format!("the sound system does not list its devices: {error}"))
 }
 
-/// The first line of a device's description, and its id.
+/// Returns the first line of a device's description, and its id.
 pub(super) fn names(device: &cpal::Device) -> (String, String) {
     let id = device.id().map(|id| id.id().to_owned()).unwrap_or_default();
     let name = device
@@ -124,7 +124,7 @@ pub(super) fn names(device: &cpal::Device) -> (String, String) {
     (if name.is_empty() { id.clone() } else { name }, id)
 }
 
-/// The place of the chosen device among `(name, id)` pairs.
+/// Returns the index of the chosen device among `(name, id)` pairs.
 fn pick(names: &[(String, String)], choice: &DeviceChoice) -> Result<usize, String> {
     match choice {
         DeviceChoice::Default => Ok(0),
@@ -146,7 +146,7 @@ fn pick(names: &[(String, String)], choice: &DeviceChoice) -> Result<usize, Stri
                 .map(|(i, _)| i);
             match (like.next(), like.next()) {
                 (Some(index), None) => Ok(index),
-                (Some(_), Some(_)) => Err(format!("`{wanted}` fits several devices")),
+                (Some(_), Some(_)) => Err(format!("`{wanted}` matches several devices")),
                 (None, _) => Err(format!("no device is called `{wanted}`")),
             }
         }

@@ -1,9 +1,10 @@
-//! Is an opened stream still alive?
+//! Decides whether an opened stream is still alive.
 //!
-//! Errors alone do not tell: cpal reports a few at the start and after every xrun while the sound is fine, and thousands in half a
-//! second where ALSA's pulse plugin is starved on a busy machine; then sound flows again. When a sound server dies under that
-//! plugin cpal reports no lost device but 144,000 errors a second (measured), and no data callback comes between them. So what
-//! counts is progress: a stream is given up for errors only after a while in which nothing else came.
+//! Errors alone do not tell. cpal reports a few at the start and after every xrun while the sound
+//! is fine, and thousands in half a second when ALSA's pulse plugin is starved on a busy machine;
+//! then sound flows again. When a sound server dies under that plugin, cpal reports not a lost
+//! device but 144,000 errors a second (measured), with no data callback in between. So progress is
+//! what counts: errors end a stream only after a while without a callback.
 
 use super::shared::Shared;
 use std::{
@@ -11,22 +12,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Errors without a single callback for so long are the end of a stream. A plugin starved on a busy machine recovers sooner
-/// (measured: gaps of up to half a second), and a young stream has stopped complaining (measured: after 0.1 s).
+/// Errors without a single callback for this long mean that the stream is dead. A plugin starved on
+/// a busy machine recovers sooner (measured: gaps of up to half a second), and a new stream has
+/// stopped complaining by then (measured: after 0.1 s).
 const STORM: Duration = Duration::from_secs(1);
-/// So many errors since the last callback are a storm. A healthy stream has less than one per callback.
+/// This many errors since the last callback are a storm. A healthy stream has less than one per
+/// callback.
 const STORM_ERRORS: u32 = 100;
-/// The longest pause between callbacks of a working stream; a second of buffer is the most that is in use.
+/// Longest pause between callbacks of a working stream. Buffers in use hold a second at most.
 const STALL: Duration = Duration::from_millis(2_500);
 
 /// Why a stream is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// The device says so itself.
+    /// The device itself says so.
     Gone,
     /// Errors without sound.
     Storm,
-    /// No callback any more.
+    /// No more callbacks.
     Stalled,
 }
 
@@ -47,7 +50,7 @@ impl Health {
         }
     }
 
-    /// To be called many times in a second. `Some` means: drop the stream.
+    /// Call this many times a second. `Some` means that the stream should be dropped.
     pub(super) fn observe(&mut self, shared: &Shared, now: Instant) -> Option<Loss> {
         let (callbacks, errors) = (shared.callbacks(), shared.errors());
         if shared.is_fatal() {
@@ -67,9 +70,9 @@ impl Health {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gone => "the device has gone",
+            Self::Gone => "the device is gone",
             Self::Storm => "the sound system reports errors without end",
-            Self::Stalled => "the sound system has stopped calling",
+            Self::Stalled => "the sound system has stopped responding",
         })
     }
 }
@@ -78,7 +81,8 @@ impl fmt::Display for Loss {
 mod tests {
     use super::*;
 
-    /// A stream of `(milliseconds, callbacks a second, errors a second)` sections; when it is given up, if it is.
+    /// Runs a stream of `(milliseconds, callbacks a second, errors a second)` sections. Returns why
+    /// and when it is given up, if it is.
     fn run(sections: &[(u64, u64, u64)]) -> Option<(Loss, u64)> {
         let start = Instant::now();
         let shared = Shared::new(48_000, start);
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_beside_flowing_sound_are_no_loss() {
+    fn errors_while_sound_flows_are_not_a_loss() {
         assert_eq!(run(&[(10_000, 100, 0)]), None);
         assert_eq!(
             run(&[(10_000, 100, 100)]),
@@ -126,9 +130,10 @@ mod tests {
         );
     }
 
-    /// What ALSA's pulse plugin does on a busy machine: after an xrun errors without end, until the server has been heard.
+    /// After an xrun, ALSA's pulse plugin on a busy machine reports errors until it has heard from
+    /// the server.
     #[test]
-    fn a_starved_plugin_that_makes_progress_is_no_loss() {
+    fn a_starved_plugin_that_makes_progress_is_not_a_loss() {
         for starved_ms in [100, 300, 600, 900] {
             let pattern = [(starved_ms, 0, 50_000), (30, 100, 0)];
             assert_eq!(run(&pattern.repeat(30)), None, "{starved_ms} ms");

@@ -1,4 +1,4 @@
-//! The session's side of a microphone: frames for the room out of whatever the device delivers.
+//! The session's side of a microphone: frames for the room, whatever the device delivers.
 
 use super::{callback::CaptureLink, pace::Pace, settling::Settling};
 use crate::{
@@ -7,10 +7,11 @@ use crate::{
 };
 use std::{sync::mpsc::Receiver, time::Instant};
 
-/// More than this above the target is old sound (the session was away) and is dropped. Seconds.
+/// More than this above the target is old sound (the session was stalled) and is dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.080;
 
-/// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the supervisor has reopened one.
+/// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the
+/// supervisor has reopened one.
 pub struct Microphone {
     links: Receiver<CaptureLink>,
     open: Option<Open>,
@@ -25,7 +26,7 @@ struct Open {
     control: DriftControl,
     pace: Pace,
     settling: Settling,
-    /// False until the ring is as full as it should be: at the start and after it ran dry.
+    /// False until the ring has filled up to its target: at the start, and after it ran dry.
     primed: bool,
 }
 
@@ -88,14 +89,16 @@ impl Open {
         let rate_hz = f64::from(self.link.shared.rate_hz());
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         self.pace.observe(&self.link.shared, frame_s);
-        // Before a frame is taken the device and the ring should hold that frame, a callback and the margin.
+        // Before a frame is taken, the device and the ring should hold that frame, a callback and
+        // the margin.
         let target = self.converter.needs() as f64 + self.pace.target(self.link.shared.rate_hz());
         let settled = self.link.ring.slots() as f64 + self.link.shared.since_callback(now);
         if self.primed && settled > target + EXCESS_MAX_S * rate_hz {
             self.drop_samples((settled - target) as usize);
         } else if self.primed && !self.settling.is_over() {
             if let Some(excess) = self.settling.observe(settled - target, frame_s) {
-                // Less than the target is left to the pitch: sound that is not there cannot be added.
+                // Only an excess is cut. The pitch makes up for a lack, as missing sound cannot be
+                // added.
                 self.drop_samples(excess.max(0.0) as usize);
             }
         } else if self.primed {
@@ -125,7 +128,7 @@ impl Open {
         let needs = self.converter.needs();
         self.input.clear();
         while self.input.len() < needs {
-            // The caller saw to it that there are enough; a sample too few would be silence, not a panic.
+            // The caller made sure that there are enough. A missing sample is silence, not a panic.
             self.input.push(self.link.ring.pop().unwrap_or(0.0));
         }
         for (out, &sample) in frame.iter_mut().zip(self.converter.convert(&self.input)) {
@@ -146,7 +149,7 @@ impl Open {
         self.control.forget_fill();
         tracing::debug!(
             samples = count.min(spare),
-            "dropped old sound of the microphone"
+            "dropped old sound from the microphone"
         );
     }
 }
@@ -241,7 +244,8 @@ mod tests {
                 "{rate_hz} Hz {ppm} ppm: {missing} frames missing (a few at the start are due)"
             );
             assert_eq!(device.callback_shortfalls(), 0);
-            // A 440 Hz tone at half scale never moves more than this between two samples; a gap or a jump does.
+            // A 440 Hz tone at half scale never moves more than this between two samples; a gap or
+            // a jump does.
             let step = heard[16_000..]
                 .windows(2)
                 .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_piled_up_while_the_session_was_away_is_dropped() {
+    fn sound_from_a_stall_of_the_session_is_dropped() {
         let (mut device, mut microphone, _sender) = connect(48_000, 0.0, 480);
         let mut frame = [0; 320];
         for n in 1..=50u32 {

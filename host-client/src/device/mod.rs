@@ -1,15 +1,16 @@
 //! Microphones and speakers: the only module that knows cpal and ALSA.
 //!
 //! ```text
-//! audio thread            ring (lock-free)      session thread
-//! CaptureCallback  ──mono f32 at device rate──▶  Microphone: resample, follow the drift ──▶ frames at 16 kHz
-//! PlaybackCallback ◀─mono f32 at device rate───  Speaker:    resample, follow the drift ◀── frames at 16 kHz
-//!                  atomics (`shared`) ─────────▶ supervisor: storms, stalls, reopening
+//! audio thread         ring (lock-free)       session thread
+//! CaptureCallback  ──mono f32, device rate──▶ Microphone: resample, follow drift ─▶ 16 kHz frames
+//! PlaybackCallback ◀─mono f32, device rate─── Speaker:    resample, follow drift ◀─ 16 kHz frames
+//!                  atomics (`shared`) ──────▶ supervisor: storms, stalls, reopening
 //! ```
 //!
-//! The session is clocked by the room, the device by its own crystal. [`Microphone`] and [`Speaker`] watch how full their
-//! rings are and bend the conversion ratio by up to 0.5 %, so that neither runs dry nor piles up delay. What a stream's start left
-//! too much or too little is cut or added once (`settling`), not bent away.
+//! The session is clocked by the room, the device by its own crystal. [`Microphone`] and
+//! [`Speaker`] watch how full their rings are and bend the conversion ratio by up to 0.5 %, so that
+//! the rings neither run dry nor build up delay. An excess or lack from a stream's start is cut or
+//! added once (`settling`), not bent away.
 
 mod callback;
 mod choice;
@@ -40,12 +41,12 @@ use std::{
 use supervisor::Supervisor;
 use talkspurt_host_kit::{channels::InputChannel, words};
 
-/// Which way the sound goes.
+/// Direction of the sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// From the air: a microphone.
+    /// A microphone.
     Input,
-    /// To the air: a speaker.
+    /// A speaker.
     Output,
 }
 
@@ -58,29 +59,29 @@ impl fmt::Display for Direction {
     }
 }
 
-/// What became of a device.
+/// What happened to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceNotice {
     /// The microphone or the speaker.
     pub direction: Direction,
     /// What happened.
     pub state: DeviceState,
-    /// The device's name and format, or why it is not there.
+    /// The device's name and format, or why it is not available.
     pub text: String,
 }
 
-/// The states a device goes through.
+/// States of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceState {
-    /// It runs.
+    /// It is running.
     Opened,
-    /// It ran and does not any more; it is being reopened.
+    /// It was running and has stopped; it is being reopened.
     Lost,
-    /// It cannot be opened; it is tried again now and then.
+    /// It cannot be opened. From time to time it is tried again.
     Absent,
 }
 
-/// Keeps a device open in a thread of its own; dropping it closes the device.
+/// Keeps a device open, in its own thread. Dropping it closes the device.
 pub struct DeviceGuard {
     stop: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
@@ -99,18 +100,18 @@ impl Drop for DeviceGuard {
     }
 }
 
-/// Keeps several devices open. They are closed together: a sound system that hangs takes its time
-/// once, not once for each.
+/// Keeps several devices open. They are closed together: a sound system that hangs then costs its
+/// delay once, not once per device.
 #[derive(Default)]
 pub struct DeviceGuards(Vec<DeviceGuard>);
 
 impl DeviceGuards {
-    /// Adds one.
+    /// Adds a device.
     pub fn add(&mut self, guard: DeviceGuard) {
         self.0.push(guard);
     }
 
-    /// Begins to close them; dropping this waits for it.
+    /// Starts to close the devices. Dropping this waits for that.
     pub fn stop(&mut self) {
         for guard in &mut self.0 {
             guard.stop = None;
@@ -124,9 +125,9 @@ impl Drop for DeviceGuards {
     }
 }
 
-/// Opens a microphone and keeps it open. Returns at once; what becomes of it is told to `notices`.
+/// Opens a microphone and keeps it open. Returns at once; `notices` is told what happens to it.
 ///
-/// Of several channels `channel` says which one is heard.
+/// `channel` says which of several channels is heard.
 pub fn open_microphone(
     choice: DeviceChoice,
     channel: InputChannel,
@@ -143,7 +144,7 @@ pub fn open_microphone(
     (Microphone::new(receiver), guard)
 }
 
-/// Opens a speaker and keeps it open. Returns at once; what becomes of it is told to `notices`.
+/// Opens a speaker and keeps it open. Returns at once; `notices` is told what happens to it.
 pub fn open_speaker(
     choice: DeviceChoice,
     notices: impl Fn(DeviceNotice) + Send + 'static,
@@ -159,7 +160,8 @@ pub fn open_speaker(
     (Speaker::new(receiver), guard)
 }
 
-/// Checks that a device named by the user exists. The default device may be missing: it may still come.
+/// Checks that a device named by the user exists. The default device may be missing: it may appear
+/// later.
 pub fn check(direction: Direction, choice: &DeviceChoice) -> Result<(), String> {
     match choice {
         DeviceChoice::Default => Ok(()),
@@ -208,7 +210,7 @@ mod tests {
     use super::*;
     use std::{sync::mpsc::Receiver, time::Duration};
 
-    /// A device whose closing ends when `other` has been told to close, too.
+    /// A device that closes only once `other` has been told to close, too.
     fn guard(other: Receiver<()>, told: Sender<()>) -> DeviceGuard {
         let (stop, stopped) = mpsc::channel::<Infallible>();
         let thread = thread::spawn(move || {
@@ -234,6 +236,6 @@ mod tests {
             done.send(())
         });
         let closed = closed.recv_timeout(Duration::from_secs(20));
-        closed.expect("one device waits for the other");
+        closed.expect("both devices close at the same time");
     }
 }

@@ -1,11 +1,12 @@
-//! How full a ring should be: enough for the callbacks, no fuller than it has to be.
+//! How full a ring should be: enough for the callbacks, and no fuller.
 
 use super::shared::Shared;
 
-/// Sound kept in reserve beside one callback: covers a late wake-up of the session. A quiet machine comes down to the least.
-/// Milliseconds.
+/// Sound kept in reserve beside one callback: it covers a late wake-up of the session. A quiet
+/// machine gets down to this minimum. Milliseconds.
 const MARGIN_MIN_MS: f64 = 8.0;
-/// The reserve to start with: a machine with all cores busy wakes ordinary threads about this late. Milliseconds.
+/// The initial reserve: a machine with all cores busy wakes ordinary threads about this late.
+/// Milliseconds.
 const MARGIN_START_MS: f64 = 20.0;
 /// A machine that needs more than this cannot play in real time. Milliseconds.
 const MARGIN_MAX_MS: f64 = 100.0;
@@ -13,7 +14,8 @@ const MARGIN_MAX_MS: f64 = 100.0;
 const WIDEN_MS: f64 = 6.0;
 /// It narrows again at this speed, so that delay never only grows: 1 ms in 10 s.
 const NARROW_MS_PER_S: f64 = 0.1;
-/// The size of callbacks is looked at over such a window; the larger of the last two windows counts. Seconds.
+/// The size of callbacks is measured over such windows, and the larger of the last two counts.
+/// Seconds.
 const WINDOW_S: f64 = 5.0;
 
 /// The target fill of a ring, in samples of the device.
@@ -35,7 +37,7 @@ impl Pace {
         }
     }
 
-    /// Once per frame. True if the ring ran short since the last call.
+    /// Call this once per frame. Returns whether the ring ran short since the last call.
     pub(super) fn observe(&mut self, shared: &Shared, frame_s: f64) -> bool {
         self.window_s += frame_s;
         let fresh = shared.take_largest();
@@ -54,12 +56,13 @@ impl Pace {
         short
     }
 
-    /// The ring ran short: keep more in reserve.
+    /// Keeps more in reserve, because the ring ran short.
     pub(super) fn widen(&mut self) {
         self.margin_ms = (self.margin_ms + WIDEN_MS).min(MARGIN_MAX_MS);
     }
 
-    /// Samples that the device and the ring should hold together: one callback and the margin.
+    /// Returns how many samples the device and the ring should hold together: one callback and the
+    /// margin.
     pub(super) fn target(&self, rate_hz: u32) -> f64 {
         f64::from(self.largest[0].max(self.largest[1]))
             + self.margin_ms * f64::from(rate_hz) / 1_000.0

@@ -1,15 +1,19 @@
-//! Streams on ALSA plugins (PulseAudio, PipeWire, JACK), moved here instead of by cpal.
+//! Streams on ALSA plugins (PulseAudio, PipeWire, JACK), carried here instead of by cpal.
 //!
-//! cpal reads whole periods and asks for the delay in the same call. ALSA's pulse plugin (1.2.7 to 1.2.12) answers both wrongly:
+//! cpal reads whole periods and asks for the delay in the same call. ALSA's pulse plugin (1.2.7 to
+//! 1.2.12) handles both badly:
 //!
-//! - Its descriptor is readable while a *period* is there, but it counts what has already been read of the fragment at hand.
-//!   Once a fragment begins in the midst of a period, which any sound played into the source brings about, there is always
-//!   such a rest: `poll` returns at once, less than a period is left, nothing is read, and the thread spins for ever.
-//! - Until the server has reported its latency the delay is an I/O error. After every xrun cpal gets thousands of them.
+//! - Its descriptor is readable while a *period* is there, but that includes what has already been
+//!   read of the current fragment. Once a fragment starts in the middle of a period, which any
+//!   sound played into the source causes, a remainder is always left: `poll` returns at once, less
+//!   than a period is left, nothing is read, and the thread spins for ever.
+//! - Until the server has reported its latency, asking for the delay is an I/O error. After every
+//!   xrun cpal gets thousands of them.
 //!
-//! So here all that is there is read, which leaves no rest; a delay that is not known is left out; and a thread that was
-//! woken for nothing, or whose device has no clock (ALSA's `null`), naps before it asks again, so that no plugin can make it
-//! spin. What is left of errors is exact: an xrun is recovered from, anything else ends the stream.
+//! So this module reads all that is there, which leaves no remainder, and does without an unknown
+//! delay. A thread that was woken for nothing, or whose device has no clock (ALSA's `null`), naps
+//! before it asks again, so that no plugin can make it spin. The remaining errors are clear: an
+//! xrun is recovered from, anything else ends the stream.
 
 use super::{
     callback::{CaptureCallback, PlaybackCallback},
@@ -32,22 +36,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Periods in a buffer: as cpal does. A microphone's buffer is as long.
+/// Periods in a buffer, as in cpal. A microphone's buffer is as long.
 const PERIODS: Frames = 2;
-/// A microphone's own period. A longer one makes the plugin wait for one more of the sound server's fragments, and the voice is
-/// later (measured from mouth to ear: 10 ms less than with cpal's 15, where 15 read here were 20 more). Milliseconds.
+/// A microphone's period. With a longer one the plugin waits for one more of the sound server's
+/// fragments, which adds delay (measured from mouth to ear: 10 ms less than with cpal's 15, where
+/// 15 read here were 20 more). Milliseconds.
 const CAPTURE_PERIOD_MS: u32 = 10;
-/// How long a thread waits for its device before it looks whether it should stop. Milliseconds.
+/// How long a thread waits for its device before it checks whether it should stop. Milliseconds.
 const POLL_MS: i32 = 100;
-/// After a wake-up for nothing, and after an error. A fraction of a period.
+/// Pause after a needless wake-up or an error. A fraction of a period.
 const NAP: Duration = Duration::from_millis(3);
 
-/// A device that moves so much more than its rate allows, within [`CLOCK_WINDOW`], has no clock. A buffer is 30 ms.
+/// A device that moves this much more than its rate allows within [`CLOCK_WINDOW`] has no clock. A
+/// buffer is 30 ms.
 const LEAD_MAX: Duration = Duration::from_millis(500);
-/// A device's pace is looked at over this, so that a crystal's drift does not add up.
+/// A device's pace is measured over this window, so that a crystal's drift does not add up.
 const CLOCK_WINDOW: Duration = Duration::from_secs(10);
 
-/// Some plugins cannot be opened twice at the same time (cpal keeps a lock of its own for that).
+/// Some plugins cannot be opened twice at the same time (cpal has its own lock for that).
 static OPENING: Mutex<()> = Mutex::new(());
 
 /// A running stream. Dropping it closes the device.
@@ -71,7 +77,7 @@ impl Drop for PluginStream {
     }
 }
 
-/// An opened device that is no sound card of the kernel's.
+/// An opened device that is not one of the kernel's sound cards.
 pub(super) struct Plugin {
     pcm: PCM,
     device: cpal::Device,
@@ -83,8 +89,8 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    /// `None` leaves the device to cpal: it is hardware, or has a format that only cpal converts, or cannot be opened (which
-    /// cpal then says in its own words).
+    /// Returns `None` to leave the device to cpal: it is hardware, or has a format that only cpal
+    /// converts, or cannot be opened (which cpal then reports in its own words).
     pub(super) fn open(
         device: &cpal::Device,
         direction: Direction,
@@ -113,7 +119,7 @@ impl Plugin {
             let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
             PCM::new(id, direction, true)?
         };
-        // Hardware has a card's number, also behind plugins that only convert.
+        // Hardware has a card number, even behind plugins that only convert.
         if pcm.info()?.get_card() >= 0 {
             return Ok(None);
         }
@@ -222,7 +228,7 @@ impl Stage {
         let shared = callback.shared().clone();
         let mut buffer = vec![T::EQUILIBRIUM; self.plugin.buffer_frames * channels];
         let io = pcm.io_checked::<T>()?;
-        // What `start` does not manage, the first `avail` reports.
+        // If `start` fails, the first `avail` reports it.
         let _ = pcm.start();
         self.drive(&shared, || {
             let ready = usize::try_from(pcm.avail()?).unwrap_or(0);
@@ -269,7 +275,8 @@ impl Stage {
         })
     }
 
-    /// Calls `transfer` whenever the device may have something to do. It says how many frames were moved.
+    /// Calls `transfer` whenever the device may have something to do. `transfer` returns how many
+    /// frames it moved.
     ///
     /// Returns when the owner stops it, or with the error that ended the stream.
     fn drive(
@@ -307,7 +314,7 @@ impl Stage {
     }
 }
 
-/// Notices devices that take or give sound as fast as they are asked.
+/// Detects devices that take or give sound as fast as they are asked.
 struct Clock {
     rate_hz: u32,
     start: Instant,
@@ -323,7 +330,7 @@ impl Clock {
         }
     }
 
-    /// So many frames more were moved; whether that is more than real time.
+    /// Counts `frames` more as moved. Returns whether the total is ahead of real time.
     fn is_ahead(&mut self, frames: usize, now: Instant) -> bool {
         let passed = now - self.start;
         if passed >= CLOCK_WINDOW {
@@ -342,14 +349,15 @@ fn write<T: Copy>(io: &IO<'_, T>, samples: &[T]) -> alsa::Result<usize> {
     }
 }
 
-/// Nothing went wrong; it is only to be tried again.
+/// Returns whether nothing is wrong and the call only has to be repeated.
 fn is_passing(error: &alsa::Error) -> bool {
-    // The crate hands some codes on as ALSA gives them: negative.
+    // The crate passes some codes on as ALSA gives them: negative.
     let kind = io::Error::from_raw_os_error(error.errno().abs()).kind();
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Makes a stream run again after an xrun or a suspended machine. With a dead sound server that does not work.
+/// Restarts a stream after an xrun or after the machine was suspended. Fails with a dead sound
+/// server.
 fn recover(pcm: &PCM, error: alsa::Error) -> alsa::Result<()> {
     pcm.try_recover(error, true)?;
     let is_capture = pcm.info()?.get_stream() == Direction::Capture;
@@ -373,7 +381,8 @@ fn linear(format: SampleFormat) -> Option<Format> {
 mod tests {
     use super::*;
 
-    /// How many milliseconds out of 60,000 a device is held back that moves `frames` each time it is asked.
+    /// Returns for how many milliseconds out of 60,000 a device is held back if it moves `frames`
+    /// each time it is asked.
     fn held_ms(frames: impl Fn(u64) -> usize) -> usize {
         let start = Instant::now();
         let mut clock = Clock::new(48_000, start);
@@ -390,7 +399,7 @@ mod tests {
         // Nothing for 400 ms, then all of it.
         let late = |ms: u64| if ms.is_multiple_of(400) { 19_200 } else { 0 };
         assert_eq!(held_ms(late), 0, "a busy machine");
-        // 0.1 % fast, which no crystal is.
+        // 0.1 % fast, more than any crystal.
         let fast = |ms: u64| (ms + 1) as usize * 48_048 / 1_000 - ms as usize * 48_048 / 1_000;
         assert_eq!(held_ms(fast), 0, "drift");
         let endless = held_ms(|_| 1_440);

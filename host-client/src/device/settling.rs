@@ -1,15 +1,16 @@
-//! The first moments of a stream, in which how full its ring will be is not known yet.
+//! The start of a stream, when the fill of its ring is not known yet.
 //!
-//! How much a device takes or holds before its callbacks come evenly differs between sound systems (measured with ALSA's pulse
-//! plugin: 10 to 25 ms more than the target). Bent away by pitch, that would take ten seconds; at the start it is made up for
-//! at a stroke instead, and the pitch is left to what clocks drift.
+//! Sound systems differ in how much a device takes or holds before its callbacks come evenly
+//! (measured with ALSA's pulse plugin: 10 to 25 ms more than the target). Correcting that by pitch
+//! would take ten seconds. So it is corrected at once at the start, and pitch only follows clock
+//! drift.
 
-/// A stream's first callbacks come in a burst: not looked at. Seconds.
+/// A stream's first callbacks come in a burst and are ignored. Seconds.
 const BURST_S: f64 = 0.2;
-/// Then the fill is averaged over this: ten frames of 20 ms, twenty callbacks. Seconds.
+/// After that the fill is averaged over this time: ten frames of 20 ms, twenty callbacks. Seconds.
 const MEAN_S: f64 = 0.2;
 
-/// Watches the fill of a ring whose stream has just begun, or begun anew after it ran dry.
+/// Watches the fill of a ring whose stream has just started, or restarted after it ran dry.
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     passed_s: f64,
@@ -19,8 +20,8 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Once per frame: how much more than its target the ring holds, in samples (negative: less). Gives the mean, once: what is to
-    /// be cut or added now.
+    /// Takes, once per frame, how much more than its target the ring holds, in samples (negative:
+    /// less). Returns the mean once: the amount to cut or add now.
     pub(super) fn observe(&mut self, excess: f64, frame_s: f64) -> Option<f64> {
         if self.over {
             return None;
@@ -34,12 +35,12 @@ impl Settling {
         self.over.then(|| self.sum / f64::from(self.count))
     }
 
-    /// Whether the start is over, and drift is all that is left.
+    /// Returns whether the start is over and only drift remains.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// The stream began anew.
+    /// Starts over with a restarted stream.
     pub(super) fn restart(&mut self) {
         *self = Self::default();
     }

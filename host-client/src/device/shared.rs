@@ -1,13 +1,15 @@
-//! What a callback and the session know of each other: atomics, nothing else.
+//! State shared by a callback and the session, in atomics.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-/// Counters of one opened stream, written by its callbacks and read by the session and the supervisor.
+/// Counters of one opened stream, written by its callbacks and read by the session and the
+/// supervisor.
 ///
-/// Everything is `Relaxed`: no value guards another one, and each is only a number to steer or to judge by.
+/// Everything is `Relaxed`: no value guards another one, and each is only a number to steer or
+/// judge by.
 #[derive(Debug)]
 pub(super) struct Shared {
     epoch: Instant,
@@ -38,12 +40,12 @@ impl Shared {
         }
     }
 
-    /// Samples a second, per channel.
+    /// Returns samples per second and channel.
     pub(super) fn rate_hz(&self) -> u32 {
         self.rate_hz
     }
 
-    /// A data callback ran for so many sample frames.
+    /// Notes a data callback of `frames` sample frames.
     pub(super) fn note_callback(&self, frames: usize, now: Instant) {
         let frames = u32::try_from(frames).unwrap_or(u32::MAX);
         self.callbacks.fetch_add(1, Relaxed);
@@ -53,12 +55,12 @@ impl Shared {
         self.largest_frames.fetch_max(frames, Relaxed);
     }
 
-    /// The ring was too empty for a speaker, or too full for a microphone.
+    /// Notes that the ring was too empty for a speaker, or too full for a microphone.
     pub(super) fn note_shortfall(&self) {
         self.shortfalls.fetch_add(1, Relaxed);
     }
 
-    /// The error callback ran. `fatal`: the stream will not come back by itself.
+    /// Notes an error callback. `fatal` means that the stream will not recover by itself.
     pub(super) fn note_error(&self, fatal: bool) {
         self.errors.fetch_add(1, Relaxed);
         if fatal {
@@ -66,7 +68,7 @@ impl Shared {
         }
     }
 
-    /// How long a sample is on its way between this callback and the air.
+    /// Notes how long a sample takes between this callback and the air.
     pub(super) fn note_hardware_delay(&self, delay: Duration) {
         self.hardware_delay_us.store(
             u32::try_from(delay.as_micros()).unwrap_or(u32::MAX),
@@ -94,21 +96,23 @@ impl Shared {
         self.hardware_delay_us.load(Relaxed) / 1_000
     }
 
-    /// The largest callback since the last call, in sample frames.
+    /// Takes the size of the largest callback since the last call, in sample frames.
     pub(super) fn take_largest(&self) -> u32 {
         self.largest_frames.swap(0, Relaxed)
     }
 
-    /// Samples that the device went through since its last callback: between 0 and the size of that callback.
+    /// Returns how many samples the device went through since its last callback, from 0 to the size
+    /// of that callback.
     ///
-    /// Callbacks move the ring's fill in steps; with this added (or subtracted) it moves as evenly as time.
+    /// Callbacks change the ring's fill in steps. With this added (or subtracted) it changes as
+    /// evenly as time.
     pub(super) fn since_callback(&self, now: Instant) -> f64 {
         let now_us = (now - self.epoch).as_micros() as f64;
         let elapsed_us = (now_us - self.last_at_us.load(Relaxed) as f64).max(0.0);
         (elapsed_us * f64::from(self.rate_hz) / 1e6).min(f64::from(self.last_frames.load(Relaxed)))
     }
 
-    /// Size of the last callback, in sample frames.
+    /// Returns the size of the last callback, in sample frames.
     pub(super) fn last_frames(&self) -> u32 {
         self.last_frames.load(Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The session's side of a speaker: the room's frames at the device's rate, and at the device's pace.
+//! The session's side of a speaker: the room's frames at the device's rate and pace.
 
 use super::{callback::PlaybackLink, pace::Pace, settling::Settling};
 use crate::{
@@ -7,10 +7,12 @@ use crate::{
 };
 use std::{sync::mpsc::Receiver, time::Instant};
 
-/// More than this above the target is delay (the session caught up after a stall): frames are dropped. Seconds.
+/// More than this above the target is delay (the session caught up after a stall): frames are
+/// dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.060;
 
-/// A speaker as a [`Sink`]. It outlives its device: after a loss frames are discarded until the supervisor has reopened one.
+/// A speaker as a [`Sink`]. It outlives its device: after a loss it discards frames until the
+/// supervisor has reopened one.
 pub struct Speaker {
     links: Receiver<PlaybackLink>,
     open: Option<Open>,
@@ -83,20 +85,20 @@ impl Open {
         if self.pace.observe(&self.link.shared, frame_s) {
             tracing::debug!("the speaker ran dry");
         }
-        // Before a frame is added the device and the ring should hold a callback and the margin.
+        // Before a frame is added, the device and the ring should hold a callback and the margin.
         let target = self.pace.target(self.link.shared.rate_hz());
         let callback = f64::from(self.link.shared.last_frames());
         let fill = self.ring_fill();
         let settled = fill as f64 + callback - self.link.shared.since_callback(now);
         self.delay_ms = (settled * 1_000.0 / rate_hz) as u32 + self.link.shared.hardware_delay_ms();
         if settled > target + EXCESS_MAX_S * rate_hz {
-            tracing::debug!("dropped a frame that the speaker was too late for");
+            tracing::debug!("dropped a frame: the speaker is too far behind");
             self.control.forget_fill();
             return;
         }
         let mut cut = 0;
         if fill == 0 {
-            // The start, or it ran dry: begin again with the reserve that it should have.
+            // At the start, or after it ran dry, silence provides the reserve.
             self.push_silence((target - settled).max(0.0) as usize);
             self.control.forget_fill();
             self.settling.restart();
@@ -112,7 +114,7 @@ impl Open {
         self.input.clear();
         self.input.extend(frame.iter().copied().map(to_f32));
         for &sample in self.converter.convert(&self.input).iter().skip(cut) {
-            // A full ring means that the device takes nothing: the supervisor will notice.
+            // A full ring means that the device takes nothing, which the supervisor notices.
             let _ = self.link.ring.push(sample);
         }
     }
@@ -238,13 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_after_the_start_is_cut_and_not_bent_away() {
+    fn excess_after_the_start_is_cut_and_not_bent_away() {
         let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 480);
         let at = |n: u64| Duration::from_millis(20 * n);
         let begin = device.start;
         for n in 0..50 {
             if n == 5 {
-                // The device takes nothing for 25 ms, as one does that was filled before it began to play.
+                // The device takes nothing for 25 ms, as if it was filled before it started to
+                // play.
                 device.start += Duration::from_millis(25);
             }
             device.run_until(begin + at(n));
@@ -265,7 +268,7 @@ mod tests {
             device.run_until(device.start + at(n));
             speaker.write_at(&tone_frame(n), device.start + at(n));
         }
-        // The session slept for 700 ms and now does 35 frames at once.
+        // The session slept for 700 ms and now catches up on 35 frames at once.
         let now = device.start + at(85);
         device.run_until(now);
         (50..85).for_each(|n| speaker.write_at(&tone_frame(n), now));

@@ -1,6 +1,6 @@
-//! Opens one stream: whatever rate, channel count and sample format the device prefers.
+//! Opens one stream with the rate, channel count and sample format that the device prefers.
 //!
-//! cpal carries the samples, except through ALSA's plugins: see `plugin`.
+//! cpal carries the samples, except for ALSA's plugins: see `plugin`.
 
 #[cfg(target_os = "linux")]
 use super::plugin::{Plugin, PluginStream};
@@ -18,8 +18,8 @@ use cpal::{
 use std::{sync::Arc, time::Instant};
 use talkspurt_host_kit::channels::InputChannel;
 
-/// The buffer asked for: 15 ms. Through ALSA's pulse plugin that gives callbacks of 10 ms and a round trip of 26 to 30 ms
-/// from speaker to microphone (measured); other hosts cut it their own way.
+/// The buffer asked for: 15 ms. With ALSA's pulse plugin that gives callbacks of 10 ms and a round
+/// trip of 26 to 30 ms from speaker to microphone (measured); other hosts divide it their own way.
 const BUFFER_MS: u32 = 15;
 
 /// A running stream. Dropping it closes the device.
@@ -31,7 +31,7 @@ pub(super) struct Opened<L> {
     pub(super) description: String,
 }
 
-/// What carries the samples; held for its end alone.
+/// Carries the samples. Held only to be dropped.
 #[expect(dead_code, reason = "dropping it closes the device")]
 enum Running {
     Cpal(cpal::Stream),
@@ -129,7 +129,7 @@ pub(super) fn open_playback(choice: &DeviceChoice) -> Result<Opened<PlaybackLink
     })
 }
 
-/// The session's end of a stream, which knows what stream and session share.
+/// The session's end of a stream, with the state that it shares with the callback.
 trait Link {
     fn shared(&self) -> Arc<Shared>;
 }
@@ -155,7 +155,7 @@ fn opened<L: Link>(stream: Running, link: L, description: String) -> Opened<L> {
     }
 }
 
-/// One call of `$build!(sample type)` per format that carries linear samples.
+/// Calls `$build!(sample type)` for the format, if it has linear samples.
 macro_rules! match_format {
     ($format:expr, $build:ident) => {
         match $format {
@@ -220,7 +220,7 @@ fn build_playback<T: SizedSample + cpal::FromSample<f32>>(
     )
 }
 
-/// Errors after which a stream never recovers by itself.
+/// Returns whether a stream never recovers by itself after this error.
 fn is_fatal(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -245,7 +245,7 @@ fn prepare(direction: Direction, choice: &DeviceChoice) -> Result<Prepared, Stri
     Ok((device, config, name))
 }
 
-/// The size of a callback to ask for.
+/// Returns the callback size to ask for.
 fn wanted_frames(config: &SupportedStreamConfig) -> FrameCount {
     let wanted: FrameCount = config.sample_rate() * BUFFER_MS / 1_000;
     match *config.buffer_size() {
@@ -254,7 +254,7 @@ fn wanted_frames(config: &SupportedStreamConfig) -> FrameCount {
     }
 }
 
-/// Tries a short buffer first, then whatever the device likes.
+/// Tries a short buffer first, then whatever the device prefers.
 fn for_each_buffer_size<O>(
     config: &SupportedStreamConfig,
     mut open: impl FnMut(StreamConfig) -> Result<O, Error>,
@@ -279,8 +279,8 @@ fn describe(name: &str, config: &SupportedStreamConfig) -> String {
     )
 }
 
-/// Runs `work` while this thread's messages of the ALSA library go to the log instead of stderr: plugins of devices that do
-/// not exist complain there, loudly, and nothing is wrong.
+/// Runs `work` while the ALSA library's messages from this thread go to the log instead of stderr.
+/// Plugins of devices that do not exist complain loudly there, though nothing is wrong.
 #[cfg(target_os = "linux")]
 pub(super) fn quietly<R>(work: impl FnOnce() -> R) -> R {
     let messages = alsa::Output::local_error_handler().ok();

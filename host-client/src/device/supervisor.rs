@@ -1,9 +1,10 @@
 //! Keeps a device open: opens it, watches it, reopens it after a loss.
 //!
-//! One thread per direction owns the stream. It hands each new stream's ring to the session over a channel and says
-//! what happened as a [`DeviceNotice`]. The session never waits for a device, and neither does the end of the program: opening
-//! and closing are calls into the sound system that may never return (a sound server that hangs), so they run in threads of
-//! their own, which are left behind if need be.
+//! One thread per direction owns the stream. It passes each new stream's ring to the session
+//! through a channel and reports what happened as a [`DeviceNotice`]. The session never waits for a
+//! device, and neither does the end of the program. Opening and closing are calls into the sound
+//! system that may never return (a hung sound server), so they run in their own threads, which are
+//! abandoned if necessary.
 
 use super::{
     DeviceNotice, DeviceState, Direction,
@@ -22,36 +23,37 @@ use std::{
 };
 use talkspurt_host_kit::words;
 
-/// How often a stream is looked at.
+/// How often a stream is checked.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 /// The first pause before a device is opened again; it doubles up to the last one.
 const REOPEN_FIRST: Duration = Duration::from_millis(250);
 /// The longest pause.
 const REOPEN_LAST: Duration = Duration::from_secs(4);
-/// A stream that lived this long was a good one: after it the pauses begin anew.
+/// A stream that lived this long was good: after it the pauses start over.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
-/// A device that takes longer to open is told about. Busy machines and Bluetooth take a second or two.
+/// A device that takes longer to open is reported. Busy machines and Bluetooth take a second or
+/// two.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
-/// Closing is waited for only this long, so that what is left to play is played.
+/// How long closing may take, so that the remaining sound is played.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens a device; the type says whether it is a microphone or a speaker.
 pub(super) type Open<L> = Arc<dyn Fn(&DeviceChoice) -> Result<Opened<L>, String> + Send + Sync>;
 
-/// The thread's own side of everything it is connected to.
+/// One device's thread, and its ends of all channels.
 pub(super) struct Supervisor<L> {
     pub(super) direction: Direction,
     pub(super) choice: DeviceChoice,
     pub(super) open: Open<L>,
     pub(super) links: Sender<L>,
     pub(super) notices: Box<dyn Fn(DeviceNotice) + Send>,
-    /// Nothing is ever sent: its owner's end says stop by going away.
+    /// Nothing is ever sent: the owner stops the thread by dropping the other end.
     pub(super) stop: Receiver<Infallible>,
 }
 
 impl<L: Send + 'static> Supervisor<L> {
-    /// Returns when the owner stops it.
+    /// Runs until the owner stops it.
     pub(super) fn run(self) {
         let mut pause = REOPEN_FIRST;
         let mut told_absent = false;
@@ -76,7 +78,7 @@ impl<L: Send + 'static> Supervisor<L> {
                         pause = REOPEN_FIRST;
                     }
                 }
-                // Told once: trying again every few seconds is no news.
+                // Reported once: another failure every few seconds is not news.
                 Err(problem) if !told_absent => {
                     told_absent = true;
                     self.tell(DeviceState::Absent, problem);
@@ -92,14 +94,15 @@ impl<L: Send + 'static> Supervisor<L> {
         }
     }
 
-    /// Opens the device; `None` when the owner stops meanwhile. Says once if the sound system does not answer.
+    /// Opens the device. Returns `None` if the owner stops meanwhile. Reports once if the sound
+    /// system does not answer.
     fn open(&self, told_absent: &mut bool) -> Option<Result<Opened<L>, String>> {
         let (open, choice) = (Arc::clone(&self.open), self.choice.clone());
         let (sender, result) = mpsc::sync_channel(1);
         let spawned = thread::Builder::new()
             .name("device open".into())
             .spawn(move || {
-                // A device that comes too late is closed by this very thread.
+                // A device that opens too late is closed by this thread.
                 let _ = sender.send(quietly(|| open(&choice)));
             });
         if let Err(error) = spawned {
@@ -132,7 +135,7 @@ impl<L: Send + 'static> Supervisor<L> {
         }
     }
 
-    /// Why the stream was lost; `None` when the owner stops.
+    /// Returns why the stream was lost; `None` when the owner stops.
     fn watch(&self, opened: &Opened<L>) -> Option<String> {
         let mut health = Health::new(Instant::now());
         loop {
@@ -163,7 +166,7 @@ impl<L: Send + 'static> Supervisor<L> {
     }
 }
 
-/// Closes a device, and goes on without it if the sound system does not let go of it.
+/// Closes a device, and goes on without waiting if the sound system does not release it.
 fn close<L: Send + 'static>(opened: Opened<L>) {
     let (sender, closed) = mpsc::channel::<Infallible>();
     let spawned = thread::Builder::new()
@@ -173,9 +176,9 @@ fn close<L: Send + 'static>(opened: Opened<L>) {
             drop(sender);
         });
     match spawned {
-        // Nothing is ever sent: the other end goes away when the device is closed.
+        // Nothing is ever sent: the other end is dropped when the device is closed.
         Ok(_) if closed.recv_timeout(CLOSE_LIMIT) == Err(RecvTimeoutError::Timeout) => {
-            tracing::warn!("the sound system does not let go of a device");
+            tracing::warn!("the sound system does not release a device");
         }
         Ok(_) => {}
         Err(error) => {
@@ -190,7 +193,7 @@ mod tests {
     use super::*;
     use crate::device::callback::CaptureLink;
 
-    /// What a hung sound server does to whoever opens a device.
+    /// Opens a device with a hung sound server.
     fn never(_: &DeviceChoice) -> Result<Opened<CaptureLink>, String> {
         loop {
             thread::park();
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_system_that_does_not_answer_is_told_of_and_does_not_hold_up_the_end() {
+    fn a_hung_sound_system_is_reported_and_does_not_block_the_end() {
         let (notices, told) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
         let supervisor = Supervisor {
@@ -214,7 +217,7 @@ mod tests {
             supervisor.run();
             drop(done);
         });
-        // Far longer than it takes on a busy machine: what fails here hangs.
+        // Far longer than this takes on a busy machine: exceeding it means a hang.
         let hang = Duration::from_secs(60);
         let notice: DeviceNotice = told.recv_timeout(hang).expect("a word");
         assert_eq!(notice.state, DeviceState::Absent);

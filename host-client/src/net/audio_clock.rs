@@ -1,5 +1,5 @@
-//! The sound of a stay: frames at their times, from the first joining to leaving, whatever the
-//! connection does. While the server is away frames go by in silence: a file has no gap.
+//! The sound of a stay: frames on time, from the first joining to leaving, whatever the connection
+//! does. While the server is away frames are silent: a file has no gap.
 
 use super::{audio_io::AudioIo, event_channel::Teller};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind, participant::Participant};
@@ -28,7 +28,7 @@ impl AudioClock {
         }
     }
 
-    /// A restarted server may have another frame duration.
+    /// Adopts the parameters of a new session: a restarted server may have another frame duration.
     pub(super) fn follow(&mut self, params: &SessionParams) {
         if self.frame_ms != params.frame.ms() {
             self.frame_ms = params.frame.ms();
@@ -40,7 +40,7 @@ impl AudioClock {
         self.frames.next_due()
     }
 
-    /// Does all frames due at `now`, but none due at `until` or later. Returns when the input
+    /// Processes all frames due at `now`, but none due at `until` or later. Returns when the input
     /// ended, if it did.
     pub(super) fn run(
         &mut self,
@@ -65,7 +65,7 @@ impl AudioClock {
         ended_at
     }
 
-    /// Passes on what has become of a recording.
+    /// Reports what has happened to a recording.
     pub(super) fn tell_of_recording(&mut self, teller: &Teller) {
         while let Some(notice) = self.io.sink.next_notice() {
             teller.tell(EventKind::Recording {

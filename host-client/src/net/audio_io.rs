@@ -1,4 +1,4 @@
-//! Opens what the configuration names as microphone and speaker: devices, files, or nothing.
+//! Opens the configured microphone and speaker: devices, files, or nothing.
 
 use super::{Failure, event_channel::Teller};
 use crate::{
@@ -12,24 +12,24 @@ use talkspurt_host_kit::{
     wav::{BackgroundReader, Recorder},
 };
 
-/// What can be opened before joining: a file that cannot be played or written should say so before
-/// anyone is disturbed.
+/// What can be opened before joining: if a file cannot be played or written, the user learns it
+/// before the client joins.
 pub(super) struct Prepared {
     input: PreparedInput,
     output: PreparedOutput,
 }
 
 enum PreparedInput {
-    /// A microphone is opened once we are in.
+    /// A microphone, opened after joining.
     Device(DeviceChoice, InputChannel),
     /// The input, ready.
     Source(Box<dyn Source>),
 }
 
 enum PreparedOutput {
-    /// A speaker is opened once we are in.
+    /// A speaker, opened after joining.
     Device(DeviceChoice),
-    /// The file is open; what is in it is replaced once we are in.
+    /// An open file. Its content is replaced after joining.
     File(Recorder),
     None,
 }
@@ -67,7 +67,7 @@ pub(super) struct AudioIo {
 }
 
 impl AudioIo {
-    /// Opens the rest: from here on sound flows.
+    /// Opens the rest. From here on sound flows.
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut devices = DeviceGuards::default();
         let source = match prepared.input {

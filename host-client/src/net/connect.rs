@@ -1,4 +1,4 @@
-//! From a server's name to a connection that is fit for voice.
+//! From a server's name to a connection suitable for voice.
 
 use std::{future::Future, io, pin::Pin};
 use talkspurt_host_kit::{
@@ -8,8 +8,8 @@ use talkspurt_host_kit::{
 };
 use tokio::{net::TcpStream, task::spawn_blocking};
 
-/// What is on its way over a long line, and three packets of PCM16 voice that wait. What else waits
-/// is with the core's endpoint, which drops what is old.
+/// Holds what is in flight on a long line, and three waiting packets of PCM16 voice. Anything else
+/// waits in the core's endpoint, which drops old voice.
 const SEND_LIMITS: SendLimits = SendLimits {
     buffer_bytes: 16 * 1024,
     unsent_bytes: 2 * 1024,
@@ -26,7 +26,7 @@ pub(super) fn connect(server: ServerAddress) -> Connecting {
         tune(&stream, SEND_LIMITS)?;
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
-        // Until the reactor has looked at it once, it seems to take nothing.
+        // Until the reactor has polled it once, it does not seem to be writable.
         stream.writable().await?;
         Ok(stream)
     })

@@ -1,9 +1,8 @@
 //! The session loop: waits for whatever comes first (bytes, frame time, command, retry time) and
 //! does what is due.
 //!
-//! The order within one step matters: what the socket has comes before the frames that are due, so
-//! that after a stall of this thread the packets that came meanwhile are there when their frames
-//! are played.
+//! The order within one step matters: bytes are read before due frames are processed. After a stall
+//! of this thread, packets that came meanwhile are then there when their frames are played.
 
 use super::{
     Command, Failure,
@@ -42,10 +41,10 @@ mod reconnect;
 #[cfg(test)]
 mod tests;
 
-/// Reads in a row before the frames that are due get their turn.
+/// Most reads in a row before due frames are processed.
 const READS_MAX: usize = 16;
 
-/// Owns everything of a stay in a room, across reconnects.
+/// Owns all state of a stay in a room, across reconnects.
 pub(super) struct Driver {
     config: JoinConfig,
     teller: Teller,
@@ -57,18 +56,18 @@ pub(super) struct Driver {
     phase: Phase,
     reconnect: Reconnect,
     participant: Box<Participant>,
-    /// Bytes that were no packets, as far as the log knows of them.
+    /// How many dropped bytes the log has been told of.
     dropped_bytes: u64,
     unlogged_bytes: LogThrottle,
-    /// Until the first joining.
+    /// Opened before joining, and used up by the first joining.
     prepared: Option<Prepared>,
-    /// From the first joining on; it runs on while a lost server is sought.
+    /// Present from the first joining on. It keeps running during reconnects.
     audio: Option<AudioClock>,
     /// When to leave, and why.
     leave_at: Option<(Instant, &'static str)>,
     /// What earlier connections of this stay have carried.
     counts: Counts,
-    /// Whoever waits for the end wants it soon.
+    /// Whether the end has to come soon.
     hurry: Arc<AtomicBool>,
 }
 
@@ -142,8 +141,8 @@ impl Driver {
             if matches!(self.phase, Phase::Pausing { until } if now >= until) {
                 self.phase = Phase::Connecting(connect(self.config.server.clone()));
             }
-            // A socket that always has something never makes us wait, and signals would never be
-            // looked at.
+            // A socket that always has data never makes the loop wait, and signals would not be
+            // handled.
             yield_now().await;
         }
     }
@@ -189,7 +188,7 @@ impl Driver {
             .min()
     }
 
-    /// Returns until when a socket that takes nothing may do so.
+    /// Returns when a socket that takes nothing is given up.
     fn stuck_until(&self) -> Option<CoreInstant> {
         let Phase::Open(link) = &self.phase else {
             return None;
@@ -229,7 +228,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes what the socket has.
+    /// Reads what the socket has.
     fn read(&mut self, now: Instant) -> Result<(), Failure> {
         let core_now = self.core_time(now);
         let mut buffer = [0; READ_BYTES];
@@ -251,7 +250,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Lets time pass.
+    /// Handles everything that depends on time.
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
         let core_now = self.core_time(now);
         self.log_dropped_bytes(core_now);
@@ -264,16 +263,17 @@ impl Driver {
 
     fn log_dropped_bytes(&mut self, now: CoreInstant) {
         let dropped_bytes = self.participant.counts().bytes_bad;
-        // Bytes that nothing has ended are given back if they turn out to be zeros and a packet.
+        // The count may fall again: unfinished bytes are taken back if they turn out to be zeros
+        // and a packet.
         let unseen_bytes = dropped_bytes.saturating_sub(self.dropped_bytes);
         self.unlogged_bytes.add(unseen_bytes);
         self.dropped_bytes += unseen_bytes;
         if let Some(bytes) = self.unlogged_bytes.take(now) {
-            tracing::warn!(bytes, "dropped bytes that are no packet");
+            tracing::warn!(bytes, "dropped bytes that are not a packet");
         }
     }
 
-    /// Tells what has happened, and notices the session's begin and end.
+    /// Reports events, and handles the start and the end of a session.
     fn take_events(&mut self, now: Instant) -> Result<(), Failure> {
         while let Some(event) = self.participant.poll_event() {
             match event {
@@ -286,7 +286,7 @@ impl Driver {
         Ok(())
     }
 
-    /// With the first joining the sound begins.
+    /// Starts the sound, at the first joining.
     fn welcomed(&mut self, params: &SessionParams, now: Instant) {
         if let Some(audio) = &mut self.audio {
             audio.follow(params);
@@ -295,7 +295,7 @@ impl Driver {
             self.audio = Some(AudioClock::new(io, params, now));
             let leave_after = self.config.leave_after;
             let until = leave_after.and_then(|span| now.checked_add(span));
-            self.leave_at = until.map(|at| (at, "the time is over"));
+            self.leave_at = until.map(|at| (at, "time is up"));
         }
     }
 
@@ -317,13 +317,13 @@ impl Driver {
         self.take_events(now)
     }
 
-    /// Gives the socket what it takes.
+    /// Writes what the socket takes.
     fn transmit(&mut self, now: Instant) {
         let core_now = self.core_time(now);
         if let Phase::Open(link) = &mut self.phase
             && let Err(error) = link.transmit(core_now, &mut self.participant)
         {
-            // The next read finds the connection broken; that is where it is dealt with.
+            // The next read fails, too, and handles the broken connection.
             tracing::debug!(%error, "writing failed");
         }
     }

@@ -1,4 +1,4 @@
-//! The session's way to its user: events in order.
+//! The ordered channel of events from the session to its user.
 
 use super::{flood::Floods, log_throttle::LogThrottle};
 use crate::events::{Event, EventKind};
@@ -12,14 +12,14 @@ use std::{
 };
 use talkspurt_core::time::Instant as CoreInstant;
 
-/// Events that may wait for a slow reader. A room's churn of hours fits; beyond it events are lost,
-/// and the log says so.
+/// Most events that may wait for a slow reader. Hours of changes in a room fit. Beyond that events
+/// are lost, and the log says so.
 const EVENTS_MAX: usize = 16_384;
-/// What they may hold beside their own bytes: as many names of 32 bytes are 0.5 MB, and the roster
-/// of a full room with each of a hundred joinings 6.4 MB. Counted without what the allocator adds.
+/// Most heap bytes that they may hold: as many names of 32 bytes are 0.5 MB, and the roster of a
+/// full room in each of a hundred joinings 6.4 MB. Does not count the allocator's overhead.
 const EVENTS_HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A way for events, stamped with the time since `epoch`.
+/// Creates a channel for events stamped with the time since `epoch`.
 pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
     let (sender, receiver) = mpsc::sync_channel(EVENTS_MAX);
     let waiting = Arc::new(Waiting {
@@ -39,15 +39,15 @@ pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
     (teller, Events { receiver, waiting })
 }
 
-/// What both ends know.
+/// State shared by both ends.
 struct Waiting {
     heap_bytes: AtomicUsize,
-    /// Events that were not told since the last one that was.
+    /// Events lost since the last one that was sent.
     missed: AtomicU64,
     bounds: Mutex<Bounds>,
 }
 
-/// Which events are not told, and how many were not since the log said so.
+/// Limits on events, and how many were lost since the log last said so.
 struct Bounds {
     floods: Floods,
     left_out: LogThrottle,
@@ -63,7 +63,7 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// Never waits: the session has frames to care for.
+    /// Sends an event. Never blocks: the session has frames to process.
     pub(crate) fn tell(&self, kind: EventKind) {
         let (kind, now) = (kind.for_people(), self.now());
         if !self.bounds(|bounds| bounds.floods.admit(&kind, now)) {
@@ -77,7 +77,7 @@ impl Teller {
         self.log_lost();
     }
 
-    /// Says in the log how many events were lost, if some were, at most once a second.
+    /// Logs how many events were lost, if any, at most once a second.
     pub(super) fn log_lost(&self) {
         let now = self.now();
         if let Some(events) = self.bounds(|bounds| bounds.unread.take(now)) {
@@ -91,7 +91,7 @@ impl Teller {
         }
     }
 
-    /// False if there is no room for it.
+    /// Returns false if there is no room for the event.
     fn try_tell(&self, kind: EventKind) -> bool {
         let heap_bytes = kind.heap_bytes();
         let waiting = &self.waiting.heap_bytes;
@@ -100,7 +100,7 @@ impl Teller {
                 .checked_add(heap_bytes)
                 .filter(|&sum| sum <= EVENTS_HEAP_BYTES_MAX)
         };
-        // A count alone, which nothing else is read by: no order is needed.
+        // Only a count: it orders no other data.
         if waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fitting)
             .is_err()
@@ -114,7 +114,7 @@ impl Teller {
             kind,
         };
         match self.sender.try_send(event) {
-            // Nobody listens any more: the program is about to end.
+            // The reader has gone: the program is about to end.
             Ok(()) | Err(TrySendError::Disconnected(_)) => true,
             Err(TrySendError::Full(_)) => {
                 waiting.fetch_sub(heap_bytes, Ordering::Relaxed);
@@ -129,7 +129,7 @@ impl Teller {
     }
 
     fn bounds<T>(&self, with: impl FnOnce(&mut Bounds) -> T) -> T {
-        // Sums and budgets are whole even if their holder panicked.
+        // Sums and budgets stay valid even if a holder panicked.
         with(
             &mut self
                 .waiting
@@ -140,17 +140,17 @@ impl Teller {
     }
 }
 
-/// What happens, in order; closed when the session is over.
+/// Events in order. Ends when the session is over.
 pub struct Events {
     receiver: Receiver<Event>,
     waiting: Arc<Waiting>,
 }
 
 impl Events {
-    /// The next event, if it is there.
+    /// Returns the next event, if there is one.
     ///
     /// # Errors
-    /// As those of the standard library's channels.
+    /// Those of the standard library's channels.
     pub fn try_recv(&self) -> Result<Event, TryRecvError> {
         self.receiver.try_recv().inspect(|event| self.taken(event))
     }
@@ -158,14 +158,14 @@ impl Events {
     /// Waits for the next event, for `patience` at most.
     ///
     /// # Errors
-    /// As those of the standard library's channels.
+    /// Those of the standard library's channels.
     pub fn recv_timeout(&self, patience: Duration) -> Result<Event, RecvTimeoutError> {
         self.receiver
             .recv_timeout(patience)
             .inspect(|event| self.taken(event))
     }
 
-    /// Waits for one event after the other, until the session is over.
+    /// Waits for one event after another, until the session is over.
     pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
         self.receiver.iter().inspect(|event| self.taken(event))
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_wait_are_bounded_in_bytes_too() {
+    fn waiting_events_are_bounded_in_bytes_too() {
         let (teller, events) = channel(Instant::now());
         (0..1_000).for_each(|id| _ = teller.try_tell(joined(id)));
         let mut heap_bytes = 0;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_the_system_are_told_without_its_numbers() {
+    fn error_numbers_are_removed_from_event_texts() {
         let (teller, events) = channel(Instant::now());
         let denied = || "permission denied (os error 13); try y".to_owned();
         let device = "speaker".to_owned();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_wait_are_bounded_in_number() {
+    fn waiting_events_are_bounded_in_number() {
         let (teller, events) = channel(Instant::now());
         (0..20_000).for_each(|_| teller.tell(EventKind::InputEnded { problem: None }));
         assert!(events.try_recv().is_ok());

@@ -1,21 +1,21 @@
-//! How much a server may make us tell: without a bound, one that means ill fills the disk of
-//! whoever keeps our events.
+//! Limits how many events a server may cause. Without them a hostile server could fill the disk of
+//! a user who keeps them.
 
 use crate::events::EventKind;
 use talkspurt_core::{time::Instant, token_bucket::TokenBucket};
 
-/// Of each kind at once: twice a full room of 1,000 that comes, talks or goes together.
+/// Events of each kind at once: twice a full room of 1,000 whose members all join, talk or leave
+/// together.
 const BURST: u32 = 2_000;
-/// Of each kind in a second. A server tells of a hundred changes a second at most, when ten people
-/// change as often as they may, and what is changed is changed back by another kind.
+/// Events of each kind per second. A server reports at most a hundred changes a second, when ten
+/// people change as often as allowed, and each change is undone by another kind.
 const PER_SECOND: u32 = 50;
-/// Joinings at once: each tells a whole roster, and a session has one.
+/// Joinings at once. Each reports a whole roster, and a session has one.
 const JOINED_BURST: u32 = 16;
-/// Seconds from one joining to the next. A session that is lost at once is tried again ever more
-/// seldom.
+/// Seconds between joinings. A session that is lost at once is retried at ever longer intervals.
 const JOINED_EVERY_SECS: u32 = 10;
 
-/// What may still be told, kind by kind: a flood of one does not hide the others.
+/// Budgets for each kind: a flood of one kind does not hide the others.
 #[derive(Debug)]
 pub(super) struct Floods {
     joined: TokenBucket,
@@ -40,7 +40,7 @@ impl Floods {
         }
     }
 
-    /// Whether this event may be told now. What a server cannot cause always may.
+    /// Returns whether this event may be sent now. Events that a server cannot cause always may.
     pub(super) fn admit(&mut self, kind: &EventKind, now: Instant) -> bool {
         let budget = match kind {
             EventKind::Joined { .. } => return self.joined.take(JOINED_EVERY_SECS, now),
@@ -89,7 +89,7 @@ mod tests {
         assert!(floods.admit(&EventKind::InputEnded { problem: None }, now));
     }
 
-    /// What a server that does its worst makes us write in a day.
+    /// What the worst server makes us write in a day.
     #[test]
     fn a_day_of_floods_is_what_the_architecture_says() {
         let name = || "n".repeat(32);

@@ -1,13 +1,12 @@
-//! What answers where a Talkspurt server was expected.
+//! Recognizes what answers in place of a Talkspurt server.
 
 use crate::rooms;
 use talkspurt_host_kit::server_address::{ServerAddress, VOICE_PORT};
 
-/// Bytes of a connection's beginning that are kept: what programs say of themselves stands in
-/// fewer.
+/// Bytes kept from the start of a connection: programs introduce themselves in fewer.
 pub(super) const GREETING_BYTES_MAX: usize = 64;
 
-/// Says what a server is that began with these bytes, if they tell. May ask it over HTTP, for a
+/// Says what kind of server sent these first bytes, if they tell. May ask it over HTTP, for a
 /// second at most.
 pub(super) fn explain(server: &ServerAddress, greeting: &[u8]) -> Option<String> {
     let kind = recognise(greeting);
@@ -31,7 +30,7 @@ fn recognise(greeting: &[u8]) -> Option<&'static str> {
     } else if begins(b"220 ") || begins(b"220-") {
         Some("a mail or FTP server")
     } else if matches!(greeting, [0x15 | 0x16, 3, 0..=4, ..]) {
-        // A record of an alert or a handshake, RFC 8446 section 5.1.
+        // An alert or handshake record, RFC 8446 section 5.1.
         Some("a TLS server")
     } else {
         None
@@ -43,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_known_by_how_they_begin() {
+    fn servers_are_recognized_by_their_first_bytes() {
         for (greeting, kind) in [
             (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some(HTTP)),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Some("an SSH server")),

@@ -16,9 +16,9 @@ use tokio::{
 
 /// Bytes read at a time.
 pub(super) const READ_BYTES: usize = 16 * 1024;
-/// Bytes read for nothing while closing: a full room's roster is 0.04 MB and a second of voice as
-/// much; the rest is what the buffers of a stalled connection hold. A server that goes on sending
-/// beyond that has not read our Bye, or does not care.
+/// Most bytes read and discarded while closing: a full room's roster is 0.04 MB and a second of
+/// voice as much; the rest is what the buffers of a stalled connection hold. A server that sends
+/// more has not read our Bye, or ignores it.
 const CLOSE_READ_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An open connection.
@@ -28,7 +28,7 @@ pub(super) struct Link {
     /// When it was opened.
     pub(super) since: Instant,
     bytes_received: u64,
-    /// The first bytes that came.
+    /// The first bytes received.
     greeting: Vec<u8>,
 }
 
@@ -43,25 +43,25 @@ impl Link {
         }
     }
 
-    /// Returns the first bytes that came, some tens of them.
+    /// Returns the first bytes received, some tens of them.
     pub(super) fn greeting(&self) -> &[u8] {
         &self.greeting
     }
 
-    /// Waits until something can be read, or written if something waits to be.
+    /// Waits until the socket is readable, or writable if a packet waits.
     pub(super) async fn ready(&self) {
         let interest = match self.outgoing.waits() {
             false => Interest::READABLE,
             true => Interest::READABLE | Interest::WRITABLE,
         };
-        // An error shows again at the next read.
+        // The next read returns the same error.
         let _ = self.stream.ready(interest).await;
     }
 
-    /// Reads what has come; none of it when the other side has closed.
+    /// Reads what has arrived; empty when the other side has closed.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing has come.
+    /// `WouldBlock` when nothing has arrived.
     pub(super) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         let count = loop {
             match self.stream.try_read(buffer) {
@@ -75,7 +75,7 @@ impl Link {
         Ok(&buffer[..count])
     }
 
-    /// Writes as much of what the participant has to say as the socket takes.
+    /// Writes the participant's packets, as far as the socket takes them.
     pub(super) fn transmit(
         &mut self,
         now: CoreInstant,
@@ -86,13 +86,13 @@ impl Link {
         self.outgoing.flush(now, next, write)
     }
 
-    /// Returns since when the socket has taken nothing of a packet that waits.
+    /// Returns since when the socket has taken nothing of a waiting packet.
     pub(super) fn stuck_since(&self) -> Option<CoreInstant> {
         self.outgoing.stuck_since()
     }
 
-    /// Writes all that the participant has to say until its session is over, and closes, unless
-    /// that takes longer than `patience` or too much comes meanwhile. `clock` gives the
+    /// Writes all the participant's packets until its session is over, then closes. Stops earlier
+    /// if that takes longer than `patience` or too much is received meanwhile. `clock` gives the
     /// participant's time.
     pub(super) async fn close(
         &mut self,
@@ -110,8 +110,8 @@ impl Link {
             // Closing a socket with unread bytes resets the connection, and the Bye might be lost.
             let enough = self.bytes_received + CLOSE_READ_BYTES_MAX;
             while self.discard()? && self.bytes_received < enough {
-                // The timeout is looked at only when we wait, and a socket that always has
-                // something does not make us.
+                // The timeout is checked only when this task waits, and a socket that always has
+                // data never makes it wait.
                 yield_now().await;
                 self.stream.readable().await?;
             }
@@ -124,7 +124,7 @@ impl Link {
         }
     }
 
-    /// Reads something for nothing. False when the other side has closed.
+    /// Reads and discards. Returns false when the other side has closed.
     fn discard(&mut self) -> io::Result<bool> {
         match self.read(&mut [0; READ_BYTES]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
@@ -132,7 +132,7 @@ impl Link {
         }
     }
 
-    /// Adds what this connection has carried.
+    /// Adds this connection's traffic to `counts`.
     pub(super) fn add_counts(&self, counts: &mut Counts) {
         counts.bytes_sent += self.outgoing.bytes_sent();
         counts.bytes_received += self.bytes_received;

@@ -1,11 +1,11 @@
-//! Sums up what may come in floods, so that it is logged at most once a second.
+//! Sums up frequent occurrences, so that they are logged at most once a second.
 
 use talkspurt_core::time::{Duration, Instant};
 
-/// Between two lines of the log about the same thing: a flood of it must not become one of lines.
+/// Least time between two log lines about the same thing.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// A sum that is given out at most once a second.
+/// A sum that is returned at most once a second.
 #[derive(Debug)]
 pub(super) struct LogThrottle {
     sum: u64,
@@ -26,7 +26,7 @@ impl LogThrottle {
         self.sum = self.sum.saturating_add(amount);
     }
 
-    /// The sum since the last time, if it is time and there is one.
+    /// Takes the sum since the last time, if it is not 0 and a second has passed.
     pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
         if self.sum == 0 || now < self.next_at {
             return None;

@@ -1,9 +1,9 @@
 //! The session: one thread that owns the socket, the participant, and the source and sink of sound.
 //!
-//! [`start`] sets it going and returns a [`Session`] to wait for and a [`Handle`]: events come out,
-//! [`Command`]s go in, a [`Snapshot`] shows the moment. Inside, `driver` is the loop around a
-//! [`Participant`]; `connect` opens the socket and `link` alone reads and writes it; `audio_io`
-//! opens devices and files, and `audio_clock` does their frames.
+//! [`start`] returns a [`Session`] to wait for and a [`Handle`]: events come out, [`Command`]s go
+//! in, and a [`Snapshot`] shows the current state. Inside, `driver` is the loop around a
+//! [`Participant`]; `connect` opens the socket, and `link` alone reads and writes it; `audio_io`
+//! opens devices and files, and `audio_clock` processes their frames.
 
 mod audio_clock;
 mod audio_io;
@@ -39,63 +39,63 @@ use tokio::{
     sync::{mpsc as tokio_mpsc, watch},
 };
 
-/// Commands that may wait: far more than keys are pressed.
+/// Commands that may wait: far more than a user types.
 const COMMANDS_MAX: usize = 64;
 
-/// What the user wants while in the room.
+/// A command of the user in the room.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Command {
     /// Mute or unmute; others are told.
     SetMuted(bool),
-    /// The key of push-to-talk: begin or cease to send.
+    /// The push-to-talk key was pressed or released: start or stop sending.
     Talk(bool),
     /// Stop or resume listening; nobody is told.
     SetDeafened(bool),
-    /// Move the gate's open threshold by so many decibels.
+    /// Move the gate's open threshold by this many decibels.
     ShiftGate(f64),
-    /// Leave the room and end.
+    /// Leave the room, and end the session.
     Leave,
 }
 
-/// Why a session ended otherwise than by leaving. Each is one line that says what to do.
+/// Why a session failed. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The first connection did not come about.
+    /// The first connection failed.
     #[error("cannot reach {server}: {}", words::unreachable(.source))]
     Unreachable {
-        /// Where to.
+        /// The server.
         server: String,
         /// What the system says.
         source: io::Error,
     },
-    /// There is a server, but it does not speak Talkspurt.
+    /// Something answers, but it does not speak Talkspurt.
     #[error("{server} does not answer like a Talkspurt server: {problem}")]
     NotTalkspurt {
-        /// Where.
+        /// The server.
         server: String,
-        /// What it does.
+        /// What it does instead.
         problem: String,
     },
-    /// The server said no.
+    /// The server refused.
     #[error("refused ({}): {}", .reason.label(), words::clean(.text))]
     Refused {
         /// Its reason.
         reason: RejectReason,
-        /// Its sentence, or ours for that reason.
+        /// The server's explanation, or ours for that reason.
         text: String,
     },
     /// A device or file cannot be used.
     #[error("{0}")]
     Sound(String),
-    /// The system does not give what a session needs.
+    /// The system refuses something that a session needs.
     #[error("cannot start the session: {}", words::describe(.0))]
     System(io::Error),
-    /// Push-to-talk without a key to push.
+    /// Push-to-talk without a key to press.
     #[error(
         "--ptt: the key is read in the live view, which needs a terminal for stdin and stdout (and not TERM=dumb)"
     )]
     NoKeys,
-    /// Events cannot be shown, or nobody wants them any more.
+    /// Events cannot be shown, or their reader has gone.
     #[error(transparent)]
     Output(#[from] OutputError),
 }
@@ -105,18 +105,18 @@ pub struct Session(JoinHandle<Result<(), Failure>>);
 
 /// The user's end of a running session.
 pub struct Handle {
-    /// What happens, in order. Closed when the session is over.
+    /// Events in order. Ends when the session is over.
     pub events: Events,
-    /// What to do.
+    /// Commands to the session.
     pub commands: tokio_mpsc::Sender<Command>,
-    /// How it stands.
+    /// The current state.
     pub snapshot: watch::Receiver<Snapshot>,
-    /// Whether the end has to come soon: set when nobody is there any more to wait for it.
+    /// Set it when nobody is there to wait any more: the session then ends soon.
     pub hurry: Arc<AtomicBool>,
 }
 
 impl Session {
-    /// Waits for the end. A panic of the session is passed on.
+    /// Waits for the end. Passes on a panic of the session.
     pub fn join(self) -> Result<(), Failure> {
         self.0
             .join()
@@ -124,8 +124,8 @@ impl Session {
     }
 }
 
-/// Starts a session in a thread of its own. `epoch` is time 0 of its events. SIGINT, SIGTERM and
-/// SIGHUP make it leave. It never waits for whoever has the [`Handle`].
+/// Starts a session in its own thread. Times of its events count from `epoch`. SIGINT, SIGTERM and
+/// SIGHUP make it leave. It never waits for the owner of the [`Handle`].
 pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Failure> {
     let prepared = audio_io::prepare(&config)?;
     let (teller, events) = event_channel::channel(epoch);
@@ -169,8 +169,8 @@ pub fn start(config: JoinConfig, epoch: Instant) -> Result<(Session, Handle), Fa
     Ok((Session(thread), handle))
 }
 
-/// Runs a session, and does not wait for what it leaves behind: a look-up of a name that no server
-/// answers takes the system many seconds, and cannot be called off.
+/// Runs a session without waiting for what it leaves behind: looking up a name that no server
+/// answers takes the system many seconds, and cannot be cancelled.
 fn run_to_end<T>(runtime: Runtime, session: impl Future<Output = T>) -> T {
     let ended = tokio::task::LocalSet::new().block_on(&runtime, session);
     runtime.shutdown_background();
@@ -183,25 +183,25 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     #[test]
-    fn a_look_up_that_hangs_does_not_hold_the_end() {
+    fn a_hung_look_up_does_not_block_the_end() {
         let (release, held) = mpsc::channel::<()>();
         let (done, ended) = mpsc::channel();
         thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             run_to_end(builder.build().unwrap(), async {
                 let (begun, running) = tokio::sync::oneshot::channel();
-                // Where names are looked up.
+                // On the thread pool where names are looked up.
                 drop(tokio::task::spawn_blocking(move || {
                     begun.send(()).unwrap();
                     held.recv()
                 }));
                 running.await.unwrap();
             });
-            // Whoever waited for longer has failed already.
+            // If the test has stopped waiting, it has already failed.
             let _ = done.send(());
         });
         let outcome = ended.recv_timeout(Duration::from_secs(20));
         drop(release);
-        outcome.expect("the session waits for the look-up");
+        outcome.expect("the session does not wait for the look-up");
     }
 }

@@ -1,5 +1,5 @@
-//! The packet that the socket has not taken all of yet. Whatever else waits stays in the
-//! participant, where control packets overtake voice and old voice is dropped.
+//! The packet that the socket has taken in part. All others stay in the participant, where control
+//! packets overtake voice and old voice is dropped.
 
 use crate::participant::TRANSMIT_BYTES_MAX;
 use std::io;
@@ -12,7 +12,7 @@ pub(super) struct Outgoing {
     len: usize,
     /// Bytes of it that the socket has taken.
     taken: usize,
-    /// When the socket took something last, or the packet began to wait.
+    /// When the socket last took something, or the packet started to wait.
     moved_at: Instant,
     bytes_sent: u64,
 }
@@ -30,8 +30,8 @@ impl Default for Outgoing {
 }
 
 impl Outgoing {
-    /// Gives the socket as much as it takes of this packet and of those that `next` writes. `write`
-    /// answers `WouldBlock` when it takes no more.
+    /// Writes this packet and those that `next` provides, as far as the socket takes them. `write`
+    /// returns `WouldBlock` when it takes no more.
     pub(super) fn flush(
         &mut self,
         now: Instant,
@@ -59,12 +59,12 @@ impl Outgoing {
         }
     }
 
-    /// Returns whether the socket still has to take some of a packet.
+    /// Returns whether part of a packet is still waiting.
     pub(super) fn waits(&self) -> bool {
         self.taken < self.len
     }
 
-    /// Returns since when the socket has taken nothing of the packet that waits.
+    /// Returns since when the socket has taken nothing of the waiting packet.
     pub(super) fn stuck_since(&self) -> Option<Instant> {
         self.waits().then_some(self.moved_at)
     }
@@ -83,7 +83,7 @@ mod tests {
         Instant::from_micros(ms * 1_000)
     }
 
-    /// Gives a socket that has room for `room` bytes what comes next of `packets`.
+    /// Flushes the next of `packets` to a socket with room for `room` bytes.
     fn flush(
         outgoing: &mut Outgoing,
         ms: u64,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_was_taken_in_part_is_completed_before_another_is_asked_for() {
+    fn a_partly_sent_packet_is_completed_before_the_next() {
         let mut outgoing = Outgoing::default();
         let mut packets = vec![&b"hello."[..], b"voice.", b"bye."];
         assert_eq!(flush(&mut outgoing, 0, &mut packets, 8), b"hello.vo");

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP leave the room properly, so that files are complete and the others
-//! know.
+//! Leaves the room properly on SIGINT, SIGTERM and SIGHUP, so that files are complete and the
+//! others know.
 
 use super::Command;
 use std::sync::{
@@ -9,8 +9,8 @@ use std::sync::{
 use talkspurt_host_kit::signals::hangup_is_ignored;
 use tokio::sync::mpsc::Sender;
 
-/// Makes the session leave at the first signal. A second one, or a terminal that has hung up, asks
-/// for hurry.
+/// Makes the session leave at the first signal. A second signal, or a terminal that has hung up,
+/// asks for hurry.
 pub(super) async fn leave_on_signal(commands: Sender<Command>, hurry: Arc<AtomicBool>) {
     let Some(mut signals) = Signals::listen() else {
         return;
@@ -21,7 +21,7 @@ pub(super) async fn leave_on_signal(commands: Sender<Command>, hurry: Arc<Atomic
             hurry.store(true, Ordering::Relaxed);
         }
         is_first = false;
-        // A session that is leaving already takes no commands.
+        // A session that is already leaving takes no commands.
         if commands.send(Command::Leave).await.is_err() {
             hurry.store(true, Ordering::Relaxed);
         }

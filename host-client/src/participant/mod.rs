@@ -1,9 +1,9 @@
-//! What a desktop is in a room, without the socket, the clock and the devices.
+//! A desktop participant without the socket, the clock and the devices.
 //!
-//! [`Participant`] joins the core's [`Client`](talkspurt_core::endpoint::Client) to what only a
-//! desktop has: the room's list as a person sees it, a source and a sink of sound, a key of
-//! push-to-talk, a voice that is too quiet for the gate. It is driven as the core's client is:
-//! after each packet, and whenever time has passed, take the events; ask for packets when the
+//! [`Participant`] adds to the core's [`Client`](talkspurt_core::endpoint::Client) what only a
+//! desktop has: the room's list as a person sees it, a source and a sink of sound, a push-to-talk
+//! key, and the notice that a voice is too quiet for the gate. It is driven like the core's client.
+//! After each packet, and whenever time has passed, take the events; ask for packets when the
 //! socket takes some; sleep until [`Participant::poll_timeout`]. Time is an argument.
 
 mod quiet;
@@ -39,34 +39,34 @@ use talkspurt_core::{
     wire::{ByeReason, RejectReason},
 };
 
-/// The longest pre-roll that `--pre-roll` may ask for. Half a second holds the longest word onset
-/// many times over.
+/// Longest pre-roll that `--pre-roll` may ask for. Half a second is many times the longest word
+/// onset.
 pub const PRE_ROLL_MS_MAX: u16 = 500;
-/// The longest packet that [`Participant::poll_transmit`] writes: a zero may go before it.
+/// Longest packet that [`Participant::poll_transmit`] writes, with the zero that may precede it.
 pub const TRANSMIT_BYTES_MAX: usize = TRANSMIT_MAX;
-/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples a
+/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples per
 /// millisecond.
 const HISTORY_SAMPLES: usize = 16 * (PRE_ROLL_MS_MAX as usize + 20);
-/// Packets that may wait for their turn: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches
-/// up from here.
+/// Packets that may wait to be played: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches up
+/// from here.
 const SLOTS: usize = 128;
 /// Own voice that may wait for the socket: the longest pre-roll and the 300 ms that the core keeps,
-/// as PCM16 with its headers.
+/// as PCM16 with headers.
 const QUEUE_BYTES: usize = 32 * 1024;
-/// A microphone that gives nothing while the gate is open counts as silent for so long; then the
-/// talkspurt is ended.
+/// A microphone that gives nothing while the gate is open counts as silent for this long. Then the
+/// talkspurt ends.
 const DRY_MS_MAX: u32 = 300;
-/// How long the live view shows that a voice is too quiet, unless it is heard before.
+/// How long the live view shows that a voice is too quiet, unless it is heard earlier.
 const TOO_QUIET_SHOWN: Duration = Duration::from_secs(15);
 
 type Client = endpoint::Client<PAYLOAD_MAX, TRANSMIT_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES>;
 
-/// What happened, for the participant's driver.
+/// What happened, for the driver of the participant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParticipantEvent {
     /// In the room, with these parameters. A second one in a session replaces the first.
     Welcomed(SessionParams),
-    /// Something that the user is told.
+    /// An event for the user.
     Told(EventKind),
     /// The server refuses; [`Participant::reject_text`] says why. The session is over.
     Rejected(RejectReason),
@@ -74,22 +74,22 @@ pub enum ParticipantEvent {
     Closed(ByeReason),
 }
 
-/// One participant, over all sessions of a stay.
+/// A participant, over all sessions of a stay.
 pub struct Participant {
     client: Box<Client>,
     roster: Roster,
-    /// What the user is told next.
+    /// Events for the user, in order.
     told: VecDeque<EventKind>,
-    /// The gate that the flags ask for, and what keys have made of it.
+    /// The gate that the flags ask for, as changed by keys.
     gate_of_flags: GateSettings,
     gate: GateSettings,
-    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    /// Whether the push-to-talk key is held; `None` without push-to-talk.
     key_held: Option<bool>,
     deafened: bool,
-    /// The frame duration of the latest session: without one, frames go by in silence.
+    /// The frame duration of the latest session. Outside a session silent frames have it, too.
     frame: FrameDuration,
     was_welcomed: bool,
-    /// Frames in a row that the source did not have.
+    /// Consecutive frames that the source did not have.
     dry_frames: u32,
     output_meter: LevelMeter,
     output_rms: u16,
@@ -136,7 +136,7 @@ impl Participant {
         participant
     }
 
-    /// Says Hello over a stream that was just connected.
+    /// Says Hello over a newly connected stream.
     pub fn join(&mut self, now: Instant) {
         self.was_welcomed = false;
         self.roster.clear();
@@ -144,7 +144,7 @@ impl Participant {
         self.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
     }
 
-    /// Leaves: what was said last is transmitted, then a Bye.
+    /// Leaves: transmits the last voice, then a Bye.
     pub fn leave(&mut self, now: Instant) {
         self.client.leave(now);
     }
@@ -154,21 +154,21 @@ impl Participant {
         self.client.end(reason);
     }
 
-    /// Says that the stream is gone; the session with it, if it was not over yet.
+    /// Ends the session, unless it is already over, because the stream is gone.
     pub fn disconnected(&mut self) {
         self.client.end(ByeReason::ConnectionLost);
-        // The caller knows already what they tell.
+        // The caller already knows what they report.
         while self.client.poll_event().is_some() {}
         self.roster.clear();
     }
 
     /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
-    /// then feed that.
+    /// then pass the rest in.
     pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
         self.client.handle_stream(now, bytes)
     }
 
-    /// Says that time has passed.
+    /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.client.handle_timeout(now);
     }
@@ -179,8 +179,8 @@ impl Participant {
         self.client.poll_timeout()
     }
 
-    /// Writes the next packet to `out`, which takes [`TRANSMIT_BYTES_MAX`] bytes. Returns its
-    /// length.
+    /// Writes the next packet to `out`, which needs room for [`TRANSMIT_BYTES_MAX`] bytes. Returns
+    /// its length.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         Some(self.client.poll_transmit(now, out)?.len)
     }
@@ -203,7 +203,7 @@ impl Participant {
         }
     }
 
-    /// Begins a session's voice and list.
+    /// Prepares the voice and the list for a session.
     fn welcomed(&mut self, params: &SessionParams) {
         self.was_welcomed = true;
         self.roster.clear();
@@ -214,7 +214,7 @@ impl Participant {
         self.quiet = QuietWatch::new(params.frame, self.may_be_too_quiet());
     }
 
-    /// Keeps the list current, and says what has changed in it.
+    /// Updates the list, and reports what has changed in it.
     fn follow_room(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Listed(participant) => _ = self.add(&participant),
@@ -229,12 +229,12 @@ impl Participant {
             }
             ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
             ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
-            // Those of the session itself, and what a later core may tell.
+            // Events of the session itself, and any added by a later core.
             _ => {}
         }
     }
 
-    /// Whoever lists more than a room can hold is no server.
+    /// Adds a participant. A server that lists more than a room can hold is not a Talkspurt server.
     fn add(&mut self, listed: &session::Participant) -> Option<RosterLine> {
         let line = self.roster.add(listed);
         if line.is_none() {
@@ -246,8 +246,7 @@ impl Participant {
 
 // Voice
 impl Participant {
-    /// Takes one frame of the source: sent if in a room, else gone, as what is said to a dead line
-    /// is.
+    /// Takes one frame from the source. It is sent if in a room, and otherwise lost.
     pub fn capture(&mut self, now: Instant, source: &mut dyn Source) -> Captured {
         let mut samples = [0; FRAME_SAMPLES_MAX];
         let frame = &mut samples[..self.frame_samples()];
@@ -275,8 +274,8 @@ impl Participant {
         captured
     }
 
-    /// Gives the sink the frame that is due: silence outside a room. Deafened, the sink gets
-    /// silence, and the frame goes by.
+    /// Gives the sink the frame that is due. Outside a room, or when deafened, the sink gets
+    /// silence; a deafened participant's frames are skipped.
     pub fn play(&mut self, sink: &mut dyn Sink) {
         let mut frame = Frame::silence(self.frame_samples());
         if self.is_in_room() {
@@ -299,7 +298,7 @@ impl Participant {
         self.quiet.switch(self.may_be_too_quiet());
     }
 
-    /// Presses or releases the key of push-to-talk; without push-to-talk there is none.
+    /// Presses or releases the push-to-talk key. Does nothing without push-to-talk.
     pub fn hold_key(&mut self, now: Instant, held: bool) {
         self.key_held = self.key_held.map(|_| held);
         self.client.keep_back(now, self.keeps_back());
@@ -324,15 +323,15 @@ impl Participant {
         }
     }
 
-    /// Sends a frame unless the gate keeps it back. Who talks wants to know soon whether anybody
-    /// hears.
+    /// Sends a frame unless the gate keeps it back. A talker should soon know whether the server
+    /// still answers.
     fn push(&mut self, now: Instant, frame: &[i16]) {
         if self.client.push_frame(now, frame) != GateDecision::Closed {
             self.client.expect_answers(now);
         }
     }
 
-    /// Says that a voice is too quiet for the gate, and shows it for a while.
+    /// Reports that a voice is too quiet for the gate, and shows it for a while.
     fn judge_level(&mut self, now: Instant) {
         let (level_rms, is_sent) = (self.client.level_rms(), self.client.is_talking());
         if let Some(found) = self.quiet.push(level_rms, is_sent) {
@@ -345,12 +344,12 @@ impl Participant {
         }
     }
 
-    /// Returns whether voice waits for the key of push-to-talk.
+    /// Returns whether voice is kept back until the push-to-talk key is held.
     fn keeps_back(&self) -> bool {
         self.key_held == Some(false)
     }
 
-    /// Returns whether what is said may be kept back for being quiet.
+    /// Returns whether the gate may keep voice back because it is too quiet.
     fn may_be_too_quiet(&self) -> bool {
         self.gate.enabled && !self.client.is_muted()
     }
@@ -360,7 +359,7 @@ impl Participant {
     }
 }
 
-// How it stands
+// State
 impl Participant {
     /// Returns what the server decided, while in a room.
     #[must_use]
@@ -368,13 +367,13 @@ impl Participant {
         self.client.params()
     }
 
-    /// Returns whether the server has let it in since it joined last.
+    /// Returns whether the server has accepted the latest join.
     #[must_use]
     pub fn was_welcomed(&self) -> bool {
         self.was_welcomed
     }
 
-    /// Returns what the server said with its Reject; empty if it said nothing.
+    /// Returns the text of the server's Reject; empty if it had none.
     #[must_use]
     pub fn reject_text(&self) -> &str {
         self.client.reject_text()

@@ -1,17 +1,17 @@
 //! Notices a voice that is too quiet for the gate: a person talks, nobody hears it, and nothing
-//! says so.
+//! tells them.
 //!
-//! Input counts as such a voice when for [`WINDOW_MS`] the gate has not opened, and the levels in
+//! Input counts as such a voice when the gate has not opened for [`WINDOW_MS`], and the levels in
 //! that time are those of speech:
 //!
-//! - loud parts (the level that a tenth of it exceeds) stand at least [`ABOVE_FLOOR_DB`] above its
-//!   quiet parts (the level that a tenth stays below), and above [`LOUD_DBFS_MIN`];
+//! - its loud parts (the level that a tenth of it exceeds) are at least [`ABOVE_FLOOR_DB`] above
+//!   its quiet parts (the level that a tenth stays below), and above [`LOUD_DBFS_MIN`];
 //! - at least [`LOUD_SHARE`] of it is clearly louder than the quiet parts: keys and doors are over
 //!   sooner;
-//! - it rises and falls through the middle at least [`RISES_MIN`] times: speech has 2 to 8
-//!   syllables a second.
+//! - it rises through the middle at least [`RISES_MIN`] times: speech has 2 to 8 syllables a
+//!   second.
 //!
-//! So steady noise, however loud, is none, nor is silence, nor a single bang.
+//! So steady noise does not count, however loud, nor does silence or a single bang.
 
 use std::collections::VecDeque;
 use talkspurt_core::audio::format::FrameDuration;
@@ -20,46 +20,46 @@ use crate::config::rms_to_dbfs;
 
 /// How long a voice has to be too quiet.
 const WINDOW_MS: u32 = 3_000;
-/// Levels are taken over this: the duration of a frame by default, and a fraction of a syllable.
+/// Levels are measured over this: the default frame duration, and a fraction of a syllable.
 const BLOCK_MS: u32 = 20;
 const WINDOW_BLOCKS: usize = (WINDOW_MS / BLOCK_MS) as usize;
 /// Speech in a room stands 15 to 50 dB above it; the noise of a fan moves by 3.
 const ABOVE_FLOOR_DB: f64 = 12.0;
-/// A microphone's own noise does not get louder than this; a voice 40 dB below ordinary speech
-/// would be noise to others too.
+/// A microphone's own noise is quieter than this. A voice 40 dB below ordinary speech would be
+/// noise to others, too.
 const LOUD_DBFS_MIN: f64 = -60.0;
-/// Levels below this are all the same: digital silence between words.
+/// Levels below this count as equal: digital silence between words.
 const FLOOR_DBFS_MIN: f64 = -75.0;
-/// Clearly louder than the quiet parts is what exceeds them by this,
+/// How far above the quiet parts a level is clearly louder.
 const CLEARLY_DB: f64 = 8.0;
-/// and speech with its pauses does so for half of the time, typing for a tenth.
+/// Speech with its pauses is clearly louder for half of the time, typing for a tenth.
 const LOUD_SHARE: f64 = 0.25;
-/// In the whole window.
+/// Least number of rises in a window.
 const RISES_MIN: u32 = 3;
-/// A level has to pass the middle by this, or noise around it would count.
+/// A level has to pass the middle by this much, or noise around it would count.
 const HYSTERESIS_DB: f64 = 1.5;
-/// The threshold to try lies this far below the loud parts of a voice, so that its ordinary
-/// syllables pass it,
+/// The threshold to try is this far below the loud parts of a voice, so that its ordinary syllables
+/// pass it,
 const OPEN_BELOW_LOUD_DB: f64 = 10.0;
-/// and this far above the rest, as `talkspurt calibrate` has it.
+/// and this far above the rest, as in `talkspurt calibrate`.
 const OPEN_ABOVE_FLOOR_DB: f64 = 6.0;
-/// Who was heard not long ago need not be told: it is somebody else in the room, or a pause.
+/// A voice that was heard recently is not reported: it is somebody else in the room, or a pause.
 const HEARD_MS: u32 = 30_000;
-/// Between two notices.
+/// Least time between two notices.
 const AGAIN_AFTER_MS: u32 = 60_000;
 
 /// A voice that the gate keeps back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TooQuiet {
-    /// Its loud parts.
+    /// Level of its loud parts.
     pub(super) level_dbfs: f64,
-    /// What is there without it.
+    /// Level without it.
     pub(super) floor_dbfs: f64,
 }
 
 impl TooQuiet {
-    /// A threshold that it would open: below its loud parts, and where possible above what is there
-    /// without it.
+    /// Returns a threshold that it would open: below its loud parts, and if possible above the
+    /// level without it.
     pub(super) fn open_dbfs(&self) -> f64 {
         (self.level_dbfs - OPEN_BELOW_LOUD_DB)
             .max(self.floor_dbfs + OPEN_ABOVE_FLOOR_DB)
@@ -67,16 +67,16 @@ impl TooQuiet {
     }
 }
 
-/// Watches the levels of captured frames. Time is what the frames last.
+/// Watches the levels of captured frames. Time passes only with frames.
 #[derive(Debug)]
 pub(super) struct QuietWatch {
     is_on: bool,
     frame_ms: u32,
-    /// Of the latest window, in dBFS.
+    /// Levels of the latest window, in dBFS.
     blocks: VecDeque<f64>,
     block_ms: u32,
     block_square_sum: f64,
-    /// Until then nothing is said.
+    /// How much longer nothing is reported.
     silent_ms: u32,
 }
 
@@ -92,7 +92,7 @@ impl QuietWatch {
         }
     }
 
-    /// Starts or stops watching: who is muted need not be told of being too quiet.
+    /// Starts or stops watching: a muted user need not be told of being too quiet.
     pub(super) fn switch(&mut self, is_on: bool) {
         self.is_on = is_on;
         self.restart();
@@ -130,7 +130,7 @@ impl QuietWatch {
         Some(found)
     }
 
-    /// Forgets what it has heard, as while nothing is to be sent.
+    /// Forgets the levels so far.
     fn restart(&mut self) {
         self.blocks.clear();
         (self.block_ms, self.block_square_sum) = (0, 0.0);
@@ -153,7 +153,7 @@ impl QuietWatch {
         })
     }
 
-    /// How often the level rises through `middle`.
+    /// Returns how often the level rises through `middle`.
     fn rises(&self, middle: f64) -> u32 {
         let (mut rises, mut is_above) = (0, false);
         for &level in &self.blocks {
@@ -179,8 +179,8 @@ mod tests {
         Threshold::from_rms(32_767).shifted_db(dbfs).rms
     }
 
-    /// Notices while `level_dbfs` gives the level at each millisecond; the gate opens above
-    /// [`OPEN_RMS`].
+    /// Returns the times of notices while `level_dbfs` gives the level at each millisecond. The
+    /// gate opens above [`OPEN_RMS`].
     fn notices(frame: FrameDuration, ms: u32, level_dbfs: impl Fn(u32) -> f64) -> Vec<u32> {
         let mut detector = QuietWatch::new(frame, true);
         let frame_ms = u32::from(frame.ms());
@@ -191,7 +191,7 @@ mod tests {
         found.map(|n| n * frame_ms).collect()
     }
 
-    /// Four syllables a second with a pause every other second, as loud as `peak` at most, in a
+    /// Four syllables a second with a pause every other second, at most as loud as `peak`, in a
     /// room of -70 dBFS.
     fn speech(peak: f64) -> impl Fn(u32) -> f64 {
         move |ms| {
@@ -217,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn speech_that_opens_the_gate_is_not() {
+    fn speech_that_opens_the_gate_is_not_noticed() {
         assert_eq!(notices(FrameDuration::Ms20, 60_000, speech(-18.0)), NONE);
-        // Nor somebody else in the room soon after.
+        // The same with somebody else in the room soon after.
         let pause = |ms: u32| speech(if ms < 3_000 { -18.0 } else { -35.0 })(ms);
         assert_eq!(notices(FrameDuration::Ms20, 30_000, pause), NONE);
     }
 
     #[test]
-    fn silence_steady_noise_and_bangs_are_not() {
-        // Levels that jitter by a little, as those of noise do.
+    fn silence_steady_noise_and_bangs_are_not_noticed() {
+        // Levels that jitter a little, as those of noise do.
         let jitter = |ms: u32| f64::from(ms.wrapping_mul(2_654_435_761) >> 16 & 0xff) / 255.0;
         for base in [-96.0, -70.0, -50.0, -30.0] {
             let noise = |ms| base + 4.0 * jitter(ms);

@@ -1,4 +1,4 @@
-//! Who is in the room, kept current by the session's events.
+//! The list of participants in the room, kept current by the session's events.
 
 use crate::events::{EventKind, RosterLine};
 use std::collections::BTreeMap;
@@ -7,23 +7,23 @@ use talkspurt_core::{
     wire::{ParticipantFlags, ParticipantId},
 };
 
-/// The longest list that is taken: a server's rooms hold at most 1,000 (its `--room-capacity`).
-/// What claims more is no server.
+/// Longest list that is accepted: a server's rooms hold at most 1,000 (its `--room-capacity`). A
+/// peer that lists more is not a Talkspurt server.
 const LINES_MAX: usize = 1_024;
 
-/// The room's current list, in the order of numbers.
+/// The room's current list, ordered by number.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     lines: BTreeMap<u16, RosterLine>,
 }
 
 impl Roster {
-    /// A new session: what was known is void.
+    /// Clears the list for a new session.
     pub(super) fn clear(&mut self) {
         self.lines.clear();
     }
 
-    /// Someone of the list that came with joining, or a newcomer; `None` if there are too many.
+    /// Adds a participant of the initial list, or a newcomer. Returns `None` if there are too many.
     pub(super) fn add(&mut self, participant: &Participant) -> Option<RosterLine> {
         if self.lines.len() >= LINES_MAX && !self.lines.contains_key(&participant.id.0) {
             return None;
@@ -38,7 +38,7 @@ impl Roster {
         Some(line)
     }
 
-    /// Someone went; `None` if nobody knew them.
+    /// Removes a participant. Returns `None` for an unknown one.
     pub(super) fn remove(&mut self, id: ParticipantId) -> Option<EventKind> {
         self.lines
             .remove(&id.0)
@@ -48,7 +48,7 @@ impl Roster {
             })
     }
 
-    /// What changed with someone: talking, muted, or both.
+    /// Returns what changed with a participant: talking, muted, or both.
     pub(super) fn update(&mut self, id: ParticipantId, flags: ParticipantFlags) -> Vec<EventKind> {
         let Some(line) = self.lines.get_mut(&id.0) else {
             return Vec::new();
@@ -78,7 +78,7 @@ impl Roster {
         changes
     }
 
-    /// Returns what the user is told of joining this room.
+    /// Returns the event for joining this room.
     pub(super) fn joined(&self, request: &JoinRequest, params: &SessionParams) -> EventKind {
         EventKind::Joined {
             id: params.id.0,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_once_and_only_when_they_are_changes() {
+    fn changes_are_reported_once() {
         let mut roster = Roster::default();
         assert_eq!(
             roster.update(ParticipantId(4), ParticipantFlags::TALKING),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_an_end() {
+    fn it_is_bounded() {
         let mut roster = Roster::default();
         let numbered = |number| Participant {
             id: ParticipantId(number),
@@ -153,7 +153,7 @@ mod tests {
         };
         assert!((0..1_024).all(|number| roster.add(&numbered(number)).is_some()));
         assert!(roster.add(&numbered(1_024)).is_none());
-        assert!(roster.add(&numbered(7)).is_some(), "it is there already");
+        assert!(roster.add(&numbered(7)).is_some(), "it is already there");
         assert_eq!(roster.lines().len(), 1_024);
     }
 }

@@ -1,4 +1,4 @@
-//! How it stands, and what it has added up to.
+//! The current state of a participant, and its counts.
 
 use super::Participant;
 use crate::{
@@ -7,10 +7,10 @@ use crate::{
 };
 use talkspurt_core::time::Instant;
 
-/// Everything the live view shows, as of some milliseconds ago.
+/// Everything that the live view shows, some milliseconds old at most.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// In the room now.
+    /// Whether we are in the room.
     pub connected: bool,
     /// Our number; 0 before joining.
     pub id: u16,
@@ -26,17 +26,17 @@ pub struct Snapshot {
     pub output_rms: u16,
     /// The gate's thresholds; `None` when it does not gate.
     pub gate: Option<(Threshold, Threshold)>,
-    /// Our gate is open.
+    /// Whether our gate is open.
     pub talking: bool,
-    /// Our microphone is muted.
+    /// Whether our microphone is muted.
     pub muted: bool,
-    /// Whether the key of push-to-talk is held; `None` without push-to-talk.
+    /// Whether the push-to-talk key is held; `None` without push-to-talk.
     pub key_held: Option<bool>,
-    /// What is said is too quiet for the gate.
+    /// Whether the voice is too quiet for the gate.
     pub too_quiet: bool,
-    /// We do not listen.
+    /// Whether we are deafened.
     pub deafened: bool,
-    /// To the server and back, in milliseconds.
+    /// Round trip to the server, in milliseconds.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.
     pub playout_ms: u32,
@@ -58,7 +58,7 @@ impl Snapshot {
 }
 
 impl Participant {
-    /// Returns what there is to show now.
+    /// Returns the current state.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let threshold = Threshold::from_rms;
@@ -93,7 +93,7 @@ impl Participant {
         snapshot
     }
 
-    /// Returns what the stay has added up to so far, without what only its driver knows.
+    /// Returns the counts of the stay so far, except those that only the driver knows.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let stats = self.client.stats();

@@ -1,4 +1,4 @@
-//! A participant whose server is the test. Time is an argument, so nothing waits.
+//! A participant with the test as its server. Time is an argument, so nothing waits.
 
 use super::*;
 use crate::{
@@ -12,7 +12,7 @@ use talkspurt_core::{
 
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Says the frames of a list, then ends.
+/// A source that gives the frames of a list, then ends.
 struct Script(std::vec::IntoIter<(Captured, i16)>);
 
 impl Script {
@@ -28,7 +28,7 @@ impl Script {
 impl Source for Script {
     fn read(&mut self, frame: &mut [i16]) -> Captured {
         let (captured, sample) = self.0.next().unwrap_or((Captured::End, 0));
-        // The highest frequency there is: a constant would be an offset, which no gate hears.
+        // The highest possible frequency: a constant would be an offset, which no gate hears.
         for (n, out) in frame.iter_mut().enumerate() {
             *out = if n % 2 == 0 { sample } else { -sample };
         }
@@ -45,14 +45,14 @@ impl Sink for Tape {
     }
 }
 
-/// A participant at some time.
+/// A participant and its current time.
 struct Room {
     participant: Participant,
     now: Instant,
 }
 
 impl Room {
-    /// In a room of PCM16 at 20 ms, alone.
+    /// Creates one in a room of PCM16 at 20 ms, alone.
     fn of(flags: &str) -> Self {
         let mut room = Self {
             participant: Participant::new(&join_config(flags)),
@@ -69,7 +69,7 @@ impl Room {
         assert!(matches!(told[..], [EventKind::Joined { .. }]), "{told:?}");
     }
 
-    /// Takes bytes of the server; returns what the user is told.
+    /// Takes bytes from the server. Returns the events for the user.
     fn receive(&mut self, mut bytes: &[u8]) -> Vec<EventKind> {
         let mut events = Vec::new();
         while !bytes.is_empty() {
@@ -87,7 +87,7 @@ impl Room {
         std::iter::from_fn(|| self.participant.poll_event()).collect()
     }
 
-    /// Takes what there is to transmit, packet by packet, without the zeros.
+    /// Takes everything to transmit, packet by packet, without the zeros.
     fn packets(&mut self) -> Vec<Vec<u8>> {
         let mut out = [0; TRANSMIT_BYTES_MAX];
         let mut packets = Vec::new();
@@ -101,7 +101,7 @@ impl Room {
         packets
     }
 
-    /// Takes the voice that there is to transmit: first sample and terminator of each packet.
+    /// Takes the voice to transmit: first sample and terminator of each packet.
     fn said(&mut self) -> Vec<(i16, bool)> {
         let packets = self.packets();
         let voices = packets.iter().filter_map(|packet| match parse(packet) {
@@ -117,7 +117,7 @@ impl Room {
         voices.collect()
     }
 
-    /// Captures all of a script, a frame at its time; the carrier takes what comes of it.
+    /// Captures all of a script, a frame at a time. Returns the voice that is transmitted.
     fn run(&mut self, frames: impl IntoIterator<Item = (Captured, i16)>) -> Vec<(i16, bool)> {
         let mut script = Script::of(frames);
         let mut said = Vec::new();
@@ -175,7 +175,7 @@ fn a_listener_sends_no_voice_even_without_a_gate() {
 }
 
 #[test]
-fn what_is_received_is_played_bit_for_bit_and_nothing_else() {
+fn only_received_voice_is_played_and_bit_for_bit() {
     let (mut talker, mut listener) = (Room::of("--no-gate"), Room::of(""));
     let mut tape = Tape::default();
     let mut play = |listener: &mut Room| listener.participant.play(&mut tape);
@@ -240,7 +240,7 @@ fn the_deafened_and_those_outside_a_room_hear_silence_in_frames_of_the_session()
         })]
     );
     room.participant.set_deafened(true);
-    assert_eq!(room.events(), [], "nothing has changed");
+    assert_eq!(room.events(), [], "the second call changes nothing");
     for _ in 0..3 {
         room.receive(&stream_of(&ServerPacket::Voice(voice)));
         room.participant.play(&mut tape);
@@ -251,14 +251,14 @@ fn the_deafened_and_those_outside_a_room_hear_silence_in_frames_of_the_session()
 }
 
 #[test]
-fn the_key_of_push_to_talk_is_the_gate_and_nobody_is_told_of_it() {
+fn the_push_to_talk_key_is_the_gate_and_is_not_announced() {
     let mut room = Room::of("--ptt");
     let quiet = || [(Captured::Frame, 3); 3];
     assert_eq!(room.run(quiet()), []);
     room.participant.hold_key(room.now, true);
     assert_eq!(room.run(quiet()), [(3, false); 3]);
     room.participant.hold_key(room.now, false);
-    // The end of the talkspurt, though no frame follows.
+    // The talkspurt ends although no frame follows.
     let packets = room.packets();
     let [packet] = &packets[..] else {
         panic!("{packets:?}")
@@ -267,7 +267,7 @@ fn the_key_of_push_to_talk_is_the_gate_and_nobody_is_told_of_it() {
     assert!(matches!(parse(packet), Ok(ClientPacket::Voice(voice)) if ends(voice)));
     assert_eq!(room.run(quiet()), []);
     assert!(room.participant.snapshot(room.now).gate.is_none());
-    // Whoever has no such key cannot release it.
+    // Without push-to-talk there is no key to release.
     let mut room = Room::of("--no-gate");
     room.participant.hold_key(room.now, false);
     assert_eq!(room.run(quiet()), [(3, false); 3]);
@@ -285,7 +285,7 @@ fn the_gate_is_moved_and_comes_back() {
 }
 
 #[test]
-fn who_is_muted_says_so_and_stays_muted_in_the_next_session() {
+fn a_muted_participant_says_so_and_stays_muted_in_the_next_session() {
     let mut room = Room::of("--no-gate");
     room.run([(Captured::Frame, 3)]);
     room.participant.set_muted(room.now, true);
@@ -301,7 +301,7 @@ fn who_is_muted_says_so_and_stays_muted_in_the_next_session() {
 }
 
 #[test]
-fn pcm16_is_liked_best() {
+fn pcm16_is_preferred() {
     let mut room = Room {
         participant: Participant::new(&join_config("")),
         now: Instant::ZERO,
@@ -313,7 +313,7 @@ fn pcm16_is_liked_best() {
 }
 
 #[test]
-fn nothing_of_a_connection_is_left_to_the_next() {
+fn no_state_of_a_connection_is_left_to_the_next() {
     let mut room = Room::of("");
     let loud = [9_000_i16, -9_000].map(i16::to_le_bytes).concat();
     let voice = Voice {
@@ -335,7 +335,7 @@ fn nothing_of_a_connection_is_left_to_the_next() {
 }
 
 #[test]
-fn only_frames_in_a_row_make_a_microphone_that_vanishes() {
+fn only_consecutive_missing_frames_mean_a_lost_microphone() {
     let some = [&[(Captured::Frame, 7)][..], &[(Captured::Missing, 0); 14]].concat();
     let said = Room::of("--no-gate").run(some.repeat(3));
     assert_eq!(said.len(), 45);
@@ -361,7 +361,7 @@ fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
     let missing = [(Captured::Missing, 0); 100];
     let said = room.run([(Captured::Frame, 7)].into_iter().chain(missing));
     assert_eq!(said.len(), 1 + 59 + 1);
-    // What waits for the speaker is told in milliseconds, too.
+    // The wait for the speaker is also given in milliseconds.
     let voice = Voice {
         payload: &[1; 160],
         ..self::said(0)
@@ -392,7 +392,7 @@ fn the_flags_of_pre_roll_and_playout_delay_are_followed() {
 fn counts_go_on_over_sessions() {
     let mut room = Room::of("--no-gate");
     for session in 1..=2u64 {
-        // Of each pair one is lost.
+        // One of each pair is lost.
         for number in [0, 2, 4, 6, 8, 10] {
             room.receive(&stream_of(&ServerPacket::Voice(said(number))));
         }
@@ -416,8 +416,7 @@ fn counts_go_on_over_sessions() {
 }
 
 #[test]
-fn of_own_voice_that_nobody_takes_the_longest_pre_roll_and_300_ms_are_kept_and_the_rest_is_counted()
-{
+fn unsent_voice_beyond_the_longest_pre_roll_and_300_ms_is_dropped_and_counted() {
     let mut room = Room::of("--no-gate");
     room.participant.handle_timeout(room.now);
     let mut script = Script::of([(Captured::Frame, 7); 200]);
@@ -429,7 +428,7 @@ fn of_own_voice_that_nobody_takes_the_longest_pre_roll_and_300_ms_are_kept_and_t
 }
 
 #[test]
-fn a_talker_whom_the_server_does_not_answer_for_three_seconds_seeks_it_again() {
+fn a_talker_reconnects_after_three_seconds_without_an_answer() {
     let mut room = Room::of("--no-gate");
     let mut script = Script::of([(Captured::Frame, 7); 500]);
     let mut events = Vec::new();
@@ -447,7 +446,7 @@ fn a_talker_whom_the_server_does_not_answer_for_three_seconds_seeks_it_again() {
 }
 
 #[test]
-fn a_voice_that_is_too_quiet_is_told_and_shown_for_a_while() {
+fn a_voice_that_is_too_quiet_is_reported_and_shown_for_a_while() {
     let mut room = Room::of("");
     // Four syllables a second, all below the gate.
     let level = |frame: i16| if frame % 12 < 6 { 900 } else { 5 };
@@ -476,7 +475,7 @@ fn a_voice_that_is_too_quiet_is_told_and_shown_for_a_while() {
     assert_eq!(muted.events(), []);
 }
 
-/// A voice packet in the midst of a talkspurt.
+/// Builds a voice packet from the middle of a talkspurt.
 fn said(number: u16) -> Voice<'static> {
     Voice {
         seq: talkspurt_core::seq::Seq(number),

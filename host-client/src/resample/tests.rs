@@ -16,7 +16,7 @@ fn db(ratio: f64) -> f64 {
     20.0 * ratio.max(1e-9).log10()
 }
 
-/// Amplitude of `signal` at `hz`.
+/// Returns the amplitude of `signal` at `hz`.
 fn amplitude_at(hz: f64, rate_hz: f64, signal: &[f32]) -> f64 {
     let (mut re, mut im) = (0.0, 0.0);
     for (n, &s) in signal.iter().enumerate() {
@@ -32,13 +32,13 @@ fn rms(signal: &[f32]) -> f64 {
     (power / signal.len() as f64).sqrt()
 }
 
-/// Power of `signal` at `hz` against the rest of its power, in dB.
+/// Returns the power of `signal` at `hz` relative to the rest, in dB.
 fn purity_db(signal: &[f32], hz: f64, rate_hz: f64) -> f64 {
     let at = amplitude_at(hz, rate_hz, signal).powi(2) / 2.0;
     10.0 * (at / (rms(signal).powi(2) - at).max(1e-12)).log10()
 }
 
-/// Half a second of a tone as the room gets it, after the filter has settled.
+/// Returns half a second of a tone as the room gets it, after the filter has settled.
 fn to_room(hz: f64, device_hz: u32, correction: f64) -> Vec<f32> {
     let mut converter = ToRoom::new(device_hz, 16_000, 320).unwrap();
     converter.set_correction(correction);
@@ -55,7 +55,7 @@ fn to_room(hz: f64, device_hz: u32, correction: f64) -> Vec<f32> {
     heard.split_off(3_200)
 }
 
-/// 400 ms of it as a device gets it.
+/// Returns 400 ms of a tone as a device gets it.
 fn to_device(hz: f64, device_hz: u32) -> Vec<f32> {
     let mut converter = ToDevice::new(16_000, device_hz, 320).unwrap();
     let mut heard = Vec::new();
@@ -70,10 +70,12 @@ fn to_device(hz: f64, device_hz: u32) -> Vec<f32> {
     heard.split_off(heard.len() - device_hz as usize * 2 / 5)
 }
 
-/// The filter towards a device is laid out at the room's rate and bends earlier than the one from it.
+/// The filter to a device is designed at the room's rate, and its pass band ends lower than in the
+/// other direction.
 const TOP_OUT_HZ: f64 = 6_500.0;
 
-/// Whole periods in 400 and in 500 ms, up to `top_hz` or the top of the band that both rates have.
+/// Tones with whole periods in 400 and in 500 ms, up to `top_hz` or the top of the band that both
+/// rates have.
 fn tones_hz(device_hz: u32, top_hz: f64) -> impl Iterator<Item = f64> {
     let top_hz = (0.43 * f64::from(device_hz)).min(top_hz);
     (1..=10).map(move |step| (top_hz * f64::from(step) / 10.0 / 20.0).floor() * 20.0)
@@ -113,7 +115,7 @@ fn the_band_of_speech_is_flat_and_a_tone_stays_a_tone_to_every_device() {
 }
 
 #[test]
-fn what_lies_above_the_band_does_not_fold_into_it() {
+fn tones_above_the_band_do_not_fold_into_it() {
     for device_hz in DEVICE_HZ.into_iter().filter(|rate| *rate > 18_000) {
         let top_hz = 0.49 * f64::from(device_hz);
         for step in 0..=12 {
@@ -130,7 +132,7 @@ fn what_lies_above_the_band_does_not_fold_into_it() {
     }
 }
 
-/// What came of a ring between a device that runs `ppm` fast and frames of the room's clock.
+/// Outcome of a ring between a device that runs `ppm` fast and frames of the room's clock.
 struct Drifted {
     /// Least and most seconds in the ring, once it had settled.
     least_s: f64,
@@ -141,7 +143,7 @@ struct Drifted {
     step: f32,
 }
 
-/// Drives a 440 Hz tone through a speaker's ring.
+/// Plays a 440 Hz tone through a speaker's ring.
 fn play_drifting(ppm: f64, minutes: usize) -> Drifted {
     let mut converter = ToDevice::new(16_000, 48_000, 320).unwrap();
     let mut control = DriftControl::default();
@@ -191,13 +193,14 @@ fn the_drift_of_any_crystal_is_absorbed_and_the_tone_stays_whole() {
             most_s < 0.060,
             "{ppm} ppm: the ring filled up to {most_s} s"
         );
-        // A fast device needs more samples per frame: the ring is filled faster, a negative correction.
+        // A fast device needs more samples per frame: the ring is filled faster, which is a
+        // negative correction.
         let learned = drifted.learned_ppm;
         assert!(
             (learned + ppm).abs() < 60.0,
             "{ppm} ppm learned as {learned}"
         );
-        // In the device's own samples the tone is lower by what the device is fast.
+        // In the device's own samples the tone is lower by as much as the device is fast.
         let hz = 440.0 / (1.0 + ppm * 1e-6);
         let level_db = db(amplitude_at(hz, 48_000.0, &drifted.last) / AMPLITUDE);
         assert!(level_db.abs() < 0.1, "{ppm} ppm: {level_db:.2} dB");

@@ -1,26 +1,26 @@
-//! Keys of the live view, as commands.
+//! Turns keys of the live view into commands.
 
 use crate::{net::Command, participant::Snapshot};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::time::{Duration, Instant};
 
-/// One step of the gate's threshold, in decibels: about what is just heard as a difference.
+/// One step of the gate's threshold, in decibels: about the smallest audible difference.
 const GATE_STEP_DB: f64 = 1.0;
-/// A key that comes again so soon is being held in a terminal that reports a repetition as a press
-/// (they come every 20 to 50 ms); fingers are slower.
+/// A second press this soon is a held key, in a terminal that reports repetitions as presses (they
+/// come every 20 to 50 ms). Fingers are slower.
 const REPEATED_WITHIN: Duration = Duration::from_millis(100);
 
-/// What keys mean, and the state of the push-to-talk key.
+/// Meaning of the keys, and the state of the push-to-talk key.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     talk: Option<TalkKey>,
 }
 
-/// The key of push-to-talk. Where the terminal reports releases, it talks while it is held;
-/// elsewhere each press toggles.
+/// The push-to-talk key. It talks while it is held if the terminal reports releases; otherwise each
+/// press toggles.
 ///
-/// Whether it does is known once a release was reported: asking takes two seconds in terminals that
-/// do not answer.
+/// Whether it reports them is known once one was reported: asking takes two seconds in terminals
+/// that do not answer.
 #[derive(Debug, Default)]
 struct TalkKey {
     is_down: bool,
@@ -35,7 +35,7 @@ impl Keys {
         }
     }
 
-    /// What a key asks for; `None` if nothing.
+    /// Returns the command for a key, if it has one.
     pub(super) fn command(
         &mut self,
         key: KeyEvent,
@@ -66,13 +66,13 @@ impl Keys {
         }
     }
 
-    /// The terminal has lost the focus: a release would not be reported any more, and the person
-    /// looks at something else.
+    /// Handles the loss of focus as a release: a real one would not be reported any more, and the
+    /// user looks at something else.
     pub(super) fn focus_lost(&mut self) -> Option<Command> {
         self.talk.as_mut().and_then(TalkKey::let_go)
     }
 
-    /// The line that explains the keys.
+    /// Returns the line that explains the keys.
     pub(super) fn help(&self) -> &'static str {
         match &self.talk {
             None => " m mute  d deafen  ↑↓ gate  q leave ",
@@ -119,7 +119,7 @@ mod tests {
         KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind)
     }
 
-    /// What space, at these times in milliseconds, leads to.
+    /// Returns what space, at these times in milliseconds, leads to.
     fn space(keys: &mut Keys, events: &[(u64, KeyEventKind)]) -> Vec<Option<Command>> {
         let (now, epoch) = (snapshot(), Instant::now());
         let press = |&(ms, kind): &(u64, KeyEventKind)| {
@@ -133,25 +133,25 @@ mod tests {
     const OFF: Option<Command> = Some(Command::Talk(false));
 
     #[test]
-    fn space_talks_while_it_is_held_where_releases_are_told() {
+    fn space_talks_while_held_if_releases_are_reported() {
         use KeyEventKind::{Press, Release, Repeat};
         let mut keys = Keys::new(true);
         let held = [(0, Press), (500, Repeat), (530, Repeat), (600, Release)];
         assert_eq!(space(&mut keys, &held), [ON, None, None, OFF]);
         assert!(keys.help().contains("hold to talk"));
-        // A repetition that is told as a press does not end it.
+        // A repetition that is reported as a press does not end it.
         let held = [(0, Press), (500, Press), (530, Press), (600, Release)];
         assert_eq!(space(&mut keys, &held), [ON, None, None, OFF]);
     }
 
     #[test]
-    fn space_toggles_elsewhere_and_says_so() {
+    fn space_toggles_elsewhere_and_the_help_says_so() {
         use KeyEventKind::Press;
         let mut keys = Keys::new(true);
         let pressed = [(0, Press), (900, Press), (2_000, Press), (3_000, Press)];
         assert_eq!(space(&mut keys, &pressed), [ON, OFF, ON, OFF]);
         assert!(keys.help().contains("on/off"));
-        // Held, it does not flutter, and the microphone is closed in the end.
+        // A held key does not flutter, and the microphone is closed in the end.
         let mut held = vec![(10_000, Press), (10_500, Press)];
         held.extend((0..30).map(|n| (10_530 + 30 * n, Press)));
         let commands: Vec<_> = space(&mut keys, &held).into_iter().flatten().collect();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn losing_the_focus_lets_go() {
+    fn losing_the_focus_releases_the_key() {
         let mut keys = Keys::new(true);
         assert_eq!(keys.focus_lost(), None);
         assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [ON]);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn without_push_to_talk_space_is_no_key() {
+    fn without_push_to_talk_space_does_nothing() {
         let mut keys = Keys::new(false);
         assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [None]);
         assert!(!keys.help().contains("space"));

@@ -3,7 +3,8 @@
 use crate::events::{Counts, Event, EventKind, RosterLine};
 use talkspurt_host_kit::{wav::recording_line, words::clean};
 
-/// The line for an event; `None` for what a reader need not know. `own_id` remembers who we are between calls.
+/// Returns the line for an event; `None` if a reader need not know it. `own_id` stores our number
+/// between calls.
 pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
     let line = line(event, own_id);
     match event.missed {
@@ -63,9 +64,9 @@ fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
             gate_open_dbfs,
             try_gate_open_dbfs,
         } => format!(
-            "you are too quiet, nothing is sent: your voice has {level_dbfs:.0} dBFS, the gate opens at \
-             {gate_open_dbfs:.0}; turn the microphone up, or use --gate-open {try_gate_open_dbfs:.0}dB \
-             (down arrow in the live view)"
+            "you are too quiet, nothing is sent: your voice is at {level_dbfs:.0} dBFS, the gate \
+             opens at {gate_open_dbfs:.0}; turn the microphone up, or use \
+             --gate-open {try_gate_open_dbfs:.0}dB (down arrow in the live view)"
         ),
         EventKind::InputEnded { problem: None } => "the input file has ended".to_owned(),
         EventKind::InputEnded {
@@ -104,8 +105,8 @@ fn device_line(device: &str, state: &str, text: &str) -> String {
     let text = clean(text);
     match (device, state) {
         (_, "opened") => format!("{device}: {text}"),
-        (_, "lost") => format!("lost the {device} ({text}); opening it again"),
-        ("microphone", _) => format!("no microphone, you are a listener ({text})"),
+        (_, "lost") => format!("lost the {device} ({text}); reopening it"),
+        ("microphone", _) => format!("no microphone, you can only listen ({text})"),
         _ => format!("no {device}, you hear nothing ({text})"),
     }
 }
@@ -200,7 +201,7 @@ mod tests {
             told,
             [
                 "joined kitchen as bob (adpcm, 16 kHz, 20 ms); with ann",
-                "no microphone, you are a listener (none found)",
+                "no microphone, you can only listen (none found)",
                 "cat joined",
                 "you are talking",
                 "ann is silent",

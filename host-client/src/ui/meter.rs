@@ -1,4 +1,4 @@
-//! A level meter one line high, with the gate's thresholds drawn in.
+//! A one-line level meter with the gate's thresholds marked.
 
 use crate::config::{Threshold, rms_to_dbfs};
 use ratatui::{
@@ -6,10 +6,11 @@ use ratatui::{
     text::Span,
 };
 
-/// The left end of the scale. Room noise of a quiet office lies near -60 dBFS.
+/// Left end of the scale. The noise of a quiet office is near -60 dBFS.
 const SCALE_FROM_DBFS: f64 = -66.0;
 
-/// The meter as cells. `gate` is (open, close); `open` colours the bar as being sent.
+/// Returns the meter's cells. `gate` is (open, close); `open` colours the bar to show that sound is
+/// being sent.
 pub(super) fn meter(
     rms: u16,
     gate: Option<(Threshold, Threshold)>,
@@ -41,7 +42,7 @@ pub(super) fn meter(
         .collect()
 }
 
-/// How many of `width` cells a level fills.
+/// Returns how many of `width` cells a level fills.
 fn position(rms: u16, width: usize) -> usize {
     let share = (rms_to_dbfs(rms) - SCALE_FROM_DBFS) / -SCALE_FROM_DBFS;
     (share.clamp(0.0, 1.0) * width as f64).round() as usize
@@ -61,12 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_grows_with_the_level_and_thresholds_stand_in_it() {
+    fn the_bar_grows_with_the_level_and_shows_the_thresholds() {
         assert_eq!(text(0, None), "·".repeat(22));
         assert_eq!(text(32_767, None), "█".repeat(22));
         assert_eq!(text(0, Some((2_000, 500))), "··········│···┃·······");
         assert_eq!(text(8_000, Some((2_000, 500))), "██████████│███┃███····");
-        // A threshold at full scale is still on the scale.
+        // A threshold at full scale is still visible.
         assert!(text(0, Some((32_767, 0))).ends_with('┃'));
     }
 }

@@ -1,22 +1,22 @@
-//! What the user sees and presses: JSON lines, plain lines, or the live view.
+//! Output and keys for the user: JSON lines, plain lines, or the live view.
 //!
-//! Everything here runs in a thread of its own and only reads what the session tells. A slow
-//! terminal, or one that takes nothing at all, never delays a frame, and never holds the program
-//! when the session is over.
+//! All of it runs in its own thread and only reads what the session reports. A slow terminal, or
+//! one that takes nothing at all, never delays a frame, and never keeps the program from ending.
 
+mod command_queue;
 mod keys;
 mod lines;
 mod meter;
 mod screen;
 mod terminal;
 mod view;
-mod wishes;
 
 use crate::{
     config::{EventsFormat, JoinConfig},
     events::{Event, EventKind},
     net::{self, Failure, Handle},
 };
+use command_queue::Leave;
 use std::{
     env,
     io::{self, IsTerminal as _},
@@ -30,13 +30,12 @@ use std::{
     time::{Duration, Instant},
 };
 use talkspurt_host_kit::console::{self, OutputError};
-use wishes::Leave;
 
 /// How soon a closed stdout is noticed while there is nothing to write.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// When the session is over, the last events wait so long for a reader that takes none,
+/// After the session, how long the last events wait for a reader that takes none,
 const UNREAD_PATIENCE: Duration = Duration::from_millis(500);
-/// and so long for one that is slow.
+/// and how long for one that is slow.
 const SLOW_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Joins, shows what happens until the end, and returns how it ended.
@@ -51,19 +50,19 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
         }
     })?;
     let commands = handle.commands.clone();
-    // Events and pictures.
+    // Events and screens shown so far.
     let shown_count = Arc::new(AtomicU64::new(0));
     let (told, outcome) = mpsc::sync_channel(1);
     let show = {
         let shown_count = Arc::clone(&shown_count);
         move || {
-            // Whatever ends the showing ends the session.
+            // However the display ends, the session ends with it.
             let leave = Leave(commands);
             let shown = how.show(&handle, &shown_count);
             drop(leave);
-            // Events are still told until the session is over; nobody looks at them any more.
+            // Events still come until the session is over. They are discarded.
             handle.events.iter().for_each(drop);
-            // Whoever waited for longer has gone.
+            // If the receiver has stopped waiting, it has gone.
             let _ = told.send(shown);
         }
     };
@@ -88,7 +87,7 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
     stayed.and(shown)
 }
 
-/// A reader of events need not read standard error, too.
+/// Reports a failure as an event: a reader of events need not read standard error, too.
 fn print_failure(failure: &Failure, epoch: Instant) {
     let event = Event {
         t_ms: epoch.elapsed().as_millis() as u64,
@@ -101,7 +100,7 @@ fn print_failure(failure: &Failure, epoch: Instant) {
     let _ = console::print(&(event.to_json() + "\n"));
 }
 
-/// Waits for the end of the showing, as long as that gets on. `None` if it does not.
+/// Waits for the display to end, as long as it makes progress. Returns `None` if it makes none.
 fn wait(
     outcome: &Receiver<Result<(), Failure>>,
     shown_count: &AtomicU64,
@@ -111,7 +110,7 @@ fn wait(
         let before = shown_count.load(Ordering::Relaxed);
         match outcome.recv_timeout(UNREAD_PATIENCE) {
             Ok(shown) => return Some(shown),
-            // It panicked; joining its thread tells.
+            // It panicked; joining its thread passes that on.
             Err(RecvTimeoutError::Disconnected) => return Some(Ok(())),
             Err(RecvTimeoutError::Timeout) => {
                 let gets_on = shown_count.load(Ordering::Relaxed) != before;
@@ -123,7 +122,7 @@ fn wait(
     }
 }
 
-/// How events are shown.
+/// How to show events.
 enum Showing {
     Json,
     Plain,
@@ -165,7 +164,7 @@ impl Showing {
     }
 }
 
-/// Both stdin and stdout are a terminal, and one that can move its cursor.
+/// Returns whether stdin and stdout are a terminal that can move its cursor.
 fn can_show_live_view() -> bool {
     let is_dumb = match env::var_os("TERM") {
         Some(term) => term.is_empty() || term == "dumb",
@@ -174,7 +173,7 @@ fn can_show_live_view() -> bool {
     !is_dumb && io::stdout().is_terminal() && io::stdin().is_terminal()
 }
 
-/// One line an event, until the session is over or stdout takes no more.
+/// Prints one line per event, until the session is over or stdout takes no more.
 fn print_events(
     handle: &Handle,
     shown_count: &AtomicU64,

@@ -1,11 +1,11 @@
-//! The live view: drawn 20 times a second from what the session tells.
+//! The live view: drawn 20 times a second from what the session reports.
 
 use super::{
+    command_queue::{CommandQueue, Leave},
     keys::Keys,
     lines,
     terminal::{Input, LiveTerminal},
     view::{self, Scene},
-    wishes::{Leave, Wishes},
 };
 use crate::{
     net::{Events, Failure, Handle},
@@ -26,26 +26,27 @@ use talkspurt_host_kit::{
     words,
 };
 
-/// Between two pictures, unless a key is pressed.
+/// Pause between two screens, unless a key is pressed.
 const REDRAW_EVERY: Duration = Duration::from_millis(50);
-/// Between two when more has happened than one picture takes: 20,000 events a second catch up with any room.
+/// The same when more events wait than one screen takes: 20,000 events a second keep up with any
+/// room.
 const CATCH_UP_EVERY: Duration = Duration::from_millis(10);
-/// Lines of what happened that are kept for the view, and events taken for one picture.
+/// Lines kept for the view, and events taken for one screen.
 const LINES_MAX: usize = 200;
 
-/// What is shown.
+/// State of the display.
 struct Showing<'a> {
     room: &'a str,
     server: &'a str,
     keys: Keys,
-    wishes: Wishes,
-    /// Events and pictures: a slow terminal gets on as long as it grows.
+    queue: CommandQueue,
+    /// Events and screens shown so far: while it grows, a slow terminal makes progress.
     shown_count: &'a AtomicU64,
     own_id: Option<u16>,
     lines: VecDeque<String>,
 }
 
-/// Shows the session until it is over; afterwards the last line stands in the ordinary terminal.
+/// Shows the session until it is over. Then leaves the last line in the ordinary terminal.
 pub(super) fn run(
     handle: &Handle,
     shown_count: &AtomicU64,
@@ -58,7 +59,7 @@ pub(super) fn run(
         room,
         server,
         keys: Keys::new(push_to_talk),
-        wishes: Wishes::new(handle.commands.clone()),
+        queue: CommandQueue::new(handle.commands.clone()),
         shown_count,
         own_id: None,
         lines: VecDeque::new(),
@@ -85,7 +86,7 @@ pub(super) fn run(
 }
 
 impl Showing<'_> {
-    /// Until the session is over or the terminal has gone.
+    /// Runs until the session is over or the terminal has gone.
     fn run(
         &mut self,
         terminal: &mut LiveTerminal,
@@ -104,7 +105,7 @@ impl Showing<'_> {
             };
             let drawn = terminal.draw(|frame| view::draw(frame, &scene));
             self.shown_count.fetch_add(1, Ordering::Relaxed);
-            self.wishes.send();
+            self.queue.send();
             let command = match terminal.next(pause)? {
                 Input::Gone => {
                     handle.hurry.store(true, Ordering::Relaxed);
@@ -117,16 +118,17 @@ impl Showing<'_> {
                 Input::Event(_) | Input::None => None,
             };
             if let Some(command) = command {
-                self.wishes.add(command);
+                self.queue.add(command);
             }
-            // Only now: a terminal that has gone cannot be drawn to, and that is not worth a word.
+            // Checked last: a terminal that has gone cannot be drawn to either, and that needs no
+            // error.
             drawn?;
         }
         Ok(())
     }
 
-    /// Takes what has happened, as much of it as a picture has lines for. Gives the pause until the
-    /// next picture; `None` when the session is over and all was taken.
+    /// Takes new events, at most as many as a screen has lines for. Returns the pause until the
+    /// next screen; `None` when the session is over and all events were taken.
     fn take_events(&mut self, events: &Events) -> Option<Duration> {
         for _ in 0..LINES_MAX {
             match events.try_recv() {
@@ -140,7 +142,7 @@ impl Showing<'_> {
     }
 }
 
-/// Adds lines; the oldest ones go.
+/// Adds lines, and drops the oldest ones.
 fn keep(lines: &mut VecDeque<String>, new: impl IntoIterator<Item = String>) {
     lines.extend(new);
     lines.drain(..lines.len().saturating_sub(LINES_MAX));
@@ -152,14 +154,14 @@ mod tests {
     use crate::{events::EventKind, net::channel};
 
     #[test]
-    fn a_flood_of_events_is_taken_picture_by_picture() {
+    fn a_flood_of_events_is_taken_screen_by_screen() {
         let (teller, events) = channel(Instant::now());
         let shown_count = AtomicU64::new(0);
         let mut showing = Showing {
             room: "kitchen",
             server: "host",
             keys: Keys::new(false),
-            wishes: Wishes::new(tokio::sync::mpsc::channel(1).0),
+            queue: CommandQueue::new(tokio::sync::mpsc::channel(1).0),
             shown_count: &shown_count,
             own_id: None,
             lines: VecDeque::new(),
@@ -179,6 +181,6 @@ mod tests {
         }
         drop(teller);
         assert_eq!(showing.take_events(&events), None);
-        assert_eq!(shown_count.into_inner(), 500, "it gets on");
+        assert_eq!(shown_count.into_inner(), 500, "it makes progress");
     }
 }

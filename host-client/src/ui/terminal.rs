@@ -1,9 +1,9 @@
-//! The terminal of the live view: taken over, read in a thread of its own, given back, and watched
-//! for its end.
+//! The terminal of the live view: taken over, read in its own thread, restored, and watched for
+//! hang-ups.
 //!
 //! A terminal that has gone makes crossterm's `poll` and `read` spin for ever, and half an escape
-//! sequence makes them wait. So keys are read in a thread that nobody waits for, and whether the
-//! terminal is still there is asked of the system.
+//! sequence makes them wait. So keys are read in a thread that is never joined, and the system is
+//! asked whether the terminal is still there.
 
 use ratatui::{
     DefaultTerminal, Frame,
@@ -28,25 +28,25 @@ use std::{
 };
 use talkspurt_host_kit::console;
 
-/// Keys that may wait: far more than anyone presses between two pictures.
+/// Keys that may wait: far more than anyone presses between two screens.
 const KEYS_MAX: usize = 64;
-/// How soon the thread that reads keys notices that it is to end.
+/// How soon the thread that reads keys notices that it should end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a terminal that is slow may take to get its screen back when the program ends.
+/// How long a slow terminal may take to get its screen back when the program ends.
 const RESTORE_PATIENCE: Duration = Duration::from_millis(200);
 
-/// What the terminal has to say.
+/// What the terminal reports.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A key, or another size.
+    /// A key, or a new size.
     Event(Event),
     /// Nothing.
     None,
-    /// It has gone: its window was closed, or the connection to it was cut.
+    /// It has gone: its window was closed, or its connection was lost.
     Gone,
 }
 
-/// A terminal in our hands, until [`Self::give_back`].
+/// A terminal that is taken over until [`Self::give_back`].
 pub(super) struct LiveTerminal {
     terminal: DefaultTerminal,
     keys: Receiver<Event>,
@@ -55,9 +55,9 @@ pub(super) struct LiveTerminal {
 }
 
 impl LiveTerminal {
-    /// Takes it over: another screen, and keys as they are pressed. A panic gives it back, too. If
-    /// `all_of_keys`, it is asked to report when keys are released and when it loses the focus;
-    /// terminals that cannot do that ignore it.
+    /// Takes the terminal over: switches the screen, and reads keys as they are pressed. A panic
+    /// restores it, too. With `all_of_keys` it is asked to report when keys are released and when
+    /// it loses the focus; terminals that cannot do that ignore it.
     pub(super) fn take(all_of_keys: bool) -> io::Result<Self> {
         let terminal = ratatui::try_init()?;
         Self::with(terminal, all_of_keys).inspect_err(|_| {
@@ -67,7 +67,7 @@ impl LiveTerminal {
 
     fn with(terminal: DefaultTerminal, all_of_keys: bool) -> io::Result<Self> {
         if all_of_keys {
-            // Only as escape codes do keys that type something report their release.
+            // Keys that type text report their release only as escape codes.
             let flags = KeyboardEnhancementFlags::REPORT_EVENT_TYPES
                 | KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES
                 | KeyboardEnhancementFlags::REPORT_ALL_KEYS_AS_ESCAPE_CODES;
@@ -106,7 +106,7 @@ impl LiveTerminal {
         }
     }
 
-    /// Gives it back as it was. A terminal that has gone takes nothing back.
+    /// Restores the terminal. One that has gone is left alone.
     pub(super) fn give_back(mut self) {
         self.ending.store(true, Ordering::Relaxed);
         if self.all_of_keys {
@@ -119,14 +119,15 @@ impl LiveTerminal {
         let shown = self.terminal.show_cursor();
         let _ = ratatui::try_restore();
         if shown.is_err() {
-            // It would complain on a stderr that may be the terminal that has gone, and panic.
+            // Its drop would complain on stderr, which may be the terminal that has gone, and
+            // panic.
             mem::forget(self.terminal);
         }
     }
 }
 
-/// For a terminal that takes nothing, or too little: its keys are what they were, and its screen is,
-/// if it takes so much. Nothing is drawn any more.
+/// For a terminal that takes nothing, or too little: restores its keys, and its screen if it takes
+/// that much. Nothing is drawn any more.
 pub(super) fn give_up() {
     if !terminal::is_raw_mode_enabled().unwrap_or(false) {
         return;
@@ -134,7 +135,7 @@ pub(super) fn give_up() {
     let _ = terminal::disable_raw_mode();
     let (done, restored) = mpsc::sync_channel(1);
     let restore = move || {
-        // Never let go of: a picture behind this would undo it.
+        // Never released: later drawing would undo this.
         let mut stdout = io::stdout().lock();
         let _ = done.send(restore(&mut stdout));
         loop {
@@ -146,8 +147,8 @@ pub(super) fn give_up() {
     }
 }
 
-/// What [`LiveTerminal::give_back`] does to the screen. A terminal that was not asked for all keys
-/// ignores that it is asked no longer.
+/// Restores the screen for [`LiveTerminal::give_back`]. Revoking the request for all keys is
+/// harmless if it was not made.
 fn restore(terminal: &mut impl io::Write) -> io::Result<()> {
     execute!(
         terminal,

@@ -88,7 +88,7 @@ fn state_line(now: &Snapshot) -> Line<'static> {
     Line::from(spans)
 }
 
-/// A name, a meter as wide as there is room, and the number.
+/// A name, a meter of the remaining width, and the number.
 fn level_line(
     name: &'static str,
     rms: u16,
@@ -106,7 +106,7 @@ fn level_line(
     Line::from(spans)
 }
 
-/// What matters most comes first; what does not fit is left out.
+/// The most important parts come first; those that do not fit are left out.
 fn numbers_line(now: &Snapshot, width: usize) -> Line<'static> {
     let mut parts = Vec::new();
     if now.frame_ms > 0 {
@@ -146,7 +146,7 @@ fn draw_roster(frame: &mut Frame<'_>, area: Rect, now: &Snapshot) {
     let block = Block::bordered().title(format!(" {} in the room ", now.roster.len()));
     let height = usize::from(block.inner(area).height);
     let mut shown: Vec<&RosterLine> = now.roster.iter().collect();
-    // Who talks stands above, so that a long roster still shows it.
+    // Talkers come first, so that they are visible in a long roster.
     shown.sort_by_key(|line| (!line.talking, line.id));
     let hidden = shown.len().saturating_sub(height);
     let visible = if hidden > 0 {
@@ -196,8 +196,8 @@ fn draw_lines(frame: &mut Frame<'_>, area: Rect, lines: &VecDeque<String>) {
     frame.render_widget(Paragraph::new(shown).block(block), area);
 }
 
-/// A line in rows of at most `width` columns, broken between words where that goes; later rows
-/// are indented.
+/// Wraps a line to rows of at most `width` columns, between words where possible. Later rows are
+/// indented.
 fn wrapped(line: &str, width: usize) -> Vec<String> {
     const INDENT: &str = "  ";
     if width <= 2 * INDENT.len() {
@@ -296,7 +296,7 @@ pub(super) mod tests {
         }
         let cat = rows.iter().position(|row| row.contains("● cat")).unwrap();
         let ann = rows.iter().position(|row| row.contains("✕ ann")).unwrap();
-        assert!(cat < ann, "who talks stands above");
+        assert!(cat < ann, "talkers come first");
     }
 
     #[test]
@@ -323,7 +323,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn names_from_the_server_move_nothing() {
+    fn control_characters_in_names_are_removed() {
         let mut odd = snapshot();
         odd.roster[1].name = "b\u{202e}o\u{1b}[2Jb".into();
         let all = drawn(110, 20, &odd).join("\n");

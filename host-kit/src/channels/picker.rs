@@ -1,22 +1,24 @@
-//! Runs in audio callbacks: after [`ChannelPicker::new`] nothing here allocates, waits or logs.
+//! Runs in audio callbacks: after [`ChannelPicker::new`] nothing here allocates, blocks or logs.
 
 use super::{CHANNELS_MAX, InputChannel};
 
-/// Energies are compared this often: a millisecond or two of an onset may go by unnoticed.
+/// How often energies are compared. A millisecond or two of an onset may be missed.
 const CHECK_MS: u32 = 5;
-/// A change of channel is spread over this time, so that it does not click.
+/// A change of channel is faded over this time, so that it does not click.
 const FADE_MS: u32 = 5;
-/// What counts as "now": two pitch periods of a low voice.
+/// Time constant of "now": two pitch periods of a low voice.
 const FAST_MS: f32 = 20.0;
-/// What counts as "lately": a few syllables.
+/// Time constant of "lately": a few syllables.
 const SLOW_MS: f32 = 500.0;
-/// Energy below this is hum or a DC offset: half of what a telephone lets through.
+/// Energy below this frequency is hum or a DC offset. It is half the lower limit of a telephone.
 const HIGH_PASS_HZ: f32 = 150.0;
-/// Another channel takes over when it was louder by this factor of energy lately: 6 dB.
+/// Another channel takes over when its energy was this many times higher lately: 6 dB.
 const SLOW_RATIO: f32 = 4.0;
-/// It takes over at once when it is louder by this factor now (12 dB), and the current one has fallen silent.
+/// It takes over at once when its energy is this many times higher now (12 dB) and the current
+/// channel has fallen silent.
 const FAST_RATIO: f32 = 16.0;
-/// "Fallen silent" means that the other channel is now louder than this share of what the current one was lately.
+/// "Fallen silent" means that the other channel is now louder than this share of the current one's
+/// recent energy.
 const FAST_SHARE: f32 = 0.25;
 
 /// Turns interleaved frames of samples into one channel, a frame at a time.
@@ -33,20 +35,20 @@ pub struct ChannelPicker {
     high_pass: f32,
 }
 
-/// What is known of one channel.
+/// Energies of one channel.
 #[derive(Debug, Clone, Default)]
 struct Channel {
     last: f32,
     high: f32,
-    /// Of the frames since the last check.
+    /// Energy of the frames since the last check.
     energy: f32,
     fast: f32,
     slow: f32,
 }
 
 impl ChannelPicker {
-    /// For frames of `channels` samples, of which there are `rate_hz` a second. A number beyond the last channel means the
-    /// last one; see [`InputChannel::check`].
+    /// Creates a picker for frames of `channels` samples, `rate_hz` of them a second. A number
+    /// beyond the last channel means the last one; see [`InputChannel::check`].
     #[must_use]
     pub fn new(choice: InputChannel, channels: u16, rate_hz: u32) -> Self {
         let channels = usize::from(channels.clamp(1, CHANNELS_MAX));
@@ -68,13 +70,13 @@ impl ChannelPicker {
         }
     }
 
-    /// Samples in a frame.
+    /// Returns the samples in a frame.
     #[must_use]
     pub fn channels(&self) -> usize {
         self.channels.len()
     }
 
-    /// One sample out of a frame, which has one of each channel.
+    /// Returns one sample of a frame, which has one sample for each channel.
     pub fn pick(&mut self, mut frame: impl Iterator<Item = f32>) -> f32 {
         match self.choice {
             InputChannel::Number(_) => frame.nth(self.current).unwrap_or(0.0),
@@ -110,7 +112,7 @@ impl ChannelPicker {
         sample
     }
 
-    /// Compares the channels, and begins a change if another one carries the voice.
+    /// Compares the channels, and starts a change if another one carries the voice.
     fn check(&mut self) {
         for channel in &mut self.channels {
             channel.settle(self.check_frames);
@@ -158,7 +160,7 @@ impl Channel {
     }
 
     fn settle(&mut self, frames: u32) {
-        /// Far below the steps of 24 bits; smaller numbers are slow to compute with.
+        /// Far below the steps of 24 bits. Smaller numbers are slow to compute with.
         const NOTHING: f32 = 1e-18;
         let mean = self.energy / frames as f32;
         self.energy = 0.0;

@@ -6,7 +6,7 @@ fn tone(hz: f64, amplitude: f64, n: usize) -> f32 {
     (amplitude * (std::f64::consts::TAU * hz * n as f64 / f64::from(RATE_HZ)).sin()) as f32
 }
 
-/// What is heard of `seconds` of frames.
+/// Returns what is heard of `seconds` of frames.
 fn heard<const N: usize>(
     choice: InputChannel,
     seconds: f64,
@@ -101,7 +101,7 @@ fn stereo_of_about_equal_channels_stays_on_one() {
 fn two_microphones_take_turns() {
     let second = RATE_HZ as usize;
     let is_first = |n: usize| (n / second).is_multiple_of(2);
-    // Each hears the other at -20 dB.
+    // Each picks up the other at -20 dB.
     let first = |n: usize| tone(200.0, if is_first(n) { 0.3 } else { 0.03 }, n);
     let other = |n: usize| tone(330.0, if is_first(n) { 0.03 } else { 0.3 }, n);
     let samples = heard(InputChannel::Voice, 6.0, |n| [first(n), other(n)]);
@@ -114,17 +114,18 @@ fn two_microphones_take_turns() {
         .windows(2)
         .map(|w| (w[1] - w[0]).abs())
         .fold(0.0, f32::max);
-    // 330 Hz at 0.3 moves by 0.013 from sample to sample, a fade of 5 ms by 0.0026; a hard cut by 0.3.
+    // 330 Hz at 0.3 moves by 0.013 from sample to sample, a fade of 5 ms by 0.0026; a hard cut by
+    // 0.3.
     assert!(step < 0.02, "a step of {step}");
 }
 
 #[test]
-fn hum_and_dc_on_a_dead_channel_are_no_voice() {
+fn hum_and_dc_on_a_dead_channel_are_ignored() {
     let plain = heard(InputChannel::Voice, 4.0, |n| [words(n)]);
     let samples = heard(InputChannel::Voice, 4.0, |n| {
         [0.05 + tone(50.0, 0.1, n), words(n)]
     });
-    // The pauses may go to either; the words are all there.
+    // In the pauses either channel may be picked; the words must all be there.
     let second = RATE_HZ as usize;
     let said = |samples: &[f32]| -> Vec<f32> {
         (second..4 * second)
@@ -157,7 +158,7 @@ fn a_number_or_the_mean_can_be_asked_for() {
 }
 
 #[test]
-fn nonsense_from_a_device_is_no_panic() {
+fn nonsense_from_a_device_does_not_panic() {
     let odd = [f32::NAN, f32::INFINITY, -1e38, 0.0];
     let samples = heard(InputChannel::Voice, 0.5, |n| [odd[n % 4], odd[(n / 3) % 4]]);
     assert_eq!(samples.len(), 24_000);
@@ -200,7 +201,7 @@ fn one_sample_of_nonsense_does_not_end_a_channel() {
 }
 
 #[test]
-fn a_noise_that_is_soon_over_takes_no_channel_over() {
+fn a_short_noise_does_not_change_the_channel() {
     let second = RATE_HZ as usize;
     let left = |n: usize| tone(300.0, 0.1, n);
     // 8 dB louder, for 50 ms each second.

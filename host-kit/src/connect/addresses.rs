@@ -1,17 +1,17 @@
-//! In which order the addresses of a host are tried, how long each has before the next one is tried
-//! as well (RFC 8305), and which failure is told.
+//! The order in which the addresses of a host are tried, how long each has before the next one is
+//! tried as well (RFC 8305), and which failure is reported.
 //!
-//! A name often stands for an address of each family, and one of them may lead nowhere: a router
-//! that drops what it cannot forward answers nothing, and a connection attempt takes minutes to
-//! fail. So the next address gets its turn soon, and the first connection that comes about is used.
+//! A name often has an address of each family, and one of them may lead nowhere: a router that
+//! drops what it cannot forward answers nothing, and a connection attempt takes minutes to fail. So
+//! the next address is tried soon, and the first connection that succeeds is used.
 
 use std::{io, net::SocketAddr, time::Duration};
 
 /// How long an address is tried alone (RFC 8305, section 8: "Connection Attempt Delay").
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Returns the addresses by turns of the two families, beginning with the family of the first;
-/// within a family in the order given.
+/// Returns the addresses with the two families taking turns, starting with the family of the first.
+/// Within a family the order stays.
 pub(super) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (mut preferred, mut other): (Vec<_>, Vec<_>) = addresses
@@ -27,12 +27,10 @@ pub(super) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-/// Returns the one of two failures to connect to a host that says more about it; of equals the
-/// first.
+/// Returns the failure that says more about the host; the first if they say as much.
 ///
-/// A name often stands for an address of a family that this machine does not have. That its
-/// attempt failed says nothing about the host; that another address refused says that the host is
-/// there.
+/// A name often has an address of a family that this machine does not have. A failure there says
+/// nothing about the host, while a refusal at another address says that the host exists.
 pub(super) fn more_telling(first: io::Error, second: io::Error) -> io::Error {
     match weight(&second) > weight(&first) {
         true => second,
@@ -58,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_that_this_machine_does_not_have_hides_no_other_failure() {
+    fn an_unsupported_family_does_not_hide_other_failures() {
         use io::ErrorKind::{ConnectionRefused, NetworkUnreachable, TimedOut};
         let told = |kinds: &[io::ErrorKind]| {
             let failures = kinds.iter().map(|&kind| io::Error::from(kind));

@@ -2,8 +2,8 @@ use super::*;
 use socket2::{Domain, Socket, Type};
 use std::net::TcpListener;
 
-/// A listener whose queue is full: the system ignores further attempts, as a firewall does that
-/// drops them.
+/// A listener whose queue is full: the system ignores further attempts, as a firewall that drops
+/// packets does.
 fn one_that_never_answers() -> (Socket, Vec<TcpStream>, SocketAddr) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -13,7 +13,7 @@ fn one_that_never_answers() -> (Socket, Vec<TcpStream>, SocketAddr) {
     let mut queued = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         queued.push(stream);
-        assert!(queued.len() < 100, "the queue has no end");
+        assert!(queued.len() < 100, "the queue never fills");
     }
     (listener, queued, address)
 }
@@ -38,7 +38,7 @@ fn an_address_that_never_answers_does_not_hide_the_next_one() {
 }
 
 #[test]
-fn nobody_waits_until_the_first_attempt_has_failed() {
+fn the_second_attempt_does_not_wait_for_the_first_to_fail() {
     let (_listener, _queued, silent) = one_that_never_answers();
     let good = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = good.local_addr().unwrap();
@@ -62,13 +62,13 @@ fn a_family_that_never_answers_does_not_hide_the_other_one() {
 }
 
 #[test]
-fn where_nobody_listens_that_is_what_is_told() {
+fn a_refusal_is_reported_over_other_failures() {
     let address = one_that_refuses();
     let failure = |addresses| within(PATIENCE, addresses).unwrap_err().kind();
     let refused = io::ErrorKind::ConnectionRefused;
     assert_eq!(failure(vec![address, address]), refused);
     assert_eq!(failure(vec![]), io::ErrorKind::NotFound);
-    // A broadcast address takes no connection, whatever the machine's network is.
+    // A broadcast address accepts no connection, whatever the machine's network is.
     let nowhere: SocketAddr = "255.255.255.255:9".parse().unwrap();
     assert_ne!(failure(vec![nowhere]), refused);
     assert_eq!(failure(vec![address, nowhere]), refused);

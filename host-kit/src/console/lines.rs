@@ -12,13 +12,13 @@ use std::{
     time::Duration,
 };
 
-/// Lines that may wait to be written.
+/// Most lines that may wait to be written.
 const LINES_MAX: usize = 4_096;
-/// What they may hold together.
+/// Most bytes that they may hold together.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// Writes lines to stdout in a thread of its own. Lines that do not fit into its queue are counted,
-/// and the next one that fits can tell how many there were.
+/// Writes lines to stdout in its own thread. Lines that do not fit into the queue are counted, and
+/// the next one that fits can report how many were lost.
 #[derive(Debug)]
 pub struct Lines {
     sender: SyncSender<String>,
@@ -37,14 +37,14 @@ impl Lines {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub fn to_stdout() -> io::Result<Self> {
         Self::to(io::stdout())
     }
 
     fn to(output: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, lines) = mpsc::sync_channel::<String>(LINES_MAX);
-        // Closed without a word when the thread ends.
+        // Nothing is sent: it closes when the thread ends.
         let (alive, done) = mpsc::sync_channel(0);
         let shared = Arc::new(Shared::default());
         let written = Arc::clone(&shared);
@@ -63,15 +63,15 @@ impl Lines {
         })
     }
 
-    /// Hands over a line (without its end), made by `line` from the number of lines that did not
-    /// fit before it. If this one does not fit either, it is counted with them. Never waits.
+    /// Queues a line (without its line end). `line` makes it from the number of lines lost before
+    /// it. If this one does not fit either, it is counted as lost. Never blocks.
     pub fn push(&mut self, line: impl FnOnce(u64) -> String) {
         let mut line = line(self.missed);
         line.push('\n');
         let bytes = line.len();
         // Only this thread adds to the count.
         let fits = self.shared.waiting_bytes.load(Ordering::Relaxed) + bytes <= BYTES_MAX;
-        // Before the writer can take it away again.
+        // Added before the line is sent: the writer subtracts it afterwards.
         self.shared
             .waiting_bytes
             .fetch_add(bytes, Ordering::Relaxed);
@@ -85,17 +85,18 @@ impl Lines {
         }
     }
 
-    /// Lines that did not fit since the last one that did.
+    /// Returns how many lines did not fit since the last one that did.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed
     }
 
-    /// Whether stdout still takes lines. Returns at once; call it every now and then, also when
+    /// Checks that stdout still takes lines. Returns at once. Call it every now and then, even when
     /// there is nothing to write.
     ///
     /// # Errors
-    /// [`OutputError::Closed`] if nobody reads it any more, [`OutputError::Failed`] if it cannot be written.
+    /// [`OutputError::Closed`] if its reader has gone, [`OutputError::Failed`] if it cannot be
+    /// written.
     pub fn check(&self) -> Result<(), OutputError> {
         self.shared.failed()?;
         match stdout_is_closed(Duration::ZERO) {
@@ -104,11 +105,11 @@ impl Lines {
         }
     }
 
-    /// Waits until all lines are written, at most for `patience`: a reader that does not read holds
-    /// nobody.
+    /// Waits until all lines are written, for `patience` at most: a reader that does not read must
+    /// not block the end of the program.
     ///
     /// # Errors
-    /// As [`Self::check`].
+    /// Same as [`Self::check`].
     pub fn finish(self, patience: Duration) -> Result<(), OutputError> {
         drop(self.sender);
         match self.done.recv_timeout(patience) {
@@ -147,7 +148,7 @@ mod tests {
     use std::io::{BufRead as _, BufReader};
 
     #[test]
-    fn what_nobody_reads_is_counted_and_told_in_the_next_line_that_fits() {
+    fn unread_lines_are_counted_and_reported_in_the_next_line_that_fits() {
         let (reader, writer) = io::pipe().unwrap();
         let mut lines = Lines::to(writer).unwrap();
         // More than the pipe and the queue hold.
@@ -155,12 +156,12 @@ mod tests {
         while lines.missed() < 7 {
             lines.push(|missed| format!("{missed} {}", "x".repeat(1_000)));
             pushed += 1;
-            assert!(pushed < 10_000, "the queue has no end");
+            assert!(pushed < 10_000, "the queue never fills");
         }
         assert!(BYTES_MAX / 1_000 + 200 > pushed, "{pushed} lines of 1,000");
         let mut read = BufReader::new(reader).lines().map(Result::unwrap);
         let (mut accounted, mut told) = (0, 0);
-        // Whoever reads makes room, and the next line that fits tells of those that did not.
+        // Reading makes room, and the next line that fits reports how many were lost.
         while lines.missed() > 0 || accounted < pushed {
             if lines.missed() > 0 {
                 lines.push(|missed| missed.to_string());
@@ -173,10 +174,7 @@ mod tests {
                 told += missed;
             }
         }
-        assert_eq!(
-            accounted, pushed,
-            "each line came or was told to be missing"
-        );
+        assert_eq!(accounted, pushed, "each line came or was reported missing");
         assert!(told >= 7, "{told}");
         lines.push(|missed| missed.to_string());
         assert_eq!(read.next().unwrap(), "0");
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_does_not_hold_the_end() {
+    fn a_reader_that_does_not_read_does_not_block_the_end() {
         let (_reader, writer) = io::pipe().unwrap();
         let mut lines = Lines::to(writer).unwrap();
         (0..200).for_each(|_| lines.push(|_| "x".repeat(1_000)));
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn why_nothing_can_be_written_is_known() {
+    fn the_cause_of_a_failed_write_is_known() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let mut lines = Lines::to(writer).unwrap();
@@ -203,7 +201,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_told_in_words() {
+    fn a_full_disk_is_reported_in_words() {
         let full = std::fs::File::options().write(true).open("/dev/full");
         let mut lines = Lines::to(full.unwrap()).unwrap();
         lines.push(|_| "x".into());

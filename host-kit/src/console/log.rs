@@ -1,4 +1,4 @@
-//! The log on stderr. A stderr that is full, closed or unread loses lines, and nothing else
+//! The log on stderr. When stderr is full, closed or unread, lines are lost and nothing else
 //! happens.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-/// Lines that may wait for stderr; more are lost.
+/// Most lines that may wait for stderr. More are lost.
 const LINES_MAX: usize = 4_096;
 /// How long the end of a program waits for the last lines.
 const END_PATIENCE: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to stderr. Call it once in a program, and keep what it returns until the end.
+/// Starts logging to stderr. Call it once in a program, and keep the returned value until the end.
 ///
 /// # Panics
 /// When it is called twice.
@@ -36,7 +36,7 @@ pub fn start_log(filter: EnvFilter, format: LogFormat) -> Log {
     let (log, writer) = Log::to(io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // It would be reported with a macro that panics.
+        // These would be reported with a macro that panics.
         .log_internal_errors(false)
         .with_writer(writer);
     match format {
@@ -49,7 +49,7 @@ pub fn start_log(filter: EnvFilter, format: LogFormat) -> Log {
     log
 }
 
-/// The log's end: when it is dropped, lines that still wait are written, if stderr takes them soon.
+/// Keeps the log running. When it is dropped, waiting lines are written if stderr takes them soon.
 #[derive(Debug)]
 pub struct Log {
     sender: SyncSender<Message>,
@@ -57,12 +57,12 @@ pub struct Log {
 
 enum Message {
     Line(Vec<u8>),
-    /// Answered when all lines before it are written.
+    /// Answered once all lines before it are written.
     Flush(SyncSender<()>),
 }
 
 impl Log {
-    /// Without a thread there is no log.
+    /// Starts the thread. If that fails, there is no log.
     fn to(output: impl Write + Send + 'static) -> (Self, LogWriter) {
         let (sender, messages) = mpsc::sync_channel(LINES_MAX);
         let _ = thread::Builder::new()
@@ -103,7 +103,7 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>) {
     }
 }
 
-/// Hands lines to the log's thread; never waits, never fails.
+/// Hands lines to the log's thread. Never blocks, never fails.
 #[derive(Clone)]
 struct LogWriter(SyncSender<Message>);
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_reads_holds_nobody() {
+    fn an_unread_log_blocks_nothing() {
         let (_reader, output) = io::pipe().unwrap();
         let (log, mut writer) = Log::to(output);
         let line = [b'x'; 1_000];

@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-/// Whether the reader of stdout has gone: the other end of a pipe is closed, or the terminal has
-/// hung up. Waits up to `patience` for that to happen.
+/// Returns whether the reader of stdout has gone: the other end of a pipe is closed, or the
+/// terminal has hung up. Waits up to `patience` for that to happen.
 ///
-/// A program that has nothing to write learns it only here: a write would tell, but there may be
+/// A program with nothing to write finds out only here. A write would tell it, but there may be
 /// none for hours.
 #[must_use]
 pub fn stdout_is_closed(patience: Duration) -> bool {
     platform::stdout_is_closed(patience)
 }
 
-/// Whether the terminal on stdin or stdout has hung up, as when its window was closed. Reading from
-/// it gives an end of file for ever. Only for programs that started on a terminal: a pipe whose
-/// writer has gone looks the same.
+/// Returns whether the terminal on stdin or stdout has hung up, as when its window was closed.
+/// Reading from such a terminal gives end of file for ever. Only for programs that were started on
+/// a terminal: a pipe whose writer has gone looks the same.
 #[must_use]
 pub fn terminal_is_gone() -> bool {
     platform::terminal_is_gone()
 }
 
-/// Whether stderr can be written at once; waits up to `patience` for it.
+/// Returns whether stderr can be written at once. Waits up to `patience` for it.
 pub(super) fn stderr_takes_more(patience: Duration) -> bool {
     platform::stderr_takes_more(patience)
 }
@@ -33,8 +33,8 @@ mod platform {
     };
     use std::{os::fd::BorrowedFd, time::Duration};
 
-    /// What happened to a descriptor until `patience` was over; errors and hang-ups are always
-    /// told.
+    /// Returns what happened to a descriptor within `patience`. Errors and hang-ups are always
+    /// included.
     fn events(fd: BorrowedFd<'_>, wanted: PollFlags, patience: Duration) -> PollFlags {
         let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
         let timeout = Timespec {

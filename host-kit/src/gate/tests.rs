@@ -48,7 +48,7 @@ fn each_wrong_flag_is_named_in_the_error() {
         (
             "--gate-open 400 --gate-close 500",
             "--gate-close",
-            "the gate cannot work like that: 500 (-36.3 dBFS) lies above --gate-open 400 (-38.3",
+            "500 (-36.3 dBFS) lies above --gate-open 400 (-38.3",
         ),
         ("--gate-window 0", "--gate-window", "from 1 to 64"),
         ("--gate-window 65", "--gate-window", "from 1 to 64"),
@@ -75,7 +75,7 @@ fn a_gate_that_is_moved_keeps_its_distance() {
     let back = opening_at(&moved, rms(gate.open_rms));
     assert_eq!(back.open_rms, gate.open_rms);
     assert_eq!(opening_at(&gate, rms(0)).close_rms, 0);
-    // Who wants 2 dB gets 2 dB.
+    // A user who wants 2 dB gets 2 dB.
     let near = settings("--gate-open -20dB --gate-close -22dB").unwrap();
     let moved = shifted(&near, -10.0);
     let distance_db = rms(moved.open_rms).dbfs() - rms(moved.close_rms).dbfs();

@@ -4,10 +4,10 @@ use std::{fmt, str::FromStr};
 
 /// Full scale of a 16-bit sample, the reference of 0 dBFS.
 const FULL_SCALE: f64 = 32_768.0;
-/// The largest RMS a threshold may ask for.
+/// The largest RMS that a threshold may have.
 const RMS_MAX: u16 = 32_767;
 
-/// A loudness that a frame is compared with.
+/// A loudness to compare frames with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Threshold {
     /// RMS of a frame's samples, 0..=32767.
@@ -15,7 +15,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// From an RMS of 16-bit samples.
+    /// Creates a threshold from an RMS of 16-bit samples.
     #[must_use]
     pub const fn from_rms(rms: u16) -> Self {
         Self {
@@ -23,7 +23,7 @@ impl Threshold {
         }
     }
 
-    /// The same loudness moved by some decibels.
+    /// Returns the loudness moved by `db` decibels.
     #[must_use]
     pub fn shifted_db(self, db: f64) -> Self {
         let rms = f64::from(self.rms.max(1)) * 10f64.powf(db / 20.0);
@@ -32,14 +32,14 @@ impl Threshold {
         }
     }
 
-    /// Decibels below full scale (0 or less); silence is -96.
+    /// Returns the level in dBFS (0 or less); -96 for silence.
     #[must_use]
     pub fn dbfs(self) -> f64 {
         rms_to_dbfs(self.rms)
     }
 }
 
-/// An RMS of 16-bit samples in dBFS; -96 for silence.
+/// Converts an RMS of 16-bit samples to dBFS; -96 for silence.
 #[must_use]
 pub fn rms_to_dbfs(rms: u16) -> f64 {
     if rms == 0 {

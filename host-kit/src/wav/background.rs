@@ -1,7 +1,7 @@
-//! A sound file that is read by a thread of its own.
+//! A sound file read by its own thread.
 //!
-//! A pipe without a writer, a recorder that pauses, or a dead mount can hold a reader up for ever. Here that costs silence,
-//! and nothing else: whoever calls [`BackgroundReader::read`] never waits.
+//! A pipe without a writer, a paused recorder or a dead mount can block a reader for ever. Here
+//! that costs only silence: [`BackgroundReader::read`] never blocks.
 
 use super::{WavError, WavReader};
 use crate::{channels::InputChannel, sample::ROOM_RATE_HZ};
@@ -13,31 +13,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So much of a regular file is read ahead: no disk that answers at all takes that long.
+/// How far a regular file is read ahead. No working disk takes that long to answer.
 const AHEAD_FILE: usize = 10 * ROOM_RATE_HZ as usize;
-/// And so much of a pipe: what waits here is delay, if the sound is live.
+/// How far a pipe is read ahead. If its sound is live, what waits here is delay.
 const AHEAD_PIPE: usize = ROOM_RATE_HZ as usize / 4;
-/// A file's beginning is waited for; joining goes on without it after this.
+/// How long to wait for the beginning of a file. Then joining goes on without it.
 const FILE_PATIENCE: Duration = Duration::from_secs(5);
-/// A pipe may have nobody at its other end.
+/// How long to wait for the beginning of a pipe, whose other end may not be open.
 const PIPE_PATIENCE: Duration = Duration::from_secs(1);
-/// Samples that change hands at a time.
+/// Samples handed over at a time.
 const PIECE_SAMPLES: usize = 512;
-/// A reader that is far enough ahead looks again after this, unless it is woken before.
+/// A reader that is far enough ahead looks again after this, unless it is woken earlier.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// What [`BackgroundReader::read`] had.
+/// Result of [`BackgroundReader::read`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameRead {
-    /// The frame was filled; the last one of the file with silence behind its end.
+    /// The frame was filled. The last frame of the file is padded with silence.
     Frame,
-    /// The file has nothing now: the frame is silence, and no sample was passed over.
+    /// The file has nothing yet: the frame is silence, and no sample was skipped.
     Missing,
-    /// The file is over: the frame is silence.
+    /// The file has ended: the frame is silence.
     End,
 }
 
-/// A sound file that never makes its reader wait.
+/// A sound file whose `read` never blocks.
 pub struct BackgroundReader {
     ring: Consumer<i16>,
     thread: Thread,
@@ -45,20 +45,21 @@ pub struct BackgroundReader {
     problem: Option<WavError>,
 }
 
-/// What the thread tells.
+/// What the thread reports.
 enum Report {
     IsRegular,
-    /// It is as far ahead as it goes, or at the end.
+    /// It has read ahead as far as it goes, or is at the end.
     Ready,
     Failed(WavError),
 }
 
 impl BackgroundReader {
-    /// Opens a file and waits for its beginning, but not for long: after a second (five for a regular file) it is opened in
-    /// the background, and silent until then.
+    /// Opens a file and waits briefly for its beginning. After a second (five for a regular file)
+    /// it goes on opening in the background, and is silent until then.
     ///
     /// # Errors
-    /// What [`WavReader::open`] says, if it says so in time. Later [`take_problem`](Self::take_problem) tells it.
+    /// Those of [`WavReader::open`], if they come in time. [`take_problem`](Self::take_problem)
+    /// returns a later one.
     pub fn open(path: &Path, channel: InputChannel) -> Result<Self, WavError> {
         let (producer, ring) = RingBuffer::new(AHEAD_FILE);
         let (report, reports) = mpsc::channel();
@@ -83,9 +84,9 @@ impl BackgroundReader {
         }
     }
 
-    /// Fills a frame, at once.
+    /// Fills a frame. Never blocks.
     pub fn read(&mut self, frame: &mut [i16]) -> FrameRead {
-        // Asked first: what was read before the end is in the ring then.
+        // Asked first: then the ring holds all that was read before the end.
         let is_over = self.ring.is_abandoned();
         let read = if self.ring.pop_entire_slice(frame).is_ok() {
             FrameRead::Frame
@@ -106,13 +107,13 @@ impl BackgroundReader {
         read
     }
 
-    /// Nothing more will come.
+    /// Returns whether all samples were read.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         self.ring.is_abandoned() && self.ring.slots() == 0
     }
 
-    /// Why there is nothing more, if that is not the end of the file.
+    /// Takes the error that ended the file early, if there was one.
     pub fn take_problem(&mut self) -> Option<WavError> {
         self.reports.try_iter().for_each(|report| {
             if let Report::Failed(problem) = report {
@@ -139,7 +140,7 @@ impl BackgroundReader {
     }
 }
 
-/// The thread: ends with the file, with an error, or when nobody reads any more.
+/// Body of the thread. Ends with the file, with an error, or when the reader is dropped.
 fn read_ahead(
     path: PathBuf,
     channel: InputChannel,
@@ -148,7 +149,7 @@ fn read_ahead(
 ) {
     let is_regular = path.metadata().is_ok_and(|metadata| metadata.is_file());
     if is_regular {
-        // The other end may not listen any more; then the ring is abandoned, too.
+        // If the receiver has gone, the ring is abandoned, too.
         let _ = report.send(Report::IsRegular);
     }
     let mut reader = match WavReader::open(&path, channel) {
@@ -169,7 +170,7 @@ fn read_ahead(
                 return;
             }
             let free = ring.slots().saturating_sub(least_free).min(rest.len());
-            // There are so many slots free: only this thread takes them.
+            // It fits: only this thread fills slots, and `free` of them are free.
             let _ = ring.push_entire_slice(&rest[..free]);
             rest = &rest[free..];
             if !rest.is_empty() {
@@ -183,7 +184,7 @@ fn read_ahead(
             break;
         }
     }
-    // Whoever sees the end finds everything in the ring.
+    // A reader that sees the end must find everything in the ring.
     drop(ring);
     let _ = report.send(Report::Ready);
 }

@@ -22,14 +22,15 @@ use symphonia::{
     },
 };
 
-/// Sample frames of a WAV file that are decoded at a time: 32 ms at 16 kHz, little enough for a live pipe.
+/// Sample frames of a WAV file decoded at a time: 32 ms at 16 kHz, short enough for a live pipe.
 const BLOCK_FRAMES: usize = 512;
-/// A file in which so many packets in a row are damaged has ended.
+/// A file ends after this many damaged packets in a row.
 const BAD_PACKETS_MAX: u32 = 100;
-/// Louder than any sound; the resampler's arithmetic holds it.
+/// Samples are clipped to this. It is louder than any sound, and safe for the resampler's
+/// arithmetic.
 const LOUDEST: f32 = 16.0;
 
-/// Bytes of a file, from wherever they come.
+/// Bytes of a file, wherever they come from.
 pub(super) type Bytes = Box<dyn Read + Send + Sync>;
 
 /// A sound file that is being decoded.
@@ -53,7 +54,7 @@ enum Packets {
 }
 
 impl Decoder {
-    /// Reads the header. `file_bytes` is the length of the file, where it has one.
+    /// Reads the header. `file_bytes` is the length of the file, if it has one.
     pub(super) fn open(mut input: Bytes, file_bytes: Option<u64>) -> Result<Self, Fault> {
         let mut start = Vec::with_capacity(12);
         (&mut input)
@@ -122,12 +123,12 @@ impl Decoder {
         let reader = open(stream).map_err(fault)?;
         let track = reader
             .default_track(TrackType::Audio)
-            .ok_or_else(|| Fault::format("there is no sound in it"))?;
+            .ok_or_else(|| Fault::format("it has no sound in it"))?;
         let parameters = track
             .codec_params
             .as_ref()
             .and_then(|parameters| parameters.audio())
-            .ok_or_else(|| Fault::format("there is no sound in it"))?;
+            .ok_or_else(|| Fault::format("it has no sound in it"))?;
         if parameters.codec == well_known::CODEC_ID_OPUS {
             return Err(Fault::compressed("Opus", "Ogg"));
         }
@@ -156,12 +157,12 @@ impl Decoder {
         self.rate_hz
     }
 
-    /// What was odd about the file, once.
+    /// Takes the warning about a damaged file. Gives it once.
     pub(super) fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
-    /// Replaces `out` by the next interleaved samples; none at the end.
+    /// Replaces `out` with the next interleaved samples; empty at the end.
     pub(super) fn read(&mut self, out: &mut Vec<f32>) {
         out.clear();
         let mut bad = 0;
@@ -169,7 +170,7 @@ impl Decoder {
             match self.read_packet(out) {
                 Ok(true) => {}
                 Ok(false) => return,
-                // A damaged packet is left out; the next one may be whole.
+                // A damaged packet is skipped; the next one may be whole.
                 Err(Error::DecodeError(_)) => bad += 1,
                 Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                     self.warning = Some("it was cut: its end is missing".to_owned());
@@ -190,7 +191,7 @@ impl Decoder {
         }
     }
 
-    /// False at the end.
+    /// Returns false at the end.
     fn read_packet(&mut self, out: &mut Vec<f32>) -> Result<bool, Error> {
         let decoded = match &mut self.packets {
             Packets::Riff { reader, block } => {
@@ -269,7 +270,7 @@ fn fault(error: Error) -> Fault {
     }
 }
 
-/// Names what is no WAV, FLAC or Ogg file.
+/// Names the format of a file that is not WAV, FLAC or Ogg.
 fn what_else(start: &[u8]) -> String {
     let kind = match start {
         [] => return "it is empty".to_owned(),

@@ -16,10 +16,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Reads a sound file as 16 kHz mono 16-bit samples, a block at a time: memory does not grow with the file.
+/// Reads a sound file as 16 kHz mono 16-bit samples, block by block: memory does not grow with the
+/// file.
 ///
-/// The output is as long as the file: `sample frames * 16000 / rate`, rounded. Samples of a file that already is 16 kHz mono
-/// 16-bit pass unchanged. Of several channels [`InputChannel`] says which one is heard.
+/// The output is as long as the file: `sample frames * 16000 / rate`, rounded. A file that is
+/// already 16 kHz mono 16-bit is passed through unchanged. [`InputChannel`] says which of several
+/// channels is heard.
 pub struct WavReader {
     path: PathBuf,
     decoder: Decoder,
@@ -32,10 +34,11 @@ pub struct WavReader {
 }
 
 impl WavReader {
-    /// Opens a file and checks that it can be played. Waits for as long as the system takes to open and read it.
+    /// Opens a file and checks that it can be played. Blocks for as long as the system takes to
+    /// open and read it.
     ///
     /// # Errors
-    /// When it cannot be read, or is of a kind that is not played.
+    /// When it cannot be read, or its format is not supported.
     pub fn open(path: &Path, channel: InputChannel) -> Result<Self, WavError> {
         let opened = File::open(path).and_then(|file| {
             let metadata = file.metadata()?;
@@ -46,10 +49,11 @@ impl WavReader {
         Self::from_bytes(BufReader::new(file), file_bytes, path, channel)
     }
 
-    /// Reads from anything that gives bytes. `file_bytes` is how many there are, where that is known; `path` names it.
+    /// Reads from any source of bytes. `file_bytes` is how many there are, if known; `path` is its
+    /// name in errors.
     ///
     /// # Errors
-    /// When it cannot be read, or is of a kind that is not played.
+    /// When it cannot be read, or its format is not supported.
     pub fn from_bytes(
         input: impl Read + Send + Sync + 'static,
         file_bytes: Option<u64>,
@@ -86,7 +90,7 @@ impl WavReader {
         })
     }
 
-    /// Fills as much of `out` as there is; less than all of it only at the end.
+    /// Fills `out`. Returns fewer samples only at the end.
     pub fn read(&mut self, out: &mut [i16]) -> usize {
         while self.ready.len() < out.len() && !self.ended {
             self.refill();

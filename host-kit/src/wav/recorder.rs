@@ -1,7 +1,7 @@
-//! What is heard, written by a thread of its own.
+//! Records what is heard, in its own thread.
 //!
-//! A disk can be full, slow, or hang. None of that may hold up a call: [`Recorder::write`] only hands the samples over, and
-//! what becomes of them comes back as [`RecordingNotice`]s.
+//! A disk can be full, slow, or hang. None of that may block a caller: [`Recorder::write`] only
+//! hands the samples over, and what happens to them comes back as [`RecordingNotice`]s.
 
 use super::DATA_BYTES_MAX;
 use crate::{sample::ROOM_RATE_HZ, words::describe};
@@ -23,43 +23,43 @@ mod writing;
 
 pub use notice::{RecordingNotice, recording_line};
 
-/// So much sound waits for a disk that hangs; what comes then is lost, and its time is filled with silence.
+/// How much sound may wait for a disk that hangs. Any more is lost, and silence fills its time.
 const WAITING_SAMPLES: usize = 30 * ROOM_RATE_HZ as usize;
-/// The thread is woken for so much sound. A killed process loses that and no more.
+/// The thread is woken after this much sound. A killed process loses no more than that.
 const BATCH_SAMPLES: usize = ROOM_RATE_HZ as usize / 2;
-/// A file that has not been opened by now is on a dead mount, or a pipe that nobody reads.
+/// A file that takes longer to open is on a dead mount, or a pipe that nobody reads.
 const OPEN_PATIENCE: Duration = Duration::from_secs(2);
-/// A disk that has not taken the end by now is not waited for any longer.
+/// How long to wait for a disk to take the end of a recording.
 const FINISH_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A recording: one file, or several where one is too small.
+/// A recording: one file, or several if it outgrows one.
 pub struct Recorder {
     ring: Producer<i16>,
     thread: Thread,
     phase: Arc<AtomicU8>,
     notices: Receiver<RecordingNotice>,
     done: Receiver<()>,
-    /// Samples that found no place: their time is made up for by silence.
+    /// Samples that did not fit. Silence will replace them.
     missing: u64,
-    /// Of the gap that is being made up for.
+    /// Samples of the current gap still to be filled with silence.
     gap: u64,
-    /// Samples lost that [`next_notice`](Self::next_notice) has not told yet.
+    /// Samples lost that [`next_notice`](Self::next_notice) has not reported yet.
     lost: u64,
-    /// Handed over since the thread was last woken.
+    /// Samples handed over since the thread was last woken.
     unannounced: usize,
 }
 
 impl Recorder {
-    /// Opens the file, or says in a line why it cannot be written. What is in it stays until
-    /// [`begin`](Self::begin); a new file is removed again if that never comes.
+    /// Opens the file. Its content stays until [`begin`](Self::begin); a new file is removed again
+    /// if that is never called.
     ///
     /// # Errors
-    /// When the file cannot be opened, with its name.
+    /// When the file cannot be opened: a line that names it and says why.
     pub fn open(path: &Path) -> Result<Self, String> {
         Self::open_limited(path, DATA_BYTES_MAX)
     }
 
-    /// Opens a file that takes `limit_bytes` of samples, [`DATA_BYTES_MAX`] at most.
+    /// Opens a file that takes `limit_bytes` of samples, at most [`DATA_BYTES_MAX`].
     fn open_limited(path: &Path, limit_bytes: u32) -> Result<Self, String> {
         let (ring, samples) = RingBuffer::new(WAITING_SAMPLES);
         let (notify, notices) = mpsc::channel();
@@ -94,15 +94,15 @@ impl Recorder {
         })
     }
 
-    /// Replaces what is in the file: from here on it is a recording.
+    /// Starts the recording, which replaces the file's content.
     pub fn begin(&mut self) {
         self.tell(Phase::RECORD);
     }
 
-    /// Hands samples over. Never waits.
+    /// Hands samples over. Never blocks.
     pub fn write(&mut self, samples: &[i16]) {
         if self.ring.is_abandoned() {
-            // It has stopped, and has said so.
+            // It has stopped, and has reported that.
             return;
         }
         self.fill_gap();
@@ -117,7 +117,7 @@ impl Recorder {
         }
     }
 
-    /// What has happened since the last call.
+    /// Returns what has happened since the last call.
     pub fn next_notice(&mut self) -> Option<RecordingNotice> {
         let ms = self.lost * 1_000 / u64::from(ROOM_RATE_HZ);
         if ms > 0 {
@@ -130,21 +130,23 @@ impl Recorder {
     /// Completes the file. Waits for a slow disk, but not for one that hangs.
     ///
     /// # Errors
-    /// When the disk does not take the end of the recording. Not when it stopped before: a notice tells that.
+    /// When the disk does not take the end of the recording. Not when the recording stopped
+    /// earlier: a notice reports that.
     pub fn finish(&mut self) -> Result<(), String> {
         self.finish_within(FINISH_PATIENCE)
     }
 
-    /// As [`finish`](Self::finish), with another patience. May be called again, to wait on.
+    /// Does the same as [`finish`](Self::finish) with another patience. Call it again to keep
+    /// waiting.
     ///
     /// # Errors
-    /// As those of [`finish`](Self::finish).
+    /// Those of [`finish`](Self::finish).
     pub fn finish_within(&mut self, patience: Duration) -> Result<(), String> {
         if self.phase.load(Ordering::Acquire) == Phase::WAIT {
             return Ok(());
         }
         self.fill_gap();
-        // No later call makes up for it.
+        // No later call fills it.
         self.missing = 0;
         self.lost += std::mem::take(&mut self.gap);
         self.tell(Phase::FINISH);
@@ -161,7 +163,7 @@ impl Recorder {
         self.thread.unpark();
     }
 
-    /// Makes up for the samples that found no place.
+    /// Fills the time of the samples that did not fit with silence.
     fn fill_gap(&mut self) {
         while self.missing > 0 && self.ring.push(0).is_ok() {
             self.missing -= 1;
@@ -177,7 +179,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if self.phase.load(Ordering::Acquire) == Phase::WAIT {
             self.tell(Phase::CANCEL);
-            // The thread is gone, or hangs with its disk; neither needs more from here.
+            // The thread has ended, or hangs with its disk. Neither needs more from here.
             let _ = self.done.recv_timeout(OPEN_PATIENCE);
         }
     }

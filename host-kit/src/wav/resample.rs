@@ -1,4 +1,4 @@
-//! A fixed ratio of rates, computed by FFT: the best quality for a file, whose clock is ours.
+//! Resampling at a fixed ratio, by FFT: the best quality for a file, whose clock is ours.
 
 use crate::sample::{ROOM_RATE_HZ, to_i16};
 use rubato::{
@@ -7,16 +7,17 @@ use rubato::{
 };
 use std::collections::VecDeque;
 
-/// The filter is this long, in samples at 48 kHz: 21 ms. It is flat to 7.5 kHz, and nothing above 8 kHz passes (measured; the
-/// tests sweep it). Rubato's own choice for simple ratios is far shorter and loses the band above 6 kHz.
+/// Length of the filter, in samples at 48 kHz: 21 ms. It is flat to 7.5 kHz, and nothing above 8
+/// kHz passes (measured; the tests sweep it). Rubato's own choice for simple ratios is far shorter
+/// and loses the band above 6 kHz.
 const FILTER_SAMPLES_AT_48_KHZ: u64 = 1_024;
-/// And at least this long at lower rates, where it has less to suppress.
+/// Its least length at lower rates, where it has less to suppress.
 const FILTER_SAMPLES_MIN: u64 = 1_024;
 
 /// From a file's rate to the room's.
 pub(super) struct ToRoomRate {
     fft: Fft<f32>,
-    /// Taken, but too few for the filter yet.
+    /// Samples taken, but too few for the filter yet.
     pending: Vec<f32>,
     output: Vec<f32>,
     rate_hz: u64,
@@ -50,7 +51,7 @@ impl ToRoomRate {
         })
     }
 
-    /// Takes samples; what comes of them goes to `ready`.
+    /// Takes samples and appends the converted ones to `ready`.
     pub(super) fn push(&mut self, samples: &[f32], ready: &mut VecDeque<i16>) {
         self.taken += samples.len() as u64;
         self.pending.extend_from_slice(samples);
@@ -59,7 +60,8 @@ impl ToRoomRate {
         }
     }
 
-    /// There are no more samples: gives what is left in the filter. The whole is as long as the input, rounded.
+    /// Ends the input and appends what is left in the filter. The whole output is as long as the
+    /// input, rounded.
     pub(super) fn finish(&mut self, ready: &mut VecDeque<i16>) {
         let whole = (self.taken * u64::from(ROOM_RATE_HZ) + self.rate_hz / 2) / self.rate_hz;
         while self.made < whole {
@@ -68,7 +70,7 @@ impl ToRoomRate {
         }
     }
 
-    /// Converts one block, up to `whole` samples in all.
+    /// Converts one block. The output never exceeds `whole` samples in all.
     fn step(&mut self, whole: u64, ready: &mut VecDeque<i16>) {
         let block = self.fft.input_frames_next();
         let made = process(&mut self.fft, &self.pending[..block], &mut self.output);
@@ -90,7 +92,7 @@ fn process(fft: &mut Fft<f32>, block: &[f32], output: &mut [f32]) -> usize {
         SequentialSlice::new(block, 1, block.len()).expect("one channel fits its own length");
     let mut target =
         SequentialSlice::new_mut(output, 1, capacity).expect("one channel fits its own length");
-    // Only buffers of a wrong length are refused, and these are not.
+    // It refuses only buffers of a wrong length, and these are right.
     fft.process_into_buffer(&source, &mut target, None)
         .expect("buffers have the length asked for")
         .1

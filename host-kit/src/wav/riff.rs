@@ -1,23 +1,25 @@
-//! Finds the sound in a RIFF WAVE stream, in whatever state its header is.
+//! Finds the sound in a RIFF WAVE stream, whatever state its header is in.
 //!
-//! Recorders that are killed, pipes and cut files leave sizes that are zero, huge or wrong. The samples are there all the
-//! same, so sizes are believed only where they can be true. The input need not be seekable.
+//! Killed recorders, pipes and cut files leave sizes that are zero, huge or wrong. The samples are
+//! there all the same, so a size is believed only where it can be true. The input need not be
+//! seekable.
 
 use super::Fault;
 use std::io::Read;
 
-/// Chunks that may stand before the samples. Real files have a handful.
+/// Most chunks before the samples. Real files have a handful.
 const CHUNKS_MAX: u32 = 1_000;
-/// Bytes of them: a cover picture or a broadcaster's metadata fits many times over.
+/// Most bytes of them: many times a cover picture or a broadcaster's metadata.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
-/// A `fmt ` chunk has 16, 18 or 40 bytes.
+/// Longest `fmt ` chunk that is read: real ones have 16, 18 or 40 bytes.
 const FORMAT_BYTES_MAX: u64 = 1_024;
-/// What recorders into a pipe write for "unknown" starts here: 0x7FFFF000 (sox), 0x80000000 (arecord), 0xFFFFFFFF (ffmpeg).
+/// Sizes from here on mean "unknown", as recorders write them into a pipe: 0x7FFFF000 (sox),
+/// 0x80000000 (arecord), 0xFFFFFFFF (ffmpeg).
 const UNKNOWN_FROM: u64 = 0x7FFF_0000;
 /// Rest of the GUID whose first two bytes are a format tag (KSDATAFORMAT_SUBTYPE).
 const SUBTYPE_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
-/// How a sample stands in the file.
+/// How a sample is coded in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Unsigned8,
@@ -60,27 +62,27 @@ impl Format {
 pub(super) struct RiffReader<R> {
     input: R,
     format: Format,
-    /// Bytes of the sound still to come; `None`: to the end of the stream.
+    /// Bytes of the sound still to come; `None` means up to the end of the stream.
     left: Option<u64>,
-    /// Bytes of the file behind the stated end of the sound, where both are known.
+    /// Bytes of the file after the stated end of the sound, where both are known.
     behind: Option<u64>,
-    /// Whether what follows has been seen to be no sound.
+    /// Whether the sound has ended: what follows was found to be something else.
     is_over: bool,
-    /// The beginning of a sample frame whose rest has not been read.
+    /// The first part of a sample frame whose rest has not been read.
     ahead: Vec<u8>,
     warning: Option<String>,
 }
 
-/// The header while it is read.
+/// The header while it is being read.
 struct Header<R> {
     input: R,
-    /// Bytes read so far, from the file's first one.
+    /// Bytes read so far, from the start of the file.
     position: u64,
 }
 
 impl<R: Read> RiffReader<R> {
-    /// Reads the header up to the first sample. `input` stands behind the first twelve bytes, which are `start`; `file_bytes`
-    /// is the length of the file, where it has one.
+    /// Reads the header up to the first sample. `input` stands after the first twelve bytes, which
+    /// are `start`. `file_bytes` is the length of the file, if it has one.
     pub(super) fn new(input: R, start: [u8; 12], file_bytes: Option<u64>) -> Result<Self, Fault> {
         let mut header = Header {
             input,
@@ -103,7 +105,7 @@ impl<R: Read> RiffReader<R> {
                 }
                 b"data" => {
                     let format = format.ok_or_else(|| {
-                        Fault::format("its data chunk stands before the fmt chunk")
+                        Fault::format("its data chunk comes before its fmt chunk")
                     })?;
                     let stated = match long_data_bytes {
                         Some(long) if bytes == u64::from(u32::MAX) => long,
@@ -135,12 +137,13 @@ impl<R: Read> RiffReader<R> {
         self.format
     }
 
-    /// What was odd about the file, once.
+    /// Takes the warning about a damaged file. Gives it once.
     pub(super) fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
-    /// Replaces `block` by the next whole sample frames, `frames` at most; none at the end of the sound.
+    /// Replaces `block` with the next whole sample frames, at most `frames`; empty at the end of
+    /// the sound.
     pub(super) fn read_block(&mut self, frames: usize, block: &mut Vec<u8>) -> Result<(), Fault> {
         let frame_bytes = self.format.frame_bytes();
         block.clear();
@@ -163,7 +166,7 @@ impl<R: Read> RiffReader<R> {
                 break;
             }
         }
-        // An odd byte at the end is no sample, and never becomes one.
+        // An odd byte at the end is not a sample.
         self.ahead = block.split_off(block.len() / frame_bytes * frame_bytes);
         Ok(())
     }
@@ -183,8 +186,8 @@ impl<R: Read> RiffReader<R> {
         }
     }
 
-    /// At the stated end of the sound: what follows is another chunk, the end of the file, or sound that a stale header does
-    /// not know of.
+    /// Returns whether the sound goes on past its stated end. What follows may be another chunk,
+    /// the end of the file, or sound that a stale header does not count.
     fn goes_on(&mut self, block: &mut Vec<u8>) -> Result<bool, Fault> {
         if self.is_over {
             return Ok(false);
@@ -194,7 +197,7 @@ impl<R: Read> RiffReader<R> {
         self.fill(9, block)?;
         let after = &block[start..];
         let fits = |size: u32| self.behind.is_none_or(|behind| u64::from(size) <= behind);
-        // Four bytes of sound often look like an id, but seldom with a size that can be.
+        // Four bytes of sound often look like an id, but rarely with a plausible size after them.
         let is_chunk = |bytes: &[u8]| {
             let is_id = |id: &[u8]| id.iter().all(|byte| matches!(byte, b' '..=b'~'));
             bytes.len() < 8 || is_id(&bytes[..4]) && fits(u32_at(bytes, 4))
@@ -211,7 +214,7 @@ impl<R: Read> RiffReader<R> {
 }
 
 impl<R: Read> Header<R> {
-    /// The next chunk's id and size; `None` at the end of the stream.
+    /// Returns the next chunk's id and size; `None` at the end of the stream.
     fn chunk(&mut self) -> Result<Option<([u8; 4], u64)>, Fault> {
         let mut bytes = [0; 8];
         let mut count = 0;
@@ -228,7 +231,7 @@ impl<R: Read> Header<R> {
         Ok(Some((id, u64::from(u32_at(&bytes, 4)))))
     }
 
-    /// A chunk's content, of which `most` bytes are kept. A cut one is shorter.
+    /// Reads a chunk's content and keeps its first `most` bytes. A cut chunk is shorter.
     fn body(&mut self, bytes: u64, most: u64) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
         let kept = bytes.min(most);
@@ -256,11 +259,11 @@ impl<R: Read> Header<R> {
     }
 }
 
-/// How many bytes of sound a stated size stands for; `None`: all that follow.
+/// Returns how many bytes of sound a stated size means; `None` means all that follow.
 fn believed(stated: u64, riff_bytes: u64, position: u64, file_bytes: Option<u64>) -> Option<u64> {
     let end = position.saturating_add(stated);
     match stated {
-        // An empty recording says so twice.
+        // An empty recording states it in both sizes.
         0 if file_bytes.is_some_and(|bytes| bytes == riff_bytes + 8) => Some(0),
         0 => None,
         UNKNOWN_FROM.. if file_bytes.is_none_or(|bytes| end > bytes) => None,
@@ -283,7 +286,8 @@ fn parse_format(chunk: &[u8]) -> Result<Format, Fault> {
         }
         tag = u16_at(chunk, 24);
     }
-    // The container's size counts: 20 bits stand in the upper part of 24. `bits` is right where the block size is not.
+    // The container's size counts: 20 bits are stored in the upper part of 24. `bits` is used where
+    // the block size is wrong.
     let per_channel = block_bytes / usize::from(channels);
     let enough = per_channel * 8 >= usize::from(bits);
     let bytes = if block_bytes == per_channel * usize::from(channels) && per_channel > 0 && enough {
@@ -314,7 +318,7 @@ fn parse_format(chunk: &[u8]) -> Result<Format, Fault> {
     })
 }
 
-/// The name of a kind of compression, by its tag in RFC 2361 and the registries that came after.
+/// Names a kind of compression by its tag in RFC 2361 and the later registries.
 fn compression(tag: u16) -> String {
     let name = match tag {
         0x0002 => "Microsoft ADPCM",

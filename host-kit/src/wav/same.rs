@@ -8,16 +8,17 @@ use std::{
     time::Duration,
 };
 
-/// A file system that has not said by now what a path stands for is not waited for.
+/// How long to wait for a file system to say what a path is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether two paths name one file, by whatever names, links or descriptors. Opens neither.
+/// Returns whether two paths name the same file, through any names, links or descriptors. Opens
+/// neither.
 ///
-/// Devices such as `/dev/null` may be both. A path that does not exist, or whose file system does not answer, is not the same
-/// as any other.
+/// Devices such as `/dev/null` may be used for both. A path that does not exist, or whose file
+/// system does not answer, is not the same as any other.
 #[must_use]
 pub fn same_file(one: &Path, other: &Path) -> bool {
-    // Each in a thread of its own: asking about a dead mount can take for ever.
+    // Each in its own thread: asking about a dead mount can block for ever.
     let identities = [one, other].map(|path| {
         let (sender, identity) = mpsc::channel();
         let path = path.to_owned();

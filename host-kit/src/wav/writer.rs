@@ -1,4 +1,4 @@
-//! One 16 kHz mono 16-bit WAV file that is valid at every moment.
+//! A 16 kHz mono 16-bit WAV file that is valid at every moment.
 
 use crate::sample::ROOM_RATE_HZ;
 use std::{
@@ -11,16 +11,16 @@ use std::{
 const HEADER_BYTES: u32 = 44;
 /// Bytes of a sample.
 const SAMPLE_BYTES: u32 = 2;
-/// The most bytes of samples that a WAV file's 32-bit sizes can speak of: 37 hours.
+/// Most bytes of samples that a WAV file's 32-bit sizes can state: 37 hours.
 pub const DATA_BYTES_MAX: u32 = u32::MAX - HEADER_BYTES;
 
-/// A WAV file that is being written.
+/// A WAV file being written.
 ///
-/// Samples are written as they come; [`flush`](Self::flush) brings the header's sizes up to date. Into a pipe the sizes say
-/// "unknown", as those of ffmpeg do.
+/// Samples are written as they come; [`flush`](Self::flush) updates the sizes in the header. In a
+/// pipe the sizes say "unknown", as ffmpeg's do.
 pub struct WavWriter {
     file: File,
-    /// Sizes can be corrected, and the file be cut.
+    /// Whether sizes can be corrected and the file cut.
     is_regular: bool,
     data_bytes: u32,
     limit_bytes: u32,
@@ -28,7 +28,7 @@ pub struct WavWriter {
 }
 
 impl WavWriter {
-    /// Opens a file for writing and leaves what is in it alone; says whether it is new.
+    /// Opens a file for writing without changing its content. Returns whether it is new.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -37,7 +37,7 @@ impl WavWriter {
             Ok(file) => Ok((file, true)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let mut options = OpenOptions::new();
-                // A symbolic link to a file that is not there yet exists, too.
+                // A symbolic link whose target does not exist also counts as existing.
                 options.write(true).create(true).truncate(false);
                 options.open(path).map(|file| (file, false))
             }
@@ -48,12 +48,12 @@ impl WavWriter {
     /// Opens a file that must not exist yet.
     ///
     /// # Errors
-    /// When it cannot be opened, or exists.
+    /// When it cannot be opened, or already exists.
     pub fn open_new(path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).open(path)
     }
 
-    /// Empties the file and writes its header. It takes `limit_bytes` of samples.
+    /// Empties the file and writes its header. The file takes `limit_bytes` of samples.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -74,7 +74,7 @@ impl WavWriter {
         Ok(writer)
     }
 
-    /// Whether the file takes `samples` more.
+    /// Returns whether `samples` more fit into the file.
     #[must_use]
     pub fn has_room_for(&self, samples: usize) -> bool {
         let bytes = samples as u64 * u64::from(SAMPLE_BYTES);
@@ -99,7 +99,7 @@ impl WavWriter {
         written.inspect_err(|_| self.recover())
     }
 
-    /// Makes the header's sizes true.
+    /// Updates the sizes in the header.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -113,7 +113,7 @@ impl WavWriter {
         self.file.seek(SeekFrom::Start(end)).map(drop)
     }
 
-    /// After a failed write: keeps the whole samples that got to the disk, and says so in the header.
+    /// After a failed write: keeps the whole samples that got to the disk, and updates the header.
     fn recover(&mut self) {
         if !self.is_regular {
             return;

@@ -14,80 +14,53 @@ use crate::room::Room;
 /// [`Hub::admit`]: crate::Hub::admit
 /// [`Hub::refuse`]: crate::Hub::refuse
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Incoming {
-    link: LinkId,
-    request: HelloRequest,
+    /// The link over which it was said.
+    pub link: LinkId,
+    /// What is asked for.
+    pub request: HelloRequest,
 }
 
-impl Incoming {
-    pub(crate) fn new(link: LinkId, request: HelloRequest) -> Self {
-        Self { link, request }
-    }
-
-    /// Returns the link over which it was said.
-    pub fn link(&self) -> LinkId {
-        self.link
-    }
-
-    /// Returns what is asked for.
-    pub fn request(&self) -> &HelloRequest {
-        &self.request
-    }
-}
-
-/// What an answer depends on beside the Hello.
-#[derive(Clone, Copy, Debug)]
-pub struct House<'a> {
-    /// The limits.
-    pub config: &'a HubConfig,
-    /// Nobody is let in any more.
-    pub is_stopping: bool,
-    /// Participants in all rooms.
-    pub participants: usize,
-    /// The room that is asked for, if it exists already.
-    pub room: Option<&'a Room>,
-}
-
-impl House<'_> {
-    /// Returns why a Hello cannot be granted, and what to do about it.
-    pub fn objection(&self, request: &HelloRequest) -> Option<(RejectReason, String)> {
-        let &HubConfig {
-            max_participants,
-            room_capacity,
-            idle_timeout,
-            ..
-        } = self.config;
-        if self.is_stopping {
-            Some((
-                RejectReason::Stopping,
-                "the server is stopping: try again in a moment".to_owned(),
-            ))
-        } else if let Some(what) = printable::objection(&request.room) {
-            Some((RejectReason::BadRoom, format!("the room's name {what}")))
-        } else if let Some(what) = printable::objection(&request.name) {
-            Some((RejectReason::BadName, format!("the name {what}")))
-        } else if self.room.is_some_and(|room| room.has_name(&request.name)) {
-            let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
-            let text = format!(
-                "the name is taken in this room: choose another, \
-                 or wait {wait_secs} s if it was yours"
-            );
-            Some((RejectReason::NameTaken, text))
-        } else if self.participants >= max_participants {
-            let text =
-                format!("all {max_participants} places on this server are taken: try again later");
-            Some((RejectReason::ServerFull, text))
-        } else if self
-            .room
-            .is_some_and(|room| room.members().len() >= room_capacity)
-        {
-            let text = format!(
-                "all {room_capacity} places in this room are taken: choose another room, \
-                 or try again later"
-            );
-            Some((RejectReason::RoomFull, text))
-        } else {
-            None
-        }
-    }
+/// Returns why a Hello cannot be granted, and what to do about it. `participants` are those in all
+/// rooms; `room` is the one that is asked for, if it exists already.
+pub fn objection(
+    config: &HubConfig,
+    is_stopping: bool,
+    participants: usize,
+    room: Option<&Room>,
+    request: &HelloRequest,
+) -> Option<(RejectReason, String)> {
+    let &HubConfig {
+        max_participants,
+        room_capacity,
+        idle_timeout,
+        ..
+    } = config;
+    Some(if is_stopping {
+        let text = "the server is stopping: try again in a moment";
+        (RejectReason::Stopping, text.to_owned())
+    } else if let Some(what) = printable::objection(&request.room) {
+        (RejectReason::BadRoom, format!("the room's name {what}"))
+    } else if let Some(what) = printable::objection(&request.name) {
+        (RejectReason::BadName, format!("the name {what}"))
+    } else if room.is_some_and(|room| room.has_name(&request.name)) {
+        let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
+        let text = format!(
+            "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
+        );
+        (RejectReason::NameTaken, text)
+    } else if participants >= max_participants {
+        let text =
+            format!("all {max_participants} places on this server are taken: try again later");
+        (RejectReason::ServerFull, text)
+    } else if room.is_some_and(|room| room.members().len() >= room_capacity) {
+        let text = format!(
+            "all {room_capacity} places in this room are taken: choose another room, \
+             or try again later"
+        );
+        (RejectReason::RoomFull, text)
+    } else {
+        return None;
+    })
 }

@@ -2,7 +2,6 @@
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::mixer::MixRule;
-use talkspurt_core::session::ServerSessionConfig;
 use talkspurt_core::time::Duration;
 
 /// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead,
@@ -26,22 +25,13 @@ pub struct HubConfig {
     pub max_handshakes: usize,
     /// Participants in one room.
     pub room_capacity: usize,
-    /// From connecting to a valid Hello.
+    /// From connecting to a valid Hello, and from that to its answer.
     pub handshake_timeout: Duration,
     /// Silence after which a peer is dropped.
     pub idle_timeout: Duration,
 }
 
 impl HubConfig {
-    /// What each link's session is told.
-    pub(crate) fn session(&self) -> ServerSessionConfig {
-        ServerSessionConfig {
-            handshake_timeout: self.handshake_timeout,
-            idle_timeout: self.idle_timeout,
-            frame: self.frame,
-        }
-    }
-
     /// Memory for the control packets that may wait for one link.
     pub(crate) fn outbox_bytes(&self) -> usize {
         CONTROL_BYTES + self.room_capacity * ROSTER_ENTRY_BYTES

@@ -11,11 +11,11 @@ use talkspurt_core::wire::{ByeReason, RejectReason};
 pub struct Counters {
     /// Whole packets that came and could be read.
     pub packets_in: u64,
-    /// Whole packets taken by sockets.
+    /// Whole packets taken by peers.
     pub packets_out: u64,
     /// Bytes that came, readable or not.
     pub bytes_in: u64,
-    /// Bytes taken by sockets.
+    /// Bytes taken by peers.
     pub bytes_out: u64,
     /// Room ticks, each one mix.
     pub ticks: u64,
@@ -25,9 +25,9 @@ pub struct Counters {
     pub encodings: u64,
     /// Voice packets dropped because their listener took them too slowly.
     pub slow_consumer_drops: u64,
-    /// Connections that never became a session, by reason.
+    /// Links that never became a session, by reason.
     pub handshake_failures: BTreeMap<&'static str, u64>,
-    /// Connections that closed before anything came from them.
+    /// Links that closed before anything came from them.
     pub probes: u64,
     /// Sessions that ended, by reason.
     pub sessions_ended: BTreeMap<&'static str, u64>,
@@ -52,18 +52,18 @@ impl Counters {
         }
     }
 
-    /// A connection was refused.
+    /// Counts a link that was refused.
     pub fn refused(&mut self, reason: RejectReason) {
         *self.handshake_failures.entry(reason.label()).or_default() += 1;
     }
 
-    /// A session ended.
+    /// Counts a session that ended.
     pub fn left(&mut self, reason: ByeReason) {
         *self.sessions_ended.entry(reason.label()).or_default() += 1;
     }
 }
 
-/// What befell the frames of talkers on their way in.
+/// Jitter-buffer outcomes, summed over talkers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameCounters {
     /// Came after their turn.
@@ -98,7 +98,7 @@ pub struct Gauges {
     pub participants: usize,
     /// Participants with a talkspurt running.
     pub talkers: usize,
-    /// Connections that have not said a valid Hello yet.
+    /// Links that are in no room.
     pub handshakes: usize,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A deadline that moves back is not looked for in the queue: its owner is looked at early once,
 //! and armed anew. So a packet that puts off a deadline costs nothing. One that moves forward
-//! leaves its old entry behind. Old entries are passed over, and taken out together once they
+//! leaves its old entry behind. Old entries are ignored, and taken out together once they
 //! outnumber the others, so that links that come and go leave nothing behind, however long their
 //! timeout.
 
@@ -13,37 +13,16 @@ use std::collections::BinaryHeap;
 use slotmap::{Key, SecondaryMap};
 use talkspurt_core::time::Instant;
 
-/// The timers of a room; where several are due at once, the first of them goes first: voice does
-/// not wait for housekeeping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
-    /// The room mixes its next frame.
-    Tick,
-    /// The room tells what its participants do.
-    Round,
-    /// A member's link has to be looked at.
-    Link,
-}
-
 /// Old entries that may lie about beyond as many as are meant.
 const OLD_MAX: usize = 16;
 
 /// The queue of deadlines, at most one for each owner `K`. Of those for the same moment, the ones
 /// with the least `T` come first.
-#[derive(Debug)]
-pub struct Deadlines<K: Key, T = ()> {
-    queue: BinaryHeap<Reverse<(Instant, T, K)>>,
+#[derive(Debug, Default)]
+pub struct Deadlines<K: Key, T: Ord = ()> {
+    /// Old entries among them.
+    pub queue: BinaryHeap<Reverse<(Instant, T, K)>>,
     armed: SecondaryMap<K, (Instant, T)>,
-}
-
-impl<K: Key, T: Ord> Default for Deadlines<K, T> {
-    /// Nothing is due.
-    fn default() -> Self {
-        Self {
-            queue: BinaryHeap::new(),
-            armed: SecondaryMap::new(),
-        }
-    }
 }
 
 impl<K: Key, T: Copy + Ord> Deadlines<K, T> {
@@ -68,12 +47,12 @@ impl<K: Key, T: Copy + Ord> Deadlines<K, T> {
         self.armed.remove(owner);
     }
 
-    /// Returns the earliest of all, or an older one that is not meant any more.
+    /// Returns the earliest of all, or an old one before that.
     pub fn earliest(&self) -> Option<Instant> {
         self.queue.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Takes the earliest if it has come. Returns whose it is, unless it is not meant any more.
+    /// Takes the earliest if it has come. Returns whose it is, unless it is an old one.
     pub fn pop_due(&mut self, now: Instant) -> Option<K> {
         if self.earliest()? > now {
             return None;
@@ -84,16 +63,6 @@ impl<K: Key, T: Copy + Ord> Deadlines<K, T> {
         }
         self.disarm(owner);
         Some(owner)
-    }
-
-    /// Returns how many entries there are, old ones among them.
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Returns whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
     }
 }
 
@@ -121,7 +90,7 @@ mod tests {
         assert_eq!(in_order, [b, d, c]);
         assert_eq!(deadlines.earliest(), Some(at(30)));
         assert_eq!(
-            (deadlines.pop_due(at(30)), deadlines.is_empty()),
+            (deadlines.pop_due(at(30)), deadlines.queue.is_empty()),
             (Some(a), true)
         );
     }
@@ -136,7 +105,7 @@ mod tests {
         }
         deadlines.arm(ben, at(15), ());
         deadlines.disarm(ben);
-        assert_eq!(deadlines.len(), 3);
+        assert_eq!(deadlines.queue.len(), 3);
         let looked: Vec<_> = (0..3).map(|_| deadlines.pop_due(at(99))).collect();
         assert_eq!(looked, [Some(ann), None, None]);
         deadlines.arm(ann, at(20), ());
@@ -154,7 +123,7 @@ mod tests {
             if n % 100 > 0 {
                 deadlines.disarm(owner);
             }
-            most = most.max(deadlines.len());
+            most = most.max(deadlines.queue.len());
         }
         assert_eq!(
             most,

@@ -1,22 +1,14 @@
-//! What the hub tells its driver: what to do with a link, what was done, what is worth a log line.
+//! What the hub tells its driver: to close a link, what was done, what is worth a log line.
 
 use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
 
 use crate::ids::LinkId;
-use crate::outbox::Outbox;
 
-/// What is to be done with a link.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// Write its [`packets`](Outbox::packets), in one write.
-    Packets(&'a Outbox),
-    /// Nothing for now.
-    Nothing,
-    /// Close it; the hub has forgotten it. `unsent`: the peer did not take all that was for it.
-    Close {
-        /// Some output was never taken.
-        unsent: bool,
-    },
+/// A link is over and has to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// The peer did not take all that was for it.
+    pub unsent: bool,
 }
 
 /// What [`Hub::handle_timeout`](crate::Hub::handle_timeout) did.

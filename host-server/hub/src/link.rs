@@ -8,6 +8,8 @@ use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
 
+use crate::config::HubConfig;
+use crate::counters::Counters;
 use crate::encodings::encode;
 use crate::ids::LinkId;
 use crate::outbox::{Outbox, Overflow, SharedPacket};
@@ -21,23 +23,15 @@ const _: () = assert!(
     "docs/PERFORMANCE.md states what a link takes"
 );
 
-/// Bytes that came over a link, and how far they were taken.
-#[derive(Debug)]
-pub struct Input<'a> {
-    /// What is still to be taken.
-    pub rest: &'a [u8],
-    /// Whole packets taken.
-    pub packets: u64,
-}
-
-impl<'a> Input<'a> {
-    /// Bytes of which none is taken yet.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            packets: 0,
-        }
-    }
+/// What some bytes brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// A part of a packet.
+    Part,
+    /// Voice. The session has no event because of it, and nothing to say.
+    Voice(Voice<'a>),
+    /// Anything else: the session may have events now, or something to say.
+    Other,
 }
 
 /// The state of one link.
@@ -50,29 +44,27 @@ pub struct Link {
     session: ServerSession,
     receiver: Receiver<ENCODED_MAX>,
     idle_timeout: Duration,
-    connected_at: Instant,
     /// Something has come from it.
     has_spoken: bool,
-    /// It stands in the queue of those with output, and in that of those with voice.
-    queued_control: bool,
-    queued_voice: bool,
     closing: Option<Instant>,
 }
 
 // Life of a link
 impl Link {
     /// Creates a link to a peer that has just connected.
-    pub fn new(id: LinkId, session: ServerSessionConfig, outbox: Outbox, now: Instant) -> Self {
+    pub fn new(id: LinkId, config: &HubConfig, now: Instant) -> Self {
+        let session = ServerSessionConfig {
+            handshake_timeout: config.handshake_timeout,
+            idle_timeout: config.idle_timeout,
+            frame: config.frame,
+        };
         Self {
             id,
+            outbox: Outbox::new(config.frame, config.outbox_bytes()),
             session: ServerSession::new(session, now),
             receiver: Receiver::new(),
-            outbox,
-            idle_timeout: session.idle_timeout,
-            connected_at: now,
+            idle_timeout: config.idle_timeout,
             has_spoken: false,
-            queued_control: false,
-            queued_voice: false,
             closing: None,
         }
     }
@@ -82,23 +74,15 @@ impl Link {
         self.session.accept();
     }
 
-    /// Refuses the peer unless it is in a room; returns whether it did. A peer that has no place in
-    /// a room yet can always be refused.
-    pub fn refuse(&mut self, reason: RejectReason, text: impl std::fmt::Display) -> bool {
-        let may_be_refused = self.waits_since().is_some();
-        if may_be_refused {
-            self.session.reject(reason, text);
-        }
-        may_be_refused
+    /// Refuses a peer that is in no room, unless its session is over.
+    pub fn refuse(&mut self, reason: RejectReason, text: &str) {
+        self.session.reject(reason, text);
     }
 
     /// Ends the session from this side; the owner has to take the events that follow.
     pub fn end(&mut self, reason: ByeReason) {
         // The outbox of one that is over holds the reason already, and is not to be cleared again.
-        if self.session.is_closed() {
-            return;
-        }
-        if reason == ByeReason::SlowConsumer {
+        if reason == ByeReason::SlowConsumer && !self.session.is_closed() {
             self.outbox.clear_unsent();
         }
         self.session.end(reason);
@@ -109,18 +93,12 @@ impl Link {
         self.session.handle_disconnect();
     }
 
-    /// Returns since when it has been waiting to be let in; `None` once it is in a room, or over.
-    pub fn waits_since(&self) -> Option<Instant> {
-        let is_settled = self.session.is_joined() || self.session.is_closed();
-        (!is_settled).then_some(self.connected_at)
-    }
-
     /// Returns whether nothing has ever come from it: a port scan, or the probe of a load balancer.
     pub fn is_probe(&self) -> bool {
         !self.has_spoken && !self.session.is_closed()
     }
 
-    /// Returns whether the session is over.
+    /// Returns whether the session is over, as of the last [`Link::next_event`].
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -134,20 +112,26 @@ impl Link {
 
 // Input
 impl Link {
-    /// Takes the bytes of `input` up to the end of a packet. Returns the voice in it.
-    pub fn receive(&mut self, input: &mut Input<'_>, now: Instant) -> Option<Voice<'_>> {
+    /// Takes bytes up to the end of a packet, and leaves the others.
+    pub fn receive(
+        &mut self,
+        bytes: &mut &[u8],
+        now: Instant,
+        counters: &mut Counters,
+    ) -> Input<'_> {
         self.has_spoken = true;
-        let (received, rest) = self.receiver.feed(input.rest);
-        input.rest = rest;
+        let (received, rest) = self.receiver.feed(bytes);
+        *bytes = rest;
         match received {
-            Received::NeedMore => None,
+            Received::NeedMore => Input::Part,
             Received::Packet(packet) => {
-                input.packets += 1;
-                self.session.handle_packet(now, parse(packet))
+                counters.packets_in += 1;
+                let voice = self.session.handle_packet(now, parse(packet));
+                voice.map_or(Input::Other, Input::Voice)
             }
             Received::Damaged { bytes, .. } => {
                 self.session.handle_garbage(now, bytes);
-                None
+                Input::Other
             }
         }
     }
@@ -155,45 +139,34 @@ impl Link {
     /// Says that time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.handle_timeout(now);
-        let stalled_since = self.outbox.stalled_since();
-        if stalled_since.is_some_and(|since| since + self.idle_timeout <= now) {
+        if self.stall_deadline().is_some_and(|due| due <= now) {
             self.end(ByeReason::SlowConsumer);
         }
     }
 
     /// Returns the next event of the session. When there is none left, moves what the session has
     /// to say into the outbox, which may end it and so make another event.
-    pub fn poll_event(&mut self, now: Instant) -> Option<ServerEvent> {
+    pub fn next_event(&mut self, now: Instant) -> Option<ServerEvent> {
         if let Some(event) = self.session.poll_event() {
             return Some(event);
         }
-        if self.settle(now) {
-            return None;
+        let next = |session: &mut ServerSession| session.poll_transmit().map(|it| encode(&it));
+        while let Some(packet) = next(&mut self.session) {
+            if self.outbox.push_control(packet.clone()).is_err() {
+                // The peer sends pings but takes no pongs, or its last words find no room.
+                self.outbox.clear_unsent();
+                if self.session.is_closed() {
+                    _ = self.outbox.push_control(packet);
+                }
+                self.session.end(ByeReason::SlowConsumer);
+            }
+        }
+        if self.session.is_closed() {
+            self.closing.get_or_insert(now + CLOSING_GRACE);
         }
         self.session.poll_event()
     }
 
-    /// Begins to close if the session is over. False if the session's packets are too many, which
-    /// has ended it.
-    fn settle(&mut self, now: Instant) -> bool {
-        let mut next = || self.session.poll_transmit().map(|packet| encode(&packet));
-        while let Some(packet) = next() {
-            if self.outbox.push_control(packet).is_err() {
-                // The peer sends pings but takes no pongs.
-                self.outbox.clear_unsent();
-                self.session.end(ByeReason::SlowConsumer);
-                return false;
-            }
-        }
-        if self.session.is_closed() && self.closing.is_none() {
-            self.closing = Some(now + CLOSING_GRACE);
-        }
-        true
-    }
-}
-
-// Deadlines
-impl Link {
     /// Returns when to look at the link: for its Hello, for silence, for a stalled outbox, for its
     /// end.
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -202,10 +175,14 @@ impl Link {
         if self.closing.is_some() {
             return self.closing;
         }
-        let stalled_since = self.outbox.stalled_since();
-        let stalled = stalled_since.map(|since| since + self.idle_timeout);
-        let deadlines = [self.session.poll_timeout(), stalled];
+        let deadlines = [self.session.poll_timeout(), self.stall_deadline()];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// Returns until when the peer has to take something of what waits.
+    fn stall_deadline(&self) -> Option<Instant> {
+        let since = self.outbox.stalled_since()?;
+        Some(since + self.idle_timeout)
     }
 }
 
@@ -220,65 +197,67 @@ impl Link {
         packet: SharedPacket,
         ready: &mut Ready,
     ) -> Result<(), Overflow> {
-        self.queue_control(ready);
+        ready.control.push(self.id);
         self.outbox.push_control(packet)
     }
 
     /// Appends a voice packet. Returns how many older ones made room for it.
     pub fn push_voice(&mut self, packet: SharedPacket, ready: &mut Ready) -> u64 {
-        if !std::mem::replace(&mut self.queued_voice, true) {
-            ready.voice.push_back(self.id);
-        }
+        ready.voice.push(self.id);
         self.outbox.push_voice(packet)
     }
 
-    /// Stands in the queue if there is output, or the link is to be closed.
-    pub fn queue_if_due(&mut self, ready: &mut Ready) {
+    /// Has the link stand in the queue if there is output, or it is to be closed.
+    pub fn queue_output(&self, ready: &mut Ready) {
         if !self.outbox.is_empty() || self.is_closing() {
-            self.queue_control(ready);
+            ready.control.push(self.id);
         }
-    }
-
-    fn queue_control(&mut self, ready: &mut Ready) {
-        if !std::mem::replace(&mut self.queued_control, true) {
-            ready.control.push_back(self.id);
-        }
-    }
-
-    /// Says that it was taken from the queue of those with output.
-    pub fn left_control_queue(&mut self) {
-        self.queued_control = false;
-    }
-
-    /// Returns what waits for the peer, if anything, to be written now. That ends the wait in the
-    /// queue of those with voice.
-    pub fn begin_write(&mut self, now: Instant) -> Option<&Outbox> {
-        self.queued_voice = false;
-        self.outbox.separate(now);
-        (!self.outbox.is_empty()).then_some(&self.outbox)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::wire::{ClientPacket, ServerPacket};
 
     fn link() -> Link {
-        let session = ServerSessionConfig {
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::Ms20,
-        };
-        let outbox = Outbox::new(FrameDuration::Ms20, 1_000);
-        Link::new(LinkId::default(), session, outbox, Instant::ZERO)
+        Link::new(LinkId::default(), &HubConfig::default(), Instant::ZERO)
     }
 
     #[test]
     fn what_is_over_cannot_be_refused() {
         let mut link = link();
-        assert!(link.refuse(RejectReason::RoomFull, "full"));
-        assert!(!link.refuse(RejectReason::RoomFull, "full"));
+        link.refuse(RejectReason::RoomFull, "full");
         assert!(!link.is_probe(), "it is over");
+        let refused = Some(ServerEvent::Refused(RejectReason::RoomFull));
+        assert_eq!(link.next_event(Instant::ZERO), refused);
+        link.refuse(RejectReason::RoomFull, "full");
+        assert_eq!(link.next_event(Instant::ZERO), None);
+        assert_eq!(link.outbox.packets().count(), 1);
+    }
+
+    #[test]
+    fn last_words_find_room_however_much_waits() {
+        for ends_itself in [true, false] {
+            let mut link = link();
+            let packet = encode(&ServerPacket::Pong(1));
+            while link.outbox.push_control(packet.clone()).is_ok() {}
+            if ends_itself {
+                link.session
+                    .handle_packet(Instant::ZERO, Ok(ClientPacket::Ping(7)));
+            } else {
+                link.end(ByeReason::ProtocolError);
+            }
+            while link.next_event(Instant::ZERO).is_some() {}
+            assert!(link.is_closing());
+            let last = link.outbox.packets().last().map(<[u8]>::to_vec);
+            let reason = match ends_itself {
+                true => ByeReason::SlowConsumer,
+                false => ByeReason::ProtocolError,
+            };
+            let bye = encode(&ServerPacket::Bye(reason));
+            assert_eq!(last.as_deref(), Some(&bye[..]));
+            assert_eq!(link.outbox.packets().count(), 1);
+        }
     }
 }

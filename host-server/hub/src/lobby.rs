@@ -10,188 +10,190 @@ use talkspurt_core::wire::{ByeReason, RejectReason};
 
 use crate::admission::Incoming;
 use crate::deadlines::Deadlines;
+use crate::event::Event;
 use crate::ids::LinkId;
-use crate::link::{Input, Link};
-use crate::ready::Ready;
+use crate::link::Link;
+use crate::outbound::Outbound;
 
-/// Bytes that may come between a Hello and its answer: as many as one read of the server brings. A
-/// client that waits for the Welcome, as the protocol asks, sends none.
-pub const EARLY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that may come between a Hello and its answer, beside those that came with the Hello in one
+/// call: three packets of PCM16 voice. A client that waits for the Welcome, as the protocol asks,
+/// sends none.
+pub const EARLY_BYTES_MAX: usize = 2 * 1024;
 
 /// The lobby.
 #[derive(Debug, Default)]
 pub struct Lobby {
-    guests: SecondaryMap<LinkId, Guest>,
-    deadlines: Deadlines<LinkId>,
+    links: SecondaryMap<LinkId, LobbyLink>,
+    /// When each link has to be looked at.
+    pub deadlines: Deadlines<LinkId>,
     /// Hellos that wait for an answer.
     pub incoming: VecDeque<Incoming>,
-    /// Links that were refused.
-    pub refused: VecDeque<(LinkId, RejectReason)>,
-    /// Links for which there is output.
-    pub ready: Ready,
+    /// So long a Hello waits for an answer at most.
+    answer_timeout: Duration,
 }
 
+/// A link of the lobby.
 #[derive(Debug)]
-struct Guest {
+pub struct LobbyLink {
     link: Box<Link>,
+    /// Since when it has been here, or waited for an answer.
+    since: Instant,
     /// While a Hello waits for its answer: what came after it.
     early: Option<Vec<u8>>,
 }
 
-// Who comes, what comes in, who goes
+// Input and time
 impl Lobby {
+    /// Creates an empty lobby, in which a Hello waits for an answer for so long at most.
+    pub fn new(answer_timeout: Duration) -> Self {
+        Self {
+            answer_timeout,
+            ..Self::default()
+        }
+    }
+
     /// Takes in a link: a new one, or one that has left a room.
-    pub fn enter(&mut self, link: Box<Link>, now: Instant) {
-        let id = link.id;
-        self.guests.insert(id, Guest { link, early: None });
-        self.settle(id, now);
+    pub fn enter(&mut self, link: Box<Link>, out: &mut Outbound) {
+        let (id, since, early) = (link.id, out.now, None);
+        self.links.insert(id, LobbyLink { link, since, early });
+        self.take_events(id, out);
     }
 
-    /// Takes the bytes that came from a guest, until there are none left.
-    pub fn handle_bytes(&mut self, id: LinkId, input: &mut Input<'_>, now: Instant) {
-        while !input.rest.is_empty()
-            && let Some(Guest { link, early }) = self.guests.get_mut(id)
+    /// Takes all the bytes that came from a peer, unless its link leaves the lobby.
+    pub fn handle_bytes(&mut self, id: LinkId, bytes: &mut &[u8], out: &mut Outbound) {
+        while !bytes.is_empty()
+            && let Some(LobbyLink { link, early, .. }) = self.links.get_mut(id)
         {
-            if link.is_closing() {
-                input.rest = &[];
-                return;
-            }
             match early {
-                None => _ = link.receive(input, now),
-                Some(early) if early.len() + input.rest.len() <= EARLY_BYTES_MAX => {
-                    early.extend_from_slice(std::mem::take(&mut input.rest));
-                    return;
+                None if link.is_closing() => *bytes = &[],
+                None => _ = link.receive(bytes, out.now, &mut out.counters),
+                Some(early) if early.is_empty() || early.len() + bytes.len() <= EARLY_BYTES_MAX => {
+                    early.extend_from_slice(std::mem::take(bytes));
                 }
-                Some(_) => {
-                    let text = "too much was sent before the Hello was answered: wait for that";
-                    link.refuse(RejectReason::Malformed, text);
-                }
+                Some(_) => link.refuse(
+                    RejectReason::Malformed,
+                    "too much was sent before the Hello was answered: wait for that",
+                ),
             }
-            self.settle(id, now);
+            self.take_events(id, out);
         }
     }
 
-    /// Says that a guest's peer is gone.
-    pub fn handle_disconnect(&mut self, id: LinkId, now: Instant) {
-        if let Some(guest) = self.guests.get_mut(id) {
-            guest.link.handle_disconnect();
+    /// Forgets a link whose peer is gone.
+    pub fn handle_closed(&mut self, id: LinkId, out: &mut Outbound) {
+        let link = self.links.get(id).map(|it| &it.link);
+        if link.is_some_and(|link| link.is_probe()) {
+            out.counters.probes += 1;
+            out.events.push_back(Event::Probed { link: id });
+        } else {
+            self.with(id, out, Link::handle_disconnect);
         }
-        self.settle(id, now);
-    }
-
-    /// Refuses a guest unless its session is over; returns whether it did.
-    pub fn refuse(&mut self, id: LinkId, reason: RejectReason, text: &str, now: Instant) -> bool {
-        let guest = self.guests.get_mut(id);
-        let is_refused = guest.is_some_and(|guest| guest.link.refuse(reason, text));
-        self.settle(id, now);
-        is_refused
-    }
-
-    /// Refuses the guest that has waited longest to be let in, if it has waited for `least`;
-    /// returns whether there was one.
-    pub fn refuse_oldest(&mut self, least: Duration, now: Instant) -> bool {
-        let guests = self.guests.iter();
-        let waiting = guests.filter_map(|(id, guest)| Some((guest.link.waits_since()?, id)));
-        let oldest = waiting.min();
-        let Some((_, id)) = oldest.filter(|(since, _)| now.duration_since(*since) >= least) else {
-            return false;
-        };
-        let text = "too many connections wait to join: say Hello at once, or try again later";
-        self.refuse(id, RejectReason::ServerFull, text, now)
-    }
-
-    /// Ends all sessions.
-    pub fn end_all(&mut self, reason: ByeReason, now: Instant) {
-        let guests: Vec<_> = self.guests.keys().collect();
-        for id in guests {
-            self.guests[id].link.end(reason);
-            self.settle(id, now);
-        }
-    }
-
-    /// Takes out a guest whose Hello waits for the answer, and what came after that. `None` if
-    /// there is no such guest any more.
-    pub fn take_waiting(&mut self, id: LinkId) -> Option<(Box<Link>, Vec<u8>)> {
-        let guest = self.guests.get(id)?;
-        guest.early.as_ref().and(guest.link.waits_since())?;
-        let Guest { link, early } = self.remove(id)?;
-        Some((link, early.unwrap_or_default()))
-    }
-
-    /// Forgets a guest.
-    pub fn forget(&mut self, id: LinkId) {
         self.remove(id);
     }
 
-    fn remove(&mut self, id: LinkId) -> Option<Guest> {
-        self.deadlines.disarm(id);
-        self.guests.remove(id)
+    /// Refuses a link, unless its session is over.
+    pub fn refuse(&mut self, id: LinkId, reason: RejectReason, text: &str, out: &mut Outbound) {
+        self.with(id, out, |link| link.refuse(reason, text));
+    }
+
+    /// Refuses the link that has waited longest to be let in, if it has waited for `least`; returns
+    /// whether there was one.
+    pub fn refuse_oldest(&mut self, least: Duration, out: &mut Outbound) -> bool {
+        let waiting = self.links.iter().filter(|(_, it)| !it.link.is_closing());
+        let oldest = waiting.map(|(id, it)| (it.since, id)).min();
+        let Some((_, id)) = oldest.filter(|(since, _)| out.now.duration_since(*since) >= least)
+        else {
+            return false;
+        };
+        let text = "too many connections wait to join: say Hello at once, or try again later";
+        self.refuse(id, RejectReason::ServerFull, text, out);
+        true
+    }
+
+    /// Ends all sessions.
+    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+        for id in self.links.keys().collect::<Vec<_>>() {
+            self.with(id, out, |link| link.end(reason));
+        }
+    }
+
+    /// Looks at the link whose deadline is the earliest that has come, if any.
+    pub fn handle_timeout(&mut self, out: &mut Outbound) {
+        let now = out.now;
+        let Some(id) = self.deadlines.pop_due(now) else {
+            return;
+        };
+        if self.answer_due(id).is_some_and(|due| due <= now) {
+            let text = "the server is too busy to answer: try again later";
+            self.refuse(id, RejectReason::ServerFull, text, out);
+        }
+        self.with(id, out, |link| link.handle_timeout(now));
+    }
+
+    /// Has something done with a link, and takes what comes of it.
+    fn with(&mut self, id: LinkId, out: &mut Outbound, act: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.link_mut(id) {
+            act(link);
+            self.take_events(id, out);
+        }
     }
 
     /// Does what the events of a session ask for, and takes what it has to say.
-    fn settle(&mut self, id: LinkId, now: Instant) {
-        let Some(Guest { link, early }) = self.guests.get_mut(id) else {
+    fn take_events(&mut self, id: LinkId, out: &mut Outbound) {
+        let Some(LobbyLink { link, since, early }) = self.links.get_mut(id) else {
             return;
         };
-        while let Some(event) = link.poll_event(now) {
+        while let Some(event) = link.next_event(out.now) {
             match event {
                 ServerEvent::Hello(request) => {
-                    *early = Some(Vec::new());
-                    self.incoming.push_back(Incoming::new(id, request));
+                    (*since, *early) = (out.now, Some(Vec::new()));
+                    self.incoming.push_back(Incoming { link: id, request });
                 }
                 ServerEvent::Refused(reason) => {
-                    *early = None;
-                    self.refused.push_back((id, reason));
+                    if early.take().is_some() {
+                        self.incoming.retain(|incoming| incoming.link != id);
+                    }
+                    out.counters.refused(reason);
+                    out.events.push_back(Event::Refused { link: id, reason });
                 }
                 ServerEvent::Muted(_) | ServerEvent::Left(_) => {
-                    unreachable!("a guest is in no room: {event:?}")
+                    unreachable!("a link in the lobby is in no room: {event:?}")
                 }
             }
         }
-        link.queue_if_due(&mut self.ready);
-        if let Some(due) = link.poll_timeout() {
+        link.queue_output(&mut out.ready);
+        let due = link.poll_timeout().filter(|_| !link.is_done(out.now));
+        let deadlines = [due, self.answer_due(id)];
+        if let Some(due) = deadlines.into_iter().flatten().min() {
             self.deadlines.arm(id, due, ());
         }
     }
 }
 
-// Timers
+// Links
 impl Lobby {
-    /// Returns when to call [`Lobby::handle_timeout`]; at times earlier than anything is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.earliest()
+    /// Takes out a link whose Hello waits for the answer, and what came after that. `None` if there
+    /// is no such link any more.
+    pub fn take_waiting(&mut self, id: LinkId) -> Option<(Box<Link>, Vec<u8>)> {
+        self.answer_due(id)?;
+        let LobbyLink { link, early, .. } = self.remove(id)?;
+        Some((link, early?))
     }
 
-    /// Looks at the guest whose deadline is the earliest that has come, if any.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let Some(id) = self.deadlines.pop_due(now) else {
-            return;
-        };
-        match self.guests.get_mut(id) {
-            Some(Guest { link, .. }) if link.is_done(now) => link.queue_if_due(&mut self.ready),
-            Some(Guest { link, .. }) => {
-                link.handle_timeout(now);
-                self.settle(id, now);
-            }
-            None => {}
-        }
-    }
-}
-
-// How it stands
-impl Lobby {
-    /// Returns a guest's link.
-    pub fn link(&self, id: LinkId) -> Option<&Link> {
-        self.guests.get(id).map(|guest| &*guest.link)
+    /// Forgets a link.
+    pub fn remove(&mut self, id: LinkId) -> Option<LobbyLink> {
+        self.deadlines.disarm(id);
+        self.links.remove(id)
     }
 
-    /// Returns a guest's link.
+    /// Returns one of the links.
     pub fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.guests.get_mut(id).map(|guest| &mut *guest.link)
+        self.links.get_mut(id).map(|it| &mut *it.link)
     }
 
-    /// Returns how many deadlines are kept, old ones among them.
-    pub fn deadlines_kept(&self) -> usize {
-        self.deadlines.len()
+    /// Until when a link's Hello has to be answered, if it waits for that.
+    fn answer_due(&self, id: LinkId) -> Option<Instant> {
+        let LobbyLink { since, early, .. } = self.links.get(id)?;
+        early.as_ref().map(|_| *since + self.answer_timeout)
     }
 }

@@ -30,7 +30,8 @@ pub struct Mixdown {
     talkers: Box<Talkers>,
     shared: Vec<SharedMix>,
     mix: Frame,
-    encodings: u64,
+    /// Mixes rendered and encoded so far.
+    pub encodings: u64,
 }
 
 /// What one participant adds to a tick's mix.
@@ -62,7 +63,7 @@ pub struct Listener {
     /// For mixes that nobody shares.
     encoder: Encoder,
     /// A talkspurt of the mix is running: a terminator is owed.
-    streaming: bool,
+    pub(crate) streaming: bool,
 }
 
 #[derive(Debug)]
@@ -81,11 +82,6 @@ impl Listener {
             encoder: Encoder::new(codec),
             streaming: false,
         }
-    }
-
-    /// Whether a terminator is owed to the listener.
-    pub fn is_streaming(&self) -> bool {
-        self.streaming
     }
 
     /// The codec of what the listener gets.
@@ -173,32 +169,29 @@ impl Mixdown {
             self.going_on - usize::from(own_frame.is_some_and(|frame| !frame.last));
         let terminator = others_going_on == 0;
         listener.streaming = !terminator;
-        let Some(own) = own else {
-            return Some(self.shared_packet(listener, shared_encoders, tick, terminator));
-        };
-        let own = Contribution {
-            part: own.part,
-            samples: own.frame.map_or(&[], |frame| &self.frames[frame.index]),
-        };
-        render(
-            &self.talkers,
-            Some(own),
-            self.rule,
-            &mut listener.state,
-            &mut self.mix,
-        );
-        self.encodings += 1;
-        Some(encode_mix(
-            &self.mix,
-            &mut listener.encoder,
-            tick,
-            terminator,
-        ))
+        let Listener { state, encoder, .. } = listener;
+        Some(match own {
+            Some(_) => self.packet(own, state, encoder, tick, terminator),
+            None => self.shared_packet(listener, shared_encoders, tick, terminator),
+        })
     }
 
-    /// Mixes rendered and encoded so far.
-    pub fn encodings(&self) -> u64 {
-        self.encodings
+    /// Mixes for one whose own part is `own`.
+    fn packet(
+        &mut self,
+        own: Option<Own>,
+        state: &mut MixState,
+        encoder: &mut Encoder,
+        tick: u32,
+        terminator: bool,
+    ) -> SharedPacket {
+        let own = own.map(|Own { part, frame }| Contribution {
+            part,
+            samples: frame.map_or(&[], |frame| &self.frames[frame.index]),
+        });
+        render(&self.talkers, own, self.rule, state, &mut self.mix);
+        self.encodings += 1;
+        encode_mix(&self.mix, encoder, tick, terminator)
     }
 
     fn shared_packet(
@@ -209,23 +202,13 @@ impl Mixdown {
         terminator: bool,
     ) -> SharedPacket {
         let (codec, before) = (listener.codec(), listener.state);
-        if let Some(same) = self
-            .shared
-            .iter()
-            .find(|mix| mix.codec == codec && mix.before == before)
-        {
+        let is_same = |mix: &&SharedMix| mix.codec == codec && mix.before == before;
+        if let Some(same) = self.shared.iter().find(is_same) {
             listener.state = same.after;
             return Arc::clone(&same.packet);
         }
-        render(
-            &self.talkers,
-            None,
-            self.rule,
-            &mut listener.state,
-            &mut self.mix,
-        );
-        self.encodings += 1;
-        let packet = encode_mix(&self.mix, encoders.of(codec), tick, terminator);
+        let (state, encoder) = (&mut listener.state, encoders.of(codec));
+        let packet = self.packet(None, state, encoder, tick, terminator);
         self.shared.push(SharedMix {
             codec,
             before,

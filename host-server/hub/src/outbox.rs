@@ -1,4 +1,4 @@
-//! What waits to be sent to one connection, bounded.
+//! What waits to be sent to one peer, bounded.
 //!
 //! Control packets (roster, Welcome, Bye) are never dropped: a consumer for whom they pile up is
 //! told so by [`Overflow`] and is to be disconnected. What counts is their memory: most are shorter
@@ -24,14 +24,11 @@ pub const VOICE_BACKLOG_MS: u32 = 200;
 /// its place in a queue that has doubled (32).
 pub const PACKET_OVERHEAD_BYTES: usize = 64;
 
-/// Packets that leave in one write at most: a write of 16 costs little more than a write of one.
-pub const BATCH_PACKETS: usize = 16;
-
 /// The control packets waiting for a consumer have outgrown their bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-/// The bounded queue in front of one connection's socket.
+/// The bounded queue in front of one peer.
 #[derive(Debug)]
 pub struct Outbox {
     /// The packet of which a part has been taken, and how much of it.
@@ -64,6 +61,9 @@ impl Outbox {
     }
 
     /// Appends a control packet; it goes out before any voice that waits.
+    ///
+    /// # Errors
+    /// More wait than may; the packet is dropped.
     pub fn push_control(&mut self, packet: SharedPacket) -> Result<(), Overflow> {
         let bytes = memory_bytes(&packet);
         if self.control_bytes + bytes > self.control_bytes_max {
@@ -98,18 +98,17 @@ impl Outbox {
         }
     }
 
-    /// What to write next, in one write: the rest of the packet that was begun, then those that
-    /// wait.
+    /// What to write next, as much as possible in one write: the rest of the packet that was begun,
+    /// then those that wait.
     pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
         let begun = self.current.iter();
         let waiting = self.control.iter().chain(&self.voice);
         begun
             .map(|(packet, written)| &packet[*written..])
             .chain(waiting.map(|packet| &packet[..]))
-            .take(BATCH_PACKETS)
     }
 
-    /// The first `count` bytes of [`packets`](Self::packets) were taken by the socket. Gives how
+    /// Notes that the peer took the first `count` bytes of [`packets`](Self::packets). Returns how
     /// many packets that ended.
     pub fn sent(&mut self, count: usize) -> u64 {
         if count > 0 {
@@ -144,12 +143,12 @@ impl Outbox {
         }
     }
 
-    /// The socket would not take more at `now`.
+    /// Notes that the peer takes no more at `now`.
     pub fn blocked(&mut self, now: Instant) {
         self.stalled_since.get_or_insert(now);
     }
 
-    /// Since when the socket has taken nothing although something waited; `None` while it takes.
+    /// Since when the peer has taken nothing although something waited; `None` while it takes.
     pub fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
     }
@@ -236,22 +235,19 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_wait_leave_in_one_write() {
+    fn packets_that_wait_go_on_where_a_write_has_stopped() {
         let mut outbox = Outbox::new(FrameDuration::Ms20, 10_000);
         outbox.push_voice(packet(9, 40));
         for len in 1..=20 {
             outbox.push_control(packet(len as u8, len)).unwrap();
         }
-        assert_eq!(lengths(&outbox), (1..=16).collect::<Vec<_>>());
+        let all: Vec<_> = (1..=20).chain([40]).collect();
+        assert_eq!(lengths(&outbox), all, "voice after all control packets");
         assert_eq!(outbox.sent(1 + 2 + 3 + 1), 3);
-        assert_eq!(
-            lengths(&outbox),
-            [&[3], &(5..=19).collect::<Vec<_>>()[..]].concat()
-        );
+        assert_eq!(lengths(&outbox), [&[3], &all[4..]].concat());
         assert_eq!(outbox.sent(3), 1, "the one that was begun");
         assert_eq!(outbox.sent((5..=20).sum()), 16);
-        assert_eq!(lengths(&outbox), [40], "voice after all control packets");
-        assert_eq!(outbox.sent(0), 0);
+        assert_eq!((lengths(&outbox), outbox.sent(0)), (vec![40], 0));
         assert_eq!((outbox.sent(40), outbox.is_empty()), (1, true));
     }
 

@@ -63,25 +63,22 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
-    /// The fade of the word that this participant was saying when they rejoined the room.
-    earlier_fading: Option<Box<Fading>>,
+    /// The fade of the word that this participant was saying when they rejoined the room: their
+    /// own, so that they do not hear it.
+    pub(crate) earlier_fading: Option<Box<Fading>>,
 }
 
 /// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
 #[derive(Debug)]
 pub struct Fading {
-    link: LinkId,
+    /// Their link.
+    pub link: LinkId,
     frame: Frame,
     playout: Playout,
     talker: TalkerState,
 }
 
 impl Fading {
-    /// Returns the link of the talker.
-    pub fn link(&self) -> LinkId {
-        self.link
-    }
-
     /// Adds it to the mix of one tick.
     pub fn speak(mut self, mixdown: &mut Mixdown) -> Option<Own> {
         mixdown.add(&mut self.talker, |frame| {
@@ -92,20 +89,12 @@ impl Fading {
 }
 
 /// What a voice packet changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VoiceTaken {
     /// The flags changed: the roster has to be told.
     pub flags_changed: bool,
     /// There are frames to be mixed, from then on.
     pub heard_from: Option<Instant>,
-}
-
-impl VoiceTaken {
-    /// The packet changed nothing.
-    pub const NOTHING: Self = Self {
-        flags_changed: false,
-        heard_from: None,
-    };
 }
 
 impl Participant {
@@ -135,11 +124,6 @@ impl Participant {
         }
     }
 
-    /// Makes the fade this participant's own, so that they do not hear it.
-    pub fn take_over(&mut self, fading: Fading) {
-        self.earlier_fading = Some(Box::new(fading));
-    }
-
     /// This participant's line of the roster: what the others were told last. A newcomer who got
     /// the present flags would miss a change that is undone before it is told.
     pub fn roster_entry(&self) -> RosterEntry<'_> {
@@ -151,7 +135,7 @@ impl Participant {
     }
 
     /// The others learn of the present flags by other means: the packet that says who joins.
-    pub fn introduced(&mut self) {
+    pub fn mark_told(&mut self) {
         self.told = self.flags;
         self.has_talked = false;
     }
@@ -205,15 +189,12 @@ impl Participant {
         now: Instant,
     ) -> Result<VoiceTaken, CodecError> {
         if self.is_muted() {
-            return Ok(VoiceTaken::NOTHING);
+            return Ok(VoiceTaken::default());
         }
         let (codec, frame) = (self.listener.codec(), self.frame);
         let downlink = self.voice.get_or_insert_with(|| {
-            Box::new(Downlink::new(
-                codec,
-                frame,
-                JitterConfig::default_for(frame, PREFILL_FRAMES),
-            ))
+            let jitter = JitterConfig::default_for(frame, PREFILL_FRAMES);
+            Box::new(Downlink::new(codec, frame, jitter))
         });
         let was_active = downlink.is_active();
         let outcome = downlink.push(voice)?;
@@ -283,7 +264,7 @@ impl Participant {
     /// Whether the room has to tick for this participant: there are frames to be mixed, or the end
     /// of what they hear is owed.
     pub fn needs_tick(&self) -> bool {
-        self.is_active() || self.listener.is_streaming()
+        self.is_active() || self.listener.streaming
     }
 
     /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.
@@ -299,10 +280,8 @@ impl Participant {
 
     /// Jitter-buffer outcomes of the frames on their way in.
     pub fn jitter_stats(&self) -> JitterStats {
-        self.voice
-            .as_ref()
-            .map(|voice| *voice.stats())
-            .unwrap_or_default()
+        let stats = self.voice.as_ref().map(|voice| *voice.stats());
+        stats.unwrap_or_default()
     }
 
     fn is_active(&self) -> bool {

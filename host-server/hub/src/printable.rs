@@ -4,7 +4,7 @@
 //! microcontroller has no room for. The table of characters that do not show is that of the
 //! programs that show names: what they would leave out is refused.
 
-use talkspurt_host_kit::words::is_hidden;
+use talkspurt_core::wire::is_hidden;
 
 /// What is wrong with a name, as the end of a sentence; `None` if it shows as what it is.
 pub fn objection(name: &str) -> Option<&'static str> {

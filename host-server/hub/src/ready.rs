@@ -2,37 +2,43 @@
 
 use std::collections::VecDeque;
 
+use slotmap::SecondaryMap;
+
 use crate::ids::LinkId;
 
-/// The queues. A link stands in each at most once, which the link itself takes care of.
+/// A queue in which each link stands at most once. It may name a link that has gone.
+#[derive(Debug, Default)]
+pub struct Queue {
+    links: VecDeque<LinkId>,
+    queued: SecondaryMap<LinkId, ()>,
+}
+
+impl Queue {
+    /// Appends a link, unless it stands in the queue already.
+    pub fn push(&mut self, link: LinkId) {
+        if self.queued.insert(link, ()).is_none() {
+            self.links.push_back(link);
+        }
+    }
+
+    /// Takes the first link.
+    pub fn pop(&mut self) -> Option<LinkId> {
+        let link = self.links.pop_front()?;
+        self.queued.remove(link);
+        Some(link)
+    }
+
+    /// Returns whether no link has output.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+}
+
+/// The queues.
 #[derive(Debug, Default)]
 pub struct Ready {
-    /// Those for which there is anything but voice, or that are to be closed.
-    pub control: VecDeque<LinkId>,
-    /// Those for which there is voice.
-    pub voice: VecDeque<LinkId>,
-}
-
-impl Ready {
-    /// Moves all that `other` has behind what is here.
-    #[inline]
-    pub fn append(&mut self, other: &mut Self) {
-        append(&mut self.control, &mut other.control);
-        append(&mut self.voice, &mut other.voice);
-    }
-
-    /// Returns whether nobody has output.
-    pub fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.voice.is_empty()
-    }
-}
-
-#[inline]
-fn append(queue: &mut VecDeque<LinkId>, more: &mut VecDeque<LinkId>) {
-    // Usually one of them is empty.
-    if queue.is_empty() && !more.is_empty() {
-        std::mem::swap(queue, more);
-    } else if !more.is_empty() {
-        queue.append(more);
-    }
+    /// Links for which there is anything but voice, or that are to be closed.
+    pub control: Queue,
+    /// Links for which there is voice.
+    pub voice: Queue,
 }

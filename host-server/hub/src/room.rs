@@ -1,27 +1,20 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
-//!
-//! What the room's owner has to know waits in [`Room::ready_mut`] and [`Room::departures`].
-
-use std::collections::VecDeque;
 
 use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::audio::jitter::JitterStats;
-use talkspurt_core::session::{HelloRequest, SESSION_RATE, ServerEvent};
-use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{
-    ByeReason, PROTOCOL_VERSION, ParticipantId, RoomName, RosterPage, ServerPacket, Welcome,
-};
+use talkspurt_core::session::{HelloRequest, ServerEvent};
+use talkspurt_core::time::Instant;
+use talkspurt_core::wire::{ByeReason, ParticipantId, RoomName, ServerPacket};
 
-use crate::deadlines::Timer;
+use crate::config::HubConfig;
 use crate::encodings::SharedEncoders;
-use crate::event::Event;
+use crate::event::{Event, Work};
 use crate::ids::MemberId;
 use crate::link::{Input, Link};
 use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
+use crate::outbound::Outbound;
 use crate::participant::{Fading, Participant};
-use crate::ready::Ready;
-use crate::roster::{self, StateTelling};
+use crate::roster::{self, Announcements};
 
 /// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
 /// dropping. The rest is given up.
@@ -31,62 +24,49 @@ const TICKS_MADE_UP_MAX: u64 = 5;
 #[derive(Debug)]
 pub struct Room {
     name: RoomName,
-    frame: FrameDuration,
-    idle_timeout: Duration,
-    members: Members,
+    config: HubConfig,
+    pub(crate) members: Members,
     joins: u64,
     last_id: u16,
-    states: StateTelling,
+    /// What its members do, as far as it is not told yet.
+    pub(crate) states: Announcements,
     encoders: SharedEncoders,
     /// Frame periods that this room has mixed. Stands still while nobody talks.
     ticks: u32,
     /// When to tick next; `None` while nobody talks.
-    next_tick: Option<Instant>,
+    pub(crate) next_tick: Option<Instant>,
     /// Those who have left in the midst of a word since the last tick.
     fading: Vec<Fading>,
-    /// Those who have left. Their links wait for another owner.
-    pub departures: VecDeque<Departure>,
 }
 
-/// What a tick cost the listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticked {
-    /// Ticks that were given up because it is too late for them.
-    pub given_up: u64,
-    /// Voice packets that made room for newer ones.
-    pub voice_dropped: u64,
-}
-
-/// Someone who has left, and the link by which they were there.
-#[derive(Debug)]
-pub struct Departure {
-    /// It may have more to say.
-    pub link: Box<Link>,
-    /// Why.
-    pub reason: ByeReason,
-    /// Jitter-buffer outcomes of their frames.
-    pub frames: JitterStats,
-    /// What is worth a log line about it.
-    pub event: Event,
+/// The timers of a room; where several are due at once, the first of them goes first: voice does
+/// not wait for housekeeping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The room mixes its next frame.
+    #[default]
+    Tick,
+    /// The room tells what its participants do.
+    Round,
+    /// A member's link has to be looked at.
+    Link,
 }
 
 // What is known of it
 impl Room {
-    /// Creates an empty room, whose members are told that they may be silent for `idle_timeout`.
-    pub fn new(name: RoomName, frame: FrameDuration, idle_timeout: Duration) -> Self {
+    /// Creates an empty room.
+    pub(crate) fn new(name: RoomName, config: &HubConfig) -> Self {
         Self {
             name,
-            frame,
-            idle_timeout,
+            config: *config,
             members: Members::default(),
             joins: 0,
             last_id: 0,
-            states: StateTelling::default(),
+            states: Announcements::default(),
             encoders: SharedEncoders::default(),
             ticks: 0,
             next_tick: None,
             fading: Vec::new(),
-            departures: VecDeque::new(),
         }
     }
 
@@ -97,18 +77,18 @@ impl Room {
 
     /// How long its frames are.
     pub fn frame(&self) -> FrameDuration {
-        self.frame
+        self.config.frame
     }
 
     /// Whether someone in it has that name.
-    pub fn has_name(&self, name: &str) -> bool {
+    pub(crate) fn has_name(&self, name: &str) -> bool {
         self.participants()
             .any(|participant| &*participant.name == name)
     }
 
     /// Everyone in it, in no order.
     pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
-        self.members.iter()
+        self.members.map.values()
     }
 
     /// Everyone in it as the others know them, in no order.
@@ -116,74 +96,48 @@ impl Room {
         self.members().map(|member| &member.participant)
     }
 
-    /// Links for which there is output.
-    pub fn ready_mut(&mut self) -> &mut Ready {
-        self.members.ready_mut()
-    }
-
-    /// How many changes wait for a round.
-    pub fn changes_waiting(&self) -> usize {
-        self.states.waiting()
-    }
-
     /// The link of one of them.
-    pub fn link_mut(&mut self, member: MemberId) -> Option<&mut Link> {
-        self.members.get_mut(member).map(|member| &mut *member.link)
+    pub(crate) fn link_mut(&mut self, member: MemberId) -> Option<&mut Link> {
+        let member = self.members.map.get_mut(member)?;
+        Some(&mut member.link)
     }
 }
 
 // Who comes, what comes in, who goes
 impl Room {
     /// Lets in someone whose Hello waits for the answer: tells the others, and sends the roster.
-    pub fn join(
+    pub(crate) fn join(
         &mut self,
         mut link: Box<Link>,
         request: &HelloRequest,
-        now: Instant,
-    ) -> (MemberId, Event) {
-        let id = self.new_id();
-        let link_id = link.id;
-        let mut participant = Participant::new(id, request.name.clone(), request.codec, self.frame);
+        out: &mut Outbound,
+    ) -> MemberId {
+        let (id, link_id, frame) = (self.new_id(), link.id, self.config.frame);
+        let mut participant = Participant::new(id, request.name.clone(), request.codec, frame);
         participant.set_muted(request.muted);
-        participant.introduced();
-        let own_fading = |fading: &Fading| fading.link() == link_id;
-        if let Some(at) = self.fading.iter().position(own_fading) {
-            participant.take_over(self.fading.swap_remove(at));
-        }
+        participant.mark_told();
+        let earlier = self.fading.iter().position(|fading| fading.link == link_id);
+        participant.earlier_fading = earlier.map(|at| Box::new(self.fading.swap_remove(at)));
         self.joins += 1;
         participant.joined = self.joins;
-        self.members
-            .broadcast(&ServerPacket::Joined(participant.roster_entry()));
+        self.members.broadcast(
+            &ServerPacket::Joined(participant.roster_entry()),
+            &mut out.ready,
+        );
         link.accept();
-        let member = self.members.insert(Member { link, participant });
-        let event = Event::Joined {
+        let member = self.members.map.insert(Member { link, participant });
+        out.events.push_back(Event::Joined {
             link: link_id,
             id,
             name: request.name.clone(),
             room: self.name.clone(),
-            participants: self.members.len(),
-        };
-        for packet in roster::welcome(&self.members, self.terms(id, request)) {
-            self.members.send(member, packet);
+            participants: self.members.map.len(),
+        });
+        for packet in roster::welcome(&self.members, id, request.codec, &self.config) {
+            self.members.send(member, packet, &mut out.ready);
         }
-        self.settle(member, true, now);
-        self.drop_overflowed(now);
-        (member, event)
-    }
-
-    /// What a newcomer is told, but for the list of members.
-    fn terms(&self, id: ParticipantId, request: &HelloRequest) -> Welcome<'static> {
-        let idle_timeout_ms = self.idle_timeout.as_millis();
-        Welcome {
-            version: PROTOCOL_VERSION,
-            id,
-            codec: request.codec.id(),
-            rate_hz: SESSION_RATE.hz(),
-            frame_ms: self.frame.ms(),
-            idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
-            roster_len: 0,
-            roster: RosterPage::new(),
-        }
+        self.take_events(member, out);
+        member
     }
 
     /// The next number that nobody in the room has; numbers come back as late as possible. There
@@ -199,57 +153,65 @@ impl Room {
     }
 
     /// Takes the bytes that came from a member, until there are none left or it is one no longer.
-    pub fn handle_bytes(&mut self, member: MemberId, input: &mut Input<'_>, now: Instant) {
-        while !input.rest.is_empty()
-            && let Some(talker) = self.members.get_mut(member)
+    pub(crate) fn handle_bytes(&mut self, member: MemberId, bytes: &mut &[u8], out: &mut Outbound) {
+        while !bytes.is_empty()
+            && let Some(Member { link, participant }) = self.members.map.get_mut(member)
         {
-            let taken = talker.handle_bytes(input, now);
-            if taken.flags_changed {
-                self.states.tell(member, &mut self.members, now);
+            match link.receive(bytes, out.now, &mut out.counters) {
+                Input::Part => {}
+                Input::Voice(voice) => match participant.push_voice(&voice, out.now) {
+                    Ok(taken) => {
+                        self.next_tick = self.next_tick.or(taken.heard_from);
+                        if taken.flags_changed {
+                            self.states.tell(member, &mut self.members, out);
+                        }
+                    }
+                    Err(_) => self.with(member, out, |link| link.end(ByeReason::ProtocolError)),
+                },
+                Input::Other => self.take_events(member, out),
             }
-            if self.next_tick.is_none() {
-                self.next_tick = taken.heard_from;
-            }
-            self.settle(member, true, now);
         }
-        self.drop_overflowed(now);
     }
 
-    /// Says that a member's peer is gone.
-    pub fn handle_disconnect(&mut self, member: MemberId, now: Instant) {
+    /// Ends all sessions.
+    pub(crate) fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+        for member in self.members.map.keys().collect::<Vec<_>>() {
+            self.with(member, out, |link| link.end(reason));
+        }
+    }
+
+    /// Ends the sessions of those for whom control packets have piled up, which makes control
+    /// packets for others.
+    pub(crate) fn drop_overflowed(&mut self, out: &mut Outbound) {
+        while let Some(member) = self.members.overflowed.pop() {
+            self.with(member, out, |link| link.end(ByeReason::SlowConsumer));
+        }
+    }
+
+    /// Has something done with a member's link, and takes what comes of it.
+    pub(crate) fn with(
+        &mut self,
+        member: MemberId,
+        out: &mut Outbound,
+        act: impl FnOnce(&mut Link),
+    ) {
         if let Some(link) = self.link_mut(member) {
-            link.handle_disconnect();
+            act(link);
+            self.take_events(member, out);
         }
-        self.settle(member, true, now);
-        self.drop_overflowed(now);
-    }
-
-    /// Ends all sessions. Nobody is told that the others leave: all do.
-    pub fn end_all(&mut self, reason: ByeReason, now: Instant) {
-        for member in self.members.ids() {
-            self.end(member, reason, false, now);
-        }
-    }
-
-    fn end(&mut self, member: MemberId, reason: ByeReason, tell_others: bool, now: Instant) {
-        if let Some(link) = self.link_mut(member) {
-            link.end(reason);
-        }
-        self.settle(member, tell_others, now);
     }
 
     /// Does what the events of a member's session ask for, and takes what it has to say.
-    fn settle(&mut self, id: MemberId, tell_others: bool, now: Instant) {
-        while let Some(event) = self.members.poll_event(id, now) {
+    fn take_events(&mut self, id: MemberId, out: &mut Outbound) {
+        while let Some(event) = self.members.next_event(id, out) {
             match event {
                 ServerEvent::Muted(muted) => {
-                    if let Some(Member { participant, .. }) = self.members.get_mut(id)
-                        && participant.set_muted(muted)
-                    {
-                        self.states.tell(id, &mut self.members, now);
+                    let participant = self.members.participant_mut(id);
+                    if participant.is_some_and(|participant| participant.set_muted(muted)) {
+                        self.states.tell(id, &mut self.members, out);
                     }
                 }
-                ServerEvent::Left(reason) => self.let_go(id, reason, tell_others),
+                ServerEvent::Left(reason) => self.let_go(id, reason, out),
                 ServerEvent::Hello(_) | ServerEvent::Refused(_) => {
                     unreachable!("a member was let in already: {event:?}")
                 }
@@ -257,131 +219,98 @@ impl Room {
         }
     }
 
-    fn let_go(&mut self, id: MemberId, reason: ByeReason, tell_others: bool) {
+    fn let_go(&mut self, id: MemberId, reason: ByeReason, out: &mut Outbound) {
         let Some(member) = self.members.remove(id) else {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
         self.fading.extend(participant.fading(link.id));
-        if tell_others {
-            self.members.broadcast(&ServerPacket::Left(participant.id));
+        // When the server stops, nobody is told that the others leave: all do.
+        if reason != ByeReason::Stopping {
+            let left = ServerPacket::Left(participant.id);
+            self.members.broadcast(&left, &mut out.ready);
         }
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
-        let event = Event::Left {
+        out.counters.frames.add(&participant.jitter_stats());
+        out.counters.left(reason);
+        out.events.push_back(Event::Left {
             link: link.id,
             id: participant.id,
-            name: participant.name.clone(),
+            name: participant.name,
             room: self.name.clone(),
-            participants: self.members.len(),
+            participants: self.members.map.len(),
             reason,
-        };
-        self.departures.push_back(Departure {
-            link,
-            reason,
-            frames: participant.jitter_stats(),
-            event,
         });
-    }
-
-    /// Ends the sessions of those for whom control packets have piled up, which makes control
-    /// packets for others.
-    fn drop_overflowed(&mut self, now: Instant) {
-        while let Some(member) = self.members.poll_overflowed() {
-            self.end(member, ByeReason::SlowConsumer, true, now);
-        }
+        out.departed.push_back(link);
     }
 }
 
 // Timers
 impl Room {
     /// Returns when to call [`Room::handle_timeout`], and what is due then.
-    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let deadline = self.members.deadlines.earliest();
         let timers = [
             self.next_tick.map(|at| (at, Timer::Tick)),
-            self.states.round().map(|at| (at, Timer::Round)),
-            self.members.poll_timeout().map(|at| (at, Timer::Link)),
+            self.states.round.map(|at| (at, Timer::Round)),
+            deadline.map(|at| (at, Timer::Link)),
         ];
         timers.into_iter().flatten().min()
     }
 
-    /// Does the first of what is due, if anything. Returns what a tick cost, if it was one.
-    pub fn handle_timeout(&mut self, now: Instant, mixdown: &mut Mixdown) -> Option<Ticked> {
-        let (due, timer) = self.poll_timeout().filter(|(due, _)| *due <= now)?;
-        let mut ticked = None;
-        match timer {
-            Timer::Tick => ticked = Some(self.tick(due, now, mixdown)),
-            Timer::Round => self.states.tell_round(&mut self.members, now),
-            Timer::Link => {
-                if let Some((member, Member { link, .. })) = self.members.poll_due(now) {
-                    link.handle_timeout(now);
-                    self.settle(member, true, now);
+    /// Does the first of what is due, if anything.
+    pub(crate) fn handle_timeout(&mut self, mixdown: &mut Mixdown, out: &mut Outbound) -> Work {
+        let now = out.now;
+        match self.poll_timeout() {
+            Some((due, Timer::Tick)) if due <= now => {
+                self.tick(due, mixdown, out);
+                return Work::Tick;
+            }
+            Some((_, Timer::Round)) => self.states.tell_round(&mut self.members, out),
+            _ => {
+                if let Some(member) = self.members.deadlines.pop_due(now) {
+                    self.with(member, out, |link| link.handle_timeout(now));
                 }
             }
         }
-        self.drop_overflowed(now);
-        ticked
+        Work::Other
     }
 
-    /// Returns when to tick next; `None` while nobody talks.
-    pub fn next_tick(&self) -> Option<Instant> {
-        self.next_tick
-    }
-
-    /// Returns how many deadlines of links are kept, old ones among them.
-    pub fn deadlines_kept(&self) -> usize {
-        self.members.deadlines_kept()
-    }
-}
-
-// Ticks
-impl Room {
     /// Mixes one frame for everyone.
-    fn tick(&mut self, due: Instant, now: Instant, mixdown: &mut Mixdown) -> Ticked {
+    fn tick(&mut self, due: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
         self.ticks = self.ticks.wrapping_add(1);
         mixdown.begin();
         for fading in self.fading.drain(..) {
             fading.speak(mixdown);
         }
         let mut ended = Vec::new();
-        for (id, participant) in self.members.participants_mut() {
+        for (id, Member { participant, .. }) in &mut self.members.map {
             if participant.speak(due, mixdown) {
                 ended.push(id);
             }
         }
         for member in ended {
-            self.states.tell(member, &mut self.members, now);
+            self.states.tell(member, &mut self.members, out);
         }
         let mut goes_on = false;
-        let voice_dropped = self.members.send_voice(|participant| {
+        let dropped = self.members.send_voice(&mut out.ready, |participant| {
             let own = participant.own;
             let listener = &mut participant.listener;
             let packet = mixdown.packet_for(listener, own, &mut self.encoders, self.ticks);
             goes_on |= participant.needs_tick();
             packet
         });
-        Ticked {
-            given_up: self.schedule(due, now, goes_on),
-            voice_dropped,
-        }
-    }
-
-    /// Late ticks are made up for at once, so that the frames that wait for them do not wait for
-    /// ever; but not without bound.
-    fn schedule(&mut self, due: Instant, now: Instant, goes_on: bool) -> u64 {
-        if !goes_on {
-            self.next_tick = None;
-            return 0;
-        }
-        let frame = self.frame.duration();
+        // Late ticks are made up for at once, so that the frames that wait for them do not wait for
+        // ever; but not without bound.
+        let frame = self.config.frame.duration();
         let next = due + frame;
-        let missed = now.duration_since(next).as_micros() / frame.as_micros();
-        let given_up = if missed > TICKS_MADE_UP_MAX {
-            missed
-        } else {
-            0
-        };
-        self.next_tick = Some(next + frame.saturating_mul(given_up));
-        given_up
+        let missed = out.now.duration_since(next).as_micros() / frame.as_micros();
+        let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;
+        let given_up = if is_too_late { missed } else { 0 };
+        self.next_tick = goes_on.then(|| next + frame.saturating_mul(given_up));
+        out.counters.ticks += 1;
+        out.counters.ticks_skipped += given_up;
+        out.counters.slow_consumer_drops += dropped;
     }
 }

@@ -1,5 +1,5 @@
-//! The list of a room, and when the room tells everyone what one of them does: talks, is silent,
-//! has muted.
+//! What a room tells of its members: the list for a newcomer, and for everyone when one of them
+//! talks, is silent, or has muted.
 //!
 //! Every change goes to everyone in the room, so that the cost of flickering grows with the square
 //! of the room, and a hundred links that mute and unmute could keep a server from mixing. Two
@@ -11,13 +11,17 @@
 
 use std::collections::VecDeque;
 
+use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::session::SESSION_RATE;
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
-use talkspurt_core::wire::{RosterPage, ServerPacket, Welcome};
+use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantId, RosterPage, ServerPacket, Welcome};
 
+use crate::config::HubConfig;
 use crate::encodings::encode;
 use crate::ids::MemberId;
-use crate::member::{Member, Members};
+use crate::member::Members;
+use crate::outbound::Outbound;
 use crate::outbox::SharedPacket;
 use crate::participant::STATE_INTERVAL;
 
@@ -35,46 +39,55 @@ const TOLD_PER_SECOND: u32 = 1_000;
 /// fifth of its voice packets.
 const LISTENERS_CHARGED_MAX: usize = 100;
 
-/// Makes what a newcomer gets first: the Welcome, whose own list is left out of `welcome`, and the
-/// pages of the list that do not fit it.
-pub fn welcome(members: &Members, welcome: Welcome<'_>) -> Vec<SharedPacket> {
-    let mut pages = vec![RosterPage::new()];
-    for member in members.iter() {
-        let entry = member.participant.roster_entry();
-        if pages.last().is_none_or(|page| page.is_full()) {
-            pages.push(RosterPage::new());
+/// Makes what a newcomer gets first: the Welcome, and the pages of the list that do not fit it.
+pub fn welcome(
+    members: &Members,
+    id: ParticipantId,
+    codec: Codec,
+    config: &HubConfig,
+) -> Vec<SharedPacket> {
+    let mut pages = VecDeque::from([RosterPage::new()]);
+    for member in members.map.values() {
+        if pages.back().is_none_or(|page| page.is_full()) {
+            pages.push_back(RosterPage::new());
         }
-        let pushed = pages.last_mut().map(|page| page.push(entry));
+        let entry = member.participant.roster_entry();
+        let pushed = pages.back_mut().map(|page| page.push(entry));
         debug_assert!(
             pushed.is_some_and(|pushed| pushed.is_ok()),
             "the last page had room"
         );
     }
-    let mut pages = pages.into_iter();
+    let idle_timeout_ms = config.idle_timeout.as_millis();
     let welcome = ServerPacket::Welcome(Welcome {
-        roster_len: members.len() as u16,
-        roster: pages.next().unwrap_or_default(),
-        ..welcome
+        version: PROTOCOL_VERSION,
+        id,
+        codec: codec.id(),
+        rate_hz: SESSION_RATE.hz(),
+        frame_ms: config.frame.ms(),
+        idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
+        roster_len: members.map.len() as u16,
+        roster: pages.pop_front().unwrap_or_default(),
     });
-    let others = pages.map(ServerPacket::Roster);
+    let others = pages.into_iter().map(ServerPacket::Roster);
     let packets = [welcome].into_iter().chain(others);
     packets.map(|packet| encode(&packet)).collect()
 }
 
 /// A room's changes that wait to be told, and how much it may tell.
 #[derive(Debug)]
-pub struct StateTelling {
+pub struct Announcements {
     at_once: TokenBucket,
     told: TokenBucket,
     /// Whose change waits, longest first; each once.
-    waiting: VecDeque<MemberId>,
+    pub waiting: VecDeque<MemberId>,
     /// When the next round is due; `None` while nothing waits.
-    round: Option<Instant>,
+    pub round: Option<Instant>,
     /// No round before this.
     round_from: Instant,
 }
 
-impl Default for StateTelling {
+impl Default for Announcements {
     /// Nothing waits.
     fn default() -> Self {
         Self {
@@ -87,60 +100,53 @@ impl Default for StateTelling {
     }
 }
 
-// Telling
-impl StateTelling {
+impl Announcements {
     /// Tells everyone what someone is doing, if they do not know: now, or in the next round.
-    pub fn tell(&mut self, id: MemberId, members: &mut Members, now: Instant) {
-        let listeners = members.len();
-        let Some(Member { participant, .. }) = members.get_mut(id) else {
+    pub fn tell(&mut self, id: MemberId, members: &mut Members, out: &mut Outbound) {
+        let listeners = members.map.len();
+        let participant = members.participant_mut(id);
+        let Some(participant) = participant.filter(|participant| participant.news().is_some())
+        else {
             return;
         };
-        if participant.news().is_none() {
-            return;
-        }
-        let from = participant.tell_from();
+        let (from, now) = (participant.tell_from(), out.now);
         if now >= from && self.takes_at_once(listeners, now) {
-            self.tell_news(id, members, now);
+            self.tell_news(id, members, now, out);
         } else if !participant.set_waits(true) {
             self.wait(id, from.max(now));
         }
     }
 
-    /// Tells everyone the changes that wait, as far as the room's budget goes.
-    pub fn tell_round(&mut self, members: &mut Members, now: Instant) {
-        let listeners = members.len();
-        let Some((waiting, counts_from)) = self.begin_round(now) else {
+    /// Tells everyone the changes that wait, if a round is due, as far as the room's budget goes.
+    pub fn tell_round(&mut self, members: &mut Members, out: &mut Outbound) {
+        let (listeners, now) = (members.map.len(), out.now);
+        let Some(due) = self.round.filter(|due| *due <= now) else {
             return;
         };
-        for _ in 0..waiting {
-            let Some(id) = self.first() else {
-                break;
+        // The next interval counts from the deadline, so that late rounds of several rooms do not
+        // fall together for ever.
+        let is_missed = now.duration_since(due) > STATE_INTERVAL;
+        let counts_from = if is_missed { now } else { due };
+        self.round_from = counts_from + STATE_INTERVAL;
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(participant) = members.participant_mut(id) else {
+                continue;
             };
-            let mut participant = members.get_mut(id).map(|member| &mut member.participant);
-            let news_from = participant.as_ref().and_then(|participant| {
-                let news = participant.news();
-                news.map(|_| participant.tell_from())
-            });
-            if news_from.is_some_and(|from| from > now) {
-                // Told at once a moment ago, and another's round has come.
-                self.put_first_back();
+            let is_news = participant.news().is_some();
+            // One that was told at once a moment ago has to wait, though another's round has come.
+            if is_news && (participant.tell_from() > now || !self.takes(listeners, now)) {
+                self.waiting.push_back(id);
                 continue;
             }
-            if news_from.is_some() && !self.takes(listeners, now) {
-                break;
-            }
-            self.drop_first();
-            if let Some(participant) = &mut participant {
-                participant.set_waits(false);
-            }
-            self.tell_news(id, members, counts_from);
+            participant.set_waits(false);
+            self.tell_news(id, members, counts_from, out);
         }
-        self.end_round();
+        self.round = (!self.waiting.is_empty()).then_some(self.round_from);
     }
 
     /// Tells everyone what someone is doing; the interval until the next time counts from `at`.
-    fn tell_news(&mut self, id: MemberId, members: &mut Members, at: Instant) {
-        let Some(Member { participant, .. }) = members.get_mut(id) else {
+    fn tell_news(&mut self, id: MemberId, members: &mut Members, at: Instant, out: &mut Outbound) {
+        let Some(participant) = members.participant_mut(id) else {
             return;
         };
         let Some(flags) = participant.news() else {
@@ -152,74 +158,27 @@ impl StateTelling {
         if participant.news().is_some() && !participant.set_waits(true) {
             self.wait(id, participant.tell_from());
         }
-        members.broadcast(&packet);
+        members.broadcast(&packet, &mut out.ready);
     }
-}
 
-// Budgets and rounds
-impl StateTelling {
-    /// Whether a change may be told to so many listeners now, outside a round; charges for it if
+    /// Whether a change may be told to so many listeners outside a round; charges for it if
     /// so.
-    pub fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
+    fn takes_at_once(&mut self, listeners: usize, now: Instant) -> bool {
         self.told.has(charge(listeners), now)
             && self.at_once.take(charge(listeners), now)
             && self.takes(listeners, now)
     }
 
     /// Whether a change may be told to so many listeners in a round; charges for it if so.
-    pub fn takes(&mut self, listeners: usize, now: Instant) -> bool {
+    fn takes(&mut self, listeners: usize, now: Instant) -> bool {
         self.told.take(charge(listeners), now)
     }
 
     /// Has a change wait for a round, at `from` at the earliest if nothing waits yet. Not for one
     /// that waits already.
-    pub fn wait(&mut self, member: MemberId, from: Instant) {
+    fn wait(&mut self, member: MemberId, from: Instant) {
         self.waiting.push_back(member);
         self.round.get_or_insert(from.max(self.round_from));
-    }
-
-    /// When the next round is due.
-    pub fn round(&self) -> Option<Instant> {
-        self.round
-    }
-
-    /// Begins the round that is due, if one is; returns how many changes wait for it, and the
-    /// moment from which the next interval counts: the deadline, so that late rounds of several
-    /// rooms do not fall together for ever. [`StateTelling::end_round`] has to follow.
-    pub fn begin_round(&mut self, now: Instant) -> Option<(usize, Instant)> {
-        let due = self.round.filter(|due| *due <= now)?;
-        let counts_from = if now.duration_since(due) > STATE_INTERVAL {
-            now
-        } else {
-            due
-        };
-        self.round_from = counts_from + STATE_INTERVAL;
-        Some((self.waiting.len(), counts_from))
-    }
-
-    /// How many changes wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// The change that has waited longest.
-    pub fn first(&self) -> Option<MemberId> {
-        self.waiting.front().copied()
-    }
-
-    /// The change that has waited longest waits for the next round.
-    pub fn put_first_back(&mut self) {
-        self.waiting.rotate_left(self.waiting.len().min(1));
-    }
-
-    /// The change that has waited longest waits no more.
-    pub fn drop_first(&mut self) {
-        self.waiting.pop_front();
-    }
-
-    /// Ends a round: changes for which the budget did not suffice wait for the next.
-    pub fn end_round(&mut self) {
-        self.round = (!self.waiting.is_empty()).then_some(self.round_from);
     }
 }
 
@@ -230,7 +189,13 @@ fn charge(listeners: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::LinkId;
+    use crate::link::Link;
+    use crate::member::Member;
+    use crate::participant::Participant;
+    use talkspurt_core::audio::format::FrameDuration;
     use talkspurt_core::time::Duration;
+    use talkspurt_core::wire::ParticipantFlags;
 
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(ms)
@@ -245,12 +210,12 @@ mod tests {
             (100, 2, 10),
             (1_000, 2, 10),
         ] {
-            let mut states = StateTelling::default();
+            let mut states = Announcements::default();
             let told = (0..1_000)
                 .filter(|_| states.takes_at_once(listeners, at(0)))
                 .count();
             assert_eq!(told, at_once, "{listeners} listeners");
-            let mut states = StateTelling::default();
+            let mut states = Announcements::default();
             while states.takes(listeners, at(0)) {}
             let told = (0..10_000)
                 .filter(|ms| states.takes(listeners, at(*ms)))
@@ -262,73 +227,120 @@ mod tests {
         }
     }
 
+    /// A room of so many, all of whom have muted.
+    fn members(count: u16) -> (Members, Vec<MemberId>) {
+        let mut members = Members::default();
+        let ids = (0..count).map(|n| {
+            let name = "ann".parse().unwrap();
+            let frame = FrameDuration::Ms20;
+            let mut participant = Participant::new(ParticipantId(n), name, Codec::Pcm16, frame);
+            participant.set_muted(true);
+            let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
+            members.map.insert(Member {
+                link: Box::new(link),
+                participant,
+            })
+        });
+        let ids = ids.collect();
+        (members, ids)
+    }
+
+    /// Who of them is still to be told of.
+    fn untold(members: &Members) -> Vec<u16> {
+        let all = members.map.values().map(|member| &member.participant);
+        let untold = all.filter(|participant| participant.news().is_some());
+        untold.map(|participant| participant.id.0).collect()
+    }
+
     #[test]
     fn a_round_counts_from_when_it_was_due_unless_it_is_later_than_an_interval() {
-        for (late_ms, counts_from_ms) in [(0, 50), (100, 50), (101, 151)] {
-            let mut states = StateTelling::default();
-            states.wait(MemberId::default(), at(50));
-            let begun = states.begin_round(at(50 + late_ms));
-            assert_eq!(begun, Some((1, at(counts_from_ms))), "{late_ms} ms late");
+        for (late_ms, next_ms) in [(0, 150), (100, 150), (101, 251)] {
+            let (mut members, ids) = members(1);
+            let mut states = Announcements::default();
+            states.wait(ids[0], at(50));
+            let mut out = Outbound::default();
+            states.tell_round(&mut members, out.at(at(50 + late_ms)));
+            assert_eq!(untold(&members), [0; 0]);
+            let told_from = members.participant_mut(ids[0]).unwrap().tell_from();
+            assert_eq!(told_from, at(next_ms), "{late_ms} ms late");
+            assert_eq!((states.round, states.round_from), (None, at(next_ms)));
         }
     }
 
     #[test]
-    fn who_is_put_back_waits_behind_the_others() {
-        let mut members = slotmap::SlotMap::<MemberId, ()>::with_key();
-        let [ann, ben] = [members.insert(()), members.insert(())];
-        let mut states = StateTelling::default();
-        states.put_first_back();
-        states.wait(ann, at(0));
-        states.wait(ben, at(0));
-        states.put_first_back();
-        assert_eq!(states.first(), Some(ben));
-        states.drop_first();
-        assert_eq!(states.first(), Some(ann));
+    fn whoever_was_told_of_a_moment_ago_waits_and_the_others_do_not() {
+        let (mut members, ids) = members(2);
+        let mut states = Announcements::default();
+        let ann = members.participant_mut(ids[0]).unwrap();
+        ann.tell(ParticipantFlags::MUTED, at(20));
+        ann.set_muted(false);
+        for id in &ids {
+            members.participant_mut(*id).unwrap().set_waits(true);
+            states.wait(*id, at(50));
+        }
+        let mut out = Outbound::default();
+        states.tell_round(&mut members, out.at(at(50)));
+        assert_eq!(
+            (untold(&members), &states.waiting),
+            (vec![0], &[ids[0]].into())
+        );
+        assert_eq!(states.round, Some(at(150)));
+        states.tell_round(&mut members, out.at(at(149)));
+        assert_eq!(untold(&members), [0], "not before its time");
+        states.tell_round(&mut members, out.at(at(150)));
+        assert_eq!((untold(&members), states.round), (vec![], None));
+        assert!(!members.participant_mut(ids[0]).unwrap().set_waits(false));
+    }
+
+    #[test]
+    fn what_exceeds_the_budget_waits_for_the_next_round_in_its_order() {
+        let (mut members, ids) = members(100);
+        let mut states = Announcements::default();
+        ids.iter().for_each(|id| states.wait(*id, at(0)));
+        let mut out = Outbound::default();
+        states.tell_round(&mut members, out.at(at(0)));
+        assert_eq!(untold(&members), (10..100).collect::<Vec<_>>());
+        assert_eq!(states.waiting, &ids[10..]);
+        states.tell_round(&mut members, out.at(at(100)));
+        assert_eq!(untold(&members), (11..100).collect::<Vec<_>>());
     }
 
     #[test]
     fn rounds_are_an_interval_apart() {
-        let mut states = StateTelling::default();
+        let mut states = Announcements::default();
+        let mut members = Members::default();
+        let mut tell_round = |states: &mut Announcements, ms| {
+            states.tell_round(&mut members, Outbound::default().at(at(ms)));
+            (states.waiting.len(), states.round)
+        };
         let member = MemberId::default();
-        assert_eq!((states.round(), states.begin_round(at(0))), (None, None));
+        assert_eq!(tell_round(&mut states, 0), (0, None));
         states.wait(member, at(30));
         states.wait(member, at(10));
-        assert_eq!(states.round(), Some(at(30)));
-        assert_eq!(states.begin_round(at(29)), None);
+        assert_eq!(tell_round(&mut states, 29), (2, Some(at(30))));
         // Late, which does not move the rounds after it.
-        assert_eq!(states.begin_round(at(37)), Some((2, at(30))));
-        states.drop_first();
-        states.end_round();
+        assert_eq!(tell_round(&mut states, 37), (0, None));
+        states.wait(member, at(38));
         assert_eq!(
-            states.round(),
+            states.round,
             Some(at(130)),
-            "what was left waits for the next round"
-        );
-        assert_eq!(states.begin_round(at(130)), Some((1, at(130))));
-        states.drop_first();
-        states.end_round();
-        assert_eq!((states.round(), states.first()), (None, None));
-        states.wait(member, at(131));
-        assert_eq!(
-            states.round(),
-            Some(at(230)),
             "not before the interval is over"
         );
-        states.begin_round(at(230));
-        states.drop_first();
-        states.end_round();
+        assert_eq!(tell_round(&mut states, 130), (0, None));
         states.wait(member, at(500));
-        assert_eq!(states.round(), Some(at(500)));
+        assert_eq!(states.round, Some(at(500)));
+        tell_round(&mut states, 601);
+        states.wait(member, at(602));
+        let next = Some(at(701));
         assert_eq!(
-            states.begin_round(at(601)),
-            Some((1, at(601))),
+            states.round, next,
             "rounds that were missed are not made up for"
         );
     }
 
     #[test]
     fn a_busy_room_keeps_its_credit_for_telling_at_once() {
-        let mut states = StateTelling::default();
+        let mut states = Announcements::default();
         while states.takes(100, at(0)) {}
         assert!(!states.takes_at_once(100, at(0)));
         assert!(states.takes_at_once(100, at(100)) && !states.takes_at_once(100, at(100)));

@@ -1,22 +1,19 @@
 //! The rooms of one worker, and what they share: buffers for mixing, and a queue of what is due.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 
-use slotmap::SlotMap;
-use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::session::session_frame_samples;
-use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::RoomName;
+use slotmap::{SecondaryMap, SlotMap};
+use talkspurt_core::session::{HelloRequest, session_frame_samples};
+use talkspurt_core::wire::{ByeReason, RoomName};
 
 use crate::config::HubConfig;
-use crate::counters::Counters;
-use crate::deadlines::{Deadlines, Timer};
+use crate::deadlines::Deadlines;
 use crate::event::Work;
-use crate::ids::{MemberId, RoomId};
+use crate::ids::{LinkId, MemberId, RoomId};
 use crate::link::Link;
 use crate::mixdown::Mixdown;
-use crate::ready::Ready;
-use crate::room::{Departure, Room};
+use crate::outbound::Outbound;
+use crate::room::{Room, Timer};
 
 const _: () = {
     const fn can_move_to_a_thread<T: Send>() {}
@@ -26,89 +23,86 @@ const _: () = {
 /// The rooms of one worker.
 #[derive(Debug)]
 pub struct Shard {
-    frame: FrameDuration,
-    idle_timeout: Duration,
-    rooms: SlotMap<RoomId, Room>,
+    config: HubConfig,
+    /// The rooms.
+    pub rooms: SlotMap<RoomId, Room>,
+    names: HashMap<RoomName, RoomId>,
+    /// Whose link is whose, and where.
+    pub members: SecondaryMap<LinkId, (RoomId, MemberId)>,
     mixdown: Mixdown,
-    deadlines: Deadlines<RoomId, Timer>,
-    /// Those who have left, and from which room. Their links wait for another owner.
-    pub departures: VecDeque<(RoomId, Departure)>,
-    /// Links for which there is output.
-    pub ready: Ready,
+    /// When each room has to be looked at: then [`Shard::handle_timeout`] is called.
+    pub deadlines: Deadlines<RoomId, Timer>,
 }
 
 impl Shard {
-    /// A shard without rooms.
+    /// Creates a shard without rooms.
     pub fn new(config: &HubConfig) -> Self {
         let frame_samples = session_frame_samples(config.frame);
         Self {
-            frame: config.frame,
-            idle_timeout: config.idle_timeout,
+            config: *config,
             rooms: SlotMap::with_key(),
+            names: HashMap::new(),
+            members: SecondaryMap::new(),
             mixdown: Mixdown::new(config.mix_rule, frame_samples),
             deadlines: Deadlines::default(),
-            departures: VecDeque::new(),
-            ready: Ready::default(),
         }
     }
 
-    /// Makes a room.
-    pub fn open(&mut self, name: RoomName) -> RoomId {
-        self.rooms
-            .insert(Room::new(name, self.frame, self.idle_timeout))
+    /// Lets someone whose Hello waits for the answer into the room that it asks for.
+    pub fn join(&mut self, link: Box<Link>, request: &HelloRequest, out: &mut Outbound) {
+        let id = link.id;
+        let named = self.names.entry(request.room.clone());
+        let room = *named
+            .or_insert_with_key(|name| self.rooms.insert(Room::new(name.clone(), &self.config)));
+        let member = self.rooms[room].join(link, request, out);
+        self.members.insert(id, (room, member));
+        self.collect(room, out);
     }
 
-    /// Forgets a room.
-    pub fn close(&mut self, room: RoomId) {
-        self.deadlines.disarm(room);
-        self.rooms.remove(room);
-    }
-
-    /// Has a room take something in, then takes what it has for its owner. Panics if there is no
-    /// such room: the hub knows which there are.
-    pub fn enter<T>(&mut self, room: RoomId, take_in: impl FnOnce(&mut Room) -> T) -> T {
-        let taken = take_in(&mut self.rooms[room]);
-        self.settle(room);
-        taken
-    }
-
-    /// As [`Shard::enter`], for all rooms.
-    pub fn enter_all(&mut self, mut take_in: impl FnMut(&mut Room)) {
-        let rooms: Vec<_> = self.rooms.keys().collect();
-        for room in rooms {
-            self.enter(room, &mut take_in);
+    /// Has the room of a link do something with its member.
+    pub fn enter(
+        &mut self,
+        link: LinkId,
+        out: &mut Outbound,
+        act: impl FnOnce(&mut Room, MemberId, &mut Outbound),
+    ) {
+        if let Some(&(room, member)) = self.members.get(link) {
+            act(&mut self.rooms[room], member, out);
+            self.collect(room, out);
         }
     }
 
-    /// Returns when to call [`Shard::handle_timeout`]; at times earlier than anything is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.earliest()
+    /// Ends all sessions.
+    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+        for room in self.rooms.keys().collect::<Vec<_>>() {
+            self.rooms[room].end_all(reason, out);
+            self.collect(room, out);
+        }
     }
 
     /// Does the earliest piece of work that is due, if any.
-    pub fn handle_timeout(&mut self, now: Instant, counters: &mut Counters) -> Work {
-        let Some(id) = self.deadlines.pop_due(now) else {
+    pub fn handle_timeout(&mut self, out: &mut Outbound) -> Work {
+        let Some(id) = self.deadlines.pop_due(out.now) else {
             return Work::Other;
         };
-        let ticked = self.rooms[id].handle_timeout(now, &mut self.mixdown);
-        self.settle(id);
-        let Some(ticked) = ticked else {
-            return Work::Other;
-        };
-        counters.ticks += 1;
-        counters.ticks_skipped += ticked.given_up;
-        counters.slow_consumer_drops += ticked.voice_dropped;
-        Work::Tick
+        let work = self.rooms[id].handle_timeout(&mut self.mixdown, out);
+        out.counters.encodings = self.mixdown.encodings;
+        self.collect(id, out);
+        work
     }
 
-    /// Takes what a room has for its owner.
-    fn settle(&mut self, id: RoomId) {
+    /// Follows what a room has done: who has left it, and when it is due.
+    fn collect(&mut self, id: RoomId, out: &mut Outbound) {
         let room = &mut self.rooms[id];
-        self.ready.append(room.ready_mut());
-        while let Some(departure) = room.departures.pop_front() {
-            self.departures.push_back((id, departure));
+        room.drop_overflowed(out);
+        for link in &out.departed {
+            self.members.remove(link.id);
         }
-        if let Some((at, timer)) = room.poll_timeout() {
+        if room.members().len() == 0 {
+            self.names.remove(room.name());
+            self.deadlines.disarm(id);
+            self.rooms.remove(id);
+        } else if let Some((at, timer)) = room.poll_timeout() {
             self.deadlines.arm(id, at, timer);
         }
     }
@@ -116,28 +110,14 @@ impl Shard {
 
 // How it stands
 impl Shard {
-    /// Returns one of the rooms.
-    pub fn room(&self, room: RoomId) -> Option<&Room> {
-        self.rooms.get(room)
-    }
-
-    /// Returns all rooms, in no order.
-    pub fn rooms(&self) -> impl ExactSizeIterator<Item = &Room> {
-        self.rooms.values()
+    /// Returns the room of that name, if there is one.
+    pub fn room(&self, name: &RoomName) -> Option<&Room> {
+        self.rooms.get(*self.names.get(name)?)
     }
 
     /// Returns a member's link.
-    pub fn link_mut(&mut self, room: RoomId, member: MemberId) -> Option<&mut Link> {
-        self.rooms.get_mut(room)?.link_mut(member)
-    }
-
-    /// Returns how many mixes were rendered and encoded.
-    pub fn encodings(&self) -> u64 {
-        self.mixdown.encodings()
-    }
-
-    /// Returns how many deadlines are kept, old ones and those of the rooms among them.
-    pub fn deadlines_kept(&self) -> usize {
-        self.deadlines.len() + self.rooms().map(Room::deadlines_kept).sum::<usize>()
+    pub fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        let (room, member) = *self.members.get(link)?;
+        self.rooms[room].link_mut(member)
     }
 }

@@ -17,14 +17,44 @@ fn files() -> BTreeMap<String, String> {
     files.collect()
 }
 
+/// Whether code names a module of the crate.
+fn imports(code: &str, module: &str) -> bool {
+    let mut named = code.split("crate::").skip(1);
+    named.any(|rest| {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        rest.split(|c| !is_word(c)).next() == Some(module)
+    })
+}
+
+#[test]
+fn a_module_is_imported_by_its_whole_name() {
+    for (code, expected) in [
+        ("use crate::room::Room;", true),
+        ("crate::room;", true),
+        ("use crate::room_list::Rooms;", false),
+        ("use other::room;", false),
+    ] {
+        assert_eq!(imports(code, "room"), expected, "{code}");
+    }
+}
+
 #[test]
 fn files_import_each_other_in_no_circle() {
     let mut files = files();
     assert!(files.len() > 15, "the test sees the files");
+    for (name, code) in &files {
+        let unseen = ["super::", "crate::{"]
+            .into_iter()
+            .find(|import| code.contains(import));
+        assert_eq!(
+            unseen, None,
+            "{name}: this test sees `use crate::module` only"
+        );
+    }
     // Files that import none of the others are taken out until none is left.
     while let Some(lowest) = files.iter().find_map(|(name, code)| {
-        let imports = |other: &String| other != name && code.contains(&format!("crate::{other}"));
-        (!files.keys().any(imports)).then(|| name.clone())
+        let is_met = |other: &String| other != name && imports(code, other);
+        (!files.keys().any(is_met)).then(|| name.clone())
     }) {
         files.remove(&lowest);
     }

@@ -1,18 +1,19 @@
-//! The older of the two formats that Prometheus reads: text, version 0.0.4. Made from the newer one, OpenMetrics.
+//! The older of the two formats that Prometheus reads: text, version 0.0.4. It is made from the
+//! newer one, OpenMetrics.
 
 use std::fmt::Write as _;
 
-/// Which of the two a page is in.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Text 0.0.4: what is sent to whoever does not ask for the other, since people and their tools can read it, too.
+    /// Text 0.0.4: the default, because people and their tools can read it, too.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
 impl Format {
-    /// What an `Accept` header asks for.
+    /// Returns the format that an `Accept` header asks for.
     pub fn accepted(accept: &str) -> Self {
         let preference = |media_type: &str| {
             let wanted = accept.split(',').filter_map(|range| {
@@ -33,7 +34,7 @@ impl Format {
         }
     }
 
-    /// The type that its page is sent with.
+    /// Returns the content type of a page.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -42,8 +43,8 @@ impl Format {
     }
 }
 
-/// Translates a page. In OpenMetrics a counter is named without the `_total` of its sample, and an info without its `_info`; here
-/// the name is that of the sample, and an info is a gauge.
+/// Translates a page. In OpenMetrics a counter is named without the `_total` of its sample, and an
+/// info without its `_info`. Here the name is that of the sample, and an info is a gauge.
 pub fn from_open_metrics(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
     let kinds: Vec<(&str, &str)> = page
@@ -89,19 +90,23 @@ mod tests {
     fn names_are_those_of_the_samples() {
         let page = "# HELP t_rooms Rooms with someone in them.\n# TYPE t_rooms gauge\nt_rooms 1\n\
                     # HELP t_in Packets.\n# TYPE t_in counter\nt_in_total 2\n\
-                    # HELP t_mix_seconds Time.\n# TYPE t_mix_seconds histogram\n# UNIT t_mix_seconds seconds\n\
-                    t_mix_seconds_bucket{le=\"+Inf\"} 3\n\
-                    # HELP t_build Version.\n# TYPE t_build info\nt_build_info{version=\"1\"} 1\n# EOF\n";
+                    # HELP t_mix_seconds Time.\n# TYPE t_mix_seconds histogram\n\
+                    # UNIT t_mix_seconds seconds\nt_mix_seconds_bucket{le=\"+Inf\"} 3\n\
+                    # HELP t_build Version.\n# TYPE t_build info\n\
+                    t_build_info{version=\"1\"} 1\n# EOF\n";
         let text = "# HELP t_rooms Rooms with someone in them.\n# TYPE t_rooms gauge\nt_rooms 1\n\
                     # HELP t_in_total Packets.\n# TYPE t_in_total counter\nt_in_total 2\n\
-                    # HELP t_mix_seconds Time.\n# TYPE t_mix_seconds histogram\nt_mix_seconds_bucket{le=\"+Inf\"} 3\n\
-                    # HELP t_build_info Version.\n# TYPE t_build_info gauge\nt_build_info{version=\"1\"} 1\n";
+                    # HELP t_mix_seconds Time.\n# TYPE t_mix_seconds histogram\n\
+                    t_mix_seconds_bucket{le=\"+Inf\"} 3\n\
+                    # HELP t_build_info Version.\n# TYPE t_build_info gauge\n\
+                    t_build_info{version=\"1\"} 1\n";
         assert_eq!(from_open_metrics(page), text);
     }
 
     #[test]
-    fn open_metrics_goes_to_whoever_asks_for_it_by_name() {
-        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+    fn open_metrics_is_sent_to_clients_that_ask_for_it_by_name() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
+                          application/openmetrics-text;version=0.0.1;q=0.4,\
                           text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for accept in [
             prometheus,

@@ -1,4 +1,4 @@
-//! Listening: binding an address of either family, and accepting whatever fails meanwhile.
+//! Binds addresses of either family, and accepts connections despite errors.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,16 +12,17 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::ticker::Ticker;
 use crate::trouble::AcceptTrouble;
 
-/// Connections that wait to be accepted: a whole server's clients that come back at once after a restart.
+/// Connections that wait to be accepted: all clients of a full server, reconnecting at once after a
+/// restart.
 const BACKLOG: u32 = 1024;
-/// A pause after accepting failed, so that it does not spin.
+/// The pause after accepting has failed, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// EMFILE and ENFILE, on every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 /// EAFNOSUPPORT.
 const ADDRESS_FAMILY_NOT_SUPPORTED: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
 
-/// Why an address cannot be listened on, in one line that says what to do.
+/// Why an address cannot be listened on, in one line with advice.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {}; choose another with {flag}", describe(.source))]
 pub struct BindError {
@@ -30,9 +31,9 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Binds a listener; `flag` is the one that chose the address. Needs a runtime.
+/// Binds a listener; `flag` is the one that set the address. Needs a runtime.
 ///
-/// `[::]` takes IPv6 and IPv4, whatever the system's default is; where there is no IPv6 it takes IPv4.
+/// `[::]` takes IPv6 and IPv4, whatever the system's default is, or only IPv4 if there is no IPv6.
 pub fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, BindError> {
     let bound = match listen(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_ipv6_absent(&error) => {
@@ -56,7 +57,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if address.ip() == Ipv6Addr::UNSPECIFIED {
         SockRef::from(&socket).set_only_v6(false)?;
     }
-    // A restarted server gets its port back although old connections linger in TIME_WAIT.
+    // A restarted server gets its port back even while old connections linger in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -71,7 +72,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     OUT_OF_DESCRIPTORS.map(Some).contains(&error.raw_os_error())
 }
 
-/// What the error means to a person, without the system's number.
+/// Describes an error for people, without the system's number.
 pub fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "address in use".to_owned(),
@@ -96,7 +97,7 @@ pub struct Acceptor<F = fn()> {
 }
 
 impl Acceptor {
-    /// Of a bound listener; `what` is what comes through it, for the log.
+    /// Makes an acceptor for a bound listener; `what` names its connections in the log.
     pub fn new(listener: TcpListener, what: &'static str) -> Self {
         Self {
             listener,
@@ -108,7 +109,7 @@ impl Acceptor {
         }
     }
 
-    /// Has `free_descriptors` called whenever no descriptor is left: it may close something.
+    /// Calls `free_descriptors`, which may close connections, whenever no descriptor is left.
     pub fn on_out_of_descriptors<F: Fn()>(self, free_descriptors: F) -> Acceptor<F> {
         Acceptor {
             listener: self.listener,
@@ -122,10 +123,10 @@ impl Acceptor {
 }
 
 impl<F: Fn()> Acceptor<F> {
-    /// The next connection, and where it comes from. Can be dropped and called again at any time.
+    /// Returns the next connection and its address. Can be dropped and called again at any time.
     ///
-    /// While the system refuses it says so once a minute and tries again after a pause: what is out of descriptors now has some when
-    /// somebody leaves, or is made to.
+    /// If accepting fails, logs that once a minute and tries again after a pause: descriptors that
+    /// are short now become free when somebody leaves or is made to.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             if self.paused_until.is_some() {
@@ -145,7 +146,7 @@ impl<F: Fn()> Acceptor<F> {
     fn handle_trouble(&mut self, error: &io::Error) {
         self.paused_until = Some(self.clock.now() + ACCEPT_PAUSE);
         let out_of_descriptors = is_out_of_descriptors(error);
-        // Linux looks for a descriptor before it looks for a connection: nobody may be waiting.
+        // Linux looks for a descriptor before it looks for a connection, so perhaps nobody waits.
         if out_of_descriptors && !has_connection(&self.listener) {
             return;
         }
@@ -158,10 +159,10 @@ impl<F: Fn()> Acceptor<F> {
     }
 }
 
-/// Whether a connection waits to be accepted.
+/// Returns whether a connection waits to be accepted.
 fn has_connection(listener: &TcpListener) -> bool {
     let mut polled = [PollFd::new(listener, PollFlags::IN)];
-    // Where that cannot be told it is taken for one.
+    // If that cannot be determined, assume that one waits.
     !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(0))
 }
 
@@ -174,7 +175,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// An address as people know it: IPv4 that came in through an IPv6 socket is IPv4.
+/// Returns an address as people know it: IPv4 over an IPv6 socket is shown as IPv4.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -197,7 +198,7 @@ mod tests {
         );
     }
 
-    /// The client may think that it is connected a moment earlier than the listener does.
+    /// The client may consider itself connected a moment before the listener does.
     fn wait_for_connection(listener: &TcpListener) {
         let began = std::time::Instant::now();
         while !has_connection(listener) {
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_connection_that_waits_is_one() {
+    async fn only_a_waiting_connection_is_detected() {
         let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         assert!(!has_connection(&listener));
         let address = listener.local_addr().unwrap();
@@ -226,14 +227,14 @@ mod tests {
             .on_out_of_descriptors(|| freed.set(freed.get() + 1));
         let no_descriptor = io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS[0]);
         acceptor.handle_trouble(&no_descriptor);
-        assert_eq!(freed.get(), 0, "nobody waits");
-        assert!(acceptor.paused_until.is_some(), "it does not spin");
+        assert_eq!(freed.get(), 0, "freed although nobody waits");
+        assert!(acceptor.paused_until.is_some(), "no pause");
         let _client = TcpStream::connect(address).await.unwrap();
         wait_for_connection(&acceptor.listener);
         acceptor.handle_trouble(&no_descriptor);
         assert_eq!(freed.get(), 1);
         acceptor.handle_trouble(&io::ErrorKind::OutOfMemory.into());
-        assert_eq!(freed.get(), 1, "descriptors are not what is short");
+        assert_eq!(freed.get(), 1, "freed although descriptors are not short");
         let began = acceptor.clock.now();
         let half = std::time::Duration::from_millis(100);
         let waited = tokio::time::timeout(half, acceptor.accept()).await;
@@ -242,12 +243,12 @@ mod tests {
         assert_eq!(
             acceptor.clock.now().duration_since(began),
             Duration::from_millis(200),
-            "however often it is asked for"
+            "the pause depends on how often accept is called"
         );
     }
 
     #[tokio::test]
-    async fn what_cannot_be_accepted_is_told_unless_nobody_waits_for_a_descriptor() {
+    async fn failures_to_accept_are_logged_unless_nobody_waits_for_a_descriptor() {
         let lines = |number, what| {
             let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
             let mut acceptor = Acceptor::new(listener, what);
@@ -271,7 +272,7 @@ mod tests {
         let bound = listener.local_addr().unwrap();
         let mut acceptor = Acceptor::new(listener, "a connection");
         let mut targets = vec![SocketAddr::from(([127, 0, 0, 1], bound.port()))];
-        // Where there is no IPv6 it is bound to IPv4.
+        // Without IPv6 it is bound to IPv4.
         let has_loopback = std::net::TcpListener::bind("[::1]:0").is_ok();
         if bound.is_ipv6() && has_loopback {
             targets.push(SocketAddr::from((Ipv6Addr::LOCALHOST, bound.port())));
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_without_numbers() {
+    fn errors_are_described_without_numbers() {
         let told = |number| describe(&io::Error::from_raw_os_error(number));
         assert!(told(24).contains("ulimit -Hn") && told(23).contains("ulimit -Hn"));
         for number in 1..100 {

@@ -1,4 +1,4 @@
-//! What the voice side says of itself.
+//! The pages that the voice side makes.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::{metrics, report};
 impl Server {
     pub(super) async fn answer_pages(self: Rc<Self>, mut requests: mpsc::Receiver<PageRequest>) {
         while let Some(PageRequest { page, reply }) = requests.recv().await {
-            // Who asked may have gone.
+            // The client may have gone.
             let _ = reply.send(self.page(&page));
         }
     }
@@ -23,7 +23,7 @@ impl Server {
             Page::Metrics(format, process) => metrics::render(
                 *format,
                 process,
-                &hub.counters(),
+                hub.counters(),
                 &hub.frame_counters(),
                 &hub.gauges(),
                 &self.mix_times,

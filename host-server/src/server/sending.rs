@@ -1,21 +1,20 @@
-//! What the rooms have to say goes into the sockets.
+//! Writes the hub's output into the sockets.
 
-use std::io;
 use std::rc::Rc;
 
 use talkspurt_core::time::Instant;
-use talkspurt_hub::{Hub, LinkId, Output};
+use talkspurt_hub::{Close, Hub, LinkId, Outbox};
 
 use super::{Costly, Server};
 use crate::net::Socket;
 
-/// Control packets go to so many connections before readers have their turn: less than 1 ms.
+/// How many connections get control packets before readers have their turn: less than 1 ms.
 const WRITES_IN_A_ROW: usize = 32;
 
 impl Server {
-    /// Writes what ticks leave unwritten: control packets. Its turn comes after that of all who had
-    /// input when there began to be some, so that what they caused leaves in one write for each
-    /// connection.
+    /// Writes what ticks leave unwritten: control packets. It runs after all connections that had
+    /// input when the first packet was made, so that all packets caused by that input leave in one
+    /// write for each connection.
     pub(super) async fn send_rest(self: Rc<Self>) {
         loop {
             self.unsent.notified().await;
@@ -26,7 +25,7 @@ impl Server {
                 self.catch_up();
                 written += 1;
                 if written.is_multiple_of(WRITES_IN_A_ROW) {
-                    // What a large room is told must not keep voice from being read.
+                    // Announcements to a large room must not keep voice from being read.
                     tokio::task::yield_now().await;
                 }
             }
@@ -43,21 +42,10 @@ impl Server {
     }
 }
 
-/// Writes what there is for a link, as far as its socket takes it.
+/// Writes a link's output as far as its socket takes it.
 pub(super) fn write(hub: &mut Hub, socket: &Socket, id: LinkId, now: Instant) {
-    while !socket.is_closed() {
-        match hub.next_output(id, now) {
-            Output::Packets(_) if socket.is_blocked() => return,
-            Output::Packets(outbox) => match socket.write(outbox.packets()) {
-                Ok(count) if hub.sent(id, count) => {}
-                Ok(_) => return,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return hub.blocked(id, now);
-                }
-                Err(_) => return hub.handle_closed(id, now),
-            },
-            Output::Nothing => return,
-            Output::Close { unsent } => return socket.close(unsent),
-        }
+    let write = |outbox: &Outbox| socket.write(outbox.packets());
+    if let Some(Close { unsent }) = hub.write(id, now, write) {
+        socket.close(unsent);
     }
 }

@@ -1,4 +1,4 @@
-//! What goes before what on the one thread.
+//! The order of work on the server's one thread.
 
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{ClientPacket, Voice};
@@ -8,16 +8,16 @@ use crate::testing::{hello_of, packet};
 
 mod busy;
 
-/// What the test of a busy thread needs of the server under test.
+/// What tests of a busy thread set and read in the server under test.
 #[derive(Debug, Default)]
 pub struct Trial {
-    /// What each kind of work costs in virtual time.
+    /// The cost of each kind of work in virtual time.
     prices: Cell<Prices>,
     /// When each tick was done.
     ticks: RefCell<Vec<Instant>>,
 }
 
-/// In microseconds.
+/// The cost of work in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Prices {
     read: u64,
@@ -42,12 +42,12 @@ impl Trial {
     }
 }
 
-/// Moves the paused clock, and lets nothing else happen.
+/// Advances the paused clock without letting anything else run.
 fn advance(micros: u64) {
     let advancing = std::pin::pin!(tokio::time::advance(std::time::Duration::from_micros(
         micros
     )));
-    // The first poll moves the clock; what it waits for then is a turn of the others.
+    // The first poll advances the clock. What it would wait for then is a turn of the others.
     let _ = advancing.poll(&mut Context::from_waker(std::task::Waker::noop()));
 }
 
@@ -64,7 +64,7 @@ fn voice(number: u16) -> Vec<u8> {
     }))
 }
 
-/// A server without its driver and its flusher, and a connection with the client's end of it.
+/// Makes a server without its driver and its sender, and a connection with its client's end.
 async fn server_and_connection() -> (Server, TcpStream, LinkId, Rc<Socket>, OwnedReadHalf) {
     let server = Server::new(&Config::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,12 +83,13 @@ async fn server_and_connection() -> (Server, TcpStream, LinkId, Rc<Socket>, Owne
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_does_what_is_due_before_it_reads() {
+async fn a_reader_does_due_work_before_it_reads() {
     let (server, client, id, socket, mut reader) = server_and_connection().await;
     server.act(|hub, now| hub.handle_bytes(id, &hello(), now));
     server.act(|hub, now| hub.handle_bytes(id, &voice(1), now));
     client.try_write(&voice(2)).unwrap();
-    // The tick is due since a moment, and the driver has no chance to do it: this thread is busy, as with a crowd of readers.
+    // The tick has been due for a moment, and the driver cannot run: this thread is busy, as with a
+    // crowd of readers.
     advance(4_000);
     let mut took = ControlFlow::Break(Poll::Pending);
     while took.is_break() {
@@ -104,7 +105,7 @@ async fn a_reader_does_what_is_due_before_it_reads() {
     assert_eq!(
         depth_frames.sum::<u16>(),
         1,
-        "what was read came after the tick"
+        "the voice was read before the tick"
     );
 }
 
@@ -121,13 +122,13 @@ async fn control_packets_wait_until_all_input_is_read_and_leave_together() {
     server.send_to(id, server.ticker.now());
     assert_eq!(server.hub.borrow().counters().packets_out, 1 + pings);
     client.readable().await.unwrap();
-    // One write, so one piece: the Welcome and the Pongs.
+    // The Welcome and the Pongs were written at once, so they are read at once.
     let read = client.try_read(&mut [0; 4_096]).unwrap();
     assert_eq!(read as u64, server.hub.borrow().counters().bytes_out);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_descriptors_eight_are_on_their_way_out_at_most() {
+async fn without_descriptors_at_most_eight_connections_are_closing() {
     let server = Server::new(&Config::default());
     for _ in 0..20 {
         server

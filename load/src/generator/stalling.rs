@@ -28,14 +28,23 @@ impl Generator {
             ended_at: Instant::ZERO,
         });
         let first = self.now() + stall.after.into();
-        self.timers.push(Reverse((first, 0, Timer::Stall)));
+        self.schedule(first, 0, Timer::Stall);
     }
 
     /// Whether a stall keeps a participant from talking.
     pub(super) fn is_held(&self, participant: usize) -> bool {
+        self.holds(Who::Talker, participant)
+    }
+
+    /// Whether a stall has taken a participant out of the poll.
+    pub(super) fn does_not_read(&self, participant: usize) -> bool {
+        self.holds(Who::Listener, participant)
+    }
+
+    fn holds(&self, who: Who, participant: usize) -> bool {
         self.stalled.as_ref().is_some_and(|stalled| {
             stalled.until.is_some()
-                && stalled.stall.who == Who::Talker
+                && stalled.stall.who == who
                 && stalled.participants.contains(&participant)
         })
     }
@@ -84,14 +93,5 @@ impl Generator {
                 .push(Reverse((begun + Duration::from(every), 0, Timer::Stall)));
         }
         Ok(())
-    }
-
-    /// Whether a stall has taken a participant out of the poll.
-    pub(super) fn does_not_read(&self, participant: usize) -> bool {
-        self.stalled.as_ref().is_some_and(|stalled| {
-            stalled.until.is_some()
-                && stalled.stall.who == Who::Listener
-                && stalled.participants.contains(&participant)
-        })
     }
 }

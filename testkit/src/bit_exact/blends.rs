@@ -1,11 +1,11 @@
-//! Where a listener blends two frames into one, so that the delay gets a frame shorter.
+//! Finds where a listener blended two frames into one, shortening the delay by a frame.
 
 use super::Run;
 
-/// `runs`, each of which reaches to the next where two frames were blended into one between them,
-/// so that the delay got a frame shorter. Every sample of a blend lies between the two that it was
-/// made of, give or take one for rounding. A joined run tells what was heard of `spoken`; in
-/// `heard` it is a frame shorter.
+/// Returns `runs`, extending each to the next where two frames between them were blended into one,
+/// which shortened the delay by a frame. Every sample of a blend lies between the two it was made
+/// of, give or take one for rounding. A joined run tells what was heard of `spoken`; in `heard` it
+/// is a frame shorter.
 pub fn joined_over_blends(
     runs: &[Run],
     spoken: &[i16],
@@ -14,7 +14,7 @@ pub fn joined_over_blends(
 ) -> Vec<Run> {
     let is_blend = |run: &Run, next: &Run| {
         let (first, heard_at) = (run.spoken + run.len, run.heard + run.len);
-        // The ends of a blend may be equal to what was spoken, so those are parts of the runs.
+        // The ends of a blend may equal what was spoken, and are then part of the runs.
         let shorter_by = (next.spoken - run.spoken) as i64 - (next.heard - run.heard) as i64;
         let blended = next.heard.checked_sub(heard_at);
         let parts = blended.and_then(|len| {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::noise::noise;
 
-    /// Half of each.
+    /// The mean of two sounds.
     fn mean(one: &[i16], other: &[i16]) -> Vec<i16> {
         let pairs = one.iter().zip(other);
         pairs
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(covered(&blended), 3_200);
         let mut broken = blended.clone();
         broken[1_150] = if broken[1_150] > 0 { -32_768 } else { 32_767 };
-        // Where a blend begins it is what was spoken.
+        // A blend begins with what was spoken.
         assert!(covered(&broken) < 3_200 - 600, "one wrong sample");
         let other = noise(2, 320);
         assert!(covered(&heard(&|i| other[i])) < 3_200 - 600);
@@ -112,7 +112,7 @@ mod tests {
             run(2_560, 1_920, 640),
         ];
         assert_eq!(joined(&two), runs, "one after the other");
-        // A sample or two of a blend may be what was spoken, by chance.
+        // By chance, a sample or two of a blend may equal what was spoken.
         let at_most = |heard: &[i16], most| {
             let covered = covered(&joined(heard), &spoken);
             assert!((most..most + 5).contains(&covered), "{covered}");

@@ -1,4 +1,4 @@
-//! How late a pseudo-terminal is.
+//! Measures how late a pseudo-terminal is.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use serialport::{SerialPort, TTYPort};
 pub(super) struct Line {
     near: Box<dyn Write + Send>,
     far: Box<dyn Read + Send>,
-    /// Tells a byte from one before it that came too late.
+    /// Distinguishes a byte from an earlier one that arrived too late.
     number: u8,
 }
 
-/// How long a byte is waited for; stands for longer, too.
+/// How long to wait for a byte. A longer delay counts as this.
 pub(super) const CARRIED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Line {
@@ -24,7 +24,7 @@ impl Line {
         Ok(Self::of(near, far))
     }
 
-    /// Reading must give up after [`CARRIED_WITHIN`].
+    /// `far` must give up reading after [`CARRIED_WITHIN`].
     fn of(near: impl Write + Send + 'static, far: impl Read + Send + 'static) -> Self {
         Self {
             near: Box::new(near),
@@ -33,7 +33,7 @@ impl Line {
         }
     }
 
-    /// How long a byte was on its way.
+    /// Returns how long a byte was on its way.
     pub(super) fn carry(&mut self) -> Duration {
         let sent = Instant::now();
         self.number = self.number.wrapping_add(1);
@@ -46,7 +46,7 @@ impl Line {
         there.map_or(CARRIED_WITHIN, |()| sent.elapsed())
     }
 
-    /// Carries nothing.
+    /// A line that carries nothing.
     #[cfg(test)]
     pub(super) fn stuck() -> Self {
         Self::of(std::io::sink(), tests::Nothing)
@@ -60,7 +60,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread;
 
-    /// A reader whose patience has ended.
+    /// A reader that has timed out.
     pub(in super::super) struct Nothing;
 
     impl Read for Nothing {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_takes_its_time_is_seen_as_late_as_it_is() {
+    fn the_delay_of_a_byte_is_measured() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let (mut behind, end) = UnixStream::pair().unwrap();
         let mut line = Line::of(near, end);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_too_late_is_not_taken_for_the_next() {
+    fn a_late_byte_is_not_mistaken_for_the_next() {
         assert_eq!(Line::stuck().carry(), CARRIED_WITHIN);
         let (near, far) = UnixStream::pair().unwrap();
         far.set_nonblocking(true).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_pseudo_terminal_that_carries_nothing_is_waited_for() {
         let mut line = Line::open().unwrap();
-        // Open, so that nobody hangs up.
+        // Kept open, so that nobody hangs up.
         let _near = std::mem::replace(&mut line.near, Box::new(std::io::sink()));
         let began = Instant::now();
         assert_eq!(line.carry(), CARRIED_WITHIN);
@@ -110,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pseudo_terminal_carries() {
+    fn a_real_pseudo_terminal_carries_bytes() {
         let mut line = Line::open().unwrap();
         let carried = (0..10).any(|_| line.carry() != CARRIED_WITHIN);
-        assert!(carried, "not one byte of ten in a second");
+        assert!(carried, "none of ten bytes arrived within a second");
     }
 }

@@ -1,15 +1,15 @@
-//! What a hearing must be, and what of one is not.
+//! Bounds for a hearing, and the faults of one that exceeds them.
 
 use anyhow::{Result, ensure};
 
 use super::Hearing;
 
-/// What a hearing must be.
+/// Bounds for a hearing.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The least share of frames.
+    /// The least share of frames heard.
     pub share: f64,
-    /// The least similarity of these.
+    /// The least similarity of these frames.
     pub similarity: f64,
     /// The longest gap.
     pub gap_ms: f64,
@@ -20,7 +20,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// What of a hearing is out of bounds, in words with figures.
+    /// Describes what is out of bounds in a hearing, with figures.
     pub fn faults(&self, hearing: &Hearing) -> Vec<String> {
         let spread = hearing.most_delay_ms - hearing.least_delay_ms;
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
@@ -45,7 +45,7 @@ impl Bounds {
         faults.into_iter().flatten().collect()
     }
 
-    /// An error that names the faults of a hearing, if it has any.
+    /// Returns an error that names the faults of a hearing, if it has any.
     pub fn check(&self, what: &str, hearing: &Hearing) -> Result<()> {
         println!("{what}: {hearing}");
         let faults = self.faults(hearing);

@@ -1,4 +1,4 @@
-//! Speech compared frame by frame with a recording, where the parts around each frame put it.
+//! Compares speech frame by frame with a recording, at the delays of the parts around each frame.
 
 use std::ops::Range;
 
@@ -6,24 +6,24 @@ use super::{FRAME, Hearing, PART, PART_FOUND, PER_MS, SPEECH_RMS};
 use crate::recording::{Recording, rms};
 use crate::wav::{millis, samples};
 
-/// What every gate with the default thresholds lets pass: from a frame of this RMS on ...
+/// What every gate with the default thresholds passes: from a frame of this RMS on ...
 const OPENS_RMS: f64 = 2_300.0;
 /// ... until so many frames in a row (200 ms; the gate holds 300 ms) ...
 const HOLD_FRAMES: usize = 10;
 /// ... were softer than this. (Thresholds are 2,000 and 500, of frames that begin elsewhere.)
 const CLOSES_RMS: f64 = 600.0;
-/// A frame that is less similar was not heard: its noise is louder than a third of it.
+/// A frame below this similarity was not heard: its noise is louder than a third of it.
 const FRAME_HEARD: f64 = 0.95;
-/// Two parts in order may overlap by this much: playout that drops frames to catch up brings them
+/// Two parts in order may overlap by this much: playout that drops frames to catch up moves them
 /// closer.
 const OVERLAP: usize = samples(80);
-/// How far a frame may be from where the parts around it put it: clocks that differ, and
-/// resamplers.
+/// How far a frame may be from where the parts around it put it: clocks differ, and resamplers
+/// shift.
 const DRIFT: i64 = 16;
-/// Concealment, fading and the reverberation of filters last no longer than this beyond the speech.
+/// Concealment, fading and the reverberation of filters last no longer than this after the speech.
 const TAIL: usize = samples(80);
 
-/// A part that was found.
+/// A part that was found, and where.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Anchor {
     pub(super) spoken: usize,
@@ -36,10 +36,10 @@ impl Anchor {
     }
 }
 
-/// The longest selection of the parts, sorted by when they were spoken, that was heard in the same
-/// order.
+/// Returns the longest selection of the parts, sorted by when they were spoken, that were heard in
+/// the same order.
 pub(super) fn in_order(found: &[Anchor]) -> Vec<Anchor> {
-    // How many parts are in order up to this one, and the one before it.
+    // How many parts are in order up to this one, and which one precedes it.
     let mut best: Vec<(usize, Option<usize>)> = Vec::new();
     for (index, part) in found.iter().enumerate() {
         let before = (0..index)
@@ -57,14 +57,14 @@ pub(super) fn in_order(found: &[Anchor]) -> Vec<Anchor> {
     chain
 }
 
-/// The frames of speech, one by one.
+/// The frames of speech, compared one by one.
 #[derive(Default)]
 pub(super) struct Frames {
-    /// Those with speech.
+    /// How many frames contain speech.
     pub(super) frames: usize,
-    /// Where each that was heard was spoken, and where it was heard.
+    /// Where each heard frame was spoken, and where it was heard.
     heard: Vec<Anchor>,
-    /// Where those were spoken that were not.
+    /// Where the missed frames were spoken.
     missed: Vec<Range<usize>>,
     longest_gap: usize,
     product: f64,
@@ -103,8 +103,8 @@ impl Frames {
         }
     }
 
-    /// Places of short pieces that were missed since the delay changes close to them: each is
-    /// looked for between what was heard before it and after it, with delays within `bounds`.
+    /// Places short pieces that were missed because the delay changes close to them. Each is looked
+    /// for between what was heard before it and after it, with delays within `bounds`.
     pub(super) fn refine(
         &self,
         spoken: &[i16],
@@ -160,8 +160,8 @@ impl Frames {
         }
     }
 
-    /// Where all sound of `spoken`, soft or lost, belongs: it has the delay of the nearest frame
-    /// that was heard.
+    /// Where all sound of `spoken`, including soft and lost sound, belongs: it has the delay of the
+    /// nearest heard frame.
     fn explained(&self, spoken: &[i16]) -> Vec<Range<usize>> {
         const AUDIBLE_RMS: f64 = 20.0;
         let frames = spoken.chunks(FRAME).enumerate();
@@ -178,8 +178,8 @@ impl Frames {
     }
 }
 
-/// Of each frame whether it is speech that has to arrive. Soft sound after a pause is not, which a
-/// gate may cut.
+/// For each frame, whether it is speech that has to arrive. Soft sound after a pause is not, since
+/// a gate may cut it.
 pub(super) fn due_frames(spoken: &[i16]) -> Vec<bool> {
     let mut open_for = 0;
     let frames = spoken.chunks_exact(FRAME).map(rms);
@@ -225,7 +225,7 @@ impl Products {
     }
 }
 
-/// A frame that was spoken at `at`, where the parts around it put it, if it is there.
+/// Finds a frame that was spoken at `at`, where the parts around it put it.
 fn find(
     frame: &[i16],
     at: usize,

@@ -1,4 +1,4 @@
-//! The measure itself: what it must not let pass.
+//! Tests of the measure itself: what it must not accept.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn spoken() -> Vec<i16> {
     [noise(1, samples(1_500)), pause, noise(2, samples(1_500))].concat()
 }
 
-/// A recording in which the sound comes so late.
+/// A recording in which the sound is `delay` samples late.
 fn recording(sound: &[i16], delay: usize) -> Vec<i16> {
     [&vec![0; DUE + delay], sound, &vec![0; samples(1_000)]].concat()
 }
@@ -31,7 +31,7 @@ fn heard(recording: &[i16]) -> Hearing {
     hear(&spoken(), &Recording::new(recording), DUE as i64, LATEST).unwrap()
 }
 
-/// The faults of a recording, added sound among them.
+/// The faults of a recording, including added sound.
 fn faults(recording: &[i16]) -> Vec<String> {
     let hearing = heard(recording);
     let mut faults = STRICT.faults(&hearing);
@@ -49,7 +49,7 @@ fn assert_fault(recording: &[i16], what: &str) {
 }
 
 #[test]
-fn what_was_heard_as_spoken_has_no_fault_at_any_loudness() {
+fn sound_heard_as_spoken_has_no_fault_at_any_loudness() {
     for delay in [0, 77, samples(250)] {
         let soft: Vec<i16> = spoken().iter().map(|s| s / 3).collect();
         assert_eq!(faults(&recording(&soft, delay)), [""; 0]);
@@ -70,7 +70,7 @@ fn half_missing_is_a_fault_wherever_it_is_missing() {
     let mut second = spoken();
     second[..half].fill(0);
     assert_fault(&recording(&second, 100), "heard 50.0 %");
-    // Every second frame: no gap is long.
+    // Every second frame, so that no gap is long.
     let mut riddled = spoken();
     for frame in riddled.chunks_mut(FRAME).step_by(2) {
         frame.fill(0);
@@ -86,12 +86,12 @@ fn a_lost_word_is_a_gap() {
 }
 
 #[test]
-fn words_that_have_changed_places_were_not_heard() {
+fn words_in_the_wrong_order_were_not_heard() {
     let mut swapped = spoken();
     let (one, other) = swapped[..samples(600)].split_at_mut(samples(300));
     one.swap_with_slice(other);
     assert_fault(&recording(&swapped, 0), "heard");
-    // Also where both are within the bound of delay.
+    // The same if both are within the bound of delay.
     let mut swapped = spoken();
     let (one, other) = swapped[..samples(400)].split_at_mut(samples(200));
     one.swap_with_slice(other);
@@ -102,7 +102,7 @@ fn words_that_have_changed_places_were_not_heard() {
 }
 
 #[test]
-fn what_comes_after_the_bound_was_not_heard() {
+fn sound_after_the_bound_of_delay_was_not_heard() {
     assert_fault(&recording(&spoken(), LATEST + samples(50)), "nothing heard");
     let late = [&spoken()[..samples(1_500)], &vec![0; samples(900)]].concat();
     let late = [late, noise(2, samples(1_500))].concat();
@@ -149,7 +149,7 @@ fn a_frame_that_playout_dropped_costs_a_frame() {
 
 #[test]
 fn a_soft_end_that_comes_sooner_than_the_rest_was_heard() {
-    // Too short to be a part, and one frame nearer.
+    // Too short to be a part, and one frame earlier.
     let soft: Vec<i16> = noise(3, samples(140)).iter().map(|s| s / 6).collect();
     let spoken = [&noise(1, samples(600))[..], &[0; samples(60)], &soft].concat();
     let heard = [
@@ -164,7 +164,7 @@ fn a_soft_end_that_comes_sooner_than_the_rest_was_heard() {
 }
 
 #[test]
-fn a_recording_with_a_clock_of_its_own_is_compared_around_the_best_place() {
+fn a_recording_with_its_own_clock_is_compared_around_the_best_place() {
     let recording = recording(&spoken(), samples(400));
     let anywhere = hear_anywhere(&spoken(), &Recording::new(&recording), samples(200)).unwrap();
     assert!((anywhere.share - 1.0).abs() < 1e-9, "{anywhere}");
@@ -174,18 +174,18 @@ fn a_recording_with_a_clock_of_its_own_is_compared_around_the_best_place() {
 }
 
 #[test]
-fn what_a_gate_may_cut_is_not_missed_and_the_rest_is() {
+fn sound_that_a_gate_may_cut_is_not_missed_and_the_rest_is() {
     let soft: Vec<i16> = noise(3, samples(300)).iter().map(|s| s / 8).collect();
     let pause = vec![0; samples(400)];
     let spoken = [&noise(1, samples(600))[..], &soft, &pause, &soft].concat();
     let due = due_frames(&spoken);
-    // 600 ms of speech and the soft end that follows at once; not the murmur after the pause.
+    // 600 ms of speech and the soft end right after it; not the murmur after the pause.
     assert_eq!(due.iter().filter(|due| **due).count(), 45);
     assert!(due[..45].iter().all(|due| *due));
 }
 
 #[test]
-fn who_joins_later_is_due_later() {
+fn the_later_a_talker_joins_the_later_they_are_due() {
     let now = Instant::now();
     let later = now + Duration::from_millis(250);
     assert_eq!(due(later, now), samples(250) as i64);
@@ -193,7 +193,7 @@ fn who_joins_later_is_due_later() {
 }
 
 #[test]
-fn silence_is_no_speech() {
+fn silence_is_not_speech() {
     let recording = Recording::new(&[1; 16_000]);
     assert_eq!(hear(&[0; 16_000], &recording, 0, 1_000), None);
 }

@@ -1,4 +1,4 @@
-//! What a program says: its output lines as they come, and the JSON events among them.
+//! A program's output: its lines as they arrive, and its JSON events.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -13,7 +13,7 @@ use serde_json::Value;
 pub struct Line {
     /// When it was read.
     pub at: Instant,
-    /// Without its line end.
+    /// The text without its line end.
     pub text: String,
 }
 
@@ -22,15 +22,14 @@ pub struct Line {
 pub struct Event {
     /// When it was read.
     pub at: Instant,
-    /// What it is about: its `event` member.
+    /// The kind of event: its `event` member.
     pub kind: String,
     /// The whole object.
     pub json: Value,
 }
 
 impl Event {
-    /// The event in a line that was read now, where the line is a JSON object with an `event`
-    /// member.
+    /// Parses a line read now. `None` unless it is a JSON object with an `event` member.
     pub fn parse_text(text: &str) -> Option<Self> {
         Self::parse(&Line {
             at: Instant::now(),
@@ -48,22 +47,22 @@ impl Event {
         })
     }
 
-    /// A count of frames in a `left` event: `captured`, `sent`, `received`, ... A client says
-    /// `frames_sent`, a node `frames` with `sent` in it.
+    /// Returns a count of frames from a `left` event: `captured`, `sent`, `received`, ... A client
+    /// says `frames_sent`, a node `frames` with `sent` in it.
     pub fn frames(&self, what: &str) -> Result<u64> {
         self.number(&format!("/frames_{what}"))
             .or_else(|_| self.number(&format!("/frames/{what}")))
     }
 
-    /// The whole number at `pointer` (`/frames/sent`), an error that shows the event where there is
-    /// none.
+    /// Returns the whole number at `pointer` (`/frames/sent`). If there is none, the error shows
+    /// the event.
     pub fn number(&self, pointer: &str) -> Result<u64> {
         let value = self.json.pointer(pointer).and_then(Value::as_u64);
         value.with_context(|| format!("no number at {pointer} in {}", self.json))
     }
 }
 
-/// What a program has said so far, filled by two threads.
+/// A program's output so far, filled by two threads.
 #[derive(Default)]
 pub(super) struct Output {
     said: Mutex<Said>,
@@ -74,7 +73,7 @@ pub(super) struct Output {
 pub(super) struct Said {
     pub(super) lines: Vec<Line>,
     pub(super) log: Vec<u8>,
-    /// Standard output is closed, or goes elsewhere.
+    /// Standard output is closed or goes elsewhere.
     pub(super) ended: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The watch over the image's loop, on both boards.
+//! The watchdog over the image's loop, on both boards.
 
 use anyhow::Result;
 use talkspurt_testkit::board::BOARDS;

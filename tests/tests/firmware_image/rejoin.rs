@@ -1,4 +1,4 @@
-//! The image comes back by itself, and is heard and hears again.
+//! The image rejoins by itself, and is heard and hears again.
 
 use std::thread;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use talkspurt_testkit::speech::{sentence, speak};
 
 use crate::scene::{Scene, repeated};
 
-/// Shorter than any of the disturbances: each costs the image its place in the room.
+/// Shorter than any of the disturbances, so that each costs the image its place in the room.
 const IMPATIENT: [&str; 2] = ["--idle-timeout", "3s"];
-/// The image repeats its sentence for so long: longer than any of the tests.
+/// How long the image repeats its sentence: longer than any of the tests.
 const REPEATS_SECS: u64 = 120;
 /// The board's only sentence, and those of its visitors before and after.
 const CHIP: usize = 2;
@@ -24,7 +24,7 @@ const VISITORS: [(&str, usize); 2] = [("ann", 0), ("ben", 1)];
 fn after_the_bridge_was_restarted() -> Result<()> {
     disturbed(|scene| {
         let mark = scene.firmware.log.mark();
-        let bridge = scene.bridge.take().context("it runs")?;
+        let bridge = scene.bridge.take().context("no bridge")?;
         bridge.kill()?;
         drop(bridge);
         scene.wait_for(mark, "lost the room")?;
@@ -61,14 +61,14 @@ fn after_the_line_was_cut_for_ten_seconds() -> Result<()> {
 fn after_a_burst_of_noise() -> Result<()> {
     disturbed(|scene| {
         let mark = scene.firmware.log.mark();
-        // One byte in five: no packet survives that.
+        // One byte in five is damaged: no packet survives that.
         scene.line.set_damage(200_000);
         scene.wait_for(mark, "lost the room")?;
         scene.line.set_damage(0);
         scene.wait_for(mark, "joined: ")?;
         let damaged = scene.line.damaged_bytes();
         println!("{damaged} bytes damaged");
-        anyhow::ensure!(damaged > 100, "only {damaged} bytes were hit");
+        anyhow::ensure!(damaged > 100, "only {damaged} bytes were damaged");
         Ok(())
     })
 }
@@ -83,7 +83,8 @@ fn after_a_reset() -> Result<()> {
     })
 }
 
-/// A visitor talks with the image before and after the disturbance, which ends with the image in the room.
+/// A visitor talks with the image before and after the disturbance. `disturb` returns once the
+/// image is back in the room.
 fn disturbed(disturb: impl Fn(&mut Scene) -> Result<()>) -> Result<()> {
     repeat_if_line_spoilt(|| talk_before_and_after(&disturb))
 }

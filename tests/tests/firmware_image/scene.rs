@@ -1,4 +1,4 @@
-//! A board in a room: server, line, bridge and image, and talks with someone at a desktop.
+//! A board in a room, with server, line, bridge and image, and talks with someone at a desktop.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use talkspurt_testkit::recording::Recording;
 use talkspurt_testkit::speech::{sentence, speak};
 use talkspurt_testkit::wav::samples;
 
-/// The line's speed for the bridge; neither the pseudo-terminals nor QEMU care.
+/// The line's speed, for the bridge; it matters neither to the pseudo-terminals nor to QEMU.
 const BAUD: u32 = 115_200;
-/// Speech that went through ADPCM, a gate and a mix on a machine that has time. The board begins to
-/// speak when it likes, so its delay is judged by how it varies.
+/// Speech after ADPCM, a gate and a mix on a machine with time to spare. When the board begins to
+/// speak is unknown, so its delay is judged by how much it varies.
 pub const HEARD: Bounds = Bounds {
     share: 0.9,
     similarity: 0.99,
@@ -29,12 +29,12 @@ pub const HEARD: Bounds = Bounds {
 /// Between two sentences: longer than the gate's hold.
 const PAUSE: usize = samples(900);
 
-/// One scene at a time: a board that starves for another one's sake would prove nothing.
+/// One scene at a time: a board that starves because of another would prove nothing.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Waits for one's turn, which lasts until what it returns is dropped.
+/// Waits for a turn, which lasts until the returned guard is dropped.
 pub fn turn() -> MutexGuard<'static, ()> {
-    // One who panicked has had his turn as well.
+    // A panic ends a turn as well.
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -42,14 +42,14 @@ pub fn turn() -> MutexGuard<'static, ()> {
 pub struct Scene {
     pub stage: Stage,
     pub line: NoisyLine,
-    /// Dropped and made anew by those who kill it.
+    /// Dropped and replaced by tests that kill it.
     pub bridge: Option<Process>,
     pub firmware: Firmware,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Scene {
-    /// Starts all of it; the microphone hears `says` from joining on.
+    /// Starts everything. The microphone hears `says` after joining.
     pub fn start(
         board: Board,
         server_flags: &[&str],
@@ -88,20 +88,20 @@ impl Scene {
         Ok(())
     }
 
-    /// Starts a bridge in the place of one that is gone.
+    /// Starts a bridge to replace one that is gone.
     pub fn bridge_again(&mut self) -> Result<()> {
         self.line.unlock()?;
         self.bridge = Some(bridge(&self.line.path, BAUD, &self.stage.server.address)?);
         Ok(())
     }
 
-    /// Someone comes, says a sentence of his own and goes; the image has to hear him, and he `chip`, whose only sentence it
-    /// repeats all the time.
+    /// Someone joins, says a sentence and leaves. The image has to hear it, and they have to hear
+    /// `chip`, the only sentence that the image repeats all the time.
     pub fn talk(&self, name: &str, speaker: usize, chip: &[i16]) -> Result<()> {
         let said = self.sentence(speaker, 0)?;
         let mut says = vec![0; samples(500)];
         says.extend(&said);
-        // Whoever comes in the middle of the image's sentence hears all of the next one.
+        // Someone who joins in the middle of the image's sentence hears all of the next one.
         says.resize(says.len().max(2 * (chip.len() + PAUSE) + samples(500)), 0);
         let mut visitor = self.stage.join("lab", name, &says, &["--linger", "1"])?;
         finish(&mut visitor, SOON)?;
@@ -111,19 +111,19 @@ impl Scene {
         ] {
             let hearing = hearing(spoken, &heard)?;
             HEARD
-                .check(&format!("{who} heard the other"), &hearing)
+                .check(&format!("what {who} heard"), &hearing)
                 .with_context(|| format!("the image said: {:#?}", self.firmware.log.lines()))?;
         }
         Ok(())
     }
 
-    /// A sentence of a speaker.
+    /// Speaks the `nth` sentence of a speaker.
     pub fn sentence(&self, speaker: usize, nth: usize) -> Result<Vec<i16>> {
         let path = self.stage.path(&format!("sentence-{speaker}-{nth}.wav"));
         speak(&sentence(speaker, nth), &path)
     }
 
-    /// Waits until the image has left by itself; prints and returns its counts.
+    /// Waits until the image has left by itself; prints its counts and returns them.
     pub fn finish(mut self, within: Duration) -> Result<(Counts, Vec<i16>)> {
         let counts = self.firmware.finish(within)?;
         for line in self.firmware.log.lines().iter().rev().take(3) {
@@ -133,12 +133,12 @@ impl Scene {
     }
 }
 
-/// How `spoken` was heard, wherever it fits best.
+/// Compares `spoken` with where it fits best in `heard`.
 pub fn hearing(spoken: &[i16], heard: &[i16]) -> Result<Hearing> {
     hear_anywhere(spoken, &Recording::new(heard), samples(300)).context("a sentence is speech")
 }
 
-/// `sound` again and again, with pauses, for at least `seconds`.
+/// Repeats `sound`, with pauses, for at least `seconds`.
 pub fn repeated(sound: &[i16], seconds: u64) -> Vec<i16> {
     let mut all = Vec::new();
     while all.len() < samples(seconds * 1_000) {

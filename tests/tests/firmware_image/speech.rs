@@ -1,4 +1,5 @@
-//! Speech both ways: through the image's microphone to a desktop, and the mean of two desktops into the image's speaker.
+//! Speech in both directions: through the image's microphone to a desktop, and the mean of two
+//! desktops to the image's speaker.
 
 use anyhow::{Context, Result};
 use talkspurt_testkit::board::{Board, LM3S6965EVB, MPS2_AN386};
@@ -10,18 +11,19 @@ use talkspurt_testkit::wav::samples;
 
 use crate::scene::{HEARD, Scene, hearing};
 
-/// Share of the pieces of common talk that have to be that mean. Measured: 13 and 14 of 15: in
-/// the others one of the two falls silent half-way.
+/// The share of the pieces of simultaneous talk that must be the mean. Measured: 13 and 14 of 15;
+/// in the others one of the two falls silent half-way.
 const MEAN_SHARE: f64 = 0.75;
-/// Two who talk at once send no pre-roll: a jitter buffer that takes one back shifts the two
+/// Simultaneous talkers send no pre-roll. A jitter buffer that takes one back shifts the two
 /// against each other, and the pieces around each shift are the mean of other samples (9 to 13 of
 /// 15 then).
 const TALKER_FLAGS: [&str; 3] = ["--no-gate", "--linger", "1"];
-/// The mean of two went through ADPCM. With a talker alone it would have 0.7.
+/// The similarity of the mean of two after ADPCM. A talker alone would have 0.7.
 const MEAN: f64 = 0.98;
-/// Of a sentence that nobody said next to nothing is found.
+/// The most that is found of a sentence that nobody said.
 const CHANCE: f64 = 0.1;
-/// Of the image's frames may be late on a machine with other things to do: no measure of its speed.
+/// The share of the image's frames that may be late on a busy machine. This does not measure its
+/// speed.
 const MISSED_MOST: f64 = 0.2;
 
 #[test]
@@ -34,9 +36,9 @@ fn a_cortex_m3_is_heard_and_hears_the_mean_of_two() -> Result<()> {
     repeat_if_line_spoilt(|| speech_goes_both_ways(LM3S6965EVB))
 }
 
-/// When the image speaks, counted from its joining: the desktops have come by then.
+/// When the image speaks, counted from its joining: the desktops have joined by then.
 const CHIP_SPEAKS_MS: u64 = 3_000;
-/// When both desktops speak, counted from theirs: the image is silent again.
+/// When both desktops speak, counted from their joining: the image is silent again.
 const DESKTOPS_SPEAK_MS: u64 = 7_000;
 
 /// The image speaks a sentence; then two desktops speak two each, at the same time.
@@ -62,12 +64,15 @@ fn speech_goes_both_ways(board: Board) -> Result<()> {
     let mean = hear_mean(&desktops[0], &desktops[1], &chip_heard);
     let unsaid = hearing(&spoken(5, &[0])?, &chip_heard)?;
     println!(
-        "{}: the image heard the mean of two: {mean:?}",
+        "{}: what the image heard of the mean: {mean:?}",
         board.machine
     );
-    println!("{}: it heard what nobody said: {unsaid:?}", board.machine);
-    HEARD.check("the desktop heard the image", &by_ear)?;
-    let mean = mean.context("they talked at once")?;
+    println!(
+        "{}: what the image heard of an unsaid sentence: {unsaid:?}",
+        board.machine
+    );
+    HEARD.check("what the desktop heard", &by_ear)?;
+    let mean = mean.context("no simultaneous talk")?;
     assert!(
         mean.parts >= 6 && mean.mean > MEAN && mean.share > MEAN_SHARE,
         "{mean:?}"
@@ -75,7 +80,7 @@ fn speech_goes_both_ways(board: Board) -> Result<()> {
     assert!((0.9..1.1).contains(&mean.level), "{mean:?}");
     assert!(
         mean.one < mean.mean && mean.other < mean.mean,
-        "neither is alone: {mean:?}"
+        "one talker is heard alone: {mean:?}"
     );
     assert!(unsaid.share < CHANCE, "{unsaid:?}");
     let (sent, played) = (counts.get("sent")?, counts.get("played")?);

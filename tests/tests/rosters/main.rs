@@ -1,4 +1,5 @@
-//! Rosters of a real server under joins, leaves, killed processes, and a churn of 200 participants over TCP.
+//! Rosters of a real server under joins, leaves and killed processes, and a churn of 200
+//! participants over TCP.
 
 mod tcp;
 
@@ -16,14 +17,14 @@ use talkspurt_testkit::seeds::for_each_seed;
 
 use crate::tcp::{Crowd, MemberId};
 
-/// The roster as a client's events tell it.
+/// Returns the roster according to a client's events.
 fn roster_of(process: &Process) -> BTreeSet<String> {
     let mut roster = BTreeSet::new();
     for event in process.events() {
         let name = event.json["name"].as_str().unwrap_or_default().to_owned();
         match event.kind.as_str() {
             "joined" => roster = names(&event.json["roster"]),
-            "participant_joined" => assert!(roster.insert(name.clone()), "{name} came twice"),
+            "participant_joined" => assert!(roster.insert(name.clone()), "{name} joined twice"),
             "participant_left" => assert!(roster.remove(&name), "{name} left twice"),
             _ => {}
         }
@@ -57,13 +58,13 @@ fn joins_leaves_and_killed_processes_are_told_to_everyone() -> Result<()> {
     assert_eq!(roster_of(&ann), set(&["ann", "ben", "cat"]));
     assert_eq!(roster_of(&cat), set(&["ann", "ben", "cat"]));
     assert_eq!(roster_of(&dan), set(&["dan"]));
-    // A killed process: the kernel closes its connection, so that nobody waits for a timeout.
+    // The kernel closes a killed process's connection, so nobody waits for a timeout.
     cat.kill()?;
     ann.wait_for_event_after(0, "participant_left", SOON, |event| event["name"] == "cat")?;
     leave(&mut ben)?;
     ann.wait_for_event_after(0, "participant_left", SOON, |event| event["name"] == "ben")?;
     assert_eq!(roster_of(&ann), set(&["ann"]));
-    // Both names are free again. Of their first joining Ann was told, too.
+    // Both names are free again. Ann was told of their first joining, too.
     let mark = ann.mark();
     let cat = stage.join("r", "cat", &[], &[])?;
     let ben = stage.join("r", "ben", &[], &[])?;
@@ -98,7 +99,7 @@ fn churn(seed: u64) -> Result<()> {
     let mut crowd = Crowd::new(&server.address);
     let mut present: Vec<MemberId> = Vec::new();
     let join = |crowd: &mut Crowd, rng: &mut Rng, number: usize| -> Result<MemberId> {
-        // Half of them in one room, the rest in three small ones.
+        // Half of them join one room, the rest three small ones.
         let room = ["hall", "hall", "hall", "a", "b", "c"][rng.usize(0..6)];
         crowd.join(Person::new(room, &format!("p{number}")))
     };
@@ -118,7 +119,8 @@ fn churn(seed: u64) -> Result<()> {
         present.push(join(&mut crowd, &mut rng, number)?);
         crowd.pump_for(Duration::from_millis(rng.u64(0..30)))?;
     }
-    // Those who fell silent are dropped after the idle timeout; then everyone is to know exactly who is there.
+    // Those who fell silent are dropped after the idle timeout. Then everyone must know exactly who
+    // is there.
     let truth = |crowd: &Crowd, room: &str| -> BTreeSet<String> {
         let there = present.iter().map(|id| crowd.client(*id));
         there
@@ -145,7 +147,7 @@ fn churn(seed: u64) -> Result<()> {
     assert_server_agrees(&server, &crowd, &present)
 }
 
-/// The server's own page tells the same rooms and people.
+/// Checks that the server's own page lists the same rooms and people.
 fn assert_server_agrees(server: &Server, crowd: &Crowd, present: &[MemberId]) -> Result<()> {
     let rooms: Value = serde_json::from_str(&page(&server.http, "/rooms")?)?;
     let rooms = rooms["rooms"].as_array().context("a list of rooms")?;

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant as Clock};
 
 use anyhow::{Result, bail};
 use talkspurt_core::time::Instant;
-use talkspurt_netem::{Client, Person};
+use talkspurt_netem::{Client, Participant, Person};
 
-/// One of the crowd.
+/// Identifies a member of the crowd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberId(usize);
 
-/// The crowd.
+/// Many participants on one thread.
 pub struct Crowd {
     server: String,
     epoch: Clock,
@@ -22,17 +22,18 @@ pub struct Crowd {
 
 struct Member {
     client: Client,
-    /// `None` once he has crashed or the server has closed.
+    /// `None` once it has crashed or the server has closed the connection.
     stream: Option<TcpStream>,
-    /// Still connected, but does nothing any more.
+    /// Still connected, but no longer doing anything.
     silent: bool,
 }
 
-/// How often the sockets are looked at: often enough for pings and events, seldom enough for a small machine.
+/// How often the sockets are polled: often enough for pings and events, seldom enough for a small
+/// machine.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Crowd {
-    /// Nobody, yet.
+    /// Creates an empty crowd.
     pub fn new(server: &str) -> Self {
         Self {
             server: server.to_owned(),
@@ -54,28 +55,29 @@ impl Crowd {
         Ok(MemberId(self.members.len() - 1))
     }
 
-    /// One of them.
+    /// Returns a member's client.
     pub fn client(&self, id: MemberId) -> &Client {
         &self.members[id.0].client
     }
 
-    /// He says Bye.
+    /// Leaves with a Bye.
     pub fn leave(&mut self, id: MemberId) {
         let now = self.now();
         self.members[id.0].client.leave(now);
     }
 
-    /// His process is gone: the connection is closed without a word.
+    /// Ends the member as if its process crashed: the connection is closed without a Bye.
     pub fn crash(&mut self, id: MemberId) {
         self.members[id.0].stream = None;
     }
 
-    /// He is cut off: the connection stays, and nothing comes any more.
+    /// Silences the member as if its cable were pulled: the connection stays, and nothing is sent
+    /// any more.
     pub fn fall_silent(&mut self, id: MemberId) {
         self.members[id.0].silent = true;
     }
 
-    /// Lets that much time pass.
+    /// Lets `span` pass.
     pub fn pump_for(&mut self, span: Duration) -> Result<()> {
         let end = Clock::now() + span;
         loop {
@@ -139,8 +141,8 @@ impl Member {
             break;
         }
         self.client.handle_time(now);
-        // Session packets only, a few bytes each: a socket that does not take them is closed.
-        self.client.transmit(now, |bytes| {
+        // Session packets only, a few bytes each: a socket that does not take them gets closed.
+        self.client.transmit(now, &mut |bytes| {
             closed |= stream.write_all(bytes).is_err();
             bytes.len()
         });

@@ -1,4 +1,4 @@
-//! Delay follows the network both ways, and a consumer that stops reading is nobody else's trouble.
+//! Delay follows the network both ways, and a client that stops reading is only its own problem.
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
@@ -12,9 +12,10 @@ use talkspurt_testkit::wav::{RATE_HZ, samples};
 
 use crate::packets;
 
-/// When each stretch was spoken, when it was heard, in microseconds of the world's time: (heard at, delay).
+/// For each stretch, when it was heard and how long after it was spoken, in microseconds of the
+/// world's time.
 fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
-    let since = |client: &Client| client.heard_since.expect("he has joined");
+    let since = |client: &Client| client.heard_since.expect("the client has joined");
     let after = |start: Instant, samples: usize| {
         start + Duration::from_micros(samples as u64 * 1_000_000 / u64::from(RATE_HZ))
     };
@@ -31,7 +32,7 @@ fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
 }
 
 #[test]
-fn grows_under_jitter_and_shrinks_back() {
+fn the_delay_grows_under_jitter_and_shrinks_back() {
     for_each_seed(4, |seed| {
         let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
         let lis = world.join(Person::new("r", "lis"), Weather::CALM);
@@ -78,18 +79,18 @@ fn grows_under_jitter_and_shrinks_back() {
                 .count()
         };
         let last_30_s = &lis.playouts[lis.playouts.len() - 30 * 50..];
-        assert!(concealed(&lis.playouts) > 0, "the storm was felt");
-        assert_eq!(concealed(last_30_s), 0, "calm long after the storm");
+        assert!(concealed(&lis.playouts) > 0, "the storm had no effect");
         assert_eq!(
-            lis.playout_frames().1,
-            1,
-            "the reserve is back to where it was"
+            concealed(last_30_s),
+            0,
+            "frames are concealed long after the storm"
         );
+        assert_eq!(lis.playout_frames().1, 1, "the reserve has not shrunk back");
     });
 }
 
 #[test]
-fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
+fn a_stalled_listener_loses_old_voice_and_others_lose_nothing() {
     for_each_seed(4, |seed| {
         let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
         let lis = world.join(Person::new("r", "lis"), Weather::CALM);
@@ -111,13 +112,14 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         assert_eq!(
             world.client(stan).stats().frames_received,
             before,
-            "he takes nothing"
+            "stan reads nothing"
         );
         assert!(
             world.is_open(world.stream(stan)),
             "a stall is tolerated for the idle timeout"
         );
-        // 400 frames were for him: 12 fill his stream, ten are kept by the server (200 ms), one was begun.
+        // 400 frames were for stan: 12 fill the stream, ten are kept by the server (200 ms), one
+        // was begun.
         let dropped = world.voice_dropped(stan);
         assert!(
             (400 - 12 - 10 - 2..400).contains(&dropped),
@@ -126,36 +128,36 @@ fn a_stalled_listener_loses_old_voice_and_nobody_else_anything() {
         assert_eq!(
             world.hub.counters().slow_consumer_drops,
             dropped,
-            "nobody else lost any"
+            "others lost voice, too"
         );
         world.stall(stream, false);
         world.run_for(Duration::from_secs(12));
         let runs = exact_runs(&says, &world.client(lis).heard);
         assert!(is_whole(&runs, &says), "heard as {runs:?}");
         let stan = world.client(stan);
-        assert_eq!(stan.joins, 1, "he was never thrown out");
+        assert_eq!(stan.joins, 1, "stan was dropped");
         let runs = exact_runs(&says, &stan.heard);
         assert!(
             runs.windows(2)
                 .all(|pair| pair[0].spoken + pair[0].len <= pair[1].spoken),
-            "in order, and nothing twice: {runs:?}"
+            "out of order or repeated: {runs:?}"
         );
         assert!(
             runs.last()
                 .is_some_and(|run| run.spoken + run.len == says.len()),
-            "he hears the end"
+            "stan does not hear the end"
         );
     });
 }
 
 #[test]
-fn one_who_never_reads_again_is_dropped_and_leaves_the_roster() {
+fn a_client_that_never_reads_again_is_dropped_and_leaves_the_roster() {
     for_each_seed(2, |seed| {
         let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
         let lis = world.join(Person::new("r", "lis"), Weather::CALM);
         let ann = Person::new("r", "ann").saying(noise(seed, samples(40_000)));
         world.join(Person { gate: false, ..ann }, Weather::CALM);
-        // He goes on sending pings, so that he does not count as silent.
+        // It keeps sending pings, so that it does not count as silent.
         let stream = world.connect(Weather {
             buffer_bytes: 8 * 1024,
             ..Weather::CALM
@@ -167,12 +169,12 @@ fn one_who_never_reads_again_is_dropped_and_leaves_the_roster() {
             world.write(stream, &packets::ping(waited_secs));
             world.run_for(Duration::from_secs(1));
             waited_secs += 1;
-            assert!(waited_secs < 30, "he is still there");
+            assert!(waited_secs < 30, "stan was not dropped");
         }
         assert_eq!(world.client(lis).names(), ["lis", "ann"]);
         assert!(
             (14..20).contains(&waited_secs),
-            "thrown out after {waited_secs} s of the 15 s idle timeout"
+            "dropped after {waited_secs} s of the 15 s idle timeout"
         );
         assert_eq!(
             world.hub.counters().sessions_ended[ByeReason::SlowConsumer.label()],

@@ -1,4 +1,5 @@
-//! Peers who send what they like: each is refused with a reason, the server keeps nothing of them, the room goes on undisturbed.
+//! Hostile peers: each is refused with a reason, the server keeps nothing of them, and the room
+//! continues undisturbed.
 
 use fastrand::Rng;
 use serde::Serialize;
@@ -6,7 +7,7 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason, ServerPacket, parse};
-use talkspurt_hub::{Hub, Output};
+use talkspurt_hub::Hub;
 use talkspurt_netem::{Person, StreamId, Weather, World, hub_config};
 use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
 use talkspurt_testkit::noise::noise;
@@ -42,7 +43,7 @@ fn end_of(received: &[u8]) -> End {
     end
 }
 
-/// A room with a talk going on, which must not notice any of what `attack` does.
+/// Runs `attack` on a room in which someone talks, which must not notice it.
 fn undisturbed(seed: u64, attack: impl Fn(&mut World, &mut Rng)) {
     let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
     let mut rng = Rng::with_seed(seed);
@@ -52,7 +53,7 @@ fn undisturbed(seed: u64, attack: impl Fn(&mut World, &mut Rng)) {
     let ann = world.join(Person { gate: false, ..ann }, Weather::CALM);
     world.run_for(Duration::from_secs(1));
     attack(&mut world, &mut rng);
-    // Beyond every timeout, and the end of the talk.
+    // Past every timeout and the end of the talk.
     let end = Duration::from_secs(50);
     world.run_for(Duration::from_micros(
         end.as_micros() - world.now().as_micros(),
@@ -65,11 +66,11 @@ fn undisturbed(seed: u64, attack: impl Fn(&mut World, &mut Rng)) {
     assert_eq!(world.client(lis).names(), ["lis", "ann"]);
     assert_eq!((world.client(lis).joins, world.client(ann).joins), (1, 1));
     let runs = exact_runs(&says, &world.client(lis).heard);
-    assert!(is_whole(&runs, &says), "the talk was heard as {runs:?}");
+    assert!(is_whole(&runs, &says), "the talk was disturbed: {runs:?}");
 }
 
 fn assert_ended(world: &World, peer: StreamId, expected: RejectReason) {
-    assert!(!world.is_open(peer), "he is still there");
+    assert!(!world.is_open(peer), "the peer was not dropped");
     match end_of(world.received(peer)) {
         End::Reject(reason, text) => {
             assert_eq!(reason, expected, "{text}");
@@ -104,7 +105,8 @@ fn random_bytes_are_refused() {
             }
             world.run_for(Duration::from_secs(7));
             for peer in peers {
-                // At last the handshake timeout gets those who sent too little to be called garbage.
+                // In the end the handshake timeout catches those who sent too little to count as
+                // garbage.
                 assert!(!world.is_open(peer));
                 assert!(matches!(end_of(world.received(peer)), End::Reject(..)));
             }
@@ -113,7 +115,7 @@ fn random_bytes_are_refused() {
 }
 
 #[test]
-fn well_framed_nonsense_is_refused() {
+fn well_framed_garbage_is_refused() {
     for_each_seed(4, |seed| {
         undisturbed(seed, |world, rng| {
             for i in 0..200 {
@@ -122,7 +124,7 @@ fn well_framed_nonsense_is_refused() {
                 if joined {
                     world.write(peer, &hello("r", &format!("evil {i}")));
                 }
-                // A packet number that does not exist, with anything behind it.
+                // A packet number that does not exist, followed by anything.
                 let nonsense: Vec<u8> = (0..rng.usize(1..600)).map(|_| rng.u8(..)).collect();
                 let framed = encoded(&Framed(&nonsense));
                 world.write(peer, &framed);
@@ -142,7 +144,7 @@ fn well_framed_nonsense_is_refused() {
     });
 }
 
-/// Bytes behind the number 99, as no packet has.
+/// Encloses bytes behind the number 99, which no packet has.
 struct Framed<'a>(&'a [u8]);
 
 impl Serialize for Framed<'_> {
@@ -152,7 +154,7 @@ impl Serialize for Framed<'_> {
 }
 
 #[test]
-fn half_a_handshake_is_given_up() {
+fn an_incomplete_handshake_times_out() {
     for_each_seed(2, |seed| {
         undisturbed(seed, |world, rng| {
             let whole = hello("r", "half");
@@ -164,7 +166,7 @@ fn half_a_handshake_is_given_up() {
                 })
                 .collect();
             world.run_for(Duration::from_secs(4));
-            assert_eq!(world.hub.gauges().handshakes, 200, "everyone has his 5 s");
+            assert_eq!(world.hub.gauges().handshakes, 200, "all are within the 5 s");
             world.run_for(Duration::from_secs(2));
             for peer in peers {
                 assert_ended(world, peer, RejectReason::HandshakeTimeout);
@@ -174,7 +176,7 @@ fn half_a_handshake_is_given_up() {
 }
 
 #[test]
-fn what_a_hello_may_not_say_is_refused_with_the_reason() {
+fn an_invalid_hello_is_refused_with_the_reason() {
     undisturbed(1, |world, _| {
         let long = "x".repeat(65);
         let refused = [
@@ -199,7 +201,7 @@ fn what_a_hello_may_not_say_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_hundred_times_too_many_packets_are_a_flood() {
+fn a_hundred_times_the_packet_rate_is_a_flood() {
     for_each_seed(2, |seed| {
         undisturbed(seed, |world, _| {
             let peer = world.connect(Weather {
@@ -211,7 +213,7 @@ fn a_hundred_times_too_many_packets_are_a_flood() {
             assert_eq!(world.hub.gauges().participants, 3);
             let loud = [0x20; 640];
             let mut number = 0;
-            // 5,000 packets a second where 50 frames go by.
+            // 5,000 packets a second, in which 50 frames pass.
             while world.is_open(peer) && number < 5_000 {
                 for _ in 0..5 {
                     world.write(peer, &voice(number, &loud));
@@ -231,7 +233,7 @@ fn a_hundred_times_too_many_packets_are_a_flood() {
 }
 
 #[test]
-fn wrong_payloads_end_the_session_that_sends_them() {
+fn invalid_payloads_end_the_session_that_sends_them() {
     undisturbed(1, |world, _| {
         for len in [1, 163, 639, 641, 690] {
             let peer = world.connect(Weather::CALM);
@@ -249,7 +251,7 @@ fn wrong_payloads_end_the_session_that_sends_them() {
 }
 
 #[test]
-fn of_more_connections_than_places_the_oldest_make_room_and_the_room_goes_on() {
+fn with_too_many_connections_the_oldest_make_room_and_the_room_continues() {
     undisturbed(1, |world, _| {
         let peers: Vec<_> = (0..2_000)
             .map(|_| {
@@ -258,17 +260,17 @@ fn of_more_connections_than_places_the_oldest_make_room_and_the_room_goes_on() {
             })
             .collect();
         let open = |peers: &[StreamId]| peers.iter().filter(|peer| world.is_open(**peer)).count();
-        // The two of the room are connections, too.
+        // The two in the room are connections, too.
         let (oldest, newest) = peers.split_at(2_000 - 1_254);
         assert_eq!(
             (open(oldest), open(newest)),
             (0, 1_000 + 256 - 2),
-            "as many as there are places, and some"
+            "not only the surplus was dropped"
         );
     });
 }
 
-/// Drives the hub alone, so that nothing but the hub's own memory is measured.
+/// Drives the hub directly, so that only the hub's own memory is measured.
 #[test]
 fn the_server_keeps_no_memory_of_hostile_peers() {
     for_each_seed(2, |seed| {
@@ -281,7 +283,7 @@ fn the_server_keeps_no_memory_of_hostile_peers() {
             now += Duration::from_millis(100);
             allocation_counter::measure(|| one_peer(hub, &bytes, crashes, now))
         };
-        // By then everything that grows to its size has done so.
+        // By now everything that grows to its full size has done so.
         for _ in 0..1_000 {
             round(&mut hub);
         }
@@ -289,7 +291,10 @@ fn the_server_keeps_no_memory_of_hostile_peers() {
         let kept: i64 = rounds.iter().map(|memory| memory.bytes_current).sum();
         let total: u64 = rounds.iter().map(|memory| memory.bytes_total).sum();
         let most = rounds.iter().map(|memory| memory.bytes_max).max();
-        assert!(total > 1_000_000, "the rounds are measured: {total} bytes");
+        assert!(
+            total > 1_000_000,
+            "the measurement missed the rounds: {total} bytes"
+        );
         assert!(
             kept.abs() < 64 * 1024,
             "{kept} bytes are kept of 3,000 peers"
@@ -311,10 +316,10 @@ fn hostile_bytes(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// Someone connects, sends that, and crashes, or waits to be thrown out.
+/// Connects a peer that sends `bytes` and then crashes, or waits to be dropped.
 fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
     let link = hub.connect(now).expect("there is room");
-    // As much at a time as the server reads.
+    // The server reads this much at a time.
     for bytes in bytes.chunks(16 * 1024) {
         hub.handle_bytes(link, bytes, now);
         hub.admit_all(now);
@@ -331,10 +336,9 @@ fn one_peer(hub: &mut Hub, bytes: &[u8], crashes: bool, now: Instant) {
 
 fn drain(hub: &mut Hub, now: Instant) {
     while let Some(link) = hub.poll_output() {
-        while let Output::Packets(outbox) = hub.next_output(link, now) {
-            let count = outbox.packets().map(<[u8]>::len).sum();
-            hub.sent(link, count);
-        }
+        hub.write(link, now, |outbox| {
+            Some(outbox.packets().map(<[u8]>::len).sum())
+        });
     }
     while hub.poll_event().is_some() {}
 }

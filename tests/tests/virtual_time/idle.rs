@@ -1,4 +1,4 @@
-//! A room in which nobody talks costs nothing: no tick, no wake-up, but for the keepalives' deadlines.
+//! A room in which nobody talks costs nothing: no ticks, and no wake-ups except for keepalives.
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
@@ -30,8 +30,9 @@ fn silent_rooms_do_not_tick_and_wake_for_keepalives_only() {
         let before = world.wakeups();
         world.run_for(Duration::from_secs(60));
         assert_eq!(world.hub.counters().ticks, 0);
-        // Frames of 5 ms would make 12,000 ticks a room. A client's silence is looked for when it could have lasted 15 s; as a
-        // ping has come meanwhile, that is put off, by 10 s at least.
+        // Frames of 5 ms would make 12,000 ticks a room. The server checks for a silent client once
+        // it may have been silent for 15 s. Since a ping has arrived by then, the next check is at
+        // least 10 s later.
         let wakeups = world.wakeups() - before;
         assert!(
             wakeups <= 60 * 6,
@@ -60,12 +61,19 @@ fn a_room_falls_asleep_after_each_talkspurt() {
             for word in 0..3 {
                 world.run_for(Duration::from_secs(5));
                 world.act(ann, |ann, _| ann.say(noise(seed + word, samples(500))));
-                // 500 ms of word; the gate closes up to 300 ms later, and the pre-roll came on top.
+                // 500 ms of word; the gate closes up to 300 ms later, and the pre-roll came first.
                 world.run_for(Duration::from_millis(1_500));
                 let ticks = world.hub.counters().ticks;
-                assert!(ticks > ticks_before, "the room woke for word {word}");
+                assert!(
+                    ticks > ticks_before,
+                    "the room did not wake for word {word}"
+                );
                 world.run_for(Duration::from_secs(5));
-                assert_eq!(world.hub.counters().ticks, ticks, "and slept after it");
+                assert_eq!(
+                    world.hub.counters().ticks,
+                    ticks,
+                    "the room did not sleep after it"
+                );
                 ticks_before = ticks;
             }
             assert_eq!(world.hub.gauges().talkers, 0);
@@ -75,14 +83,14 @@ fn a_room_falls_asleep_after_each_talkspurt() {
                     .roster
                     .values()
                     .all(|(_, flags)| flags.0 == 0),
-                "nobody is shown as talking"
+                "someone is still shown as talking"
             );
         }
     });
 }
 
 #[test]
-fn the_last_to_leave_turns_off_the_light() {
+fn no_deadline_remains_after_the_last_participant_leaves() {
     let mut world = World::new(hub_config(FrameDuration::Ms20), 1);
     let ann = world.join(
         Person::new("r", "ann").saying(noise(1, samples(9_000))),
@@ -96,9 +104,5 @@ fn the_last_to_leave_turns_off_the_light() {
         (world.hub.gauges().rooms, world.hub.gauges().participants),
         (0, 0)
     );
-    assert_eq!(
-        world.hub.poll_timeout(),
-        None,
-        "no deadline is left of anyone"
-    );
+    assert_eq!(world.hub.poll_timeout(), None, "a deadline remains");
 }

@@ -1,6 +1,8 @@
-//! The real server's hub and the real core on virtual time: what issue 2 promises, under every weather, from seeds.
+//! The real server's hub and the real core on virtual time: the promises of issue 2, in every
+//! weather, from seeds.
 
 mod delay;
+mod desktop;
 mod hostile;
 mod idle;
 mod packets;

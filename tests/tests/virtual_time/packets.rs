@@ -1,4 +1,4 @@
-//! Packets made by hand, for peers who are no clients.
+//! Handmade packets, for peers that are no clients.
 
 use serde::Serialize;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -6,14 +6,14 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, Voice};
 
-/// A packet as it stands in a stream.
+/// Encodes a packet for the stream.
 pub fn encoded(packet: &impl Serialize) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
     let len = write_to_stream(packet, &mut bytes).expect("it fits");
     bytes[..len].to_vec()
 }
 
-/// A request to join, in PCM16.
+/// A Hello that asks for PCM16.
 pub fn hello(room: &str, name: &str) -> Vec<u8> {
     encoded(&ClientPacket::Hello(Hello {
         version: PROTOCOL_VERSION,
@@ -31,7 +31,7 @@ pub fn ping(number: u32) -> Vec<u8> {
     encoded(&ClientPacket::Ping(number))
 }
 
-/// A frame in the midst of a talkspurt.
+/// A frame in the middle of a talkspurt.
 pub fn voice(number: u16, payload: &[u8]) -> Vec<u8> {
     encoded(&ClientPacket::Voice(Voice {
         seq: Seq(number),

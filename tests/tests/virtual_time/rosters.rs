@@ -1,4 +1,4 @@
-//! Everyone's roster is the true one, whatever comes and goes, and however.
+//! Everyone's roster is correct, whoever comes and goes, and however they do.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::seeds::for_each_seed;
 use talkspurt_testkit::wav::samples;
 
-/// Who is truly there, and in which room, and muted or not.
+/// The truth: who is there, in which room, and whether muted.
 type Truth = BTreeMap<String, (ClientId, String, bool)>;
 
 struct Churn {
@@ -35,7 +35,7 @@ impl Churn {
         }
     }
 
-    fn someone_joins(&mut self) {
+    fn join_someone(&mut self) {
         self.came += 1;
         let name = format!("p{}", self.came);
         let room = format!("room {}", self.rng.usize(0..self.rooms));
@@ -48,13 +48,13 @@ impl Churn {
         self.truth.insert(name, (id, room, false));
     }
 
-    /// Someone who is there leaves, crashes, has his cable pulled, mutes himself or says a word.
-    fn something_happens(&mut self) {
+    /// Makes someone leave, crash, lose the network, mute or say a word.
+    fn do_something(&mut self) {
         let Some(name) = self.rng.choice(self.truth.keys()).cloned() else {
             return;
         };
         let id = self.truth[&name].0;
-        // Who is on his way in may not know yet that he is.
+        // Someone who is still joining may not know it yet.
         if !self.world.client(id).is_in() {
             return;
         }
@@ -71,7 +71,10 @@ impl Churn {
             }
             _ => {
                 let muted = self.rng.bool();
-                self.truth.get_mut(&name).expect("he was just found").2 = muted;
+                self.truth
+                    .get_mut(&name)
+                    .expect("the name was just found")
+                    .2 = muted;
                 return self
                     .world
                     .act(id, |client, now| client.set_muted(now, muted));
@@ -85,7 +88,8 @@ impl Churn {
         self.world.run_for(pause);
     }
 
-    /// After all that is on its way has come, and the vanished have timed out.
+    /// Waits until everything on its way has arrived and the vanished have timed out, then checks
+    /// all rosters.
     fn assert_all_know_the_truth(&mut self) {
         self.world.run_for(Duration::from_secs(25));
         assert_eq!(self.world.hub.gauges().participants, self.truth.len());
@@ -99,7 +103,7 @@ impl Churn {
             let client = self.world.client(*id);
             assert!(
                 client.is_in(),
-                "{name} is out: {:?} {:?}",
+                "{name} is not in the room: {:?} {:?}",
                 client.closed,
                 client.rejected
             );
@@ -118,18 +122,18 @@ impl Churn {
 fn two_hundred_come_and_go_in_one_room() {
     for_each_seed(2, |seed| {
         let mut churn = Churn::new(1, seed);
-        (0..200).for_each(|_| churn.someone_joins());
+        (0..200).for_each(|_| churn.join_someone());
         churn.pause(2_000);
         for _ in 0..200 {
-            churn.something_happens();
+            churn.do_something();
             if churn.truth.len() < 200 && churn.rng.bool() {
-                churn.someone_joins();
+                churn.join_someone();
             }
             churn.pause(40);
         }
         assert!(
             churn.truth.len() > 100 && churn.came > 250,
-            "it was a churn: {} came",
+            "too little churn: {} joined",
             churn.came
         );
         churn.assert_all_know_the_truth();
@@ -142,9 +146,9 @@ fn rooms_fill_and_empty() {
         let mut churn = Churn::new(12, seed);
         for _ in 0..300 {
             if churn.rng.u8(0..3) == 0 {
-                churn.someone_joins();
+                churn.join_someone();
             }
-            churn.something_happens();
+            churn.do_something();
             churn.pause(200);
         }
         churn.assert_all_know_the_truth();
@@ -159,7 +163,7 @@ fn rooms_fill_and_empty() {
 }
 
 #[test]
-fn a_name_is_free_again_at_once_after_a_crash_that_was_seen_and_after_the_timeout_otherwise() {
+fn a_name_is_free_at_once_after_a_visible_crash_and_otherwise_after_the_timeout() {
     let mut world = World::new(hub_config(FrameDuration::Ms20), 1);
     let first = world.join(Person::new("r", "ann"), Weather::CALM);
     world.run_for(Duration::from_millis(100));
@@ -181,7 +185,7 @@ fn a_name_is_free_again_at_once_after_a_crash_that_was_seen_and_after_the_timeou
     };
     let third = world.join(persistent, Weather::CALM);
     world.run_until(
-        "the idle timeout frees the name",
+        "the name is not free after the idle timeout",
         Duration::from_secs(16),
         |world| world.client(third).is_in(),
     );
@@ -189,7 +193,7 @@ fn a_name_is_free_again_at_once_after_a_crash_that_was_seen_and_after_the_timeou
 }
 
 #[test]
-fn those_who_talk_are_shown_as_talking_while_they_do() {
+fn talkers_are_shown_as_talking_while_they_talk() {
     for_each_seed(4, |seed| {
         let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
         let [ann, lis] =
@@ -207,7 +211,8 @@ fn those_who_talk_are_shown_as_talking_while_they_do() {
                 assert_eq!(talking(&world, id), expected, "{after_ms} ms on");
             }
         }
-        // Who vanishes in the midst of a word ceases to talk at once, and leaves after the timeout.
+        // A client that vanishes in the middle of a word stops talking at once, and leaves after
+        // the timeout.
         world.act(ann, |ann, _| ann.say(noise(seed, samples(9_000))));
         world.run_for(Duration::from_secs(1));
         assert_eq!(talking(&world, lis), ParticipantFlags::TALKING);

@@ -1,4 +1,5 @@
-//! A node behind a serial line at 115,200 baud that damages bytes: the session lives or comes back, speech is heard.
+//! A node behind a serial line at 115,200 baud that damages bytes: the session survives or
+//! recovers, and speech is heard.
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
     PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
 };
-use talkspurt_netem::{Client, ClientId, Person, Weather, World, hub_config};
+use talkspurt_netem::{Client, ClientId, Participant, Person, Weather, World, hub_config};
 use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::recording::Recording;
@@ -33,11 +34,11 @@ fn node_and_desk(seed: u64, node: Vec<i16>, desk: Vec<i16>) -> (World, ClientId,
     (world, node, desk)
 }
 
-/// Delay through two jitter buffers, a mix and the line at most.
+/// The most delay through two jitter buffers, a mix and the line.
 const DELAY_MS: u64 = 200;
 
-/// What ADPCM leaves of noise, whole: measured are 0.996 to 1.0, 0.996, one frame dropped as
-/// playout settles, and 40 to 80 ms of delay.
+/// Noise after ADPCM, whole. Measured: share 0.996 to 1.0, similarity 0.996, a gap of one frame
+/// (dropped while playout settles), and 40 to 80 ms of delay.
 const WHOLE: Bounds = Bounds {
     share: 0.99,
     similarity: 0.995,
@@ -46,7 +47,7 @@ const WHOLE: Bounds = Bounds {
     spread_ms: 40.0,
 };
 
-/// How a part of what someone said was heard, since both had joined.
+/// How a part of what someone said was heard, counted from when both had joined.
 fn heard(world: &World, talker: ClientId, listener: ClientId, part: Range<u64>) -> Hearing {
     let (talker, listener) = (world.client(talker), world.client(listener));
     let since = |client: &Client| client.heard_since.expect("everyone has joined").as_micros();
@@ -64,14 +65,18 @@ fn a_clean_line_carries_full_duplex() {
         let (mut world, node, desk) = node_and_desk(seed, node_says.clone(), desk_says.clone());
         world.run_for(Duration::from_secs(11));
         for (talker, ears) in [(node, desk), (desk, node)] {
-            // The first frames of who came first were said before the other came.
+            // The first frames of whoever joined first were said before the other joined.
             let hearing = heard(&world, talker, ears, 100..10_000);
             WHOLE.check("on a clean line", &hearing).unwrap();
         }
-        assert_eq!(world.client(node).stats().frames_sent, 500, "every frame");
+        assert_eq!(
+            world.client(node).stats().frames_sent,
+            500,
+            "not every frame was sent"
+        );
         assert!(
             world.client(node).stats().frames_received >= 495,
-            "the line has room for all of it"
+            "voice was dropped"
         );
         assert_eq!(
             (
@@ -100,19 +105,19 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
         world.run_for(Duration::from_secs(20));
         assert!(
             world.client(node).stats().dropped_bytes > 0,
-            "the noise was there"
+            "there was no noise"
         );
         assert_eq!(
             (world.client(node).joins, world.client(desk).joins),
             (1, 1),
-            "nobody had to join again"
+            "someone had to join again"
         );
         let (up, down) = world.damaged_bytes(world.stream(node));
         for (talker, ears, hits) in [(node, desk, up), (desk, node, down)] {
             let hearing = heard(&world, talker, ears, 1_000..19_500);
             let missed = ((1.0 - hearing.share) * hearing.frames as f64).round() as u64;
             println!("{missed} frames missed for {hits} damaged bytes: {hearing}");
-            // A byte costs one packet, or two where it was the zero between them.
+            // A damaged byte costs one packet, or two if it was the zero between them.
             assert!(
                 missed <= 2 * hits + 4,
                 "{missed} frames missed for {hits} damaged bytes: {hearing}"
@@ -122,9 +127,9 @@ fn sparse_noise_costs_the_packets_it_hits_and_not_the_session() {
     });
 }
 
-/// Every packet but those that were hit, which no line repairs, and the frames that fade in after
-/// them: three for two damaged bytes. Over ten seeds 0.916 to 0.958 were heard with 25 to 49 bytes
-/// damaged, and gaps were of five frames at most.
+/// Every packet except those that were hit, which no line repairs, and the frames that fade in
+/// after them: three for two damaged bytes. Over ten seeds 0.916 to 0.958 were heard with 25 to 49
+/// bytes damaged, and gaps were of five frames at most.
 const SPARSE: Bounds = Bounds {
     share: 0.90,
     gap_ms: 120.0,
@@ -161,7 +166,7 @@ fn a_roster_errs_only_about_those_whose_packets_were_lost() {
             erred |= world.client(node).roster != world.client(desk).roster;
             assert_errs_only_where_excused(world.client(node), world.client(desk));
         }
-        assert!(erred, "some packet about someone was lost");
+        assert!(erred, "no packet about a participant was lost");
         assert!(world.client(node).is_in() && world.client(desk).excused.is_empty());
     });
 }
@@ -178,9 +183,9 @@ fn assert_errs_only_where_excused(noisy: &Client, calm: &Client) {
     assert_eq!(of(noisy), of(calm), "excused: {:?}", noisy.excused);
 }
 
-/// Someone whose line has damaged bytes, though of no packet about number 7.
+/// A client whose line has damaged bytes, though of no packet about participant 7.
 #[test]
-#[should_panic(expected = "never knew of someone who changed")]
+#[should_panic(expected = "was told that an unknown participant changed")]
 fn damage_to_other_packets_excuses_nothing() {
     let now = Instant::ZERO;
     let mut ann = Client::new(Person::new("r", "ann"), now);
@@ -208,11 +213,11 @@ fn damage_to_other_packets_excuses_nothing() {
 }
 
 #[test]
-fn after_noise_that_ends_everything_the_session_recovers() {
+fn the_session_recovers_from_noise_that_no_packet_survives() {
     for_each_seed(4, |seed| {
         let (mut world, node, desk) = node_and_desk(seed, vec![], vec![]);
         world.run_for(Duration::from_secs(1));
-        // No packet survives one byte in ten: not the pings, and no Hello either.
+        // No packet survives one byte in ten: neither the pings nor a Hello.
         world.set_weather(
             node,
             Weather {
@@ -221,7 +226,7 @@ fn after_noise_that_ends_everything_the_session_recovers() {
             },
         );
         world.act(node, |node, _| node.say(noise(seed, samples(3_000))));
-        world.run_until("the node is missed", Duration::from_secs(40), |world| {
+        world.run_until("the node is dropped", Duration::from_secs(40), |world| {
             world.client(desk).names() == ["desk"]
         });
         world.set_weather(node, SERIAL);
@@ -238,7 +243,7 @@ fn after_noise_that_ends_everything_the_session_recovers() {
         world.act(node, |node, _| node.say(node_says.clone()));
         world.act(desk, |desk, _| desk.say(desk_says.clone()));
         world.run_for(Duration::from_secs(4));
-        // Both begin to say it in the frame after this moment.
+        // Both begin to talk in the frame after this moment.
         for (says, ears, from) in [(&node_says, desk, from[1]), (&desk_says, node, from[0])] {
             let recording = Recording::new(&world.client(ears).heard);
             let hearing = hear(says, &recording, from as i64, samples(DELAY_MS));
@@ -246,16 +251,13 @@ fn after_noise_that_ends_everything_the_session_recovers() {
                 .check("after the noise", &hearing.expect("noise is no silence"))
                 .unwrap();
         }
-        assert_eq!(
-            world.client(node).names().len(),
-            2,
-            "its roster is the true one"
-        );
+        assert_eq!(world.client(node).names().len(), 2, "its roster is wrong");
         assert_eq!(world.client(desk).names().len(), 2);
     });
 }
 
-/// A byte of noise every second on a line on which nobody talks: each lone packet would stick to the noise before it.
+/// One byte of noise every second on a line on which nobody talks: each lone packet would stick to
+/// the noise before it.
 #[test]
 fn noise_on_a_quiet_line_does_not_end_the_session() {
     let (mut world, node, desk) = node_and_desk(1, vec![], vec![]);
@@ -266,7 +268,7 @@ fn noise_on_a_quiet_line_does_not_end_the_session() {
     }
     assert!(
         world.client(node).stats().dropped_bytes > 0,
-        "the noise was there"
+        "there was no noise"
     );
     assert_eq!(
         (world.client(node).joins, world.client(node).closed),

@@ -1,4 +1,4 @@
-//! Who hears what, sample by sample, in a calm network.
+//! Who hears what, sample by sample, on a calm network.
 
 use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
@@ -14,7 +14,7 @@ use talkspurt_testkit::wav::samples;
 
 const FRAMES: [FrameDuration; 3] = [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20];
 
-/// Someone without a gate, whose frames begin at a moment of their own.
+/// A talker without a gate, whose frames begin at a random phase.
 fn talker(room: &str, name: &str, says: Vec<i16>, frame: FrameDuration, rng: &mut Rng) -> Person {
     let phase = Duration::from_micros(rng.u64(0..frame.duration().as_micros()));
     Person {
@@ -52,15 +52,18 @@ fn a_listener_hears_the_mean_and_each_talker_the_other_bit_for_bit() {
                 Weather::CALM,
             );
             world.run_for(Duration::from_secs(4));
-            assert_heard_whole(&ben, &world.client(a).heard, "ben at ann's");
-            // Ben was late, and hears ann from the middle of a word to her end.
+            assert_heard_whole(&ben, &world.client(a).heard, "ben as heard by ann");
+            // Ben joined late, and hears ann from the middle of a word to its end.
             let runs = exact_runs(&ann, &world.client(b).heard);
-            let to_the_end = matches!(runs[..], [run] if run.spoken < samples(260) && run.spoken + run.len == ann.len());
-            assert!(to_the_end, "{frame:?}: ann at ben's: {runs:?}");
+            let to_the_end = matches!(
+                runs[..],
+                [run] if run.spoken < samples(260) && run.spoken + run.len == ann.len()
+            );
+            assert!(to_the_end, "{frame:?}: ann as heard by ben: {runs:?}");
             let frame_samples = session_frame_samples(frame);
             let mean = mean_of(&ann, &ben, &world.client(lis).heard, frame_samples);
             assert!(mean.overlap > samples(2_700), "{mean:?}");
-            // One frame ramps from the one who was first to the mean of both.
+            // One frame fades from the first talker to the mean of both.
             assert!(
                 mean.overlap - mean.matching <= frame_samples,
                 "{frame:?}: {mean:?}"
@@ -70,7 +73,7 @@ fn a_listener_hears_the_mean_and_each_talker_the_other_bit_for_bit() {
 }
 
 #[test]
-fn nothing_crosses_from_room_to_room() {
+fn rooms_do_not_hear_each_other() {
     for_each_seed(4, |seed| {
         let frame = FrameDuration::Ms20;
         let mut rng = Rng::with_seed(seed);
@@ -89,13 +92,13 @@ fn nothing_crosses_from_room_to_room() {
             assert_eq!(
                 exact_runs(&says[1 - i], &lis.heard),
                 [],
-                "{} hears the other room",
+                "{} heard the other room",
                 rooms[i]
             );
             let ann = world.client(talkers[i]);
             assert!(
                 ann.heard.iter().all(|&s| s == 0),
-                "ann hears someone in {}",
+                "ann heard someone in {}",
                 rooms[i]
             );
             assert_eq!(lis.names(), ["ann", "lis"]);
@@ -121,12 +124,12 @@ fn a_silent_talker_sends_nothing() {
         );
         let counters = world.hub.counters();
         assert_eq!((counters.ticks, counters.encodings), (0, 0));
-        // Each: a Hello, and a ping at once and every 5 s.
-        assert_eq!(counters.packets_in, 2 * (1 + 2), "only session packets");
+        // From each a Hello, and a ping at once and every 5 s.
+        assert_eq!(counters.packets_in, 2 * (1 + 2), "not only session packets");
         assert_eq!(
             silent.playouts.len(),
             500,
-            "all the while the frames went by"
+            "frames were not played all the time"
         );
     });
 }
@@ -148,16 +151,17 @@ fn the_first_60_ms_of_a_word_arrive() {
             let first = runs.first().expect("the word was heard");
             assert_eq!(
                 first.spoken, onset,
-                "{frame:?}: it begins with the pre-roll: {runs:?}"
+                "{frame:?}: not from the pre-roll on: {runs:?}"
             );
-            // Later on the delay that the pre-roll brought is taken back in the quiet, which blends frames.
+            // Later the delay caused by the pre-roll is reduced during quiet moments, by blending
+            // frames.
             assert!(first.len >= samples(60 + 250), "{frame:?}: {runs:?}");
         }
     });
 }
 
 #[test]
-fn by_the_sum_rule_voices_add_up() {
+fn with_the_sum_rule_voices_add_up() {
     for_each_seed(4, |seed| {
         let says: Vec<_> = (0..3)
             .map(|i| soft_noise(seed ^ i, samples(2_000), 4))
@@ -165,17 +169,17 @@ fn by_the_sum_rule_voices_add_up() {
         let sum: Vec<i16> = (0..samples(2_000))
             .map(|i| says.iter().map(|s| s[i]).sum())
             .collect();
-        let heard = heard_by_the_sum_rule(&says, seed);
+        let heard = heard_with_the_sum_rule(&says, seed);
         assert_eq!(
             covered(&exact_runs(&sum, &heard), &sum),
             sum.len(),
-            "nothing is limited"
+            "a sum was limited"
         );
     });
 }
 
 #[test]
-fn by_the_sum_rule_the_loud_are_limited_and_never_wrap() {
+fn with_the_sum_rule_loud_voices_are_limited_and_never_wrap() {
     for_each_seed(4, |seed| {
         let says: Vec<_> = (0..4).map(|i| noise(seed ^ i, samples(2_000))).collect();
         let sum: Vec<i32> = (0..samples(2_000))
@@ -185,10 +189,10 @@ fn by_the_sum_rule_the_loud_are_limited_and_never_wrap() {
             .iter()
             .map(|&s| s.clamp(-32_768, 32_767) as i16)
             .collect();
-        let heard = heard_by_the_sum_rule(&says, seed);
+        let heard = heard_with_the_sum_rule(&says, seed);
         let found = Recording::new(&heard)
             .find(&clipped)
-            .expect("loud enough to be found");
+            .expect("the sum was not heard");
         assert!(found.similarity > 0.95, "{found:?}");
         for (i, (&sum, &heard)) in sum.iter().zip(&heard[found.offset..]).enumerate() {
             let heard = i32::from(heard);
@@ -201,8 +205,8 @@ fn by_the_sum_rule_the_loud_are_limited_and_never_wrap() {
     });
 }
 
-/// What a listener hears of talkers whose frames go out at the same moments.
-fn heard_by_the_sum_rule(says: &[Vec<i16>], seed: u64) -> Vec<i16> {
+/// Returns what a listener hears of talkers whose frames go out at the same moments.
+fn heard_with_the_sum_rule(says: &[Vec<i16>], seed: u64) -> Vec<i16> {
     let mut config = hub_config(FrameDuration::Ms20);
     config.mix_rule = MixRule::Sum;
     let mut world = World::new(config, seed);

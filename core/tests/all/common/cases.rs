@@ -2,7 +2,8 @@
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 
-/// So many cases; what fails is printed with its seed and kept in `NAME.regressions` beside the test, to be tried first from then on.
+/// Runs `count` cases. A failure prints its seed and keeps it in `NAME.regressions` beside the
+/// test; later runs try it first.
 pub fn cases(count: u32) -> Config {
     Config {
         cases: count,

@@ -21,7 +21,7 @@ pub struct Ear {
     pub downlink: Downlink<64>,
     pub encoder: Encoder,
     pub out: Frame,
-    /// All that was heard.
+    /// All sound heard so far.
     pub heard: Vec<i16>,
 }
 
@@ -83,7 +83,7 @@ impl Ear {
         playout
     }
 
-    /// Plays a frame and returns its number; a fade at its start is ignored.
+    /// Plays a frame and returns its number, ignoring a fade at its start.
     pub fn play_and_name(
         &mut self,
         sound: impl Fn(u16) -> Vec<i16>,
@@ -96,7 +96,8 @@ impl Ear {
     }
 }
 
-/// Three partials that have no common period: every frame differs. Frame `number` goes on where the one before it ended.
+/// Three partials without a common period, so that every frame differs. Frame `number` continues
+/// where the one before it ended.
 pub fn voice(number: u16, samples: usize) -> Vec<i16> {
     let start = usize::from(number) * samples;
     (start..start + samples)
@@ -109,7 +110,7 @@ pub fn voice(number: u16, samples: usize) -> Vec<i16> {
         .collect()
 }
 
-/// The voice, 20 ms a frame, with some of its frames a 500th as loud.
+/// The voice in frames of 20 ms; the frames in `quiet` are a 500th as loud.
 pub fn voice_with_quiet(number: u16, quiet: &Range<u16>) -> Vec<i16> {
     let divisor = if quiet.contains(&number) { 500 } else { 1 };
     voice(number, 320)

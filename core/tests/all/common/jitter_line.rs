@@ -1,4 +1,4 @@
-//! A jitter buffer whose items tell who they are.
+//! A jitter buffer whose items identify their packets.
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome};
@@ -6,7 +6,7 @@ use talkspurt_core::seq::Seq;
 
 pub const SLOTS: usize = 64;
 
-/// A buffer whose items are the numbers of the packets; each packet's timestamp is its number too.
+/// A buffer whose items are packet numbers; each packet's timestamp is its number too.
 pub struct Line {
     pub buffer: JitterBuffer<u32, SLOTS>,
 }

@@ -1,4 +1,4 @@
-//! A microphone whose frames are marked, before an uplink whose voice packets are looked at.
+//! An uplink that is fed marked frames, and the voice packets it sends.
 
 use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
 use talkspurt_core::session::session_frame_samples;
@@ -17,7 +17,7 @@ pub struct Sent {
     pub timestamp: u32,
     pub level: u8,
     pub terminator: bool,
-    /// The mark of the frame in it; `None` if the payload is empty (or not PCM16).
+    /// The mark of the frame in it; `None` if the payload is empty or not PCM16.
     pub mark: Option<i16>,
     pub payload: Vec<u8>,
 }
@@ -31,7 +31,8 @@ impl Mic {
         }
     }
 
-    /// Pushes a frame (its first samples, where frames are shorter) and gives what was sent then.
+    /// Pushes a frame (only its first samples if frames are shorter) and returns what was sent
+    /// then.
     pub fn capture(&mut self, frame: &[i16]) -> Vec<Sent> {
         self.uplink.push(&frame[..self.frame_samples]);
         self.poll_all()
@@ -70,7 +71,7 @@ pub fn word(mark: i16) -> Vec<i16> {
 }
 
 fn marked(mark: i16, level: i16) -> Vec<i16> {
-    // The highest frequency there is: nothing of it is below the gate's high-pass.
+    // The highest frequency there is, so that the gate's high-pass removes nothing of it.
     let mut frame = [level, -level].repeat(160);
     frame[0] = mark;
     frame

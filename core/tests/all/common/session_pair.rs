@@ -26,7 +26,7 @@ pub struct Pair {
     pub server: ServerSession,
     pub now: Instant,
     frame_ms: u8,
-    /// Events of the client that were taken after each input, as the contract asks, and not yet shown to the test.
+    /// Client events taken after each input, as the contract asks, that the test has not seen yet.
     client_events: Vec<ClientEvent>,
     server_events: Vec<ServerEvent>,
 }
@@ -35,7 +35,7 @@ pub struct Pair {
 pub type Heard = Option<(Seq, usize)>;
 
 impl Pair {
-    /// A connection that was just made, with the defaults and frames of 20 ms.
+    /// A fresh connection with the defaults and frames of 20 ms.
     pub fn new() -> Self {
         Self::new_at(20)
     }
@@ -83,7 +83,7 @@ impl Pair {
         pair
     }
 
-    /// Lets the Hello through and gives what the server made of it.
+    /// Delivers the Hello and returns what the server made of it.
     pub fn hello(&mut self) -> HelloRequest {
         self.pump();
         match self.server_events().pop() {
@@ -121,7 +121,7 @@ impl Pair {
         }
     }
 
-    /// The client's process begins anew on the same line.
+    /// Restarts the client's process on the same line.
     pub fn restart_client(&mut self) {
         self.client = new_client(self.now, [8; 8]);
     }
@@ -170,7 +170,7 @@ impl Pair {
         heard
     }
 
-    /// The server has ended the session for `reason`, and says so to the client.
+    /// Asserts that the server ended the session for `reason` and tells the client.
     #[track_caller]
     pub fn assert_server_ends(&mut self, reason: Reason) {
         assert_eq!(self.server_events(), [ServerEvent::Left(reason, None)]);
@@ -184,7 +184,7 @@ impl Pair {
         assert_eq!(self.server_events(), [ServerEvent::Left(reason, None)]);
     }
 
-    /// The server has refused the client for `reason`, and says so to it.
+    /// Asserts that the server refused the client for `reason` and tells it.
     #[track_caller]
     pub fn assert_server_refuses(&mut self, reason: Reason) {
         assert_eq!(self.server_events(), [ServerEvent::Refused(reason)]);

@@ -1,4 +1,4 @@
-//! From the Hello to the Bye, and to the next Hello.
+//! A session from Hello to Bye, and the next one.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn joining_talking_listening_and_leaving() {
     );
     end.say(2..4);
     assert!(end.client.is_talking());
-    assert_eq!(end.sent(), frames(1..4), "the frame before comes along");
+    assert_eq!(end.sent(), frames(1..4), "with the frame before them");
     end.receive(&ServerPacket::Voice(say(1, &[1; 640])));
     end.receive(&ServerPacket::Voice(say(2, &[1; 640])));
     (0..2).for_each(|_| _ = end.play());
@@ -50,7 +50,7 @@ fn joining_talking_listening_and_leaving() {
 }
 
 #[test]
-fn whoever_leaves_a_carrier_that_takes_nothing_says_bye_after_500_ms() {
+fn on_a_stalled_carrier_the_bye_follows_500_ms_after_leaving() {
     let mut end = End::joined(20);
     end.say(0..3);
     let since = end.now;
@@ -66,7 +66,7 @@ fn whoever_leaves_a_carrier_that_takes_nothing_says_bye_after_500_ms() {
 }
 
 #[test]
-fn the_bye_waits_for_no_voice_that_is_too_old_to_be_heard() {
+fn the_bye_does_not_wait_for_voice_that_is_too_old() {
     let mut end = End::joined(20);
     end.say(0..3);
     end.client.leave(end.now);
@@ -75,7 +75,7 @@ fn the_bye_waits_for_no_voice_that_is_too_old_to_be_heard() {
 }
 
 #[test]
-fn asking_again_to_leave_takes_no_longer() {
+fn leaving_twice_takes_no_longer() {
     let mut end = End::joined(20);
     end.say(0..3);
     let since = end.now;
@@ -91,7 +91,7 @@ fn asking_again_to_leave_takes_no_longer() {
 }
 
 #[test]
-fn voice_starts_and_ends_with_the_session_whoever_takes_the_events() {
+fn voice_starts_and_ends_with_the_session_before_events_are_taken() {
     let mut end = End::new();
     end.client.join(end.now, PATIENCE, NONCE);
     end.sent();
@@ -100,7 +100,7 @@ fn voice_starts_and_ends_with_the_session_whoever_takes_the_events() {
     let mut bytes = [0; ENCODED_MAX];
     let len = write_to_stream(&ServerPacket::Welcome(welcome), &mut bytes).unwrap();
     end.client.handle_stream(end.now, &bytes[..len]);
-    // Frames have the new session's length, though its events wait still.
+    // Frames have the new session's length, although its events still wait.
     end.client.push_frame(end.now, &word(1)[..80]);
     end.client.end(Reason::LEAVING);
     let mut out = [0; TRANSMIT_MAX];
@@ -118,7 +118,7 @@ fn voice_starts_and_ends_with_the_session_whoever_takes_the_events() {
 }
 
 #[test]
-fn who_has_nothing_to_say_leaves_at_once() {
+fn a_client_with_nothing_to_send_leaves_at_once() {
     let mut end = End::joined(20);
     end.client.leave(end.now);
     end.handle_timeout();
@@ -149,7 +149,7 @@ fn after_the_end_it_joins_again_on_the_same_stream() {
     assert!(!end.client.is_talking());
     for muted in [true, false] {
         end.client.set_muted(end.now, muted);
-        assert_eq!(end.sent(), [], "nobody is there to be told");
+        assert_eq!(end.sent(), [], "there is nobody to tell");
     }
     end.client.end_talkspurt(end.now);
     assert_eq!(end.client.poll_timeout(), None);
@@ -162,15 +162,15 @@ fn after_the_end_it_joins_again_on_the_same_stream() {
     assert_eq!(end.events.pop(), Some(rejected(Reason::SERVER_FULL)));
     end.join(10);
     end.client.push_frame(end.now, &word(4)[..160]);
-    assert_eq!(end.sent(), frames(4..5), "nothing of the other session");
+    assert_eq!(end.sent(), frames(4..5), "nothing from the other session");
     let stats = end.client.stats();
     assert_eq!(
         (stats.frames_sent, stats.talkspurts),
         (4, 2),
-        "counts go on"
+        "counts continue"
     );
     assert!(stats.packets_transmitted > before.packets_transmitted);
-    // A half packet of another stream is not the beginning of this one's.
+    // Half a packet from another stream is not the beginning of a packet in this one.
     end.receive_bytes(&[5, 5, 5]);
     end.client.end(Reason::CONNECTION_LOST);
     end.client.reset_stream();
@@ -179,21 +179,21 @@ fn after_the_end_it_joins_again_on_the_same_stream() {
 }
 
 #[test]
-fn nothing_of_a_session_is_left_to_the_next() {
+fn nothing_of_a_session_remains_in_the_next() {
     let hello = [Sent::Hello { muted: false }];
-    // Neither its leaving, if it ended before the last words were out,
+    // Its leaving does not, if it ended before the last words were sent.
     let mut end = End::joined(20);
     end.say(0..3);
     end.client.leave(end.now);
     end.receive(&ServerPacket::Bye(Bye::from(Reason::STOPPING)));
     end.client.join(end.now, PATIENCE, NONCE);
     assert_eq!(end.sent(), hello);
-    // nor its voice, if it had not ended.
+    // Nor does its voice, if the session had not ended.
     let mut end = End::joined(20);
     end.say(0..3);
     end.client.join(end.now, PATIENCE, NONCE);
     assert_eq!(end.sent(), hello);
-    // Nor what it had to say and to tell besides,
+    // Nor do its other packets and events.
     let mut end = End::joined(20);
     end.receive(&pong(1));
     assert!(end.client.round_trip().is_some());
@@ -205,14 +205,14 @@ fn nothing_of_a_session_is_left_to_the_next() {
     end.client.join(end.now, PATIENCE, NONCE);
     assert_eq!(end.client.poll_event(), None);
     assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
-    // nor how long its packets took.
+    // Nor does its round-trip time.
     end.receive(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
     end.receive(&pong(2));
     assert_eq!(end.client.round_trip(), None);
 }
 
 #[test]
-fn no_voice_goes_behind_the_end_of_a_session() {
+fn no_voice_is_sent_after_the_end_of_a_session() {
     let mut end = End::joined(20);
     end.now += MS(15_000);
     end.say(0..1);
@@ -229,7 +229,7 @@ fn no_voice_goes_behind_the_end_of_a_session() {
 }
 
 #[test]
-fn no_answer_to_the_hello_closes() {
+fn an_unanswered_hello_ends_the_session() {
     let mut end = End::new();
     end.client.join(end.now, PATIENCE, NONCE);
     end.sent();
@@ -241,7 +241,7 @@ fn no_answer_to_the_hello_closes() {
 }
 
 #[test]
-fn a_talker_who_expects_answers_gives_a_silent_server_up_after_three_seconds() {
+fn a_talker_who_expects_answers_gives_up_a_silent_server_after_three_seconds() {
     let mut end = End::joined(20);
     let since = end.now;
     let mut pings = 0;
@@ -259,7 +259,7 @@ fn a_talker_who_expects_answers_gives_a_silent_server_up_after_three_seconds() {
     let after_ms = end.now.duration_since(since).as_millis();
     assert!((3_000..=4_100).contains(&after_ms), "{after_ms} ms");
     assert!((2..=4).contains(&pings), "{pings}");
-    // Others have the idle timeout.
+    // Without that, the idle timeout applies.
     let mut end = End::joined(20);
     let since = end.now;
     while end.events.is_empty() {

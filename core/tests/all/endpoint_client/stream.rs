@@ -1,4 +1,4 @@
-//! What stands in the stream, both ways, and what fits where.
+//! The stream in both directions, and what fits in which buffer.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn noise_is_tolerated_and_a_stream_of_garbage_is_not() {
     }
     assert_eq!(end.events, []);
     end.sent();
-    // 16,384 bytes at once, in the smallest pieces, and one more.
+    // 16,384 bytes at once, in the smallest pieces, are tolerated; one more is not.
     end.receive_bytes(&[9, 0].repeat(16_384));
     assert_eq!(end.events, []);
     end.receive_bytes(&[9, 0]);
@@ -26,7 +26,7 @@ fn noise_is_tolerated_and_a_stream_of_garbage_is_not() {
 }
 
 #[test]
-fn each_session_tolerates_as_much_garbage() {
+fn each_session_tolerates_the_same_amount_of_garbage() {
     let mut end = End::joined(20);
     end.receive_bytes(&[9, 0].repeat(16_385));
     assert_eq!(end.events, [closed(Reason::DAMAGE)]);
@@ -36,7 +36,7 @@ fn each_session_tolerates_as_much_garbage() {
 }
 
 #[test]
-fn bytes_that_nothing_ends_are_garbage() {
+fn bytes_without_a_closing_zero_are_garbage() {
     let mut end = End::joined(20);
     let bytes = 16_384 + 1;
     (0..bytes - 1).for_each(|_| end.receive_bytes(&[7]));
@@ -55,7 +55,7 @@ fn a_damaged_packet_is_counted_and_the_next_one_is_read() {
     let mut damaged = bytes;
     damaged[2] ^= 1;
     end.receive_bytes(&damaged[..len]);
-    // In pieces, as streams bring them.
+    // In pieces, as streams deliver them.
     let (beginning, rest) = bytes[..len].split_at(len / 2);
     end.receive_bytes(beginning);
     assert_eq!(end.sent(), []);
@@ -68,7 +68,7 @@ fn a_damaged_packet_is_counted_and_the_next_one_is_read() {
 }
 
 #[test]
-fn packets_in_pieces_are_no_garbage() {
+fn packets_in_pieces_do_not_count_as_garbage() {
     let mut end = End::joined(20);
     let mut bytes = [0; ENCODED_MAX];
     for number in 0..1_000 {
@@ -95,7 +95,7 @@ fn a_zero_goes_before_the_first_packet_and_after_each_pause() {
         end.receive(&ServerPacket::Ping(number));
         assert_eq!(begins_with_zero(&mut end), expected, "{pause_ms} ms");
     }
-    // Before voice, too.
+    // The same before voice.
     end.now += MS(100);
     end.say(0..2);
     assert!(begins_with_zero(&mut end));
@@ -120,7 +120,7 @@ fn the_longest_packets_fit_the_buffers() {
 
 #[test]
 #[should_panic(expected = "the longest packet must fit")]
-fn a_buffer_that_is_too_small_is_the_callers_fault() {
+fn a_transmit_buffer_that_is_too_small_panics() {
     let mut end = End::new();
     end.client.join(end.now, PATIENCE, NONCE);
     end.client
@@ -146,7 +146,7 @@ fn a_client_with_little_memory_offers_only_what_it_can_hold() {
     let sent = small.poll_transmit(now, &mut out).unwrap();
     assert!(sent.droppable && Sent::of(&out[..sent.len]) == Sent::Frame(0));
 
-    // A byte is missing.
+    // One byte less than PCM16 needs.
     type Almost = Client<{ PAYLOAD_MAX - 1 }, TRANSMIT_MAX>;
     let almost = Almost::new(ClientConfig::new(request())).unwrap();
     assert_eq!(almost.request().codecs[..], [Codec::ImaAdpcm.id()]);
@@ -158,7 +158,7 @@ fn a_client_with_little_memory_offers_only_what_it_can_hold() {
 }
 
 #[test]
-fn zeros_before_a_packet_cost_nothing_of_it() {
+fn zeros_before_a_packet_do_no_harm() {
     let mut end = End::joined(20);
     end.receive_bytes(&[0; 1_000]);
     end.receive(&ServerPacket::Ping(5));

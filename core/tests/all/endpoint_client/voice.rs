@@ -1,9 +1,9 @@
-//! Which voice goes to the carrier, and which comes from it.
+//! Which voice is sent, and which is played.
 
 use super::*;
 
 #[test]
-fn a_stalled_carrier_costs_voice_of_300_ms_and_nothing_else() {
+fn a_stalled_carrier_costs_voice_older_than_300_ms_and_nothing_else() {
     let mut end = End::joined(20);
     end.say(0..50);
     end.receive(&ServerPacket::Ping(7));
@@ -12,7 +12,7 @@ fn a_stalled_carrier_costs_voice_of_300_ms_and_nothing_else() {
     assert_eq!(end.sent(), [&[Sent::Pong(7)], &newest[..]].concat());
     let stats = end.client.stats();
     assert_eq!((stats.voice_dropped, stats.frames_sent), (36, 50));
-    // Just before that it is still worth hearing.
+    // Just within 300 ms it is still worth hearing.
     end.say(50..51);
     end.now += MS(279);
     assert_eq!(end.sent(), frames(50..51));
@@ -28,7 +28,7 @@ fn a_burst_is_bounded_by_the_longest_pre_roll_and_300_ms() {
         }
         assert_eq!(end.sent(), frames(200 - most..200), "{frame_ms} ms");
         assert_eq!(end.client.stats().voice_dropped, 200 - most as u32);
-        // There is room again.
+        // Now there is room again.
         end.client.push_frame(end.now, &word(200)[..samples]);
         assert_eq!(end.sent(), frames(200..201));
     }
@@ -36,16 +36,16 @@ fn a_burst_is_bounded_by_the_longest_pre_roll_and_300_ms() {
 
 /// Packets of PCM16 voice at 20 ms take 650 bytes and more: 260 kbit/s.
 #[test]
-fn on_a_slow_uplink_voice_is_never_late_by_more_than_it_may_wait() {
+fn on_a_slow_uplink_voice_is_never_later_than_it_may_wait() {
     let mut end = End::joined(20);
     let start = end.now;
     let mut half_sent = std::collections::VecDeque::new();
-    // Gives how late the frames arrived that did, by when they were said.
+    // Returns when each frame that arrived was said, and how late it was.
     let mut run = |end: &mut End, ms: Range<u64>, bytes_per_ms: usize| {
         let mut arrived = Vec::new();
         for at in ms {
             end.now = start + MS(at);
-            // An answer each second, or the server counts as lost.
+            // A sign of life each second, or the client takes the server for lost.
             if at % 1_000 == 0 {
                 end.receive(&ServerPacket::Ping(1));
             }
@@ -74,7 +74,7 @@ fn on_a_slow_uplink_voice_is_never_late_by_more_than_it_may_wait() {
         }
         arrived
     };
-    // 200 kbit/s for a quarter of a minute.
+    // 200 kbit/s for 15 s.
     let slow = run(&mut end, 20..15_000, 25);
     let latest = slow.iter().map(|(_, late)| late).max();
     assert!(latest.is_some_and(|late| *late < 340), "{latest:?}");
@@ -82,7 +82,7 @@ fn on_a_slow_uplink_voice_is_never_late_by_more_than_it_may_wait() {
     assert!(slow.len().abs_diff(carried) < 8, "the line was never idle");
     let lost = 749 - slow.len() as u32;
     assert!(end.client.stats().voice_dropped.abs_diff(lost) <= 16);
-    // The line recovers: what waits goes at once, and nothing after it is late.
+    // The line recovers: waiting voice goes at once, and nothing after it is late.
     let fast = run(&mut end, 15_000..17_000, 1_000);
     let late = fast.iter().rfind(|(_, late)| *late > 1);
     assert!(
@@ -94,7 +94,7 @@ fn on_a_slow_uplink_voice_is_never_late_by_more_than_it_may_wait() {
 }
 
 #[test]
-fn control_packets_overtake_voice_that_waits() {
+fn control_packets_overtake_waiting_voice() {
     let mut end = End::joined(20);
     end.say(0..2);
     end.client.set_muted(end.now, true);
@@ -106,7 +106,7 @@ fn control_packets_overtake_voice_that_waits() {
 }
 
 #[test]
-fn the_muted_send_no_voice_and_the_others_are_told() {
+fn a_muted_client_sends_no_voice_and_tells_the_server() {
     let mut end = End::joined(20);
     end.say(0..2);
     end.sent();
@@ -120,7 +120,7 @@ fn the_muted_send_no_voice_and_the_others_are_told() {
     end.say(4..5);
     let nothing_from_before = [Sent::Muted(false), Sent::Frame(4)];
     assert_eq!(end.sent(), nothing_from_before);
-    // It holds for the next session, whose Hello says so.
+    // Mute stays for the next session, whose Hello says so.
     end.client.set_muted(end.now, true);
     end.client.end(Reason::LEAVING);
     end.client.join(end.now, PATIENCE, NONCE);
@@ -131,7 +131,7 @@ fn the_muted_send_no_voice_and_the_others_are_told() {
 }
 
 #[test]
-fn who_is_configured_muted_joins_muted() {
+fn a_client_configured_as_muted_joins_muted() {
     let mut request = request();
     request.muted = true;
     let mut end = End::new();
@@ -142,14 +142,14 @@ fn who_is_configured_muted_joins_muted() {
 }
 
 #[test]
-fn voice_is_kept_back_and_nobody_is_told() {
+fn keeping_voice_back_tells_nobody() {
     let mut end = End::joined(20);
     end.say(0..2);
     end.sent();
     end.client.keep_back(end.now, true);
     end.say(2..4);
     assert_eq!(end.sent(), [Sent::EndOfTalk]);
-    // Both at a time: whatever ends first, the other holds.
+    // Mute and keeping back are independent: ending one leaves the other.
     end.client.set_muted(end.now, true);
     end.client.set_muted(end.now, false);
     end.say(4..5);
@@ -177,21 +177,21 @@ fn a_margin_is_never_longer_than_half_the_buffer() {
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();
     end.join(5);
-    assert_eq!(end.client.playout_frames(), (0, 32), "of 64 packets");
+    assert_eq!(end.client.playout_frames(), (0, 32), "half of 64 packets");
 }
 
 #[test]
 fn a_microphone_that_is_gone_ends_the_talkspurt() {
     let mut end = End::joined(20);
     end.client.end_talkspurt(end.now);
-    assert_eq!(end.sent(), [], "there is none");
+    assert_eq!(end.sent(), [], "there was none");
     end.say(0..2);
     end.client.end_talkspurt(end.now);
     let said = [Sent::Frame(0), Sent::Frame(1), Sent::EndOfTalk];
     assert_eq!(end.sent(), said);
     let stats = end.client.stats();
     assert_eq!((stats.talkspurts, stats.frames_captured), (1, 2));
-    assert_eq!(stats.frames_sent, 2, "its end is no frame");
+    assert_eq!(stats.frames_sent, 2, "its end does not count as a frame");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     end.say(0..1);
     assert_eq!(end.sent(), frames(0..1), "nothing has changed");
     assert_eq!(End::new().client.set_gate(bad), Err(wrong));
-    // Full scale opens for nothing; it holds for the next session too.
+    // Nothing reaches full scale, so this gate never opens. It stays for the next session.
     let deaf = GateSettings {
         open_rms: 32_768,
         ..GateSettings::default()
@@ -226,7 +226,7 @@ fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
 }
 
 #[test]
-fn a_gate_that_is_changed_in_a_session_holds_as_long_as_before() {
+fn a_gate_changed_in_a_session_keeps_its_hold_time() {
     let [unchanged, changed] = [false, true].map(|is_changed| {
         let mut end = End::joined(5);
         if is_changed {
@@ -236,7 +236,7 @@ fn a_gate_that_is_changed_in_a_session_holds_as_long_as_before() {
         (1..100).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
         end.sent()
     });
-    assert_eq!(unchanged, frames(0..31), "100 ms, and the window");
+    assert_eq!(unchanged, frames(0..31), "100 ms and the window");
     assert_eq!(changed, unchanged);
 }
 
@@ -253,7 +253,7 @@ fn the_pre_roll_is_as_long_as_configured() {
 }
 
 #[test]
-fn who_leaves_hears_no_more() {
+fn a_leaving_client_plays_no_more_voice() {
     let mut end = End::joined(20);
     for number in 0..6 {
         end.receive(&ServerPacket::Voice(say(number, &[9; 640])));
@@ -266,7 +266,7 @@ fn who_leaves_hears_no_more() {
 }
 
 #[test]
-fn what_was_heard_last_fades_when_a_session_ends_and_nothing_of_it_comes_later() {
+fn playback_fades_when_a_session_ends_and_does_not_resume() {
     let mut end = End::joined(20);
     for number in 0..6 {
         end.receive(&ServerPacket::Voice(say(number, &[9; 640])));
@@ -290,7 +290,7 @@ fn what_was_heard_last_fades_when_a_session_ends_and_nothing_of_it_comes_later()
 }
 
 #[test]
-fn voice_that_is_no_frame_of_the_session_is_dropped() {
+fn voice_of_another_frame_length_is_dropped() {
     let mut end = End::joined(20);
     end.receive(&ServerPacket::Voice(say(0, &[9; 100])));
     let terminator = Voice {

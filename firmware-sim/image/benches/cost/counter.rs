@@ -10,14 +10,15 @@ use talkspurt_image::board::{Board, ThisBoard};
 const NS_PER_INSTRUCTION: u64 = 1 << 8;
 const COUNTER_MASK: u32 = 0x00ff_ffff;
 
-/// The counter, and what asking it costs.
+/// The instruction counter, with its own cost.
 pub struct Counter {
     _systick: SYST,
     overhead: u32,
 }
 
 impl Counter {
-    /// Starts SysTick and tries it on 1000 instructions; what it makes of them is the error where QEMU does not count.
+    /// Starts SysTick and tries it on 1000 instructions. If QEMU does not count, the error is the
+    /// number that it measured.
     #[allow(unsafe_code)]
     pub fn start(mut systick: SYST) -> Result<Self, u32> {
         systick.set_clock_source(SystClkSource::Core);
@@ -42,8 +43,8 @@ impl Counter {
         }
     }
 
-    /// The instructions of `routine`, at most 1.3 million, give or take one.
-    // Not inlined: a routine is to be compiled for itself, not into its measurement.
+    /// Returns the instructions of `routine`, at most 1.3 million, give or take one.
+    // Not inlined, so that a routine is compiled separately from its measurement.
     #[inline(never)]
     pub fn count<T>(&mut self, routine: impl FnOnce() -> T) -> u32 {
         let before = SYST::get_current();

@@ -1,4 +1,5 @@
-//! A serial port without a line: the firmware's queues and interrupt body, on a UART of one byte each way in memory.
+//! A serial port without a line: the firmware's queues and interrupt body, on an in-memory UART of
+//! one byte each way.
 
 use core::cell::Cell;
 use core::hint::black_box;
@@ -9,7 +10,7 @@ use talkspurt_image::app::stays_asleep;
 use talkspurt_image::deadline;
 use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queues};
 
-/// A UART that has at most one byte, and sends into the void.
+/// A UART that holds at most one received byte, and discards what it sends.
 pub struct MemoryUart {
     arrived: &'static Cell<Option<u8>>,
 }
@@ -36,7 +37,7 @@ impl Hardware for MemoryUart {
     }
 }
 
-/// The handler is called by hand.
+/// Does nothing: the bench calls the handler itself.
 pub struct ByHand;
 
 impl InterruptLine for ByHand {
@@ -52,7 +53,7 @@ pub struct Line {
     isr: Isr<'static, MemoryUart>,
 }
 
-/// The loop's side of a serial port, and the line's.
+/// Creates the loop's side of a serial port, and the line's.
 pub fn make() -> (Port, Line) {
     let (Some(queues), Some(arrived)) = (
         singleton!(: Queues = Queues::new()),
@@ -65,7 +66,7 @@ pub fn make() -> (Port, Line) {
 }
 
 impl Line {
-    /// Bytes arrive, each with its interrupt, which wakes the core.
+    /// Receives bytes, each with its interrupt, which wakes the core.
     pub fn arrive(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.arrived.set(Some(byte));
@@ -74,7 +75,7 @@ impl Line {
         }
     }
 
-    /// All that waits is sent, each byte with its interrupt, which wakes the core.
+    /// Sends all waiting bytes, each with its interrupt, which wakes the core.
     pub fn send(&mut self, port: &Port) {
         while !port.is_drained() {
             SENDS_LEFT.store(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What the line carries: a node and the server's end of its session, joined, on virtual time.
+//! Traffic on the line: a node and the server's end of its session, joined, on virtual time.
 
 use core::cmp::max;
 use core::convert::Infallible;
@@ -22,7 +22,7 @@ use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, Node, Pcm16Node};
 use crate::common::sound;
 use crate::whole::{Microphone, Speaker};
 
-/// The server's default (`host-server`, `--idle-timeout`); a third of it lies between two keepalives.
+/// The server's default (`host-server`, `--idle-timeout`). Keepalives are a third of it apart.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
 const FRAMES_PER_S: u32 = 50;
 const TALKING_S: u32 = 10;
@@ -31,7 +31,7 @@ const SILENT_S: u32 = 60;
 /// Three packets of PCM16 each way.
 const LINE_BYTES: usize = 2_048;
 
-/// A line without a speed, and the server's end of it.
+/// A line of unlimited speed, and the server's end of it.
 struct Line {
     to_server: Deque<u8, LINE_BYTES>,
     to_node: Deque<u8, LINE_BYTES>,
@@ -41,7 +41,7 @@ struct Line {
 
 type Wired = Board<Line, Microphone, Speaker>;
 
-/// Bytes in a second, in the busier of the two directions.
+/// Reports the bytes per second in the busier of the two directions.
 pub fn measure(report: &mut impl FnMut(&str, u32)) {
     let (talking, silent) = adpcm();
     report("link_adpcm_talking_bytes_per_s", talking);
@@ -51,7 +51,7 @@ pub fn measure(report: &mut impl FnMut(&str, u32)) {
     report("link_pcm16_silent_bytes_per_s", silent);
 }
 
-// Each on its own: their nodes would lie side by side on the stack.
+// Separate functions: inlined, their nodes would be on the stack side by side.
 #[inline(never)]
 fn adpcm() -> (u32, u32) {
     let Ok(mut node) = AdpcmNode::new(config(Codec::ImaAdpcm), 1, Instant::ZERO) else {
@@ -119,7 +119,8 @@ fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
     (talking, run(SILENT_S, false))
 }
 
-/// The server's end: lets the node in, and sends its voice back, as if another talked as long.
+/// The server's end: it lets the node in, and sends its voice back, as if another participant
+/// talked as long.
 struct Server {
     session: ServerSession,
     deframer: Deframer<ENCODED_MAX>,

@@ -1,7 +1,8 @@
-//! What a frame costs, in instructions, and what the line carries, in bytes a second: each line of the output is a name and a number.
-//!
-//! QEMU counts: under `-icount shift=8` an instruction takes 256 ns of virtual time, always, and SysTick measures that time.
-//! `cargo xtask firmware measure` runs it so, and compares with `budget.json`.
+//! Measures what a frame costs, in instructions, and what the line carries, in bytes per second.
+//! Each line of the output is a name and a number.
+//! QEMU counts: under `-icount shift=8` every instruction takes 256 ns of virtual time, which
+//! SysTick measures. `cargo xtask firmware measure` runs it this way, and compares the numbers with
+//! `budget.json`.
 #![no_std]
 #![no_main]
 

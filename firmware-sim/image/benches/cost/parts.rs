@@ -1,4 +1,4 @@
-//! The parts of a frame's way, one by one: 320 samples of a voice-like sound, ADPCM.
+//! The steps of processing a frame, one by one: 320 samples of a voice-like sound, ADPCM.
 
 use core::hint::black_box;
 
@@ -37,7 +37,7 @@ fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
     let Ok(mut gate) = Gate::new(GateConfig::default_for(FRAME)) else {
         unreachable!("the default is good")
     };
-    // Open, with a full window: the longest way through it.
+    // Open, with a full window: the longest path through the gate.
     for _ in 0..20 {
         gate.push(3_000);
     }
@@ -47,7 +47,7 @@ fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 fn codec(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
     let mut encoder = Encoder::new(Codec::ImaAdpcm);
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
-    // The second frame: the step size has found the voice.
+    // The second frame: by now the step size fits the voice.
     let _ = encoder.encode(frame, &mut payload);
     let encode = counter.count(|| encoder.encode(black_box(frame), &mut payload));
     report("adpcm_encode", encode);

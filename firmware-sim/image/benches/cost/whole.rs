@@ -1,4 +1,4 @@
-//! The whole loop, with its serial port: joined, at 16 kHz, a frame each 20 ms.
+//! The whole loop with its serial port: joined, at 16 kHz, a frame every 20 ms.
 
 use core::hint::black_box;
 
@@ -20,7 +20,7 @@ use crate::common::sound;
 use crate::counter::Counter;
 use crate::line::{self, Line, Port};
 
-/// Enough for the step size and the jitter buffer to settle, and for means.
+/// Enough for the step size and the jitter buffer to settle, and for mean values.
 const FRAMES: u32 = 100;
 
 /// A microphone that has a frame ready once a period: as cheap as a DMA buffer.
@@ -101,7 +101,7 @@ fn report_worst(name: &str, most: u32, report: &mut impl FnMut(&str, u32)) {
     );
 }
 
-/// A hundred bytes each way: interrupt, queue, and the loop's reading or writing.
+/// A hundred bytes each way: interrupt, queue, and the loop's read or write.
 fn uart(
     counter: &mut Counter,
     report: &mut impl FnMut(&str, u32),
@@ -200,7 +200,7 @@ impl Bench {
         }));
     }
 
-    /// Mean and largest cost of a frame.
+    /// Returns the mean and largest cost of a frame.
     fn run(&mut self, counter: &mut Counter, scene: Scene) -> (u32, u32) {
         let (mut sum, mut most) = (0, 0);
         for number in 0..FRAMES {
@@ -211,7 +211,8 @@ impl Bench {
         (sum / FRAMES, most)
     }
 
-    /// One frame period: half of the packet that comes has arrived after 10 ms, when the firmware looks for the first time.
+    /// Runs one frame period. Half of the incoming packet has arrived after 10 ms, when the
+    /// firmware first reads.
     fn frame(&mut self, counter: &mut Counter, scene: Scene, number: u32) -> u32 {
         let payload = sound::payload(number);
         let mut encoded = [0; ENCODED_MAX];

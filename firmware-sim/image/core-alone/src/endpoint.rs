@@ -1,8 +1,8 @@
 //! The size of a whole participant, `endpoint::Client`, on any microcontroller. Nothing runs this;
 //! `cargo xtask firmware measure` builds it and reads its sections.
 //!
-//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a
-//! serial port are not the core's.
+//! Flash is the code and the tables; RAM is the state between calls. The stack and the queues of a
+//! serial port do not count as the core's.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)] // The one place in RAM, and the entry.
@@ -24,11 +24,10 @@ use talkspurt_core::wire::{ParticipantName, RoomName};
 
 use in_ram::InRam;
 
-/// The longest packet of ADPCM, or of a session, and a zero before it, as `talkspurt-node` sizes
-/// its own.
+/// The longest packet of ADPCM, or of a session, with a zero before it, as in `talkspurt-node`.
 const ENCODED: usize = encoded_len_max(352) + 1;
 
-/// Everything that the core keeps between calls, and a packet on its way out.
+/// Everything that the core keeps between calls, and an outgoing packet.
 struct Core {
     client: Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>,
     packet: [u8; ENCODED],
@@ -38,7 +37,7 @@ static CORE: InRam<Core> = InRam::new();
 
 #[unsafe(no_mangle)]
 extern "C" fn begin() -> ! {
-    // SAFETY: called once, and nobody else looks at it.
+    // SAFETY: called once, with no other reference to it.
     let core = unsafe { CORE.fill(make) };
     loop {
         talk(core);

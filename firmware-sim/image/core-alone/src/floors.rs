@@ -1,8 +1,9 @@
-//! The size of the core's floors below the endpoint on any microcontroller: all of them that a node
-//! uses, both ways, kept by the linker because each value comes from outside and goes outside.
-//! Nothing runs this; `cargo xtask firmware measure` builds it and reads its sections.
+//! The size of the core's floors below the endpoint on any microcontroller: all that a node uses,
+//! both ways. The linker keeps it because each value comes from outside and goes outside. Nothing
+//! runs this; `cargo xtask firmware measure` builds it and reads its sections.
 //!
-//! Flash is the code and the tables, RAM the state between calls. The stack and the queues of a serial port are not the core's.
+//! Flash is the code and the tables; RAM is the state between calls. The stack and the queues of a
+//! serial port do not count as the core's.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)] // The one place in RAM, and the entry.
@@ -28,11 +29,11 @@ use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, parse};
 
 use in_ram::InRam;
 
-/// The longest packet of ADPCM, or of a session, as `talkspurt-node` sizes its own.
+/// The longest packet of ADPCM, or of a session, as in `talkspurt-node`.
 const ENCODED: usize = encoded_len_max(352);
 const FRAME: FrameDuration = FrameDuration::Ms20;
 
-/// Everything that the core keeps between calls, and a packet on its way out.
+/// Everything that the core keeps between calls, and an outgoing packet.
 struct Core {
     uplink: Uplink,
     downlink: Downlink<16, ADPCM_PAYLOAD_MAX>,
@@ -45,7 +46,7 @@ static CORE: InRam<Core> = InRam::new();
 
 #[unsafe(no_mangle)]
 extern "C" fn begin() -> ! {
-    // SAFETY: called once, and nobody else looks at it.
+    // SAFETY: called once, with no other reference to it.
     let core = unsafe { CORE.fill(make) };
     loop {
         talk(core);

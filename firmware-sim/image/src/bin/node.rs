@@ -1,4 +1,4 @@
-//! The node's firmware image. How it is told what to do: `arguments.rs`.
+//! The node's firmware image. Its arguments are in `arguments.rs`.
 #![no_std]
 #![no_main]
 
@@ -10,9 +10,9 @@ use semihosting::io::{Write, stderr};
 use semihosting::process::exit;
 use talkspurt_image::{app, arguments, log};
 
-/// A command line that cannot be followed.
+/// An invalid command line.
 const EXIT_USAGE: i32 = 2;
-/// A panic: a bug of the firmware.
+/// A panic: a bug in the firmware.
 const EXIT_PANIC: i32 = 101;
 
 #[entry]
@@ -32,8 +32,8 @@ fn main() -> ! {
     }
 }
 
-/// Ends the emulation, so that a test sees it; firmware for a real board would reset here, and the node would join again.
-/// The message is not formatted: that machinery is larger than the node.
+/// Ends the emulation, so that a test sees it. Firmware for a real board would reset here, and the
+/// node would join again. The message is not formatted: that code is larger than the node.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if let Some(place) = info.location() {
@@ -42,7 +42,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     exit(EXIT_PANIC)
 }
 
-// On its own, so that the handler is small enough to be inlined: then the compiler sees that nobody reads the message.
+// Not inlined, so that the handler is small enough to be inlined. The compiler then sees that the
+// message is never read.
 #[inline(never)]
 fn log_place(file: &str, line: u32) {
     log::error!("panicked at {=str}:{=u32}", file, line);

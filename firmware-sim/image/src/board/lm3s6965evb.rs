@@ -1,4 +1,5 @@
-//! Texas Instruments (Luminary) LM3S6965 evaluation board: Cortex-M3 at 50 MHz, PL011 UART (data sheet DS-LM3S6965).
+//! Texas Instruments (Luminary) LM3S6965 evaluation board: Cortex-M3 at 50 MHz, PL011 UART (data
+//! sheet DS-LM3S6965).
 #![allow(unsafe_code)] // Addresses of registers, and the vector table.
 
 use cortex_m::interrupt::InterruptNumber;
@@ -51,7 +52,7 @@ impl Board for Lm3s6965Evb {
     const CYCLES_PER_US: u32 = CLOCK_HZ / 1_000_000;
     type Uart = Pl011;
 
-    /// In the order that section 5.3 of the data sheet asks for; then the peripherals get their clocks.
+    /// Follows the order in section 5.3 of the data sheet; then the peripherals get their clocks.
     fn start_clocks() {
         // SAFETY: system control registers, written once, before anything depends on the clock.
         unsafe {
@@ -66,14 +67,14 @@ impl Board for Lm3s6965Evb {
     }
 
     fn start_uart(baud: u32) -> Pl011 {
-        // SAFETY: the UART's registers are there, for as long as the board has power.
+        // SAFETY: the UART's registers exist for as long as the board has power.
         Pl011::start(unsafe { &*UART0 }, baud, CLOCK_HZ)
     }
 
     fn start_interrupts(isr: Isr<'static, Pl011>) {
         // SAFETY: the UART's interrupt is still masked.
         unsafe { ISR.put(isr) };
-        // SAFETY: the timer has its clock by now, and nobody else uses it.
+        // SAFETY: the timer has its clock by now, and has no other user.
         unsafe {
             (*TIMER0_MODE).write(TIMER_PERIODIC);
             (*TIMER0_RELOAD).write(CLOCK_HZ / 1_000 - 1);
@@ -81,7 +82,7 @@ impl Board for Lm3s6965Evb {
             (*TIMER0_CONTROL).write(TIMER_A);
         }
         for interrupt in [Interrupt::Uart0, Interrupt::Timer0A] {
-            // SAFETY: all that the handlers use is in place.
+            // SAFETY: everything that the handlers use is in place.
             unsafe { NVIC::unmask(interrupt) };
         }
     }
@@ -106,7 +107,7 @@ unsafe impl InterruptNumber for Interrupt {
 }
 
 unsafe extern "C" fn uart0() {
-    // SAFETY: the only handler that calls it.
+    // SAFETY: no other handler calls it.
     unsafe {
         ISR.serve(|isr| {
             isr.receive();
@@ -116,7 +117,7 @@ unsafe extern "C" fn uart0() {
 }
 
 unsafe extern "C" fn timer0a() {
-    // SAFETY: acknowledges the interrupt; nobody else writes to the register.
+    // SAFETY: acknowledges the interrupt; nothing else writes to the register.
     unsafe { (*TIMER0_INTERRUPT_CLEAR).write(TIMER_A) };
     deadline::tick();
 }

@@ -1,4 +1,5 @@
-//! Arm MPS2 with the AN386 image: Cortex-M4F at 25 MHz, CMSDK peripherals (Arm DAI 0386C, tables 3-1 and 3-2).
+//! Arm MPS2 with the AN386 image: Cortex-M4F at 25 MHz, CMSDK peripherals (Arm DAI 0386C, tables
+//! 3-1 and 3-2).
 #![allow(unsafe_code)] // Addresses of registers, and the vector table.
 
 use cortex_m::interrupt::InterruptNumber;
@@ -18,7 +19,7 @@ const CLOCK_HZ: u32 = 25_000_000;
 const UART0: *const Registers = 0x4000_4000 as *const Registers;
 const TIMER0: *const Timer = 0x4000_0000 as *const Timer;
 
-/// A CMSDK timer: counts down and begins again (Arm DDI 0479D, section 4.5).
+/// A CMSDK timer: counts down and restarts (Arm DDI 0479D, section 4.5).
 #[repr(C)]
 struct Timer {
     control: RW<u32>,
@@ -40,14 +41,14 @@ impl Board for Mps2An386 {
     fn start_clocks() {}
 
     fn start_uart(baud: u32) -> Cmsdk {
-        // SAFETY: the UART's registers are there, for as long as the board has power.
+        // SAFETY: the UART's registers exist for as long as the board has power.
         Cmsdk::start(unsafe { &*UART0 }, baud, CLOCK_HZ)
     }
 
     fn start_interrupts(isr: Isr<'static, Cmsdk>) {
         // SAFETY: the UART's interrupts are still masked.
         unsafe { ISR.put(isr) };
-        // SAFETY: the timer is there, and nobody else uses it.
+        // SAFETY: the timer exists, and has no other user.
         unsafe {
             (*TIMER0).reload.write(CLOCK_HZ / 1_000 - 1);
             (*TIMER0).value.write(CLOCK_HZ / 1_000 - 1);
@@ -58,7 +59,7 @@ impl Board for Mps2An386 {
             Interrupt::Uart0Send,
             Interrupt::Timer0,
         ] {
-            // SAFETY: all that the handlers use is in place.
+            // SAFETY: everything that the handlers use is in place.
             unsafe { NVIC::unmask(interrupt) };
         }
     }
@@ -94,7 +95,7 @@ unsafe extern "C" fn uart0_send() {
 }
 
 unsafe extern "C" fn timer0() {
-    // SAFETY: acknowledges the interrupt; nobody else writes to the register.
+    // SAFETY: acknowledges the interrupt; nothing else writes to the register.
     unsafe { (*TIMER0).interrupt_clear.write(1) };
     deadline::tick();
 }

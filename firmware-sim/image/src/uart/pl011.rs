@@ -30,24 +30,24 @@ const LINE_FIFO: u32 = 1 << 4;
 const CONTROL_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 const INTERRUPT_RECEIVE: u32 = 1 << 4;
 const INTERRUPT_SEND: u32 = 1 << 5;
-/// Bytes lie in the FIFO, though fewer than its level, and the line was quiet for 32 bits.
+/// The FIFO has bytes, but fewer than its level, and the line was quiet for 32 bits.
 const INTERRUPT_RECEIVE_TIMEOUT: u32 = 1 << 6;
 const RECEIVE_INTERRUPTS: u32 = INTERRUPT_RECEIVE | INTERRUPT_RECEIVE_TIMEOUT;
 /// Interrupt at half full, each way.
 const FIFO_LEVELS: u32 = 0b010_010;
 
-/// The UART at some registers.
+/// The UART at the given registers.
 pub struct Pl011(&'static Registers);
 
 impl Pl011 {
-    /// Starts it at `baud` from a clock of `clock_hz`, with the receive interrupt on: 8 bits, no
-    /// parity, 1 stop bit.
+    /// Starts the UART at `baud` from a clock of `clock_hz`, with the receive interrupt on: 8 bits,
+    /// no parity, 1 stop bit.
     #[allow(unsafe_code)]
     pub fn start(registers: &'static Registers, baud: u32, clock_hz: u32) -> Self {
         // The divisor is clock / (16 * baud) in 64ths.
         let divisor_64ths = (clock_hz * 4).div_ceil(baud).max(64);
         // SAFETY: a divisor within the hardware's range, and words of known bits, in the order that
-        // the manual asks for.
+        // the manual requires.
         unsafe {
             registers.control.write(0);
             registers.baud_whole.write(divisor_64ths / 64);
@@ -64,7 +64,7 @@ impl Pl011 {
 impl Hardware for Pl011 {
     #[inline]
     fn receive(&mut self) -> Option<u8> {
-        // Emptying the FIFO takes the interrupts back, the timeout's too.
+        // Emptying the FIFO clears the interrupts, including the timeout.
         (self.0.flags.read() & FLAG_RECEIVE_EMPTY == 0).then(|| self.0.data.read() as u8)
     }
 
@@ -76,7 +76,7 @@ impl Hardware for Pl011 {
     #[inline]
     #[allow(unsafe_code)]
     fn send(&mut self, byte: u8) {
-        // SAFETY: any byte may be sent; no effect on memory. Filling the FIFO takes the interrupt back.
+        // SAFETY: any byte may be sent; no effect on memory. Filling the FIFO clears the interrupt.
         unsafe { self.0.data.write(byte.into()) };
     }
 

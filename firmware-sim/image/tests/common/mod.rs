@@ -1,5 +1,5 @@
-//! What the programs that run on the target share.
-#![allow(dead_code)] // Each uses a part of it.
+//! Shared by the programs that run on the target.
+#![allow(dead_code)] // Each program uses a part of it.
 
 pub mod sound;
 

@@ -2,7 +2,8 @@
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
 
-/// Pulses at about 120 Hz through two resonances, with a little noise. `frame` numbers the frames of one sound.
+/// Fills a frame with pulses at about 120 Hz through two resonances and a little noise. `frame`
+/// numbers the frames of one sound.
 pub fn voice(frame: u32, samples: &mut [i16]) {
     let mut noise = 0x2545_f491_u32 ^ frame.wrapping_mul(0x9e37_79b9);
     let (mut a1, mut a2, mut b1, mut b2) = (0_i32, 0_i32, 0_i32, 0_i32);
@@ -23,7 +24,7 @@ pub fn voice(frame: u32, samples: &mut [i16]) {
     }
 }
 
-/// The ADPCM payload of a frame of it.
+/// Returns the ADPCM payload of a frame of that sound.
 pub fn payload(frame: u32) -> [u8; ADPCM_PAYLOAD_MAX] {
     let mut samples = [0; 320];
     let mut payload = [0; ADPCM_PAYLOAD_MAX];

@@ -1,7 +1,8 @@
 //! The chip's clocks: 128 MHz for the processor, and 48 MHz for the ADC, from one crystal.
 //!
-//! 128 MHz instead of the usual 125, since 64 kHz divides it: PWM and ADC then step at exactly the same rate, and microphone and
-//! speaker never drift apart. The chip is made for up to 133 MHz (RP2040 data sheet, chapter 1).
+//! The processor runs at 128 MHz instead of the usual 125, because 64 kHz divides it: PWM and ADC
+//! then step at exactly the same rate, and microphone and speaker never drift apart. The chip is
+//! specified for up to 133 MHz (RP2040 data sheet, chapter 1).
 
 use fugit::{HertzU32, RateExtU32};
 use rp2040_hal::Clock;
@@ -14,9 +15,9 @@ use rp2040_hal::xosc::setup_xosc_blocking;
 
 /// The Pico's crystal.
 const CRYSTAL_MHZ: u8 = 12;
-/// The processor, the PWM and the UART.
+/// Clock of the processor, the PWM and the UART.
 pub const SYSTEM_HZ: u32 = 128_000_000;
-/// The ADC.
+/// Clock of the ADC.
 pub const ADC_HZ: u32 = 48_000_000;
 
 /// 12 MHz * 128 / 6 / 2 (RP2040 data sheet, section 2.18.2).
@@ -29,7 +30,7 @@ const PLL_SYS_128MHZ: PLLConfig = PLLConfig {
 
 const _: () = assert!(CRYSTAL_MHZ as u32 * 1_000_000 * 128 / 6 / 2 == SYSTEM_HZ);
 
-/// Starts them, and the watchdog's tick, which is the timer's microsecond.
+/// Starts the clocks and the watchdog's tick, which is the timer's microsecond.
 pub fn start(
     crystal: XOSC,
     clocks: CLOCKS,

@@ -1,4 +1,4 @@
-//! How an interrupt handler gets what it works on.
+//! Hands an interrupt handler the state that it works on.
 #![allow(unsafe_code)] // Unmasking an interrupt.
 
 use core::cell::RefCell;
@@ -6,23 +6,24 @@ use core::cell::RefCell;
 use critical_section::Mutex;
 use rp2040_hal::pac::{Interrupt, NVIC};
 
-/// Where what a handler works on lies until the handler takes it, at its first run.
+/// Holds a handler's state until the handler takes it, at its first run.
 pub struct Handover<T>(Mutex<RefCell<Option<T>>>);
 
 impl<T> Handover<T> {
-    /// An empty one.
+    /// Creates an empty one.
     pub const fn new() -> Self {
         Self(Mutex::new(RefCell::new(None)))
     }
 
-    /// Puts it there and lets the interrupt happen.
+    /// Stores the state and unmasks the interrupt.
     pub fn give(&self, work: T, interrupt: Interrupt) {
         critical_section::with(|cs| self.0.borrow_ref_mut(cs).replace(work));
-        // SAFETY: no critical section depends on this interrupt's being masked, and all that its handler needs is in place.
+        // SAFETY: no critical section depends on this interrupt's being masked, and everything that
+        // its handler needs is in place.
         unsafe { NVIC::unmask(interrupt) };
     }
 
-    /// Takes it away, for the handler to keep.
+    /// Takes the state, for the handler to keep.
     pub fn take(&self) -> Option<T> {
         critical_section::with(|cs| self.0.borrow_ref_mut(cs).take())
     }

@@ -1,7 +1,7 @@
 //! The log: defmt over UART1 (GP4), with the feature `log`. `talkspurt-log` turns it into text.
 //!
-//! Writing waits until the line has taken the message, with interrupts off: some 30 bytes, 0.3 ms. Meanwhile the FIFO of UART0 takes
-//! four of its 32 bytes, and the DMA has blocks of 5 ms.
+//! Writing blocks, with interrupts off, until the line has taken the message: some 30 bytes, 0.3
+//! ms. Meanwhile the FIFO of UART0 takes four of its 32 bytes, and the DMA has blocks of 5 ms.
 #![allow(unsafe_code)] // defmt's trait is unsafe: it asks for one message at a time.
 
 use core::cell::{RefCell, UnsafeCell};
@@ -17,7 +17,7 @@ use rp2040_hal::pac::{RESETS, UART1};
 use rp2040_hal::uart::{DataBits, StopBits, UartConfig, UartPeripheral, Writer};
 use talkspurt_core::time::Instant;
 
-/// As fast as cheap adapters go.
+/// The fastest rate of cheap adapters.
 const BAUD: u32 = 921_600;
 
 /// GP5 would receive; nothing is sent to a log.
@@ -28,17 +28,17 @@ type LogPins = (
 
 static LINE: Mutex<RefCell<Option<Writer<UART1, LogPins>>>> = Mutex::new(RefCell::new(None));
 
-/// What the timestamps say. Wraps after 49 days.
+/// Time for the timestamps. Wraps after 49 days.
 static NOW_MS: AtomicU32 = AtomicU32::new(0);
 
 defmt::timestamp!("{=u32:tms}", NOW_MS.load(Ordering::Relaxed));
 
-/// Sets what the timestamps of the next lines say.
+/// Sets the timestamp of the next lines.
 pub fn set_time(now: Instant) {
     NOW_MS.store((now.as_micros() / 1_000) as u32, Ordering::Relaxed);
 }
 
-/// Starts the line. What is logged before is lost.
+/// Starts the line. Anything logged before is lost.
 pub fn start(uart: UART1, pins: LogPins, clocks: &ClocksManager, resets: &mut RESETS) {
     let format = UartConfig::new(BAUD.Hz(), DataBits::Eight, None, StopBits::One);
     let clock = clocks.peripheral_clock.freq();
@@ -58,10 +58,11 @@ fn write(bytes: &[u8]) {
 #[defmt::global_logger]
 struct Logger;
 
-/// What is kept from a message's first byte to its last.
+/// State from a message's first byte to its last.
 struct Message(UnsafeCell<(RestoreState, defmt::Encoder)>);
 
-// SAFETY: it is only looked at between `acquire` and `release`, with interrupts off, on a chip of which one core runs.
+// SAFETY: it is accessed only between `acquire` and `release`, with interrupts off, on a chip of
+// which one core runs.
 unsafe impl Sync for Message {}
 
 static MESSAGE: Message = Message(UnsafeCell::new((
@@ -69,10 +70,11 @@ static MESSAGE: Message = Message(UnsafeCell::new((
     defmt::Encoder::new(),
 )));
 
-// SAFETY: interrupts are off from `acquire` to `release`, so nobody else writes in between.
+// SAFETY: interrupts are off from `acquire` to `release`, so nothing else writes in between.
 unsafe impl defmt::Logger for Logger {
     fn acquire() {
-        // SAFETY: released in `release`, which defmt calls once for each `acquire`, in the order of a stack.
+        // SAFETY: `release` ends it, which defmt calls once for each `acquire`, in the order of a
+        // stack.
         let restore = unsafe { critical_section::acquire() };
         // SAFETY: interrupts are off.
         let message = unsafe { &mut *MESSAGE.0.get() };

@@ -1,7 +1,8 @@
-//! Microphone on ADC 0 (GP26), speaker on PWM 1A (GP2): DMA carries the samples in blocks of 5 ms, two buffers each way, and one
-//! interrupt a block turns them into samples and back.
+//! Microphone on ADC 0 (GP26), speaker on PWM 1A (GP2). DMA carries the samples in blocks of 5 ms,
+//! with two buffers each way, and one interrupt per block converts them.
 //!
-//! The converters run by the crystal alone. An interrupt that is late by less than a block changes nothing.
+//! Only the crystal paces the converters: an interrupt that is late by less than a block changes
+//! nothing.
 
 use cortex_m::singleton;
 use rp2040_hal::adc::{Adc, AdcPin, DmaReadTarget};
@@ -19,9 +20,10 @@ use talkspurt_rp2040::sound::{
 use super::clocks::{ADC_HZ, SYSTEM_HZ};
 use super::interrupts::Handover;
 
-/// Cycles of a PWM period, and one more than its duties: 11 bits of resolution.
+/// Cycles of a PWM period, one more than the highest duty: 11 bits of resolution.
 const PWM_PERIOD: u32 = SYSTEM_HZ / STEP_RATE_HZ;
-/// Cycles of the ADC's clock from one reading to the next; it needs 96 of them (RP2040 data sheet, section 4.9.2).
+/// Cycles of the ADC's clock between readings; a reading takes 96 (RP2040 data sheet, section
+/// 4.9.2).
 const ADC_PERIOD: u32 = ADC_HZ / STEP_RATE_HZ;
 
 const _: () = assert!(PWM_PERIOD * STEP_RATE_HZ == SYSTEM_HZ && PWM_PERIOD <= 1 << 16);
@@ -45,10 +47,10 @@ type ToPwm = Transfer<
     ReadNext<&'static mut Duties>,
 >;
 
-/// The pin of the microphone.
+/// The microphone's pin.
 pub type MicrophonePin = AdcPin<Pin<Gpio26, FunctionSioInput, PullNone>>;
 
-/// What the interrupt handler works on. Each transfer is taken out while it is handled, and put back.
+/// State of the interrupt handler. Each transfer is taken out while it is handled, and put back.
 struct Isr {
     from_adc: Option<FromAdc>,
     microphone: MicrophoneIsr,
@@ -75,7 +77,7 @@ pub fn start(
     let adc = singleton!(: Adc = adc)?;
     let mut readings = adc
         .build_fifo()
-        // One cycle more than the divider says (section 4.9.2.2).
+        // The period is one cycle longer than the divider (section 4.9.2.2).
         .clock_divider((ADC_PERIOD - 1) as u16, 0)
         .set_channel(pin)
         .enable_dma()
@@ -122,7 +124,7 @@ impl Isr {
     fn serve(&mut self) {
         if let Some(mut running) = self.from_adc.take() {
             if running.check_irq0() {
-                // Over already, says the interrupt: nothing waits here.
+                // The interrupt says that it is over, so this does not wait.
                 let (block, next) = running.wait();
                 self.microphone.take(block);
                 running = next.write_next(block);
@@ -140,7 +142,7 @@ impl Isr {
     }
 }
 
-/// A duty of channel A, as the DMA carries it: channel B shares its word, and is not used.
+/// Returns a duty of channel A in the DMA's format. Channel B shares the word, and is not used.
 const fn duty(a: u16) -> CcFormat {
     CcFormat { a, b: 0 }
 }

@@ -13,7 +13,8 @@ use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queu
 
 use super::interrupts::Handover;
 
-/// Sends, and receives. The receiving pin is pulled up, so that a line that nobody drives is idle and not a row of breaks.
+/// GP0 sends, GP1 receives. The receiving pin is pulled up, so that an unconnected line is idle
+/// rather than a series of breaks.
 pub type UartPins = (
     Pin<Gpio0, FunctionUart, PullNone>,
     Pin<Gpio1, FunctionUart, PullUp>,
@@ -25,15 +26,15 @@ struct Uart0 {
     writer: Writer<UART0, UartPins>,
 }
 
-/// Its interrupt.
+/// The UART's interrupt.
 pub struct Uart0Interrupt;
 
-/// The loop's side of it.
+/// The loop's side of the UART.
 pub type Port = QueuedUart<'static, Uart0Interrupt>;
 
 static ISR: Handover<Isr<'static, Uart0>> = Handover::new();
 
-/// Starts it at `baud`: 8 bits, no parity, 1 stop bit.
+/// Starts the UART at `baud`: 8 bits, no parity, 1 stop bit.
 pub fn start(
     uart: UART0,
     pins: UartPins,
@@ -47,7 +48,7 @@ pub fn start(
         .enable(format, clock)
         .ok()?;
     let (mut reader, writer) = uart.split();
-    // At half a FIFO, or when bytes lie there and the line has been quiet for 32 bits.
+    // Interrupts at half a FIFO, or when it has bytes and the line has been quiet for 32 bits.
     reader.enable_rx_interrupt();
     let queues = singleton!(: Queues = Queues::new())?;
     let (port, isr) = queues.split(Uart0 { reader, writer }, Uart0Interrupt);
@@ -79,7 +80,7 @@ impl Hardware for Uart0 {
             match self.reader.read_raw(&mut byte) {
                 Ok(_) => return Some(byte[0]),
                 Err(nb::Error::WouldBlock) => return None,
-                // Reading a damaged byte has taken it out of the FIFO.
+                // Reading a damaged byte removes it from the FIFO.
                 Err(nb::Error::Other(_)) => {}
             }
         }
@@ -95,7 +96,7 @@ impl Hardware for Uart0 {
     }
 
     fn interrupt_on_room(&mut self, on: bool) {
-        // It comes when the FIFO drains to its half. That is still to come: the FIFO is full.
+        // It comes when the FIFO drains to half. That is still to come: the FIFO is full.
         if on {
             self.writer.enable_tx_interrupt();
         } else {

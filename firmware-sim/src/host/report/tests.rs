@@ -147,7 +147,7 @@ fn told_of(name: &str, format: Format) -> Vec<String> {
 }
 
 #[test]
-fn a_name_in_a_line_of_text_shows_as_what_it_is() {
+fn names_in_text_lines_are_cleaned() {
     let lines = told_of("b\u{202e}o\u{fe0f}b", Format::Text);
     assert_eq!(
         lines,
@@ -165,7 +165,7 @@ fn a_name_in_a_line_of_text_shows_as_what_it_is() {
 }
 
 #[test]
-fn a_name_in_json_is_whole_and_harmless() {
+fn names_in_json_are_whole_and_escaped() {
     let name = "b\u{202e}o\u{e0041}b";
     for line in told_of(name, Format::Json) {
         assert!(line.is_ascii(), "{line}");

@@ -6,7 +6,7 @@ use talkspurt_core::time::Instant;
 
 use crate::node::{SampleSink, SampleSource};
 
-/// A port whose every call is an error.
+/// A port on which every call fails.
 pub struct BrokenPort;
 
 impl ErrorType for BrokenPort {
@@ -41,7 +41,7 @@ impl WriteReady for BrokenPort {
     }
 }
 
-/// A microphone or a speaker that has something to do at some time.
+/// A microphone or a speaker that is next ready at the given time.
 pub struct At(pub Instant);
 
 impl SampleSource for At {

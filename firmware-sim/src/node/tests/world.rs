@@ -1,4 +1,5 @@
-//! A node on a simulated UART, a cable that can be cut and noisy, and a server session in memory, on virtual time.
+//! A node on a simulated UART, a cable that can be cut and noisy, and a server session in memory,
+//! on virtual time.
 
 use std::collections::VecDeque;
 use std::string::String;
@@ -24,13 +25,13 @@ use crate::uart::{Line, Uart};
 pub const FRAME: usize = 320;
 pub const NODE_ID: ParticipantId = ParticipantId(7);
 
-/// The cable between the node and its server; it can be cut, and it can be noisy.
+/// The cable between the node and its server. It can be cut or noisy.
 #[derive(Debug, Default)]
 pub struct Cable {
     pub to_node: VecDeque<u8>,
     pub from_node: VecDeque<u8>,
     pub cut: bool,
-    /// One byte of so many is changed.
+    /// Changes one byte of this many.
     pub noise_one_in: Option<u64>,
     pub random: u64,
 }
@@ -201,7 +202,7 @@ impl Server {
         send(cable, &ServerPacket::Roster(roster));
     }
 
-    /// Says one frame to the node, and gives what the node must play.
+    /// Sends one frame to the node. Returns what the node must play.
     pub fn say(&mut self, cable: &mut Cable, samples: &[i16], terminator: bool) -> Vec<i16> {
         let mut payload = [0; ADPCM_PAYLOAD_MAX];
         let length = self.encoder.encode(samples, &mut payload).unwrap();
@@ -243,7 +244,7 @@ pub fn hear(voice: &Voice<'_>) -> Heard {
     }
 }
 
-/// A node, its board, and (when it runs) its server.
+/// A node, its board, and (while it runs) its server.
 pub struct World {
     pub now: Instant,
     pub node: AdpcmNode,
@@ -283,7 +284,7 @@ impl World {
         }
     }
 
-    /// A millisecond goes by.
+    /// Lets a millisecond pass.
     pub fn step(&mut self) {
         self.now += Duration::from_millis(1);
         let (now, events, joined_at) = (self.now, &mut self.events, &mut self.joined_at);

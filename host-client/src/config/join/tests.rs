@@ -48,7 +48,7 @@ fn defaults_are_those_of_the_manual() {
 }
 
 #[test]
-fn files_take_the_devices_place() {
+fn files_replace_devices() {
     let config =
         join("--input in.wav --output none --codec adpcm --no-gate --muted --events json").unwrap();
     assert_eq!(config.input, Input::File("in.wav".into()));

@@ -1,4 +1,4 @@
-//! The end of a stay: a goodbye to the server, the rest of the recording, closed devices, the last
+//! The end of a stay: a goodbye to the server, the end of the recording, closed devices, the last
 //! event.
 
 use super::super::Failure;
@@ -13,19 +13,19 @@ use talkspurt_core::time::Instant as CoreInstant;
 use talkspurt_host_kit::words;
 use tokio::task::yield_now;
 
-/// How long the last packets may take to leave.
+/// How long the last packets may take.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
-/// A disk that has not taken the end of a recording by now is not waited for any longer.
+/// How long to wait for a disk to take the end of a recording.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same once someone is in a hurry: the terminal has hung up, or a second signal has come.
+/// The same in a hurry: after the terminal has hung up, or a second signal has come.
 const HURRIED_PATIENCE: Duration = Duration::from_secs(1);
-/// How soon that is noticed.
+/// How soon a hurry is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Driver {
-    /// Says Bye, completes the output, closes the devices, and tells the last event.
+    /// Says Bye, completes the output, closes the devices, and reports the last event.
     pub(super) async fn leave(mut self, end: Result<&'static str, Failure>) -> Result<(), Failure> {
-        // A signal that comes from here on finds it closed, and asks for hurry.
+        // A signal that comes later finds it closed, and asks for hurry.
         self.commands.close();
         let now = Instant::now();
         let closed = Phase::Pausing { until: now };
@@ -44,7 +44,7 @@ impl Driver {
             }
             return end.map(drop);
         };
-        // They close while the recording is completed.
+        // The devices close while the recording is completed.
         audio.io.devices.stop();
         let finished = finish(&mut *audio.io.sink, &self.hurry).await;
         audio.tell_of_recording(&self.teller);
@@ -61,7 +61,7 @@ impl Driver {
     }
 }
 
-/// Completes a recording, and looks now and then whether someone is in a hurry.
+/// Completes a recording, and regularly checks for a hurry.
 async fn finish(sink: &mut dyn Sink, hurry: &AtomicBool) -> io::Result<()> {
     let (mut waited, mut patience) = (Duration::ZERO, PATIENCE);
     loop {
@@ -73,7 +73,7 @@ async fn finish(sink: &mut dyn Sink, hurry: &AtomicBool) -> io::Result<()> {
         if hurry.load(Ordering::Relaxed) {
             patience = patience.min(waited + HURRIED_PATIENCE);
         }
-        // Signals come in by a task of their own.
+        // Signals are handled by another task.
         yield_now().await;
     }
 }
@@ -82,7 +82,7 @@ async fn finish(sink: &mut dyn Sink, hurry: &AtomicBool) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A disk that takes nothing more; in a hurry from the given call on.
+    /// A disk that takes nothing more. The hurry starts with the given call.
     struct Hung<'a> {
         calls: u32,
         hurried_at: u32,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_hangs_is_waited_for_and_less_long_in_a_hurry() {
+    fn a_hung_disk_is_waited_for_but_less_in_a_hurry() {
         assert_eq!(calls(u32::MAX), 50, "5 s by 100 ms");
         assert_eq!(calls(3), 13, "1 s more");
         assert_eq!(calls(48), 50);

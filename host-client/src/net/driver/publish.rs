@@ -1,4 +1,4 @@
-//! What the driver shows of itself: snapshots for the live view, levels and counts for the events.
+//! What the driver publishes: snapshots for the live view, levels and counts for the events.
 
 use super::{Driver, Phase};
 use crate::{
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 /// How often the snapshot is renewed: 20 times a second looks live.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(50);
-/// How often levels are told when they are asked for.
+/// How often levels are reported if asked for.
 const LEVELS_EVERY: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Renews the snapshot, and tells the levels when they are asked for.
+    /// Renews the snapshot, and reports the levels if asked for.
     pub(super) fn publish(&mut self, now: Instant) {
         if now < self.snapshot_at {
             return;

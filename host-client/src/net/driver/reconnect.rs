@@ -1,5 +1,4 @@
-//! What becomes of a stay whose connection was refused or lost: the end, or a pause and another
-//! try.
+//! What follows a refused or lost connection: the end, or a pause and another try.
 
 use super::super::{Failure, greeting};
 use super::{Driver, Phase};
@@ -13,16 +12,16 @@ use talkspurt_core::{
 
 /// The first pause.
 const PAUSE_FIRST: CoreDuration = CoreDuration::from_millis(250);
-/// The longest pause: a server that comes back is found within this.
+/// The longest pause: a server that comes back is found within this time.
 const PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(5);
-/// The longest pause while our old self is still listed. It goes as soon as the server misses it,
-/// and nobody is in the way who would be helped by our patience.
+/// The longest pause while the server still lists our old session. It is removed as soon as the
+/// server notices the loss, and waiting longer would help nobody.
 const NAME_TAKEN_PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(1);
 
-/// A session that lived this long was a good one: after it the pauses begin anew.
+/// A session that lived this long was good: after it the pauses start over.
 const GOOD_LIFE: Duration = Duration::from_secs(2);
 
-/// Tries to come back, and the pauses before them.
+/// Counts tries to reconnect, and chooses the pauses before them.
 #[derive(Debug)]
 pub(super) struct Reconnect {
     backoff: Backoff,
@@ -31,7 +30,7 @@ pub(super) struct Reconnect {
 }
 
 impl Reconnect {
-    /// `seed` spreads clients over time; any number will do.
+    /// `seed` spreads clients over time. Any number will do.
     pub(super) fn new(seed: u32) -> Self {
         Self {
             backoff: Backoff::new(PAUSE_FIRST, PAUSE_LONGEST),
@@ -40,7 +39,7 @@ impl Reconnect {
         }
     }
 
-    /// Returns the number of the next try, from 1, and the pause before it: `longest` at most.
+    /// Returns the number of the next try, from 1, and the pause before it, at most `longest`.
     fn next(&mut self, longest: CoreDuration) -> (u32, Duration) {
         self.attempt = self.attempt.saturating_add(1);
         // Knuth's multiplicative hash: spread, not secrecy.
@@ -50,7 +49,7 @@ impl Reconnect {
         (self.attempt, pause.into())
     }
 
-    /// Starts over, as it worked.
+    /// Starts over, after a success.
     fn reset(&mut self) {
         self.backoff.reset();
         self.attempt = 0;
@@ -58,8 +57,8 @@ impl Reconnect {
 }
 
 impl Driver {
-    /// Refused at first: that is the end. Refused after a loss: our old self may still be listed,
-    /// so try again.
+    /// Handles a refusal. It ends the stay, unless it follows a loss: then the server may still
+    /// list our old session, so the client tries again.
     pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
         let Phase::Open(link) = &self.phase else {
             return Ok(());
@@ -105,8 +104,8 @@ impl Driver {
             self.reconnect.reset();
         }
         self.counts.reconnects += u32::from(was_welcomed);
-        // What the session still has to say (a Bye after a protocol error) goes if the socket takes
-        // it.
+        // Sends what the session still has to say (a Bye after a protocol error), as far as the
+        // socket takes it.
         self.transmit(now);
         if let Phase::Open(link) = &self.phase {
             link.add_counts(&mut self.counts);

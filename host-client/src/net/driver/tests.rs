@@ -1,4 +1,4 @@
-//! A whole stay against a server that means ill.
+//! A whole stay with a hostile server.
 
 use super::super::{audio_io, event_channel};
 use super::*;
@@ -28,23 +28,23 @@ use talkspurt_core::{
 /// Longer than any of these stays; one that hangs is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What came of a stay.
+/// Outcome of a stay.
 struct Stayed {
     events: Vec<Event>,
     /// Lines of the log.
     log: Vec<String>,
-    /// How often the session had its turn; between two the runtime has its own.
+    /// How often the session was polled. In between the runtime gets its turn.
     polls: u64,
 }
 
-/// Runs a stay against `server`, which has one connection, until that is lost or something beside
-/// the session says `Leave` after `leave_after`.
+/// Runs a stay with `server`, which accepts one connection. Ends when that is lost, or when another
+/// task sends `Leave` after `leave_after`.
 fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'static) -> Stayed {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        // Nobody is there for the second try.
+        // No second try gets through.
         drop(listener);
         server(&mut stream);
     });
@@ -57,7 +57,7 @@ fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'sta
             .finish();
         let polls =
             tracing::subscriber::with_default(subscriber, || run(port, teller, leave_after));
-        // Whoever waited for longer has failed already.
+        // If the test has stopped waiting, it has already failed.
         let _ = done.send(polls);
     });
     let Ok(polls) = outcome.recv_timeout(PATIENCE) else {
@@ -70,7 +70,7 @@ fn stay(leave_after: Duration, server: impl FnOnce(&mut StdStream) + Send + 'sta
     }
 }
 
-/// Gives the number of polls.
+/// Returns the number of polls.
 fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -79,7 +79,7 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
     let local = tokio::task::LocalSet::new();
     let (stayed, polls) = local.block_on(&runtime, async move {
         let (leave, commands) = tokio::sync::mpsc::channel(1);
-        // Stands where `leave_on_signal` stands: a task beside the session's.
+        // Takes the place of `leave_on_signal`: a task beside the session's.
         tokio::task::spawn_local(async move {
             tokio::time::sleep(leave_after).await;
             leave.send(Command::Leave).await
@@ -111,12 +111,12 @@ fn driver(config: JoinConfig, teller: Teller, commands: Receiver<Command>) -> Dr
     )
 }
 
-/// Sends each line of a log.
+/// Sends each line of a log to a channel.
 struct LogLines(mpsc::Sender<String>);
 
 impl Write for LogLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A test that has failed reads no more.
+        // A failed test reads no more.
         let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
         Ok(bytes.len())
     }
@@ -136,7 +136,7 @@ fn losses(events: &[Event]) -> Vec<&str> {
         .collect()
 }
 
-/// Until the client closes.
+/// Reads until the client closes.
 fn wait_for_the_end(stream: &mut StdStream) {
     // A reset is an end too.
     let _ = io::copy(stream, &mut io::sink());
@@ -167,7 +167,7 @@ fn a_roster_longer_than_a_room_is_a_loss() {
         for id in 1..=1_100 {
             bytes.extend(stream_of(&ServerPacket::Joined(entry(id, "bob"))));
         }
-        // The client may be gone before it has all.
+        // The client may have gone before it has everything.
         let _ = stream.write_all(&bytes);
         wait_for_the_end(stream);
     });
@@ -178,10 +178,10 @@ fn a_roster_longer_than_a_room_is_a_loss() {
 }
 
 #[test]
-fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
+fn garbage_is_logged_as_a_sum_and_too_much_of_it_is_a_loss() {
     let stayed = stay(Duration::from_secs(2), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
-        // As much as is borne, in the smallest pieces, and then some.
+        // As much as the client tolerates, in the smallest pieces, and then some.
         stream.write_all(&[1, 0].repeat(16_000)).unwrap();
         thread::sleep(Duration::from_millis(300));
         let _ = stream.write_all(&[1, 0].repeat(10_000));
@@ -189,7 +189,7 @@ fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
     });
     let reason = ByeReason::ProtocolError.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
-    let about_bytes = |line: &&String| line.contains("no packet");
+    let about_bytes = |line: &&String| line.contains("not a packet");
     let lines = stayed.log.iter().filter(about_bytes).count();
     assert!(
         (1..=2).contains(&lines),
@@ -199,10 +199,10 @@ fn garbage_is_logged_in_sum_and_too_much_of_it_is_a_loss() {
 }
 
 #[test]
-fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
+fn a_server_that_never_pauses_keeps_nobody_from_leaving() {
     let stayed = stay(Duration::from_millis(200), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
-        // About nobody: the session has little to do with it, and never an end.
+        // Packets about an unknown participant: they cost the session little and never end it.
         let state = ServerPacket::State(ParticipantId(99), ParticipantFlags::TALKING);
         let flood = stream_of(&state).repeat(100_000);
         while stream.write_all(&flood).is_ok() {}
@@ -212,7 +212,7 @@ fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
         panic!("{:?}", stayed.events.last())
     };
     assert_eq!(reason, "left");
-    // In each turn one round: else the signals wait until the server happens to pause.
+    // One round of reads per poll; otherwise signals would wait until the server happens to pause.
     let at_most = stayed.polls * (READS_MAX * READ_BYTES) as u64;
     assert!(
         counts.bytes_received <= at_most,
@@ -226,7 +226,7 @@ fn a_server_that_never_pauses_does_not_hold_who_wants_to_leave() {
 fn a_stream_that_never_ends_a_packet_is_a_loss() {
     let stayed = stay(Duration::from_secs(4), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
-        // As fast as it goes, or a byte now and then: it is the sum that tells.
+        // At full speed or a byte now and then: only the sum counts.
         while stream.write_all(&[7; 512]).is_ok() {
             thread::sleep(Duration::from_millis(1));
         }
@@ -246,20 +246,20 @@ fn a_flood_of_events_is_left_out_and_counted() {
             state(ParticipantFlags::default()),
         ];
         bytes.extend(flicker.concat().repeat(20_000));
-        // The client may be gone before it has all.
+        // The client may have gone before it has everything.
         let _ = stream.write_all(&bytes);
         wait_for_the_end(stream);
     });
     let told = stayed.events.len();
-    // Of each kind what is let through at once and in the seconds of the stay, however busy the
+    // Of each kind, the burst and the rate during the stay are let through, however busy the
     // machine is.
     assert!((4_000..20_000).contains(&told), "{told}");
     let missed: u64 = stayed.events.iter().map(|event| event.missed).sum();
     assert!(missed > 10_000, "{missed}");
 }
 
-/// The pauses of a client that lost its server and is refused for `reason` from then on, as they
-/// are told; nobody waits for them.
+/// Returns the reported pauses of a client that lost its server and is then refused for `reason`.
+/// Does not wait for them.
 fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -292,12 +292,12 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
 }
 
 #[test]
-fn whoever_stands_in_its_own_way_asks_every_second() {
-    // As long as a server takes to miss the old self, in the time of the pauses.
+fn a_client_whose_old_session_holds_its_name_asks_every_second() {
+    // As long as a server takes to miss the old session, measured in pauses.
     let pauses = pauses_ms(RejectReason::NameTaken, 20);
     assert!(pauses.iter().sum::<u64>() > 12_000, "{pauses:?}");
     assert!(pauses.iter().all(|pause| *pause <= 1_000), "{pauses:?}");
-    // Of others there may be many, who must not come all the time.
+    // With other reasons there may be many clients, which must not all come at once.
     let pauses = pauses_ms(RejectReason::ServerFull, 20);
     assert!(
         pauses.last().is_some_and(|last| *last > 3_000),
@@ -305,7 +305,7 @@ fn whoever_stands_in_its_own_way_asks_every_second() {
     );
 }
 
-/// Says a frame whenever it is asked.
+/// A source that always has a frame.
 struct Talker;
 
 impl Source for Talker {
@@ -337,7 +337,7 @@ fn a_server_that_sends_but_reads_nothing_for_the_idle_timeout_is_left() {
             driver.participant.was_welcomed()
         })
         .await;
-        // Until the kernels take no more.
+        // Until both kernels' buffers are full.
         while driver.stuck_until().is_none() {
             driver
                 .participant
@@ -349,7 +349,7 @@ fn a_server_that_sends_but_reads_nothing_for_the_idle_timeout_is_left() {
             until,
             Some(driver.core_time(start) + CoreDuration::from_secs(15))
         );
-        // It is still there, and says so.
+        // The server is still there, and says so.
         let late = start + Duration::from_secs(14);
         let received = |driver: &Driver| driver.counts_now(late).bytes_received;
         let before = received(&driver);

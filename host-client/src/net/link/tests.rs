@@ -30,7 +30,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(test)
 }
 
-/// A connection made as the driver makes it, and its other end, which has room for little.
+/// Makes a connection as the driver does. Its other end has small buffers.
 async fn pair() -> (Link, StdStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = socket2::SockRef::from(&listener);
@@ -43,7 +43,7 @@ async fn pair() -> (Link, StdStream) {
     (link, listener.accept().unwrap().0)
 }
 
-/// The same, and who is in a room over it, of PCM16 at 20 ms.
+/// Makes such a connection with a participant that has joined, in PCM16 at 20 ms.
 async fn joined_pair() -> (Link, StdStream, Participant) {
     let (mut link, mut server) = pair().await;
     let mut participant = Participant::new(&join_config("--no-gate"));
@@ -64,7 +64,7 @@ async fn joined_pair() -> (Link, StdStream, Participant) {
     (link, server, participant)
 }
 
-/// Says a frame whenever it is asked.
+/// A source that always has a frame.
 struct Talker;
 
 impl Source for Talker {
@@ -74,7 +74,7 @@ impl Source for Talker {
     }
 }
 
-/// All packets of a stream that has ended.
+/// Returns all packets of a stream that has ended.
 fn packets(bytes: &[u8]) -> Vec<Vec<u8>> {
     let (mut rest, mut packets) = (bytes, Vec::new());
     let mut deframer: Deframer = Deframer::new();
@@ -90,13 +90,13 @@ fn packets(bytes: &[u8]) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Beyond what lies in the two kernels, which is little, a stall leaves no old voice behind.
+/// Apart from what the two kernels hold, which is little, a stall leaves no old voice behind.
 #[test]
 fn after_a_stall_of_the_uplink_little_old_voice_comes_then_the_newest_and_then_the_bye() {
     block_on(async {
         let (mut link, mut server, mut participant) = joined_pair().await;
         let mut now = CoreInstant::ZERO;
-        // 2.9 s: less than it takes to give the server up.
+        // 2.9 s: not enough for the client to give the server up.
         let last = 145;
         for _ in 1..=last {
             now += FRAME;
@@ -126,7 +126,7 @@ fn after_a_stall_of_the_uplink_little_old_voice_comes_then_the_newest_and_then_t
         assert_eq!(heard.len() as u64 + dropped, u64::from(last), "counted");
         let newest: Vec<u32> = (last - 14..=last).collect();
         assert!(heard.ends_with(&newest), "{heard:?}");
-        // Today's kernels hold 20 to 30 packets; without bounds they hold all.
+        // Current kernels hold 20 to 30 packets; without limits they would hold all.
         assert!(heard.len() < 80, "{} came", heard.len());
         let bye = packets.last().map(|packet| parse(packet));
         assert_eq!(bye, Some(Ok(ClientPacket::Bye(ByeReason::Leaving))));
@@ -134,7 +134,7 @@ fn after_a_stall_of_the_uplink_little_old_voice_comes_then_the_newest_and_then_t
 }
 
 #[test]
-fn who_leaves_a_server_that_reads_nothing_waits_for_it_no_longer_than_it_may() {
+fn leaving_a_server_that_reads_nothing_takes_no_longer_than_allowed() {
     block_on(async {
         let (mut link, _server, mut participant) = joined_pair().await;
         let now = CoreInstant::ZERO;
@@ -175,7 +175,7 @@ fn closing_ends_though_the_server_goes_on_sending() {
 }
 
 #[test]
-fn the_greeting_is_what_came_first() {
+fn the_greeting_is_the_first_bytes() {
     block_on(async {
         let (mut link, mut server) = pair().await;
         server.write_all(b"SSH-2.0-").unwrap();

@@ -30,7 +30,7 @@ fn fifo(dir: &tempfile::TempDir) -> PathBuf {
     path
 }
 
-/// Every frame up to the end, those that were missing apart.
+/// Returns every frame up to the end, and the number of missing frames.
 fn frames(reader: &mut BackgroundReader) -> (Vec<i16>, usize) {
     let (mut heard, mut missing, mut frame) = (Vec::new(), 0, [0; 320]);
     let start = Instant::now();
@@ -55,11 +55,11 @@ fn a_file_is_there_from_its_first_frame_to_its_last() {
     let all = ramp(5 * 16_000 + 100);
     fs::write(&path, wav(&all)).unwrap();
     let mut reader = BackgroundReader::open(&path, InputChannel::Voice).unwrap();
-    // Faster than any session: not one frame may be missing.
+    // Read faster than in any session: not one frame may be missing.
     let (heard, missing) = frames(&mut reader);
     assert_eq!(missing, 0);
     assert_eq!(heard[..all.len()], all);
-    assert_eq!(heard[all.len()..], [0; 220], "the last frame is filled up");
+    assert_eq!(heard[all.len()..], [0; 220], "the last frame is padded");
     assert!(reader.is_at_end() && reader.take_problem().is_none());
 }
 
@@ -75,7 +75,7 @@ fn a_long_file_is_read_while_it_is_played() {
 }
 
 #[test]
-fn what_cannot_be_played_is_said_at_once() {
+fn an_unplayable_file_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let open = |path: &Path| BackgroundReader::open(path, InputChannel::Voice);
     let missing = open(&dir.path().join("missing.wav"))
@@ -100,7 +100,7 @@ fn a_pipe_without_a_writer_is_silent() {
     let mut frame = [1; 320];
     assert_eq!(reader.read(&mut frame), FrameRead::Missing);
     assert_eq!(frame, [0; 320]);
-    // It comes late, says something, stalls, goes on, and ends.
+    // A writer comes late, writes, stalls, goes on, and ends.
     let all = ramp(20_000);
     let (first, second) = all.split_at(5_000);
     let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -124,12 +124,16 @@ fn a_pipe_without_a_writer_is_silent() {
     let writing = thread::spawn(move || writer.write_all(&bytes));
     heard.extend(frames(&mut reader).0);
     writing.join().unwrap().unwrap();
-    assert_eq!(heard[..all.len()], all, "what came is all there, in order");
+    assert_eq!(
+        heard[..all.len()],
+        all,
+        "all that was written is there, in order"
+    );
 }
 
 #[cfg(unix)]
 #[test]
-fn nonsense_out_of_a_pipe_is_the_end_and_says_why() {
+fn nonsense_from_a_pipe_ends_the_sound_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let path = fifo(&dir);
     let mut reader = BackgroundReader::open(&path, InputChannel::Voice).unwrap();

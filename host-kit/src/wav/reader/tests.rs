@@ -4,16 +4,16 @@ use std::{f64::consts::TAU, io::Cursor};
 mod headers;
 mod rates;
 
-/// A WAV file, put together chunk by chunk.
+/// A WAV file, built chunk by chunk.
 #[derive(Clone)]
 struct Wav {
     tag: u16,
     channels: u16,
     rate_hz: u32,
     bits: u16,
-    /// Of the RIFF chunk and of the data chunk, where they are not what they should be.
+    /// Stated sizes of the RIFF chunk and of the data chunk, where they are wrong.
     sizes: Option<(u32, u32)>,
-    /// Between `fmt ` and `data`.
+    /// Chunks between `fmt ` and `data`.
     before: Vec<u8>,
     data: Vec<u8>,
     after: Vec<u8>,
@@ -69,7 +69,7 @@ impl Wav {
         bytes
     }
 
-    /// Of a regular file.
+    /// Plays it as a regular file.
     fn heard(&self) -> Vec<i16> {
         let bytes = self.bytes();
         let length = bytes.len() as u64;

@@ -1,8 +1,8 @@
-//! What became of a recording, in words.
+//! What happened to a recording, in words.
 
 use std::path::PathBuf;
 
-/// What became of a recording.
+/// What happened to a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordingNotice {
     /// The file is as long as a WAV file can be; the recording goes on in this one.
@@ -17,7 +17,7 @@ pub enum RecordingNotice {
         /// Why.
         problem: String,
     },
-    /// The disk was too slow: so much sound is replaced by silence.
+    /// The disk was too slow: this much sound is replaced by silence.
     Lost {
         /// Milliseconds.
         ms: u64,
@@ -25,7 +25,7 @@ pub enum RecordingNotice {
 }
 
 impl RecordingNotice {
-    /// Returns what has happened in a word, for an event: `continued`, `stopped` or `lost`.
+    /// Returns what happened in a word, for an event: `continued`, `stopped` or `lost`.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl RecordingNotice {
         }
     }
 
-    /// Returns the file that it is about.
+    /// Returns the file concerned.
     #[must_use]
     pub fn file(&self) -> Option<String> {
         match self {
@@ -46,11 +46,11 @@ impl RecordingNotice {
         }
     }
 
-    /// Returns why it has happened.
+    /// Returns why it happened.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
-            Self::Continued { .. } => "the file before is as long as a WAV file can be".into(),
+            Self::Continued { .. } => "the previous file is as long as a WAV file can be".into(),
             Self::Stopped { problem, .. } => problem.clone(),
             Self::Lost { ms } => format!("the disk was too slow: {ms} ms are silence"),
         }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_notice_is_told() {
+    fn each_notice_has_its_sentence() {
         let path = || PathBuf::from("heard.wav");
         let problem = "no space left on device".to_owned();
         for (notice, state, line) in [
@@ -84,7 +84,7 @@ mod tests {
                 RecordingNotice::Continued { path: path() },
                 "continued",
                 "the recording goes on in heard.wav \
-                 (the file before is as long as a WAV file can be)",
+                 (the previous file is as long as a WAV file can be)",
             ),
             (
                 RecordingNotice::Stopped {

@@ -48,7 +48,8 @@ fn a_killed_process_leaves_a_file_that_plays() {
     recorder.begin();
     (0..60).for_each(|_| recorder.write(&[7; 320]));
     let start = Instant::now();
-    // What is on disk is what a kill would leave: of 1.2 s at most half a second may be missing, once the thread had its turn.
+    // The file on disk is what a kill would leave: of 1.2 s at most half a second may be missing,
+    // once the thread has run.
     while fs::metadata(&path).unwrap().len() < 44 + 50 * 640 {
         assert!(start.elapsed() < PATIENCE, "the thread writes nothing");
         thread::sleep(Duration::from_millis(5));
@@ -76,7 +77,7 @@ fn a_recording_that_never_begins_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_named() {
+fn a_file_that_cannot_be_created_is_named() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().join("no/such/dir.wav"), dir.path().to_owned()] {
         let error = Recorder::open(&path).err().expect("it cannot be made");
@@ -123,7 +124,7 @@ fn a_full_disk_stops_the_recording_and_nothing_else() {
         problem.contains("no space left") && !problem.contains("os error"),
         "{problem}"
     );
-    // More than could wait for a disk: it goes nowhere, and nobody waits.
+    // More than may wait for a disk. It is discarded, and nothing blocks.
     (0..200).for_each(|_| recorder.write(&[1; 16_000]));
     assert_eq!(recorder.next_notice(), None);
     recorder.finish().unwrap();
@@ -132,8 +133,8 @@ fn a_full_disk_stops_the_recording_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
-    // A pipe whose reader does not read is such a disk.
+fn a_hung_disk_costs_only_the_sound_that_does_not_fit() {
+    // Simulated by a pipe whose reader does not read.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pipe");
     assert!(
@@ -158,7 +159,7 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut reader, &mut bytes).map(|_| bytes)
     });
-    // The thread may have found place for some of it in between, so that it is told in parts.
+    // The thread may have made room for some of it in between, so the loss is reported in parts.
     let mut lost_ms = 0;
     while lost_ms < 1_000 {
         let RecordingNotice::Lost { ms } = wait_for_notice(&mut recorder) else {
@@ -190,7 +191,7 @@ fn a_disk_that_hangs_costs_the_sound_that_finds_no_place() {
 }
 
 #[test]
-fn losses_that_nobody_asked_for_in_between_add_up() {
+fn losses_add_up_until_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::open(&dir.path().join("heard.wav")).unwrap();
     for (gaps, ms) in [([16_000, 320], 1_020), ([15, 17], 2)] {
@@ -209,11 +210,15 @@ fn losses_that_nobody_asked_for_in_between_add_up() {
     ] {
         recorder.gap += samples;
         recorder.fill_gap();
-        assert_eq!(recorder.next_notice(), lost, "told by whole milliseconds");
+        assert_eq!(
+            recorder.next_notice(),
+            lost,
+            "reported in whole milliseconds"
+        );
     }
     (recorder.missing, recorder.gap) = (WAITING_SAMPLES as u64 + 1, 16_000);
     recorder.fill_gap();
-    assert_eq!(recorder.next_notice(), None, "while it lasts");
+    assert_eq!(recorder.next_notice(), None, "not while the gap lasts");
     (recorder.missing, recorder.lost, recorder.gap) = (0, 160, 160);
     recorder.begin();
     recorder.finish().unwrap();
@@ -225,7 +230,7 @@ fn losses_that_nobody_asked_for_in_between_add_up() {
 
 #[cfg(unix)]
 #[test]
-fn sound_that_found_no_place_until_the_end_is_told() {
+fn a_loss_at_the_end_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pipe");
     let mut mkfifo = std::process::Command::new("mkfifo");
@@ -239,7 +244,7 @@ fn sound_that_found_no_place_until_the_end_is_told() {
     let reader = reader.join().unwrap();
     // 40 s: a pipe holds 2 s, and 30 s wait.
     (0..40 * 50).for_each(|_| recorder.write(&[9; 320]));
-    // The recording stops, and what waits for it goes nowhere.
+    // The recording stops, and the sound that waits for it is discarded.
     drop(reader);
     recorder.finish().unwrap();
     let notices: Vec<RecordingNotice> = std::iter::from_fn(|| recorder.next_notice()).collect();

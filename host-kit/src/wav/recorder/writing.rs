@@ -17,14 +17,14 @@ use std::{
     time::Duration,
 };
 
-/// The disk gets so much at a time.
+/// Samples written to the disk at a time.
 const PIECE_SAMPLES: usize = 4_096;
-/// The thread looks at least so often whether there is something to do.
+/// How often the thread at least checks for something to do.
 const IDLE: Duration = Duration::from_millis(500);
-/// Names that are tried for the next file.
+/// Most names tried for the next file.
 const NAMES_MAX: u32 = 100_000;
 
-/// How far a recording is, told to its thread.
+/// How far a recording is; the recorder tells its thread.
 pub(super) struct Phase;
 
 impl Phase {
@@ -37,9 +37,9 @@ impl Phase {
 
 /// What the thread owns.
 pub(super) struct Writing {
-    /// Of the first file.
+    /// Path of the first file.
     first: PathBuf,
-    /// Of the file being written.
+    /// Path of the current file.
     path: PathBuf,
     number: u32,
     samples: Consumer<i16>,
@@ -67,12 +67,13 @@ impl Writing {
         }
     }
 
-    /// Opens the file, says so to `opened`, writes until the end, and says so to `finished`.
+    /// Opens the file, reports that to `opened`, writes until the end, and reports that to
+    /// `finished`.
     pub(super) fn run(mut self, opened: &Sender<io::Result<()>>, finished: &Sender<()>) {
         let (file, is_new) = match WavWriter::open(&self.path) {
             Ok(opened) => opened,
             Err(error) => {
-                // Who does not wait any more needs no answer.
+                // If the recorder has stopped waiting, it needs no answer.
                 let _ = opened.send(Err(error));
                 return;
             }
@@ -89,7 +90,7 @@ impl Writing {
                 });
             }
         } else if is_new {
-            // An empty file that is left behind does no harm.
+            // An empty file left behind does no harm.
             let _ = fs::remove_file(&self.path);
         }
         let _ = finished.send(());
@@ -108,7 +109,7 @@ impl Writing {
         let mut writer = WavWriter::new(file, self.limit_bytes)?;
         let mut piece = [0; PIECE_SAMPLES];
         loop {
-            // Asked first: all that was handed over before is written below.
+            // Asked first: all samples handed over before are then written below.
             let is_over = self.phase() == Phase::FINISH;
             loop {
                 let (fresh, _) = self.samples.pop_partial_slice(&mut piece);
@@ -129,7 +130,7 @@ impl Writing {
         }
     }
 
-    /// `heard.wav` is continued in `heard-2.wav`; a file that exists is never touched.
+    /// Continues `heard.wav` in `heard-2.wav`. Never touches an existing file.
     fn next_file(&mut self) -> io::Result<WavWriter> {
         loop {
             self.number += 1;

@@ -1,11 +1,11 @@
-//! Headers whose files would be too large to make, and what each size in them is taken for.
+//! Headers of files that would be too large to make, and how each size in them is taken.
 
 use super::*;
 
 const GIB: u64 = 1 << 30;
 const UNKNOWN: u64 = u32::MAX as u64;
 
-/// The chunks before the samples, and the sound's stated size; with the eight bytes of its header.
+/// Builds the chunks before the samples and the data chunk's header with the sound's stated size.
 fn header(chunks: &[(&[u8; 4], &[u8])], data_bytes: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (id, body) in chunks {
@@ -31,7 +31,7 @@ fn ds64(data_bytes: u64) -> [u8; 28] {
     body
 }
 
-/// The sound's size as it is believed, and the bytes behind it, in a file of so many bytes.
+/// Returns the believed size of the sound and the bytes after it, in a file of `file_bytes`.
 fn sizes(header: &[u8], file_bytes: Option<u64>) -> (Option<u64>, Option<u64>) {
     let start = *b"RIFF\xFF\xFF\xFF\xFFWAVE";
     let reader = RiffReader::new(header, start, file_bytes)
@@ -82,7 +82,7 @@ fn every_byte_before_the_sound_is_counted() {
 }
 
 #[test]
-fn what_is_before_the_sound_may_have_64_mib_and_not_more() {
+fn up_to_64_mib_may_precede_the_sound() {
     let padding = vec![0; (HEADER_BYTES_MAX - 12 - 8 - 8) as usize];
     let fits = header(&[(b"JUNK", &padding[..padding.len() - 24]), FORMAT], 2);
     assert!(RiffReader::new(&fits[..], *b"RIFF\0\0\0\0WAVE", None).is_ok());
@@ -93,11 +93,12 @@ fn what_is_before_the_sound_may_have_64_mib_and_not_more() {
 
 #[test]
 fn stated_sizes() {
-    // What is stated, by the file and by its sound; where the sound begins; the file's own length.
+    // The stated sizes of the sound and of the file, where the sound starts, and the file's real
+    // length.
     for (stated, riff_bytes, position, file_bytes, expected) in [
         (1_000, 1_036, 44, Some(1_044), Some(1_000)),
         (1_000, 1_036, 44, None, Some(1_000)),
-        // It may be cut, which the reader says.
+        // It may be cut, which the reader reports.
         (1_000, 1_036, 44, Some(500), Some(1_000)),
         // An empty file, and one whose recorder was killed.
         (0, 36, 44, Some(44), Some(0)),

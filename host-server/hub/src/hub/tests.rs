@@ -244,29 +244,29 @@ impl Bench {
             return;
         };
         let mut rounds = Rounds(0);
-        loop {
+        let close = self.hub.write(link, self.now, |outbox| {
             rounds.next();
-            match self.hub.next_output(link, self.now) {
-                Output::Packets(_) if !peer.reads => return self.hub.blocked(link, self.now),
-                Output::Packets(outbox) => {
-                    let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
-                    peer.take(&bytes, self.now);
-                    peer.writes += 1;
-                    self.hub.sent(link, bytes.len());
-                }
-                Output::Nothing => return,
-                Output::Close { unsent } => {
-                    (peer.closed, peer.link) = (true, None);
-                    peer.closed_unsent = Some(unsent);
-                    return;
-                }
+            if !peer.reads {
+                return Some(0);
             }
+            let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
+            peer.take(&bytes, self.now);
+            peer.writes += 1;
+            Some(bytes.len())
+        });
+        if let Some(Close { unsent }) = close {
+            (peer.closed, peer.link) = (true, None);
+            peer.closed_unsent = Some(unsent);
         }
     }
 
     /// Deadlines that are kept, old ones among them.
     fn deadlines_kept(&self) -> usize {
-        self.hub.shard.deadlines_kept() + self.hub.lobby.deadlines_kept()
+        let shard = &self.hub.shard;
+        let rooms = shard.rooms.values();
+        let of_rooms = rooms.map(|room| room.members.deadlines.queue.len());
+        let others = shard.deadlines.queue.len() + self.hub.lobby.deadlines.queue.len();
+        others + of_rooms.sum::<usize>()
     }
 
     /// Voice packets that a peer lost by reading too slowly.

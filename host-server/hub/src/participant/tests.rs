@@ -85,7 +85,7 @@ fn a_change_is_news_until_it_is_told_or_undone() {
 fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
     let mut participant = participant();
     participant.set_muted(true);
-    participant.introduced();
+    participant.mark_told();
     assert_eq!(participant.news(), None);
     participant.set_muted(false);
     assert_eq!(participant.news(), Some(ParticipantFlags::default()));

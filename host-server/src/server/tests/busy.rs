@@ -1,4 +1,5 @@
-//! The real server on a virtual clock on which its work takes time: voice beside a crowd, and after a stall.
+//! The real server on a virtual clock on which its work takes time: how voice fares beside a crowd,
+//! and after a stall.
 
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::wire::{ServerPacket, parse};
@@ -8,7 +9,7 @@ use super::*;
 const SAMPLES: usize = 320;
 const FRAME: Duration = Duration::from_millis(20);
 
-/// A server with all its tasks but those for pages.
+/// A server with all its tasks except the one for pages.
 struct Bench {
     server: Rc<Server>,
     address: SocketAddr,
@@ -47,7 +48,7 @@ impl Bench {
         self.server.hub.borrow().frame_counters().concealed
     }
 
-    /// How much later than a frame period after the one before a tick came at most.
+    /// Returns how much a tick was late at most, relative to ticks one frame period apart.
     fn latest_tick(&self) -> Duration {
         let ticks = self.server.trial.ticks.borrow();
         let first = ticks[0];
@@ -71,7 +72,7 @@ impl Client {
         assert_eq!(self.stream.try_write(bytes).unwrap(), bytes.len());
     }
 
-    /// A frame like no other.
+    /// Sends a frame that differs from all others.
     fn speak(&mut self, terminator: bool) -> Vec<u8> {
         self.spoken += 1;
         let number = self.spoken;
@@ -87,7 +88,7 @@ impl Client {
         payload
     }
 
-    /// Waits for something, and gives the voice in it.
+    /// Waits for input and returns the voice in it.
     async fn read(&mut self) -> Vec<Vec<u8>> {
         let mut bytes = [0; READ_BYTES];
         self.stream.readable().await.unwrap();
@@ -106,14 +107,14 @@ impl Client {
     }
 }
 
-/// Runs it with as many descriptors as the crowd needs.
+/// Runs a test with as many descriptors as the crowd needs.
 async fn alone<T>(trial: impl Future<Output = T>) -> T {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     LocalSet::new().run_until(trial).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn voice_that_has_arrived_during_a_stall_is_not_late() {
+async fn voice_that_arrives_during_a_stall_is_not_late() {
     for stall_ms in [10, 25, 45, 85] {
         alone(async {
             let bench = Bench::new(Prices::default()).await;
@@ -122,7 +123,7 @@ async fn voice_that_has_arrived_during_a_stall_is_not_late() {
                 talkers.push(bench.join("kitchen", name).await);
             }
             let mut listener = bench.join("kitchen", "lis").await;
-            // All say the same, so that their mean is what each says.
+            // All say the same, so that their mean is what each of them says.
             let say = |talkers: &mut Vec<Client>, last| -> Vec<u8> {
                 let said = talkers.iter_mut().map(|talker| talker.speak(last));
                 said.last().unwrap()
@@ -131,7 +132,7 @@ async fn voice_that_has_arrived_during_a_stall_is_not_late() {
             while bench.server.hub.borrow().counters().packets_in < 5 + 4 {
                 tokio::task::yield_now().await;
             }
-            // The thread is away while the frames come that the next ticks need.
+            // The thread is away while the frames for the next ticks arrive.
             let more = stall_ms / 20 + 1;
             said.extend((0..more).map(|n| say(&mut talkers, n + 1 == more)));
             advance(stall_ms * 1_000);
@@ -140,7 +141,7 @@ async fn voice_that_has_arrived_during_a_stall_is_not_late() {
                 heard.extend(listener.read().await);
             }
             let differing = (0..said.len()).find(|&n| heard.get(n) != said.get(n));
-            assert_eq!(differing, None, "{stall_ms} ms: the first that differs");
+            assert_eq!(differing, None, "{stall_ms} ms: first differing frame");
             assert_eq!(bench.concealed(), 0, "{stall_ms} ms");
         })
         .await;
@@ -148,7 +149,7 @@ async fn voice_that_has_arrived_during_a_stall_is_not_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_that_speaks_at_once_keeps_no_tick_waiting() {
+async fn a_crowd_that_sends_at_once_delays_no_tick() {
     const CROWD: usize = 300;
     alone(async {
         let bench = Bench::new(Prices::default()).await;
@@ -162,7 +163,7 @@ async fn a_crowd_that_speaks_at_once_keeps_no_tick_waiting() {
                     .await,
             );
         }
-        // All of them together take 30 ms to read.
+        // Reading all of them takes 30 ms.
         bench.server.trial.prices.set(Prices {
             read: 100,
             write: 8,
@@ -182,7 +183,7 @@ async fn a_crowd_that_speaks_at_once_keeps_no_tick_waiting() {
     .await;
 }
 
-/// Everyone mutes and unmutes 12 times a second, each at a phase of its own.
+/// Mutes and unmutes everyone 12 times a second, each at a different phase.
 async fn flap(server: Rc<Server>, crowd: Vec<Client>) {
     const BATCH: Duration = Duration::from_millis(5);
     let mut next = 0;
@@ -201,7 +202,7 @@ async fn flap(server: Rc<Server>, crowd: Vec<Client>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_a_crowd_that_flaps_every_frame_is_heard_in_time_and_newcomers_get_in() {
+async fn beside_a_crowd_that_keeps_muting_every_frame_is_on_time_and_newcomers_get_in() {
     const CROWD: usize = 960;
     alone(async {
         let bench = Bench::new(Prices {
@@ -210,7 +211,7 @@ async fn beside_a_crowd_that_flaps_every_frame_is_heard_in_time_and_newcomers_ge
             tick: 50,
         })
         .await;
-        // Neighbours are in different rooms, so that all rooms have their rounds at the same time.
+        // Neighbours are in different rooms, so that all rooms have changes at the same time.
         let mut crowd = Vec::new();
         for n in 0..CROWD {
             crowd.push(
@@ -223,7 +224,7 @@ async fn beside_a_crowd_that_flaps_every_frame_is_heard_in_time_and_newcomers_ge
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let mut talks = JoinSet::new();
         for phase in 0..8 {
-            // Whatever moment is bad, one of them meets it.
+            // If some phase is bad, one of them has it.
             tokio::time::sleep(std::time::Duration::from_micros(22_500)).await;
             let room = format!("kitchen {phase}");
             let (ada, bob) = (
@@ -246,7 +247,7 @@ async fn beside_a_crowd_that_flaps_every_frame_is_heard_in_time_and_newcomers_ge
     .await;
 }
 
-/// One talks for 3 s, and another hears every frame, bit for bit and in time.
+/// One client talks for 3 s, and another hears every frame, bit for bit and on time.
 async fn talk(server: Rc<Server>, mut talker: Client, mut listener: Client) {
     const FRAMES: usize = 150;
     let ticker = Rc::clone(&server);

@@ -13,7 +13,7 @@ fn a_list_chunk_of_odd_size_has_a_pad_byte() {
 }
 
 #[test]
-fn sizes_that_nobody_filled_in_mean_to_the_end_of_the_file() {
+fn missing_sizes_mean_to_the_end_of_the_file() {
     for sizes in [
         (0, 0),
         (36, 0),
@@ -42,7 +42,7 @@ fn sizes_that_nobody_filled_in_mean_to_the_end_of_the_file() {
 }
 
 #[test]
-fn what_follows_the_sound_is_not_played() {
+fn bytes_after_the_sound_are_not_played() {
     let mut wav = Wav::plain(&ramp(1_000));
     wav.after = chunk(b"LIST", &[b'x'; 4_000]);
     assert_eq!(wav.heard(), ramp(1_000));
@@ -117,7 +117,7 @@ fn a_cut_file_says_so() {
 }
 
 #[test]
-fn an_odd_byte_at_the_end_is_no_sample() {
+fn an_odd_byte_at_the_end_is_not_a_sample() {
     let mut wav = Wav::new(
         1,
         2,
@@ -132,8 +132,8 @@ fn an_odd_byte_at_the_end_is_no_sample() {
 }
 
 #[test]
-fn a_header_that_was_not_brought_up_to_date_does_not_cut_the_sound() {
-    // Samples that are no chunk's name: not all of their bytes are printable.
+fn a_stale_header_does_not_cut_the_sound() {
+    // Samples that cannot be a chunk's name: not all of their bytes are printable.
     let mut wav = Wav::plain(&ramp(4_000));
     wav.sizes = Some((36 + 2_000, 2_000));
     assert_eq!(wav.heard(), ramp(4_000));
@@ -152,7 +152,7 @@ fn sound_that_looks_like_a_chunk_is_played() {
     let mut wav = Wav::plain(&ramp(3_000));
     wav.sizes = Some((36 + 2_000, 2_000));
     let mut bytes = wav.bytes();
-    // Two samples that read as an id, and two that make a size of 1.9 GB.
+    // Two samples that look like an id, and two that make a size of 1.9 GB.
     bytes[44 + 2_000..][..8].copy_from_slice(b"abcd1234");
     let length = bytes.len() as u64;
     let heard = play(bytes, Some(length)).unwrap();
@@ -268,7 +268,7 @@ impl Read for EndlessChunks {
     }
 }
 
-/// No more samples than the file's bytes can stand for, at the lowest rate there is.
+/// Checks that there are no more samples than the file's bytes can hold at the lowest rate.
 fn is_bounded(bytes: &[u8]) -> bool {
     let most = (bytes.len() + 65_536) * 16 * 256;
     for known in [None, Some(bytes.len() as u64)] {
@@ -331,7 +331,7 @@ fn a_header_without_an_end_is_refused() {
     assert!(error.contains("64 MiB"), "{error}");
 }
 
-/// A file of samples in containers of `block` bytes, of which `bits` are said to count.
+/// Builds a file of samples in containers of `block` bytes, of which `bits` are stated to count.
 fn contained(channels: u16, block: u16, bits: u16, data: &[u8], pad: bool) -> Vec<u8> {
     let wav = Wav::new(1, channels, 16_000, bits, data.to_vec());
     let mut format = wav.format();
@@ -367,7 +367,7 @@ fn a_block_size_counts_where_it_can_be_right() {
 }
 
 #[test]
-fn what_is_read_ahead_of_a_block_is_not_lost() {
+fn bytes_read_ahead_of_a_block_are_not_lost() {
     let data: Vec<u8> = (0..1_200u32).map(|n| (n % 7) as u8).collect();
     let mut wav = Wav::new(1, 2, 16_000, 24, data.clone());
     wav.sizes = Some((36 + 600, 600));
@@ -379,7 +379,7 @@ fn what_is_read_ahead_of_a_block_is_not_lost() {
     };
     let (mut heard, mut block) = (Vec::new(), vec![0]);
     while !block.is_empty() {
-        // One frame more than the header knows of: what shows that it is wrong are nine bytes.
+        // One frame more than the header says: nine bytes show that it is wrong.
         assert!(reader.read_block(101, &mut block).is_ok());
         assert_eq!(block.len() % 6, 0);
         heard.extend_from_slice(&block);

@@ -1,4 +1,4 @@
-//! What the resampler passes and what it keeps out, swept over tones and rates.
+//! What the resampler passes and what it rejects, swept over tones and rates.
 
 use super::*;
 
@@ -8,14 +8,14 @@ const RATES_HZ: [u32; 12] = [
 /// Amplitude of the tones.
 const AMPLITUDE: f64 = 0.5;
 
-/// One second of a tone, as a 32-bit float file.
+/// Plays one second of a tone from a 32-bit float file.
 fn heard_of(hz: f64, rate_hz: u32) -> Vec<f64> {
     let tone = |n: u32| AMPLITUDE * (TAU * hz * f64::from(n) / f64::from(rate_hz)).sin();
     let data = (0..rate_hz).flat_map(|n| (tone(n) as f32).to_le_bytes());
     let wav = Wav::new(3, 1, rate_hz, 32, data.collect());
     let heard = wav.heard();
     assert_eq!(heard.len(), 16_000, "{rate_hz} Hz");
-    // The edges, where the tone begins and ends, are not steady.
+    // The edges, where the tone starts and ends, are not steady.
     heard[4_000..12_000]
         .iter()
         .map(|s| f64::from(*s) / 32_768.0)
@@ -54,7 +54,7 @@ fn the_band_of_speech_is_flat_at_every_rate() {
 }
 
 #[test]
-fn what_lies_above_the_band_does_not_fold_into_it() {
+fn tones_above_the_band_do_not_fold_into_it() {
     for rate_hz in RATES_HZ.into_iter().filter(|rate_hz| *rate_hz > 18_000) {
         let top_hz = 0.49 * f64::from(rate_hz);
         for step in 0..=20 {
@@ -85,7 +85,8 @@ fn every_rate_keeps_length_and_time() {
         let worst = (2_000..14_000)
             .map(|n| (f64::from(heard[n]) / 32_768.0 - tone(n as f64 / 16_000.0)).abs())
             .fold(0.0, f64::max);
-        // The filter's delay is trimmed to a whole sample: one sample of 440 Hz at half scale is 0.086.
+        // The filter's delay is trimmed to a whole sample: one sample of 440 Hz at half scale is
+        // 0.086.
         assert!(worst < 0.088, "{rate_hz} Hz: off by {worst}");
     }
 }

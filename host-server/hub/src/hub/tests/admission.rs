@@ -7,8 +7,11 @@ use crate::lobby::EARLY_BYTES_MAX;
 fn bench_with_waiting() -> (Bench, usize, usize) {
     let mut bench = Bench::new(config());
     let ada = bench.join("kitchen", "ada");
+    let bob = bench.connect();
     bench.answers = false;
-    let bob = bench.join("kitchen", "bob");
+    // Its answer has as much time as its Hello, and from then on.
+    bench.pass(Duration::from_secs(4));
+    bench.hello(bob, "kitchen", "bob", Codec::Pcm16);
     bench.forget_received();
     bench.events.clear();
     (bench, ada, bob)
@@ -30,21 +33,16 @@ fn what_comes_before_the_answer_waits_for_it() {
     let len = write_to_stream(&ClientPacket::Ping(8), &mut ping).unwrap();
     // In the midst of a packet, and longer than a Hello may take.
     bench.send_bytes(bob, &ping[..len - 3]);
-    for _ in 0..2 {
-        bench.pass(Duration::from_secs(4));
-        bench.send(ada, &ClientPacket::Ping(1));
-    }
+    bench.pass(Duration::from_millis(4_999));
+    bench.send(ada, &ClientPacket::Ping(1));
     assert_eq!(bench.take_received(bob), []);
-    assert!(matches!(
-        bench.take_received(ada)[..],
-        [Received::Pong(1), Received::Pong(1)]
-    ));
+    assert_eq!(bench.take_received(ada), [Received::Pong(1)]);
     let gauges = bench.hub.gauges();
     assert_eq!((gauges.participants, gauges.handshakes), (1, 1));
 
     let incoming = bench.hub.poll_incoming().unwrap();
-    assert_eq!(Some(incoming.link()), bench.peers[bob].link);
-    assert_eq!(&*incoming.request().name, "bob");
+    assert_eq!(Some(incoming.link), bench.peers[bob].link);
+    assert_eq!(&*incoming.request.name, "bob");
     bench.hub.admit(incoming, bench.now);
     bench.deliver();
     bench.send_bytes(bob, &ping[len - 3..]);
@@ -63,7 +61,8 @@ fn too_much_before_the_answer_is_refused() {
         bench.send_bytes(bob, &[0; EARLY_BYTES_MAX - 100]);
         bench.send_bytes(bob, &vec![0; 100 + more]);
         assert_eq!(bench.peers[bob].closed, is_refused, "{more} bytes more");
-        answer(&mut bench);
+        bench.answers = true;
+        bench.deliver();
         let received = bench.take_received(bob);
         let first = received.first();
         assert_eq!(
@@ -79,6 +78,7 @@ fn too_much_before_the_answer_is_refused() {
 fn an_answer_that_comes_too_late_changes_nothing() {
     for end in 0..3 {
         let (mut bench, _, bob) = bench_with_waiting();
+        let incoming = bench.hub.poll_incoming().unwrap();
         match end {
             0 => bench.close(bob),
             1 => {
@@ -91,8 +91,9 @@ fn an_answer_that_comes_too_late_changes_nothing() {
             }
         }
         bench.deliver();
-        let before = bench.hub.counters();
-        answer(&mut bench);
+        let before = bench.hub.counters().clone();
+        bench.hub.admit(incoming, bench.now);
+        bench.deliver();
         assert!(
             !bench
                 .events
@@ -100,7 +101,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
                 .any(|event| matches!(event, Event::Joined { .. })),
             "{end}"
         );
-        assert_eq!(bench.hub.counters(), before, "{end}");
+        assert_eq!(*bench.hub.counters(), before, "{end}");
         let participants = if end < 2 { 1 } else { 0 };
         assert_eq!(bench.hub.gauges().participants, participants, "{end}");
     }
@@ -175,4 +176,123 @@ fn numbers_are_the_rooms_own_and_come_back_as_late_as_possible() {
     }
     let guest = bench.join("kitchen", "guest");
     assert_eq!(told(&mut bench, guest), 2, "one is taken");
+}
+
+/// Bytes of a Hello to that room.
+fn hello_bytes(room: &str, name: &str) -> Vec<u8> {
+    let mut hello = Hello {
+        version: PROTOCOL_VERSION,
+        room,
+        name,
+        codecs: &[Codec::Pcm16.id()],
+        rates_hz: Default::default(),
+        muted: false,
+        credentials: &[],
+    };
+    hello.rates_hz.push(16_000).unwrap();
+    bytes_of(&ClientPacket::Hello(hello))
+}
+
+fn bytes_of(packet: &ClientPacket<'_>) -> Vec<u8> {
+    let mut bytes = [0; ENCODED_MAX];
+    let len = write_to_stream(packet, &mut bytes).unwrap();
+    bytes[..len].to_vec()
+}
+
+#[test]
+fn one_read_may_bring_a_whole_stay_and_the_next() {
+    let mut bench = Bench::new(config());
+    let [ada, eve] =
+        [("kitchen", "ada"), ("attic", "eve")].map(|(room, name)| bench.join(room, name));
+    bench.forget_received();
+    bench.events.clear();
+    let voice = bytes_of(&ClientPacket::Voice(Voice {
+        seq: Seq(1),
+        timestamp_frames: 1,
+        terminator: true,
+        payload: &300_i16.to_le_bytes().repeat(SAMPLES),
+    }));
+    let stay = |room| [hello_bytes(room, "bob"), voice.clone()].concat();
+    let bye = bytes_of(&ClientPacket::Bye(ByeReason::Leaving));
+    let bob = bench.connect();
+    bench.send_bytes(bob, &[stay("kitchen"), stay("attic"), bye].concat());
+    bench.pass(FRAME + FRAME);
+    assert!(bench.peers[bob].closed);
+    let welcomes = bench.take_received(bob);
+    let is_welcome = |received: &&Received| matches!(received, Received::Welcome { .. });
+    assert_eq!(
+        welcomes.iter().filter(is_welcome).count(),
+        2,
+        "{welcomes:?}"
+    );
+    for (peer, room) in [(ada, "kitchen"), (eve, "attic")] {
+        let told = bench.take_received(peer);
+        let joined = Received::Joined(2, "bob".to_owned());
+        assert_eq!(told.first(), Some(&joined), "{room}");
+        assert!(told.contains(&Received::Left(2)), "{room}: {told:?}");
+    }
+    let left = bench.events.iter().filter_map(|event| match event {
+        Event::Left { room, reason, .. } => Some((room.as_str(), *reason)),
+        _ => None,
+    });
+    let expected = [
+        ("kitchen", ByeReason::Rejoined),
+        ("attic", ByeReason::Leaving),
+    ];
+    assert_eq!(left.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_comes_with_a_hello_in_one_call_is_never_too_much() {
+    for (behind, answers) in [(16 * 1024, true), (100 * 1024, true), (16 * 1024, false)] {
+        let mut bench = Bench::new(config());
+        bench.answers = answers;
+        let bob = bench.connect();
+        let pings = bytes_of(&ClientPacket::Ping(1)).repeat(100);
+        // Zeros cost nothing but their length, as long as they are not too many to be noise.
+        let zeros = vec![0; behind];
+        let bytes = [hello_bytes("kitchen", "bob"), pings, zeros].concat();
+        bench.send_bytes(bob, &bytes[..bytes.len().min(behind)]);
+        bench.answers = true;
+        bench.deliver();
+        let received = bench.take_received(bob);
+        assert!(
+            matches!(received[0], Received::Welcome { .. }),
+            "{behind}: {received:?}"
+        );
+    }
+}
+
+#[test]
+fn a_hello_that_is_not_answered_is_refused_and_not_kept() {
+    let (mut bench, _, bob) = bench_with_waiting();
+    bench.send_bytes(bob, &[0; 100]);
+    bench.pass(Duration::from_millis(4_999));
+    assert!(!bench.peers[bob].closed);
+    bench.pass(Duration::from_millis(1));
+    assert!(matches!(
+        bench.take_received(bob)[..],
+        [Received::Reject(RejectReason::ServerFull, _)]
+    ));
+    assert!(bench.peers[bob].closed);
+    for _ in 0..100 {
+        let guest = bench.join("kitchen", "guest");
+        bench.close(guest);
+    }
+    assert_eq!(bench.hub.lobby.incoming.len(), 0);
+    assert!(bench.deadlines_kept() <= 80);
+}
+
+#[test]
+fn a_member_that_says_hello_again_is_not_the_oldest_of_those_who_wait() {
+    let (mut bench, ada, bob) = bench_with_waiting();
+    answer(&mut bench);
+    let silent = bench.connect();
+    bench.pass(Duration::from_secs(1));
+    bench.hello(ada, "attic", "ada", Codec::Pcm16);
+    bench.refuse_handshakes(1);
+    let closed = [ada, bob, silent].map(|peer| bench.peers[peer].closed);
+    assert_eq!(closed, [false, false, true]);
+    bench.refuse_handshakes(1);
+    assert!(!bench.peers[ada].closed, "it has its time, too");
 }

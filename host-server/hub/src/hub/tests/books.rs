@@ -62,7 +62,7 @@ fn an_outbox_holds_three_hundred_changes_beside_a_roster_and_no_more() {
 fn bytes_and_packets_are_counted_both_ways() {
     let mut bench = Bench::new(config());
     let ada = bench.join("kitchen", "ada");
-    let before = bench.hub.counters();
+    let before = bench.hub.counters().clone();
     assert_eq!(
         (before.packets_in, before.packets_out),
         (1, 1),
@@ -180,6 +180,50 @@ fn a_connection_with_voice_is_named_once_and_first() {
 }
 
 #[test]
+fn whoever_is_written_to_in_between_is_named_no_second_time() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.speak(ada, 1, false);
+    bench.speak(ada, 1, false);
+    bench.oversleep(Duration::from_millis(100));
+    let link = bench.peers[bob].link.unwrap();
+    for _ in 0..2 {
+        assert_eq!(bench.hub.handle_timeout(bench.now), Work::Tick);
+        bench.deliver_to(link);
+    }
+    let named: Vec<_> = std::iter::from_fn(|| bench.hub.poll_voice_output()).collect();
+    assert_eq!(named, [link]);
+}
+
+#[test]
+fn a_link_that_leaves_its_room_with_output_is_named_there_and_afterwards() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    let link = |bench: &Bench, peer: usize| bench.peers[peer].link.unwrap();
+    let links = [ada, bob].map(|peer| link(&bench, peer));
+    // A State waits for Bob, and nobody has asked for output when Bob leaves.
+    let mut bytes = [0; ENCODED_MAX];
+    for (link, packet) in [
+        (links[0], ClientPacket::SetMuted(true)),
+        (links[1], ClientPacket::Bye(ByeReason::Leaving)),
+    ] {
+        let len = write_to_stream(&packet, &mut bytes).unwrap();
+        bench.hub.handle_bytes(link, &bytes[..len], bench.now);
+    }
+    let mut named: Vec<_> = std::iter::from_fn(|| bench.hub.poll_output()).collect();
+    named.sort();
+    assert_eq!(named, links, "once each");
+    bench.deliver_to(links[1]);
+    assert!(bench.peers[bob].closed);
+    // One that has been named in the room is named again when it has last words.
+    bench.hub.handle_closed(links[0], bench.now);
+    let eve = bench.join("kitchen", "eve");
+    bench.hub.shut_down(bench.now);
+    let named: Vec<_> = std::iter::from_fn(|| bench.hub.poll_output()).collect();
+    assert_eq!(named, [link(&bench, eve)]);
+}
+
+#[test]
 fn who_is_thrown_out_gets_the_reason_and_no_old_voice() {
     let mut bench = Bench::new(config());
     let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
@@ -234,12 +278,12 @@ fn a_zero_goes_before_what_follows_a_pause() {
     let len = write_to_stream(&ClientPacket::Ping(1), &mut ping).unwrap();
     let firsts = [true, false].map(|_| {
         bench.hub.handle_bytes(link, &ping[..len], bench.now);
-        let Output::Packets(outbox) = bench.hub.next_output(link, bench.now) else {
-            panic!("a Pong waits")
-        };
-        let bytes: Vec<u8> = outbox.packets().flatten().copied().collect();
-        bench.hub.sent(link, bytes.len());
-        bytes[0] == 0
+        let mut written: Vec<u8> = Vec::new();
+        bench.hub.write(link, bench.now, |outbox| {
+            written.extend(outbox.packets().flatten());
+            Some(written.len())
+        });
+        written[0] == 0
     });
     assert_eq!(firsts, [true, false]);
 }

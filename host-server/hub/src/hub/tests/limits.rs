@@ -193,7 +193,7 @@ fn garbage_is_refused_whether_or_not_it_has_zeros() {
 }
 
 #[test]
-fn garbage_from_a_participant_ends_his_session_with_a_reason() {
+fn garbage_from_a_participant_ends_the_session_with_a_reason() {
     let (mut bench, ada, bob) = bench_with_room();
     let eve = bench.join("kitchen", "eve");
     bench.take_received(eve);
@@ -292,7 +292,7 @@ fn a_stalled_listener_loses_old_voice_and_is_dropped_at_last() {
     bench.pass(Duration::from_secs(2));
     assert!(
         bench.peers[slow].closed,
-        "even his Bye does not wait for ever"
+        "even its Bye does not wait for ever"
     );
     assert_eq!(bench.hub.gauges().participants, 2);
 }
@@ -352,6 +352,63 @@ fn shutting_down_says_bye_to_everyone_and_lets_nobody_in() {
     }
     assert_eq!(bench.hub.connect(bench.now), None);
     assert_eq!(bench.hub.gauges(), Gauges::default());
+}
+
+#[test]
+fn shutting_down_empties_every_room_and_tells_nobody_of_the_others() {
+    let mut bench = Bench::new(config());
+    let members: Vec<_> = [("a", "ann"), ("a", "ben"), ("b", "ann"), ("b", "ben")]
+        .map(|(room, name)| bench.join(room, name))
+        .into();
+    bench.answers = false;
+    let waiting = bench.join("a", "cat");
+    bench.forget_received();
+    bench.events.clear();
+    bench.hub.shut_down(bench.now);
+    bench.deliver();
+    for peer in members.into_iter().chain([waiting]) {
+        let received = bench.take_received(peer);
+        assert_eq!(received, [Received::Bye(ByeReason::Stopping)]);
+    }
+    let left = bench.events.iter().filter_map(|event| match event {
+        Event::Left {
+            room, participants, ..
+        } => Some((room.as_str(), *participants)),
+        _ => None,
+    });
+    let mut left: Vec<_> = left.collect();
+    left.sort_unstable();
+    assert_eq!(left, [("a", 0), ("a", 1), ("b", 0), ("b", 1)]);
+    assert_eq!(bench.hub.counters().sessions_ended["stopping"], 4);
+    assert_eq!(bench.hub.gauges(), Gauges::default());
+    assert!(bench.hub.poll_incoming().is_none());
+}
+
+#[test]
+fn a_room_from_which_two_go_at_once_is_over_and_its_name_is_free() {
+    let (mut bench, ada, bob) = bench_with_room();
+    // What waits for Ada fills up with what Bob's going says.
+    for peer in [ada, bob] {
+        bench.peers[peer].reads = false;
+    }
+    let mut n = 0;
+    while bench.hub.gauges().participants == 2 {
+        let churn = bench.join("kitchen", &format!("churn-{n}"));
+        bench.close(churn);
+        n += 1;
+    }
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(
+        (bench.hub.gauges().participants, bench.hub.gauges().rooms),
+        (0, 0)
+    );
+    assert!(bench.peers[ada].closed && bench.peers[bob].closed);
+    let eve = bench.join("kitchen", "ada");
+    assert!(matches!(
+        bench.take_received(eve)[..],
+        [Received::Welcome { id: 1, .. }]
+    ));
+    assert_eq!(bench.hub.gauges().rooms, 1);
 }
 
 #[test]

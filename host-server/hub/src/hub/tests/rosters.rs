@@ -6,7 +6,7 @@ const TALKING: ParticipantFlags = ParticipantFlags::TALKING;
 const MUTED: ParticipantFlags = ParticipantFlags::MUTED;
 const NOTHING: ParticipantFlags = ParticipantFlags(0);
 
-/// A peer's own number, the entries of his Welcome and Roster packets, and how many were announced.
+/// A peer's own number, the entries of its Welcome and Roster packets, and how many were announced.
 fn welcome(bench: &Bench, peer: usize) -> (u16, Vec<(u16, String, u8)>, u16) {
     let mut entries = Vec::new();
     let mut own = None;
@@ -98,7 +98,7 @@ fn talking_and_silence_follow_the_voice() {
     assert_eq!(
         bench.take_received(ada),
         [Received::State(id, TALKING)],
-        "he himself is told, too"
+        "the one who talks is told, too"
     );
     bench.pass(Duration::from_millis(100));
     bench.forget_received();
@@ -106,7 +106,7 @@ fn talking_and_silence_follow_the_voice() {
     assert_eq!(
         bench.take_states(bob),
         [],
-        "his last frame is not heard yet"
+        "the last frame is not heard yet"
     );
     bench.pass(Duration::from_millis(100));
     assert_eq!(bench.take_states(bob), [Received::State(id, NOTHING)]);
@@ -123,7 +123,7 @@ fn nobody_is_heard_without_being_shown() {
         bench.speak(ada, 7, true);
         bench.pass(Duration::from_millis(20));
     }
-    assert!(bench.heard(bob).len() >= 40, "he is heard");
+    assert!(bench.heard(bob).len() >= 40, "Ada is heard");
     assert_eq!(
         bench.take_states(bob)[0],
         Received::State(id, TALKING),

@@ -95,33 +95,44 @@ fn whoever_reads_slowly_hears_nothing_of_a_room_after_leaving_it() {
 }
 
 #[test]
-fn whoever_writes_is_told_whether_there_is_more() {
+fn a_write_goes_on_until_nothing_waits_and_then_tells_of_the_end() {
+    let mut bench = Bench::new(config());
+    let lis = bench.join("kitchen", "lis");
+    bench.peers[lis].reads = false;
+    bench.send(lis, &ClientPacket::Ping(1));
+    let (link, now) = (bench.peers[lis].link.unwrap(), bench.now);
+    let waiting = |outbox: &Outbox| outbox.packets().map(<[u8]>::len).sum::<usize>();
+    // All but a byte, then that byte.
+    let mut taken = Vec::new();
+    let close = bench.hub.write(link, now, |outbox| {
+        taken.push((waiting(outbox) - 1).max(1));
+        taken.last().copied()
+    });
+    assert_eq!((taken.len(), taken[1], close), (2, 1, None));
+    // The end follows on the last packet, and is no packet itself.
+    bench.speak_payload(lis, &[1, 2, 3], false);
+    let mut writes = 0;
+    let close = bench.hub.write(link, now, |outbox| {
+        writes += 1;
+        Some(waiting(outbox))
+    });
+    assert_eq!((writes, close), (1, Some(Close { unsent: false })));
+    let close = bench.hub.write(link, now, |_| panic!("it is gone"));
+    assert_eq!(close, None);
+}
+
+#[test]
+fn a_connection_that_breaks_while_it_is_written_to_is_gone() {
     let mut bench = Bench::new(config());
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
     bench.peers[lis].reads = false;
     bench.send(lis, &ClientPacket::Ping(1));
-    let (link, now) = (bench.peers[lis].link.unwrap(), bench.now);
-    let waiting = |bench: &mut Bench| match bench.hub.next_output(link, now) {
-        Output::Packets(outbox) => outbox.packets().map(<[u8]>::len).sum(),
-        _ => 0,
-    };
-    let bytes = waiting(&mut bench);
-    assert!(bench.hub.sent(link, bytes - 1), "a byte of the Pong");
-    assert!(!bench.hub.sent(link, 1));
-    // The end is more, even where nothing waits any more.
-    bench.send(lis, &ClientPacket::Bye(ByeReason::Leaving));
-    bench.speak_payload(ann, &[1, 2, 3], false);
-    assert!(bench.peers[lis].closed && !bench.hub.sent(link, 0));
-    let guest = bench.connect();
-    bench.peers[guest].reads = false;
-    bench.send(guest, &ClientPacket::SetMuted(true));
-    let link = bench.peers[guest].link.unwrap();
-    let Output::Packets(outbox) = bench.hub.next_output(link, now) else {
-        panic!("a Reject waits")
-    };
-    let bytes: usize = outbox.packets().map(<[u8]>::len).sum();
-    assert!(
-        bench.hub.sent(link, bytes),
-        "the connection is to be closed"
-    );
+    bench.forget_received();
+    let link = bench.peers[lis].link.unwrap();
+    assert_eq!(bench.hub.write(link, bench.now, |_| None), None);
+    bench.deliver();
+    assert_eq!(bench.take_received(ann), [Received::Left(2)]);
+    assert_eq!(bench.hub.gauges().handshakes, 0);
+    let lost = &bench.hub.counters().sessions_ended["connection_lost"];
+    assert_eq!(*lost, 1);
 }

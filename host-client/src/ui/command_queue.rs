@@ -1,17 +1,17 @@
-//! What the user wants, on its way to a session that may be held up.
+//! Commands of the user on their way to a session that may be busy.
 
 use crate::net::Command;
 use std::mem::discriminant;
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
-/// Passes commands on without waiting. Of those that find the queue full the last of each kind is
-/// kept: the key of push-to-talk that was released must not stay pressed.
-pub(super) struct Wishes {
+/// Passes commands on without blocking. When the queue is full, the last command of each kind is
+/// kept: a push-to-talk key that was released must not stay pressed.
+pub(super) struct CommandQueue {
     commands: Sender<Command>,
     waiting: Vec<Command>,
 }
 
-impl Wishes {
+impl CommandQueue {
     pub(super) fn new(commands: Sender<Command>) -> Self {
         Self {
             commands,
@@ -26,7 +26,7 @@ impl Wishes {
         self.send();
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends the waiting commands, as far as there is room.
     pub(super) fn send(&mut self) {
         let commands = &self.commands;
         self.waiting
@@ -34,7 +34,8 @@ impl Wishes {
     }
 }
 
-/// Makes the session leave when it is dropped. Waits until the session knows, or has ended.
+/// Makes the session leave when it is dropped. Blocks until the session has taken the command or
+/// ended.
 pub(super) struct Leave(pub(super) Sender<Command>);
 
 impl Drop for Leave {
@@ -51,9 +52,9 @@ mod tests {
     use tokio::sync::mpsc::channel;
 
     #[test]
-    fn a_full_queue_loses_no_release_of_the_key() {
+    fn a_full_queue_does_not_lose_a_key_release() {
         let (sender, mut commands) = channel(1);
-        let mut wishes = Wishes::new(sender);
+        let mut queue = CommandQueue::new(sender);
         let (talk, release) = (Command::Talk(true), Command::Talk(false));
         for command in [
             Command::ShiftGate(-1.0),
@@ -61,24 +62,24 @@ mod tests {
             release,
             Command::SetMuted(true),
         ] {
-            wishes.add(command);
+            queue.add(command);
         }
         let mut taken = Vec::new();
         while let Ok(command) = commands.try_recv() {
             taken.push(command);
-            wishes.send();
+            queue.send();
         }
         let expected = [Command::ShiftGate(-1.0), release, Command::SetMuted(true)];
         assert_eq!(taken, expected);
     }
 
     #[test]
-    fn a_full_queue_does_not_lose_that_the_user_leaves() {
+    fn a_full_queue_does_not_lose_leave() {
         let (sender, mut commands) = channel(1);
         sender.try_send(Command::ShiftGate(-1.0)).unwrap();
         let leave = Leave(sender);
         let leaving = thread::spawn(move || drop(leave));
-        // So that the queue is full when it tries.
+        // So that the queue is full when the command comes.
         thread::sleep(Duration::from_millis(300));
         assert_eq!(commands.blocking_recv(), Some(Command::ShiftGate(-1.0)));
         assert_eq!(commands.blocking_recv(), Some(Command::Leave));

@@ -1,0 +1,33 @@
+//! What comes out of lobby and rooms, and when.
+
+use std::collections::VecDeque;
+
+use talkspurt_core::time::Instant;
+
+use crate::counters::Counters;
+use crate::event::Event;
+use crate::link::Link;
+use crate::ready::Ready;
+
+/// What a worker's lobby and rooms add to, and its driver takes from. It goes down with each call.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    /// The time of the call.
+    pub now: Instant,
+    /// Links that have output.
+    pub ready: Ready,
+    /// What is worth a log line.
+    pub events: VecDeque<Event>,
+    /// What was counted.
+    pub counters: Counters,
+    /// Links that have left a room. The hub takes them to the lobby after each call.
+    pub departed: VecDeque<Box<Link>>,
+}
+
+impl Outbound {
+    /// Returns it for a call at `now`.
+    pub fn at(&mut self, now: Instant) -> &mut Self {
+        self.now = now;
+        self
+    }
+}
