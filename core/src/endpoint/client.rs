@@ -17,8 +17,8 @@ use crate::session::{
 };
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
-use crate::voice::downlink::{Downlink, Playout};
-use crate::voice::uplink::Uplink;
+use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
+use crate::voice::uplink::{EncodedFrame, Uplink};
 use crate::wire::{Nonce, PACKET_BYTES_LEAST, Reason, encode, parse};
 
 /// How long leaving may take: what was said last goes first, unless the carrier does not take it.
@@ -273,7 +273,7 @@ impl<
     /// it was captured, as a browser's encoder does. The caller gates, for what is not sent need
     /// not be encoded ([`Gate`](crate::audio::gate::Gate) and
     /// [`LevelMeter`](crate::audio::level::LevelMeter) are what [`Client::push_frame`] gates with);
-    /// a pre-roll is pushed frame by frame, each with its own number. All else is as for frames: a
+    /// a pre-roll is pushed frame by frame, each with its own timestamp. All else is as for frames: a
     /// talkspurt without its last frame ends with [`Client::end_talkspurt`], a mute, or leaving.
     ///
     /// Returns whether the frame is sent: not outside a room, and not while muted.
@@ -291,7 +291,9 @@ impl<
         if self.leaving_until.is_some() {
             return Ok(false);
         }
-        params.codec.check(frame.payload, params.frame_samples())?;
+        params
+            .codec_up
+            .check(frame.payload, params.frame_samples())?;
         count(&mut self.stats.frames_captured);
         let is_first = !self.uplink.is_talking();
         let Some(voice) = self.uplink.push_encoded(frame) else {

@@ -31,6 +31,24 @@ pub enum Playout {
     Silence,
 }
 
+/// What [`Downlink::pop_payload`] wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PayloadPlayout<'a> {
+    /// A payload, as it was received: decode it.
+    Payload {
+        /// The frame in the session's codec.
+        bytes: &'a [u8],
+        /// It was the last of its talkspurt.
+        terminator: bool,
+    },
+    /// A frame is not there in the midst of a talkspurt: have the decoder conceal it.
+    Missing,
+    /// Nobody talks. If no terminator came before, the talkspurt was cut off: fade what was heard
+    /// last.
+    Silence,
+}
+
 /// What a packet brings. (The length in 16 bits, which leaves room for the level.)
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -178,7 +196,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
     /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
     pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
         match self.jitter.pop() {
-            Pop::Item(payload, terminator) if !payload.is_empty() => {
+            Pop::Item(Received { payload, .. }, terminator) if !payload.is_empty() => {
                 if self.jitter.shrink_due() == Shrink::Now {
                     self.jitter.skip_into();
                 }

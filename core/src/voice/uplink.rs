@@ -46,9 +46,11 @@ impl UplinkConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EncodedFrame<'a> {
-    /// The number of the frame among all that the microphone gave, whether they are sent or not:
-    /// by it the other side tells pauses. It rises within a session; the first frame has 1.
-    pub number: u32,
+    /// When the frame starts on the session's clock: a frame after the one before it in the same
+    /// talkspurt, and later than all before it. By it the other side tells pauses.
+    pub timestamp: Timestamp,
+    /// How loud it is, as [`half_db`] has it.
+    pub level: u8,
     /// The frame in the session's codec.
     pub payload: &'a [u8],
     /// Whether it is the last of its talkspurt.
@@ -219,7 +221,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// samples first.
     pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-        self.timestamp_frames = frame.number;
+        self.timestamp = frame.timestamp.plus(self.config.frame.units());
         if self.muted {
             return None;
         }
@@ -233,7 +235,12 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         } else {
             self.gate.open();
         }
-        Some(self.voice(frame.number, frame.terminator, frame.payload))
+        Some(self.voice(
+            frame.timestamp,
+            frame.level,
+            frame.terminator,
+            frame.payload,
+        ))
     }
 
     /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload

@@ -6,7 +6,7 @@
 
 pub use crate::wire::names::{
     NAME_BYTES_MAX, Name, NameError, ParticipantName, ROOM_BYTES_MAX, RoomName, TEXT_BYTES_MAX,
-    Text,
+    Text, is_hidden,
 };
 pub use crate::wire::packets::{
     Bye, ClientPacket, Hello, Joined, Left, Reject, Roster, RosterEntry, RosterPage, ServerPacket,

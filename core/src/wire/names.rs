@@ -101,6 +101,28 @@ impl<const MAX: usize> core::str::FromStr for Name<MAX> {
     }
 }
 
+/// Whether a character shows nothing by itself: control characters, line and paragraph separators,
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear
+/// annotation, and the blank Braille cell; but not the joiners U+200C and U+200D, which some
+/// scripts need, nor U+FE0F, which makes a sign an emoji. docs/PROTOCOL.md says where names may
+/// have those.
+///
+/// A name that has one could pass for another; a server refuses it, and programs that show names
+/// leave it out. [`ParticipantName`] does not look for any, since the table would cost a
+/// microcontroller's flash.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 /// A text from a server: UTF-8, but for mistakes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -193,7 +215,7 @@ mod tests {
             (0x2060, 0x206f),
             (0x2800, 0x2800),
             (0x3164, 0x3164),
-            (0xfe00, 0xfe0f),
+            (0xfe00, 0xfe0e),
             (0xfeff, 0xfeff),
             (0xffa0, 0xffa0),
             (0xfff0, 0xfffb),

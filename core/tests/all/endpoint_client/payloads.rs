@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::audio::codec::CodecError;
 use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::seq::Timestamp;
 use talkspurt_core::voice::downlink::PayloadPlayout;
 use talkspurt_core::voice::uplink::{EncodedFrame, UplinkConfig};
 
@@ -15,7 +16,8 @@ const FRAME: FrameDuration = FrameDuration::Ms20;
 /// A payload of 20 ms in PCM16, and its frame's number.
 fn encoded(number: u32, payload: &[u8]) -> EncodedFrame<'_> {
     EncodedFrame {
-        number,
+        timestamp: Timestamp(8 * number),
+        level: 40,
         payload,
         terminator: false,
     }
@@ -104,7 +106,8 @@ impl Twins {
         self.frames.client.push_frame(self.frames.now, &frame);
         for sent in self.mic.capture(&frame) {
             let encoded = EncodedFrame {
-                number: sent.timestamp,
+                timestamp: Timestamp(sent.timestamp),
+                level: sent.level,
                 payload: &sent.payload,
                 terminator: sent.terminator,
             };
@@ -232,7 +235,7 @@ fn payloads_are_gone_outside_a_room_and_while_muted() {
     end.sent();
     end.client.leave(end.now);
     assert_eq!(end.client.push_payload(end.now, frame), Ok(false));
-    let bye = Sent::Bye(ByeReason::Leaving);
+    let bye = Sent::Bye(Reason::LEAVING);
     assert_eq!(end.sent(), [Sent::EndOfTalk, bye]);
 }
 
