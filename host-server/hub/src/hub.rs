@@ -15,10 +15,10 @@
 
 use slotmap::SlotMap;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, RejectReason};
+use talkspurt_core::wire::Reason;
 
 use crate::admission::{Incoming, objection};
-use crate::config::HubConfig;
+use crate::config::{HubConfig, ROOM_CAPACITY_MAX};
 use crate::counters::{Counters, FrameCounters, Gauges};
 use crate::event::{Close, Event, Work};
 use crate::ids::LinkId;
@@ -55,9 +55,9 @@ enum Place {
 // Who comes and who goes
 impl Hub {
     /// Creates a hub that nobody has come to. Panics if a room may have more participants than
-    /// there are numbers for them.
+    /// [`ROOM_CAPACITY_MAX`].
     pub fn new(config: HubConfig) -> Self {
-        assert!(config.room_capacity <= usize::from(u16::MAX));
+        assert!(config.room_capacity <= ROOM_CAPACITY_MAX);
         Self {
             config,
             places: SlotMap::with_key(),
@@ -80,7 +80,10 @@ impl Hub {
         let is_crowded = self.places.len() >= most;
         let out = self.out.at(now);
         if self.is_stopping || (is_crowded && !self.lobby.refuse_oldest(Duration::ZERO, out)) {
-            out.counters.refused(RejectReason::ServerFull);
+            out.counters.refused(match self.is_stopping {
+                true => Reason::STOPPING,
+                false => Reason::CROWDED,
+            });
             return None;
         }
         let id = self.places.insert(Place::Lobby);
@@ -125,7 +128,7 @@ impl Hub {
     }
 
     /// Refuses someone who wants to join. `text` says what to do about it.
-    pub fn refuse(&mut self, incoming: Incoming, reason: RejectReason, text: &str, now: Instant) {
+    pub fn refuse(&mut self, incoming: Incoming, reason: Reason, text: &str, now: Instant) {
         let out = self.out.at(now);
         self.lobby.refuse(incoming.link, reason, text, out);
     }
@@ -143,9 +146,10 @@ impl Hub {
     /// Says Bye to everyone, and lets nobody in from now on.
     pub fn shut_down(&mut self, now: Instant) {
         self.is_stopping = true;
-        self.shard.end_all(ByeReason::Stopping, self.out.at(now));
+        let (reason, text) = (Reason::STOPPING, "the server is stopping");
+        self.shard.end_all(reason, text, self.out.at(now));
         self.take_back(now);
-        self.lobby.end_all(ByeReason::Stopping, self.out.at(now));
+        self.lobby.end_all(reason, text, self.out.at(now));
     }
 
     /// Takes links that have left a room to the lobby.

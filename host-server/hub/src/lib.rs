@@ -51,9 +51,11 @@ mod ready;
 mod room;
 mod roster;
 mod shard;
+#[cfg(test)]
+mod testing;
 
 pub use admission::Incoming;
-pub use config::HubConfig;
+pub use config::{HubConfig, ROOM_CAPACITY_MAX};
 pub use event::{Close, Event, Work};
 pub use hub::Hub;
 pub use ids::LinkId;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use slotmap::{SecondaryMap, SlotMap};
 use talkspurt_core::session::{HelloRequest, session_frame_samples};
-use talkspurt_core::wire::{ByeReason, RoomName};
+use talkspurt_core::wire::{Reason, RoomName};
 
 use crate::config::HubConfig;
 use crate::deadlines::Deadlines;
@@ -52,8 +52,10 @@ impl Shard {
     pub fn join(&mut self, link: Box<Link>, request: &HelloRequest, out: &mut Outbound) {
         let id = link.id;
         let named = self.names.entry(request.room.clone());
-        let room = *named
-            .or_insert_with_key(|name| self.rooms.insert(Room::new(name.clone(), &self.config)));
+        let room = *named.or_insert_with_key(|name| {
+            self.rooms
+                .insert(Room::new(name.clone(), &self.config, out.now))
+        });
         let member = self.rooms[room].join(link, request, out);
         self.members.insert(id, (room, member));
         self.collect(room, out);
@@ -73,9 +75,9 @@ impl Shard {
     }
 
     /// Ends all sessions.
-    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+    pub fn end_all(&mut self, reason: Reason, text: &str, out: &mut Outbound) {
         for room in self.rooms.keys().collect::<Vec<_>>() {
-            self.rooms[room].end_all(reason, out);
+            self.rooms[room].end_all(reason, text, out);
             self.collect(room, out);
         }
     }
