@@ -4,8 +4,9 @@ use talkspurt_core::audio::codec::{Codec, CodecError};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
+use talkspurt_core::audio::level::SILENCE;
 use talkspurt_core::audio::mixer::TalkerState;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
@@ -59,7 +60,7 @@ pub struct Participant {
     pub wants_roster: bool,
     /// The codec of what they say.
     codec: Codec,
-    /// The last packet of it that came.
+    /// The number of the last packet of it that came.
     last_seq: Option<Seq>,
     /// They are heard up to this packet, and until then at the latest: they have muted, or left.
     stops: Option<(Option<Seq>, Instant)>,
@@ -261,13 +262,35 @@ impl Participant {
     /// Hears no more of them than what was said up to the packet `after`.
     pub fn stop_after(&mut self, after: Option<Seq>, now: Instant) {
         self.stops = Some((after, now + PLAY_OUT_MAX));
+        if after.is_none() {
+            self.clear_voice();
+        }
+        self.cut_off_what_nothing_ends(after);
+    }
+
+    /// Of a word that has no end, the rest would be concealed.
+    fn cut_off_what_nothing_ends(&mut self, after: Option<Seq>) {
+        if self.has_come(after) && self.depth_frames() == 0 {
+            self.clear_voice();
+        }
+    }
+
+    fn clear_voice(&mut self) {
+        if let Some(voice) = &mut self.voice {
+            voice.clear();
+        }
+    }
+
+    /// Whether all has come that is still to be heard.
+    fn has_come(&self, after: Option<Seq>) -> bool {
+        let has_come = |after| self.last_seq.is_some_and(|last| last.distance(after) >= 0);
+        after.is_none_or(has_come)
     }
 
     /// Whether what was said before a mute or a Bye has been heard, or has had its time.
     pub fn has_stopped(&self, now: Instant) -> bool {
-        let has_come = |seq| self.last_seq.is_some_and(|last| last.distance(seq) >= 0);
         let stops = self.stops.filter(|_| !self.is_active());
-        stops.is_some_and(|(after, until)| after.is_none_or(has_come) || now >= until)
+        stops.is_some_and(|(after, until)| self.has_come(after) || now >= until)
     }
 
     /// Whether the last words of one who has left have been heard.
@@ -293,10 +316,11 @@ impl Participant {
             self.own = fading.speak(mixdown);
             return false;
         }
-        if self.stops.is_some_and(|(_, until)| due >= until)
-            && let Some(voice) = &mut self.voice
-        {
-            voice.clear();
+        if let Some((after, until)) = self.stops {
+            self.cut_off_what_nothing_ends(after);
+            if due >= until {
+                self.clear_voice();
+            }
         }
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {

@@ -12,7 +12,7 @@ fn bench_with_deaf(changes: usize) -> (Bench, usize, Vec<usize>) {
     // So many changes that the last ones wait for a round.
     for change in 0..6 {
         for peer in &others {
-            bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
+            bench.set_muted(*peer, change % 2 == 0);
         }
         bench.pass(Duration::from_millis(if change < 5 { 100 } else { 50 }));
     }
@@ -36,7 +36,7 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
     while bench.hub.gauges().participants == 9 {
         muted = !muted;
         for peer in &others {
-            bench.send(*peer, &ClientPacket::SetMuted(muted));
+            bench.set_muted(*peer, muted);
         }
         bench.pass(Duration::from_millis(100));
     }
@@ -46,7 +46,7 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
     }
     assert_eq!(
         bench.take_received(deaf).last(),
-        Some(&Received::Bye(ByeReason::SlowConsumer))
+        Some(&Received::Bye(Reason::SLOW_READER))
     );
 }
 
