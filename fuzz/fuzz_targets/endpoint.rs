@@ -19,7 +19,7 @@ use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::{ClientEvent, JoinRequest};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
-use talkspurt_core::wire::{ByeReason, ClientPacket, parse};
+use talkspurt_core::wire::{Reason, ClientPacket, parse};
 
 use input::Input;
 
@@ -72,7 +72,7 @@ impl Rig {
                 self.is_over = false;
             }
             5 => self.client.leave(now),
-            6 => self.client.end(ByeReason::from(input.number())),
+            6 => self.client.end(Reason::from(input.number())),
             7 | 8 => self.say(i16::from(input.number()) * 100),
             9 => self.hear(),
             10 => self.client.set_muted(now, input.number() % 2 == 0),

@@ -22,7 +22,7 @@ use talkspurt_core::session::{
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
+use talkspurt_core::wire::{Reason, Voice, parse};
 
 use input::Input;
 
@@ -102,7 +102,7 @@ impl Rig {
             4 => self.client.set_muted(input.number() % 2 == 0),
             5 => match input.number() {
                 6 => {} // Rejoined, which only a Hello can cause.
-                n @ 0..8 => self.server.end(ByeReason::from(n)),
+                n @ 0..8 => self.server.end(Reason::from(n)),
                 8 => self.server.handle_disconnect(),
                 9 => self.client.leave(),
                 10 => {
@@ -155,7 +155,7 @@ impl Rig {
             assert!(!self.server_is_over, "{event:?} after the end");
             match event {
                 ServerEvent::Hello(hello) if hello.muted => {
-                    self.server.reject(RejectReason::RoomFull, &hello.name);
+                    self.server.reject(Reason::ROOM_FULL, &hello.name);
                 }
                 ServerEvent::Hello(_) => {
                     self.server.accept();
@@ -165,7 +165,7 @@ impl Rig {
                 ServerEvent::Left(reason) => {
                     assert!(self.server_is_in);
                     self.server_is_in = false;
-                    self.server_is_over = reason != ByeReason::Rejoined;
+                    self.server_is_over = reason != Reason::REJOINED;
                 }
                 ServerEvent::Refused(_) => {
                     assert!(!self.server_is_in);

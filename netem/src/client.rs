@@ -9,7 +9,7 @@ use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
-use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 
 use crate::participant::Participant;
 use crate::person::{Endpoint, Person};
@@ -35,9 +35,9 @@ pub struct Client {
     /// How often it has joined.
     pub joins: u32,
     /// Why the last session ended, if it did.
-    pub closed: Option<ByeReason>,
+    pub closed: Option<Reason>,
     /// Why it was last refused, if it was.
-    pub rejected: Option<RejectReason>,
+    pub rejected: Option<Reason>,
     /// Session, voice and the packets waiting for the stream.
     endpoint: Box<Endpoint>,
     next_frame_at: Option<Instant>,
@@ -250,7 +250,7 @@ impl Participant for Client {
 
     fn handle_closed(&mut self, now: Instant) {
         if !self.endpoint.is_closed() {
-            self.closed = Some(ByeReason::ConnectionLost);
+            self.closed = Some(Reason::CONNECTION_LOST);
         }
         self.session_is_over(now);
     }

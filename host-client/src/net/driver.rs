@@ -25,7 +25,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
-use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::ByeReason};
+use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::Reason};
 use talkspurt_host_kit::words;
 use tokio::{
     net::TcpStream,
@@ -255,7 +255,7 @@ impl Driver {
         let core_now = self.core_time(now);
         self.log_dropped_bytes(core_now);
         if self.stuck_until().is_some_and(|until| core_now >= until) {
-            self.participant.end(ByeReason::SlowConsumer);
+            self.participant.end(Reason::SLOW_READER);
         }
         self.participant.handle_timeout(core_now);
         self.take_events(now)

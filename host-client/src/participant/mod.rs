@@ -36,7 +36,7 @@ use talkspurt_core::{
     },
     time::{Duration, Instant},
     voice::downlink::Playout,
-    wire::{ByeReason, RejectReason},
+    wire::Reason,
 };
 
 /// Longest pre-roll that `--pre-roll` may ask for. Half a second is many times the longest word
@@ -69,9 +69,9 @@ pub enum ParticipantEvent {
     /// An event for the user.
     Told(EventKind),
     /// The server refuses; [`Participant::reject_text`] says why. The session is over.
-    Rejected(RejectReason),
+    Rejected(Reason),
     /// The session is over.
-    Closed(ByeReason),
+    Closed(Reason),
 }
 
 /// A participant, over all sessions of a stay.
@@ -150,13 +150,13 @@ impl Participant {
     }
 
     /// Ends the session at once, with a Bye.
-    pub fn end(&mut self, reason: ByeReason) {
+    pub fn end(&mut self, reason: Reason) {
         self.client.end(reason);
     }
 
     /// Ends the session, unless it is already over, because the stream is gone.
     pub fn disconnected(&mut self) {
-        self.client.end(ByeReason::ConnectionLost);
+        self.client.end(Reason::CONNECTION_LOST);
         // The caller already knows what they report.
         while self.client.poll_event().is_some() {}
         self.roster.clear();
@@ -238,7 +238,7 @@ impl Participant {
     fn add(&mut self, listed: &session::Participant) -> Option<RosterLine> {
         let line = self.roster.add(listed);
         if line.is_none() {
-            self.client.end(ByeReason::ProtocolError);
+            self.client.end(Reason::UNEXPECTED);
         }
         line
     }

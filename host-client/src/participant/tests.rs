@@ -439,7 +439,7 @@ fn a_talker_reconnects_after_three_seconds_without_an_answer() {
         room.packets();
         events = room.events();
     }
-    let lost = ParticipantEvent::Closed(ByeReason::ConnectionLost);
+    let lost = ParticipantEvent::Closed(Reason::CONNECTION_LOST);
     assert_eq!(events, [lost]);
     let after_ms = room.now.duration_since(Instant::ZERO).as_millis();
     assert!((3_000..=4_100).contains(&after_ms), "{after_ms} ms");
@@ -479,7 +479,9 @@ fn a_voice_that_is_too_quiet_is_reported_and_shown_for_a_while() {
 fn said(number: u16) -> Voice<'static> {
     Voice {
         seq: talkspurt_core::seq::Seq(number),
-        timestamp_frames: number.into(),
+        timestamp: Timestamp(8 * u32::from(number)),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload: &[1; 640],
     }

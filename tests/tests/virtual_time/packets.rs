@@ -35,7 +35,9 @@ pub fn ping(number: u32) -> Vec<u8> {
 pub fn voice(number: u16, payload: &[u8]) -> Vec<u8> {
     encoded(&ClientPacket::Voice(Voice {
         seq: Seq(number),
-        timestamp_frames: number.into(),
+        timestamp: Timestamp(8 * u32::from(number)),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload,
     }))

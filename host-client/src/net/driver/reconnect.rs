@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use talkspurt_core::{
     backoff::{Backoff, spread},
     time::Duration as CoreDuration,
-    wire::RejectReason,
+    wire::Reason,
 };
 
 /// The first pause.
@@ -59,7 +59,7 @@ impl Reconnect {
 impl Driver {
     /// Handles a refusal. It ends the stay, unless it follows a loss: then the server may still
     /// list our old session, so the client tries again.
-    pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
+    pub(super) fn rejected(&mut self, reason: Reason) -> Result<(), Failure> {
         let Phase::Open(link) = &self.phase else {
             return Ok(());
         };
@@ -69,18 +69,18 @@ impl Driver {
         };
         let passing = matches!(
             reason,
-            RejectReason::NameTaken
-                | RejectReason::RoomFull
-                | RejectReason::ServerFull
-                | RejectReason::Stopping
-                | RejectReason::HandshakeTimeout
+            Reason::NAME_TAKEN
+                | Reason::ROOM_FULL
+                | Reason::SERVER_FULL
+                | Reason::STOPPING
+                | Reason::NO_HELLO
         );
         if self.audio.is_none() || !passing {
             return Err(Failure::Refused { reason, text });
         }
         link.add_counts(&mut self.counts);
         let longest = match reason {
-            RejectReason::NameTaken => NAME_TAKEN_PAUSE_LONGEST,
+            Reason::NAME_TAKEN => NAME_TAKEN_PAUSE_LONGEST,
             _ => PAUSE_LONGEST,
         };
         self.pause_within(longest, text);

@@ -22,7 +22,7 @@ use talkspurt_core::{
         format::{FrameDuration, SampleRate},
     },
     time::Duration as CoreDuration,
-    wire::{ParticipantFlags, ParticipantId, RejectReason, ServerPacket},
+    wire::{ParticipantFlags, ParticipantId, Reason, ServerPacket},
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -173,7 +173,7 @@ fn a_roster_longer_than_a_room_is_a_loss() {
     });
     let came = |event: &&Event| matches!(event.kind, EventKind::ParticipantJoined(_));
     assert_eq!(stayed.events.iter().filter(came).count(), 1_023);
-    let reason = ByeReason::ProtocolError.to_string();
+    let reason = Reason::UNEXPECTED.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
 }
 
@@ -187,7 +187,7 @@ fn garbage_is_logged_as_a_sum_and_too_much_of_it_is_a_loss() {
         let _ = stream.write_all(&[1, 0].repeat(10_000));
         wait_for_the_end(stream);
     });
-    let reason = ByeReason::ProtocolError.to_string();
+    let reason = Reason::UNEXPECTED.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
     let about_bytes = |line: &&String| line.contains("not a packet");
     let lines = stayed.log.iter().filter(about_bytes).count();
@@ -231,7 +231,7 @@ fn a_stream_that_never_ends_a_packet_is_a_loss() {
             thread::sleep(Duration::from_millis(1));
         }
     });
-    let reason = ByeReason::ProtocolError.to_string();
+    let reason = Reason::UNEXPECTED.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
 }
 
@@ -260,7 +260,7 @@ fn a_flood_of_events_is_left_out_and_counted() {
 
 /// Returns the reported pauses of a client that lost its server and is then refused for `reason`.
 /// Does not wait for them.
-fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
+fn pauses_ms(reason: Reason, tries: usize) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -294,11 +294,11 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
 #[test]
 fn a_client_whose_old_session_holds_its_name_asks_every_second() {
     // As long as a server takes to miss the old session, measured in pauses.
-    let pauses = pauses_ms(RejectReason::NameTaken, 20);
+    let pauses = pauses_ms(Reason::NAME_TAKEN, 20);
     assert!(pauses.iter().sum::<u64>() > 12_000, "{pauses:?}");
     assert!(pauses.iter().all(|pause| *pause <= 1_000), "{pauses:?}");
     // With other reasons there may be many clients, which must not all come at once.
-    let pauses = pauses_ms(RejectReason::ServerFull, 20);
+    let pauses = pauses_ms(Reason::SERVER_FULL, 20);
     assert!(
         pauses.last().is_some_and(|last| *last > 3_000),
         "{pauses:?}"
@@ -369,7 +369,7 @@ fn a_server_that_sends_but_reads_nothing_for_the_idle_timeout_is_left() {
         assert!(matches!(driver.phase, Phase::Pausing { .. }));
     });
     let events: Vec<_> = events.iter().collect();
-    assert_eq!(losses(&events), [ByeReason::SlowConsumer.to_string()]);
+    assert_eq!(losses(&events), [Reason::SLOW_READER.to_string()]);
 }
 
 /// Reads at `now` until `done`.

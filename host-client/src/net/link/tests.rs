@@ -16,7 +16,7 @@ use std::{
 use talkspurt_core::{
     carrier::deframer::{Deframer, Feed},
     time::Duration as CoreDuration,
-    wire::{ByeReason, ClientPacket, parse},
+    wire::{ClientPacket, Reason, parse},
 };
 use talkspurt_host_kit::server_address::ServerAddress;
 
@@ -112,7 +112,7 @@ fn after_a_stall_of_the_uplink_little_old_voice_comes_then_the_newest_and_then_t
         participant.leave(now);
         link.close(Duration::from_secs(30), &mut participant, || now)
             .await;
-        let closed = ParticipantEvent::Closed(ByeReason::Leaving);
+        let closed = ParticipantEvent::Closed(Reason::LEAVING);
         assert_eq!(participant.poll_event(), Some(closed));
         let packets = packets(&reader.join().unwrap().unwrap());
         let voices = packets.iter().filter_map(|packet| match parse(packet) {
@@ -129,7 +129,7 @@ fn after_a_stall_of_the_uplink_little_old_voice_comes_then_the_newest_and_then_t
         // Current kernels hold 20 to 30 packets; without limits they would hold all.
         assert!(heard.len() < 80, "{} came", heard.len());
         let bye = packets.last().map(|packet| parse(packet));
-        assert_eq!(bye, Some(Ok(ClientPacket::Bye(ByeReason::Leaving))));
+        assert_eq!(bye, Some(Ok(ClientPacket::Bye(Reason::LEAVING))));
     });
 }
 
