@@ -188,7 +188,7 @@ fn refusals_reach_even_those_who_go_on_sending_and_are_logged() {
     assert_eq!(end.reject, Some(Reason::NO_SESSION));
     let mut noise = Peer::connect(server.voice);
     noise.send_bytes(&[0x41; 64 * 1024]);
-    assert_eq!(noise.read_until_closed().reject, Some(Reason::MALFORMED));
+    assert_eq!(noise.read_until_closed().reject, Some(Reason::DAMAGE));
     let metrics = server.get("/metrics");
     assert!(
         metrics.contains("talkspurt_handshake_failures_total{reason=\"not_a_hello\"} 1"),
@@ -262,6 +262,6 @@ fn a_client_that_stops_reading_harms_nobody_and_is_dropped() {
     assert!(
         server
             .get("/metrics")
-            .contains("talkspurt_sessions_ended_total{reason=\"slow_consumer\"} 1")
+            .contains("talkspurt_sessions_ended_total{reason=\"slow_reader\"} 1")
     );
 }

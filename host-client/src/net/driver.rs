@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::Reason};
-use talkspurt_host_kit::words;
+use talkspurt_host_kit::{random::random, words};
 use tokio::{
     net::TcpStream,
     select,
@@ -102,7 +102,7 @@ impl Driver {
             snapshot_at: epoch,
             levels_at: epoch,
             epoch,
-            reconnect: Reconnect::new(std::process::id()),
+            reconnect: Reconnect::new(random() as u32),
             participant,
             dropped_bytes: 0,
             unlogged_bytes: LogThrottle::default(),
@@ -214,7 +214,8 @@ impl Driver {
     fn connected(&mut self, result: io::Result<TcpStream>) -> Result<(), Failure> {
         match result {
             Ok(stream) => {
-                self.participant.join(self.core_time(Instant::now()));
+                let now = self.core_time(Instant::now());
+                self.participant.join(now, random().to_le_bytes());
                 self.phase = Phase::Open(Box::new(Link::new(stream)));
             }
             Err(source) if self.audio.is_none() => {
@@ -279,8 +280,8 @@ impl Driver {
             match event {
                 ParticipantEvent::Welcomed(params) => self.welcomed(&params, now),
                 ParticipantEvent::Told(kind) => self.teller.tell(kind),
-                ParticipantEvent::Rejected(reason) => self.rejected(reason)?,
-                ParticipantEvent::Closed(reason) => self.lost(reason.to_string(), now)?,
+                ParticipantEvent::Rejected(reason, pause) => self.rejected(reason, pause)?,
+                ParticipantEvent::Closed(reason, pause) => self.closed(reason, pause, now)?,
             }
         }
         Ok(())

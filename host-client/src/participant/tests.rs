@@ -63,7 +63,7 @@ impl Room {
     }
 
     fn join(&mut self) {
-        self.participant.join(self.now);
+        self.participant.join(self.now, NONCE);
         self.packets();
         let told = self.receive(&welcome(1, &["ann"]));
         assert!(matches!(told[..], [EventKind::Joined { .. }]), "{told:?}");
@@ -293,7 +293,7 @@ fn a_muted_participant_says_so_and_stays_muted_in_the_next_session() {
     assert_eq!(packets.len(), 2, "the end of the talkspurt comes first");
     assert_eq!(parse(&packets[1]), Ok(ClientPacket::SetMuted(true)));
     room.participant.disconnected();
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
     assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.muted));
     room.receive(&welcome(1, &["ann"]));
@@ -306,7 +306,7 @@ fn pcm16_is_preferred() {
         participant: Participant::new(&join_config("")),
         now: Instant::ZERO,
     };
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
     let codecs = [Codec::Pcm16.id(), Codec::ImaAdpcm.id()];
     assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs == codecs));
@@ -328,7 +328,7 @@ fn no_state_of_a_connection_is_left_to_the_next() {
     assert_eq!(room.participant.params(), None);
     assert_eq!(room.events(), [], "its driver knows");
     assert_eq!(room.participant.snapshot(room.now).roster, []);
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     assert!(!room.participant.was_welcomed());
     room.join();
     assert_eq!(room.participant.snapshot(room.now).output_rms, 0);
@@ -346,7 +346,7 @@ fn only_consecutive_missing_frames_mean_a_lost_microphone() {
 fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
     let mut room = Room::of("--no-gate");
     room.participant.disconnected();
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     room.packets();
     room.receive(&stream_of(&ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
@@ -439,7 +439,7 @@ fn a_talker_reconnects_after_three_seconds_without_an_answer() {
         room.packets();
         events = room.events();
     }
-    let lost = ParticipantEvent::Closed(Reason::CONNECTION_LOST);
+    let lost = ParticipantEvent::Closed(Reason::CONNECTION_LOST, Duration::ZERO);
     assert_eq!(events, [lost]);
     let after_ms = room.now.duration_since(Instant::ZERO).as_millis();
     assert!((3_000..=4_100).contains(&after_ms), "{after_ms} ms");

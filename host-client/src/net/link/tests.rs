@@ -47,7 +47,7 @@ async fn pair() -> (Link, StdStream) {
 async fn joined_pair() -> (Link, StdStream, Participant) {
     let (mut link, mut server) = pair().await;
     let mut participant = Participant::new(&join_config("--no-gate"));
-    participant.join(CoreInstant::ZERO);
+    participant.join(CoreInstant::ZERO, [7; 8]);
     link.transmit(CoreInstant::ZERO, &mut participant).unwrap();
     server.write_all(&welcome(1, &["ann"])).unwrap();
     let mut buffer = [0; READ_BYTES];
@@ -112,7 +112,7 @@ fn after_a_stall_of_the_uplink_little_old_voice_comes_then_the_newest_and_then_t
         participant.leave(now);
         link.close(Duration::from_secs(30), &mut participant, || now)
             .await;
-        let closed = ParticipantEvent::Closed(Reason::LEAVING);
+        let closed = ParticipantEvent::Closed(Reason::LEAVING, Default::default());
         assert_eq!(participant.poll_event(), Some(closed));
         let packets = packets(&reader.join().unwrap().unwrap());
         let voices = packets.iter().filter_map(|packet| match parse(packet) {
