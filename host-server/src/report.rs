@@ -99,7 +99,7 @@ mod tests {
     fn join(hub: &mut Hub, room: &str, name: &str) -> LinkId {
         let link = hub.connect(Instant::ZERO).unwrap();
         hub.handle_bytes(link, &hello_of(room, name), Instant::ZERO);
-        hub.admit_all(Instant::ZERO);
+        hub.admit_all(Instant::ZERO, || [9; 16]);
         link
     }
 

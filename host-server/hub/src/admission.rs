@@ -23,12 +23,14 @@ pub struct Incoming {
 }
 
 /// Returns why a Hello cannot be granted, and what to do about it. `participants` are those in all
-/// rooms; `room` is the one that is asked for, if it exists already.
+/// rooms; `room` is the one that is asked for, if it exists already. Whoever replaces their own
+/// session takes its place and its name.
 pub fn objection(
     config: &HubConfig,
     is_stopping: bool,
     participants: usize,
     room: Option<&Room>,
+    is_replacing: bool,
     request: &HelloRequest,
 ) -> Option<(Reason, String)> {
     let &HubConfig {
@@ -47,6 +49,8 @@ pub fn objection(
         (Reason::BAD_CREDENTIALS, text.to_owned())
     } else if let Some(what) = printable::objection(&request.name) {
         (Reason::BAD_NAME, format!("the name {what}"))
+    } else if is_replacing {
+        return None;
     } else if room.is_some_and(|room| room.has_name(&request.name)) {
         let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
         let text = format!(

@@ -15,7 +15,7 @@
 
 use slotmap::SlotMap;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::Reason;
+use talkspurt_core::wire::{Reason, Token};
 
 use crate::admission::{Incoming, objection};
 use crate::config::{HubConfig, ROOM_CAPACITY_MAX};
@@ -26,6 +26,7 @@ use crate::link::Link;
 use crate::lobby::Lobby;
 use crate::outbound::Outbound;
 use crate::outbox::Outbox;
+use crate::resume::{Entry, Resumed};
 use crate::room::Room;
 use crate::shard::Shard;
 
@@ -106,22 +107,37 @@ impl Hub {
     }
 
     /// Answers all who want to join, as [`Hub::admit`] does.
-    pub fn admit_all(&mut self, now: Instant) {
+    pub fn admit_all(&mut self, now: Instant, mut random: impl FnMut() -> Token) {
         while let Some(incoming) = self.poll_incoming() {
-            self.admit(incoming, now);
+            self.admit(incoming, random(), now);
         }
     }
 
     /// Lets someone join if there is room and the name is free, and refuses them otherwise.
-    pub fn admit(&mut self, incoming: Incoming, now: Instant) {
+    /// `token` is random: with it they can resume the session.
+    pub fn admit(&mut self, incoming: Incoming, token: Token, now: Instant) {
         let Incoming { link: id, request } = &incoming;
         let (participants, room) = (self.shard.members.len(), self.shard.room(&request.room));
-        let objection = objection(&self.config, self.is_stopping, participants, room, request);
+        let running = room.and_then(|room| room.session(request));
+        let is_replacing = running.is_some();
+        let resumes = running
+            .map(Resumed::Running)
+            .or_else(|| self.out.ended.take(request, now).map(Resumed::Ended));
+        let (config, is_stopping) = (&self.config, self.is_stopping);
+        let objection = objection(
+            config,
+            is_stopping,
+            participants,
+            room,
+            is_replacing,
+            request,
+        );
         if let Some((reason, text)) = objection {
             self.refuse(incoming, reason, &text, now);
         } else if let Some((link, early)) = self.lobby.take_waiting(*id) {
             self.places[*id] = Place::Shard;
-            self.shard.join(link, request, self.out.at(now));
+            let entry = Entry { token, resumes };
+            self.shard.join(link, request, entry, self.out.at(now));
             self.take_back(now);
             self.take_in(*id, &early, now);
         }

@@ -28,6 +28,7 @@
 //! | `outbound`, `ready` | what comes out: events, figures, links with output |
 //! | `deadlines` | what is due when |
 //! | [`counters`], `event` | figures, and what is worth a log line |
+//! | `resume` | sessions that can be taken up again |
 //! | `printable` | names that look like others |
 #![deny(missing_docs)]
 
@@ -48,6 +49,7 @@ mod outbox;
 mod participant;
 mod printable;
 mod ready;
+mod resume;
 mod room;
 mod roster;
 mod shard;

@@ -10,7 +10,7 @@ use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::{
-    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice,
+    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Token, Voice,
 };
 
 use crate::ids::LinkId;
@@ -53,6 +53,8 @@ pub struct Participant {
     pub joined: u64,
     /// The nonce of the Hello.
     pub nonce: Nonce,
+    /// With this the session can be resumed.
+    pub token: Token,
     /// The longest packet that their client takes.
     pub max_packet: usize,
     /// Whether their client is told who is in the room, and not only how many.
@@ -118,13 +120,19 @@ pub struct VoiceTaken {
 
 impl Participant {
     /// One who has just joined.
-    pub fn new(id: ParticipantId, request: &HelloRequest, frame: FrameDuration) -> Self {
+    pub fn new(
+        id: ParticipantId,
+        request: &HelloRequest,
+        token: Token,
+        frame: FrameDuration,
+    ) -> Self {
         let flags = ParticipantFlags::default().with(ParticipantFlags::MUTED, request.muted);
         Self {
             id,
             name: request.name.clone(),
             joined: 0,
             nonce: request.nonce,
+            token,
             max_packet: request.max_packet.into(),
             wants_roster: request.roster,
             codec: request.codec_up,
@@ -149,6 +157,12 @@ impl Participant {
     /// the present flags would miss a change that is undone before it is told.
     pub fn roster_entry(&self) -> RosterEntry<'_> {
         RosterEntry::new(self.id, self.told, &self.name)
+    }
+
+    /// Goes on for one of whom the others were told this.
+    pub fn resume_from(&mut self, before: &Self) {
+        (self.told, self.joined) = (before.told, before.joined);
+        (self.tell_from, self.has_talked) = (before.tell_from, before.has_talked);
     }
 
     /// The codec of what they say.

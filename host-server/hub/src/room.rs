@@ -15,6 +15,7 @@ use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
 use crate::outbound::Outbound;
 use crate::participant::{Fading, Participant};
+use crate::resume::{EndedSession, Entry, Resumed};
 use crate::roster::{self, Announcements};
 
 /// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
@@ -122,23 +123,37 @@ impl Room {
         &mut self,
         mut link: Box<Link>,
         request: &HelloRequest,
+        entry: Entry,
         out: &mut Outbound,
     ) -> MemberId {
+        let before = match entry.resumes {
+            Some(Resumed::Running(member)) => self.replace(member, out),
+            _ => None,
+        };
         // Whoever is only played out does not hold the name.
         while let Some(at) = self.parting.iter().position(|it| it.name == request.name) {
             let before = self.parting.swap_remove(at);
             self.tell_left(before.id, Reason::LEAVING, out);
         }
-        let (id, link_id, frame) = (self.new_id(), link.id, self.config.frame);
-        let mut participant = Participant::new(id, request, frame);
+        let id = match (&before, entry.resumes) {
+            (Some(before), _) => before.id,
+            (_, Some(Resumed::Ended(id))) if !self.is_taken(id) => id,
+            _ => self.new_id(),
+        };
+        let (link_id, frame) = (link.id, self.config.frame);
+        let mut participant = Participant::new(id, request, entry.token, frame);
         let earlier = self.fading.iter().position(|fading| fading.link == link_id);
         participant.earlier_fading = earlier.map(|at| Box::new(self.fading.swap_remove(at)));
         self.joins += 1;
         participant.joined = self.joins;
-        let entry = participant.roster_entry();
-        self.members.tell_change(&mut out.ready, |revision| {
-            ServerPacket::Joined(Joined { revision, entry })
-        });
+        if let Some(before) = &before {
+            participant.resume_from(before);
+        } else {
+            let entry = participant.roster_entry();
+            self.members.tell_change(&mut out.ready, |revision| {
+                ServerPacket::Joined(Joined { revision, entry })
+            });
+        }
         link.accept();
         let member = self.members.map.insert(Member { link, participant });
         out.events.push_back(Event::Joined {
@@ -150,8 +165,34 @@ impl Room {
         });
         self.members.count_changed(out.now);
         self.welcome(member, out);
+        self.states.tell(member, &mut self.members, out);
         self.take_events(member, out);
         member
+    }
+
+    /// Takes out a member whose session goes on over another link. The others are told nothing.
+    fn replace(&mut self, member: MemberId, out: &mut Outbound) -> Option<Participant> {
+        let Member {
+            mut link,
+            participant,
+        } = self.members.remove(member)?;
+        let (reason, text) = (
+            Reason::RESUMED,
+            "the session went on over another connection",
+        );
+        link.end(reason, text);
+        while link.next_event(out.now, (0, participant.told())).is_some() {}
+        self.note_left(&link, &participant, reason, out);
+        out.departed.push_back(link);
+        Some(participant)
+    }
+
+    /// Returns whose session a Hello resumes, if it runs here and the name is theirs.
+    pub(crate) fn session(&self, request: &HelloRequest) -> Option<MemberId> {
+        let token = request.resume?;
+        let mut members = self.members.map.iter();
+        let is_it = |it: &Participant| it.token == token && it.name == request.name;
+        members.find_map(|(id, member)| is_it(&member.participant).then_some(id))
     }
 
     /// Sends someone the Welcome, and the roster if they want it.
@@ -188,14 +229,14 @@ impl Room {
             self.last_id += 1;
             return ParticipantId(self.last_id);
         }
-        let parting = self.parting.iter();
-        let is_taken = |id: &ParticipantId| {
-            let mut everyone = self.participants().chain(parting.clone());
-            everyone.any(|participant| participant.id == *id)
-        };
         let mut ids = (1..).map(ParticipantId);
-        ids.find(|id| !is_taken(id))
+        ids.find(|id| !self.is_taken(*id))
             .expect("a room has fewer participants than numbers")
+    }
+
+    fn is_taken(&self, id: ParticipantId) -> bool {
+        let mut everyone = self.participants().chain(&self.parting);
+        everyone.any(|participant| participant.id == id)
     }
 
     /// Takes the bytes that came from a member, until there are none left or it is one no longer.
@@ -280,29 +321,48 @@ impl Room {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
-        let (number, name) = (participant.id, participant.name.clone());
-        out.counters.frames.add(&participant.jitter_stats());
+        self.note_left(&link, &participant, reason, out);
+        if !reason.is_permanent() {
+            out.ended.push(EndedSession {
+                token: participant.token,
+                room: self.name.clone(),
+                name: participant.name.clone(),
+                id: participant.id,
+                at: out.now,
+            });
+        }
         participant.stop_after(after, out.now);
         if reason == Reason::LEAVING && !participant.has_stopped(out.now) {
             self.next_tick.get_or_insert(out.now);
             self.parting.push(participant);
         } else {
             self.fading.extend(participant.fading(link.id));
-            self.tell_left(number, reason, out);
+            self.tell_left(participant.id, reason, out);
         }
         self.members.count_changed(out.now);
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
+        out.departed.push_back(link);
+    }
+
+    /// Counts and logs that someone has left.
+    fn note_left(
+        &self,
+        link: &Link,
+        participant: &Participant,
+        reason: Reason,
+        out: &mut Outbound,
+    ) {
+        out.counters.frames.add(&participant.jitter_stats());
         out.counters.left(reason);
         out.events.push_back(Event::Left {
             link: link.id,
-            id: number,
-            name,
+            id: participant.id,
+            name: participant.name.clone(),
             room: self.name.clone(),
             participants: self.members.map.len(),
             reason,
         });
-        out.departed.push_back(link);
     }
 
     fn tell_left(&mut self, id: ParticipantId, reason: Reason, out: &mut Outbound) {

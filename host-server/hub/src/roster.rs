@@ -49,7 +49,7 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
         nonce: newcomer.nonce,
         max_packet: PACKET_MAX as u16,
         features: 0,
-        resume: None,
+        resume: Some(newcomer.token),
         id: newcomer.id,
         codec_up: newcomer.codec_up().id(),
         codec_down: newcomer.listener.codec().id(),
@@ -264,7 +264,7 @@ mod tests {
         let mut members = Members::default();
         let ids = (0..count).map(|n| {
             let (id, frame) = (ParticipantId(n), FrameDuration::Ms20);
-            let mut participant = Participant::new(id, &request("ann"), frame);
+            let mut participant = Participant::new(id, &request("ann"), [9; 16], frame);
             participant.set_muted(true, None, at(0));
             let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
             members.map.insert(Member {

@@ -13,6 +13,7 @@ use crate::ids::{LinkId, MemberId, RoomId};
 use crate::link::Link;
 use crate::mixdown::Mixdown;
 use crate::outbound::Outbound;
+use crate::resume::Entry;
 use crate::room::{Room, Timer};
 
 const _: () = {
@@ -49,14 +50,20 @@ impl Shard {
     }
 
     /// Lets someone whose Hello waits for the answer into the room that it asks for.
-    pub fn join(&mut self, link: Box<Link>, request: &HelloRequest, out: &mut Outbound) {
+    pub fn join(
+        &mut self,
+        link: Box<Link>,
+        request: &HelloRequest,
+        entry: Entry,
+        out: &mut Outbound,
+    ) {
         let id = link.id;
         let named = self.names.entry(request.room.clone());
         let room = *named.or_insert_with_key(|name| {
             self.rooms
                 .insert(Room::new(name.clone(), &self.config, out.now))
         });
-        let member = self.rooms[room].join(link, request, out);
+        let member = self.rooms[room].join(link, request, entry, out);
         self.members.insert(id, (room, member));
         self.collect(room, out);
     }

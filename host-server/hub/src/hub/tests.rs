@@ -10,7 +10,7 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
     Bye, ClientPacket, Hello, Nonce, PROTOCOL_VERSION, ParticipantFlags, RosterEntry, ServerPacket,
-    SetMuted, Voice, parse,
+    SetMuted, Token, Voice, parse,
 };
 
 use super::*;
@@ -22,6 +22,7 @@ mod books;
 mod handshakes;
 mod limits;
 mod mix;
+mod resume;
 mod rosters;
 mod slow;
 mod states;
@@ -79,6 +80,8 @@ enum Received {
         /// From the pages that follow.
         roster: Vec<(u32, String, u32)>,
         roster_len: u32,
+        token: Option<Token>,
+        revision: u32,
     },
     Roster(Vec<(u32, String, u32)>),
     Joined(u32, String),
@@ -238,7 +241,11 @@ impl Bench {
     fn deliver(&mut self) {
         let mut rounds = Rounds(0);
         if self.answers {
-            self.hub.admit_all(self.now);
+            let hellos = &mut self.hellos;
+            self.hub.admit_all(self.now, || {
+                *hellos += 1;
+                u128::from(*hellos).to_le_bytes()
+            });
         }
         while let Some(link) = self.hub.poll_output() {
             rounds.next();
@@ -411,6 +418,8 @@ impl Received {
                 codec: w.codec_down,
                 roster: vec![],
                 roster_len: w.participants,
+                token: w.resume,
+                revision: w.revision,
             },
             ServerPacket::Roster(page) => Self::Roster(page.entries.iter().map(entry).collect()),
             ServerPacket::Joined(joined) => {

@@ -7,7 +7,12 @@ use crate::testing::request;
 const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
-    Participant::new(ParticipantId(1), &request("ada"), FrameDuration::Ms20)
+    Participant::new(
+        ParticipantId(1),
+        &request("ada"),
+        [9; 16],
+        FrameDuration::Ms20,
+    )
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {
@@ -88,7 +93,8 @@ fn a_change_is_news_until_it_is_told_or_undone() {
 fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
     let mut request = request("ada");
     request.muted = true;
-    let mut participant = Participant::new(ParticipantId(1), &request, FrameDuration::Ms20);
+    let mut participant =
+        Participant::new(ParticipantId(1), &request, [9; 16], FrameDuration::Ms20);
     assert!(participant.is_muted());
     assert_eq!(participant.news(), None);
     participant.set_muted(false, None, at(0));

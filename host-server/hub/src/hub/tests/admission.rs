@@ -19,7 +19,7 @@ fn bench_with_waiting() -> (Bench, usize, usize) {
 
 fn answer(bench: &mut Bench) {
     let incoming = bench.hub.poll_incoming().expect("someone waits");
-    bench.hub.admit(incoming, bench.now);
+    bench.hub.admit(incoming, [9; 16], bench.now);
     bench.deliver();
 }
 
@@ -43,7 +43,7 @@ fn what_comes_before_the_answer_waits_for_it() {
     let incoming = bench.hub.poll_incoming().unwrap();
     assert_eq!(Some(incoming.link), bench.peers[bob].link);
     assert_eq!(&*incoming.request.name, "bob");
-    bench.hub.admit(incoming, bench.now);
+    bench.hub.admit(incoming, [9; 16], bench.now);
     bench.deliver();
     bench.send_bytes(bob, &ping[len - 3..]);
     bench.pass(FRAME + FRAME);
@@ -92,7 +92,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
         }
         bench.deliver();
         let before = bench.hub.counters().clone();
-        bench.hub.admit(incoming, bench.now);
+        bench.hub.admit(incoming, [9; 16], bench.now);
         bench.deliver();
         assert!(
             !bench
