@@ -9,8 +9,8 @@ use std::hint::black_box;
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
-use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig, GateDecision};
 use talkspurt_core::audio::jitter::JitterConfig;
@@ -22,6 +22,7 @@ use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
@@ -54,8 +55,8 @@ fn voices() -> [Frame; TALKERS] {
     std::array::from_fn(voice)
 }
 
-fn payload(codec: Codec) -> Vec<u8> {
-    let mut encoder = Encoder::new(codec);
+fn payload(codec: CodecId) -> Vec<u8> {
+    let mut encoder = AnyCodec::from(codec);
     let mut payload = vec![0; codec.payload_len(SAMPLES)];
     // By the second frame the coder has found its step size.
     for _ in 0..2 {
@@ -75,7 +76,7 @@ fn packet(payload: &[u8]) -> Voice<'_> {
     }
 }
 
-fn stream(codec: Codec) -> Vec<u8> {
+fn stream(codec: CodecId) -> Vec<u8> {
     let mut out = [0; ENCODED_MAX];
     let len = write_to_stream(&ServerPacket::Voice(packet(&payload(codec))), &mut out).unwrap();
     out[..len].to_vec()
@@ -102,20 +103,22 @@ fn gate_push(mut gate: Gate) -> GateDecision {
 }
 
 #[library_benchmark]
-#[bench::pcm16(Encoder::new(Codec::Pcm16), voice(0))]
-#[bench::adpcm(Encoder::new(Codec::ImaAdpcm), voice(0))]
-fn encode(mut encoder: Encoder, frame: Frame) -> [u8; 640] {
+#[bench::pcm16(AnyCodec::from(CodecId::Pcm16), voice(0))]
+#[bench::adpcm(AnyCodec::from(CodecId::ImaAdpcm), voice(0))]
+fn encode(mut encoder: AnyCodec, frame: Frame) -> [u8; 640] {
     let mut payload = [0; 640];
     encoder.encode(black_box(&frame), &mut payload).unwrap();
     payload
 }
 
 #[library_benchmark]
-#[bench::pcm16(Codec::Pcm16, payload(Codec::Pcm16))]
-#[bench::adpcm(Codec::ImaAdpcm, payload(Codec::ImaAdpcm))]
-fn decode(codec: Codec, payload: Vec<u8>) -> Vec<u8> {
+#[bench::pcm16(CodecId::Pcm16, payload(CodecId::Pcm16))]
+#[bench::adpcm(CodecId::ImaAdpcm, payload(CodecId::ImaAdpcm))]
+fn decode(codec: CodecId, payload: Vec<u8>) -> Vec<u8> {
     let mut frame: Frame = Frame::silence(SAMPLES);
-    codec.decode(black_box(&payload), &mut frame).unwrap();
+    AnyCodec::from(codec)
+        .decode(black_box(&payload), &mut frame)
+        .unwrap();
     black_box(&frame);
     payload
 }
@@ -139,7 +142,7 @@ fn accumulate(mut sum: Box<Accumulator>, voices: [Frame; TALKERS]) -> Box<Accumu
 }
 
 fn nobody() -> Box<Talkers> {
-    Box::new(Talkers::new(SAMPLES))
+    Box::new(Talkers::new(SampleRate::Hz16000, SAMPLES))
 }
 
 /// All eight talkers, the first two with these parts.
@@ -196,8 +199,8 @@ fn mix_minus(mut talkers: Box<Talkers>, voices: [Frame; TALKERS]) -> Box<Talkers
 }
 
 #[library_benchmark]
-#[bench::pcm16(payload(Codec::Pcm16))]
-#[bench::adpcm(payload(Codec::ImaAdpcm))]
+#[bench::pcm16(payload(CodecId::Pcm16))]
+#[bench::adpcm(payload(CodecId::ImaAdpcm))]
 fn packet_encode(payload: Vec<u8>) -> Vec<u8> {
     let mut out = [0; ENCODED_MAX];
     let voice = packet(black_box(&payload));
@@ -206,8 +209,8 @@ fn packet_encode(payload: Vec<u8>) -> Vec<u8> {
 }
 
 #[library_benchmark]
-#[bench::pcm16(stream(Codec::Pcm16))]
-#[bench::adpcm(stream(Codec::ImaAdpcm))]
+#[bench::pcm16(stream(CodecId::Pcm16))]
+#[bench::adpcm(stream(CodecId::ImaAdpcm))]
 fn packet_decode(stream: Vec<u8>) -> Vec<u8> {
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     let (Feed::Packet(packet), _) = deframer.feed(black_box(&stream)) else {
@@ -217,8 +220,8 @@ fn packet_decode(stream: Vec<u8>) -> Vec<u8> {
     stream
 }
 
-fn talking(codec: Codec) -> Box<Uplink> {
-    let config = UplinkConfig::default_for(codec, FrameDuration::Ms20);
+fn talking(codec: CodecId) -> Box<Uplink> {
+    let config = UplinkConfig::default_for(codec.into(), AudioFormat::DEFAULT);
     let mut uplink = Box::new(Uplink::new(config).unwrap());
     uplink.push(&voice(0));
     while uplink.poll_voice(&mut [0; PAYLOAD_MAX]).is_some() {}
@@ -227,8 +230,8 @@ fn talking(codec: Codec) -> Box<Uplink> {
 
 // From a microphone's frame to the bytes on the stream.
 #[library_benchmark]
-#[bench::pcm16(talking(Codec::Pcm16), voice(1))]
-#[bench::adpcm(talking(Codec::ImaAdpcm), voice(1))]
+#[bench::pcm16(talking(CodecId::Pcm16), voice(1))]
+#[bench::adpcm(talking(CodecId::ImaAdpcm), voice(1))]
 fn uplink(mut uplink: Box<Uplink>, frame: Frame) -> Box<Uplink> {
     let (mut payload, mut out) = ([0; PAYLOAD_MAX], [0; ENCODED_MAX]);
     uplink.push(black_box(&frame));
@@ -237,16 +240,16 @@ fn uplink(mut uplink: Box<Uplink>, frame: Frame) -> Box<Uplink> {
     uplink
 }
 
-fn listening(codec: Codec) -> (Box<Downlink<64>>, Vec<u8>) {
+fn listening(codec: CodecId) -> (Box<Downlink<64>>, Vec<u8>) {
     let config = JitterConfig::default_for(FrameDuration::Ms20, 0);
-    let downlink = Box::new(Downlink::new(codec, FrameDuration::Ms20, config));
+    let downlink = Box::new(Downlink::new(codec.into(), AudioFormat::DEFAULT, config));
     (downlink, stream(codec))
 }
 
 // From the bytes on the stream to a frame for the loudspeaker.
 #[library_benchmark]
-#[bench::pcm16(listening(Codec::Pcm16))]
-#[bench::adpcm(listening(Codec::ImaAdpcm))]
+#[bench::pcm16(listening(CodecId::Pcm16))]
+#[bench::adpcm(listening(CodecId::ImaAdpcm))]
 fn downlink((mut downlink, stream): (Box<Downlink<64>>, Vec<u8>)) -> Box<Downlink<64>> {
     let mut deframer = Deframer::<ENCODED_MAX>::new();
     let (Feed::Packet(packet), _) = deframer.feed(black_box(&stream)) else {
@@ -255,7 +258,7 @@ fn downlink((mut downlink, stream): (Box<Downlink<64>>, Vec<u8>)) -> Box<Downlin
     let Ok(ServerPacket::Voice(voice)) = parse(packet) else {
         panic!("not voice")
     };
-    downlink.push(&voice).unwrap();
+    downlink.push(Instant::ZERO, &voice).unwrap();
     let mut out = Frame::silence(SAMPLES);
     downlink.pop(black_box(&mut out));
     downlink

@@ -3,8 +3,8 @@
 //!
 //! `cargo run -p talkspurt-core --example loopback`
 
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX, TRANSMIT_MAX};
@@ -22,11 +22,11 @@ use talkspurt_core::wire::{
 
 type Desktop = Client<PAYLOAD_MAX, TRANSMIT_MAX, 64, 8192, HISTORY_SAMPLES_DEFAULT>;
 
-const FRAME: FrameDuration = FrameDuration::Ms20;
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 const FRAMES_SAID: usize = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[Codec::Pcm16]);
+    let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[CodecId::Pcm16]);
     let mut ann = Box::new(Desktop::new(ClientConfig::new(request))?);
     let mut now = Instant::ZERO;
     let mut server = Echo::new(now);
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut said, mut heard) = (Vec::new(), Vec::new());
     for number in 0..FRAMES_SAID + 50 {
         if let Some(params) = ann.params() {
-            let mut frame = Frame::silence(params.frame_samples());
+            let mut frame = Frame::silence(params.format.frame_samples());
             if number < FRAMES_SAID {
                 tone(number, &mut frame);
                 said.extend_from_slice(&frame);
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{event:?}");
             }
         }
-        now += FRAME.duration();
+        now += FORMAT.frame.duration();
         ann.handle_timeout(now);
     }
 
@@ -97,7 +97,7 @@ impl Echo {
         let config = ServerSessionConfig {
             handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
             idle_timeout: Duration::from_secs(15),
-            frame: FRAME,
+            format: FORMAT,
         };
         Self {
             session: ServerSession::new(config, now),
@@ -147,8 +147,8 @@ fn welcome(hello: &HelloRequest) -> ServerPacket<'static> {
         id: ParticipantId(1),
         codec_up: hello.codec_up.id(),
         codec_down: hello.codec_down.id(),
-        rate_hz: 16_000,
-        frame_ms: FRAME.ms(),
+        rate_hz: FORMAT.rate.hz(),
+        frame_ms: FORMAT.frame.ms(),
         idle_timeout_ms: 15_000,
         revision: 1,
         participants: 1,

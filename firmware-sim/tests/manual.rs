@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -29,7 +29,9 @@ fn on_the_line(payload_bytes: usize) -> usize {
     let payload = vec![0x55; payload_bytes];
     let voice = Voice {
         seq: Seq(u16::MAX),
-        timestamp_frames: u32::MAX,
+        timestamp: talkspurt_core::seq::Timestamp(u32::MAX),
+        level: 255,
+        stream: 0,
         terminator: true,
         payload: &payload,
     };
@@ -63,7 +65,7 @@ fn the_table_of_baud_rates_matches_the_code() {
         .lines()
         .filter(|line| line.starts_with("| ADPCM |") || line.starts_with("| PCM16 |"))
         .collect();
-    let codecs = [Codec::ImaAdpcm, Codec::Pcm16];
+    let codecs = [CodecId::ImaAdpcm, CodecId::Pcm16];
     let frames = [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20];
     let kinds = codecs
         .iter()

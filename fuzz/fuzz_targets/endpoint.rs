@@ -9,8 +9,8 @@
 mod input;
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::audio::format::FRAME_SAMPLES_MAX;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId};
+use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateSettings;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
@@ -45,7 +45,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
         Self {
             now: Instant::ZERO,
             client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),
@@ -106,7 +106,7 @@ impl Rig {
         let samples = self
             .client
             .params()
-            .map_or(320, |params| params.frame_samples());
+            .map_or(FRAME_SAMPLES_MAX, |params| params.format.frame_samples());
         let mut frame = [sample; FRAME_SAMPLES_MAX];
         frame
             .iter_mut()
@@ -118,7 +118,10 @@ impl Rig {
     fn hear(&mut self) {
         let mut frame = Frame::silence(0);
         self.client.pop_frame(&mut frame);
-        let expected = self.client.params().map(|params| params.frame_samples());
+        let expected = self
+            .client
+            .params()
+            .map(|params| params.format.frame_samples());
         assert!(expected.is_none_or(|samples| samples == frame.len()));
     }
 

@@ -9,15 +9,15 @@
 mod input;
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
-    ServerSessionConfig, session_frame_samples,
+    ServerSessionConfig,
 };
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
@@ -26,7 +26,10 @@ use talkspurt_core::wire::{Reason, Voice, parse};
 
 use input::Input;
 
-const FRAME: FrameDuration = FrameDuration::Ms5;
+const FORMAT: AudioFormat = AudioFormat {
+    frame: FrameDuration::Ms5,
+    ..AudioFormat::DEFAULT
+};
 const SLOTS: usize = 16;
 
 fuzz_target!(|data: &[u8]| {
@@ -55,20 +58,20 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let now = Instant::ZERO;
-        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FRAME,
+            format: FORMAT,
         };
         let gate = GateConfig {
             window_frames: 2,
             hold_frames: 1,
-            ..GateConfig::default_for(FRAME)
+            ..GateConfig::default_for(FORMAT.frame)
         };
         let uplink = UplinkConfig {
             gate,
-            ..UplinkConfig::default_for(Codec::ImaAdpcm, FRAME)
+            ..UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT)
         };
         Self {
             now,
@@ -79,7 +82,11 @@ impl Rig {
             server_is_over: false,
             uplink: Uplink::new(uplink).unwrap(),
             muted: false,
-            downlink: Downlink::new(Codec::Pcm16, FRAME, JitterConfig::default_for(FRAME, 1)),
+            downlink: Downlink::new(
+                CodecId::Pcm16.into(),
+                FORMAT,
+                JitterConfig::default_for(FORMAT.frame, 1),
+            ),
             heard: Frame::silence(0),
         }
     }
@@ -113,7 +120,7 @@ impl Rig {
             },
             6 => {
                 let sample = i16::from(input.number()) * 100;
-                self.uplink.push(&[sample; session_frame_samples(FRAME)]);
+                self.uplink.push(&[sample; FORMAT.frame_samples()]);
             }
             7 => self.poll_uplink(),
             8 => {
@@ -132,7 +139,7 @@ impl Rig {
         assert!(voice.is_none() || self.client.params().is_some());
         if let Some(voice) = voice {
             // An invalid payload is an error and nothing more.
-            let _ = self.downlink.push(&voice);
+            let _ = self.downlink.push(self.now, &voice);
         }
     }
 
@@ -140,7 +147,7 @@ impl Rig {
         let voice = self.server.handle_packet(self.now, parse(packet));
         assert!(voice.is_none() || self.server_is_in);
         if let Some(voice) = voice {
-            let _ = self.downlink.push(&voice);
+            let _ = self.downlink.push(self.now, &voice);
         }
     }
 
@@ -212,13 +219,13 @@ impl Rig {
             payload: if flags & 2 != 0 { bytes } else { &payload },
         };
         let valid = voice.payload.len() == 160 || (voice.terminator && voice.payload.is_empty());
-        assert_eq!(self.downlink.push(&voice).is_ok(), valid);
+        assert_eq!(self.downlink.push(self.now, &voice).is_ok(), valid);
         assert!(usize::from(self.downlink.depth_frames()) <= SLOTS);
     }
 
     fn play(&mut self) {
         let playout = self.downlink.pop(&mut self.heard);
-        assert_eq!(self.heard.len(), session_frame_samples(FRAME));
+        assert_eq!(self.heard.len(), FORMAT.frame_samples());
         assert!(playout != Playout::Silence || self.heard.iter().all(|&sample| sample == 0));
     }
 

@@ -1,7 +1,7 @@
 //! `talkspurt calibrate`: listens to the noise and proposes gate thresholds.
 
 use crate::{
-    audio::{Captured, ROOM_RATE_HZ, Source},
+    audio::{Captured, Source},
     clock::FrameClock,
     config::Threshold,
 };
@@ -9,11 +9,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use talkspurt_core::audio::level::LevelMeter;
+use talkspurt_core::audio::{format::AudioFormat, level::LevelMeter};
 
-/// Frame duration over which levels are measured: a session's default.
-const FRAME_MS: u8 = 20;
-const FRAME_SAMPLES: usize = ROOM_RATE_HZ as usize / 1_000 * FRAME_MS as usize;
+/// The format in which levels are measured: a session's default.
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 /// The open threshold is this far above the loudest noise: a click must not open the gate; quiet
 /// speech (15 to 25 dB above the noise of a living room) must.
 const OPEN_ABOVE_LOUD_DB: f64 = 6.0;
@@ -51,12 +50,12 @@ pub fn listen(
     real_time: bool,
     mut progress: impl FnMut(u16),
 ) -> Vec<u16> {
-    let mut frame = [0; FRAME_SAMPLES];
+    let mut frame = [0; FORMAT.frame_samples()];
     let mut levels = Vec::new();
     // The gate's own meter, or the thresholds would not fit the levels that the gate sees.
-    let mut meter: LevelMeter = LevelMeter::new();
-    let mut clock = FrameClock::new(Instant::now(), FRAME_MS);
-    let frames = span.as_millis() as u64 / u64::from(FRAME_MS);
+    let mut meter = LevelMeter::new(FORMAT.rate);
+    let mut clock = FrameClock::new(Instant::now(), FORMAT.frame.ms());
+    let frames = span.as_millis() as u64 / u64::from(FORMAT.frame.ms());
     while clock.done_frames() < frames {
         let due = clock.next_due();
         if real_time {

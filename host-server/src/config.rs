@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_host_kit::console;
 use talkspurt_host_kit::server_address::numeric_address;
@@ -148,7 +148,10 @@ impl From<ServeArgs> for Config {
             listen: args.listen,
             http: args.http,
             hub: HubConfig {
-                frame: args.frame_ms,
+                format: AudioFormat {
+                    frame: args.frame_ms,
+                    ..AudioFormat::DEFAULT
+                },
                 mix_rule: args.mix.into(),
                 room_capacity: args.room_capacity as usize,
                 handshake_timeout: args.handshake_timeout.into(),
@@ -236,7 +239,7 @@ mod tests {
         let config = Config::from(parse(&[]).unwrap().serve);
         assert_eq!(config.listen.to_string(), "[::]:8255");
         assert_eq!(config.http.to_string(), "127.0.0.1:8256");
-        assert_eq!(config.hub.frame, FrameDuration::Ms20);
+        assert_eq!(config.hub.format.frame, FrameDuration::Ms20);
         assert_eq!(config.hub.mix_rule, MixRule::Mean);
         assert_eq!(
             (config.capacity.participants, config.hub.room_capacity),
@@ -260,7 +263,7 @@ mod tests {
         );
         assert_eq!(config.listen.to_string(), "[::1]:1");
         assert_eq!(config.http.port(), 2);
-        assert_eq!(config.hub.frame, FrameDuration::Ms5);
+        assert_eq!(config.hub.format.frame, FrameDuration::Ms5);
         assert_eq!(config.hub.mix_rule, MixRule::Sum);
         assert_eq!(
             (config.capacity.participants, config.hub.room_capacity),

@@ -63,7 +63,7 @@ fn room_report(room: &Room) -> RoomReport {
     members.sort_by_key(|member| member.participant.joined);
     RoomReport {
         name: room.name().to_string(),
-        frame_ms: room.frame().ms(),
+        frame_ms: room.format().frame.ms(),
         participants: members.into_iter().map(participant_report).collect(),
     }
 }

@@ -146,7 +146,7 @@ impl Server {
         });
         Self {
             hub: RefCell::new(hub),
-            frame: config.hub.frame.duration(),
+            frame: config.hub.format.frame.duration(),
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),

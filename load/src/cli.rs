@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_host_kit::server_address::numeric_address;
 
 use crate::crowd::{CrowdPlan, Flicker};
@@ -28,8 +28,9 @@ Examples:
 
 /// Loads a Talkspurt server and states what it costs.
 ///
-/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in turn, as many times as
-/// there are rounds, and gives the medians. A round takes 3 seconds more than it measures, for each of the two.
+/// Starts a fresh server and a fresh floor server (which only receives and sends the same bytes) in
+/// turn, as many times as there are rounds, and gives the medians. A round takes 3 seconds more
+/// than it measures, for each of the two.
 #[derive(Debug, Parser)]
 #[command(
     name = "talkspurt-load",
@@ -55,7 +56,7 @@ pub struct Cli {
     talkers: Option<u32>,
     /// How voice is encoded
     #[arg(long, default_value = "pcm16", value_parser = codec_parser())]
-    codec: Codec,
+    codec: CodecId,
     /// How long each round measures, in seconds
     #[arg(long, default_value_t = 10, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
@@ -86,7 +87,8 @@ pub struct Cli {
     /// Keep server and floor on one processor and this process on another
     #[arg(long, conflicts_with = "connect")]
     pin: bool,
-    /// Stop a part of the load for so many milliseconds; the report then has the delay of each second
+    /// Stop a part of the load for so many milliseconds; the report then has the delay of each
+    /// second
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     stall: Option<u32>,
     /// Who stops
@@ -138,7 +140,8 @@ pub enum Preset {
     TwoOfEight,
     /// 1,000 silent participants in 125 rooms
     Idle,
-    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12 times a second
+    /// 32 participants in rooms of 8, 2 talking, beside 960 in rooms of 64 who mute and unmute 12
+    /// times a second
     Flapping,
     /// The same beside 512 whose every frame is a talkspurt of its own
     FlappingWords,
@@ -241,7 +244,10 @@ impl Cli {
             room_size,
             talkers,
             codec: self.codec,
-            frame: self.frame_ms,
+            format: AudioFormat {
+                frame: self.frame_ms,
+                ..AudioFormat::DEFAULT
+            },
             seed: self.seed,
         }
     }
@@ -271,9 +277,9 @@ impl Preset {
     }
 }
 
-fn codec_parser() -> impl TypedValueParser<Value = Codec> {
-    let named = |name: String| Codec::ALL.into_iter().find(|codec| codec.name() == name);
-    PossibleValuesParser::new(Codec::ALL.map(Codec::name))
+fn codec_parser() -> impl TypedValueParser<Value = CodecId> {
+    let named = |name: String| CodecId::ALL.into_iter().find(|codec| codec.name() == name);
+    PossibleValuesParser::new(CodecId::ALL.map(CodecId::name))
         .try_map(move |name| named(name).ok_or("no codec"))
 }
 
@@ -302,15 +308,15 @@ mod tests {
             let plan = order(line).unwrap().plan;
             (plan.participants, plan.rooms(), plan.talkers, plan.codec)
         };
-        assert_eq!(shape("--preset rooms"), (64, 8, 8, Codec::Pcm16));
-        assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, Codec::Pcm16));
-        assert_eq!(shape("--preset idle"), (1_000, 125, 0, Codec::Pcm16));
+        assert_eq!(shape("--preset rooms"), (64, 8, 8, CodecId::Pcm16));
+        assert_eq!(shape("--preset two-of-eight"), (64, 8, 2, CodecId::Pcm16));
+        assert_eq!(shape("--preset idle"), (1_000, 125, 0, CodecId::Pcm16));
         for crowded in ["--preset flapping", "--preset flapping-words"] {
-            assert_eq!(shape(crowded), (32, 4, 2, Codec::Pcm16));
+            assert_eq!(shape(crowded), (32, 4, 2, CodecId::Pcm16));
         }
         assert_eq!(
             shape("--codec adpcm --room-size 4"),
-            (64, 16, 4, Codec::ImaAdpcm)
+            (64, 16, 4, CodecId::ImaAdpcm)
         );
     }
 

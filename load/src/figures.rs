@@ -13,7 +13,8 @@ use crate::round::{Round, Rounds};
 pub const DELAY_NOTE: &str = "from before the marked frame is written to a socket until the mix with it is ready to be read from \
     another, over the loopback, by one process with one clock: what the kernel takes both ways is in it";
 
-/// A generator that keeps time sends its frames a wake-up (0.1 ms) late; one that does not, a time slice of the scheduler's (3 ms).
+/// A generator that keeps time sends its frames a wake-up (0.1 ms) late; one that does not, a time
+/// slice of the scheduler's (3 ms).
 const GENERATOR_LAG_MS_MAX: f64 = 1.0;
 
 /// A figure, its value if this load has it, digits behind the point, and the unit.
@@ -42,7 +43,8 @@ pub struct Figures {
     pub delay_p99_ms: Option<f64>,
     /// The longest.
     pub delay_max_ms: Option<f64>,
-    /// Marked frames heard by each other member of the room, of those that should have been; 1 is all.
+    /// Marked frames heard by each other member of the room, of those that should have been; 1 is
+    /// all.
     pub share_delivered: Option<f64>,
     /// How many should have been.
     pub marks_expected: u64,

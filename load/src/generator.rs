@@ -1,6 +1,5 @@
-//! The loop that plays all participants on one thread: joins them, sends each talker's frames at a
-//! phase of its own in real time,
-//! reads what they hear, and keeps the books of marked frames.
+//! The loop that plays all participants on one thread. It joins them, sends each talker's frames in
+//! real time, at a phase of their own, reads what the others hear, and notes marked frames.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -112,7 +111,7 @@ impl Generator {
     /// The frame duration that the server announced; at the floor, the plan's.
     pub fn frame(&self) -> FrameDuration {
         let params = self.peers.first().and_then(Peer::params);
-        params.map_or(self.plan.frame, |params| params.frame)
+        params.map_or(self.plan.format.frame, |params| params.format.frame)
     }
 
     /// Everyone who is to talk begins, each at a phase of its own.
@@ -138,7 +137,8 @@ impl Generator {
         self.pacing = Pacing::default();
     }
 
-    /// No more marks are sent; those on their way are still heard. Gives how well time was kept while there were.
+    /// No more marks are sent; those on their way are still heard. Gives how well time was kept
+    /// while there were.
     pub fn stop_marking(&mut self) -> Pacing {
         self.speech.stop_marking();
         std::mem::take(&mut self.pacing)
@@ -166,7 +166,8 @@ impl Generator {
         sum
     }
 
-    /// Everyone leaves, and waits until the server has closed; gives what the books of marked frames come to.
+    /// Everyone leaves, and waits until the server has closed; gives what the books of marked
+    /// frames come to.
     ///
     /// # Errors
     /// The server does not close in time.
@@ -244,7 +245,8 @@ impl Generator {
             let participant = id as usize;
             self.attend_to(participant, writable, ready_at)
                 .with_context(|| describe(participant))?;
-            // A whole room is heard from at once: its talkers must not wait until all of it is read.
+            // A whole room is heard from at once: its talkers must not wait until all of it is
+            // read.
             self.do_what_is_due()?;
         }
         Ok(())
@@ -311,7 +313,7 @@ impl Generator {
             self.held.push((due, participant));
             return Ok(());
         }
-        let period = self.plan.frame.duration();
+        let period = self.plan.format.frame.duration();
         self.schedule(due + period, participant, Timer::Frame);
         let now = self.now();
         let late_us = now.duration_since(due).as_micros();

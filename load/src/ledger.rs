@@ -1,6 +1,7 @@
 //! Which marked frames were sent, who has heard which, and how much later.
 //!
-//! In a room one marker at a time is on its way: a number is used again only after [`SERIALS`] others.
+//! In a room one marker at a time is on its way: a number is used again only after [`SERIALS`]
+//! others.
 
 use talkspurt_core::time::Instant;
 
@@ -29,7 +30,8 @@ pub struct Found {
     pub crossed: u64,
     /// Markers that came back to whoever sent them.
     pub own_heard: u64,
-    /// Markers heard again by the same listener, as when a frame is repeated for one that is missing.
+    /// Markers heard again by the same listener, as when a frame is repeated for one that is
+    /// missing.
     pub repeated: u64,
 }
 
@@ -129,14 +131,15 @@ impl Found {
 
     /// The share of expected hearings that came about; `None` where none were expected.
     pub fn share_delivered(&self) -> Option<f64> {
-        (self.expected > 0).then(|| self.delays_ms().len() as f64 / self.expected as f64)
+        let heard: usize = self.delays_ms_by_second.iter().map(Vec::len).sum();
+        (self.expected > 0).then(|| heard as f64 / self.expected as f64)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::codec::CodecId;
+    use talkspurt_core::audio::format::AudioFormat;
 
     use super::*;
 
@@ -146,8 +149,8 @@ mod tests {
             participants: 6,
             room_size: 3,
             talkers: 3,
-            codec: Codec::Pcm16,
-            frame: FrameDuration::Ms20,
+            codec: CodecId::Pcm16,
+            format: AudioFormat::DEFAULT,
             seed: 1,
         })
     }

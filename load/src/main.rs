@@ -1,4 +1,5 @@
-//! `talkspurt-load`: puts a load on a Talkspurt server and states what it costs, what arrives and how late.
+//! `talkspurt-load`: puts a load on a Talkspurt server and states what it costs, what arrives and
+//! how late.
 //!
 //! | module | owns |
 //! |---|---|
@@ -56,7 +57,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     // A thousand connections need more than the usual 1,024.
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
     if let Some(Command::FloorServer(args)) = &cli.command {
-        floor::serve(args)?;
+        match floor::serve(args)? {}
     }
     let mut order = cli.order()?;
     round::take_announced_frame(&mut order)?;

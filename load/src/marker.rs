@@ -1,20 +1,24 @@
-//! Marked frames: a pattern that survives being averaged with other voices and ADPCM, and says whose it is.
+//! Marked frames: a pattern that survives being averaged with other voices and ADPCM, and says
+//! whose it is.
 //!
-//! A marker is a word of 17 bits behind three that mean nothing, each a twentieth of the frame: half of it at [`AMPLITUDE`] and
-//! half at minus that, or the other way round (Manchester coding: ADPCM would forget how to jump in a long run of one level). The
-//! mean of n talkers makes it n times weaker, and the background weaker still, so that a bit can be read as long as it stands at
+//! A marker is a word of 17 bits behind three that mean nothing, each a twentieth of the frame:
+//! half of it at [`AMPLITUDE`] and half at minus that, or the other way round (Manchester coding:
+//! ADPCM would forget how to jump in a long run of one level). The mean of n talkers makes it n
+//! times weaker, and the background weaker still, so that a bit can be read as long as it stands at
 //! half of `AMPLITUDE / n` or more. Five of the bits check the others.
 
-/// Peak of a marked frame. Loud enough that a mean of dozens still stands out, and below full scale so that ADPCM's overshoot
-/// and the other voices in a sum do not clip it at once.
+/// Peak of a marked frame. Loud enough that a mean of dozens still stands out, and below full scale
+/// so that ADPCM's overshoot and the other voices in a sum do not clip it at once.
 const AMPLITUDE: i16 = 24_000;
 
-/// Peak of what talkers send between markers: noise at -41 dBFS. A mean of 63 markers and noises must still be read.
+/// Peak of what talkers send between markers: noise at -41 dBFS. A mean of 63 markers and noises
+/// must still be read.
 const BACKGROUND: i16 = 500;
 
 const BITS: usize = 20;
-/// Bits at the start in which ADPCM finds its step: it grows by at most 2.1 a sample (8 entries of IMA's step table), so from
-/// the background's level to the marker's takes 6 samples, and 12 in the mix that is encoded anew.
+/// Bits at the start in which ADPCM finds its step: it grows by at most 2.1 a sample (8 entries of
+/// IMA's step table), so from the background's level to the marker's takes 6 samples, and 12 in the
+/// mix that is encoded anew.
 const LEAD_BITS: usize = 3;
 const ROOM_BITS: u32 = 8;
 const SERIAL_BITS: u32 = 4;
@@ -53,7 +57,8 @@ pub fn paint_background(random: &mut fastrand::Rng, frame: &mut [i16]) {
     frame.fill_with(|| random.i16(-BACKGROUND..=BACKGROUND));
 }
 
-/// Reads the mark in a frame that is the mean (or the sum) of at most `talkers` voices; `None` if there is none.
+/// Reads the mark in a frame that is the mean (or the sum) of at most `talkers` voices; `None` if
+/// there is none.
 pub fn recognise(frame: &[i16], talkers: u16) -> Option<Mark> {
     let least_level = i32::from(AMPLITUDE) / (2 * i32::from(talkers.max(1)));
     let bit_samples = frame.len() / BITS;
@@ -91,14 +96,16 @@ impl Mark {
     }
 }
 
-/// Bits that change with every bit of the content (Fibonacci hashing: Knuth, TAOCP volume 3, section 6.4).
+/// Bits that change with every bit of the content (Fibonacci hashing: Knuth, TAOCP volume 3,
+/// section 6.4).
 fn check(content: u32) -> u32 {
     (content + 1).wrapping_mul(0x9e37_79b1) >> (32 - CHECK_BITS)
 }
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+    use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
+    use talkspurt_core::audio::format::SampleRate;
     use talkspurt_core::audio::frame::Frame;
     use talkspurt_core::audio::mixer::{MixRule, MixState, Part, Talkers, render};
 
@@ -112,30 +119,31 @@ mod tests {
             .flat_map(|room| (0..SERIALS).map(move |serial| Mark { room, serial }))
     }
 
-    /// What a listener gets of a room with `talkers` talkers, the first of whom sends a mark, in a frame after a few others.
+    /// What a listener gets of a room with `talkers` talkers, the first of whom sends a mark, in a
+    /// frame after a few others.
     struct Room {
-        codec: Codec,
+        codec: CodecId,
         frame_samples: usize,
         random: fastrand::Rng,
-        talkers: Vec<Encoder>,
-        listener: Encoder,
+        talkers: Vec<AnyCodec>,
+        listener: AnyCodec,
         mix: MixState,
     }
 
     impl Room {
-        fn new(codec: Codec, frame_samples: usize, talkers: usize) -> Self {
+        fn new(codec: CodecId, frame_samples: usize, talkers: usize) -> Self {
             Self {
                 codec,
                 frame_samples,
                 random: fastrand::Rng::with_seed(7),
-                talkers: vec![Encoder::new(codec); talkers],
-                listener: Encoder::new(codec),
+                talkers: vec![AnyCodec::from(codec); talkers],
+                listener: AnyCodec::from(codec),
                 mix: MixState::new(),
             }
         }
 
         fn hear(&mut self, mark: Option<Mark>, rule: MixRule) -> Frame {
-            let mut sum = Talkers::<320>::new(self.frame_samples);
+            let mut sum = Talkers::<320>::new(SampleRate::Hz16000, self.frame_samples);
             for (i, talker) in self.talkers.iter_mut().enumerate() {
                 let mut frame = Frame::<320>::silence(self.frame_samples);
                 match mark {
@@ -152,15 +160,17 @@ mod tests {
         }
     }
 
-    fn transcode(codec: Codec, encoder: &mut Encoder, frame: &mut [i16]) {
+    fn transcode(codec: CodecId, encoder: &mut AnyCodec, frame: &mut [i16]) {
         let mut payload = [0; PAYLOAD_MAX];
         let len = encoder.encode(frame, &mut payload).unwrap();
-        codec.decode(&payload[..len], frame).unwrap();
+        AnyCodec::from(codec)
+            .decode(&payload[..len], frame)
+            .unwrap();
     }
 
     #[test]
     fn every_mark_is_read_in_a_mean_of_seven_in_either_codec() {
-        for codec in Codec::ALL {
+        for codec in CodecId::ALL {
             for frame_samples in FRAME_SIZES {
                 let mut room = Room::new(codec, frame_samples, 7);
                 for mark in marks() {
@@ -179,7 +189,7 @@ mod tests {
     #[test]
     fn every_mark_is_read_alone_in_a_crowd_and_in_a_sum() {
         for (talkers, rule) in [(1, MixRule::Mean), (63, MixRule::Mean), (7, MixRule::Sum)] {
-            for codec in Codec::ALL {
+            for codec in CodecId::ALL {
                 let mut room = Room::new(codec, 320, talkers);
                 for mark in marks().step_by(5) {
                     room.hear(None, rule);

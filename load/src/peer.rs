@@ -8,7 +8,7 @@ use std::os::linux::net::TcpStreamExt;
 
 use anyhow::{Context, Result, bail, ensure};
 use talkspurt_core::audio::codec::PAYLOAD_MAX;
-use talkspurt_core::audio::format::FRAME_SAMPLES_MAX;
+use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
 use talkspurt_core::endpoint::{self, ClientConfig, write_to_stream};
 use talkspurt_core::seq::Seq;
@@ -151,7 +151,8 @@ impl Peer {
         Ok(stats.packets_received - packets_before)
     }
 
-    /// Sends a frame of voice; `false`, and nothing is sent, while older bytes still wait.
+    /// Sends a frame of voice; `false`, and nothing is sent, while older bytes still wait, or if
+    /// it is muted.
     ///
     /// # Errors
     /// The connection is over.
@@ -160,7 +161,11 @@ impl Peer {
             return Ok(false);
         }
         match &mut self.client {
-            Some(client) => _ = client.push_payload(now, frame)?,
+            Some(client) => {
+                if !client.push_payload(now, frame)? {
+                    return Ok(false);
+                }
+            }
             // The floor is sent the same bytes.
             None => {
                 let voice = Voice {

@@ -1,6 +1,7 @@
 //! Many samples in one figure.
 
-/// The smallest sample that `percent` of all are not above (the nearest-rank method); `None` of no samples.
+/// The smallest sample that `percent` of all are not above (the nearest-rank method); `None` of no
+/// samples.
 pub fn percentile(samples: &[f64], percent: f64) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,7 +1,8 @@
 //! Processes kept on processors of their own.
 //!
-//! On a machine with few of them the scheduler wakes the generator on the server's processor, in the midst of the server's sending, as
-//! often as not. What that costs is charged to the server, and differs from run to run. Real listeners are on other machines.
+//! On a machine with few of them the scheduler wakes the generator on the server's processor, in
+//! the midst of the server's sending, as often as not. What that costs is charged to the server,
+//! and differs from run to run. Real listeners are on other machines.
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;

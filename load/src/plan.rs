@@ -1,12 +1,12 @@
-//! Who sits in which room, who talks, and how; and what each says of himself to get there.
+//! Which participants a round has: rooms, talkers, and the request with which each joins.
 
 use anyhow::Result;
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::Seq;
-use talkspurt_core::session::{JoinRequest, session_frame_samples};
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, RoomName, ServerPacket, Voice};
 
 use crate::floor::Seat;
@@ -23,9 +23,9 @@ pub struct Plan {
     /// How many in each room talk, all the time.
     pub talkers: usize,
     /// The codec of all of them.
-    pub codec: Codec,
+    pub codec: CodecId,
     /// The frame duration that the server announces.
-    pub frame: FrameDuration,
+    pub format: AudioFormat,
     /// What talkers' phases, noise and the order of markers are drawn from.
     pub seed: u64,
 }
@@ -79,7 +79,7 @@ impl Plan {
     /// middle of a session.
     pub fn seat(&self, participant: usize) -> Seat {
         let hears = self.heard_by(participant) > 0;
-        let payload_len = self.codec.payload_len(session_frame_samples(self.frame));
+        let payload_len = self.codec.payload_len(self.format.frame_samples());
         let voice = Voice {
             seq: Seq(500),
             timestamp_frames: 500,
@@ -105,8 +105,8 @@ mod tests {
             participants,
             room_size,
             talkers,
-            codec: Codec::Pcm16,
-            frame: FrameDuration::Ms20,
+            codec: CodecId::Pcm16,
+            format: AudioFormat::DEFAULT,
             seed: 1,
         }
     }

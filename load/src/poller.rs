@@ -70,7 +70,8 @@ impl Poller {
         Ok(epoll::delete(&self.epoll, source)?)
     }
 
-    /// Sleeps until something is ready, or for `timeout` (`None`: for ever); then ask [`Poller::next_ready`].
+    /// Sleeps until something is ready, or for `timeout` (`None`: for ever); then ask
+    /// [`Poller::next_ready`].
     ///
     /// # Errors
     /// The system refuses.

@@ -1,4 +1,5 @@
-//! What the operating system says of a process: CPU time and resident memory, from `/proc` (proc(5)).
+//! What the operating system says of a process: CPU time and resident memory, from `/proc`
+//! (proc(5)).
 
 use std::time::Duration;
 use std::{fs, io};
@@ -7,8 +8,9 @@ use anyhow::{Context, Result};
 
 /// CPU time that process `pid` has used so far, user and system together, all its threads.
 ///
-/// `stat` counts in clock ticks (10 ms), ended threads included. `schedstat` counts the same in nanoseconds, of living
-/// threads only. The finer count is given where both agree; where they do not, threads have ended, and the coarser one is right.
+/// `stat` counts in clock ticks (10 ms), ended threads included. `schedstat` counts the same in
+/// nanoseconds, of living threads only. The finer count is given where both agree; where they do
+/// not, threads have ended, and the coarser one is right.
 ///
 /// # Errors
 /// The process is gone, or its `/proc` cannot be read.
@@ -45,7 +47,8 @@ fn fine_cpu_time(pid: u32) -> Option<Duration> {
     threads.map(of_thread).sum()
 }
 
-/// Fields 14 and 15 (utime, stime) of `stat`. Field 2, the program's name in parentheses, may hold spaces and parentheses.
+/// Fields 14 and 15 (utime, stime) of `stat`. Field 2, the program's name in parentheses, may hold
+/// spaces and parentheses.
 fn parse_stat(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     let after_name = stat.get(stat.rfind(')')? + 1..)?;
     let mut fields = after_name.split_ascii_whitespace().skip(14 - 3);

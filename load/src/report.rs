@@ -40,7 +40,9 @@ impl Report {
     pub fn new(order: &Order, rounds: &Rounds) -> Self {
         let each = RoundFigures::of_all(order.plan.participants, rounds);
         let figures = Figures::new(order.plan.participants, rounds, &each);
-        let targets = order.preset.map(|p| targets(p, order.plan.frame, &figures));
+        let targets = order
+            .preset
+            .map(|p| targets(p, order.plan.format.frame, &figures));
         Self {
             load: Load::new(order),
             delay_ms_is: DELAY_NOTE,
@@ -79,7 +81,7 @@ impl Load {
             room_size: plan.room_size,
             talkers_per_room: plan.talkers,
             codec: plan.codec.name(),
-            frame_ms: plan.frame.ms(),
+            frame_ms: plan.format.frame.ms(),
             seconds: order.span.as_secs_f64(),
             rounds: order.rounds,
             seed: plan.seed,

@@ -15,7 +15,8 @@ use crate::procfs;
 use crate::service::Service;
 use crate::stall::Stall;
 
-/// For so long everyone talks before anything counts: the server has then met every case, and its buffers their size.
+/// For so long everyone talks before anything counts: the server has then met every case, and its
+/// buffers their size.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 /// For so long marked frames on their way are still waited for.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -36,7 +37,8 @@ pub struct Round {
     pub seconds: f64,
     /// CPU time of the process, in milliseconds.
     pub cpu_ms: f64,
-    /// What its resident memory grew by from before the first participant came to the end of the span, in bytes.
+    /// What its resident memory grew by from before the first participant came to the end of the
+    /// span, in bytes.
     pub grown_bytes: u64,
     /// Bytes that it was sent.
     pub bytes_in: u64,
@@ -68,7 +70,7 @@ pub fn take_announced_frame(order: &mut Order) -> Result<()> {
         };
         let generator = Generator::join(one, Opposite::Server, address);
         let generator = generator.context("the running server")?;
-        order.plan.frame = generator.frame();
+        order.plan.format.frame = generator.frame();
         generator.leave(Opposite::Server)?;
     }
     Ok(())
@@ -97,7 +99,7 @@ pub fn run_all(order: &Order) -> Result<Rounds> {
         rounds.server.push(round);
         drop(server);
         if order.with_floor {
-            let floor = Service::floor(plan.frame, order.processors)?;
+            let floor = Service::floor(plan.format.frame, order.processors)?;
             let round =
                 measure(plan, order.span, None, Opposite::Floor, &floor).context("the floor")?;
             report_progress("floor", number, order.rounds, &round);

@@ -12,7 +12,8 @@ use talkspurt_core::audio::format::FrameDuration;
 use crate::cli::{Order, ServerChoice};
 use crate::pinning::{Processors, pin};
 
-/// How long a process may take to end after SIGTERM: what the server promises, and a second of grace.
+/// How long a process may take to end after SIGTERM: what the server promises, and a second of
+/// grace.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// A process that listens.
@@ -52,7 +53,7 @@ impl Service {
                 if std::env::var_os("RUST_LOG").is_none() {
                     command.env("RUST_LOG", "warn");
                 }
-                Self::start(command, order.plan.frame, order.processors, true)
+                Self::start(command, order.plan.format.frame, order.processors, true)
             }
         }
     }

@@ -1,9 +1,8 @@
 //! What talkers say: noise, and in turn a marked frame. And what listeners make of it.
 
 use anyhow::{Context, Result};
-use talkspurt_core::audio::codec::{Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::EncodedFrame;
 
@@ -12,7 +11,8 @@ use crate::plan::Plan;
 
 /// Different frames of background noise that talkers choose from.
 const BACKGROUNDS: usize = 64;
-/// From one marker in a room to the next, in frames: drawn anew each time, so that markers keep no step with anything.
+/// From one marker in a room to the next, in frames: drawn anew each time, so that markers keep no
+/// step with anything.
 const MARK_EVERY_FRAMES: std::ops::RangeInclusive<u64> = 6..=12;
 
 /// All talkers of a plan.
@@ -27,7 +27,7 @@ pub struct Speech {
 }
 
 struct Talker {
-    encoder: Encoder,
+    encoder: AnyCodec,
     frames: u32,
 }
 
@@ -41,7 +41,7 @@ impl Speech {
     /// Nobody has said anything yet.
     pub fn new(plan: Plan) -> Self {
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let samples = session_frame_samples(plan.frame);
+        let samples = plan.format.frame_samples();
         let different = if plan.talkers > 0 { BACKGROUNDS } else { 0 };
         let backgrounds = (0..different).map(|_| {
             let mut noise = Frame::silence(samples);
@@ -50,7 +50,7 @@ impl Speech {
         });
         let talker = |participant| {
             plan.is_talker(participant).then(|| Talker {
-                encoder: Encoder::new(plan.codec),
+                encoder: AnyCodec::from(plan.codec),
                 frames: 0,
             })
         };
@@ -65,7 +65,7 @@ impl Speech {
 
     /// Where in the frame period somebody's frames begin.
     pub fn phase(&mut self) -> Duration {
-        let period_us = self.plan.frame.duration().as_micros();
+        let period_us = self.plan.format.frame.duration().as_micros();
         Duration::from_micros(self.random.u64(0..period_us))
     }
 
@@ -95,7 +95,7 @@ impl Speech {
         let talkers = self.plan.talkers_in(room);
         turn.talker = talkers.start + (participant + 1 - talkers.start) % talkers.len();
         let frames = self.random.u64(MARK_EVERY_FRAMES);
-        turn.from = now + self.plan.frame.duration().saturating_mul(frames);
+        turn.from = now + self.plan.format.frame.duration().saturating_mul(frames);
         true
     }
 
@@ -127,15 +127,17 @@ impl Speech {
 
 /// The mark in a payload that a participant hears, if there is one.
 pub fn mark_in(payload: &[u8], plan: &Plan, participant: usize) -> Option<Mark> {
-    let mut frame = Frame::<320>::silence(session_frame_samples(plan.frame));
-    plan.codec.decode(payload, &mut frame).ok()?;
+    let mut frame: Frame = Frame::silence(plan.format.frame_samples());
+    AnyCodec::from(plan.codec)
+        .decode(payload, &mut frame)
+        .ok()?;
     marker::recognise(&frame, plan.heard_by(participant) as u16)
 }
 
 #[cfg(test)]
 mod tests {
-    use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::codec::CodecId;
+    use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 
     use super::*;
 
@@ -144,8 +146,11 @@ mod tests {
         participants: 6,
         room_size: 3,
         talkers: 2,
-        codec: Codec::ImaAdpcm,
-        frame: FrameDuration::Ms10,
+        codec: CodecId::ImaAdpcm,
+        format: AudioFormat {
+            frame: FrameDuration::Ms10,
+            ..AudioFormat::DEFAULT
+        },
         seed: 1,
     };
 
@@ -172,6 +177,7 @@ mod tests {
         assert!(!speech.takes_turn(3, start) && !speech.takes_turn(4, start));
         let later = start
             + PLAN
+                .format
                 .frame
                 .duration()
                 .saturating_mul(*MARK_EVERY_FRAMES.end());

@@ -46,8 +46,8 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::audio::codec::Codec;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::codec::CodecId;
+    use talkspurt_core::audio::format::AudioFormat;
 
     #[test]
     fn one_of_each_room_stops_or_all() {
@@ -56,8 +56,8 @@ mod tests {
             participants: 10,
             room_size: 4,
             talkers: 2,
-            codec: Codec::Pcm16,
-            frame: FrameDuration::Ms20,
+            codec: CodecId::Pcm16,
+            format: AudioFormat::DEFAULT,
             seed: 1,
         };
         let who = |who| {

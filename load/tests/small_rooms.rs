@@ -1,4 +1,5 @@
-//! The program against a real server: a few participants for two seconds. What arrives is asserted, not how fast.
+//! The program against a real server: a few participants for two seconds. What arrives is asserted,
+//! not how fast.
 
 use std::env;
 use std::path::{Path, PathBuf};

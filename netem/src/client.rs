@@ -202,8 +202,8 @@ impl Client {
             self.next_frame_at = None;
             return;
         };
-        let samples = params.frame_samples();
-        self.next_frame_at = Some(due + params.frame.duration());
+        let samples = params.format.frame_samples();
+        self.next_frame_at = Some(due + params.format.frame.duration());
         let mut out = Frame::silence(samples);
         self.playouts.push(self.endpoint.pop_frame(&mut out));
         self.heard.extend(&*out);

@@ -1,6 +1,6 @@
 //! A participant's description: room, name, codec and what they say.
 
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::carrier::stream::TRANSMIT_MAX;
 use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::JoinRequest;
@@ -25,7 +25,7 @@ pub struct Person {
     /// The name to join under.
     pub name: String,
     /// The codec to ask for.
-    pub codec: Codec,
+    pub codec: CodecId,
     /// Whether there is a gate. Without it every frame of `says` is sent, and nothing after them.
     pub gate: bool,
     /// What the microphone hears from the moment of joining, followed by silence.
@@ -44,7 +44,7 @@ impl Person {
         Self {
             room: room.to_owned(),
             name: name.to_owned(),
-            codec: Codec::Pcm16,
+            codec: CodecId::Pcm16,
             gate: true,
             says: Vec::new(),
             phase: Duration::ZERO,

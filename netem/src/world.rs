@@ -5,7 +5,7 @@
 use std::any::Any;
 
 use fastrand::Rng;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_hub::{Hub, HubConfig, Outbox, Room};
 
@@ -19,7 +19,10 @@ use crate::weather::Weather;
 /// The limits of the server's command-line defaults, with this frame duration.
 pub fn hub_config(frame: FrameDuration) -> HubConfig {
     HubConfig {
-        frame,
+        format: AudioFormat {
+            frame,
+            ..AudioFormat::DEFAULT
+        },
         ..HubConfig::default()
     }
 }
@@ -100,24 +103,18 @@ impl World {
         self.guest(id)
     }
 
-    /// One of those that were invited.
+    /// Returns a participant that was invited.
+    ///
+    /// # Panics
+    /// If it is none of that type.
     pub fn guest<P: Participant>(&self, id: ClientId) -> &P {
-        known(&*self.clients[id.0].0).expect("asked for as what it is")
+        known(&*self.clients[id.0].0).expect("a participant of that type")
     }
 
     /// Calls a method of a client, and sends the resulting packets.
     pub fn act<T>(&mut self, id: ClientId, something: impl FnOnce(&mut Client, Instant) -> T) -> T {
-        self.act_as(id, something)
-    }
-
-    /// Has one of those that were invited do something, and sends what comes of it.
-    pub fn act_as<P: Participant, T>(
-        &mut self,
-        id: ClientId,
-        something: impl FnOnce(&mut P, Instant) -> T,
-    ) -> T {
         let guest: &mut dyn Any = &mut *self.clients[id.0].0;
-        let guest = guest.downcast_mut().expect("asked for as what it is");
+        let guest = guest.downcast_mut().expect("a client of `join`");
         let done = something(guest, self.now);
         self.send_outbox(id);
         done

@@ -1,9 +1,11 @@
-//! `cargo xtask`: the demo, the tests and the checks of the workspace, on a machine where nothing is prepared.
+//! `cargo xtask`: the demo, the tests and the checks of the workspace, on a machine where nothing
+//! is prepared.
 //!
-//! Each command first sees to the system packages and tools that it needs (`setup`), says what it does, and ends with a
-//! table. The exit code is 0 only where everything is as it must be.
+//! Each command first sees to the system packages and tools that it needs (`setup`), says what it
+//! does, and ends with a table. The exit code is 0 only where everything is as it must be.
 
 mod bench;
+mod budget;
 mod check;
 mod demo;
 mod docker;

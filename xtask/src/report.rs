@@ -63,12 +63,19 @@ pub enum Outcome {
     Skipped(String),
 }
 
+impl From<()> for Outcome {
+    fn from((): ()) -> Self {
+        Self::Passed
+    }
+}
+
 impl Steps {
-    /// Runs a step and notes how it ended.
-    pub fn run(&mut self, name: &str, step: impl FnOnce() -> Result<Outcome>) {
+    /// Runs a step and notes how it ended; without an error it has passed, unless it says more.
+    pub fn run<T: Into<Outcome>>(&mut self, name: &str, step: impl FnOnce() -> Result<T>) {
         eprintln!("\n==> {name}");
         let started = std::time::Instant::now();
-        let outcome = step().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        let outcome = step().map(Into::into);
+        let outcome = outcome.unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
         if let Outcome::Failed(why) = &outcome {
             eprintln!("==> {name} FAILED: {why}");
         }
@@ -82,12 +89,8 @@ impl Steps {
     /// Prints the table of the steps; bad where one of them failed.
     pub fn finish(self) -> Verdict {
         println!("\n{}", self.table());
-        Verdict::from(
-            !self
-                .done
-                .iter()
-                .any(|step| matches!(step.outcome, Outcome::Failed(_))),
-        )
+        let mut outcomes = self.done.iter().map(|step| &step.outcome);
+        Verdict::from(!outcomes.any(|outcome| matches!(outcome, Outcome::Failed(_))))
     }
 
     fn table(&self) -> Table {
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn a_table_shows_every_step_and_one_failure_is_enough() {
         let mut steps = Steps::default();
-        steps.run("formatting", || Ok(Outcome::Passed));
+        steps.run("formatting", || Ok(()));
         steps.run("advisories", || {
             Ok(Outcome::Skipped("no network".to_owned()))
         });
@@ -127,7 +130,7 @@ mod tests {
             shown.contains("formatting") && shown.contains("SKIPPED: no network"),
             "{shown}"
         );
-        steps.run("lints", || anyhow::bail!("two warnings"));
+        steps.run("lints", || -> Result<()> { anyhow::bail!("two warnings") });
         assert!(steps.table().to_string().contains("FAILED: two warnings"));
         assert_eq!(steps.finish(), Verdict::Bad);
     }

@@ -1,8 +1,10 @@
-//! Running other programs: shown as they are started, in the workspace's directory, without standard input.
+//! Running other programs: shown as they are started, in the workspace's directory, without
+//! standard input.
 
 use std::env;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +29,11 @@ pub fn shown(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// As [`shown`], for cargo with these words, none of which has a space in it.
+pub fn run_cargo(words: &str) -> Result<()> {
+    shown(cargo().args(words.split_whitespace()))
+}
+
 /// Runs the command quietly and returns its standard output; an error quotes its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
     let line = line(command);
@@ -34,10 +41,10 @@ pub fn output(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start `{line}`"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
+    let status = output.status;
     ensure!(
-        output.status.success(),
-        "`{line}` failed ({}): {}",
-        output.status,
+        status.success(),
+        "`{line}` failed ({status}): {}",
         errors.trim()
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -45,30 +52,33 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 /// The command as one would type it.
 pub fn line(command: &Command) -> String {
-    let program = PathBuf::from(command.get_program());
-    let program = program
-        .file_name()
-        .map_or_else(|| program.clone().into_os_string(), OsString::from);
-    let words = std::iter::once(program.as_os_str()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = std::iter::once(program.file_name().unwrap_or_default()).chain(command.get_args());
     words
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
 }
 
+/// Makes a directory that is empty.
+pub fn prepare_directory(path: &Path) -> Result<()> {
+    let context = || format!("cannot empty {}", path.display());
+    if path.exists() {
+        fs::remove_dir_all(path).with_context(context)?;
+    }
+    fs::create_dir_all(path).with_context(context)
+}
+
 /// Where a program is found on the PATH, or beside cargo's own installed programs.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo")));
     let path = env::var_os("PATH").unwrap_or_default();
     // Administrators' programs (dockerd, debootstrap) are not on everyone's PATH.
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(cargo_home.map(|home| home.join("bin")))
-        .chain(more)
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
+    let paths = env::split_paths(&path).chain(cargo_home.map(|home| home.join("bin")));
+    let mut programs = paths.chain(more).map(|directory| directory.join(name));
+    programs.find(|path| path.is_file())
 }
 
 #[cfg(test)]

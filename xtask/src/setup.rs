@@ -1,7 +1,6 @@
-//! What has to be on the machine, and getting it there: Debian packages by `apt-get` (as root; otherwise the command is
-//! named), tools by `cargo install`, targets and components by `rustup`.
+//! What has to be on the machine, and getting it there: Debian packages by `apt-get` (as root;
+//! otherwise the command is named), tools by `cargo install`, targets and components by `rustup`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -40,90 +39,30 @@ pub enum Purpose {
     Firmware,
 }
 
-/// A Debian package, and what of it tells that it is there (on other systems under another name, perhaps).
-struct SystemPackage {
-    debian: &'static str,
-    purpose: Purpose,
-    probe: Probe,
-}
-
-enum Probe {
-    Program(&'static str),
-    /// A C library known to pkg-config.
-    Library(&'static str),
-    /// An ALSA plugin, in a directory that depends on the architecture.
-    AlsaPlugin(&'static str),
-}
-
-const SYSTEM_PACKAGES: [SystemPackage; 13] = [
-    SystemPackage {
-        debian: "pkg-config",
-        purpose: Purpose::Build,
-        probe: Probe::Program("pkg-config"),
-    },
-    SystemPackage {
-        debian: "libasound2-dev",
-        purpose: Purpose::Build,
-        probe: Probe::Library("alsa"),
-    },
-    SystemPackage {
-        debian: "espeak-ng",
-        purpose: Purpose::Speech,
-        probe: Probe::Program("espeak-ng"),
-    },
-    SystemPackage {
-        debian: "sox",
-        purpose: Purpose::Speech,
-        probe: Probe::Program("sox"),
-    },
-    SystemPackage {
-        debian: "pulseaudio",
-        purpose: Purpose::Test,
-        probe: Probe::Program("pulseaudio"),
-    },
-    SystemPackage {
-        debian: "pulseaudio-utils",
-        purpose: Purpose::Test,
-        probe: Probe::Program("pactl"),
-    },
-    SystemPackage {
-        debian: "libasound2-plugins",
-        purpose: Purpose::Test,
-        probe: Probe::AlsaPlugin("libasound_module_pcm_pulse.so"),
-    },
-    SystemPackage {
-        debian: "socat",
-        purpose: Purpose::Test,
-        probe: Probe::Program("socat"),
-    },
-    SystemPackage {
-        debian: "docker.io",
-        purpose: Purpose::Docker,
-        probe: Probe::Program("dockerd"),
-    },
-    SystemPackage {
-        debian: "debootstrap",
-        purpose: Purpose::Docker,
-        probe: Probe::Program("debootstrap"),
-    },
-    SystemPackage {
-        debian: "g++",
-        purpose: Purpose::Fuzz,
-        probe: Probe::Program("c++"),
-    },
-    SystemPackage {
-        debian: "valgrind",
-        purpose: Purpose::Bench,
-        probe: Probe::Program("valgrind"),
-    },
-    SystemPackage {
-        debian: "qemu-system-arm",
-        purpose: Purpose::Firmware,
-        probe: Probe::Program("qemu-system-arm"),
-    },
+/// Debian's packages: what each is for, its name, and the program or the shell command that tells
+/// whether it is there (on other systems under another name, perhaps).
+const SYSTEM_PACKAGES: [(Purpose, &str, &str); 13] = [
+    (Purpose::Build, "pkg-config", "pkg-config"),
+    (Purpose::Build, "libasound2-dev", "pkg-config --exists alsa"),
+    (Purpose::Speech, "espeak-ng", "espeak-ng"),
+    (Purpose::Speech, "sox", "sox"),
+    (Purpose::Test, "pulseaudio", "pulseaudio"),
+    (Purpose::Test, "pulseaudio-utils", "pactl"),
+    (Purpose::Test, "libasound2-plugins", ALSA_PULSE),
+    (Purpose::Test, "socat", "socat"),
+    (Purpose::Docker, "docker.io", "dockerd"),
+    (Purpose::Docker, "debootstrap", "debootstrap"),
+    (Purpose::Fuzz, "g++", "c++"),
+    (Purpose::Bench, "valgrind", "valgrind"),
+    (Purpose::Firmware, "qemu-system-arm", "qemu-system-arm"),
 ];
 
-/// The bare-metal targets that the core is built for: Cortex-M0+, Cortex-M3, Cortex-M4F and a small RISC-V.
+/// An ALSA plugin; its directory may depend on the architecture.
+const ALSA_PULSE: &str =
+    "find -L /usr/lib -maxdepth 3 -path '*/alsa-lib/libasound_module_pcm_pulse.so' | grep .";
+
+/// The bare-metal targets that the core is built for: Cortex-M0+, Cortex-M3, Cortex-M4F and a small
+/// RISC-V.
 pub const BARE_METAL: [&str; 4] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
@@ -139,24 +78,21 @@ pub fn run(options: &Options) -> Result<Verdict> {
         &options.purposes
     };
     ensure_for(purposes)?;
-    println!(
-        "ready for: {}",
-        purposes
-            .iter()
-            .map(|p| format!("{p:?}").to_lowercase())
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
+    let names: Vec<String> = purposes
+        .iter()
+        .map(|p| format!("{p:?}").to_lowercase())
+        .collect();
+    println!("ready for: {}", names.join(", "));
     Ok(Verdict::Good)
 }
 
 /// Sees to everything that these purposes need.
 pub fn ensure_for(purposes: &[Purpose]) -> Result<()> {
-    let missing: Vec<&str> = SYSTEM_PACKAGES
+    let needed = SYSTEM_PACKAGES
         .iter()
-        .filter(|package| purposes.contains(&package.purpose) && !package.probe.answers())
-        .map(|package| package.debian)
-        .collect();
+        .filter(|(purpose, ..)| purposes.contains(purpose));
+    let missing = needed.filter(|(.., probe)| !answers(probe));
+    let missing: Vec<&str> = missing.map(|&(_, debian, _)| debian).collect();
     if !missing.is_empty() {
         install_system(&missing)?;
     }
@@ -178,26 +114,11 @@ pub fn ensure_for(purposes: &[Purpose]) -> Result<()> {
     Ok(())
 }
 
-impl Probe {
-    fn answers(&self) -> bool {
-        match self {
-            Self::Program(name) => find_program(name).is_some(),
-            Self::Library(name) => output(command("pkg-config").args(["--exists", name])).is_ok(),
-            Self::AlsaPlugin(file) => alsa_plugin_exists(Path::new("/usr/lib"), file),
-        }
-    }
-}
-
-/// Whether `LIB/alsa-lib/FILE` or `LIB/ARCHITECTURE/alsa-lib/FILE` exists.
-fn alsa_plugin_exists(lib: &Path, file: &str) -> bool {
-    let own = [lib.to_owned()].into_iter();
-    let by_architecture = fs::read_dir(lib)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    own.chain(by_architecture)
-        .any(|directory| directory.join("alsa-lib").join(file).is_file())
+/// Whether a program is there, or a shell command succeeds.
+fn answers(probe: &str) -> bool {
+    let is_program = !probe.contains(' ');
+    find_program(probe).is_some()
+        || !is_program && output(command("sh").args(["-c", probe])).is_ok()
 }
 
 /// What installs packages and touches no other: apt-get would rather remove one than leave a wish
@@ -219,23 +140,22 @@ fn install_system(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if find_program("apt-get").is_none() {
         bail!(
-            "missing: {list} (Debian's names). Install them with this system's package manager, then run this again."
+            "missing: {list} (Debian's names). \
+             Install them with this system's package manager, then run this again."
         );
     }
     let by_hand = by_hand(&list);
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "missing system packages: {list}\nRun this, then try again:\n\n    sudo sh -c '{by_hand}'\n"
+            "missing system packages: {list}\n\
+             Run this, then try again:\n\n    sudo sh -c '{by_hand}'\n"
         );
     }
     eprintln!("==> installing system packages: {list}");
-    let apt = || {
-        let mut apt = command("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
-        apt
-    };
-    shown(apt().args(["update", "--quiet"]))?;
-    shown(apt().args(APT_INSTALL).args(packages)).with_context(|| {
+    shown(command("apt-get").args(["update", "--quiet"]))?;
+    let mut install = command("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    shown(install.args(APT_INSTALL).args(packages)).with_context(|| {
         format!(
             "cannot install {list} without removing what is installed, or for the reason above. \
              Type this, see what it would remove, and decide:\n\n    {by_hand}\n"
@@ -255,37 +175,21 @@ fn has_target(sysroot: &str, target: &str) -> bool {
     targets.join(target).join("lib").is_dir()
 }
 
+/// rustup adds what `rust-toolchain.toml` names, unless another toolchain was asked for.
 fn ensure_rust_parts() -> Result<()> {
     let sysroot = output(command("rustc").args(["--print", "sysroot"]))?;
-    let missing: Vec<&str> = BARE_METAL
-        .into_iter()
-        .filter(|target| !has_target(&sysroot, target))
-        .collect();
-    let no_component = |program: &str| output(cargo().args([program, "--version"])).is_err();
-    let components: Vec<&str> = [("fmt", "rustfmt"), ("clippy", "clippy")]
-        .into_iter()
-        .filter(|(p, _)| no_component(p))
-        .map(|(_, c)| c)
-        .collect();
-    if missing.is_empty() && components.is_empty() {
+    let answers = |tool: &str| output(cargo().args([tool, "--version"])).is_ok();
+    let has_targets = BARE_METAL.iter().all(|target| has_target(&sysroot, target));
+    if has_targets && answers("fmt") && answers("clippy") {
         return Ok(());
     }
-    let parts: BTreeSet<&str> = missing.iter().chain(&components).copied().collect();
     ensure!(
         find_program("rustup").is_some(),
-        "this Rust lacks {parts:?}, and there is no rustup to add them"
+        "this Rust lacks rustfmt, clippy or one of {BARE_METAL:?}, \
+         and there is no rustup to add them"
     );
-    if !missing.is_empty() {
-        shown(command("rustup").args(["target", "add"]).args(&missing))?;
-    }
-    if !components.is_empty() {
-        shown(
-            command("rustup")
-                .args(["component", "add"])
-                .args(&components),
-        )?;
-    }
-    Ok(())
+    shown(command("rustup").args(["target", "add"]).args(BARE_METAL))?;
+    shown(command("rustup").args(["component", "add", "rustfmt", "clippy"]))
 }
 
 /// Installs a tool with cargo where it is missing or of another version than it must be.
@@ -300,7 +204,8 @@ pub fn ensure_cargo_tool(name: &str, version: Option<&str>) -> Result<()> {
         }
         eprintln!("==> {name} is \"{found}\", needed is {version}");
     }
-    // Built without optimisation: these run for seconds, and would otherwise build for many minutes.
+    // Built without optimisation: these run for seconds, and would otherwise build for many
+    // minutes.
     let mut install = cargo();
     install.args(["install", "--debug", "--locked", "--force", name]);
     if let Some(version) = version {
@@ -343,19 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn alsa_plugins_are_found_under_the_architecture() {
-        let lib = tempfile::tempdir().unwrap();
-        let directory = lib.path().join("x86_64-linux-gnu/alsa-lib");
-        fs::create_dir_all(&directory).unwrap();
-        assert!(!alsa_plugin_exists(lib.path(), "pulse.so"));
-        fs::write(directory.join("pulse.so"), "").unwrap();
-        assert!(alsa_plugin_exists(lib.path(), "pulse.so"));
-    }
-
-    #[test]
     fn probes_tell_present_from_absent() {
-        assert!(Probe::Program("sh").answers());
-        assert!(!Probe::Program("no-such-program-here").answers());
-        assert!(!Probe::Library("no-such-library-here").answers());
+        assert!(answers("sh"));
+        assert!(answers("command -v sh"));
+        assert!(!answers("no-such-program-here"));
+        assert!(!answers("pkg-config --exists no-such-library-here"));
+        assert!(!answers(&ALSA_PULSE.replace("pulse", "no_such_plugin")));
+        assert!(answers(
+            &ALSA_PULSE.replace("alsa-lib/libasound_module_pcm_pulse", "libc")
+        ));
     }
 }

@@ -2,29 +2,28 @@
 
 use crate::time::Duration;
 
-/// The most samples in a frame of a session today: 20 ms at 16 kHz.
-pub const FRAME_SAMPLES_MAX: usize = 320;
-
-/// Samples per second. Sessions run at 16 kHz today; the others are named so that no packet changes its meaning later.
+/// Samples per second. Sessions run at 16 kHz today; the others are named so that no packet changes
+/// its meaning later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SampleRate {
     /// 8,000 Hz, narrow band.
-    Hz8000,
-    /// 16,000 Hz, wide band: the rate of a session.
-    Hz16000,
+    Hz8000 = 8,
+    /// 16,000 Hz, wide band.
+    Hz16000 = 16,
     /// 48,000 Hz, full band.
-    Hz48000,
+    Hz48000 = 48,
 }
 
 impl SampleRate {
     /// Samples per second.
     pub const fn hz(self) -> u32 {
-        match self {
-            Self::Hz8000 => 8_000,
-            Self::Hz16000 => 16_000,
-            Self::Hz48000 => 48_000,
-        }
+        self as u32 * 1_000
+    }
+
+    /// Samples in so many milliseconds.
+    pub const fn samples_in_ms(self, ms: usize) -> usize {
+        self as usize * ms
     }
 
     /// The rate of that many samples per second, if it is one of ours.
@@ -43,22 +42,18 @@ impl SampleRate {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FrameDuration {
     /// 5 ms: least delay, four times the packets.
-    Ms5,
+    Ms5 = 5,
     /// 10 ms.
-    Ms10,
+    Ms10 = 10,
     /// 20 ms: the default, as in RFC 3551 section 4.2.
     #[default]
-    Ms20,
+    Ms20 = 20,
 }
 
 impl FrameDuration {
     /// Milliseconds.
     pub const fn ms(self) -> u8 {
-        match self {
-            Self::Ms5 => 5,
-            Self::Ms10 => 10,
-            Self::Ms20 => 20,
-        }
+        self as u8
     }
 
     /// The duration of that many milliseconds, if it is one of ours.
@@ -83,7 +78,7 @@ impl FrameDuration {
 
     /// Samples in a frame at `rate`: 40 (5 ms at 8 kHz) to 960 (20 ms at 48 kHz).
     pub const fn samples(self, rate: SampleRate) -> usize {
-        (rate.hz() / 1_000) as usize * self.ms() as usize
+        rate.samples_in_ms(self as usize)
     }
 
     /// Frames that cover `ms` milliseconds, rounded up.
@@ -103,6 +98,12 @@ pub struct AudioFormat {
 }
 
 impl AudioFormat {
+    /// The format of a session, unless its server is told otherwise: 16 kHz, 20 ms.
+    pub const DEFAULT: Self = Self {
+        rate: SampleRate::Hz16000,
+        frame: FrameDuration::Ms20,
+    };
+
     /// Samples in a frame.
     pub const fn frame_samples(self) -> usize {
         self.frame.samples(self.rate)
@@ -115,10 +116,7 @@ mod tests {
 
     #[test]
     fn sizes_follow_from_rate_and_duration() {
-        assert_eq!(
-            FrameDuration::Ms20.samples(SampleRate::Hz16000),
-            FRAME_SAMPLES_MAX
-        );
+        assert_eq!(AudioFormat::DEFAULT.frame_samples(), 320);
         assert_eq!(FrameDuration::Ms5.samples(SampleRate::Hz8000), 40);
         assert_eq!(FrameDuration::Ms20.samples(SampleRate::Hz48000), 960);
         assert_eq!(FrameDuration::Ms20.frames_in_ms(60), 3);

@@ -2,7 +2,11 @@
 
 use core::ops::{Deref, DerefMut};
 
-use super::format::FRAME_SAMPLES_MAX;
+use super::format::AudioFormat;
+
+/// Samples that fit a [`Frame`], and buffers made for one, unless they are told otherwise: those of
+/// the default format's frame.
+pub const FRAME_SAMPLES_MAX: usize = AudioFormat::DEFAULT.frame_samples();
 
 /// Up to `N` signed 16-bit mono samples.
 ///

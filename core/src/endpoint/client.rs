@@ -3,9 +3,9 @@
 use super::config::{ClientConfig, ClientConfigError, VoiceConfig};
 use super::stats::ClientStats;
 use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
-use crate::audio::codec::{Codec, CodecError};
-use crate::audio::format::FrameDuration;
-use crate::audio::frame::Frame;
+use crate::audio::codec::{AnyCodec, Codec, CodecError};
+use crate::audio::format::AudioFormat;
+use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::BadReason;
@@ -41,7 +41,8 @@ pub struct Transmit {
 /// `PAYLOAD` is the longest voice payload in bytes, `ENCODED` the longest packet in the stream with
 /// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
 /// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
-/// and `HISTORY` how many samples the uplink keeps: the pre-roll and one frame.
+/// `HISTORY` how many samples the uplink keeps (the pre-roll and one frame), and `FRAME` how many
+/// samples a frame has at most. `C` is every codec that it has.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -50,13 +51,15 @@ pub struct Client<
     const SLOTS: usize,
     const QUEUE: usize,
     const HISTORY: usize,
+    const FRAME: usize = FRAME_SAMPLES_MAX,
+    C = AnyCodec,
 > {
     session: ClientSession,
     receiver: Receiver<ENCODED>,
     /// How much damage is tolerated.
     garbage: TokenBucket,
-    uplink: Uplink<HISTORY>,
-    downlink: Downlink<SLOTS, PAYLOAD>,
+    uplink: Uplink<HISTORY, C>,
+    downlink: Downlink<SLOTS, PAYLOAD, FRAME, C>,
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,
@@ -79,7 +82,9 @@ impl<
     const SLOTS: usize,
     const QUEUE: usize,
     const HISTORY: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY>
+    const FRAME: usize,
+    C: Codec,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C>
 {
     const ANY_CONTROL_PACKET_FITS: () = assert!(
         ENCODED > encoded_len_max(PACKET_BYTES_LEAST),
@@ -95,13 +100,16 @@ impl<
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
         let () = Self::ANY_CONTROL_PACKET_FITS;
-        let config = config.checked(PAYLOAD, ENCODED)?;
+        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY), ENCODED)?;
         let voice = config.voice();
-        // Both restart with the format of each session.
-        let (codec, frame) = (Codec::ImaAdpcm, FrameDuration::Ms20);
+        // Both restart with the codec and the format of each session.
+        let format = AudioFormat {
+            rate: config.request.rates[0],
+            ..AudioFormat::DEFAULT
+        };
         Ok(Self {
-            uplink: Uplink::default_for(codec, frame),
-            downlink: Downlink::new(codec, frame, voice.jitter(frame, SLOTS)),
+            uplink: Uplink::default_for(C::default(), format),
+            downlink: Downlink::new(C::default(), format, voice.jitter(format.frame, SLOTS)),
             receiver: Receiver::new(),
             garbage: tolerated_garbage(Instant::ZERO),
             config: voice,
@@ -164,7 +172,8 @@ impl<
                 if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     // A payload that is no frame of this session is dropped; the next one is as
                     // good as ever.
-                    let is_frame = self.downlink.push(&voice).is_ok() && !voice.payload.is_empty();
+                    let is_frame =
+                        self.downlink.push(now, &voice).is_ok() && !voice.payload.is_empty();
                     count_if(is_frame, &mut self.stats.frames_received);
                 }
             }
@@ -285,15 +294,10 @@ impl<
         now: Instant,
         frame: EncodedFrame<'_>,
     ) -> Result<bool, CodecError> {
-        let Some(params) = self.session.params() else {
-            return Ok(false);
-        };
-        if self.leaving_until.is_some() {
+        if self.session.params().is_none() || self.leaving_until.is_some() {
             return Ok(false);
         }
-        params
-            .codec_up
-            .check(frame.payload, params.frame_samples())?;
+        self.uplink.check(frame.payload)?;
         count(&mut self.stats.frames_captured);
         let is_first = !self.uplink.is_talking();
         let Some(voice) = self.uplink.push_encoded(frame) else {
@@ -323,7 +327,7 @@ impl<
     }
 
     /// Writes the frame that is due for the speaker. Call it once a frame period.
-    pub fn pop_frame(&mut self, out: &mut Frame) -> Playout {
+    pub fn pop_frame(&mut self, out: &mut Frame<FRAME>) -> Playout {
         let playout = self.downlink.pop(out);
         count(match playout {
             Playout::Frame { .. } => &mut self.stats.frames_played,
@@ -368,7 +372,7 @@ impl<
         gate.check()?;
         self.config.gate = gate;
         match self.session.params() {
-            Some(params) => self.uplink.set_gate(gate.for_frame(params.frame)),
+            Some(params) => self.uplink.set_gate(gate.for_frame(params.format.frame)),
             None => Ok(()),
         }
     }
@@ -390,15 +394,21 @@ impl<
 
     #[inline(never)]
     fn start_voice(&mut self, params: &SessionParams) {
-        self.queue
-            .restart(params.frame.frames_in_ms(WAITING_MS_MAX) as u16);
+        let format = params.format;
+        let waiting_frames = format.frame.frames_in_ms(WAITING_MS_MAX);
+        self.queue.restart(waiting_frames as u16);
+        let codec = |id| C::for_session(id, format);
+        // Codecs that it does not have were not offered.
+        let (Some(encoder), Some(decoder)) = (codec(params.codec_up), codec(params.codec_down))
+        else {
+            return;
+        };
         // The gate was checked for every frame duration at the start.
-        let _ = self.uplink.restart(self.config.uplink(params));
+        let _ = self.uplink.restart(self.config.uplink(encoder, format));
         self.uplink.set_muted(self.is_silenced());
         self.earlier_jitter = self.jitter_stats();
-        let jitter = self.config.jitter(params.frame, SLOTS);
-        self.downlink
-            .restart(params.codec_down, params.frame, jitter);
+        let jitter = self.config.jitter(format.frame, SLOTS);
+        self.downlink.restart(decoder, format, jitter);
     }
 
     #[inline(never)]

@@ -2,12 +2,12 @@
 
 use heapless::Vec;
 
-use crate::audio::codec::Codec;
-use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::codec::{Codec, CodecId};
+use crate::audio::format::{AudioFormat, FrameDuration};
 use crate::audio::gate::{GateConfigError, GateSettings};
 use crate::audio::jitter::JitterConfig;
 use crate::carrier::stream::packet_len_max;
-use crate::session::{JoinRequest, SessionParams};
+use crate::session::JoinRequest;
 use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
 
 /// Who a client is, when it sends voice, and how it listens.
@@ -36,6 +36,8 @@ pub enum ClientConfigError {
     Gate(GateConfigError),
     /// None of the codecs asked for fits this client's buffers.
     NoCodecFits,
+    /// No rate is asked for, or one whose frames do not fit this client's buffers.
+    RateDoesNotFit,
 }
 
 impl core::fmt::Display for ClientConfigError {
@@ -44,6 +46,9 @@ impl core::fmt::Display for ClientConfigError {
             Self::Gate(error) => write!(f, "the gate cannot work like that: {error}"),
             Self::NoCodecFits => {
                 f.write_str("this client has no memory for the codecs asked for: offer adpcm")
+            }
+            Self::RateDoesNotFit => {
+                f.write_str("this client has no memory for the sample rates asked for: offer lower")
             }
         }
     }
@@ -63,17 +68,25 @@ impl ClientConfig {
         }
     }
 
-    /// Returns the same, offering only codecs whose payload fits `payload_bytes`, and taking the
-    /// packets that fit `transmit_bytes`.
-    pub(super) fn checked(
+    /// Returns the same, offering only codecs that `C` has and whose payload fits `payload_bytes`,
+    /// for a client whose frames have at most `frame_samples`, and taking the packets that fit
+    /// `transmit_bytes`.
+    pub(super) fn checked<C: Codec>(
         mut self,
         payload_bytes: usize,
+        frame_samples: usize,
         transmit_bytes: usize,
     ) -> Result<Self, ClientConfigError> {
         self.gate.check().map_err(ClientConfigError::Gate)?;
+        let rates = self.request.rates.iter();
+        let longest = rates.map(|rate| FrameDuration::Ms20.samples(*rate)).max();
+        let longest = longest.filter(|samples| *samples <= frame_samples);
+        let longest = longest.ok_or(ClientConfigError::RateDoesNotFit)?;
         let fits = |id: &u8| {
-            Codec::from_id(*id)
-                .is_some_and(|codec| codec.payload_len(FRAME_SAMPLES_MAX) <= payload_bytes)
+            CodecId::from_id(*id).is_some_and(|codec| {
+                C::for_session(codec, AudioFormat::DEFAULT).is_some()
+                    && codec.payload_len(longest) <= payload_bytes
+            })
         };
         let codecs: Vec<u8, _> = self.request.codecs.iter().copied().filter(fits).collect();
         self.request.codecs = codecs;
@@ -103,12 +116,12 @@ pub(super) struct VoiceConfig {
 }
 
 impl VoiceConfig {
-    pub(super) fn uplink(&self, params: &SessionParams) -> UplinkConfig {
+    pub(super) fn uplink<C>(&self, codec: C, format: AudioFormat) -> UplinkConfig<C> {
         UplinkConfig {
-            codec: params.codec_up,
-            frame: params.frame,
-            gate: self.gate.for_frame(params.frame),
-            pre_roll_frames: frames(params.frame, self.pre_roll_ms),
+            codec,
+            format,
+            gate: self.gate.for_frame(format.frame),
+            pre_roll_frames: frames(format.frame, self.pre_roll_ms),
         }
     }
 

@@ -3,8 +3,9 @@
 
 use heapless::Vec;
 
-use super::{SESSION_RATE, ServerSessionConfig, session_frame_samples};
-use crate::audio::codec::Codec;
+use super::ServerSessionConfig;
+use crate::audio::codec::CodecId;
+use crate::audio::format::{AudioFormat, SampleRate};
 use crate::carrier::stream::PACKET_MAX;
 use crate::wire::{
     AROUND_PAYLOAD_BYTES, CREDENTIALS_BYTES_MAX, Hello, Nonce, PACKET_BYTES_LEAST,
@@ -27,9 +28,9 @@ pub struct HelloRequest {
     /// The name that the participant wants to have; empty if it is too long.
     pub name: ParticipantName,
     /// The codec of the client's voice: the first of its offers that this build knows.
-    pub codec_up: Codec,
+    pub codec_up: CodecId,
     /// The codec of the voice that it gets, chosen in the same way.
-    pub codec_down: Codec,
+    pub codec_down: CodecId,
     /// Whether the participant joins muted.
     pub muted: bool,
     /// Whether the client wants the roster, and not only how many are in the room.
@@ -43,7 +44,7 @@ pub struct HelloRequest {
 pub(super) enum Refusal {
     Version(u8),
     MaxPacket,
-    Rates,
+    Rate(SampleRate),
     Codecs,
 }
 
@@ -52,7 +53,7 @@ impl Refusal {
         match self {
             Self::Version(_) => Reason::VERSION,
             Self::MaxPacket => Reason::MAX_PACKET,
-            Self::Rates => Reason::NO_RATE,
+            Self::Rate(_) => Reason::NO_RATE,
             Self::Codecs => Reason::NO_CODEC,
         }
     }
@@ -69,11 +70,9 @@ impl core::fmt::Display for Refusal {
                 f,
                 "packets have up to {PACKET_BYTES_LEAST} bytes at least: take them"
             ),
-            Self::Rates => write!(
-                f,
-                "this server runs at {} Hz: offer that rate",
-                SESSION_RATE.hz()
-            ),
+            Self::Rate(rate) => {
+                write!(f, "this server runs at {} Hz: offer that rate", rate.hz())
+            }
             Self::Codecs => f.write_str(
                 "this server knows the codecs pcm16 (0), for those who take long packets, and \
                  adpcm (1): offer one of them each way",
@@ -91,13 +90,14 @@ pub(super) fn check_hello(
     if max_packet < PACKET_BYTES_LEAST {
         return Err(Refusal::MaxPacket);
     }
-    if !hello.rates_hz.contains(&SESSION_RATE.hz()) {
-        return Err(Refusal::Rates);
+    let AudioFormat { rate, .. } = config.format;
+    if !hello.rates_hz.contains(&rate.hz()) {
+        return Err(Refusal::Rate(rate));
     }
     let payload_max = max_packet - AROUND_PAYLOAD_BYTES;
-    let samples = session_frame_samples(config.frame);
+    let samples = config.format.frame_samples();
     let choose = |offered: &[u8]| {
-        let mut known = offered.iter().filter_map(|&id| Codec::from_id(id));
+        let mut known = offered.iter().filter_map(|&id| CodecId::from_id(id));
         known
             .find(|codec| codec.payload_len(samples) <= payload_max)
             .ok_or(Refusal::Codecs)

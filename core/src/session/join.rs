@@ -2,9 +2,8 @@
 
 use heapless::Vec;
 
-use super::session_frame_samples;
-use crate::audio::codec::Codec;
-use crate::audio::format::{FrameDuration, SampleRate};
+use crate::audio::codec::CodecId;
+use crate::audio::format::{AudioFormat, SampleRate};
 use crate::time::Duration;
 use crate::wire::{
     CREDENTIALS_BYTES_MAX, OFFERS_MAX, PACKET_BYTES_LEAST, ParticipantFlags, ParticipantId,
@@ -24,6 +23,8 @@ pub struct JoinRequest {
     pub codecs: Vec<u8, OFFERS_MAX>,
     /// The longest packet that the client takes, in bytes.
     pub max_packet: u16,
+    /// Sample rates, in order of preference: up to [`OFFERS_MAX`].
+    pub rates: &'static [SampleRate],
     /// Whether to join muted.
     pub muted: bool,
     /// Whether to be told who is in the room, and not only how many.
@@ -33,8 +34,8 @@ pub struct JoinRequest {
 }
 
 impl JoinRequest {
-    /// Creates a request without credentials, unmuted, for the roster.
-    pub fn new(room: RoomName, name: ParticipantName, codecs: &[Codec]) -> Self {
+    /// Creates a request at the default rate, without credentials, unmuted, for the roster.
+    pub fn new(room: RoomName, name: ParticipantName, codecs: &[CodecId]) -> Self {
         let codecs = codecs
             .iter()
             .map(|codec| codec.id())
@@ -45,6 +46,7 @@ impl JoinRequest {
             name,
             codecs,
             max_packet: PACKET_BYTES_LEAST as u16,
+            rates: &[AudioFormat::DEFAULT.rate],
             muted: false,
             roster: true,
             credentials: Vec::new(),
@@ -59,22 +61,13 @@ pub struct SessionParams {
     /// The client's own number.
     pub id: ParticipantId,
     /// The codec of the client's voice.
-    pub codec_up: Codec,
+    pub codec_up: CodecId,
     /// The codec of the server's voice.
-    pub codec_down: Codec,
-    /// The rate of both directions.
-    pub rate: SampleRate,
-    /// How long a frame is.
-    pub frame: FrameDuration,
+    pub codec_down: CodecId,
+    /// The format of both directions.
+    pub format: AudioFormat,
     /// After how long a silent peer is dropped.
     pub idle_timeout: Duration,
-}
-
-impl SessionParams {
-    /// Returns how many samples a frame has.
-    pub const fn frame_samples(&self) -> usize {
-        session_frame_samples(self.frame)
-    }
 }
 
 /// Someone in the room.

@@ -19,11 +19,7 @@ mod hello;
 mod join;
 mod server;
 
-use crate::audio::format::{FrameDuration, SampleRate};
 use crate::time::Duration;
-
-/// The rate at which sessions run today.
-pub const SESSION_RATE: SampleRate = SampleRate::Hz16000;
 
 /// How long a peer may be silent by default, in milliseconds.
 pub const IDLE_TIMEOUT_DEFAULT_MS: u32 = 15_000;
@@ -39,8 +35,3 @@ pub(crate) const GARBAGE_BYTES_PER_SECOND: u32 = 4_096;
 
 /// Pings in an idle timeout: two may be lost before a peer counts as gone.
 const PINGS_PER_TIMEOUT: u32 = 3;
-
-/// Samples in a frame of a session at this frame duration: 80, 160 or 320.
-pub const fn session_frame_samples(frame: FrameDuration) -> usize {
-    frame.samples(SESSION_RATE)
-}

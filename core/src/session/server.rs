@@ -7,7 +7,7 @@ use heapless::{Deque, String};
 
 use super::hello::{HelloRequest, Refusal, check_hello};
 use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND};
-use crate::audio::format::FrameDuration;
+use crate::audio::format::AudioFormat;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
@@ -24,8 +24,8 @@ pub struct ServerSessionConfig {
     pub handshake_timeout: Duration,
     /// How long a client may be silent.
     pub idle_timeout: Duration,
-    /// The frame duration of the server's sessions: what a client may send follows from it.
-    pub frame: FrameDuration,
+    /// The format of the server's sessions: what a client may send follows from it.
+    pub format: AudioFormat,
 }
 
 /// What happened.
@@ -128,9 +128,10 @@ impl ServerSession {
     /// A connection that was just made.
     pub fn new(config: ServerSessionConfig, now: Instant) -> Self {
         let bucket = |(burst, per_second)| TokenBucket::new(burst, per_second, now);
-        let voice_burst = config.frame.frames_in_ms(VOICE_BURST_MS);
+        let frame = config.format.frame;
+        let voice_burst = frame.frames_in_ms(VOICE_BURST_MS);
         // Twice as many as frames go by.
-        let voice_per_second = 2 * config.frame.frames_in_ms(1_000);
+        let voice_per_second = 2 * frame.frames_in_ms(1_000);
         Self {
             config,
             state: State::AwaitingHello {

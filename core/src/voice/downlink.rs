@@ -5,12 +5,12 @@
 
 use heapless::Vec;
 
-use crate::audio::codec::{Codec, CodecError, PAYLOAD_MAX};
-use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
-use crate::audio::frame::Frame;
+use crate::audio::codec::{AnyCodec, Codec, CodecError, PAYLOAD_MAX};
+use crate::audio::format::{AudioFormat, FrameDuration};
+use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
-use crate::session::session_frame_samples;
+use crate::time::Instant;
 use crate::wire::Voice;
 
 /// What [`Downlink::pop`] wrote.
@@ -63,15 +63,21 @@ const FALL_HALF_DB: u8 = 2;
 /// ... and a frame that is so much softer is quiet.
 const QUIET_HALF_DB: u8 = 24;
 
-/// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most.
+/// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at most;
+/// a frame has `FRAME` samples at most.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
-    codec: Codec,
-    frame_samples: usize,
+pub struct Downlink<
+    const SLOTS: usize,
+    const PAYLOAD: usize = PAYLOAD_MAX,
+    const FRAME: usize = FRAME_SAMPLES_MAX,
+    C = AnyCodec,
+> {
+    decoder: C,
+    format: AudioFormat,
     jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
-    last: Frame,
+    last: Frame<FRAME>,
     concealed_in_a_row: u16,
     /// After so many frames of concealment there is nothing left to hear.
     conceal_max_frames: u16,
@@ -84,16 +90,17 @@ pub struct Downlink<const SLOTS: usize, const PAYLOAD: usize = PAYLOAD_MAX> {
     cut: bool,
 }
 
-impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
-    /// A stream that has brought nothing yet.
+impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
+    Downlink<SLOTS, PAYLOAD, FRAME, C>
+{
+    /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME` samples.
     #[inline]
-    pub const fn new(codec: Codec, frame: FrameDuration, jitter: JitterConfig) -> Self {
-        let frame_samples = session_frame_samples(frame);
+    pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
         Self {
-            codec,
-            frame_samples,
+            decoder,
+            format,
             jitter: JitterBuffer::new(jitter),
-            last: Frame::silence(frame_samples),
+            last: Frame::silence(format.frame_samples()),
             concealed_in_a_row: 0,
             conceal_max_frames: jitter.conceal_max_frames,
             recent_level: SILENCE,
@@ -103,12 +110,13 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         }
     }
 
-    /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room for a second downlink.
-    pub fn restart(&mut self, codec: Codec, frame: FrameDuration, jitter: JitterConfig) {
+    /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room for a
+    /// second downlink.
+    pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
         // Named one by one, so that a field which is added later cannot be forgotten here.
         let Self {
-            codec: own_codec,
-            frame_samples,
+            decoder: own_decoder,
+            format: own_format,
             jitter: buffer,
             last,
             concealed_in_a_row,
@@ -118,10 +126,10 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
             frames_played,
             cut,
         } = self;
-        *own_codec = codec;
-        *frame_samples = session_frame_samples(frame);
+        *own_decoder = decoder;
+        *own_format = format;
         buffer.restart(jitter);
-        last.set_len(*frame_samples);
+        last.set_len(format.frame_samples());
         last.silence_all();
         *concealed_in_a_row = 0;
         *conceal_max_frames = jitter.conceal_max_frames;
@@ -131,29 +139,33 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         *cut = false;
     }
 
-    /// Takes a voice packet.
+    /// Takes a voice packet that arrived at `now`.
     ///
     /// # Errors
     /// A payload that is no frame of this session; it is dropped.
-    pub fn push(&mut self, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
+    pub fn push(&mut self, now: Instant, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
         let ends_without_frame = voice.terminator && voice.payload.is_empty();
         if !ends_without_frame {
-            self.codec.check(voice.payload, self.frame_samples)?;
+            self.decoder.check(voice.payload, self.frame_samples())?;
             self.frames_received = self.frames_received.wrapping_add(1);
         }
         let received = Received {
             level: voice.level,
             payload: Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?,
         };
-        Ok(self
-            .jitter
-            .push(voice.seq, voice.timestamp.0, voice.terminator, received))
+        Ok(self.jitter.push(
+            now,
+            voice.seq,
+            voice.timestamp.0,
+            voice.terminator,
+            received,
+        ))
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it once a frame period.
     #[inline(never)]
-    pub fn pop(&mut self, out: &mut Frame) -> Playout {
-        out.set_len(self.frame_samples);
+    pub fn pop(&mut self, out: &mut Frame<FRAME>) -> Playout {
+        out.set_len(self.frame_samples());
         let was_cut = core::mem::take(&mut self.cut);
         match self.jitter.pop() {
             Pop::Item(received, terminator) if self.decode(&received.payload, out) => {
@@ -183,7 +195,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
                 } else {
                     0
                 };
-                self.conceal(end_q15, out);
+                if self.decoder.conceal(out) {
+                    self.last.copy_from_slice(out);
+                } else {
+                    self.conceal(end_q15, out);
+                }
                 Playout::Concealed
             }
         }
@@ -191,7 +207,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 
     /// Writes the payload that is due now to the start of `buffer`, for a decoder elsewhere: call
     /// it once a frame period, in place of [`Downlink::pop`]. Where the delay is to get shorter and
-    /// no pause comes, a single payload is left out.
+    /// no pause comes, a single payload is left out, whether it is quiet or not: only its decoder
+    /// could tell.
     ///
     /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
     pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
@@ -237,7 +254,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 
     /// Samples in a frame.
     pub const fn frame_samples(&self) -> usize {
-        self.frame_samples
+        self.format.frame_samples()
     }
 
     /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last fades in the next frame: to
@@ -247,19 +264,19 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         self.jitter.clear();
     }
 
-    fn decode(&self, payload: &[u8], out: &mut Frame) -> bool {
-        !payload.is_empty() && self.codec.decode(payload, out).is_ok()
+    fn decode(&mut self, payload: &[u8], out: &mut Frame<FRAME>) -> bool {
+        !payload.is_empty() && self.decoder.decode(payload, out).is_ok()
     }
 
-    fn played(&mut self, out: &Frame) {
+    fn played(&mut self, out: &Frame<FRAME>) {
         self.frames_played = self.frames_played.wrapping_add(1);
         self.concealed_in_a_row = 0;
-        self.last.set_len(self.frame_samples);
+        self.last.set_len(self.frame_samples());
         self.last.copy_from_slice(out);
     }
 
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather than in a vowel.
-    fn shorten_delay(&mut self, level: u8, out: &mut Frame) {
+    fn shorten_delay(&mut self, level: u8, out: &mut Frame<FRAME>) {
         self.recent_level = level.min(self.recent_level.saturating_add(FALL_HALF_DB));
         let quiet = level >= self.recent_level.saturating_add(QUIET_HALF_DB);
         let due = match self.jitter.shrink_due() {
@@ -274,8 +291,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         let Some(Received { payload, .. }) = self.jitter.skip_into() else {
             return;
         };
-        self.last.set_len(self.frame_samples);
-        if !payload.is_empty() && self.codec.decode(&payload, &mut self.last).is_ok() {
+        self.last.set_len(self.frame_samples());
+        if !payload.is_empty() && self.decoder.decode(&payload, &mut self.last).is_ok() {
             fade(out, self.last.iter(), 0, FULL_Q15);
         }
     }
@@ -285,7 +302,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         self.last.iter().any(|&sample| sample != 0)
     }
 
-    fn fade_out(&mut self, out: &mut Frame) -> Playout {
+    fn fade_out(&mut self, out: &mut Frame<FRAME>) -> Playout {
         let playout = if self.is_audible() {
             Playout::Faded
         } else {
@@ -300,19 +317,20 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
         self.concealed_in_a_row = 0;
         self.recent_level = SILENCE;
         self.last.silence_all();
+        self.decoder.reset();
     }
 
     /// Plays the last frame backwards and fading: it begins where the last sample was, so there is no click, and a sound that
     /// goes on for long would be a lie.
-    fn conceal(&mut self, end_q15: i32, out: &mut Frame) {
+    fn conceal(&mut self, end_q15: i32, out: &mut Frame<FRAME>) {
         out.silence_all();
         fade(out, self.last.iter().rev(), FULL_Q15, end_q15);
         self.last.copy_from_slice(out);
     }
 
     /// Voice goes on after a gap: what stood in for it goes on for a moment, too, and fades as the voice sets in.
-    fn resume(&self, out: &mut Frame) {
-        let beginning = &mut out[..RESUME_SAMPLES];
+    fn resume(&self, out: &mut Frame<FRAME>) {
+        let beginning = &mut out[..self.format.rate.samples_in_ms(RESUME_MS)];
         fade(beginning, self.last.iter().rev(), FULL_Q15, 0);
     }
 }
@@ -321,7 +339,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize> Downlink<SLOTS, PAYLOAD> {
 const FULL_Q15: i32 = 1 << 15;
 
 /// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a consonant.
-const RESUME_SAMPLES: usize = session_frame_samples(FrameDuration::Ms5);
+const RESUME_MS: usize = FrameDuration::Ms5 as usize;
 
 /// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.
 fn fade<'a>(out: &mut [i16], other: impl Iterator<Item = &'a i16>, from_q15: i32, to_q15: i32) {
@@ -333,8 +351,3 @@ fn fade<'a>(out: &mut [i16], other: impl Iterator<Item = &'a i16>, from_q15: i32
         *out = (i32::from(*out) + ((apart * (weight_q30 >> 15)) >> 15)) as i16;
     }
 }
-
-const _: () = assert!(
-    RESUME_SAMPLES <= FRAME_SAMPLES_MAX && FRAME_SAMPLES_MAX <= 1 << 15,
-    "a fade fits a frame, and its products 32 bits"
-);

@@ -2,42 +2,48 @@
 //!
 //! Call [`Uplink::push`] with each frame, then [`Uplink::poll_voice`] until it returns `None`.
 
-use crate::audio::codec::{Codec, Encoder};
-use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::codec::{AnyCodec, Codec, CodecError};
+use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::{LevelMeter, SILENCE, half_db, rms};
 use crate::seq::{Seq, Timestamp};
-use crate::session::session_frame_samples;
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
 
-/// Samples that an uplink keeps for the default pre-roll and the frame being sent, at 16 kHz.
-pub const HISTORY_SAMPLES_DEFAULT: usize = 16 * (PRE_ROLL_DEFAULT_MS as usize + 20);
+/// Samples that an uplink keeps for the default pre-roll and the frame being sent, in the default
+/// format.
+pub const HISTORY_SAMPLES_DEFAULT: usize =
+    history_samples(AudioFormat::DEFAULT, PRE_ROLL_DEFAULT_MS as usize);
+
+/// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent.
+pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
+    format.rate.samples_in_ms(pre_roll_ms) + format.frame_samples()
+}
 
 /// How voice is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct UplinkConfig {
-    /// The session's codec.
-    pub codec: Codec,
-    /// The session's frame duration.
-    pub frame: FrameDuration,
+pub struct UplinkConfig<C = AnyCodec> {
+    /// The session's codec, which has heard nothing yet.
+    pub codec: C,
+    /// The session's format. The history must hold a frame of it.
+    pub format: AudioFormat,
     /// When voice is sent.
     pub gate: GateConfig,
     /// Frames from before the gate opened that are sent first. What exceeds the history is not kept.
     pub pre_roll_frames: u16,
 }
 
-impl UplinkConfig {
+impl<C> UplinkConfig<C> {
     /// The default gate and pre-roll.
-    pub const fn default_for(codec: Codec, frame: FrameDuration) -> Self {
+    pub const fn default_for(codec: C, format: AudioFormat) -> Self {
         Self {
             codec,
-            frame,
-            gate: GateConfig::default_for(frame),
-            pre_roll_frames: frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
+            format,
+            gate: GateConfig::default_for(format.frame),
+            pre_roll_frames: format.frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
         }
     }
 }
@@ -75,10 +81,12 @@ pub struct UplinkStats {
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
-    config: UplinkConfig,
+pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
+    pre_roll_frames: u16,
+    /// How long a frame is, in units of a timestamp.
+    frame_units: u8,
     gate: Gate,
-    encoder: Encoder,
+    encoder: C,
     history: History<HISTORY>,
     /// Frames at the new end of the history that are to be sent.
     unsent_frames: u16,
@@ -98,29 +106,30 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT> {
     stats: UplinkStats,
 }
 
-impl<const HISTORY: usize> Uplink<HISTORY> {
+impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// An uplink whose gate is closed.
     ///
     /// # Errors
     /// As [`GateConfig::check`].
-    pub fn new(config: UplinkConfig) -> Result<Self, GateConfigError> {
+    pub fn new(config: UplinkConfig<C>) -> Result<Self, GateConfigError> {
         config.gate.check()?;
         Ok(Self::checked(config))
     }
 
     /// An uplink with the default gate and pre-roll. It cannot fail, so it can be made in the place where it is to be.
     #[inline]
-    pub fn default_for(codec: Codec, frame: FrameDuration) -> Self {
-        Self::checked(UplinkConfig::default_for(codec, frame))
+    pub fn default_for(codec: C, format: AudioFormat) -> Self {
+        Self::checked(UplinkConfig::default_for(codec, format))
     }
 
     #[inline]
-    fn checked(config: UplinkConfig) -> Self {
+    fn checked(config: UplinkConfig<C>) -> Self {
         Self {
-            config,
+            pre_roll_frames: config.pre_roll_frames,
+            frame_units: config.format.frame.units() as u8,
             gate: Gate::checked(config.gate),
-            encoder: Encoder::new(config.codec),
-            history: History::new(session_frame_samples(config.frame)),
+            encoder: config.codec,
+            history: History::new(config.format.frame_samples()),
             unsent_frames: 0,
             closing: false,
             empty_terminator_due: None,
@@ -129,7 +138,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             clock: Timestamp(0),
             has_spoken: false,
             muted: false,
-            meter: LevelMeter::new(),
+            meter: LevelMeter::new(config.format.rate),
             level_rms: 0,
             stats: UplinkStats::default(),
         }
@@ -139,11 +148,12 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     ///
     /// # Errors
     /// As [`GateConfig::check`]; nothing is changed then.
-    pub fn restart(&mut self, config: UplinkConfig) -> Result<(), GateConfigError> {
+    pub fn restart(&mut self, config: UplinkConfig<C>) -> Result<(), GateConfigError> {
         let new_gate = Gate::new(config.gate)?;
         // Named one by one, so that a field which is added later cannot be forgotten here.
         let Self {
-            config: own_config,
+            pre_roll_frames,
+            frame_units,
             gate,
             encoder,
             history,
@@ -159,17 +169,18 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
             level_rms,
             stats,
         } = self;
-        *own_config = config;
+        *pre_roll_frames = config.pre_roll_frames;
+        *frame_units = config.format.frame.units() as u8;
         *gate = new_gate;
-        *encoder = Encoder::new(config.codec);
-        history.restart(session_frame_samples(config.frame));
+        *encoder = config.codec;
+        history.restart(config.format.frame_samples());
         *unsent_frames = 0;
         *closing = false;
         *empty_terminator_due = None;
         *seq = Seq(0);
         (*timestamp, *clock) = (Timestamp(0), Timestamp(0));
         (*has_spoken, *muted) = (false, false);
-        *meter = LevelMeter::new();
+        *meter = LevelMeter::new(config.format.rate);
         *level_rms = 0;
         *stats = UplinkStats::default();
         Ok(())
@@ -179,7 +190,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
         self.level_rms = self.meter.rms(frame);
-        self.clock = self.clock.plus(self.config.frame.units());
+        self.clock = self.clock.plus(self.frame_units.into());
         if self.muted {
             return GateDecision::Closed;
         }
@@ -203,7 +214,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
                     self.timestamp = self.clock;
                 }
                 self.unsent_frames = 1 + kept_before
-                    .min(self.config.pre_roll_frames)
+                    .min(self.pre_roll_frames)
                     .min(self.history.frames - 1);
             }
             GateDecision::Open => self.unsent_frames += 1,
@@ -221,7 +232,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// samples first.
     pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-        self.timestamp = frame.timestamp.plus(self.config.frame.units());
+        self.timestamp = frame.timestamp.plus(self.frame_units.into());
         if self.muted {
             return None;
         }
@@ -303,6 +314,11 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
         self.gate.is_open()
     }
 
+    /// Checks whether `payload` is a frame of this session.
+    pub(crate) fn check(&self, payload: &[u8]) -> Result<(), CodecError> {
+        self.encoder.check(payload, self.history.frame_samples)
+    }
+
     /// Returns the number of the last packet, if there was one.
     pub fn last_seq(&self) -> Option<Seq> {
         self.has_spoken.then(|| self.seq.plus(u16::MAX))
@@ -328,7 +344,7 @@ impl<const HISTORY: usize> Uplink<HISTORY> {
     /// Returns the time of the next packet; the one after it is a frame later.
     fn next_timestamp(&mut self) -> Timestamp {
         let timestamp = self.timestamp;
-        self.timestamp = timestamp.plus(self.config.frame.units());
+        self.timestamp = timestamp.plus(self.frame_units.into());
         timestamp
     }
 
@@ -373,14 +389,8 @@ struct History<const SAMPLES: usize> {
 }
 
 impl<const SAMPLES: usize> History<SAMPLES> {
-    const ONE_FRAME: () = assert!(
-        SAMPLES >= FRAME_SAMPLES_MAX,
-        "the history must hold the frame that is being sent"
-    );
-
     #[inline(always)]
     fn new(frame_samples: usize) -> Self {
-        let () = Self::ONE_FRAME;
         let capacity = SAMPLES / frame_samples;
         Self {
             samples: [0; SAMPLES],

@@ -1,10 +1,11 @@
 //! The downlink on a good network: what it plays, and the silence in between.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
-use talkspurt_core::audio::codec::{Codec, CodecError, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecError, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
@@ -12,7 +13,7 @@ use talkspurt_core::wire::Voice;
 fn packets_are_played_bit_for_bit_at_every_frame_duration() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
         let samples = 16 * usize::from(frame.ms());
-        let mut ear = Ear::new(Codec::Pcm16, frame, 0);
+        let mut ear = Ear::new(CodecId::Pcm16, frame, 0);
         let mut said = Vec::new();
         for number in 0..100u16 {
             // Every value occurs.
@@ -32,7 +33,7 @@ fn packets_are_played_bit_for_bit_at_every_frame_duration() {
 
 #[test]
 fn the_margin_is_as_configured_and_one_frame_more_after_an_underrun() {
-    let mut ear = Ear::new(Codec::Pcm16, FrameDuration::Ms20, 3);
+    let mut ear = Ear::new(CodecId::Pcm16, FrameDuration::Ms20, 3);
     assert_eq!(ear.downlink.target_frames(), 3);
     (0..4).for_each(|number| _ = ear.receive(number, &voice(number, 320)));
     (0..4).for_each(|_| assert_eq!(ear.play(), PLAYED));
@@ -42,13 +43,13 @@ fn the_margin_is_as_configured_and_one_frame_more_after_an_underrun() {
 
 #[test]
 fn adpcm_is_played_as_it_decodes() {
-    let mut ear = Ear::new(Codec::ImaAdpcm, FrameDuration::Ms20, 0);
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut ear = Ear::new(CodecId::ImaAdpcm, FrameDuration::Ms20, 0);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     for number in 0..20 {
         let mut payload = [0; 163];
         encoder.encode(&voice(number, 320), &mut payload).unwrap();
         let mut decoded = [0; 320];
-        Codec::ImaAdpcm.decode(&payload, &mut decoded).unwrap();
+        ImaAdpcm::default().decode(&payload, &mut decoded).unwrap();
         ear.receive(number, &voice(number, 320));
         ear.play();
         assert_eq!(*ear.out, decoded);
@@ -81,7 +82,7 @@ fn invalid_payloads_are_errors_and_change_nothing() {
     }
     for payload in [&[][..], &[0; 2], &[0; 639], &[0; 641], &[0; 163]] {
         assert_eq!(
-            ear.downlink.push(&voice(payload)),
+            ear.downlink.push(Instant::ZERO, &voice(payload)),
             Err(CodecError::WrongLength {
                 got: payload.len() as u16,
                 expected: 640
@@ -91,16 +92,19 @@ fn invalid_payloads_are_errors_and_change_nothing() {
     assert!(!ear.downlink.is_active());
     assert_eq!(ear.play(), Playout::Silence);
     let mut adpcm: Downlink<8, 163> = Downlink::new(
-        Codec::ImaAdpcm,
-        FrameDuration::Ms20,
+        CodecId::ImaAdpcm.into(),
+        AudioFormat::DEFAULT,
         JitterConfig::default_for(FrameDuration::Ms20, 0),
     );
     let mut payload = [0; 163];
     payload[2] = 89;
     assert_eq!(
-        adpcm.push(&voice(&payload)),
+        adpcm.push(Instant::ZERO, &voice(&payload)),
         Err(CodecError::BadStepIndex(89))
     );
     payload[2] = 88;
-    assert_eq!(adpcm.push(&voice(&payload)), Ok(PushOutcome::Queued));
+    assert_eq!(
+        adpcm.push(Instant::ZERO, &voice(&payload)),
+        Ok(PushOutcome::Queued)
+    );
 }

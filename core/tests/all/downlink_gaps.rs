@@ -1,7 +1,7 @@
 //! The downlink when frames are missing: concealment, and how voice resumes after it.
 
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, RESUME, largest_step, voice, voice_step};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::voice::downlink::Playout;
 
@@ -141,7 +141,7 @@ fn a_jump_over_a_gap_makes_no_click() {
 fn a_talkspurt_that_breaks_off_fades_to_silence_without_a_click() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
         let samples = 16 * usize::from(frame.ms());
-        let mut ear = Ear::new(Codec::Pcm16, frame, 0);
+        let mut ear = Ear::new(CodecId::Pcm16, frame, 0);
         let mut number = 0;
         while ear.heard.len() < 960 {
             ear.receive(number, &voice(number, samples));

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::common::mic::{quiet, word};
 use crate::common::session_pair::{NONCE, Pair, closed, pages, reject, rejected, say};
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
@@ -41,7 +41,7 @@ const SMALL_ENCODED: usize = encoded_len_max(352) + 1;
 type Small = Client<ADPCM_PAYLOAD_MAX, SMALL_ENCODED>;
 
 fn request() -> JoinRequest {
-    let codecs = [Codec::Pcm16, Codec::ImaAdpcm];
+    let codecs = [CodecId::Pcm16, CodecId::ImaAdpcm];
     JoinRequest::new("kitchen".parse().unwrap(), "ada".parse().unwrap(), &codecs)
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::level::half_db;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -357,12 +357,12 @@ fn cobs_examples_decode() {
 
 #[test]
 fn adpcm_examples_decode_and_encode() {
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     let mut count = 0;
     for vector in examples("adpcm-") {
         let (payload, decoded) = (vector.bytes("payload"), vector.samples("decoded"));
         let mut samples = vec![0; decoded.len()];
-        Codec::ImaAdpcm.decode(&payload, &mut samples).unwrap();
+        ImaAdpcm::default().decode(&payload, &mut samples).unwrap();
         assert_eq!(samples, decoded, "{}", vector.name);
         // One encoder writes them in a row: the second begins where the first ended.
         let mut written = vec![0; payload.len()];

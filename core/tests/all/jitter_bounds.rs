@@ -4,13 +4,14 @@ use crate::common::jitter_line::{Line, item};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 
 /// At 5 ms a frame, 300 ms are more than the buffer holds.
 #[test]
 fn a_buffer_that_a_stall_has_filled_keeps_the_newest_only() {
     let mut buffer = JitterBuffer::<u32, 32>::new(JitterConfig::default_for(FrameDuration::Ms5, 0));
     let push = |buffer: &mut JitterBuffer<u32, 32>, number: u32| {
-        buffer.push(Seq(number as u16), number, false, number);
+        buffer.push(Instant::ZERO, Seq(number as u16), number, false, number);
     };
     for number in 0..100 {
         push(&mut buffer, number);
@@ -31,12 +32,12 @@ fn a_margin_takes_half_of_a_small_buffer_at_most() {
         // The margin fills, one item is played, and then there is nothing.
         while buffer.pop() != Pop::Underrun {
             if buffer.depth_frames() <= buffer.target_frames() {
-                buffer.push(Seq(number as u16), number, false, number);
+                buffer.push(Instant::ZERO, Seq(number as u16), number, false, number);
                 number += 1;
             }
             while matches!(buffer.pop(), Pop::Item(..)) {}
         }
-        buffer.push(Seq(number as u16), number, true, number);
+        buffer.push(Instant::ZERO, Seq(number as u16), number, true, number);
         number += 1;
         while buffer.pop() != Pop::Silence {}
         assert!(buffer.target_frames() <= 4, "after {round}");

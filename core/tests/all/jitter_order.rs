@@ -4,6 +4,7 @@
 use crate::common::jitter_line::{Line, SLOTS, item, last};
 use talkspurt_core::audio::jitter::{Pop, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 
 #[test]
 fn without_margin_the_first_item_is_due_at_once() {
@@ -172,7 +173,8 @@ fn after_the_terminator_the_next_talkspurt_starts_afresh() {
     assert!((0..500).all(|_| line.pop() == Pop::Silence));
     // Whether the number continues or jumps, a new talkspurt starts.
     assert_eq!(
-        line.buffer.push(Seq(40_000), 500, false, 500),
+        line.buffer
+            .push(Instant::ZERO, Seq(40_000), 500, false, 500),
         PushOutcome::Queued
     );
     assert_eq!(line.pop(), Pop::Silence, "the margin fills again");
@@ -249,6 +251,7 @@ fn numbers_and_timestamps_wrap() {
     let start_timestamp = u32::MAX - 4;
     for n in 0..10u16 {
         let outcome = line.buffer.push(
+            Instant::ZERO,
             Seq(start_seq.wrapping_add(n)),
             start_timestamp.wrapping_add(n.into()),
             n == 9,
@@ -262,10 +265,13 @@ fn numbers_and_timestamps_wrap() {
     assert_eq!(line.pop(), last(9));
     // The last timestamp was 4, after the wrap: u32::MAX precedes it, 5 follows.
     assert_eq!(
-        line.buffer.push(Seq(7), u32::MAX, false, 0),
+        line.buffer.push(Instant::ZERO, Seq(7), u32::MAX, false, 0),
         PushOutcome::Late
     );
-    assert_eq!(line.buffer.push(Seq(7), 5, false, 0), PushOutcome::Queued);
+    assert_eq!(
+        line.buffer.push(Instant::ZERO, Seq(7), 5, false, 0),
+        PushOutcome::Queued
+    );
 }
 
 #[test]

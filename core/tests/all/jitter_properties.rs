@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 
 const SLOTS: usize = 16;
 type Buffer = JitterBuffer<u64, SLOTS>;
@@ -215,6 +216,7 @@ proptest! {
                     let number = newest.checked_add_signed(step).unwrap_or(0);
                     newest = newest.max(number);
                     let outcome = buffer.push(
+                        Instant::ZERO,
                         Seq(start.wrapping_add(number as u16)),
                         start_timestamp.wrapping_add(number as u32),
                         terminator,
@@ -240,7 +242,7 @@ proptest! {
         let (mut pushed, mut taken, mut blended) = (0u64, 0u64, 0u64);
         for (seq, timestamp, terminator, pops) in pushes {
             let seq = if nearby { seq % 24 } else { seq };
-            buffer.push(Seq(seq), timestamp, terminator, pushed);
+            buffer.push(Instant::ZERO, Seq(seq), timestamp, terminator, pushed);
             pushed += 1;
             prop_assert!(usize::from(buffer.depth_frames()) <= SLOTS);
             for _ in 0..pops {
@@ -277,8 +279,8 @@ proptest! {
             let sent = delays.iter().zip(&losses).enumerate();
             for (sent_at, (delay, lost)) in sent {
                 if sent_at + delay == now && !lost {
-                    let item = sent_at as u64;
-                    buffer.push(Seq(sent_at as u16), sent_at as u32, sent_at == 199, item);
+                    let (seq, item) = (Seq(sent_at as u16), sent_at as u64);
+                    buffer.push(Instant::ZERO, seq, sent_at as u32, sent_at == 199, item);
                 }
             }
             if let Pop::Item(item, _) = buffer.pop() {
@@ -299,7 +301,7 @@ proptest! {
         let mut buffer = Buffer::new(JitterConfig { target_max_frames: 6, ..config(target) });
         let mut number = 0u32;
         let mut push = |buffer: &mut Buffer| {
-            buffer.push(Seq(number as u16), number, false, 0);
+            buffer.push(Instant::ZERO, Seq(number as u16), number, false, 0);
             number += 1;
         };
         for (together, pause) in bursts {

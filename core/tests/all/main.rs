@@ -7,6 +7,7 @@ mod downlink;
 mod downlink_delay;
 mod downlink_gaps;
 mod endpoint_client;
+mod formats;
 mod gate_properties;
 mod golden_vectors;
 mod high_pass;

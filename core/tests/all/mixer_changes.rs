@@ -5,8 +5,8 @@ use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use talkspurt_core::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::level::rms;
 use talkspurt_core::audio::mixer::{
     Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
@@ -119,7 +119,7 @@ proptest! {
                 .zip(does)
                 .map(|(talker, does)| talker.does(does, len))
                 .collect();
-            let mut sum = Talkers::new(len);
+            let mut sum = Talkers::new(SampleRate::Hz16000, len);
             frames.iter().flatten().for_each(|(part, samples)| sum.add(*part, samples));
             let own = frames.get(listener).and_then(Option::as_ref);
             let others: Vec<_> = frames
@@ -168,7 +168,7 @@ fn two_talkers_at_one_level_are_never_louder_than_either() {
         let mut states = [TalkerState::new(frame); 2];
         let (mut state, mut out) = (MixState::new(), Frame::<FRAME_SAMPLES_MAX>::silence(0));
         for number in 0..20 {
-            let mut sum = Talkers::new(len);
+            let mut sum = Talkers::new(SampleRate::Hz16000, len);
             let frame = tone(number * len, len);
             sum.add(states[0].frame(&frame, rms(&frame), number == 19), &frame);
             if (5..15).contains(&number) {

@@ -7,8 +7,8 @@ use crate::common::cases::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use talkspurt_core::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::level::rms;
 use talkspurt_core::audio::mixer::{
     Accumulator, Contribution, Gain, MixRule, MixState, Part, TalkerState, Talkers, render,
@@ -86,7 +86,7 @@ fn rule() -> impl Strategy<Value = MixRule> {
 }
 
 fn talkers<'a>(len: usize, all: impl IntoIterator<Item = &'a (Part, Samples)>) -> Talkers {
-    let mut talkers = Talkers::new(len);
+    let mut talkers = Talkers::new(SampleRate::Hz16000, len);
     for (part, samples) in all {
         talkers.add(*part, samples);
     }
@@ -346,7 +346,7 @@ proptest! {
     ) {
         let mut cleared = talkers(len, &all);
         cleared.clear();
-        prop_assert_eq!(&cleared, &Talkers::new(len));
+        prop_assert_eq!(&cleared, &Talkers::new(SampleRate::Hz16000, len));
         // Nor does anything of a limiter, once nobody talks.
         let mut state = state_after(before, rule, seed);
         prop_assert_eq!(hear(&cleared, None, rule, &mut state), (false, vec![0; len]));
@@ -358,7 +358,7 @@ proptest! {
 fn the_sum_holds_as_many_talkers_as_can_be_counted() {
     for level in [i16::MIN, i16::MAX] {
         for parts in [[Part::Staying; 3], COUNTED] {
-            let mut all = Talkers::<1>::new(1);
+            let mut all = Talkers::<1>::new(SampleRate::Hz16000, 1);
             for part in parts.iter().cycle().take(usize::from(u16::MAX)) {
                 all.add(*part, &[level]);
             }

@@ -1,12 +1,13 @@
 //! A restarted uplink or downlink behaves like a new one, whatever it did before.
 
 use crate::common::session_pair::bytes_of;
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use crate::common::wide_band;
+use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::{Seq, Timestamp};
-use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, Voice};
@@ -28,7 +29,7 @@ fn sound(frame: u32, samples: usize) -> Vec<i16> {
 fn packets(uplink: &mut Uplink, frame: FrameDuration, frames: u32) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
     for number in 0..frames {
-        uplink.push(&sound(number, session_frame_samples(frame)));
+        uplink.push(&sound(number, wide_band(frame).frame_samples()));
         let mut payload = [0; PAYLOAD_MAX];
         while let Some(voice) = uplink.poll_voice(&mut payload) {
             packets.push(bytes_of(&ClientPacket::Voice(voice)));
@@ -44,9 +45,12 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
         (FrameDuration::Ms20, FrameDuration::Ms10),
     ] {
         for frames_before in [0, 1, 7, 16, 30, 55] {
-            let config = UplinkConfig::default_for(Codec::ImaAdpcm, after);
-            let mut used: Uplink =
-                Uplink::new(UplinkConfig::default_for(Codec::Pcm16, before)).unwrap();
+            let config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), wide_band(after));
+            let mut used: Uplink = Uplink::new(UplinkConfig::default_for(
+                CodecId::Pcm16.into(),
+                wide_band(before),
+            ))
+            .unwrap();
             packets(&mut used, before, frames_before);
             used.set_muted(true);
             used.restart(config).unwrap();
@@ -61,7 +65,7 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
 
 #[test]
 fn an_invalid_gate_leaves_the_uplink_unchanged() {
-    let config = UplinkConfig::default_for(Codec::ImaAdpcm, FrameDuration::Ms20);
+    let config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), AudioFormat::DEFAULT);
     let mut uplink: Uplink = Uplink::new(config).unwrap();
     uplink.push(&sound(0, 320));
     let mut bad = config;
@@ -88,7 +92,7 @@ fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>>
             payload: &payload,
         };
         if number != 5 && number < 12 {
-            downlink.push(&voice).unwrap();
+            downlink.push(Instant::ZERO, &voice).unwrap();
         }
         downlink.pop(&mut out);
         played.push(out.to_vec());
@@ -108,7 +112,7 @@ fn cut_off(downlink: &mut Slots16, samples: usize) {
             terminator: false,
             payload: &payload,
         };
-        downlink.push(&voice).unwrap();
+        downlink.push(Instant::ZERO, &voice).unwrap();
         downlink.pop(&mut Frame::silence(0));
     }
     downlink.clear();
@@ -122,18 +126,18 @@ fn a_restarted_downlink_plays_what_a_new_one_plays() {
         (FrameDuration::Ms10, FrameDuration::Ms20),
         (FrameDuration::Ms20, FrameDuration::Ms5),
     ] {
-        let mut used = Slots16::new(Codec::Pcm16, before, jitter(before));
-        play(&mut used, session_frame_samples(before), 1_000);
+        let mut used = Slots16::new(CodecId::Pcm16.into(), wide_band(before), jitter(before));
+        play(&mut used, wide_band(before).frame_samples(), 1_000);
         // Samples after the end of a shorter frame are never read, but would be compared here.
-        if session_frame_samples(before) < session_frame_samples(after) {
-            cut_off(&mut used, session_frame_samples(before));
+        if wide_band(before).frame_samples() < wide_band(after).frame_samples() {
+            cut_off(&mut used, wide_band(before).frame_samples());
         }
-        used.restart(Codec::Pcm16, after, jitter(after));
-        let mut new = Slots16::new(Codec::Pcm16, after, jitter(after));
+        used.restart(CodecId::Pcm16.into(), wide_band(after), jitter(after));
+        let mut new = Slots16::new(CodecId::Pcm16.into(), wide_band(after), jitter(after));
         // Timestamps earlier than before: nothing of the other stream is remembered.
-        let heard = play(&mut new, session_frame_samples(after), 1);
+        let heard = play(&mut new, wide_band(after).frame_samples(), 1);
         assert!(heard.iter().flatten().any(|&s| s != 0));
-        assert_eq!(play(&mut used, session_frame_samples(after), 1), heard);
+        assert_eq!(play(&mut used, wide_band(after).frame_samples(), 1), heard);
         assert_eq!(format!("{used:?}"), format!("{new:?}"));
     }
 }

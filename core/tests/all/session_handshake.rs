@@ -3,7 +3,7 @@
 use crate::common::session_pair::{
     NONCE, Pair, REVISION, closed, pages, reject, rejected, room_of, say,
 };
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::time::Duration;
@@ -21,7 +21,7 @@ fn a_client_joins_and_is_told_who_is_there() {
     assert_eq!((&*hello.room, &*hello.name), ("kitchen", "ada"));
     assert_eq!(
         (hello.codec_up, hello.codec_down),
-        (Codec::Pcm16, Codec::Pcm16)
+        (CodecId::Pcm16, CodecId::Pcm16)
     );
     assert_eq!((hello.muted, hello.roster), (false, true));
     assert_eq!(
@@ -49,8 +49,8 @@ fn a_client_joins_and_is_told_who_is_there() {
     };
     assert_eq!((&*ada.name, &*bob.name), ("ada", "bob"));
     assert_eq!(
-        (params.codec_up, params.frame_samples()),
-        (Codec::Pcm16, 320)
+        (params.codec_up, params.format.frame_samples()),
+        (CodecId::Pcm16, 320)
     );
     assert_eq!(params.idle_timeout, MS(15_000));
     assert_eq!(pair.client.params(), Some(*params));
@@ -214,7 +214,7 @@ fn what_is_too_long_is_left_to_the_caller_to_refuse_in_its_turn() {
 
 #[test]
 fn the_first_known_codec_of_each_offer_that_fits_is_taken() {
-    let (adpcm, pcm16) = (Codec::ImaAdpcm, Codec::Pcm16);
+    let (adpcm, pcm16) = (CodecId::ImaAdpcm, CodecId::Pcm16);
     for (up, down, max_packet, expected) in [
         (&[9, 1, 0][..], &[0, 1][..], 1_280, (adpcm, pcm16)),
         (&[0, 1], &[1], 1_280, (pcm16, adpcm)),

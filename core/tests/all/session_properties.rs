@@ -7,8 +7,8 @@ use crate::common::packets::{
 use crate::common::session_pair::bytes_of;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
     ServerSessionConfig,
@@ -73,7 +73,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
     let config = ServerSessionConfig {
         handshake_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(15),
-        frame: FrameDuration::Ms20,
+        format: AudioFormat::DEFAULT,
     };
     let mut session = ServerSession::new(config, now);
     let mut told = Told::default();
@@ -123,7 +123,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
 
 fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let mut now = Instant::ZERO;
-    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &Codec::ALL);
+    let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
     let mut session = ClientSession::new(request);
     session.begin(HANDSHAKE_TIMEOUT_DEFAULT, NONCE, now);
     let (mut is_in, mut is_listing, mut is_over) = (false, false, false);
@@ -154,7 +154,8 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
             assert!(!is_over, "{event:?} after the end");
             match event {
                 ClientEvent::Joined(params, participants) => {
-                    assert!(!is_in && participants > 0 && params.frame_samples() >= 80);
+                    let samples = params.format.frame_samples();
+                    assert!(!is_in && participants > 0 && samples >= 80);
                     is_in = true;
                 }
                 ClientEvent::Listed { is_first, .. } => {

@@ -1,8 +1,9 @@
 //! The uplink: which frames it sends, in which packets, and none of them twice.
 
 use crate::common::mic::{Mic, Sent, quiet, word};
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use crate::common::wide_band;
+use talkspurt_core::audio::codec::{Codec, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
@@ -15,7 +16,7 @@ fn config() -> UplinkConfig {
             hold_frames: 0,
             ..GateConfig::default_for(FrameDuration::Ms20)
         },
-        ..UplinkConfig::default_for(Codec::Pcm16, FrameDuration::Ms20)
+        ..UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT)
     }
 }
 
@@ -103,7 +104,10 @@ fn the_pre_roll_is_as_configured_but_no_longer_than_the_history() {
 #[test]
 fn sixty_milliseconds_of_pre_roll_are_kept_at_every_frame_duration() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
-        let mut mic = Mic::new(UplinkConfig::default_for(Codec::Pcm16, frame));
+        let mut mic = Mic::new(UplinkConfig::default_for(
+            CodecId::Pcm16.into(),
+            wide_band(frame),
+        ));
         for mark in 1..=100 {
             mic.capture(&quiet(mark));
         }
@@ -317,7 +321,7 @@ fn an_uplink_refuses_an_invalid_gate() {
 #[test]
 fn adpcm_payloads_decode_to_what_was_said() {
     let mut config = config();
-    config.codec = Codec::ImaAdpcm;
+    config.codec = CodecId::ImaAdpcm.into();
     let mut mic = Mic::new(config);
     let triangle = |n: i16| ((n % 80) - 40).abs() - 20;
     let said: Vec<i16> = (0..320).map(|n| triangle(n) * 300).collect();
@@ -325,7 +329,7 @@ fn adpcm_payloads_decode_to_what_was_said() {
     mic.capture(&said);
     let sent = mic.capture(&said);
     let mut heard = [0; 320];
-    Codec::ImaAdpcm
+    ImaAdpcm::default()
         .decode(&sent[0].payload, &mut heard)
         .unwrap();
     let (signal, noise) =

@@ -2,14 +2,16 @@
 
 use crate::common::cases::cases;
 use crate::common::mic::{Mic, quiet, word};
+use crate::common::wide_band;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::UplinkConfig;
 use talkspurt_core::wire::Voice;
@@ -46,7 +48,7 @@ proptest! {
     ) {
         let frame = FrameDuration::Ms20;
         let gate = GateConfig { window_frames, hold_frames, ..GateConfig::default_for(frame) };
-        let config = UplinkConfig::default_for(Codec::Pcm16, frame);
+        let config = UplinkConfig::default_for(CodecId::Pcm16.into(), wide_band(frame));
         let mut mic = Mic::new(UplinkConfig { gate, pre_roll_frames, ..config });
         let mut mark = 0;
         let mut muted_marks = Vec::new();
@@ -105,10 +107,10 @@ proptest! {
         adpcm in any::<bool>(),
         small in any::<bool>(),
     ) {
-        let codec = if adpcm { Codec::ImaAdpcm } else { Codec::Pcm16 };
+        let codec = if adpcm { CodecId::ImaAdpcm } else { CodecId::Pcm16 };
         let frame = FrameDuration::Ms5;
         let jitter = JitterConfig::default_for(frame, 1);
-        let mut downlink: Downlink<8, 163> = Downlink::new(codec, frame, jitter);
+        let mut downlink: Downlink<8, 163> = Downlink::new(codec.into(), wide_band(frame), jitter);
         let mut out = Frame::silence(0);
         for (seq, timestamp, terminator, resize, mut payload, pops) in packets {
             if resize {
@@ -117,8 +119,9 @@ proptest! {
             let seq = Seq(if small { seq % 16 } else { seq });
             let timestamp = Timestamp(timestamp);
             let voice = Voice { seq, timestamp, level: 40, stream: 0, terminator, payload: &payload };
-            let pushed = downlink.push(&voice);
-            let valid = codec.check(&payload, 80).is_ok() || (terminator && payload.is_empty());
+            let pushed = downlink.push(Instant::ZERO, &voice);
+            let valid = AnyCodec::from(codec).check(&payload, 80).is_ok()
+                || (terminator && payload.is_empty());
             prop_assert_eq!(pushed.is_ok(), valid);
             prop_assert!(downlink.depth_frames() <= 8);
             for _ in 0..pops {
@@ -139,14 +142,15 @@ proptest! {
     fn a_downlink_plays_bit_for_bit_what_an_uplink_sends(
         words in vec((1..20usize, 1..20usize), 1..6),
     ) {
-        let config = UplinkConfig::default_for(Codec::Pcm16, FrameDuration::Ms20);
+        let config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
         let mut mic = Mic::new(config);
         // A pre-roll arrives as a burst, which the downlink would shorten after a while.
         let jitter = JitterConfig {
             shrink_window_frames: u16::MAX,
             ..JitterConfig::default_for(FrameDuration::Ms20, 0)
         };
-        let mut downlink: Downlink<64> = Downlink::new(Codec::Pcm16, FrameDuration::Ms20, jitter);
+        let mut downlink: Downlink<64> =
+            Downlink::new(CodecId::Pcm16.into(), AudioFormat::DEFAULT, jitter);
         let mut out = Frame::silence(0);
         let (mut said, mut heard) = (Vec::new(), Vec::new());
         let mut mark = 0;
@@ -165,7 +169,7 @@ proptest! {
                     terminator: sent.terminator,
                     payload: &sent.payload,
                 };
-                downlink.push(&voice).unwrap();
+                downlink.push(Instant::ZERO, &voice).unwrap();
             }
             if let Playout::Frame { .. } = downlink.pop(&mut out) {
                 heard.push(out.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>());

@@ -1,12 +1,12 @@
 //! ADPCM payloads, and the samples they decode to.
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId, ImaAdpcm};
 
 use crate::Out;
 use crate::sound::{Numbers, words};
 
 pub fn run(out: &mut Out<'_>) {
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     let mut frame = [0; 320];
     for number in 8..16 {
         words(number, &mut frame);
@@ -26,7 +26,7 @@ pub fn run(out: &mut Out<'_>) {
     there_and_back(&mut encoder, &[5, -5, 5], out);
 }
 
-fn there_and_back(encoder: &mut Encoder, frame: &[i16], out: &mut Out<'_>) {
+fn there_and_back(encoder: &mut AnyCodec, frame: &[i16], out: &mut Out<'_>) {
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
     let Ok(len) = encoder.encode(frame, &mut payload) else {
         return out(b"refused");
@@ -34,7 +34,10 @@ fn there_and_back(encoder: &mut Encoder, frame: &[i16], out: &mut Out<'_>) {
     out(&payload[..len]);
     let mut decoded = [0; 320];
     let decoded = &mut decoded[..frame.len()];
-    if Codec::ImaAdpcm.decode(&payload[..len], decoded).is_err() {
+    if ImaAdpcm::default()
+        .decode(&payload[..len], decoded)
+        .is_err()
+    {
         return out(b"refused");
     }
     for sample in decoded {

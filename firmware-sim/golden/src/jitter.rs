@@ -3,6 +3,7 @@
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 
 use crate::Out;
 use crate::sound::Numbers;
@@ -66,12 +67,14 @@ const fn newest_with(at: usize, step: u32) -> u32 {
 fn push(buffer: &mut JitterBuffer<u16, 16>, number: u32, out: &mut Out<'_>) {
     let terminator = number % 100 == 69;
     let seq = Seq(number as u16);
-    out(&match buffer.push(seq, number, terminator, number as u16) {
-        PushOutcome::Queued => [b'q', 0],
-        PushOutcome::QueuedAfterDropping(dropped) => [b'd', dropped as u8],
-        PushOutcome::Late => [b'l', 0],
-        PushOutcome::Duplicate => [b'2', 0],
-    });
+    out(
+        &match buffer.push(Instant::ZERO, seq, number, terminator, number as u16) {
+            PushOutcome::Queued => [b'q', 0],
+            PushOutcome::QueuedAfterDropping(dropped) => [b'd', dropped as u8],
+            PushOutcome::Late => [b'l', 0],
+            PushOutcome::Duplicate => [b'2', 0],
+        },
+    );
 }
 
 fn pop(buffer: &mut JitterBuffer<u16, 16>, out: &mut Out<'_>) {

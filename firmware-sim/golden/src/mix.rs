@@ -1,6 +1,6 @@
 //! Mixes of talkers who come and go, by both rules, for one who talks and one who only listens.
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level::rms;
 use talkspurt_core::audio::mixer::{
@@ -27,9 +27,9 @@ pub fn run(out: &mut Out<'_>) {
         let mut states = [TalkerState::new(FrameDuration::Ms5); TALKERS];
         let (mut own_state, mut listener_state) = (MixState::new(), MixState::new());
         for (number, (talking, silent)) in (0_u32..).zip(TALKING.into_iter().zip(SILENT)) {
-            let mut room = Talkers::<SAMPLES>::new(SAMPLES);
+            let mut room = Talkers::<SAMPLES>::new(AudioFormat::DEFAULT.rate, SAMPLES);
             // Two halves of the room, as on two servers.
-            let mut far_half = Talkers::<SAMPLES>::new(SAMPLES);
+            let mut far_half = Talkers::<SAMPLES>::new(AudioFormat::DEFAULT.rate, SAMPLES);
             let mut own = None;
             for (talker, state) in (0_u32..).zip(&mut states) {
                 let is_in = |bits: u8| bits & (1 << talker) != 0;

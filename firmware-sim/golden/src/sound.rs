@@ -1,6 +1,6 @@
 //! A voice-like sound, made of integers: the same on every machine.
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId};
 
 /// A generator of numbers (xorshift, Marsaglia 2003), the same everywhere.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub fn words(frame: u32, samples: &mut [i16]) {
 pub fn payload(frame: u32) -> [u8; ADPCM_PAYLOAD_MAX] {
     let mut samples = [0; 320];
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     for number in [frame, frame + 1] {
         voice(number, &mut samples);
         // It fits: that is the buffer's length.

@@ -1,13 +1,13 @@
 //! Layer 4: from samples to the stream, and from a stream with losses to samples.
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, PAYLOAD_MAX};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, parse};
@@ -16,14 +16,17 @@ use crate::Out;
 use crate::gate::code;
 use crate::sound::{Numbers, words};
 
-const FRAME: FrameDuration = FrameDuration::Ms10;
+const FORMAT: AudioFormat = AudioFormat {
+    frame: FrameDuration::Ms10,
+    ..AudioFormat::DEFAULT
+};
 const FRAMES: u32 = 100;
 
 /// Gate decisions and packets of words with pauses, a mute in the middle of one, and the end.
 pub fn uplink(out: &mut Out<'_>) {
-    for codec in [Codec::ImaAdpcm, Codec::Pcm16] {
+    for codec in [CodecId::ImaAdpcm, CodecId::Pcm16] {
         let mut talker = Talker::new(codec);
-        let frames = if codec == Codec::Pcm16 { 20 } else { FRAMES };
+        let frames = if codec == CodecId::Pcm16 { 20 } else { FRAMES };
         for number in 0..frames {
             if number == 85 || number == 87 {
                 talker.uplink.set_muted(number == 85);
@@ -41,12 +44,12 @@ pub fn uplink(out: &mut Out<'_>) {
 
 /// What is played of that stream when one packet in nine is lost and the others come in clumps.
 pub fn downlink(out: &mut Out<'_>) {
-    let mut talker = Talker::new(Codec::ImaAdpcm);
+    let mut talker = Talker::new(CodecId::ImaAdpcm);
     let mut line = Deframer::<ENCODED_MAX>::new();
     let mut listener = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
-        Codec::ImaAdpcm,
-        FRAME,
-        JitterConfig::default_for(FRAME, 2),
+        CodecId::ImaAdpcm.into(),
+        FORMAT,
+        JitterConfig::default_for(FORMAT.frame, 2),
     );
     let mut numbers = Numbers::new(5);
     let mut frame = Frame::silence(0);
@@ -81,7 +84,7 @@ fn hear(line: &mut Deframer, listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>, mut
             && let Ok(ClientPacket::Voice(voice)) = parse(packet)
         {
             // A payload of another length would be dropped, which shows in the output.
-            let _ = listener.push(&voice);
+            let _ = listener.push(Instant::ZERO, &voice);
         }
     }
 }
@@ -92,10 +95,10 @@ struct Talker {
 }
 
 impl Talker {
-    fn new(codec: Codec) -> Self {
-        let mut uplink = Uplink::default_for(codec, FRAME);
+    fn new(codec: CodecId) -> Self {
+        let mut uplink = Uplink::default_for(codec.into(), FORMAT);
         // The default configuration is valid.
-        let _ = uplink.restart(UplinkConfig::default_for(codec, FRAME));
+        let _ = uplink.restart(UplinkConfig::default_for(codec.into(), FORMAT));
         Self {
             uplink,
             packet: [0; ENCODED_MAX],
@@ -104,7 +107,7 @@ impl Talker {
 
     /// Returns the gate's decision on a frame.
     fn push(&mut self, number: u32) -> u8 {
-        let mut samples = [0; session_frame_samples(FRAME)];
+        let mut samples = [0; FORMAT.frame_samples()];
         words(number, &mut samples);
         code(self.uplink.push(&samples))
     }

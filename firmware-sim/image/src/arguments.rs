@@ -14,7 +14,7 @@
 
 use heapless::CString;
 use semihosting::experimental::env::args;
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantName, RoomName};
@@ -82,7 +82,7 @@ pub fn read() -> Result<Setup, &'static str> {
     let mut node = ClientConfig::new(JoinRequest::new(
         room.ok_or("room= is missing")?,
         name.ok_or("name= is missing")?,
-        &[Codec::ImaAdpcm],
+        &[CodecId::ImaAdpcm],
     ));
     node.gate.enabled = gate;
     Ok(Setup {

@@ -6,7 +6,7 @@
 //!
 //! The compiler refuses an invalid value.
 
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_node::node::ClientConfig;
@@ -57,7 +57,7 @@ pub fn node() -> Option<ClientConfig> {
     Some(ClientConfig::new(JoinRequest::new(
         room,
         name,
-        &[Codec::ImaAdpcm],
+        &[CodecId::ImaAdpcm],
     )))
 }
 

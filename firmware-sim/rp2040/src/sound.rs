@@ -131,7 +131,7 @@ impl SampleSink for Speaker {
 }
 
 const _: () =
-    assert!(QUEUE_SAMPLES > AHEAD_SAMPLES + talkspurt_core::audio::format::FRAME_SAMPLES_MAX);
+    assert!(QUEUE_SAMPLES > AHEAD_SAMPLES + talkspurt_core::audio::frame::FRAME_SAMPLES_MAX);
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -92,7 +92,7 @@ impl World {
         let server = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
         Self {
             now,
@@ -147,7 +147,9 @@ impl World {
                     let voice = self.server.handle_packet(self.now, parse(packet));
                     if let Some(voice) = voice.filter(|voice| !voice.payload.is_empty()) {
                         let mut frame = vec![0; FRAME_SAMPLES];
-                        Codec::ImaAdpcm.decode(voice.payload, &mut frame).unwrap();
+                        ImaAdpcm::default()
+                            .decode(voice.payload, &mut frame)
+                            .unwrap();
                         self.heard.push(frame);
                     }
                 }
@@ -184,7 +186,7 @@ fn write(line: &mut VecDeque<u8>, packet: &ServerPacket<'_>) {
 }
 
 fn welcome(nonce: Nonce) -> ServerPacket<'static> {
-    let codec = Codec::ImaAdpcm;
+    let codec = CodecId::ImaAdpcm;
     ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
         nonce,
@@ -234,7 +236,7 @@ fn a_voice_at_the_microphone_reaches_the_server() {
 fn the_servers_voice_is_played_sample_for_sample() {
     let mut world = World::new();
     world.run_until_joined();
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     let mut expected = Vec::new();
     for number in 0..100_u16 {
         let frame: Vec<i16> = (0..FRAME_SAMPLES)
@@ -252,7 +254,7 @@ fn the_servers_voice_is_played_sample_for_sample() {
             payload,
         }));
         let mut decoded = vec![0; FRAME_SAMPLES];
-        Codec::ImaAdpcm.decode(payload, &mut decoded).unwrap();
+        ImaAdpcm::default().decode(payload, &mut decoded).unwrap();
         expected.extend(decoded);
         for _ in 0..BLOCKS_PER_FRAME {
             world.block(&[IDLE; BLOCK_STEPS]);

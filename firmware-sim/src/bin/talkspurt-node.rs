@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::{Codec, CodecId};
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::PRE_ROLL_DEFAULT_MS;
@@ -85,7 +85,7 @@ struct Cli {
     #[arg(long = "for", value_name = "SECS", value_parser = parse_seconds)]
     leave_after: Option<Duration>,
 
-    /// Codec to ask for; pcm16 needs 460800 baud
+    /// CodecId to ask for; pcm16 needs 460800 baud
     #[arg(long, value_enum, default_value_t = CodecName::Adpcm)]
     codec: CodecName,
 
@@ -171,8 +171,14 @@ fn start(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-fn run<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>(
-    node: Node<PAYLOAD, ENCODED, SLOTS, QUEUE>,
+fn run<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    C: Codec,
+>(
+    node: Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>,
     cli: &Cli,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
@@ -236,8 +242,8 @@ fn line(cli: &Cli, reporter: &mut Reporter<Lines>) -> Result<Box<dyn Line>, Fail
 
 fn config(cli: &Cli) -> Result<ClientConfig, FlagError> {
     let codec = match cli.codec {
-        CodecName::Adpcm => Codec::ImaAdpcm,
-        CodecName::Pcm16 => Codec::Pcm16,
+        CodecName::Adpcm => CodecId::ImaAdpcm,
+        CodecName::Pcm16 => CodecId::Pcm16,
     };
     let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[codec]);
     let mut config = ClientConfig::new(request);

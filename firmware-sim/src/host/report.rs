@@ -215,7 +215,7 @@ impl<W: Output> Reporter<W> {
     fn joined(&mut self, now: Instant, params: &SessionParams, participants: u32) {
         self.roster.clear();
         let (room, name, codec) = (self.room.clone(), self.name.clone(), params.codec_up.name());
-        let (rate_hz, frame_ms) = (params.rate.hz(), params.frame.ms());
+        let (rate_hz, frame_ms) = (params.format.rate.hz(), params.format.frame.ms());
         let text = format!(
             "joined {room} as {name}: {participants} in the room, {codec} at {rate_hz} Hz, {frame_ms} ms frames"
         );

@@ -7,6 +7,7 @@
 use std::thread;
 use std::time;
 
+use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::Reason;
 use talkspurt_host_kit::console::OutputError;
@@ -85,9 +86,10 @@ pub struct Simulator<N, L, R, W> {
     pub ending: Ending,
 }
 
-impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, L, R, W>
-    Simulator<Node<PAYLOAD, ENCODED, SLOTS, QUEUE>, L, R, W>
+impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C, L, R, W>
+    Simulator<Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>, L, R, W>
 where
+    C: Codec,
     L: Line,
     R: Recorder,
     W: Output,
@@ -255,7 +257,7 @@ mod tests {
     use super::*;
     use crate::host::report::Format;
     use crate::node::{AdpcmNode, ClientConfig};
-    use talkspurt_core::audio::codec::Codec;
+    use talkspurt_core::audio::codec::CodecId;
     use talkspurt_core::session::JoinRequest;
 
     /// A line with nobody at the other end.
@@ -307,7 +309,7 @@ mod tests {
         let config = ClientConfig::new(JoinRequest::new(
             RoomName::new("kitchen").unwrap(),
             name,
-            &[Codec::ImaAdpcm],
+            &[CodecId::ImaAdpcm],
         ));
         let mut simulator = Simulator {
             node: AdpcmNode::new(config, 1, Instant::ZERO).unwrap(),

@@ -21,15 +21,13 @@
 mod event;
 mod port;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, ImaAdpcm, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::backoff::Backoff;
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::Client;
-use talkspurt_core::session::{
-    ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, SESSION_RATE, SessionParams,
-};
+use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{AROUND_PAYLOAD_BYTES, Nonce, Reason};
@@ -42,7 +40,7 @@ pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
 /// A node for ADPCM that fits a microcontroller: a jitter buffer of 16 packets, and a queue of 8
 /// voice packets for the port.
-pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448>;
+pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448, ImaAdpcm>;
 
 /// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
 pub type Pcm16Node =
@@ -77,11 +75,17 @@ const FRAMES_PER_POLL: usize = 4;
 
 /// The main loop's state. `PAYLOAD` is the longest voice payload in bytes and `ENCODED` the longest
 /// packet on the line, with a zero before it; `SLOTS` packets (a power of two) fit the jitter
-/// buffer, and `QUEUE` bytes of voice wait for the port. Use [`AdpcmNode`] or [`Pcm16Node`].
+/// buffer, and `QUEUE` bytes of voice wait for the port; `C` is every codec that it has. Use
+/// [`AdpcmNode`] or [`Pcm16Node`].
 #[derive(Clone, Debug)]
-pub struct Node<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
-{
-    client: Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY_SAMPLES_DEFAULT>,
+pub struct Node<
+    const PAYLOAD: usize,
+    const ENCODED: usize,
+    const SLOTS: usize,
+    const QUEUE: usize,
+    C = AnyCodec,
+> {
+    client: Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY_SAMPLES_DEFAULT, FRAME_SAMPLES_MAX, C>,
     link: Link,
     backoff: Backoff,
     attempt: u16,
@@ -108,8 +112,8 @@ enum Link {
     Stopped,
 }
 
-impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize>
-    Node<PAYLOAD, ENCODED, SLOTS, QUEUE>
+impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C: Codec>
+    Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>
 {
     /// Creates a node that calls its server at the first [`Self::poll`]. `start` tells this start of
     /// the node from all earlier ones: random, or a count that is kept. If it comes again, the
@@ -309,10 +313,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         params: SessionParams,
         board: &mut Board<P, M, S>,
     ) {
-        let format = AudioFormat {
-            rate: params.rate,
-            frame: params.frame,
-        };
+        let format = params.format;
         self.format = Some(format);
         board.microphone.start(now, format);
         board.speaker.start(now, format);
@@ -409,11 +410,6 @@ fn read_ready<P: SerialPort>(port: &mut P, chunk: &mut [u8]) -> Result<usize, ()
     }
     port.read(chunk).map_err(|_| ())
 }
-
-const _: () = assert!(
-    SESSION_RATE.hz() == 16_000,
-    "the sizes above are for 16 kHz"
-);
 
 #[cfg(all(test, feature = "host"))]
 mod tests;

@@ -4,7 +4,7 @@ use super::flags::{CodecFlag, EventsFlag, JoinFlags};
 use crate::{device::DeviceChoice, participant::PRE_ROLL_MS_MAX};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use talkspurt_core::{
-    audio::{codec::Codec, gate::GateSettings},
+    audio::{codec::CodecId, gate::GateSettings},
     wire::{ParticipantName, RoomName},
 };
 use talkspurt_host_kit::{
@@ -39,7 +39,7 @@ pub struct JoinConfig {
     /// Destination of the mix.
     pub output: Output,
     /// The only codec to offer; all when `None`.
-    pub codec: Option<Codec>,
+    pub codec: Option<CodecId>,
     /// How long received frames wait at first.
     pub playout_delay_ms: u16,
     /// The voice gate; disabled with push-to-talk.
@@ -121,8 +121,8 @@ impl TryFrom<JoinFlags> for JoinConfig {
                 None => Output::Device(DeviceChoice::parse(flags.output_device.as_deref())),
             },
             codec: flags.codec.map(|codec| match codec {
-                CodecFlag::Pcm16 => Codec::Pcm16,
-                CodecFlag::Adpcm => Codec::ImaAdpcm,
+                CodecFlag::Pcm16 => CodecId::Pcm16,
+                CodecFlag::Adpcm => CodecId::ImaAdpcm,
             }),
             playout_delay_ms,
             gate,

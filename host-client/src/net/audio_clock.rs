@@ -18,7 +18,7 @@ pub(super) struct AudioClock {
 impl AudioClock {
     /// The first frame is due now.
     pub(super) fn new(io: AudioIo, params: &SessionParams, now: Instant) -> Self {
-        let frame_ms = params.frame.ms();
+        let frame_ms = params.format.frame.ms();
         Self {
             io,
             started_at: now,
@@ -30,8 +30,8 @@ impl AudioClock {
 
     /// Adopts the parameters of a new session: a restarted server may have another frame duration.
     pub(super) fn follow(&mut self, params: &SessionParams) {
-        if self.frame_ms != params.frame.ms() {
-            self.frame_ms = params.frame.ms();
+        if self.frame_ms != params.format.frame.ms() {
+            self.frame_ms = params.format.frame.ms();
             self.frames = FrameClock::new(self.frames.next_due(), self.frame_ms);
         }
     }

@@ -22,19 +22,17 @@ use roster::Roster;
 use std::collections::VecDeque;
 use talkspurt_core::{
     audio::{
-        codec::{Codec, PAYLOAD_MAX},
-        format::{FRAME_SAMPLES_MAX, FrameDuration},
-        frame::Frame,
+        codec::{CodecId, PAYLOAD_MAX},
+        format::AudioFormat,
+        frame::{FRAME_SAMPLES_MAX, Frame},
         gate::{GateDecision, GateSettings},
         level::LevelMeter,
     },
     carrier::stream::TRANSMIT_MAX,
     endpoint::{self, ClientConfig},
-    session::{
-        ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams, session_frame_samples,
-    },
+    session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams},
     time::{Duration, Instant},
-    voice::downlink::Playout,
+    voice::{downlink::Playout, uplink::history_samples},
     wire::{Nonce, Reason},
 };
 
@@ -43,9 +41,8 @@ use talkspurt_core::{
 pub const PRE_ROLL_MS_MAX: u16 = 200;
 /// Longest packet that [`Participant::poll_transmit`] writes, with the zero that may precede it.
 pub const TRANSMIT_BYTES_MAX: usize = TRANSMIT_MAX;
-/// Samples that the uplink keeps: the pre-roll and the frame being sent, at 16 samples per
-/// millisecond.
-const HISTORY_SAMPLES: usize = 16 * (PRE_ROLL_MS_MAX as usize + 20);
+/// Samples that the uplink keeps: the pre-roll and the frame being sent.
+const HISTORY_SAMPLES: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MS_MAX as usize);
 /// Packets that may wait to be played: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches up
 /// from here.
 const SLOTS: usize = 128;
@@ -86,8 +83,8 @@ pub struct Participant {
     /// Whether the push-to-talk key is held; `None` without push-to-talk.
     key_held: Option<bool>,
     deafened: bool,
-    /// The frame duration of the latest session. Outside a session silent frames have it, too.
-    frame: FrameDuration,
+    /// The format of the latest session. Outside a session silent frames have it, too.
+    format: AudioFormat,
     was_welcomed: bool,
     /// Whether the list of the session was complete once.
     is_listed: bool,
@@ -104,9 +101,9 @@ impl Participant {
     /// Creates a participant that waits for [`Participant::join`].
     #[must_use]
     pub fn new(config: &JoinConfig) -> Self {
-        let codecs: &[Codec] = match &config.codec {
+        let codecs: &[CodecId] = match &config.codec {
             Some(codec) => std::slice::from_ref(codec),
-            None => &[Codec::Pcm16, Codec::ImaAdpcm],
+            None => &[CodecId::Pcm16, CodecId::ImaAdpcm],
         };
         let mut request = JoinRequest::new(config.room.clone(), config.name.clone(), codecs);
         request.muted = config.muted;
@@ -116,7 +113,7 @@ impl Participant {
         client.playout_margin_ms = config.playout_delay_ms;
         // The flags were checked against the core's own limits.
         let client = Client::new(client).expect("a checked configuration is a valid one");
-        let frame = FrameDuration::default();
+        let format = AudioFormat::DEFAULT;
         let mut participant = Self {
             client: Box::new(client),
             roster: Roster::default(),
@@ -125,13 +122,13 @@ impl Participant {
             gate: config.gate,
             key_held: config.push_to_talk.then_some(false),
             deafened: false,
-            frame,
+            format,
             was_welcomed: false,
             is_listed: false,
             dry_frames: 0,
-            output_meter: LevelMeter::new(),
+            output_meter: LevelMeter::new(format.rate),
             output_rms: 0,
-            quiet: QuietWatch::new(frame, false),
+            quiet: QuietWatch::new(format.frame, false),
             too_quiet_until: None,
         };
         let kept_back = participant.keeps_back();
@@ -215,11 +212,11 @@ impl Participant {
         self.was_welcomed = true;
         self.is_listed = false;
         self.roster.clear();
-        self.frame = params.frame;
+        self.format = params.format;
         self.dry_frames = 0;
-        self.output_meter = LevelMeter::new();
+        self.output_meter = LevelMeter::new(params.format.rate);
         self.output_rms = 0;
-        self.quiet = QuietWatch::new(params.frame, self.may_be_too_quiet());
+        self.quiet = QuietWatch::new(params.format.frame, self.may_be_too_quiet());
     }
 
     /// Updates the list, and reports what has changed in it.
@@ -256,7 +253,7 @@ impl Participant {
     /// Takes one frame from the source. It is sent if in a room, and otherwise lost.
     pub fn capture(&mut self, now: Instant, source: &mut dyn Source) -> Captured {
         let mut samples = [0; FRAME_SAMPLES_MAX];
-        let frame = &mut samples[..self.frame_samples()];
+        let frame = &mut samples[..self.format.frame_samples()];
         let captured = source.read(frame);
         if !self.is_in_room() {
             return captured;
@@ -269,7 +266,7 @@ impl Participant {
             }
             Captured::Missing if self.client.is_talking() => {
                 self.dry_frames += 1;
-                if self.dry_frames * u32::from(self.frame.ms()) < DRY_MS_MAX {
+                if self.dry_frames * u32::from(self.format.frame.ms()) < DRY_MS_MAX {
                     self.push(now, frame);
                 } else {
                     self.client.end_talkspurt(now);
@@ -284,7 +281,7 @@ impl Participant {
     /// Gives the sink the frame that is due. Outside a room, or when deafened, the sink gets
     /// silence; a deafened participant's frames are skipped.
     pub fn play(&mut self, sink: &mut dyn Sink) {
-        let mut frame = Frame::silence(self.frame_samples());
+        let mut frame = Frame::silence(self.format.frame_samples());
         if self.is_in_room() {
             let playout = self.client.pop_frame(&mut frame);
             let heard_rms = self.output_meter.rms(&frame);
@@ -359,10 +356,6 @@ impl Participant {
     /// Returns whether the gate may keep voice back because it is too quiet.
     fn may_be_too_quiet(&self) -> bool {
         self.gate.enabled && !self.client.is_muted()
-    }
-
-    fn frame_samples(&self) -> usize {
-        session_frame_samples(self.frame)
     }
 }
 

@@ -117,8 +117,8 @@ impl Roster {
             name: request.name.to_string(),
             room: request.room.to_string(),
             codec: params.codec_up.name(),
-            rate_hz: params.rate.hz(),
-            frame_ms: params.frame.ms(),
+            rate_hz: params.format.rate.hz(),
+            frame_ms: params.format.frame.ms(),
             roster: self.lines(),
         }
     }

@@ -81,14 +81,14 @@ impl Participant {
             snapshot.connected = true;
             snapshot.id = params.id.0;
             snapshot.codec = params.codec_up.name();
-            snapshot.frame_ms = params.frame.ms();
+            snapshot.frame_ms = params.format.frame.ms();
             snapshot.input_rms = self.client.level_rms();
             snapshot.output_rms = self.output_rms;
             snapshot.talking = self.client.is_talking();
             snapshot.too_quiet =
                 !snapshot.talking && self.too_quiet_until.is_some_and(|until| now < until);
             snapshot.round_trip_ms = round_trip.map(|span| span.as_micros() as f64 / 1_000.0);
-            snapshot.playout_ms = u32::from(waiting_frames) * u32::from(params.frame.ms());
+            snapshot.playout_ms = u32::from(waiting_frames) * u32::from(params.format.frame.ms());
         }
         snapshot
     }

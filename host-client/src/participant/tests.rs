@@ -308,7 +308,7 @@ fn pcm16_is_preferred() {
     };
     room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
-    let codecs = [Codec::Pcm16.id(), Codec::ImaAdpcm.id()];
+    let codecs = [CodecId::Pcm16.id(), CodecId::ImaAdpcm.id()];
     assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs == codecs));
 }
 
@@ -351,7 +351,7 @@ fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
     room.receive(&stream_of(&ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
         id: ParticipantId(1),
-        codec: Codec::Pcm16.id(),
+        codec: CodecId::Pcm16.id(),
         rate_hz: 16_000,
         frame_ms: 5,
         idle_timeout_ms: 15_000,

@@ -1,6 +1,6 @@
 //! What a hub is told before it starts.
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::time::Duration;
 
@@ -18,8 +18,9 @@ pub const ROOM_CAPACITY_MAX: usize = 4_096;
 /// Limits, and how rooms sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HubConfig {
-    /// The frame duration of every session.
-    pub frame: FrameDuration,
+    /// The format of every session. Its frames have at most
+    /// [`FRAME_SAMPLES_MAX`](talkspurt_core::audio::frame::FRAME_SAMPLES_MAX) samples.
+    pub format: AudioFormat,
     /// How voices become one.
     pub mix_rule: MixRule,
     /// Participants in all rooms.
@@ -45,7 +46,7 @@ impl Default for HubConfig {
     /// The defaults of the server's command line.
     fn default() -> Self {
         Self {
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
             mix_rule: MixRule::Mean,
             max_participants: 1_000,
             max_handshakes: 256,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{Codec, Encoder, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -13,17 +13,17 @@ use crate::outbox::SharedPacket;
 
 /// The encoders of a room for the mixes that are shared.
 #[derive(Clone, Debug)]
-pub struct SharedEncoders([Encoder; Codec::ALL.len()]);
+pub struct SharedEncoders([AnyCodec; CodecId::ALL.len()]);
 
 impl Default for SharedEncoders {
     fn default() -> Self {
-        Self(Codec::ALL.map(Encoder::new))
+        Self(CodecId::ALL.map(AnyCodec::from))
     }
 }
 
 impl SharedEncoders {
     /// Returns the encoder for one codec.
-    pub fn of(&mut self, codec: Codec) -> &mut Encoder {
+    pub fn of(&mut self, codec: CodecId) -> &mut AnyCodec {
         &mut self.0[usize::from(codec.id())]
     }
 }
@@ -41,7 +41,7 @@ pub struct Stamp {
 /// Encodes a mix whose loudest talker has this level.
 pub fn encode_mix(
     mix: &Frame,
-    encoder: &mut Encoder,
+    encoder: &mut AnyCodec,
     stamp: Stamp,
     level: u8,
     terminator: bool,

@@ -93,11 +93,14 @@ impl Hub {
         Some(id)
     }
 
-    /// No descriptor is left: refuses up to `most` of the links that have waited longest for their
-    /// Hello.
+    /// No descriptor is left: refuses up to `most` of the links that have waited longest to join,
+    /// for their Hello or for the answer to it.
     pub fn refuse_handshakes(&mut self, most: usize, now: Instant) {
-        let mut refuse = || self.lobby.refuse_oldest(HELLO_GRACE, self.out.at(now));
-        _ = (0..most).all(|_| refuse());
+        for _ in 0..most {
+            if !self.lobby.refuse_oldest(HELLO_GRACE, self.out.at(now)) {
+                break;
+            }
+        }
     }
 
     /// Returns the next of those who want to join. Answer each with [`Hub::admit`] or
@@ -170,7 +173,8 @@ impl Hub {
 
     /// Takes links that have left a room to the lobby.
     fn take_back(&mut self, now: Instant) {
-        for link in std::mem::take(&mut self.out.departed) {
+        while let Some(link) = self.out.departed.pop_front() {
+            self.shard.members.remove(link.id);
             self.places[link.id] = Place::Lobby;
             self.lobby.enter(link, self.out.at(now));
         }
@@ -242,9 +246,12 @@ impl Hub {
     }
 
     /// Has `write` take what waits for a link, until nothing does or no more is taken. `write`
-    /// returns how many bytes it took: 0 when the peer takes no more for now, `None` when the
-    /// connection is broken. Returns whether the link is to be closed; the hub has forgotten it
-    /// then.
+    /// returns how many bytes it took of [`Outbox::packets`]: 0 when the peer takes no more for now,
+    /// `None` when the connection is broken, upon which the hub forgets the link. Returns whether
+    /// the link is to be closed; the hub has forgotten it then, too.
+    ///
+    /// # Panics
+    /// If `write` says that it took more than was there.
     pub fn write(
         &mut self,
         id: LinkId,

@@ -59,11 +59,11 @@ impl Link {
         let session = ServerSessionConfig {
             handshake_timeout: config.handshake_timeout,
             idle_timeout: config.idle_timeout,
-            frame: config.frame,
+            format: config.format,
         };
         Self {
             id,
-            outbox: Outbox::new(config.frame, config.outbox_bytes()),
+            outbox: Outbox::new(config.format.frame, config.outbox_bytes()),
             session: ServerSession::new(session, now),
             receiver: Receiver::new(),
             idle_timeout: config.idle_timeout,

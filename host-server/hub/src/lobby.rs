@@ -24,7 +24,7 @@ pub const EARLY_BYTES_MAX: usize = 2 * 1024;
 const NOWHERE: Standing = (0, ParticipantFlags(0));
 
 /// The lobby.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lobby {
     links: SecondaryMap<LinkId, LobbyLink>,
     /// When each link has to be looked at.
@@ -42,7 +42,15 @@ pub struct LobbyLink {
     /// Since when it has been here, or waited for an answer.
     since: Instant,
     /// While a Hello waits for its answer: what came after it.
-    early: Option<Vec<u8>>,
+    early: Option<Early>,
+}
+
+/// Bytes behind a Hello that is not answered yet.
+#[derive(Debug, Default)]
+struct Early {
+    bytes: Vec<u8>,
+    /// How many of them came in later calls than the Hello.
+    later: usize,
 }
 
 // Input and time
@@ -50,8 +58,10 @@ impl Lobby {
     /// Creates an empty lobby, in which a Hello waits for an answer for so long at most.
     pub fn new(answer_timeout: Duration) -> Self {
         Self {
+            links: SecondaryMap::new(),
+            deadlines: Deadlines::default(),
+            incoming: VecDeque::new(),
             answer_timeout,
-            ..Self::default()
         }
     }
 
@@ -64,14 +74,20 @@ impl Lobby {
 
     /// Takes all the bytes that came from a peer, unless its link leaves the lobby.
     pub fn handle_bytes(&mut self, id: LinkId, bytes: &mut &[u8], out: &mut Outbound) {
+        let mut has_hello = false;
         while !bytes.is_empty()
             && let Some(LobbyLink { link, early, .. }) = self.links.get_mut(id)
         {
             match early {
                 None if link.is_closing() => *bytes = &[],
-                None => _ = link.receive(bytes, out.now, &mut out.counters),
-                Some(early) if early.is_empty() || early.len() + bytes.len() <= EARLY_BYTES_MAX => {
-                    early.extend_from_slice(std::mem::take(bytes));
+                None => {
+                    link.receive(bytes, out.now, &mut out.counters);
+                    has_hello = true;
+                }
+                Some(early) if has_hello => early.bytes.extend_from_slice(std::mem::take(bytes)),
+                Some(early) if early.later + bytes.len() <= EARLY_BYTES_MAX => {
+                    early.later += bytes.len();
+                    early.bytes.extend_from_slice(std::mem::take(bytes));
                 }
                 Some(_) => link.end(
                     Reason::FLOOD,
@@ -149,7 +165,7 @@ impl Lobby {
         while let Some(event) = link.next_event(out.now, NOWHERE) {
             match event {
                 ServerEvent::Hello(request) => {
-                    (*since, *early) = (out.now, Some(Vec::new()));
+                    (*since, *early) = (out.now, Some(Early::default()));
                     self.incoming.push_back(Incoming { link: id, request });
                 }
                 ServerEvent::Refused(reason) => {
@@ -183,7 +199,7 @@ impl Lobby {
     pub fn take_waiting(&mut self, id: LinkId) -> Option<(Box<Link>, Vec<u8>)> {
         self.answer_due(id)?;
         let LobbyLink { link, early, .. } = self.remove(id)?;
-        Some((link, early?))
+        Some((link, early?.bytes))
     }
 
     /// Forgets a link.

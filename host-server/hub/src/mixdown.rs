@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{Codec, Encoder};
+use talkspurt_core::audio::codec::{AnyCodec, CodecId};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level;
 use talkspurt_core::audio::mixer::{
@@ -62,15 +63,17 @@ impl Own {
 #[derive(Clone, Debug)]
 pub struct Listener {
     state: MixState,
-    /// For mixes that nobody shares.
-    encoder: Encoder,
+    codec: CodecId,
+    /// Encodes the listener's own mix, once there was one: that without their voice, which nobody
+    /// shares.
+    own_mix: Option<AnyCodec>,
     /// A talkspurt of the mix is running: a terminator is owed.
     pub(crate) streaming: bool,
 }
 
 #[derive(Debug)]
 struct SharedMix {
-    codec: Codec,
+    codec: CodecId,
     before: MixState,
     after: MixState,
     packet: SharedPacket,
@@ -78,23 +81,25 @@ struct SharedMix {
 
 impl Listener {
     /// A listener who has heard nothing yet.
-    pub fn new(codec: Codec) -> Self {
+    pub fn new(codec: CodecId) -> Self {
         Self {
             state: MixState::new(),
-            encoder: Encoder::new(codec),
+            codec,
+            own_mix: None,
             streaming: false,
         }
     }
 
     /// The codec of what the listener gets.
-    pub fn codec(&self) -> Codec {
-        self.encoder.codec()
+    pub fn codec(&self) -> CodecId {
+        self.codec
     }
 }
 
 impl Mixdown {
-    /// For rooms whose frames have `frame_samples` samples.
-    pub fn new(rule: MixRule, frame_samples: usize) -> Self {
+    /// For rooms of that format.
+    pub fn new(rule: MixRule, format: AudioFormat) -> Self {
+        let frame_samples = format.frame_samples();
         Self {
             rule,
             frame_samples,
@@ -102,7 +107,7 @@ impl Mixdown {
             heard: 0,
             levels_rms: Vec::new(),
             going_on: 0,
-            talkers: Box::new(Talkers::new(frame_samples)),
+            talkers: Box::new(Talkers::new(format.rate, frame_samples)),
             shared: Vec::new(),
             mix: Frame::silence(frame_samples),
             encodings: 0,
@@ -175,9 +180,11 @@ impl Mixdown {
             self.going_on - usize::from(own_frame.is_some_and(|frame| !frame.last));
         let terminator = others_going_on == 0;
         listener.streaming = !terminator;
-        let Listener { state, encoder, .. } = listener;
         Some(match own {
-            Some(_) => self.packet(own, state, encoder, stamp, terminator),
+            Some(_) => {
+                let encoder = listener.own_mix.get_or_insert(listener.codec.into());
+                self.packet(own, &mut listener.state, encoder, stamp, terminator)
+            }
             None => self.shared_packet(listener, shared_encoders, stamp, terminator),
         })
     }
@@ -187,7 +194,7 @@ impl Mixdown {
         &mut self,
         own: Option<Own>,
         state: &mut MixState,
-        encoder: &mut Encoder,
+        encoder: &mut AnyCodec,
         stamp: Stamp,
         terminator: bool,
     ) -> SharedPacket {

@@ -1,7 +1,7 @@
 //! One participant of a room: who they are, what they say, what they hear.
 
-use talkspurt_core::audio::codec::{Codec, CodecError};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{CodecError, CodecId};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
 use talkspurt_core::audio::mixer::TalkerState;
@@ -60,7 +60,7 @@ pub struct Participant {
     /// Whether their client is told who is in the room, and not only how many.
     pub wants_roster: bool,
     /// The codec of what they say.
-    codec: Codec,
+    codec: CodecId,
     /// The number of the last packet of it that came.
     last_seq: Option<Seq>,
     /// They are heard up to this packet, and until then at the latest: they have muted, or left.
@@ -77,7 +77,7 @@ pub struct Participant {
     has_talked: bool,
     /// Stands in the room's queue of changes that wait for a round.
     waits: bool,
-    frame: FrameDuration,
+    format: AudioFormat,
     /// Their voice on its way in. Listeners who never talk cost no buffer.
     voice: Option<Box<Downlink<SLOTS>>>,
     /// From when on the running talkspurt is heard.
@@ -124,7 +124,7 @@ impl Participant {
         id: ParticipantId,
         request: &HelloRequest,
         token: Token,
-        frame: FrameDuration,
+        format: AudioFormat,
     ) -> Self {
         let flags = ParticipantFlags::default().with(ParticipantFlags::MUTED, request.muted);
         Self {
@@ -145,10 +145,10 @@ impl Participant {
             tell_from: Instant::ZERO,
             has_talked: false,
             waits: false,
-            frame,
+            format,
             voice: None,
             heard_from: Instant::ZERO,
-            talker: TalkerState::new(frame),
+            talker: TalkerState::new(format.frame),
             earlier_fading: None,
         }
     }
@@ -166,7 +166,7 @@ impl Participant {
     }
 
     /// The codec of what they say.
-    pub fn codec_up(&self) -> Codec {
+    pub fn codec_up(&self) -> CodecId {
         self.codec
     }
 
@@ -227,13 +227,13 @@ impl Participant {
         if self.is_muted() || self.stops.is_some_and(|(after, _)| is_too_late(after)) {
             return Ok(VoiceTaken::default());
         }
-        let (codec, frame) = (self.codec, self.frame);
+        let (codec, format) = (self.codec, self.format);
         let downlink = self.voice.get_or_insert_with(|| {
-            let jitter = JitterConfig::default_for(frame, PREFILL_FRAMES);
-            Box::new(Downlink::new(codec, frame, jitter))
+            let jitter = JitterConfig::default_for(format.frame, PREFILL_FRAMES);
+            Box::new(Downlink::new(codec.into(), format, jitter))
         });
         let was_active = downlink.is_active();
-        let outcome = downlink.push(voice)?;
+        let outcome = downlink.push(now, voice)?;
         if self
             .last_seq
             .is_none_or(|last| voice.seq.distance(last) > 0)

@@ -1,6 +1,6 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{HelloRequest, ServerEvent};
 use talkspurt_core::time::Instant;
@@ -88,9 +88,9 @@ impl Room {
         &self.name
     }
 
-    /// How long its frames are.
-    pub fn frame(&self) -> FrameDuration {
-        self.config.frame
+    /// The format of its members' sessions.
+    pub fn format(&self) -> AudioFormat {
+        self.config.format
     }
 
     /// Whether someone in it has that name.
@@ -140,8 +140,8 @@ impl Room {
             (_, Some(Resumed::Ended(id))) if !self.is_taken(id) => id,
             _ => self.new_id(),
         };
-        let (link_id, frame) = (link.id, self.config.frame);
-        let mut participant = Participant::new(id, request, entry.token, frame);
+        let (link_id, format) = (link.id, self.config.format);
+        let mut participant = Participant::new(id, request, entry.token, format);
         let earlier = self.fading.iter().position(|fading| fading.link == link_id);
         participant.earlier_fading = earlier.map(|at| Box::new(self.fading.swap_remove(at)));
         self.joins += 1;
@@ -423,7 +423,7 @@ impl Room {
         let stamp = self.stamp;
         self.stamp = Stamp {
             seq: stamp.seq.next(),
-            timestamp: stamp.timestamp.plus(self.config.frame.units()),
+            timestamp: stamp.timestamp.plus(self.config.format.frame.units()),
         };
         stamp
     }
@@ -464,7 +464,7 @@ impl Room {
         });
         // Late ticks are made up for at once, so that the frames that wait for them do not wait for
         // ever; but not without bound.
-        let frame = self.config.frame.duration();
+        let frame = self.config.format.frame.duration();
         let next = due + frame;
         let missed = out.now.duration_since(next).as_micros() / frame.as_micros();
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;
@@ -472,7 +472,12 @@ impl Room {
         self.next_tick = goes_on.then(|| next + frame.saturating_mul(given_up));
         // Ticks that are given up keep their numbers.
         self.stamp.seq = self.stamp.seq.plus(given_up as u16);
-        let units = self.config.frame.units().wrapping_mul(given_up as u32);
+        let units = self
+            .config
+            .format
+            .frame
+            .units()
+            .wrapping_mul(given_up as u32);
         self.stamp.timestamp = self.stamp.timestamp.plus(units);
         out.counters.ticks += 1;
         out.counters.ticks_skipped += given_up;

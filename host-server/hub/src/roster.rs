@@ -12,7 +12,6 @@
 use std::collections::VecDeque;
 
 use talkspurt_core::carrier::stream::PACKET_MAX;
-use talkspurt_core::session::SESSION_RATE;
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::{
@@ -53,8 +52,8 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
         id: newcomer.id,
         codec_up: newcomer.codec_up().id(),
         codec_down: newcomer.listener.codec().id(),
-        rate_hz: SESSION_RATE.hz(),
-        frame_ms: config.frame.ms(),
+        rate_hz: config.format.rate.hz(),
+        frame_ms: config.format.frame.ms(),
         idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
         revision: members.revision,
         participants: members.map.len() as u32,
@@ -148,19 +147,27 @@ impl Announcements {
         let is_missed = now.duration_since(due) > STATE_INTERVAL;
         let counts_from = if is_missed { now } else { due };
         self.round_from = counts_from + STATE_INTERVAL;
-        for id in std::mem::take(&mut self.waiting) {
+        // Changes that have to wait for another round go behind those that this one does not reach.
+        let mut in_turn = std::mem::take(&mut self.waiting);
+        while let Some(id) = in_turn.pop_front() {
             let Some(participant) = members.participant_mut(id) else {
                 continue;
             };
             let is_news = participant.news().is_some();
-            // One that was told at once a moment ago has to wait, though another's round has come.
-            if is_news && (participant.tell_from() > now || !self.takes(listeners, now)) {
+            if is_news && participant.tell_from() > now {
+                // It was told at once a moment ago.
                 self.waiting.push_back(id);
                 continue;
+            }
+            if is_news && !self.takes(listeners, now) {
+                in_turn.push_front(id);
+                break;
             }
             participant.set_waits(false);
             self.tell_news(id, members, counts_from, out);
         }
+        in_turn.append(&mut self.waiting);
+        self.waiting = in_turn;
         self.round = (!self.waiting.is_empty()).then_some(self.round_from);
     }
 
@@ -225,9 +232,10 @@ mod tests {
     use crate::link::Link;
     use crate::member::Member;
     use crate::testing::request;
-    use talkspurt_core::audio::format::FrameDuration;
+    use talkspurt_core::audio::format::AudioFormat;
+    use talkspurt_core::seq::{Seq, Timestamp};
     use talkspurt_core::time::Duration;
-    use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
+    use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Voice};
 
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(ms)
@@ -263,8 +271,8 @@ mod tests {
     fn members(count: u32) -> (Members, Vec<MemberId>) {
         let mut members = Members::default();
         let ids = (0..count).map(|n| {
-            let (id, frame) = (ParticipantId(n), FrameDuration::Ms20);
-            let mut participant = Participant::new(id, &request("ann"), [9; 16], frame);
+            let (id, format) = (ParticipantId(n), AudioFormat::DEFAULT);
+            let mut participant = Participant::new(id, &request("ann"), [9; 16], format);
             participant.set_muted(true, None, at(0));
             let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
             members.map.insert(Member {
@@ -334,6 +342,34 @@ mod tests {
         assert_eq!(states.waiting, &ids[10..]);
         states.tell_round(&mut members, out.at(at(100)));
         assert_eq!(untold(&members), (11..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_second_telling_waits_behind_those_whose_turn_has_not_come() {
+        let (mut members, ids) = members(100);
+        let mut states = Announcements::default();
+        while states.takes(100, at(0)) {}
+        // The first has talked meanwhile: that is told before its mute.
+        let first = members.participant_mut(ids[0]).unwrap();
+        first.set_muted(false, None, at(0));
+        let (payload, seq) = (&[1; 640], Seq(0));
+        let voice = Voice {
+            seq,
+            timestamp: Timestamp(0),
+            level: 40,
+            stream: 0,
+            terminator: false,
+            payload,
+        };
+        assert!(first.push_voice(&voice, at(0)).unwrap().flags_changed);
+        first.set_muted(true, None, at(0));
+        ids[..3].iter().for_each(|id| {
+            members.participant_mut(*id).unwrap().set_waits(true);
+            states.wait(*id, at(100));
+        });
+        let mut out = Outbound::default();
+        states.tell_round(&mut members, out.at(at(100)));
+        assert_eq!(states.waiting, [ids[1], ids[2], ids[0]]);
     }
 
     #[test]

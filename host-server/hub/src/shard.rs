@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use slotmap::{SecondaryMap, SlotMap};
-use talkspurt_core::session::{HelloRequest, session_frame_samples};
+use talkspurt_core::session::HelloRequest;
 use talkspurt_core::wire::{Reason, RoomName};
 
 use crate::config::HubConfig;
@@ -38,13 +38,12 @@ pub struct Shard {
 impl Shard {
     /// Creates a shard without rooms.
     pub fn new(config: &HubConfig) -> Self {
-        let frame_samples = session_frame_samples(config.frame);
         Self {
             config: *config,
             rooms: SlotMap::with_key(),
             names: HashMap::new(),
             members: SecondaryMap::new(),
-            mixdown: Mixdown::new(config.mix_rule, frame_samples),
+            mixdown: Mixdown::new(config.mix_rule, config.format),
             deadlines: Deadlines::default(),
         }
     }
@@ -100,13 +99,10 @@ impl Shard {
         work
     }
 
-    /// Follows what a room has done: who has left it, and when it is due.
+    /// Follows what a room has done: whether it is empty, and when it is due.
     fn collect(&mut self, id: RoomId, out: &mut Outbound) {
         let room = &mut self.rooms[id];
         room.drop_overflowed(out);
-        for link in &out.departed {
-            self.members.remove(link.id);
-        }
         if room.members().len() == 0 {
             self.names.remove(room.name());
             self.deadlines.disarm(id);

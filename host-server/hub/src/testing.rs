@@ -1,6 +1,6 @@
 //! What tests of several modules need.
 
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::wire::PACKET_BYTES_LEAST;
 
@@ -12,8 +12,8 @@ pub fn request(name: &str) -> HelloRequest {
         resume: None,
         room: "kitchen".parse().unwrap(),
         name: name.parse().unwrap(),
-        codec_up: Codec::Pcm16,
-        codec_down: Codec::Pcm16,
+        codec_up: CodecId::Pcm16,
+        codec_down: CodecId::Pcm16,
         muted: false,
         roster: true,
         credentials: Some(Default::default()),

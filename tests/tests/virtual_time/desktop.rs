@@ -1,5 +1,5 @@
-//! The desktop's participant under every weather: what it hears, whom it lists, what it tells its
-//! user, and how it comes back.
+//! The desktop's participant on a hostile network: what it hears, whom it lists, what it tells its
+//! user, and how it comes back. `RECONNECT_AFTER` replaces the back-off of the client's `net`.
 
 use std::collections::BTreeMap;
 
@@ -84,16 +84,20 @@ impl Desktop {
     }
 
     fn names(&self, now: Instant) -> Vec<String> {
+        self.assert_shows_what_it_told(now);
+        self.told.values().cloned().collect()
+    }
+
+    fn assert_shows_what_it_told(&self, now: Instant) {
         let roster = self.participant.snapshot(now).roster;
         let listed: BTreeMap<u16, String> = roster.into_iter().map(|l| (l.id, l.name)).collect();
-        assert_eq!(listed, self.told, "what is told adds up to what is shown");
-        listed.into_values().collect()
+        assert_eq!(listed, self.told, "shown, and told");
     }
 
     fn take_events(&mut self, now: Instant) {
         while let Some(event) = self.participant.poll_event() {
             match event {
-                ParticipantEvent::Welcomed(params) => self.frame = params.frame,
+                ParticipantEvent::Welcomed(params) => self.frame = params.format.frame,
                 ParticipantEvent::Told(kind) => self.follow(kind),
                 ParticipantEvent::Rejected(_) | ParticipantEvent::Closed(_) => {
                     self.handle_closed(now);
@@ -253,7 +257,9 @@ fn in_a_storm_most_is_heard_and_the_list_stays_right() {
                 Weather::STORMY,
             );
             world.run_for(Duration::from_millis(600));
-            world.guest::<Desktop>(desktop).names(world.now());
+            world
+                .guest::<Desktop>(desktop)
+                .assert_shows_what_it_told(world.now());
             world.act(guest, |guest, now| guest.leave(now));
         }
         run_until_both_are_in(&mut world, desktop, ben);

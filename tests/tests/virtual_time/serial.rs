@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
@@ -29,8 +29,8 @@ fn node_and_desk(seed: u64, node: Vec<i16>, desk: Vec<i16>) -> (World, ClientId,
         persistent: true,
         ..Person::new("r", name).saying(says)
     };
-    let node = world.join(person("node", Codec::ImaAdpcm, node), SERIAL);
-    let desk = world.join(person("desk", Codec::Pcm16, desk), Weather::CALM);
+    let node = world.join(person("node", CodecId::ImaAdpcm, node), SERIAL);
+    let desk = world.join(person("desk", CodecId::Pcm16, desk), Weather::CALM);
     (world, node, desk)
 }
 
@@ -197,7 +197,7 @@ fn damage_to_other_packets_excuses_nothing() {
     let welcome = ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
         id: ParticipantId(1),
-        codec: Codec::Pcm16.id(),
+        codec: CodecId::Pcm16.id(),
         rate_hz: 16_000,
         frame_ms: 20,
         idle_timeout_ms: 15_000,

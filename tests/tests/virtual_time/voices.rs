@@ -1,9 +1,8 @@
 //! Who hears what, sample by sample, on a calm network.
 
 use fastrand::Rng;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::audio::mixer::MixRule;
-use talkspurt_core::session::session_frame_samples;
 use talkspurt_core::time::Duration;
 use talkspurt_netem::{Person, Weather, World, hub_config};
 use talkspurt_testkit::bit_exact::{Run, covered, exact_runs, mean_of};
@@ -60,7 +59,7 @@ fn a_listener_hears_the_mean_and_each_talker_the_other_bit_for_bit() {
                 [run] if run.spoken < samples(260) && run.spoken + run.len == ann.len()
             );
             assert!(to_the_end, "{frame:?}: ann as heard by ben: {runs:?}");
-            let frame_samples = session_frame_samples(frame);
+            let frame_samples = frame.samples(SampleRate::Hz16000);
             let mean = mean_of(&ann, &ben, &world.client(lis).heard, frame_samples);
             assert!(mean.overlap > samples(2_700), "{mean:?}");
             // One frame fades from the first talker to the mean of both.

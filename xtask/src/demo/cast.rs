@@ -1,4 +1,5 @@
-//! A participant's programs: a desktop client, a node with its bridge, or a board in QEMU with its line and its bridge.
+//! A participant's programs: a desktop client, a node with its bridge, or a board in QEMU with its
+//! line and its bridge.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,9 +40,8 @@ pub struct Actor {
     participant: Participant,
     program: Program,
     heard: PathBuf,
-    /// End with it.
-    _bridge: Option<Process>,
-    _line: Option<NoisyLine>,
+    /// What ends with it.
+    _ends: (Option<Process>, Option<NoisyLine>),
     shown: usize,
 }
 
@@ -51,19 +51,17 @@ enum Program {
     Board(Firmware),
 }
 
-/// Files of one participant in the demo's directory.
-pub fn spoken_path(directory: &Path, participant: &Participant) -> PathBuf {
-    path(directory, participant, "spoken")
+/// How the names of files end that say what was heard.
+pub const HEARD: &str = "-heard.wav";
+
+/// The file of what a participant says, in the demo's directory.
+pub fn spoken_path(directory: &Path, Participant { room, name, .. }: &Participant) -> PathBuf {
+    directory.join(format!("{room}-{name}-spoken.wav"))
 }
 
-/// See [`spoken_path`].
-pub fn heard_path(directory: &Path, participant: &Participant) -> PathBuf {
-    path(directory, participant, "heard")
-}
-
-fn path(directory: &Path, participant: &Participant, what: &str) -> PathBuf {
-    let Participant { room, name, .. } = participant;
-    directory.join(format!("{room}-{name}-{what}.wav"))
+/// The file of what a participant hears.
+pub fn heard_path(directory: &Path, Participant { room, name, .. }: &Participant) -> PathBuf {
+    directory.join(format!("{room}-{name}{HEARD}"))
 }
 
 impl Actor {
@@ -85,12 +83,12 @@ impl Actor {
             let bridge = bridge(&node.serial, BAUD, &server.address)?;
             (node.process, Some(bridge))
         };
+        let program = Program::Host(process);
         Ok(Self {
             participant: *participant,
-            program: Program::Host(process),
+            program,
             heard,
-            _bridge: bridge,
-            _line: None,
+            _ends: (bridge, None),
             shown: 0,
         })
     }
@@ -102,7 +100,8 @@ impl Actor {
         server: &Server,
     ) -> Result<Self> {
         let line = NoisyLine::with_two_ends(0)?;
-        // First: a board that calls in vain waits before it calls again, and would begin later than the others.
+        // First: a board that calls in vain waits before it calls again, and would begin later than
+        // the others.
         let bridge = bridge(&line.path, BAUD, &server.address)?;
         let linger = format!("linger_ms={}", LINGER_SECS * 1_000);
         let told = Told {
@@ -116,8 +115,7 @@ impl Actor {
             participant: *participant,
             program: Program::Board(firmware),
             heard: heard_path(directory, participant),
-            _bridge: Some(bridge),
-            _line: Some(line),
+            _ends: (Some(bridge), Some(line)),
             shown: 0,
         })
     }
@@ -146,10 +144,9 @@ impl Actor {
         let Program::Board(board) = &self.program else {
             return Vec::new();
         };
-        let lines = board.log.lines();
-        let new = lines[self.shown..].iter().map(|line| line.text.clone());
-        let new = new.collect();
-        self.shown = lines.len();
+        let lines = board.log.lines().into_iter().map(|line| line.text);
+        let new: Vec<String> = lines.skip(self.shown).collect();
+        self.shown += new.len();
         new
     }
 
@@ -163,9 +160,9 @@ impl Actor {
                     .events()
                     .into_iter()
                     .rfind(|event| event.kind == "left");
-                let left = left.with_context(|| {
-                    format!("{} ended without a \"left\" event", participant.name)
-                })?;
+                let name = participant.name;
+                let left =
+                    left.with_context(|| format!("{name} ended without a \"left\" event"))?;
                 (left.frames("captured")?, left.frames("sent")?, None)
             }
             Program::Board(board) => {

@@ -9,25 +9,25 @@ pub mod plan;
 pub mod stage;
 pub mod verdict;
 
-use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use talkspurt_testkit::board::{Board, MPS2_AN386};
 use talkspurt_testkit::busy_machine::{Lateness, Watch, wait_for_calm};
 use talkspurt_testkit::programs::use_binaries_in;
 use talkspurt_testkit::speech::{sentence, speak};
+use talkspurt_testkit::wav::millis;
 
 use crate::firmware::counts;
 use crate::report::Verdict;
-use crate::run::{cargo, shown, target_dir};
+use crate::run::{cargo, prepare_directory, shown, target_dir};
 use crate::setup::{Purpose, board_is_ready, ensure_for};
 
-use cast::{Experience, heard_path, spoken_path};
-use plan::{Plan, UNSPOKEN_BY, participants, rooms};
+use cast::{Experience, HEARD, heard_path};
+use plan::{Participant, Plan, UNSPOKEN_BY, participants, rooms};
 use stage::Shown;
-use verdict::{Findings, seconds};
+use verdict::Findings;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -59,39 +59,29 @@ pub fn run(options: &Options) -> Result<Verdict> {
     }
     let participants = participants(with_board);
     build(if with_board { &[MPS2_AN386] } else { &[] })?;
-
-    eprintln!("==> making speech");
-    let directory = prepare_directory("demo")?;
-    let mut speech = Speech::new(&directory);
-    let plan = Plan::new(&participants, options.seconds, |speaker, nth| {
-        speech.sentence(speaker, nth)
-    })?;
-    let unspoken = speech.sentence(UNSPOKEN_BY, 0)?;
-
-    eprintln!(
-        "==> {} participants talk in {} rooms",
+    let what = format!(
+        "{} participants talk in {} rooms",
         participants.len(),
         rooms(&participants).len()
     );
-    let played = play(&plan, &directory, Shown::Speakers, &unspoken)?;
-    let (experiences, findings) = (&played.experiences, &played.findings);
-    println!(
-        "\nWho heard whom (one talker at a time, mouth to ear)\n{}",
-        findings.heard_table(experiences)
-    );
-    println!(
-        "\nWhat the gate saved\n{}",
-        findings.savings_table(experiences)
-    );
+    let directory = target_dir().join("demo");
+    let played = play(
+        &participants,
+        options.seconds,
+        &directory,
+        Shown::Speakers,
+        &what,
+    )?;
+    played.print_tables();
     println!(
         "\nWhat nobody may hear (similarity; \"nobody\": to a sentence that was not said)\n{}",
-        findings.traces_table(experiences)
+        played.findings.traces_table()
     );
     for Experience {
         participant,
         report,
         ..
-    } in experiences
+    } in &played.experiences
     {
         if let Some(report) = report {
             let counts = counts::table_of(report)?;
@@ -99,14 +89,14 @@ pub fn run(options: &Options) -> Result<Verdict> {
         }
     }
     if !options.keep {
-        speech.remove(&plan)?;
+        keep_only_heard(&directory)?;
     }
-    let verdict = Verdict::from(findings.good());
+    let verdict = Verdict::from(played.findings.good());
     match verdict {
         Verdict::Good => println!("\nEveryone heard their own room and nothing else."),
         Verdict::Bad => println!("\nNot as it must be: see WRONG above. {}", played.blame()),
     }
-    print_recordings(&directory, experiences);
+    played.print_recordings(&directory);
     listen::offer(&heard_path(&directory, &participants[0]), options.play);
     Ok(verdict)
 }
@@ -119,6 +109,28 @@ pub struct Played {
 }
 
 impl Played {
+    /// Who heard whom, and what the gate saved.
+    pub fn print_tables(&self) {
+        println!(
+            "\nWho heard whom (one talker at a time, mouth to ear)\n{}",
+            self.findings.heard_table()
+        );
+        println!("\nWhat the gate saved\n{}", self.findings.savings_table());
+    }
+
+    /// Where to listen to what was heard.
+    pub fn print_recordings(&self, directory: &Path) {
+        println!("\nWhat each of them heard:");
+        for Experience {
+            participant, heard, ..
+        } in &self.experiences
+        {
+            let path = heard_path(directory, participant);
+            let seconds = millis(heard.len()) / 1_000.0;
+            println!("  {}  ({seconds:.1} s)", path.display());
+        }
+    }
+
     /// Whether the machine or the programs are to blame for what is wrong.
     pub fn blame(&self) -> String {
         let lateness = self.lateness;
@@ -133,24 +145,52 @@ impl Played {
     }
 }
 
-/// Plays the plan and compares what was heard with what was said. Once more where that is not as it
-/// must be and the machine was too busy to judge.
-pub fn play(plan: &Plan, directory: &Path, shown: Shown, unspoken: &[i16]) -> Result<Played> {
+/// Lets the participants talk for about so many seconds, with `directory` for their files, and
+/// compares what was heard with what was said. Once more where that is not as it must be and the
+/// machine was too busy to judge.
+pub fn play(
+    participants: &[Participant],
+    seconds: u32,
+    directory: &Path,
+    shown: Shown,
+    what: &str,
+) -> Result<Played> {
+    eprintln!("==> making speech");
+    prepare_directory(directory)?;
+    let make = |speaker, nth| {
+        let file = directory.join(format!("sentence-{speaker}-{nth}.wav"));
+        speak(&sentence(speaker, nth), &file)
+    };
+    let plan = Plan::new(participants, seconds, make)?;
+    let unspoken = make(UNSPOKEN_BY, 0)?;
+    eprintln!("==> {what}");
     let attempt = || {
         let watch = Watch::start_with_line();
-        let experiences = stage::perform(plan, directory, shown);
+        let experiences = stage::perform(&plan, directory, shown);
         let lateness = watch.finish();
         let played = experiences.map(|experiences| {
             eprintln!("==> comparing what was heard with what was said");
+            let findings = Findings::measure(&plan, &experiences, &unspoken);
             Played {
-                findings: Findings::measure(plan, &experiences, unspoken),
                 experiences,
+                findings,
                 lateness,
             }
         });
         (played, lateness)
     };
     once_more_if_spoilt(attempt, || wait_for_calm(Watch::start_with_line))
+}
+
+/// Removes the single sentences and what was spoken.
+pub fn keep_only_heard(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if !path.to_string_lossy().ends_with(HEARD) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn once_more_if_spoilt(
@@ -163,7 +203,7 @@ fn once_more_if_spoilt(
         return played;
     }
     let wrong = match &played {
-        Ok(played) => played.findings.faults(&played.experiences).join("; "),
+        Ok(played) => played.findings.faults().join("; "),
         Err(error) => format!("{error:#}"),
     };
     eprintln!(
@@ -172,19 +212,6 @@ fn once_more_if_spoilt(
     between();
     let (played, lateness) = attempt();
     played.with_context(|| format!("two runs failed; in the second {lateness}"))
-}
-
-/// Where to listen to what was heard.
-pub fn print_recordings(directory: &Path, experiences: &[Experience]) {
-    println!("\nWhat each of them heard:");
-    for experience in experiences {
-        let path = heard_path(directory, &experience.participant);
-        println!(
-            "  {}  ({:.1} s)",
-            path.display(),
-            seconds(&experience.heard)
-        );
-    }
 }
 
 /// Builds the programs that are run, and images that log for these boards.
@@ -206,64 +233,6 @@ pub fn build(boards: &[Board]) -> Result<()> {
     Ok(())
 }
 
-/// `target/NAME/`, empty.
-pub fn prepare_directory(name: &str) -> Result<PathBuf> {
-    let directory = target_dir().join(name);
-    if directory.exists() {
-        fs::remove_dir_all(&directory)
-            .with_context(|| format!("cannot empty {}", directory.display()))?;
-    }
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    Ok(directory)
-}
-
-/// Sentences, each made once.
-pub struct Speech {
-    directory: PathBuf,
-    made: HashMap<(usize, usize), Vec<i16>>,
-}
-
-impl Speech {
-    /// To be made in `directory`.
-    pub fn new(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-            made: HashMap::new(),
-        }
-    }
-
-    /// The `nth` sentence of a speaker.
-    pub fn sentence(&mut self, speaker: usize, nth: usize) -> Result<Vec<i16>> {
-        if let Some(made) = self.made.get(&(speaker, nth)) {
-            return Ok(made.clone());
-        }
-        let sound = speak(&sentence(speaker, nth), &self.path(speaker, nth))?;
-        self.made.insert((speaker, nth), sound.clone());
-        Ok(sound)
-    }
-
-    fn path(&self, speaker: usize, nth: usize) -> PathBuf {
-        self.directory.join(format!("sentence-{speaker}-{nth}.wav"))
-    }
-
-    /// Removes the single sentences and what was spoken.
-    pub fn remove(&self, plan: &Plan) -> Result<()> {
-        let sentences = self
-            .made
-            .keys()
-            .map(|&(speaker, nth)| self.path(speaker, nth));
-        let spoken = plan
-            .participants
-            .iter()
-            .map(|participant| spoken_path(&self.directory, participant));
-        for path in sentences.chain(spoken) {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -282,7 +251,7 @@ mod tests {
     fn nothing_heard(lateness: Lateness) -> Played {
         Played {
             experiences: Vec::new(),
-            findings: Findings::of_nothing(),
+            findings: Findings::default(),
             lateness,
         }
     }

@@ -1,12 +1,15 @@
 //! Who takes part in the demo, and who says what when.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use talkspurt_testkit::board::{Board, MPS2_AN386};
 use talkspurt_testkit::wav::samples;
 
 /// Silence before the first word: everyone has joined by then.
 const LEAD: usize = samples(1_500);
-/// Silence between two sentences: longer than the gate's hold, and than the differences between the moments of joining.
+/// Silence between two sentences: longer than the gate's hold, and than the differences between the
+/// moments of joining.
 const PAUSE: usize = samples(900);
 /// Silence after the last word: it is heard everywhere by then.
 const TAIL: usize = samples(800);
@@ -32,44 +35,27 @@ pub struct Participant {
     pub speaker: usize,
 }
 
-/// Two desktops, a node and a firmware image in one room, two desktops in another. The seventh voice is never heard.
+impl Participant {
+    /// Someone with the voice of this speaker.
+    pub const fn new(name: &'static str, room: &'static str, kind: Kind, speaker: usize) -> Self {
+        Self {
+            name,
+            room,
+            kind,
+            speaker,
+        }
+    }
+}
+
+/// Two desktops, a node and a firmware image in one room, two desktops in another. The seventh
+/// voice is never heard.
 pub const PARTICIPANTS: [Participant; 6] = [
-    Participant {
-        name: "anna",
-        room: "kitchen",
-        kind: Kind::Desktop("pcm16"),
-        speaker: 0,
-    },
-    Participant {
-        name: "bea",
-        room: "kitchen",
-        kind: Kind::Desktop("adpcm"),
-        speaker: 1,
-    },
-    Participant {
-        name: "door",
-        room: "kitchen",
-        kind: Kind::Node,
-        speaker: 2,
-    },
-    Participant {
-        name: "oven",
-        room: "kitchen",
-        kind: Kind::Firmware(MPS2_AN386),
-        speaker: 5,
-    },
-    Participant {
-        name: "cleo",
-        room: "garden",
-        kind: Kind::Desktop("pcm16"),
-        speaker: 3,
-    },
-    Participant {
-        name: "dan",
-        room: "garden",
-        kind: Kind::Desktop("adpcm"),
-        speaker: 4,
-    },
+    Participant::new("anna", "kitchen", Kind::Desktop("pcm16"), 0),
+    Participant::new("bea", "kitchen", Kind::Desktop("adpcm"), 1),
+    Participant::new("door", "kitchen", Kind::Node, 2),
+    Participant::new("oven", "kitchen", Kind::Firmware(MPS2_AN386), 5),
+    Participant::new("cleo", "garden", Kind::Desktop("pcm16"), 3),
+    Participant::new("dan", "garden", Kind::Desktop("adpcm"), 4),
 ];
 
 /// All participants, or those who need no board.
@@ -79,7 +65,8 @@ pub fn participants(with_board: bool) -> Vec<Participant> {
     participants
 }
 
-/// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of chance.
+/// The speaker of a sentence that nobody says: how similar it is to what was heard is the level of
+/// chance.
 pub const UNSPOKEN_BY: usize = 6;
 
 /// One sentence.
@@ -92,6 +79,13 @@ pub struct Turn {
     pub sound: Vec<i16>,
 }
 
+impl Turn {
+    /// The samples during which it is said.
+    fn during(&self) -> Range<usize> {
+        self.start..self.start + self.sound.len()
+    }
+}
+
 /// The whole conversation.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -102,8 +96,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lets the participants of each room speak in turn, both rooms at the same time, for about `seconds`; everyone
-    /// speaks at least once. `sound` makes the `nth` sentence of a speaker.
+    /// Lets the participants of each room speak in turn, both rooms at the same time, for about
+    /// `seconds`; everyone speaks at least once. `sound` makes the `nth` sentence of a speaker.
     pub fn new(
         participants: &[Participant],
         seconds: u32,
@@ -122,20 +116,17 @@ impl Plan {
                 if nth > 0 && time + sound.len() + TAIL > wanted {
                     break;
                 }
-                let start = time;
-                time += sound.len() + PAUSE;
-                turns.push(Turn {
+                let turn = Turn {
                     participant,
-                    start,
+                    start: time,
                     sound,
-                });
+                };
+                time = turn.during().end + PAUSE;
+                turns.push(turn);
             }
         }
-        let end = turns
-            .iter()
-            .map(|turn| turn.start + turn.sound.len())
-            .max()
-            .unwrap_or(0);
+        let ends = turns.iter().map(|turn| turn.during().end);
+        let end = ends.max().unwrap_or(0);
         Ok(Self {
             participants: participants.to_vec(),
             turns,
@@ -147,7 +138,7 @@ impl Plan {
     pub fn spoken_by(&self, participant: usize) -> Vec<i16> {
         let mut spoken = vec![0; self.length];
         for turn in self.turns_of(participant) {
-            spoken[turn.start..turn.start + turn.sound.len()].copy_from_slice(&turn.sound);
+            spoken[turn.during()].copy_from_slice(&turn.sound);
         }
         spoken
     }
@@ -161,19 +152,17 @@ impl Plan {
 
     /// Who speaks at a sample.
     pub fn speaking_at(&self, sample: usize) -> impl Iterator<Item = &Participant> {
-        self.turns
+        let turns = self
+            .turns
             .iter()
-            .filter(move |turn| (turn.start..turn.start + turn.sound.len()).contains(&sample))
-            .map(|turn| &self.participants[turn.participant])
+            .filter(move |turn| turn.during().contains(&sample));
+        turns.map(|turn| &self.participants[turn.participant])
     }
 }
 
 /// The rooms, in the order of their first participant.
 pub fn rooms(participants: &[Participant]) -> Vec<&'static str> {
-    let mut rooms: Vec<&str> = participants
-        .iter()
-        .map(|participant| participant.room)
-        .collect();
+    let mut rooms: Vec<&str> = participants.iter().map(|one| one.room).collect();
     rooms.dedup();
     rooms
 }
@@ -203,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_interrupted_in_his_room() {
+    fn nobody_is_interrupted_in_a_room() {
         let plan = plan(30);
         assert_eq!(plan.length, samples(30_000));
         for sample in (0..plan.length).step_by(160) {

@@ -1,7 +1,9 @@
-//! Where each KiB of an image goes: every byte of code belongs to the innermost function of ours that it was compiled from.
+//! Where each KiB of an image goes: every byte of code belongs to the innermost function of ours
+//! that it was compiled from.
 //!
-//! The symbols alone would not tell: the linker's optimiser has made most of the node one function. The debug information knows
-//! which source each instruction comes from, through all the functions that were inlined into each other.
+//! The symbols alone would not tell: the linker's optimiser has made most of the node one function.
+//! The debug information knows which source each instruction comes from, through all the functions
+//! that were inlined into each other.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +41,8 @@ pub fn flash(path: &Path, elf: &Elf) -> Result<Areas> {
     Ok(areas)
 }
 
-/// Whether an area is the compiler's (and in every firmware, once), or that of the program around the core.
+/// Whether an area is the compiler's (and in every firmware, once), or that of the program around
+/// the core.
 pub fn is_around_core(area: &str) -> bool {
     [BUILTINS, RUST, PROBE, STARTUP].contains(&area)
 }
@@ -54,21 +57,19 @@ pub fn ram(elf: &Elf) -> Areas {
 }
 
 fn code(debug: &Loader, section: &Section, elf: &Elf, areas: &mut Areas) -> Result<()> {
-    for offset in (0..section.size_bytes).step_by(HALFWORD_BYTES as usize) {
-        let address = section.address + offset;
+    let end = section.address + section.size_bytes;
+    let wrong = |error| anyhow!("the debug information cannot be read: {error}");
+    for address in (section.address..end).step_by(HALFWORD_BYTES as usize) {
         let mut files = Vec::new();
-        let mut frames = debug
-            .find_frames(address)
-            .map_err(|error| anyhow!("{error}"))?;
-        while let Some(frame) = frames.next().map_err(|error| anyhow!("{error}"))? {
+        let mut frames = debug.find_frames(address).map_err(wrong)?;
+        while let Some(frame) = frames.next().map_err(|error| wrong(error.into()))? {
             let file = frame.location.and_then(|location| location.file);
             files.extend(file.map(str::to_owned));
         }
         let area = area_of(&files).unwrap_or_else(|| {
             let symbol = symbol_at(elf, address);
-            symbol
-                .map_or(STARTUP, |symbol| area_of_symbol(&symbol.name))
-                .to_owned()
+            let area = symbol.map_or(STARTUP, |symbol| area_of_symbol(&symbol.name));
+            area.to_owned()
         });
         add(areas, &area, HALFWORD_BYTES);
     }
@@ -81,8 +82,8 @@ fn constants(section: &Section, elf: &Elf, areas: &mut Areas) {
         return;
     }
     named(section, elf, areas, |symbol| {
-        core_symbol(&symbol.name)
-            .map_or_else(|| UNNAMED.to_owned(), |module| format!("{module}, tables"))
+        let module = core_symbol(&symbol.name);
+        module.map_or_else(|| UNNAMED.to_owned(), |module| format!("{module}, tables"))
     });
 }
 
@@ -107,63 +108,57 @@ fn add(areas: &mut Areas, area: &str, bytes: u64) {
     *areas.entry(area.to_owned()).or_default() += bytes;
 }
 
-/// The area of the innermost function of ours; where there is none, that of the library, innermost function first.
+/// The area of the innermost function of ours; where there is none, that of the library, innermost
+/// function first.
 fn area_of(files: &[String]) -> Option<String> {
     let root = workspace::root().to_string_lossy();
     let ours = files.iter().find_map(|file| own_area(file, &root));
     ours.or_else(|| files.iter().rev().find_map(|file| library(file)))
 }
 
-/// The area of a source file of ours. Those of the image are relative to its folder, the others absolute.
+/// Areas of our own source files, by how their paths begin; the first that fits counts. Those of
+/// the image are relative to its folder, the others to the workspace's.
+const OWN_AREAS: [(&str, &str); 8] = [
+    ("firmware-sim/src/node/", "node loop"),
+    ("firmware-sim/driver/", UART),
+    ("core-alone/", PROBE),
+    ("src/uart", UART),
+    ("src/board", UART),
+    ("src/arguments", "image: files and command line"),
+    ("src/files", "image: files and command line"),
+    ("src/", "image: start, clock, sleep"),
+];
+
+/// The area of a source file of ours, which may be named by its whole path.
 fn own_area(file: &str, root: &str) -> Option<String> {
     let file = file
         .strip_prefix(root)
-        .map_or(file, |path| path.trim_start_matches('/'));
-    let module = |path: &str| path.split(['/', '.']).next().unwrap_or(path).to_owned();
+        .unwrap_or(file)
+        .trim_start_matches('/');
     if let Some(path) = file.strip_prefix("core/src/") {
-        core_module(path.split(['/', '.']))
-    } else if file.starts_with("firmware-sim/src/node/") {
-        Some("node loop".to_owned())
-    } else if file.starts_with("firmware-sim/driver/") {
-        Some(UART.to_owned())
-    } else {
-        let path = file.strip_prefix("firmware-sim/image/").unwrap_or(file);
-        if path.starts_with("core-alone/") {
-            return Some(PROBE.to_owned());
-        }
-        let path = path.strip_prefix("src/")?;
-        Some(match module(path).as_str() {
-            "uart" | "board" => UART.to_owned(),
-            "arguments" | "files" => "image: files and command line".to_owned(),
-            _ => "image: start, clock, sleep".to_owned(),
-        })
+        return core_module(path.split(['/', '.']));
     }
+    let file = file.strip_prefix("firmware-sim/image/").unwrap_or(file);
+    let area = OWN_AREAS.iter().find(|(start, _)| file.starts_with(start));
+    area.map(|&(_, area)| area.to_owned())
 }
 
 /// The crate of a source file of a library.
 fn library(file: &str) -> Option<String> {
-    let (_, path) = file
-        .split_once("/registry/src/")
-        .or_else(|| file.split_once("/library/"))?;
-    if file.contains("/library/") {
-        let in_builtins = file.contains("compiler-builtins") || file.contains("compiler_builtins");
-        return Some(if in_builtins { BUILTINS } else { RUST }.to_owned());
+    if file.replace('-', "_").contains("compiler_builtins") {
+        return Some(BUILTINS.to_owned());
+    } else if file.contains("/library/") {
+        return Some(RUST.to_owned());
     }
-    let package = path.split('/').nth(1)?;
-    let (name, _version) = package.rsplit_once('-')?;
-    Some(if name.starts_with("compiler_builtins") {
-        BUILTINS.to_owned()
-    } else {
-        format!("library: {name}")
-    })
+    let (_, path) = file.split_once("/registry/src/")?;
+    let (name, _version) = path.split('/').nth(1)?.rsplit_once('-')?;
+    Some(format!("library: {name}"))
 }
 
 /// For what has no debug information: assembly, mostly.
 fn area_of_symbol(name: &str) -> &'static str {
-    if name.starts_with("__aeabi")
-        || name.starts_with("compiler_builtins")
-        || name.starts_with("mem")
-    {
+    let of_builtins = ["__aeabi", "compiler_builtins", "mem"];
+    if of_builtins.iter().any(|start| name.starts_with(start)) {
         BUILTINS
     } else if name.starts_with("core::") {
         RUST
@@ -175,10 +170,7 @@ fn area_of_symbol(name: &str) -> &'static str {
 /// `core: MODULE` of the parts of a path in the core. The floors of audio and voice are many
 /// things.
 fn core_module<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<String> {
-    let module = match parts.next()? {
-        "audio" | "voice" => parts.next()?,
-        floor => floor,
-    };
+    let module = parts.find(|part| !["audio", "voice"].contains(part))?;
     Some(format!("core: {module}"))
 }
 
@@ -191,13 +183,8 @@ fn core_symbol(name: &str) -> Option<String> {
 }
 
 fn symbol_at(elf: &Elf, address: u64) -> Option<&Symbol> {
-    let after = elf
-        .symbols
-        .partition_point(|symbol| symbol.address <= address);
-    elf.symbols[..after]
-        .iter()
-        .rev()
-        .find(|symbol| symbol.is_code)
+    let mut backwards = elf.symbols.iter().rev();
+    backwards.find(|symbol| symbol.is_code && symbol.address <= address)
 }
 
 #[cfg(test)]

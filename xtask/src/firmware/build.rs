@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 use talkspurt_testkit::board::Board;
 
-use crate::run::line;
+use crate::run::{line, output};
 
 /// Builds the image as it is shipped and measured: optimised. Returns its ELF file.
 pub fn node(board: &Board) -> Result<PathBuf> {
@@ -41,9 +41,7 @@ pub fn executable(build: &mut Command, name: &str) -> Result<PathBuf> {
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
     eprintln!("  $ {}", line(build));
-    let output = build.output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "`{}` failed", line(build));
-    let messages = String::from_utf8(output.stdout).context("cargo's messages")?;
+    let messages = output(build)?;
     let built = messages.lines().rev().find_map(|message| {
         let message: Value = serde_json::from_str(message).ok()?;
         let is_it = message["target"]["name"] == name;

@@ -7,9 +7,9 @@ use anyhow::Result;
 use talkspurt_testkit::board::image_cargo;
 
 use super::areas::{self, Areas};
-use super::budget::Figures;
 use super::build::executable;
 use super::elf::Elf;
+use crate::budget::Figures;
 use crate::setup::BARE_METAL;
 
 /// Measures it for every processor; gives where the bytes go for each.

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use talkspurt_testkit::board::Board;
 
-use super::budget::Figures;
 use super::build;
+use crate::budget::Figures;
 use crate::run::{line, output};
 
 /// An instruction takes 256 ns of virtual time, always: that is what makes counting possible.

@@ -12,7 +12,8 @@ use rustc_demangle::demangle;
 pub struct Elf {
     /// The parts that are in flash or RAM, by address.
     pub sections: Vec<Section>,
-    /// Functions and data, by address. The lowest bit of a function's address, which says Thumb, is taken away.
+    /// Functions and data, by address. The lowest bit of a function's address, which says Thumb, is
+    /// taken away.
     pub symbols: Vec<Symbol>,
 }
 
@@ -98,7 +99,8 @@ fn section<'a>(section: &impl ObjectSection<'a>) -> Option<Section> {
 fn symbol<'a>(symbol: &impl ObjectSymbol<'a>) -> Option<Symbol> {
     let name = symbol.name().ok()?;
     let kind = symbol.kind();
-    // `$t` and its like mark where code and data begin within a function (Arm's ELF supplement, section 5.5.5).
+    // `$t` and its like mark where code and data begin within a function (Arm's ELF supplement,
+    // section 5.5.5).
     if name.is_empty()
         || name.starts_with('$')
         || matches!(kind, SymbolKind::Section | SymbolKind::File)

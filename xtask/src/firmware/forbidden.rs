@@ -1,5 +1,5 @@
-//! What must not be in an image: an allocator, and the machinery that formats text (a panic's message, above all), which is
-//! larger than the node.
+//! What must not be in an image: an allocator, and the machinery that formats text (a panic's
+//! message, above all), which is larger than the node.
 
 use std::collections::BTreeSet;
 
@@ -7,33 +7,20 @@ use anyhow::{Result, ensure};
 
 use super::elf::{Elf, Symbol};
 
-/// Functions of an allocator, as rustc, the C library and their glue name them.
-const ALLOCATOR: [&str; 18] = [
-    "__rust_alloc",
-    "__rust_alloc_zeroed",
-    "__rust_dealloc",
-    "__rust_realloc",
-    "__rust_alloc_error_handler",
-    "__rust_no_alloc_shim_is_unstable",
-    "__rg_alloc",
-    "__rg_dealloc",
-    "__rg_realloc",
-    "__rg_oom",
-    "__rdl_alloc",
-    "malloc",
-    "calloc",
-    "realloc",
-    "free",
-    "memalign",
-    "sbrk",
-    "_sbrk",
-];
+/// Functions of an allocator, as the C library names them.
+const C_ALLOCATOR: &str = "malloc calloc realloc free memalign sbrk _sbrk";
 
-/// Every function that formats has `core::fmt` in its path: `core::fmt::write`, `<u32 as core::fmt::Display>::fmt`.
+/// What the functions begin with that rustc and its glue make for an allocator: `__rust_alloc`,
+/// `__rust_no_alloc_shim_is_unstable`, `__rg_oom`, `__rdl_alloc`.
+const RUST_ALLOCATOR: [&str; 3] = ["__rust_", "__rg_", "__rdl_"];
+
+/// Every function that formats has `core::fmt` in its path: `core::fmt::write`, `<u32 as
+/// core::fmt::Display>::fmt`.
 const FORMATTING: &str = "core::fmt::";
 
-/// Entries of the panic machinery that take values to be formatted. `panic_fmt` alone is no proof of formatting: every panic
-/// passes through it, `expect_failed` of an Option too, and the image's handler never looks at the message.
+/// Entries of the panic machinery that take values to be formatted. `panic_fmt` alone is no proof
+/// of formatting: every panic passes through it, `expect_failed` of an Option too, and the image's
+/// handler never looks at the message.
 const FORMATTED_PANICS: [&str; 2] = [
     "core::panicking::assert_failed",
     "core::result::unwrap_failed",
@@ -58,7 +45,9 @@ fn found_in(symbols: &[Symbol]) -> BTreeSet<&str> {
 fn is_forbidden(name: &str) -> bool {
     // In the newer mangling these functions are paths: `__rustc::__rust_alloc`.
     let last = name.rsplit("::").next().unwrap_or(name);
-    let is_allocator = ALLOCATOR.contains(&last) && !name.contains('<');
+    let is_rusts = RUST_ALLOCATOR.iter().any(|start| last.starts_with(start));
+    let is_cs = C_ALLOCATOR.split(' ').any(|function| function == last);
+    let is_allocator = (is_rusts || is_cs) && !name.contains('<');
     let path = name.trim_start_matches(['<', '&']);
     let is_of_alloc = path.starts_with("alloc::") || name.contains(" alloc::");
     let formats =
@@ -76,6 +65,8 @@ mod tests {
             "__rust_alloc",
             "__rustc::__rust_realloc",
             "__rustc::__rg_alloc",
+            "__rust_no_alloc_shim_is_unstable",
+            "_sbrk",
             "malloc",
             "alloc::vec::Vec<T,A>::push",
             "<alloc::string::String as core::ops::drop::Drop>::drop",

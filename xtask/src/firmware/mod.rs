@@ -1,7 +1,6 @@
 //! `cargo xtask firmware`: the node's image for microcontrollers, on the boards that QEMU emulates.
 
 mod areas;
-mod budget;
 mod build;
 mod core_alone;
 mod cost;

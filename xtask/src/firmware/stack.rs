@@ -1,6 +1,7 @@
-//! The deepest stack of the image as it is shipped: without the log, it cannot report it. So both boards join a room and talk to
-//! each other, through a server and their emulated UARTs, until each has heard enough; then their RAM is read from outside, and
-//! what has lost the paint of cortex-m-rt's reset was in use.
+//! The deepest stack of the image as it is shipped: without the log, it cannot report it. So both
+//! boards join a room and talk to each other, through a server and their emulated UARTs, until each
+//! has heard enough; then their RAM is read from outside, and what has lost the paint of
+//! cortex-m-rt's reset was in use.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,10 +16,10 @@ use talkspurt_testkit::board::{BOARDS, Board};
 use talkspurt_testkit::process::Process;
 use talkspurt_testkit::programs::{Server, use_binaries_in};
 
-use super::budget::Figures;
 use super::build;
 use super::elf::Elf;
-use crate::run::{cargo, line, shown, target_dir};
+use crate::budget::Figures;
+use crate::run::{line, run_cargo, target_dir};
 
 /// What cortex-m-rt paints the stack with at reset (its feature `paint-stack`).
 const PAINT: [u8; 4] = 0xcccc_cccc_u32.to_le_bytes();
@@ -31,50 +32,35 @@ const HEARD_SAMPLES: usize = 3 * RATE_HZ;
 
 /// Measures both boards, and adds the deepest stack and its sum with the static RAM to `figures`.
 pub fn measure(figures: &mut Figures) -> Result<()> {
-    shown(cargo().args([
-        "build",
-        "--quiet",
-        "--package",
-        "talkspurt-server",
-        "--bins",
-    ]))?;
+    run_cargo("build --quiet --package talkspurt-server --bins")?;
     use_binaries_in(target_dir().join("debug"));
     let folder = target_dir().join("firmware/stack");
     fs::create_dir_all(&folder)?;
     let server = Server::start(&[])?;
     let microphone = folder.join("microphone.raw");
     fs::write(&microphone, voice())?;
-    let nodes: Result<Vec<Node>> = BOARDS
-        .iter()
-        .map(|board| Node::start(board, &server.address, &microphone, &folder))
-        .collect();
-    let nodes = nodes?;
+    let start = |board: &Board| Node::start(board, &server.address, &microphone, &folder);
+    let nodes = BOARDS.iter().map(start).collect::<Result<Vec<Node>>>()?;
     for node in &nodes {
         node.wait_until_heard()?;
     }
     for node in &nodes {
         let on = node.board.machine;
         let deepest = node.deepest_bytes()?;
-        let static_bytes = node.elf.ram_bytes();
+        let all = node.elf.ram_bytes() + deepest;
         figures.insert(format!("{on}/image_stack_bytes"), deepest);
-        figures.insert(
-            format!("{on}/image_ram_and_stack_bytes"),
-            static_bytes + deepest,
-        );
+        figures.insert(format!("{on}/image_ram_and_stack_bytes"), all);
     }
     Ok(())
 }
 
-/// Twenty seconds of pulses at 125 Hz, 0.7 s of each 1.2: talkspurts with pauses in which the gate closes.
+/// Twenty seconds of pulses at 125 Hz, 0.7 s of each 1.2: talkspurts with pauses in which the gate
+/// closes.
 fn voice() -> Vec<u8> {
     let samples = (0..20 * RATE_HZ).map(|i| {
         let talks = i % (RATE_HZ * 12 / 10) < RATE_HZ * 7 / 10;
-        let up = i / 64 % 2 == 0;
-        if talks {
-            if up { 6_000_i16 } else { -6_000 }
-        } else {
-            0
-        }
+        let level = if i / 64 % 2 == 0 { 6_000 } else { -6_000 };
+        i16::from(talks) * level
     });
     samples.flat_map(i16::to_le_bytes).collect()
 }

@@ -1,7 +1,7 @@
 //! The jitter buffer: puts items in order and says what is due at each pop.
 //!
-//! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The caller pops once a frame
-//! period; that is its only clock.
+//! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The caller says when each arrives,
+//! and pops once a frame period.
 //!
 //! # How the delay follows the network
 //! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
@@ -21,6 +21,7 @@
 //! `cargo xtask firmware measure` counts them.
 
 use crate::seq::Seq;
+use crate::time::Instant;
 
 use crate::audio::jitter::margin::Margin;
 pub use crate::audio::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
@@ -140,9 +141,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         *stats = JitterStats::default();
     }
 
-    /// Takes an item: its sequence number, the frame period that it belongs to, and whether it is the talkspurt's last.
+    /// Takes an item that arrived at `_now`: its sequence number, the frame period that it belongs
+    /// to, and whether it is the talkspurt's last. Today's rules count frame periods; the time is
+    /// for those that measure how regularly items arrive.
     pub fn push(
         &mut self,
+        _now: Instant,
         seq: Seq,
         timestamp_frames: u32,
         terminator: bool,

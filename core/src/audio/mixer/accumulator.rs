@@ -1,6 +1,6 @@
 //! Sums of frames.
 
-use crate::audio::format::FRAME_SAMPLES_MAX;
+use crate::audio::frame::FRAME_SAMPLES_MAX;
 
 /// The sum of some talkers' frames, and how many they are.
 ///

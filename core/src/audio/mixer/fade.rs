@@ -1,18 +1,12 @@
 //! Cross-fades, by which a mix goes from one set of talkers to the next.
 
-use crate::audio::format::FRAME_SAMPLES_MAX;
-
 /// Bits after the point of a weight: the widest difference of two samples times unity fits 32 bits.
 const WEIGHT_BITS: u32 = 14;
 /// Bits after the point of a weight's step from sample to sample.
 const STEP_BITS: u32 = 30;
 
-const _: () = assert!(
-    FRAME_SAMPLES_MAX < 1 << (STEP_BITS - WEIGHT_BITS),
-    "rounding the step up makes the last weight unity and no more"
-);
-
-/// Weights that rise in equal steps over `len` samples, to unity at the last.
+/// Weights that rise in equal steps over `len` samples, to unity at the last. A frame has fewer than
+/// 2^16 samples, so rounding the step up makes the last weight unity and no more.
 fn weights(len: usize) -> impl Iterator<Item = i32> {
     let step = (1u32 << STEP_BITS).div_ceil(len.max(1) as u32);
     (1..=len as u32).map(move |n| ((step * n) >> (STEP_BITS - WEIGHT_BITS)).cast_signed())
@@ -43,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_fade_goes_straight_from_one_to_the_other_and_ends_there() {
-        for len in [1, 2, 39, 40, 80, 160, 320, FRAME_SAMPLES_MAX] {
+        for len in [1, 2, 39, 40, 80, 160, 320, 960, u16::MAX.into()] {
             for (from, to) in [
                 (i16::MIN, i16::MAX),
                 (i16::MAX, i16::MIN),

@@ -3,22 +3,21 @@
 use core::cmp::Ordering;
 
 use super::saturate;
-use crate::audio::format::FRAME_SAMPLES_MAX;
+use crate::audio::format::SampleRate;
 
 /// A gain that leaves samples as they are, Q15.
 pub(super) const UNITY_Q15: u16 = 1 << 15;
-/// Samples over which the limiter ducks: 2 ms at 16 kHz, short enough to catch a plosive, long
-/// enough not to click.
-pub(super) const ATTACK_SAMPLES: usize = 32;
-/// What the limiter's gain may recover in a sample, Q15: 4 / 32768, from nothing to unity in 8192
-/// samples (0.5 s at 16 kHz).
-const RELEASE_PER_SAMPLE_Q15: u32 = 4;
+/// For how long the limiter ducks: short enough to catch a plosive, long enough not to click.
+pub(super) const ATTACK_MS: usize = 2;
+/// What the limiter's gain may recover in a millisecond, Q15: from nothing to unity in 0.5 s.
+const RELEASE_PER_MS_Q15: usize = 64;
 
 /// Holds `sums`, whose largest magnitude is `peak`, below full scale; `gain_q15` is the gain from
-/// frame to frame.
+/// frame to frame. A frame has fewer than 2^16 samples, so a gain's ramp over one fits 32 bits.
 pub(super) fn limit(
     mut sums: impl Iterator<Item = i32>,
     peak: u32,
+    rate: SampleRate,
     gain_q15: &mut u16,
     out: &mut [i16],
 ) {
@@ -28,10 +27,11 @@ pub(super) fn limit(
         u32::from(UNITY_Q15)
     };
     let before = u32::from(*gain_q15);
-    let recovered = (before + RELEASE_PER_SAMPLE_Q15 * out.len() as u32).min(u32::from(UNITY_Q15));
+    let release = (RELEASE_PER_MS_Q15 * out.len() / rate.samples_in_ms(1)) as u32;
+    let recovered = (before + release).min(u32::from(UNITY_Q15));
     let after = allowed.min(recovered);
     let ramp_samples = match after.cmp(&before) {
-        Ordering::Less => ATTACK_SAMPLES.min(out.len()),
+        Ordering::Less => rate.samples_in_ms(ATTACK_MS).min(out.len()),
         Ordering::Equal => 0,
         Ordering::Greater => out.len(),
     };
@@ -46,8 +46,3 @@ pub(super) fn limit(
     }
     *gain_q15 = after as u16;
 }
-
-const _: () = assert!(
-    FRAME_SAMPLES_MAX <= u16::MAX as usize,
-    "a gain's ramp over a frame fits 32 bits"
-);

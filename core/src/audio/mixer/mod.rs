@@ -134,9 +134,9 @@ pub fn render<const N: usize>(
                     let sums = sum.iter().zip(own);
                     sums.map(|(&sum, &own)| sum - i32::from(own))
                 };
-                finish(sums, count, rule, state, out);
+                talkers.finish(sums, count, rule, state, out);
             }
-            None => finish(|| sum.iter().copied(), count, rule, state, out),
+            None => talkers.finish(|| sum.iter().copied(), count, rule, state, out),
         },
         Heard::Fade(old_count, new_count) => {
             let (mut old, mut new) = ([0; N], [0; N]);
@@ -151,7 +151,7 @@ pub fn render<const N: usize>(
                 }
                 MixRule::Sum => {
                     cross_fade_sums(old, new);
-                    finish(|| new.iter().copied(), new_count, rule, state, out);
+                    talkers.finish(|| new.iter().copied(), new_count, rule, state, out);
                 }
             }
         }
@@ -159,23 +159,28 @@ pub fn render<const N: usize>(
     true
 }
 
-fn finish<I: Iterator<Item = i32>>(
-    sums: impl Fn() -> I,
-    count: u16,
-    rule: MixRule,
-    state: &mut MixState,
-    out: &mut [i16],
-) {
-    match rule {
-        // A sum of one frame fits its 16 bits: the talker passes unchanged.
-        MixRule::Mean if count == 1 => out
-            .iter_mut()
-            .zip(sums())
-            .for_each(|(out, sum)| *out = sum as i16),
-        MixRule::Mean => divide(sums(), count, out),
-        MixRule::Sum => {
-            let peak = sums().map(i32::unsigned_abs).max().unwrap_or(0);
-            limit(sums(), peak, &mut state.limiter_q15, out);
+impl<const N: usize> Talkers<N> {
+    // As a function of its own, it costs 4 % more.
+    #[inline(always)]
+    fn finish<I: Iterator<Item = i32>>(
+        &self,
+        sums: impl Fn() -> I,
+        count: u16,
+        rule: MixRule,
+        state: &mut MixState,
+        out: &mut [i16],
+    ) {
+        match rule {
+            // A sum of one frame fits its 16 bits: the talker passes unchanged.
+            MixRule::Mean if count == 1 => out
+                .iter_mut()
+                .zip(sums())
+                .for_each(|(out, sum)| *out = sum as i16),
+            MixRule::Mean => divide(sums(), count, out),
+            MixRule::Sum => {
+                let peak = sums().map(i32::unsigned_abs).max().unwrap_or(0);
+                limit(sums(), peak, self.rate, &mut state.limiter_q15, out);
+            }
         }
     }
 }
@@ -273,12 +278,16 @@ fn saturate(value: i64) -> i16 {
 
 #[cfg(test)]
 mod tests {
-    use super::limit::ATTACK_SAMPLES;
+    use super::limit::ATTACK_MS;
     use super::*;
+
+    use crate::audio::format::SampleRate;
+
+    const RATE: SampleRate = SampleRate::Hz16000;
 
     /// What a listener hears of talkers who all have counted before.
     fn mix(frames: &[&[i16]], rule: MixRule, state: &mut MixState) -> std::vec::Vec<i16> {
-        let mut talkers = Talkers::<320>::new(frames[0].len());
+        let mut talkers = Talkers::<320>::new(RATE, frames[0].len());
         for frame in frames {
             talkers.add(Part::Staying, frame);
         }
@@ -311,7 +320,7 @@ mod tests {
                 part,
                 samples: &[123; 8],
             };
-            let mut talkers = Talkers::<320>::new(8);
+            let mut talkers = Talkers::<320>::new(RATE, 8);
             talkers.add(own.part, own.samples);
             let mut out = Frame::from_slice(&[9; 8]).unwrap();
             let (rule, mut state) = (MixRule::Mean, MixState::new());
@@ -326,7 +335,7 @@ mod tests {
         let loud: &[i16] = &[30_000; 320];
         let ducked = mix(&[loud, loud], MixRule::Sum, &mut state);
         assert!(
-            ducked[ATTACK_SAMPLES..]
+            ducked[RATE.samples_in_ms(ATTACK_MS)..]
                 .iter()
                 .all(|&s| (32_700..=32_767).contains(&s))
         );

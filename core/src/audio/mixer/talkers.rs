@@ -1,7 +1,8 @@
 //! Who counts in a mix, and from which edge of a frame to which.
 
 use super::Accumulator;
-use crate::audio::format::{FRAME_SAMPLES_MAX, FrameDuration};
+use crate::audio::format::{FrameDuration, SampleRate};
+use crate::audio::frame::FRAME_SAMPLES_MAX;
 
 /// The loudest RMS of a silent frame: -71 dBFS.
 ///
@@ -96,6 +97,7 @@ impl TalkerState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Talkers<const N: usize = FRAME_SAMPLES_MAX> {
+    pub(super) rate: SampleRate,
     pub(super) staying: Accumulator<N>,
     pub(super) starting: Accumulator<N>,
     pub(super) ending: Accumulator<N>,
@@ -106,9 +108,10 @@ pub struct Talkers<const N: usize = FRAME_SAMPLES_MAX> {
 }
 
 impl<const N: usize> Talkers<N> {
-    /// Nobody, in frames of `len` samples. Panics if `len` exceeds `N`.
-    pub const fn new(len: usize) -> Self {
+    /// Nobody, in frames of `len` samples at `rate`. Panics if `len` exceeds `N`.
+    pub const fn new(rate: SampleRate, len: usize) -> Self {
         Self {
+            rate,
             staying: Accumulator::new(len),
             starting: Accumulator::new(len),
             ending: Accumulator::new(len),
@@ -249,7 +252,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "more talkers")]
     fn the_parts_together_hold_what_one_sum_can() {
-        let mut talkers = Talkers::<1>::new(1);
+        let mut talkers = Talkers::<1>::new(SampleRate::Hz16000, 1);
         for _ in 0..u16::MAX {
             talkers.add(Part::Blank, &[0]);
         }

@@ -1,18 +1,18 @@
 //! The client's end: asks to join, keeps the session alive, reports what the room does.
 
-use heapless::{Deque, String, Vec};
+use heapless::{Deque, String};
 
 use self::roster::{RosterWatch, owned};
+use super::PINGS_PER_TIMEOUT;
 use super::join::{ClientEvent, JoinRequest, SessionParams};
-use super::{PINGS_PER_TIMEOUT, SESSION_RATE};
-use crate::audio::codec::Codec;
-use crate::audio::format::{FrameDuration, SampleRate};
+use crate::audio::codec::CodecId;
+use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    AROUND_PAYLOAD_BYTES, Bye, ClientPacket, Hello, NO_NONCE, Nonce, PACKET_BYTES_LEAST,
-    PROTOCOL_VERSION, ParseError, ParticipantFlags, ROSTER_PAGE, Reason, ServerPacket, ServerPong,
-    SetMuted, TEXT_BYTES_MAX, Text, Token, Voice, Welcome,
+    AROUND_PAYLOAD_BYTES, Bye, ClientPacket, Hello, NO_NONCE, Nonce, OFFERS_MAX,
+    PACKET_BYTES_LEAST, PROTOCOL_VERSION, ParseError, ParticipantFlags, ROSTER_PAGE, Reason,
+    ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, Token, Voice, Welcome,
 };
 
 mod roster;
@@ -289,8 +289,7 @@ impl ClientSession {
     }
 
     fn hello(&self) -> Hello<'_> {
-        let mut rates_hz = Vec::new();
-        let _ = rates_hz.push(SESSION_RATE.hz());
+        let rates_hz = self.request.rates.iter().map(|rate| rate.hz());
         Hello {
             version: PROTOCOL_VERSION,
             nonce: self.nonce,
@@ -301,7 +300,7 @@ impl ClientSession {
             name: &self.request.name,
             codecs_up: &self.request.codecs,
             codecs_down: &self.request.codecs,
-            rates_hz,
+            rates_hz: rates_hz.take(OFFERS_MAX).collect(),
             flags: ParticipantFlags::default().with(ParticipantFlags::MUTED, self.told_muted),
             roster: self.request.roster.into(),
             credentials: &self.request.credentials,
@@ -406,18 +405,20 @@ impl ClientSession {
     fn check_welcome(&self, welcome: &Welcome) -> Option<SessionParams> {
         let params = SessionParams {
             id: welcome.id,
-            codec_up: Codec::from_id(welcome.codec_up)?,
-            codec_down: Codec::from_id(welcome.codec_down)?,
-            rate: SampleRate::from_hz(welcome.rate_hz)?,
-            frame: FrameDuration::from_millis(welcome.frame_ms)?,
+            codec_up: CodecId::from_id(welcome.codec_up)?,
+            codec_down: CodecId::from_id(welcome.codec_down)?,
+            format: AudioFormat {
+                rate: SampleRate::from_hz(welcome.rate_hz)?,
+                frame: FrameDuration::from_millis(welcome.frame_ms)?,
+            },
             idle_timeout: Duration::from_millis(u64::from(welcome.idle_timeout_ms)),
         };
-        let fits = |codec: Codec, max_packet: u16| {
-            let payload = codec.payload_len(params.frame_samples());
+        let fits = |codec: CodecId, max_packet: u16| {
+            let payload = codec.payload_len(params.format.frame_samples());
             self.request.codecs.contains(&codec.id())
                 && payload + AROUND_PAYLOAD_BYTES <= usize::from(max_packet)
         };
-        let is_good = params.rate == SESSION_RATE
+        let is_good = self.request.rates.contains(&params.format.rate)
             && fits(params.codec_up, welcome.max_packet)
             && fits(params.codec_down, self.request.max_packet)
             && usize::from(welcome.max_packet) >= PACKET_BYTES_LEAST

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use talkspurt_core::audio::codec::{Codec, Encoder};
+use crate::common::wide_band;
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::audio::level::{SILENCE, half_db, rms};
 use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
@@ -19,18 +21,18 @@ pub const RESUME: usize = 80;
 
 pub struct Ear {
     pub downlink: Downlink<64>,
-    pub encoder: Encoder,
+    pub encoder: AnyCodec,
     pub out: Frame,
     /// All sound heard so far.
     pub heard: Vec<i16>,
 }
 
 impl Ear {
-    pub fn new(codec: Codec, frame: FrameDuration, target_frames: u16) -> Self {
+    pub fn new(codec: CodecId, frame: FrameDuration, target_frames: u16) -> Self {
         let config = JitterConfig::default_for(frame, target_frames);
         Self {
-            downlink: Downlink::new(codec, frame, config),
-            encoder: Encoder::new(codec),
+            downlink: Downlink::new(codec.into(), wide_band(frame), config),
+            encoder: AnyCodec::from(codec),
             out: Frame::silence(0),
             heard: Vec::new(),
         }
@@ -38,7 +40,7 @@ impl Ear {
 
     /// PCM16, 20 ms, no margin.
     pub fn plain() -> Self {
-        Self::new(Codec::Pcm16, FrameDuration::Ms20, 0)
+        Self::new(CodecId::Pcm16, FrameDuration::Ms20, 0)
     }
 
     pub fn receive(&mut self, number: u16, samples: &[i16]) -> PushOutcome {
@@ -54,14 +56,17 @@ impl Ear {
         let mut payload = [0; 640];
         let len = self.encoder.encode(samples, &mut payload).unwrap();
         self.downlink
-            .push(&Voice {
-                seq: Seq(number),
-                timestamp: Timestamp(8 * u32::from(number)),
-                level: half_db(rms(samples)),
-                stream: 0,
-                terminator,
-                payload: &payload[..len],
-            })
+            .push(
+                Instant::ZERO,
+                &Voice {
+                    seq: Seq(number),
+                    timestamp: Timestamp(8 * u32::from(number)),
+                    level: half_db(rms(samples)),
+                    stream: 0,
+                    terminator,
+                    payload: &payload[..len],
+                },
+            )
             .unwrap()
     }
 
@@ -74,7 +79,7 @@ impl Ear {
             terminator: true,
             payload: &[],
         };
-        self.downlink.push(&voice).unwrap();
+        self.downlink.push(Instant::ZERO, &voice).unwrap();
     }
 
     pub fn play(&mut self) -> Playout {

@@ -3,6 +3,7 @@
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome};
 use talkspurt_core::seq::Seq;
+use talkspurt_core::time::Instant;
 
 pub const SLOTS: usize = 64;
 
@@ -26,11 +27,13 @@ impl Line {
     }
 
     pub fn push(&mut self, number: u32) -> PushOutcome {
-        self.buffer.push(Seq(number as u16), number, false, number)
+        self.buffer
+            .push(Instant::ZERO, Seq(number as u16), number, false, number)
     }
 
     pub fn push_last(&mut self, number: u32) -> PushOutcome {
-        self.buffer.push(Seq(number as u16), number, true, number)
+        self.buffer
+            .push(Instant::ZERO, Seq(number as u16), number, true, number)
     }
 
     pub fn pop(&mut self) -> Pop<u32> {

@@ -1,13 +1,12 @@
 //! An uplink that is fed marked frames, and the voice packets it sends.
 
-use talkspurt_core::audio::codec::{Codec, PAYLOAD_MAX};
-use talkspurt_core::session::session_frame_samples;
+use talkspurt_core::audio::codec::{AnyCodec, PAYLOAD_MAX};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 pub struct Mic {
     pub uplink: Uplink,
     frame_samples: usize,
-    codec: Codec,
+    is_pcm16: bool,
 }
 
 /// A voice packet that was sent.
@@ -26,8 +25,8 @@ impl Mic {
     pub fn new(config: UplinkConfig) -> Self {
         Self {
             uplink: Uplink::new(config).unwrap(),
-            frame_samples: session_frame_samples(config.frame),
-            codec: config.codec,
+            frame_samples: config.format.frame_samples(),
+            is_pcm16: matches!(config.codec, AnyCodec::Pcm16(_)),
         }
     }
 
@@ -48,9 +47,7 @@ impl Mic {
                 level: voice.level,
                 terminator: voice.terminator,
                 mark: match voice.payload {
-                    [low, high, ..] if self.codec == Codec::Pcm16 => {
-                        Some(i16::from_le_bytes([*low, *high]))
-                    }
+                    [low, high, ..] if self.is_pcm16 => Some(i16::from_le_bytes([*low, *high])),
                     _ => None,
                 },
                 payload: voice.payload.to_vec(),

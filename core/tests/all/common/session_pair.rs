@@ -1,6 +1,7 @@
 //! A client's and a server's session joined by a perfect line, on virtual time.
 
-use talkspurt_core::audio::codec::Codec;
+use crate::common::wide_band;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::carrier::stream::PACKET_MAX;
 use talkspurt_core::seq::{Seq, Timestamp};
@@ -45,7 +46,7 @@ impl Pair {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::from_millis(frame_ms).unwrap(),
+            format: wide_band(FrameDuration::from_millis(frame_ms).unwrap()),
         };
         Self {
             client: new_client(now, NONCE),
@@ -101,8 +102,8 @@ impl Pair {
             features: 0,
             resume: Some([9; 16]),
             id: ParticipantId(1),
-            codec_up: Codec::Pcm16.id(),
-            codec_down: Codec::Pcm16.id(),
+            codec_up: CodecId::Pcm16.id(),
+            codec_down: CodecId::Pcm16.id(),
             rate_hz: 16_000,
             frame_ms: 20,
             idle_timeout_ms: 15_000,
@@ -242,7 +243,7 @@ fn new_client(now: Instant, nonce: Nonce) -> ClientSession {
     let mut request = JoinRequest::new(
         "kitchen".parse().unwrap(),
         "ada".parse().unwrap(),
-        &[Codec::Pcm16],
+        &[CodecId::Pcm16],
     );
     request.max_packet = PACKET_MAX as u16;
     begun(request, nonce, now)

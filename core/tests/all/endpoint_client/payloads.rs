@@ -6,12 +6,10 @@ use crate::common::mic::Mic;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::audio::codec::CodecError;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::seq::Timestamp;
 use talkspurt_core::voice::downlink::PayloadPlayout;
 use talkspurt_core::voice::uplink::{EncodedFrame, UplinkConfig};
-
-const FRAME: FrameDuration = FrameDuration::Ms20;
 
 /// A payload of 20 ms in PCM16, and its frame's number.
 fn encoded(number: u32, payload: &[u8]) -> EncodedFrame<'_> {
@@ -57,7 +55,7 @@ struct Twins {
 
 impl Twins {
     fn new() -> Self {
-        let config = UplinkConfig::default_for(Codec::Pcm16, FRAME);
+        let config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
         Self {
             frames: End::joined(20),
             payloads: End::joined(20),

@@ -130,14 +130,14 @@ fn a_transmit_buffer_that_is_too_small_panics() {
 #[test]
 fn a_client_with_little_memory_offers_only_what_it_can_hold() {
     let mut small = Small::new(ClientConfig::new(request())).unwrap();
-    assert_eq!(small.request().codecs[..], [Codec::ImaAdpcm.id()]);
+    assert_eq!(small.request().codecs[..], [CodecId::ImaAdpcm.id()]);
     let now = Instant::from_micros(1_000_000);
     small.join(now, PATIENCE, NONCE);
     let mut out = [0; SMALL_ENCODED];
     small.poll_transmit(now, &mut out).unwrap();
     let mut welcome = Pair::welcome_packet(&["ada"]);
-    welcome.codec_up = Codec::ImaAdpcm.id();
-    welcome.codec_down = Codec::ImaAdpcm.id();
+    welcome.codec_up = CodecId::ImaAdpcm.id();
+    welcome.codec_down = CodecId::ImaAdpcm.id();
     let mut bytes = [0; ENCODED_MAX];
     let len = write_to_stream(&ServerPacket::Welcome(welcome), &mut bytes).unwrap();
     assert_eq!(small.handle_stream(now, &bytes[..len]), &[0; 0]);
@@ -149,7 +149,7 @@ fn a_client_with_little_memory_offers_only_what_it_can_hold() {
     // One byte less than PCM16 needs.
     type Almost = Client<{ PAYLOAD_MAX - 1 }, TRANSMIT_MAX>;
     let almost = Almost::new(ClientConfig::new(request())).unwrap();
-    assert_eq!(almost.request().codecs[..], [Codec::ImaAdpcm.id()]);
+    assert_eq!(almost.request().codecs[..], [CodecId::ImaAdpcm.id()]);
 
     let mut pcm16_only = request();
     pcm16_only.codecs.truncate(1);

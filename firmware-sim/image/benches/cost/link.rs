@@ -6,8 +6,8 @@ use core::hint::black_box;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{Codec, CodecId};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -54,30 +54,30 @@ pub fn measure(report: &mut impl FnMut(&str, u32)) {
 // Separate functions: inlined, their nodes would be on the stack side by side.
 #[inline(never)]
 fn adpcm() -> (u32, u32) {
-    let Ok(mut node) = AdpcmNode::new(config(Codec::ImaAdpcm), 1, Instant::ZERO) else {
+    let Ok(mut node) = AdpcmNode::new(config(CodecId::ImaAdpcm), 1, Instant::ZERO) else {
         unreachable!("the default is good")
     };
-    both(&mut node, Codec::ImaAdpcm)
+    both(&mut node, CodecId::ImaAdpcm)
 }
 
 #[inline(never)]
 fn pcm16() -> (u32, u32) {
-    let Ok(mut node) = Pcm16Node::new(config(Codec::Pcm16), 1, Instant::ZERO) else {
+    let Ok(mut node) = Pcm16Node::new(config(CodecId::Pcm16), 1, Instant::ZERO) else {
         unreachable!("the default is good")
     };
-    both(&mut node, Codec::Pcm16)
+    both(&mut node, CodecId::Pcm16)
 }
 
-fn config(codec: Codec) -> ClientConfig {
+fn config(codec: CodecId) -> ClientConfig {
     let (Ok(room), Ok(name)) = (RoomName::new("kitchen"), ParticipantName::new("node-1")) else {
         unreachable!("good names")
     };
     ClientConfig::new(JoinRequest::new(room, name, &[codec]))
 }
 
-fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
-    node: &mut Node<P, E, S, Q>,
-    codec: Codec,
+fn both<const P: usize, const E: usize, const S: usize, const Q: usize, C: Codec>(
+    node: &mut Node<P, E, S, Q, C>,
+    codec: CodecId,
 ) -> (u32, u32) {
     let mut wired = Wired {
         port: Line {
@@ -124,15 +124,15 @@ fn both<const P: usize, const E: usize, const S: usize, const Q: usize>(
 struct Server {
     session: ServerSession,
     deframer: Deframer<ENCODED_MAX>,
-    codec: Codec,
+    codec: CodecId,
 }
 
 impl Server {
-    fn new(codec: Codec) -> Self {
+    fn new(codec: CodecId) -> Self {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_millis(5_000),
             idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS.into()),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
         Self {
             session: ServerSession::new(config, Instant::ZERO),
@@ -172,7 +172,7 @@ fn send_back(voice: &Voice<'_>, line: &mut Line) {
     }));
 }
 
-fn welcome(codec: Codec, nonce: Nonce) -> ServerPacket<'static> {
+fn welcome(codec: CodecId, nonce: Nonce) -> ServerPacket<'static> {
     ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
         nonce,

@@ -2,8 +2,8 @@
 
 use core::hint::black_box;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig};
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig};
@@ -12,6 +12,7 @@ use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
@@ -20,10 +21,10 @@ use crate::common::sound;
 use crate::counter::Counter;
 
 const ENCODED: usize = encoded_len_max(352);
-const FRAME: FrameDuration = FrameDuration::Ms20;
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 
 pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let mut frame: Frame = Frame::silence(320);
+    let mut frame: Frame = Frame::silence(FORMAT.frame_samples());
     sound::voice(0, &mut frame);
     report("level", counter.count(|| rms(black_box(&frame))));
     gate(counter, report);
@@ -34,7 +35,7 @@ pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let Ok(mut gate) = Gate::new(GateConfig::default_for(FRAME)) else {
+    let Ok(mut gate) = Gate::new(GateConfig::default_for(FORMAT.frame)) else {
         unreachable!("the default is good")
     };
     // Open, with a full window: the longest path through the gate.
@@ -45,14 +46,14 @@ fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn codec(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
     // The second frame: by now the step size fits the voice.
     let _ = encoder.encode(frame, &mut payload);
     let encode = counter.count(|| encoder.encode(black_box(frame), &mut payload));
     report("adpcm_encode", encode);
     let mut samples = [0; 320];
-    let decode = counter.count(|| Codec::ImaAdpcm.decode(black_box(&payload), &mut samples));
+    let decode = counter.count(|| ImaAdpcm::default().decode(black_box(&payload), &mut samples));
     report("adpcm_decode", decode);
 }
 
@@ -92,22 +93,23 @@ fn packets(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FRAME, 2));
+    let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FORMAT.frame, 2));
     for number in 0..8 {
-        buffer.push(Seq(number), u32::from(number), false, 0);
+        buffer.push(Instant::ZERO, Seq(number), u32::from(number), false, 0);
         if number > 3 {
             buffer.pop();
         }
     }
     let both = counter.count(|| {
-        black_box(buffer.push(Seq(8), 8, false, black_box(8)));
+        black_box(buffer.push(Instant::ZERO, Seq(8), 8, false, black_box(8)));
         black_box(buffer.pop())
     });
     report("jitter_push_and_pop", both);
 }
 
 fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let Ok(mut uplink) = Uplink::<1_280>::new(UplinkConfig::default_for(Codec::ImaAdpcm, FRAME))
+    let Ok(mut uplink) =
+        Uplink::<1_280>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
     else {
         unreachable!("the default is good")
     };
@@ -134,20 +136,20 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
     );
 
     let mut downlink = Downlink::<16, ADPCM_PAYLOAD_MAX>::new(
-        Codec::ImaAdpcm,
-        FRAME,
-        JitterConfig::default_for(FRAME, 2),
+        CodecId::ImaAdpcm.into(),
+        FORMAT,
+        JitterConfig::default_for(FORMAT.frame, 2),
     );
     let payload = sound::payload(7);
-    let mut out: Frame = Frame::silence(320);
+    let mut out: Frame = Frame::silence(FORMAT.frame_samples());
     for number in 0..8 {
-        let _ = downlink.push(&voice(number, &payload));
+        let _ = downlink.push(Instant::ZERO, &voice(number, &payload));
         if number > 3 {
             downlink.pop(&mut out);
         }
     }
     let heard = counter.count(|| {
-        let _ = black_box(downlink.push(&voice(8, black_box(&payload))));
+        let _ = black_box(downlink.push(Instant::ZERO, &voice(8, black_box(&payload))));
         black_box(downlink.pop(&mut out))
     });
     report("downlink", heard);

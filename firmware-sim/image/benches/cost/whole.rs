@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
-use talkspurt_core::audio::codec::Codec;
+use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
@@ -134,7 +134,7 @@ impl Bench {
             unreachable!("good names")
         };
         let Ok(node) = AdpcmNode::new(
-            ClientConfig::new(JoinRequest::new(room, name, &[Codec::ImaAdpcm])),
+            ClientConfig::new(JoinRequest::new(room, name, &[CodecId::ImaAdpcm])),
             1,
             Instant::ZERO,
         ) else {
@@ -157,7 +157,7 @@ impl Bench {
         bench.poll();
         bench.line.send(&bench.board.port);
         // The first call of the first start.
-        let (codec, nonce) = (Codec::ImaAdpcm, [1, 0, 0, 0, 1, 0, 0, 0]);
+        let (codec, nonce) = (CodecId::ImaAdpcm, [1, 0, 0, 0, 1, 0, 0, 0]);
         bench.receive(&ServerPacket::Welcome(Welcome {
             version: PROTOCOL_VERSION,
             nonce,

@@ -11,8 +11,9 @@ mod in_ram;
 
 use core::hint::black_box;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::gate::GateSettings;
 use talkspurt_core::audio::level::{Dbfs, peak};
 use talkspurt_core::carrier::stream::encoded_len_max;
@@ -29,7 +30,15 @@ const ENCODED: usize = encoded_len_max(352) + 1;
 
 /// Everything that the core keeps between calls, and an outgoing packet.
 struct Core {
-    client: Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>,
+    client: Client<
+        ADPCM_PAYLOAD_MAX,
+        ENCODED,
+        16,
+        1448,
+        HISTORY_SAMPLES_DEFAULT,
+        FRAME_SAMPLES_MAX,
+        ImaAdpcm,
+    >,
     packet: [u8; ENCODED],
 }
 
@@ -54,7 +63,7 @@ fn make() -> Core {
     ) else {
         unreachable!("good names")
     };
-    let request = JoinRequest::new(room, name, &[black_box(Codec::ImaAdpcm)]);
+    let request = JoinRequest::new(room, name, &[black_box(CodecId::ImaAdpcm)]);
     let Ok(client) = Client::new(ClientConfig::new(request)) else {
         unreachable!("a good configuration")
     };
@@ -67,7 +76,7 @@ fn make() -> Core {
 #[inline(never)]
 fn talk(core: &mut Core) {
     let now = black_box(Instant::ZERO);
-    let frame: Frame = black_box(Frame::silence(320));
+    let frame: Frame = black_box(Frame::silence(AudioFormat::DEFAULT.frame_samples()));
     black_box(core.client.push_frame(now, &frame));
     let level = (core.client.level_rms(), peak(&frame));
     black_box((Dbfs::from_rms(level.0), level.1, core.client.is_talking()));
@@ -82,7 +91,7 @@ fn listen(core: &mut Core) {
     while !bytes.is_empty() {
         bytes = core.client.handle_stream(black_box(Instant::ZERO), bytes);
     }
-    let mut frame: Frame = Frame::silence(320);
+    let mut frame: Frame = Frame::silence(AudioFormat::DEFAULT.frame_samples());
     black_box(core.client.pop_frame(&mut frame));
     black_box(&frame);
     black_box((core.client.jitter_stats(), core.client.stats()));

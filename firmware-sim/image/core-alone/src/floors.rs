@@ -12,9 +12,9 @@ mod in_ram;
 
 use core::hint::black_box;
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec};
-use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::audio::level::{Dbfs, peak};
@@ -24,19 +24,19 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
-use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::voice::uplink::{HISTORY_SAMPLES_DEFAULT, Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ParticipantName, RoomName, parse};
 
 use in_ram::InRam;
 
 /// The longest packet of ADPCM, or of a session, as in `talkspurt-node`.
 const ENCODED: usize = encoded_len_max(352);
-const FRAME: FrameDuration = FrameDuration::Ms20;
+const FORMAT: AudioFormat = AudioFormat::DEFAULT;
 
 /// Everything that the core keeps between calls, and an outgoing packet.
 struct Core {
-    uplink: Uplink,
-    downlink: Downlink<16, ADPCM_PAYLOAD_MAX>,
+    uplink: Uplink<HISTORY_SAMPLES_DEFAULT, ImaAdpcm>,
+    downlink: Downlink<16, ADPCM_PAYLOAD_MAX, FRAME_SAMPLES_MAX, ImaAdpcm>,
     session: ClientSession,
     deframer: Deframer<ENCODED>,
     packet: [u8; ENCODED],
@@ -63,11 +63,15 @@ fn make() -> Core {
     ) else {
         unreachable!("good names")
     };
-    let codec = black_box(Codec::ImaAdpcm);
+    let codec = ImaAdpcm::default;
     Core {
-        uplink: Uplink::default_for(codec, FRAME),
-        downlink: Downlink::new(codec, FRAME, JitterConfig::default_for(FRAME, 2)),
-        session: ClientSession::new(JoinRequest::new(room, name, &[codec])),
+        uplink: Uplink::default_for(codec(), FORMAT),
+        downlink: Downlink::new(codec(), FORMAT, JitterConfig::default_for(FORMAT.frame, 2)),
+        session: ClientSession::new(JoinRequest::new(
+            room,
+            name,
+            &[black_box(CodecId::ImaAdpcm)],
+        )),
         deframer: Deframer::new(),
         packet: [0; ENCODED],
     }
@@ -75,7 +79,7 @@ fn make() -> Core {
 
 #[inline(never)]
 fn talk(core: &mut Core) {
-    let frame: Frame = black_box(Frame::silence(320));
+    let frame: Frame = black_box(Frame::silence(FORMAT.frame_samples()));
     black_box(core.uplink.push(&frame));
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
     while let Some(voice) = core.uplink.poll_voice(&mut payload) {
@@ -86,7 +90,7 @@ fn talk(core: &mut Core) {
     black_box((Dbfs::from_rms(level.0), level.1, core.uplink.is_talking()));
     black_box(
         core.uplink
-            .set_gate(black_box(GateConfig::default_for(FRAME))),
+            .set_gate(black_box(GateConfig::default_for(FORMAT.frame))),
     )
     .ok();
     core.uplink.set_muted(black_box(true));
@@ -105,7 +109,7 @@ fn listen(core: &mut Core) {
         match feed {
             Feed::Packet(packet) => {
                 if let Some(voice) = core.session.handle_packet(now, parse(packet)) {
-                    let _ = black_box(core.downlink.push(&voice));
+                    let _ = black_box(core.downlink.push(now, &voice));
                 }
             }
             Feed::NeedMore => {}
@@ -114,7 +118,7 @@ fn listen(core: &mut Core) {
             }
         }
     }
-    let mut frame: Frame = Frame::silence(320);
+    let mut frame: Frame = Frame::silence(FORMAT.frame_samples());
     black_box(core.downlink.pop(&mut frame));
     black_box(&frame);
     black_box((core.downlink.stats(), core.deframer.dropped_bytes()));
@@ -135,10 +139,11 @@ fn keep_session(core: &mut Core) {
     black_box((core.session.poll_timeout(), core.session.round_trip()));
     black_box(core.session.closing_text());
     if let Some(params) = core.session.params() {
-        let jitter = JitterConfig::default_for(params.frame, black_box(2));
+        let jitter = JitterConfig::default_for(params.format.frame, black_box(2));
+        let codec = |id| ImaAdpcm::for_session(id, params.format).unwrap_or_default();
         core.downlink
-            .restart(params.codec_down, params.frame, jitter);
-        let uplink = UplinkConfig::default_for(params.codec_up, params.frame);
+            .restart(codec(params.codec_down), params.format, jitter);
+        let uplink = UplinkConfig::default_for(codec(params.codec_up), params.format);
         black_box(core.uplink.restart(uplink)).ok();
         core.deframer.reset();
     }

@@ -1,6 +1,6 @@
 //! A voice-like sound, made of integers: the same on every machine.
 
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, Codec, Encoder};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId};
 
 /// Fills a frame with pulses at about 120 Hz through two resonances and a little noise. `frame`
 /// numbers the frames of one sound.
@@ -28,7 +28,7 @@ pub fn voice(frame: u32, samples: &mut [i16]) {
 pub fn payload(frame: u32) -> [u8; ADPCM_PAYLOAD_MAX] {
     let mut samples = [0; 320];
     let mut payload = [0; ADPCM_PAYLOAD_MAX];
-    let mut encoder = Encoder::new(Codec::ImaAdpcm);
+    let mut encoder = AnyCodec::from(CodecId::ImaAdpcm);
     for number in [frame, frame + 1] {
         voice(number, &mut samples);
         let _ = encoder.encode(&samples, &mut payload);

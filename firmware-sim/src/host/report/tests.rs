@@ -1,5 +1,5 @@
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::{FrameDuration, SampleRate};
+use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantName, Reason};
 
@@ -27,10 +27,9 @@ fn told(format: Format) -> Vec<String> {
     };
     let params = SessionParams {
         id: ParticipantId(7),
-        codec_up: Codec::ImaAdpcm,
-        codec_down: Codec::ImaAdpcm,
-        rate: SampleRate::Hz16000,
-        frame: FrameDuration::Ms20,
+        codec_up: CodecId::ImaAdpcm,
+        codec_down: CodecId::ImaAdpcm,
+        format: AudioFormat::DEFAULT,
         idle_timeout: Duration::from_secs(15),
     };
     let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::string::String;
 use std::vec::Vec;
 
-use talkspurt_core::audio::codec::{Codec, Encoder};
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, ImaAdpcm};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -78,7 +78,7 @@ pub struct Server {
     pub session: ServerSession,
     pub receiver: Receiver<ENCODED_MAX>,
     pub answer: Answer,
-    pub encoder: Encoder,
+    pub encoder: AnyCodec,
     pub spoken: u16,
     pub heard: Vec<Heard>,
     pub left: Vec<Reason>,
@@ -104,13 +104,13 @@ impl Server {
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
-            frame: FrameDuration::Ms20,
+            format: AudioFormat::DEFAULT,
         };
         Self {
             session: ServerSession::new(config, now),
             receiver: Receiver::new(),
             answer: Answer::Accept,
-            encoder: Encoder::new(Codec::ImaAdpcm),
+            encoder: AnyCodec::from(CodecId::ImaAdpcm),
             spoken: 0,
             heard: Vec::new(),
             left: Vec::new(),
@@ -176,8 +176,8 @@ impl Server {
             features: 0,
             resume: None,
             id: NODE_ID,
-            codec_up: Codec::ImaAdpcm.id(),
-            codec_down: Codec::ImaAdpcm.id(),
+            codec_up: CodecId::ImaAdpcm.id(),
+            codec_down: CodecId::ImaAdpcm.id(),
             rate_hz: 16_000,
             frame_ms: 20,
             idle_timeout_ms: 15_000,
@@ -217,7 +217,7 @@ impl Server {
         self.spoken = self.spoken.wrapping_add(1);
         send(cable, &ServerPacket::Voice(voice));
         let mut decoded = Vec::from([0; FRAME]);
-        Codec::ImaAdpcm
+        ImaAdpcm::default()
             .decode(&payload[..length], &mut decoded)
             .unwrap();
         decoded
@@ -235,7 +235,9 @@ pub fn hear(voice: &Voice<'_>) -> Heard {
     if voice.payload.is_empty() {
         samples.clear();
     } else {
-        Codec::ImaAdpcm.decode(voice.payload, &mut samples).unwrap();
+        ImaAdpcm::default()
+            .decode(voice.payload, &mut samples)
+            .unwrap();
     }
     Heard {
         seq: voice.seq.0,
@@ -260,7 +262,7 @@ impl World {
         let mut config = ClientConfig::new(JoinRequest::new(
             RoomName::new("kitchen").unwrap(),
             ParticipantName::new("kettle").unwrap(),
-            &[Codec::ImaAdpcm],
+            &[CodecId::ImaAdpcm],
         ));
         config.gate.enabled = gated;
         let cable = Cable {

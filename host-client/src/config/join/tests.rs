@@ -53,7 +53,7 @@ fn files_replace_devices() {
         join("--input in.wav --output none --codec adpcm --no-gate --muted --events json").unwrap();
     assert_eq!(config.input, Input::File("in.wav".into()));
     assert_eq!(config.output, Output::None);
-    assert_eq!(config.codec, Some(Codec::ImaAdpcm));
+    assert_eq!(config.codec, Some(CodecId::ImaAdpcm));
     assert!(!config.gate.enabled && config.muted);
     assert_eq!(config.events, EventsFormat::Json { levels: false });
 }

@@ -17,10 +17,7 @@ use std::{
     thread,
 };
 use talkspurt_core::{
-    audio::{
-        codec::Codec,
-        format::{FrameDuration, SampleRate},
-    },
+    audio::{codec::CodecId, format::AudioFormat},
     time::Duration as CoreDuration,
     wire::{ParticipantFlags, ParticipantId, Reason, ServerPacket},
 };
@@ -273,9 +270,8 @@ fn pauses_ms(reason: Reason, tries: usize) -> Vec<u64> {
         let mut driver = driver(listener_config(address.port()), teller, commands);
         let params = SessionParams {
             id: ParticipantId(1),
-            codec: Codec::Pcm16,
-            rate: SampleRate::Hz16000,
-            frame: FrameDuration::Ms20,
+            codec: CodecId::Pcm16,
+            format: AudioFormat::DEFAULT,
             idle_timeout: CoreDuration::from_secs(15),
         };
         driver.welcomed(&params, Instant::now());

@@ -1,9 +1,8 @@
 //! The hub in virtual time, driven with raw packets.
 
-use talkspurt_core::audio::codec::Codec;
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::level::{half_db, rms};
-use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -33,13 +32,8 @@ const FRAME: Duration = Duration::from_millis(20);
 
 fn config() -> HubConfig {
     HubConfig {
-        frame: FrameDuration::Ms20,
-        mix_rule: MixRule::Mean,
         max_participants: 100,
-        max_handshakes: 256,
-        room_capacity: 64,
-        handshake_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(15),
+        ..HubConfig::default()
     }
 }
 
@@ -150,20 +144,20 @@ impl Bench {
 
     /// Connects and joins; gives the peer.
     fn join(&mut self, room: &str, name: &str) -> usize {
-        self.join_with(room, name, Codec::Pcm16)
+        self.join_with(room, name, CodecId::Pcm16)
     }
 
-    fn join_with(&mut self, room: &str, name: &str, codec: Codec) -> usize {
+    fn join_with(&mut self, room: &str, name: &str, codec: CodecId) -> usize {
         let peer = self.connect();
         self.hello(peer, room, name, codec);
         peer
     }
 
-    fn hello(&mut self, peer: usize, room: &str, name: &str, codec: Codec) {
+    fn hello(&mut self, peer: usize, room: &str, name: &str, codec: CodecId) {
         self.hello_with(room, name, false, peer, codec);
     }
 
-    fn hello_with(&mut self, room: &str, name: &str, muted: bool, peer: usize, codec: Codec) {
+    fn hello_with(&mut self, room: &str, name: &str, muted: bool, peer: usize, codec: CodecId) {
         self.hellos += 1;
         let codecs = [codec.id()];
         let hello = Hello {
@@ -431,13 +425,15 @@ impl Received {
             ServerPacket::Count(participants) => Self::Count(participants),
             ServerPacket::Voice(voice) => {
                 let codec = if voice.payload.len() == 163 {
-                    Codec::ImaAdpcm
+                    CodecId::ImaAdpcm
                 } else {
-                    Codec::Pcm16
+                    CodecId::Pcm16
                 };
                 let mut samples = vec![0; if voice.payload.is_empty() { 0 } else { SAMPLES }];
                 if !samples.is_empty() {
-                    codec.decode(voice.payload, &mut samples).unwrap();
+                    AnyCodec::from(codec)
+                        .decode(voice.payload, &mut samples)
+                        .unwrap();
                 }
                 let (seq, timestamp) = (voice.seq.0, voice.timestamp.0);
                 Self::Voice {

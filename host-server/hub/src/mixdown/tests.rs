@@ -1,6 +1,7 @@
 //! The mixing of one tick, and of one after the other.
 
-use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::codec::{Codec, Pcm16};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 
 use super::*;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
@@ -28,7 +29,7 @@ fn decoded(packet: &SharedPacket) -> (u32, bool, Vec<i16>) {
     };
     assert_eq!(u32::from(voice.seq.0), voice.timestamp.0 / 8);
     let mut samples = vec![0; voice.payload.len() / 2];
-    Codec::Pcm16.decode(voice.payload, &mut samples).unwrap();
+    Pcm16.decode(voice.payload, &mut samples).unwrap();
     (voice.timestamp.0 / 8, voice.terminator, samples)
 }
 
@@ -45,7 +46,7 @@ fn desk() -> (Mixdown, SharedEncoders) {
 }
 
 fn desk_by(rule: MixRule) -> (Mixdown, SharedEncoders) {
-    let mut mixdown = Mixdown::new(rule, SAMPLES);
+    let mut mixdown = Mixdown::new(rule, AudioFormat::DEFAULT);
     mixdown.begin();
     (mixdown, SharedEncoders::default())
 }
@@ -63,7 +64,12 @@ fn each_hears_the_mean_of_the_others() {
     let heard = [750, 650, 400].map(|mean| vec![mean; SAMPLES]);
     for (own, heard) in own.into_iter().zip(heard) {
         let packet = mixdown
-            .packet_for(&mut Listener::new(Codec::Pcm16), own, &mut shared, stamp(7))
+            .packet_for(
+                &mut Listener::new(CodecId::Pcm16),
+                own,
+                &mut shared,
+                stamp(7),
+            )
             .unwrap();
         assert_eq!(decoded(&packet), (7, false, heard));
     }
@@ -74,7 +80,7 @@ fn listeners_who_do_not_talk_share_one_encoding_a_codec() {
     let (mut mixdown, mut shared) = desk();
     mixdown.add(&mut nobody_yet(), talker(300, false));
     mixdown.add(&mut nobody_yet(), talker(500, false));
-    let mut listeners = [Codec::Pcm16, Codec::ImaAdpcm]
+    let mut listeners = [CodecId::Pcm16, CodecId::ImaAdpcm]
         .repeat(10)
         .into_iter()
         .map(Listener::new)
@@ -99,7 +105,7 @@ fn listeners_who_do_not_talk_share_one_encoding_a_codec() {
 fn packets_of_an_old_and_a_new_listener(rule: MixRule, values: [i16; 2]) -> (Mixdown, u32) {
     let (mut mixdown, mut shared) = desk_by(rule);
     let mut talkers = [nobody_yet(), nobody_yet()];
-    let (mut old, mut new) = (Listener::new(Codec::Pcm16), Listener::new(Codec::Pcm16));
+    let (mut old, mut new) = (Listener::new(CodecId::Pcm16), Listener::new(CodecId::Pcm16));
     let mut equal_from = 0;
     for tick in 1..=100 {
         mixdown.begin();
@@ -154,7 +160,7 @@ impl Script {
             mixdown,
             shared,
             talkers: vec![nobody_yet(); talkers],
-            listeners: vec![Listener::new(Codec::Pcm16); talkers + 1],
+            listeners: vec![Listener::new(CodecId::Pcm16); talkers + 1],
             tick: 0,
         }
     }
@@ -267,14 +273,14 @@ fn silent_senders_do_not_count() {
 fn the_last_frame_carries_the_terminator_when_all_others_end() {
     let (mut mixdown, mut shared) = desk();
     let ending = mixdown.add(&mut nobody_yet(), talker(300, true));
-    let mut alone = Listener::new(Codec::Pcm16);
+    let mut alone = Listener::new(CodecId::Pcm16);
     assert_eq!(
         mixdown.packet_for(&mut alone, ending, &mut shared, stamp(1)),
         None,
         "the end of a talker is not that of what the talker hears"
     );
     let going_on = mixdown.add(&mut nobody_yet(), talker(500, false));
-    let mut listener = Listener::new(Codec::Pcm16);
+    let mut listener = Listener::new(CodecId::Pcm16);
     assert!(
         !decoded(
             &mixdown
@@ -283,7 +289,7 @@ fn the_last_frame_carries_the_terminator_when_all_others_end() {
         )
         .1
     );
-    let mut talking = Listener::new(Codec::Pcm16);
+    let mut talking = Listener::new(CodecId::Pcm16);
     let (_, terminator, heard) = decoded(
         &mixdown
             .packet_for(&mut talking, going_on, &mut shared, stamp(1))
@@ -299,7 +305,7 @@ fn an_end_without_a_last_frame_is_told_by_an_empty_packet_once() {
     let (mut mixdown, mut shared) = desk();
     let mut state = nobody_yet();
     mixdown.add(&mut state, talker(300, false));
-    let mut listener = Listener::new(Codec::Pcm16);
+    let mut listener = Listener::new(CodecId::Pcm16);
     mixdown
         .packet_for(&mut listener, None, &mut shared, stamp(8))
         .unwrap();

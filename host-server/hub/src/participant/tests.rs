@@ -1,4 +1,5 @@
 use super::*;
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::seq::{Seq, Timestamp};
 
@@ -11,7 +12,7 @@ fn participant() -> Participant {
         ParticipantId(1),
         &request("ada"),
         [9; 16],
-        FrameDuration::Ms20,
+        AudioFormat::DEFAULT,
     )
 }
 
@@ -33,7 +34,7 @@ fn at(ms: u64) -> Instant {
 #[test]
 fn talking_begins_with_the_first_packet_and_ends_when_the_terminator_was_mixed() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     assert!(
         participant
             .push_voice(&voice(1, false), at(0))
@@ -94,7 +95,7 @@ fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
     let mut request = request("ada");
     request.muted = true;
     let mut participant =
-        Participant::new(ParticipantId(1), &request, [9; 16], FrameDuration::Ms20);
+        Participant::new(ParticipantId(1), &request, [9; 16], AudioFormat::DEFAULT);
     assert!(participant.is_muted());
     assert_eq!(participant.news(), None);
     participant.set_muted(false, None, at(0));
@@ -104,7 +105,7 @@ fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
 #[test]
 fn a_talkspurt_that_breaks_off_ends_by_itself() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     participant.push_voice(&voice(1, false), at(0)).unwrap();
     let ended_at = (1..).find(|tick| {
         mixdown.begin();
@@ -118,7 +119,7 @@ fn a_talkspurt_that_breaks_off_ends_by_itself() {
 #[test]
 fn the_first_frame_waits_for_its_lead() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     let taken = participant.push_voice(&voice(1, false), at(18)).unwrap();
     assert_eq!(taken.heard_from, Some(at(18) + TALKSPURT_LEAD));
     assert!(!participant.speak(at(20), &mut mixdown) && participant.own.is_none());
@@ -166,7 +167,7 @@ fn an_empty_packet_makes_nobody_a_talker() {
 #[test]
 fn a_talkspurt_that_is_over_has_no_level() {
     let mut participant = participant();
-    let mut mixdown = Mixdown::new(MixRule::Mean, 320);
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     participant.push_voice(&voice(1, false), at(0)).unwrap();
     participant.push_voice(&voice(2, true), at(20)).unwrap();
     let levels = [20, 40].map(|ms| {

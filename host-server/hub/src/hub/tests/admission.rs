@@ -11,7 +11,7 @@ fn bench_with_waiting() -> (Bench, usize, usize) {
     bench.answers = false;
     // Its answer has as much time as its Hello, and from then on.
     bench.pass(Duration::from_secs(4));
-    bench.hello(bob, "kitchen", "bob", Codec::Pcm16);
+    bench.hello(bob, "kitchen", "bob", CodecId::Pcm16);
     bench.forget_received();
     bench.events.clear();
     (bench, ada, bob)
@@ -56,10 +56,15 @@ fn what_comes_before_the_answer_waits_for_it() {
 
 #[test]
 fn too_much_before_the_answer_is_refused() {
-    for (more, is_refused) in [(0, false), (1, true)] {
+    for (more, first) in [
+        (0, EARLY_BYTES_MAX - 100),
+        (1, EARLY_BYTES_MAX - 100),
+        (1, 0),
+    ] {
+        let is_refused = more > 0;
         let (mut bench, _, bob) = bench_with_waiting();
-        bench.send_bytes(bob, &[0; EARLY_BYTES_MAX - 100]);
-        bench.send_bytes(bob, &vec![0; 100 + more]);
+        bench.send_bytes(bob, &vec![0; first]);
+        bench.send_bytes(bob, &vec![0; EARLY_BYTES_MAX - first + more]);
         assert_eq!(bench.peers[bob].closed, is_refused, "{more} bytes more");
         bench.answers = true;
         bench.deliver();
@@ -143,7 +148,7 @@ fn a_member_that_says_hello_again_is_out_until_it_is_answered() {
     let (mut bench, ada, bob) = bench_with_waiting();
     answer(&mut bench);
     bench.forget_received();
-    bench.hello(bob, "kitchen", "bob", Codec::Pcm16);
+    bench.hello(bob, "kitchen", "bob", CodecId::Pcm16);
     assert_eq!(bench.take_received(ada), [Received::Left(2)]);
     bench.speak(ada, 9, true);
     bench.pass(FRAME);
@@ -280,7 +285,7 @@ fn a_member_that_says_hello_again_is_not_the_oldest_of_those_who_wait() {
     answer(&mut bench);
     let silent = bench.connect();
     bench.pass(Duration::from_secs(1));
-    bench.hello(ada, "attic", "ada", Codec::Pcm16);
+    bench.hello(ada, "attic", "ada", CodecId::Pcm16);
     bench.refuse_handshakes(1);
     let closed = [ada, bob, silent].map(|peer| bench.peers[peer].closed);
     assert_eq!(closed, [false, false, true]);

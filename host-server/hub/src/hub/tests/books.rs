@@ -1,5 +1,7 @@
 //! What is counted and kept: figures, deadlines, bounds.
 
+use talkspurt_core::audio::format::FrameDuration;
+
 use super::*;
 
 fn many(participants: usize) -> Bench {
@@ -23,7 +25,7 @@ fn a_full_room_of_long_names_fits_into_a_newcomers_outbox() {
     bench.forget_received();
     let last = bench.connect();
     bench.peers[last].reads = false;
-    bench.hello(last, "hall", &"x".repeat(32), Codec::Pcm16);
+    bench.hello(last, "hall", &"x".repeat(32), CodecId::Pcm16);
     assert_eq!(bench.hub.counters().sessions_ended["slow_reader"], 0);
     bench.peers[last].reads = true;
     let link = bench.peers[last].link.unwrap();
@@ -302,9 +304,15 @@ fn voice_alone_is_output_too() {
 #[test]
 fn a_room_has_the_servers_frames() {
     for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
-        let mut bench = Bench::new(HubConfig { frame, ..config() });
+        let mut bench = Bench::new(HubConfig {
+            format: AudioFormat {
+                frame,
+                ..AudioFormat::DEFAULT
+            },
+            ..config()
+        });
         bench.join("kitchen", "ada");
-        assert!(bench.hub.rooms().all(|room| room.frame() == frame));
+        assert!(bench.hub.rooms().all(|room| room.format().frame == frame));
         assert_eq!(bench.hub.rooms().count(), 1);
     }
 }

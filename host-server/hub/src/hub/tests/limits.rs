@@ -124,7 +124,7 @@ fn hellos_without_end_are_a_flood() {
     let churn = bench.join("kitchen", "churn");
     bench.forget_received();
     for n in 0..100 {
-        bench.hello(churn, "kitchen", &format!("churn-{n}"), Codec::Pcm16);
+        bench.hello(churn, "kitchen", &format!("churn-{n}"), CodecId::Pcm16);
     }
     assert_eq!(
         bench.take_received(churn).last(),

@@ -96,8 +96,8 @@ fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
         |bench, peer| bench.set_muted(peer, true),
         |bench, peer| bench.close(peer),
         |bench, peer| bench.send(peer, &ClientPacket::Bye(Bye::from(Reason::LEAVING))),
-        |bench, peer| bench.hello(peer, "attic", "ann", Codec::Pcm16),
-        |bench, peer| bench.hello(peer, "kitchen", "ann", Codec::Pcm16),
+        |bench, peer| bench.hello(peer, "attic", "ann", CodecId::Pcm16),
+        |bench, peer| bench.hello(peer, "kitchen", "ann", CodecId::Pcm16),
     ];
     // 437 Hz at 20,000; and, as a fade adds to it, a 320th of that. Beside another talker half of
     // it, and a fade to the other, who is at -5,000: 15,000 in a frame at most.
@@ -146,7 +146,7 @@ fn whoever_joins_the_room_again_in_mid_word_does_not_hear_themselves() {
             let [ann, ben] = ["ann", "ben"].map(|name| bench.join("kitchen", name));
             for frame in 0..15 {
                 if frame == 10 {
-                    (0..hellos).for_each(|_| bench.hello(ann, "kitchen", "ann", Codec::Pcm16));
+                    (0..hellos).for_each(|_| bench.hello(ann, "kitchen", "ann", CodecId::Pcm16));
                 } else {
                     bench.speak_payload(ann, &payload(&tone(frame * SAMPLES)), frame == 14);
                 }
@@ -175,7 +175,7 @@ fn whoever_joins_as_another_leaves_in_mid_word_does_not_cut_the_fade_off() {
         }
         bench.close(ann);
         if joins_again {
-            bench.hello(eve, "kitchen", "eve", Codec::Pcm16);
+            bench.hello(eve, "kitchen", "eve", CodecId::Pcm16);
         } else {
             bench.join("kitchen", "joe");
         }

@@ -184,7 +184,7 @@ fn a_second_hello_leaves_and_joins_anew() {
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
     let (old, ..) = welcome(&bench, ada);
     bench.forget_received();
-    bench.hello(ada, "kitchen", "ada", Codec::Pcm16);
+    bench.hello(ada, "kitchen", "ada", CodecId::Pcm16);
     let (new, entries, _) = welcome(&bench, ada);
     assert_eq!(entries.len(), 2);
     assert_eq!(

@@ -77,7 +77,7 @@ fn whoever_reads_slowly_hears_nothing_of_a_room_after_leaving_it() {
             bench.speak(ann, 100, frame == 19);
             bench.pass(FRAME);
         }
-        bench.hello(lis, room, "lis", Codec::Pcm16);
+        bench.hello(lis, room, "lis", CodecId::Pcm16);
         bench.peers[lis].reads = true;
         bench.deliver_to(bench.peers[lis].link.unwrap());
         bench.speak(ann, 200, true);

@@ -150,7 +150,7 @@ fn who_joins_muted_and_unmutes_is_shown_so() {
     let mut bench = Bench::new(config());
     let bob = bench.join("kitchen", "bob");
     let ada = bench.connect();
-    bench.hello_with("kitchen", "ada", true, ada, Codec::Pcm16);
+    bench.hello_with("kitchen", "ada", true, ada, CodecId::Pcm16);
     bench.forget_received();
     bench.set_muted(ada, false);
     let told = bench.take_states(bob);

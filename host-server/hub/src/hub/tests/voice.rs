@@ -134,7 +134,7 @@ fn the_silent_share_one_encoding_a_codec() {
     let mut bench = Bench::new(config());
     let talker = bench.join("kitchen", "talker");
     for n in 0..20 {
-        bench.join_with("kitchen", &format!("listener {n}"), Codec::ALL[n % 2]);
+        bench.join_with("kitchen", &format!("listener {n}"), CodecId::ALL[n % 2]);
     }
     for _ in 0..50 {
         bench.speak(talker, 100, false);
