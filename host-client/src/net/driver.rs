@@ -102,7 +102,7 @@ impl Driver {
             snapshot_at: epoch,
             levels_at: epoch,
             epoch,
-            reconnect: Reconnect::new(random() as u32),
+            reconnect: Reconnect::new(random()),
             participant,
             dropped_bytes: 0,
             unlogged_bytes: LogThrottle::default(),
@@ -215,7 +215,7 @@ impl Driver {
         match result {
             Ok(stream) => {
                 let now = self.core_time(Instant::now());
-                self.participant.join(now, random().to_le_bytes());
+                self.participant.join(now, self.reconnect.nonce());
                 self.phase = Phase::Open(Box::new(Link::new(stream)));
             }
             Err(source) if self.audio.is_none() => {

@@ -3,11 +3,12 @@
 use super::*;
 use crate::{
     audio::NoSource,
-    testing::{entry, join_config, stream_of, welcome},
+    testing::{NONCE, join_config, stream_of, welcome, welcome_packet},
 };
 use talkspurt_core::{
     carrier::deframer::{Deframer, Feed},
-    wire::{ClientPacket, PROTOCOL_VERSION, ParticipantId, ServerPacket, Voice, Welcome, parse},
+    seq::Timestamp,
+    wire::{ClientPacket, ParticipantFlags, ServerPacket, SetMuted, Voice, parse},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -290,12 +291,17 @@ fn a_muted_participant_says_so_and_stays_muted_in_the_next_session() {
     room.run([(Captured::Frame, 3)]);
     room.participant.set_muted(room.now, true);
     let packets = room.packets();
-    assert_eq!(packets.len(), 2, "the end of the talkspurt comes first");
-    assert_eq!(parse(&packets[1]), Ok(ClientPacket::SetMuted(true)));
+    assert_eq!(packets.len(), 2, "and the end of the talkspurt");
+    assert!(matches!(
+        parse(&packets[0]),
+        Ok(ClientPacket::SetMuted(SetMuted { muted: true, .. }))
+    ));
     room.participant.disconnected();
     room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
-    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.muted));
+    assert!(
+        matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.flags == ParticipantFlags::MUTED)
+    );
     room.receive(&welcome(1, &["ann"]));
     assert_eq!(room.run([(Captured::Frame, 3)]), []);
 }
@@ -309,7 +315,7 @@ fn pcm16_is_preferred() {
     room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
     let codecs = [CodecId::Pcm16.id(), CodecId::ImaAdpcm.id()];
-    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs == codecs));
+    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs_up == codecs));
 }
 
 #[test]
@@ -348,16 +354,9 @@ fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
     room.participant.disconnected();
     room.participant.join(room.now, NONCE);
     room.packets();
-    room.receive(&stream_of(&ServerPacket::Welcome(Welcome {
-        version: PROTOCOL_VERSION,
-        id: ParticipantId(1),
-        codec: CodecId::Pcm16.id(),
-        rate_hz: 16_000,
-        frame_ms: 5,
-        idle_timeout_ms: 15_000,
-        roster_len: 1,
-        roster: [entry(1, "ann")].into_iter().collect(),
-    })));
+    let mut welcome = welcome_packet(1, 1);
+    welcome.frame_ms = 5;
+    room.receive(&stream_of(&ServerPacket::Welcome(welcome)));
     let missing = [(Captured::Missing, 0); 100];
     let said = room.run([(Captured::Frame, 7)].into_iter().chain(missing));
     assert_eq!(said.len(), 1 + 59 + 1);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use talkspurt_core::{
     backoff::{Backoff, spread},
     time::Duration as CoreDuration,
-    wire::Reason,
+    wire::{Nonce, Reason},
 };
 
 /// The first pause.
@@ -24,15 +24,17 @@ pub(super) struct Reconnect {
     backoff: Backoff,
     attempt: u32,
     random: u32,
+    nonce: u64,
 }
 
 impl Reconnect {
-    /// `seed` spreads clients over time. Any number will do.
-    pub(super) fn new(seed: u32) -> Self {
+    /// `seed` spreads clients over time, and names their sessions: a random number.
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             backoff: Backoff::new(PAUSE_FIRST, PAUSE_LONGEST),
             attempt: 0,
-            random: seed,
+            random: seed as u32,
+            nonce: seed,
         }
     }
 
@@ -44,6 +46,12 @@ impl Reconnect {
         self.random = product.wrapping_add(self.attempt);
         let pause = spread(self.backoff.take().max(least), (self.random >> 16) as u16);
         (self.attempt, pause.into())
+    }
+
+    /// Returns the nonce of the next session.
+    pub(super) fn nonce(&mut self) -> Nonce {
+        self.nonce = self.nonce.wrapping_add(1);
+        self.nonce.to_le_bytes()
     }
 
     /// Starts over, after a success.
@@ -154,7 +162,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_limit_start_over_and_differ_between_clients() {
-        for seed in [0, 1, 77, u32::MAX] {
+        for seed in [0, 1, 77, u64::MAX] {
             let mut reconnect = Reconnect::new(seed);
             for attempt in 1..100u32 {
                 let (number, pause) = reconnect.next(CoreDuration::ZERO);
