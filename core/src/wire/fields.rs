@@ -8,6 +8,7 @@ use crate::seq::{Seq, Timestamp};
 
 /// Takes fields off the front of a packet. Behind the first mistake every field is empty.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reader<'a> {
     rest: &'a [u8],
     is_malformed: bool,
@@ -15,6 +16,7 @@ pub struct Reader<'a> {
 
 /// Puts fields behind one another.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,

@@ -1,7 +1,6 @@
 use super::*;
 use crate::audio::codec::PAYLOAD_MAX;
-use crate::carrier::stream::{ENCODED_MAX, encoded_len_max};
-use crate::endpoint::write_to_stream;
+use crate::carrier::stream::{ENCODED_MAX, enclose, encoded_len_max};
 use crate::seq::{Seq, Timestamp};
 
 fn client(packet: &[u8]) -> Result<ClientPacket<'_>, ParseError> {
@@ -26,7 +25,8 @@ fn voice(payload: &[u8]) -> Voice<'_> {
 #[test]
 fn voice_overhead_is_what_the_link_budget_assumes() {
     let mut out = [0; ENCODED_MAX];
-    let len = write_to_stream(&ClientPacket::Voice(voice(&[1; 163])), &mut out).unwrap();
+    let len = encode(&ClientPacket::Voice(voice(&[1; 163])), &mut out).unwrap();
+    let len = enclose(&mut out, len).unwrap();
     // 163 payload + 1 number + 2 seq + 4 timestamp + 1 level + 1 marks + 2 length + 4 CRC + 1 COBS
     // + 1 end
     assert_eq!(len, 180);
@@ -53,8 +53,8 @@ fn the_longest_packets_fit() {
     let len = encode(&packet, &mut small).unwrap();
     let entries = 6 * (RosterEntry::BYTES_AROUND_NAME + NAME_BYTES_MAX);
     assert_eq!(len, 1 + 3 * 5 + 1 + entries);
-    assert!(write_to_stream(&packet, &mut small).is_ok());
-    let too_small = write_to_stream(&ServerPacket::Ping(7), &mut [0; 4]);
+    assert!(enclose(&mut small, len).is_some());
+    let too_small = encode(&ServerPacket::Ping(7), &mut [0; 1]);
     assert_eq!(too_small, Err(EncodeError));
     // An entry has a length of one byte.
     let name = "n".repeat(128);
