@@ -8,10 +8,14 @@ pub fn mean_square(samples: &[i16]) -> u32 {
     if samples.is_empty() {
         return 0;
     }
-    let sum: u64 = samples
+    let square = |s: i16| (i32::from(s) * i32::from(s)).unsigned_abs();
+    // Two squares fit 32 bits, which halves the additions of 64.
+    let (fours, rest) = samples.as_chunks();
+    let sum: u64 = fours
         .iter()
-        .map(|&s| u64::from((i32::from(s) * i32::from(s)).unsigned_abs()))
+        .map(|&[a, b, c, d]| u64::from(square(a) + square(b)) + u64::from(square(c) + square(d)))
         .sum();
+    let sum = rest.iter().fold(sum, |sum, &s| sum + u64::from(square(s)));
     (sum / samples.len() as u64) as u32
 }
 
