@@ -21,7 +21,7 @@ use talkspurt_core::audio::mixer::{
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
@@ -68,7 +68,9 @@ fn payload(codec: CodecId) -> Vec<u8> {
 fn packet(payload: &[u8]) -> Voice<'_> {
     Voice {
         seq: Seq(1_000),
-        timestamp_frames: 100_000,
+        timestamp: Timestamp(800_000),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload,
     }

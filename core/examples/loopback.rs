@@ -7,16 +7,17 @@ use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::receiver::{Received, Receiver};
-use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
+use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX, TRANSMIT_MAX};
 use talkspurt_core::endpoint::{Client, ClientConfig, write_to_stream};
 use talkspurt_core::session::{
-    HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession, ServerSessionConfig,
+    HANDSHAKE_TIMEOUT_DEFAULT, HelloRequest, JoinRequest, ServerEvent, ServerSession,
+    ServerSessionConfig,
 };
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{
-    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket,
-    Welcome, parse,
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, Roster, RosterEntry, RosterPage,
+    ServerPacket, Welcome, parse,
 };
 
 type Desktop = Client<PAYLOAD_MAX, TRANSMIT_MAX, 64, 8192, HISTORY_SAMPLES_DEFAULT>;
@@ -29,7 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut ann = Box::new(Desktop::new(ClientConfig::new(request))?);
     let mut now = Instant::ZERO;
     let mut server = Echo::new(now);
-    ann.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+    // Random in a program: it names the session.
+    ann.join(now, HANDSHAKE_TIMEOUT_DEFAULT, *b"loopback");
 
     let (mut said, mut heard) = (Vec::new(), Vec::new());
     for number in 0..FRAMES_SAID + 50 {
@@ -116,10 +118,12 @@ impl Echo {
             while let Some(event) = self.session.poll_event() {
                 if let ServerEvent::Hello(hello) = event {
                     self.session.accept();
-                    write(&mut self.to_client, &welcome(&hello.name));
+                    write(&mut self.to_client, &welcome(&hello));
+                    write(&mut self.to_client, &roster(&hello.name));
                 }
             }
-            while let Some(packet) = self.session.poll_transmit() {
+            let (revision, flags) = (1, ParticipantFlags::default());
+            while let Some(packet) = self.session.poll_transmit(revision, flags) {
                 write(&mut self.to_client, &packet);
             }
         }
@@ -133,21 +137,30 @@ fn write(stream: &mut Vec<u8>, packet: &ServerPacket<'_>) {
 }
 
 /// A room with nobody else in it.
-fn welcome(name: &str) -> ServerPacket<'_> {
-    let id = ParticipantId(1);
-    let entry = RosterEntry {
-        id,
-        flags: ParticipantFlags::default(),
-        name,
-    };
+fn welcome(hello: &HelloRequest) -> ServerPacket<'static> {
     ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
-        id,
-        codec: CodecId::Pcm16.id(),
+        nonce: hello.nonce,
+        max_packet: PACKET_MAX as u16,
+        features: 0,
+        resume: None,
+        id: ParticipantId(1),
+        codec_up: hello.codec_up.id(),
+        codec_down: hello.codec_down.id(),
         rate_hz: FORMAT.rate.hz(),
         frame_ms: FORMAT.frame.ms(),
         idle_timeout_ms: 15_000,
-        roster_len: 1,
-        roster: RosterPage::from_iter([entry]),
+        revision: 1,
+        participants: 1,
+    })
+}
+
+fn roster(name: &str) -> ServerPacket<'_> {
+    let entry = RosterEntry::new(ParticipantId(1), ParticipantFlags::default(), name);
+    ServerPacket::Roster(Roster {
+        revision: 1,
+        first: 0,
+        total: 1,
+        entries: RosterPage::from_iter([entry]),
     })
 }

@@ -39,11 +39,11 @@ impl Backoff {
     }
 }
 
-/// Shortens `wait` by up to a quarter, as `random` says, so that clients of a server that restarts
+/// Lengthens `wait` by up to a quarter, as `random` says, so that clients of a server that restarts
 /// do not all come at once.
 pub fn spread(wait: Duration, random: u16) -> Duration {
     let quarter = wait / 4;
-    wait - quarter * u32::from(random) / (1 << 16)
+    wait + quarter * u32::from(random) / (1 << 16)
 }
 
 #[cfg(test)]
@@ -61,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_wait_is_a_quarter_shorter_at_most() {
+    fn a_spread_wait_is_a_quarter_longer_at_most() {
         let wait = Duration::from_secs(5);
         assert_eq!(spread(wait, 0), wait);
-        assert_eq!(spread(wait, 1 << 15), Duration::from_micros(4_375_000));
-        assert!(spread(wait, u16::MAX) > Duration::from_micros(3_750_000));
+        assert_eq!(spread(wait, 1 << 15), Duration::from_micros(5_625_000));
+        assert!(spread(wait, u16::MAX) < Duration::from_micros(6_250_000));
     }
 }

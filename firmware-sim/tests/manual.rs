@@ -29,7 +29,9 @@ fn on_the_line(payload_bytes: usize) -> usize {
     let payload = vec![0x55; payload_bytes];
     let voice = Voice {
         seq: Seq(u16::MAX),
-        timestamp_frames: u32::MAX,
+        timestamp: talkspurt_core::seq::Timestamp(u32::MAX),
+        level: 255,
+        stream: 0,
         terminator: true,
         payload: &payload,
     };

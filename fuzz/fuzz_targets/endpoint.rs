@@ -19,7 +19,7 @@ use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::{ClientEvent, JoinRequest};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
-use talkspurt_core::wire::{ByeReason, ClientPacket, parse};
+use talkspurt_core::wire::{ClientPacket, Reason, parse};
 
 use input::Input;
 
@@ -68,11 +68,11 @@ impl Rig {
                 // Events of an earlier session are gone.
                 while self.client.poll_event().is_some() {}
                 let timeout = Duration::from_millis(u64::from(input.number()) * 40);
-                self.client.join(now, timeout);
+                self.client.join(now, timeout, [input.number(); 8]);
                 self.is_over = false;
             }
             5 => self.client.leave(now),
-            6 => self.client.end(ByeReason::from(input.number())),
+            6 => self.client.end(Reason(input.number())),
             7 | 8 => self.say(i16::from(input.number()) * 100),
             9 => self.hear(),
             10 => self.client.set_muted(now, input.number() % 2 == 0),
@@ -158,7 +158,7 @@ impl Rig {
     fn take_events(&mut self) {
         while let Some(event) = self.client.poll_event() {
             assert!(!self.is_over, "{event:?} after the end");
-            self.is_over = matches!(event, ClientEvent::Rejected(_) | ClientEvent::Closed(_));
+            self.is_over = matches!(event, ClientEvent::Rejected(..) | ClientEvent::Closed(..));
         }
         let waits = self.client.poll_timeout().is_some();
         assert!(

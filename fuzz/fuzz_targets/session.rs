@@ -14,7 +14,7 @@ use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{
     ClientEvent, ClientSession, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, ServerEvent, ServerSession,
     ServerSessionConfig,
@@ -22,7 +22,7 @@ use talkspurt_core::session::{
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
-use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
+use talkspurt_core::wire::{ParticipantFlags, Reason, Voice, parse};
 
 use input::Input;
 
@@ -59,6 +59,8 @@ impl Rig {
     fn new() -> Self {
         let now = Instant::ZERO;
         let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
+        let mut client = ClientSession::new(request);
+        client.begin(HANDSHAKE_TIMEOUT_DEFAULT, [1; 8], now);
         let config = ServerSessionConfig {
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(15),
@@ -75,7 +77,7 @@ impl Rig {
         };
         Self {
             now,
-            client: ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now),
+            client,
             client_is_over: false,
             server: ServerSession::new(config, now),
             server_is_in: false,
@@ -106,17 +108,19 @@ impl Rig {
             3 => self
                 .server
                 .handle_garbage(self.now, u32::from(input.number()).pow(3)),
-            4 => self.client.set_muted(input.number() % 2 == 0),
+            4 => self
+                .client
+                .set_muted(input.number() % 2 == 0, self.uplink.last_seq()),
             5 => match input.number() {
-                6 => {} // Rejoined, which only a Hello can cause.
-                n @ 0..8 => self.server.end(ByeReason::from(n)),
-                8 => self.server.handle_disconnect(),
-                9 => self.client.leave(),
-                10 => {
+                0 => self.server.handle_disconnect(),
+                1 => self.client.leave(self.uplink.last_seq()),
+                2 => self.client.end(Reason::IDLE_TIMEOUT),
+                3 => {
                     self.downlink.clear();
                     assert_eq!(self.downlink.depth_frames(), 0);
                 }
-                _ => {}
+                n if Reason(n) == Reason::REJOINED => {} // Which only a Hello can cause.
+                n => self.server.end(Reason(n), "why"),
             },
             6 => {
                 let sample = i16::from(input.number()) * 100;
@@ -156,23 +160,26 @@ impl Rig {
         while let Some(event) = self.client.poll_event() {
             assert!(!self.client_is_over, "{event:?} after the end");
             self.client_is_over =
-                matches!(event, ClientEvent::Closed(_) | ClientEvent::Rejected(_));
+                matches!(event, ClientEvent::Closed(..) | ClientEvent::Rejected(..));
         }
         while let Some(event) = self.server.poll_event() {
             assert!(!self.server_is_over, "{event:?} after the end");
             match event {
                 ServerEvent::Hello(hello) if hello.muted => {
-                    self.server.reject(RejectReason::RoomFull, &hello.name);
+                    self.server.end(Reason::ROOM_FULL, &hello.name);
                 }
                 ServerEvent::Hello(_) => {
                     self.server.accept();
                     self.server_is_in = true;
                 }
                 ServerEvent::Muted(_) => assert!(self.server_is_in),
-                ServerEvent::Left(reason) => {
+                ServerEvent::Repeated | ServerEvent::RosterRequested => {
+                    assert!(self.server_is_in);
+                }
+                ServerEvent::Left(reason, _) => {
                     assert!(self.server_is_in);
                     self.server_is_in = false;
-                    self.server_is_over = reason != ByeReason::Rejoined;
+                    self.server_is_over = reason != Reason::REJOINED;
                 }
                 ServerEvent::Refused(_) => {
                     assert!(!self.server_is_in);
@@ -181,7 +188,11 @@ impl Rig {
             }
         }
         while self.client.poll_transmit().is_some() {}
-        while self.server.poll_transmit().is_some() {}
+        while self
+            .server
+            .poll_transmit(1, ParticipantFlags::default())
+            .is_some()
+        {}
         assert_eq!(self.client.is_closed(), self.client_is_over);
         assert_eq!(self.server.is_closed(), self.server_is_over);
         assert_eq!(self.server.is_joined(), self.server_is_in);
@@ -214,7 +225,9 @@ impl Rig {
         payload[..len].copy_from_slice(&bytes[..len]);
         let voice = Voice {
             seq: Seq(u16::from(seq) * if near < 200 { 1 } else { 257 }),
-            timestamp_frames: u32::from(timestamp) * if near < 200 { 1 } else { 0x0101_0101 },
+            timestamp: Timestamp(u32::from(timestamp) * if near < 200 { 2 } else { 0x0101_0101 }),
+            level: near,
+            stream: flags >> 4,
             terminator: flags & 1 != 0,
             payload: if flags & 2 != 0 { bytes } else { &payload },
         };

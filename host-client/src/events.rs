@@ -14,7 +14,7 @@ pub enum EventKind {
     /// We are in the room; again after each reconnect.
     Joined {
         /// Our number.
-        id: u16,
+        id: u32,
         /// Our name.
         name: String,
         /// The room.
@@ -33,28 +33,28 @@ pub enum EventKind {
     /// Someone went.
     ParticipantLeft {
         /// Their number.
-        id: u16,
+        id: u32,
         /// Their name.
         name: String,
     },
     /// Someone (we too) started to talk.
     Talking {
         /// Their number.
-        id: u16,
+        id: u32,
         /// Their name.
         name: String,
     },
     /// Someone (we too) stopped talking.
     Silent {
         /// Their number.
-        id: u16,
+        id: u32,
         /// Their name.
         name: String,
     },
     /// Someone (we too) muted or unmuted themselves.
     Muted {
         /// Their number.
-        id: u16,
+        id: u32,
         /// Their name.
         name: String,
         /// Whether they are muted now.
@@ -169,7 +169,7 @@ impl EventKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RosterLine {
     /// Their number.
-    pub id: u16,
+    pub id: u32,
     /// Their name.
     pub name: String,
     /// Whether they are talking.

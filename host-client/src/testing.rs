@@ -12,7 +12,10 @@ use std::{
 use talkspurt_core::{
     carrier::stream::ENCODED_MAX,
     endpoint::write_to_stream,
-    wire::{PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome},
+    wire::{
+        Nonce, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, Roster, RosterEntry,
+        ServerPacket, Welcome,
+    },
 };
 
 /// A directory that is removed when it is dropped.
@@ -69,27 +72,48 @@ pub(crate) fn stream_of(packet: &ServerPacket<'_>) -> Vec<u8> {
     out[..len].to_vec()
 }
 
+/// Names the session that [`welcome`] belongs to.
+pub(crate) const NONCE: Nonce = [7; 8];
+
 /// Returns a line of a roster.
-pub(crate) fn entry(id: u16, name: &str) -> RosterEntry<'_> {
-    RosterEntry {
-        id: ParticipantId(id),
-        flags: ParticipantFlags::default(),
-        name,
-    }
+pub(crate) fn entry(id: u32, name: &str) -> RosterEntry<'_> {
+    RosterEntry::new(ParticipantId(id), ParticipantFlags::default(), name)
 }
 
-/// Welcomes the first of `names` as number `id`. The others get the following numbers.
-pub(crate) fn welcome(id: u16, names: &[&str]) -> Vec<u8> {
-    let roster = (id..).zip(names).map(|(id, name)| entry(id, name));
-    stream_of(&ServerPacket::Welcome(Welcome {
+/// Welcomes the first of `names` as number `id`. The others get the following numbers. The roster,
+/// which follows, has the revision 1.
+pub(crate) fn welcome(id: u32, names: &[&str]) -> Vec<u8> {
+    let welcome = stream_of(&ServerPacket::Welcome(welcome_packet(id, names.len())));
+    [welcome, roster(1, id, names)].concat()
+}
+
+/// Returns the Welcome alone.
+pub(crate) fn welcome_packet(id: u32, participants: usize) -> Welcome {
+    Welcome {
         version: PROTOCOL_VERSION,
+        nonce: NONCE,
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
         id: ParticipantId(id),
-        codec: 0,
+        codec_up: 0,
+        codec_down: 0,
         rate_hz: 16_000,
         frame_ms: 20,
         idle_timeout_ms: 15_000,
-        roster_len: names.len() as u16,
-        roster: roster.collect(),
+        revision: 1,
+        participants: participants as u32,
+    }
+}
+
+/// Returns a roster of these, numbered from `id`.
+pub(crate) fn roster(revision: u32, id: u32, names: &[&str]) -> Vec<u8> {
+    let entries = (id..).zip(names).map(|(id, name)| entry(id, name));
+    stream_of(&ServerPacket::Roster(Roster {
+        revision,
+        first: 0,
+        total: names.len() as u32,
+        entries: entries.collect(),
     }))
 }
 

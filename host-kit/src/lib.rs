@@ -6,6 +6,7 @@
 //! - [`environment`]: flags, variables that set flags, and `RUST_LOG`.
 //! - `events` (feature `events`): one event as a line of JSON.
 //! - `gate` (feature `gate`): the flags of the voice gate, and what they mean.
+//! - [`random`]: numbers that do not come again.
 //! - [`sample`]: samples as integers and as floats.
 //! - [`server_address`]: `HOST[:PORT]` to connect to, `ADDR:PORT` to listen on.
 //! - [`signals`]: signals that a program was started with.
@@ -24,6 +25,7 @@ pub mod environment;
 pub mod events;
 #[cfg(feature = "gate")]
 pub mod gate;
+pub mod random;
 pub mod sample;
 pub mod server_address;
 pub mod signals;

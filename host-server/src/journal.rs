@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
-use talkspurt_core::wire::ByeReason;
+use talkspurt_core::wire::Reason;
 use talkspurt_hub::{Event, LinkId};
 
 /// The budget for lines about those who join or leave: a burst, and lines a second. A full server
@@ -163,8 +163,8 @@ fn write(event: &Event, peer: impl Fn(LinkId) -> Option<SocketAddr>) {
             let peer = address(peer(*link));
             let (id, name, room, label) = (id.0, name.as_str(), room.as_str(), reason.label());
             if matches!(
-                reason,
-                ByeReason::Leaving | ByeReason::Rejoined | ByeReason::Stopping
+                *reason,
+                Reason::LEAVING | Reason::REJOINED | Reason::STOPPING
             ) {
                 tracing::info!(%peer, id, name, room, participants, reason = label, "left");
             } else {
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::testing::lines_logged;
     use talkspurt_core::time::Duration;
-    use talkspurt_core::wire::{ParticipantId, RejectReason};
+    use talkspurt_core::wire::{ParticipantId, Reason};
 
     /// Returns how many of 10,000 lines a second were written, and how many were reported as left
     /// out.
@@ -257,7 +257,7 @@ mod tests {
         lines_logged(|| act(&mut Journal::default()))
     }
 
-    fn left(reason: ByeReason) -> Event {
+    fn left(reason: Reason) -> Event {
         Event::Left {
             link: LinkId::default(),
             id: ParticipantId(7),
@@ -280,11 +280,11 @@ mod tests {
             room: "kitchen".parse().unwrap(),
             participants: 3,
         };
-        let reason = RejectReason::RoomFull;
+        let reason = Reason::ROOM_FULL;
         let events = [
             joined,
-            left(ByeReason::Leaving),
-            left(ByeReason::SlowConsumer),
+            left(Reason::LEAVING),
+            left(Reason::SLOW_READER),
             Event::Probed { link },
             Event::Refused { link, reason },
         ];
@@ -292,7 +292,7 @@ mod tests {
             for event in &events {
                 journal.write(event, now, |_| Some(peer));
             }
-            journal.write(&left(ByeReason::ConnectionLost), now, |_| None);
+            journal.write(&left(Reason::CONNECTION_LOST), now, |_| None);
             journal.write_turned_away(peer, now);
         });
         for (line, starts, has) in [
@@ -320,10 +320,10 @@ mod tests {
 
     #[test]
     fn only_involuntary_leaves_are_warnings() {
-        for &reason in ByeReason::ALL {
+        for &reason in Reason::ALL {
             let is_calm = matches!(
                 reason,
-                ByeReason::Leaving | ByeReason::Rejoined | ByeReason::Stopping
+                Reason::LEAVING | Reason::REJOINED | Reason::STOPPING
             );
             let lines = lines_of(|journal| journal.write(&left(reason), Instant::ZERO, |_| None));
             let starts = if is_calm {
@@ -339,7 +339,7 @@ mod tests {
                 "{lines:?}"
             );
         }
-        for &reason in RejectReason::ALL {
+        for &reason in Reason::ALL {
             let link = LinkId::default();
             let event = Event::Refused { link, reason };
             let lines = lines_of(|journal| journal.write(&event, Instant::ZERO, |_| None));

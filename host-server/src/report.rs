@@ -26,7 +26,7 @@ pub struct RoomReport {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ParticipantReport {
     /// Their number in the room.
-    pub id: u16,
+    pub id: u32,
     /// Their name.
     pub name: String,
     /// Whether a talkspurt of theirs is in progress.
@@ -91,7 +91,7 @@ fn in_tenths(level: Dbfs) -> f64 {
 mod tests {
     use super::*;
     use crate::testing::{hello_of, packet};
-    use talkspurt_core::seq::Seq;
+    use talkspurt_core::seq::{Seq, Timestamp};
     use talkspurt_core::time::{Duration, Instant};
     use talkspurt_core::wire::{ClientPacket, Voice};
     use talkspurt_hub::{HubConfig, LinkId};
@@ -99,7 +99,7 @@ mod tests {
     fn join(hub: &mut Hub, room: &str, name: &str) -> LinkId {
         let link = hub.connect(Instant::ZERO).unwrap();
         hub.handle_bytes(link, &hello_of(room, name), Instant::ZERO);
-        hub.admit_all(Instant::ZERO);
+        hub.admit_all(Instant::ZERO, || [9; 16]);
         link
     }
 
@@ -126,7 +126,9 @@ mod tests {
         for number in 1..=3 {
             let voice = Voice {
                 seq: Seq(number),
-                timestamp_frames: number.into(),
+                timestamp: Timestamp(8 * u32::from(number)),
+                level: 40,
+                stream: 0,
                 terminator: false,
                 payload: &16_384_i16.to_le_bytes().repeat(320),
             };

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use slotmap::SecondaryMap;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::wire::Token;
+use talkspurt_host_kit::random::random;
 use talkspurt_hub::{Hub, HubConfig, LinkId, Work};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -79,6 +81,11 @@ async fn serve(
             "stopped with connections still open"
         );
     }
+}
+
+/// What a client can resume its session with.
+fn random_token() -> Token {
+    (u128::from(random()) << 64 | u128::from(random())).to_le_bytes()
 }
 
 /// The server's own tasks never end.
@@ -280,7 +287,7 @@ impl Server {
     fn settle(&self, now: Instant) {
         let hub = &mut *self.hub.borrow_mut();
         let sockets = self.sockets.borrow();
-        hub.admit_all(now);
+        hub.admit_all(now, random_token);
         while let Some(event) = hub.poll_event() {
             self.journal.borrow_mut().write(&event, now, |id| {
                 sockets.get(id).map(|socket| socket.peer())

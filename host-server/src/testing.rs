@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION};
+use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags};
 
 /// Collects what is written to it.
 #[derive(Clone, Default)]
@@ -46,15 +48,21 @@ pub fn packet(packet: &ClientPacket<'_>) -> Vec<u8> {
 
 /// The first packet of a client that wants PCM16.
 pub fn hello_of(room: &str, name: &str) -> Vec<u8> {
-    let mut hello = Hello {
+    // Whoever joins twice over one connection needs another nonce for that.
+    static HELLOS: AtomicU64 = AtomicU64::new(1);
+    packet(&ClientPacket::Hello(Hello {
         version: PROTOCOL_VERSION,
+        nonce: HELLOS.fetch_add(1, Ordering::Relaxed).to_le_bytes(),
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
         room,
         name,
-        codecs: &[0],
-        rates_hz: Default::default(),
-        muted: false,
+        codecs_up: &[0],
+        codecs_down: &[0],
+        rates_hz: [16_000].into_iter().collect(),
+        flags: ParticipantFlags::default(),
+        roster: 1,
         credentials: &[],
-    };
-    hello.rates_hz.push(16_000).unwrap();
-    packet(&ClientPacket::Hello(hello))
+    }))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peer::Peer;
 use server::{PROGRAM, Server};
-use talkspurt_core::wire::{ClientPacket, RejectReason};
+use talkspurt_core::wire::{ClientPacket, Reason};
 
 #[allow(dead_code, reason = "each test file uses its share of the peer")]
 mod peer;
@@ -21,7 +21,10 @@ fn a_hangup_throws_nobody_out() {
     for _ in 0..3 {
         server.signal(libc::SIGHUP);
     }
-    ada.send(&ClientPacket::SetMuted(true));
+    ada.send(&ClientPacket::SetMuted(talkspurt_core::wire::SetMuted {
+        muted: true,
+        after: None,
+    }));
     ada.wait_for_state_of(ada.id);
     drop((ada, bob));
     assert_eq!(server.stop(libc::SIGTERM).0, Some(0));
@@ -68,7 +71,7 @@ fn where_descriptors_are_short_fewer_come_in_and_all_are_told_so() {
         .collect();
     for _ in 0..3 {
         let seen = Peer::refused(server.voice, "kitchen", "bob");
-        assert_eq!(seen.reject, Some(RejectReason::ServerFull));
+        assert_eq!(seen.reject, Some(Reason::SERVER_FULL));
     }
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
     drop(inside);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use peer::Peer;
 use server::{PROGRAM, Server};
-use talkspurt_core::wire::{ByeReason, ClientPacket, RejectReason};
+use talkspurt_core::wire::{ClientPacket, Reason};
 
 #[allow(dead_code, reason = "each test file uses its share of the peer")]
 mod peer;
@@ -23,7 +23,7 @@ fn signals_say_bye_to_everyone_and_exit_0_in_time() {
         assert_eq!(code, Some(0));
         assert!(took < Duration::from_secs(2), "{took:?}");
         for peer in [&mut ada, &mut bob] {
-            assert_eq!(peer.read_until_closed().bye, Some(ByeReason::Stopping));
+            assert_eq!(peer.read_until_closed().bye, Some(Reason::STOPPING));
         }
     }
 }
@@ -185,26 +185,23 @@ fn refusals_reach_even_those_who_go_on_sending_and_are_logged() {
         eager.speak(1, false);
     }
     let end = eager.read_until_closed();
-    assert_eq!(end.reject, Some(RejectReason::NotAHello));
+    assert_eq!(end.reject, Some(Reason::NO_SESSION));
     let mut noise = Peer::connect(server.voice);
     noise.send_bytes(&[0x41; 64 * 1024]);
-    assert_eq!(
-        noise.read_until_closed().reject,
-        Some(RejectReason::Malformed)
-    );
+    assert_eq!(noise.read_until_closed().reject, Some(Reason::DAMAGE));
     let metrics = server.get("/metrics");
     assert!(
-        metrics.contains("talkspurt_handshake_failures_total{reason=\"not_a_hello\"} 1"),
+        metrics.contains("talkspurt_handshake_failures_total{reason=\"no_session\"} 1"),
         "{metrics}"
     );
     server.stop(libc::SIGTERM);
     let log = server.log();
     assert!(
         log.lines()
-            .any(|line| line.starts_with('{') && line.contains("not_a_hello")),
+            .any(|line| line.starts_with('{') && line.contains("no_session")),
         "{log}"
     );
-    assert!(log.lines().any(|line| line.contains("malformed")), "{log}");
+    assert!(log.lines().any(|line| line.contains("damage")), "{log}");
 }
 
 #[test]
@@ -212,10 +209,7 @@ fn half_a_handshake_has_its_time() {
     let server = Server::start(&["--handshake-timeout", "300ms"]);
     let mut half = Peer::connect(server.voice);
     half.send_bytes(&[3, 1, 4]);
-    assert_eq!(
-        half.read_until_closed().reject,
-        Some(RejectReason::HandshakeTimeout)
-    );
+    assert_eq!(half.read_until_closed().reject, Some(Reason::NO_HELLO));
 }
 
 #[test]
@@ -268,6 +262,6 @@ fn a_client_that_stops_reading_harms_nobody_and_is_dropped() {
     assert!(
         server
             .get("/metrics")
-            .contains("talkspurt_sessions_ended_total{reason=\"slow_consumer\"} 1")
+            .contains("talkspurt_sessions_ended_total{reason=\"slow_reader\"} 1")
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peer::Peer;
 use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::wire::ByeReason;
+use talkspurt_core::wire::Reason;
 use talkspurt_server::config::Config;
 use talkspurt_server::{net, run};
 use tokio::sync::oneshot;
@@ -39,13 +39,13 @@ fn two_servers_run_side_by_side_and_stop_when_told() {
     let mut ada = Peer::join(first, "kitchen", "ada");
     let mut bob = Peer::join(second, "kitchen", "bob");
     stop_first.send(()).unwrap();
-    assert_eq!(ada.read_until_closed().bye, Some(ByeReason::Stopping));
+    assert_eq!(ada.read_until_closed().bye, Some(Reason::STOPPING));
     drop(ada);
     first_thread.join().unwrap();
     bob.read_for(Duration::from_millis(50));
     assert!(!bob.seen.closed, "the other server goes on");
     stop_second.send(()).unwrap();
-    assert_eq!(bob.read_until_closed().bye, Some(ByeReason::Stopping));
+    assert_eq!(bob.read_until_closed().bye, Some(Reason::STOPPING));
     drop(bob);
     second_thread.join().unwrap();
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::seq::Timestamp;
 use talkspurt_core::voice::uplink::EncodedFrame;
 
 use crate::generator::{Generator, Opposite};
@@ -139,7 +140,9 @@ fn change(members: &mut Generator, plan: CrowdPlan, changes: u32) -> Result<()> 
         // A talkspurt of one frame.
         Flicker::Word => {
             let word = EncodedFrame {
-                number: turn.wrapping_add(1).wrapping_mul(4),
+                // Four frames of 20 ms after the word before.
+                timestamp: Timestamp(turn.wrapping_add(1).wrapping_mul(4 * 8)),
+                level: 40,
                 payload: &[7; 640],
                 terminator: true,
             };

@@ -17,6 +17,7 @@ use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::PayloadPlayout;
 use talkspurt_core::voice::uplink::EncodedFrame;
 use talkspurt_core::wire::{ClientPacket, Voice};
+use talkspurt_host_kit::random::random;
 
 use crate::floor::Seat;
 
@@ -61,7 +62,7 @@ impl Peer {
         let mut config = ClientConfig::new(request);
         config.playout_margin_ms = 0;
         let mut client = Box::new(Client::new(config)?);
-        client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+        client.join(now, HANDSHAKE_TIMEOUT_DEFAULT, random().to_le_bytes());
         let mut peer = Self::connect(address)?;
         peer.client = Some(client);
         peer.joined = false;
@@ -169,8 +170,10 @@ impl Peer {
             // The floor is sent the same bytes.
             None => {
                 let voice = Voice {
-                    seq: Seq(frame.number as u16),
-                    timestamp_frames: frame.number,
+                    seq: Seq(frame.timestamp.0 as u16),
+                    timestamp: frame.timestamp,
+                    level: frame.level,
+                    stream: 0,
                     terminator: frame.terminator,
                     payload: frame.payload,
                 };
@@ -279,8 +282,10 @@ fn follow(client: &mut Client) -> Result<bool> {
     while let Some(event) = client.poll_event() {
         match event {
             ClientEvent::RosterComplete => is_listed = true,
-            ClientEvent::Rejected(reason) => bail!("refused: {reason}. {}", client.reject_text()),
-            ClientEvent::Closed(reason) => bail!("the session is over: {reason}"),
+            ClientEvent::Rejected(reason, _) => {
+                bail!("refused: {reason}. {}", client.closing_text())
+            }
+            ClientEvent::Closed(reason, _) => bail!("the session is over: {reason}"),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, RoomName, ServerPacket, Voice};
 
@@ -82,7 +82,9 @@ impl Plan {
         let payload_len = self.codec.payload_len(self.format.frame_samples());
         let voice = Voice {
             seq: Seq(500),
-            timestamp_frames: 500,
+            timestamp: Timestamp(4_000),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload: &[1; PAYLOAD_MAX][..payload_len],
         };

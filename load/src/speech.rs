@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use talkspurt_core::audio::codec::{AnyCodec, Codec, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::level::{half_db, rms};
+use talkspurt_core::seq::Timestamp;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::EncodedFrame;
 
@@ -118,7 +120,8 @@ impl Speech {
         talker.frames = talker.frames.wrapping_add(1);
         let len = talker.encoder.encode(&frame, buffer)?;
         Ok(EncodedFrame {
-            number: talker.frames,
+            timestamp: Timestamp(self.plan.format.frame.units().wrapping_mul(talker.frames)),
+            level: half_db(rms(&frame)),
             payload: &buffer[..len],
             terminator: false,
         })
@@ -161,7 +164,7 @@ mod tests {
         let mut buffer = [0; PAYLOAD_MAX];
         for (number, said) in [(1, None), (2, Some(mark)), (3, None)] {
             let frame = speech.say(4, said, &mut buffer).unwrap();
-            assert_eq!((frame.number, frame.terminator), (number, false));
+            assert_eq!((frame.timestamp.0, frame.terminator), (8 * number, false));
             assert_eq!(mark_in(frame.payload, &PLAN, 5), said);
         }
         assert!(speech.say(5, None, &mut buffer).is_err());

@@ -9,7 +9,7 @@ use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
-use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 
 use crate::participant::Participant;
 use crate::person::{Endpoint, Person};
@@ -23,8 +23,10 @@ pub struct Client {
     pub person: Person,
     /// The roster as this client knows it, itself included.
     pub roster: BTreeMap<ParticipantId, (String, ParticipantFlags)>,
+    /// The roster that is being listed, to replace it.
+    listing: BTreeMap<ParticipantId, (String, ParticipantFlags)>,
     /// Participants about whom the roster may be wrong, because a packet about them was lost. The
-    /// next packet about them ends that. (In version 1 nothing else repairs a roster.)
+    /// next packet about them ends that, and so does the whole roster, which is asked for then.
     pub excused: BTreeSet<ParticipantId>,
     /// Everything the speaker has played since the first join, frame after frame.
     pub heard: Vec<i16>,
@@ -35,9 +37,9 @@ pub struct Client {
     /// How often it has joined.
     pub joins: u32,
     /// Why the last session ended, if it did.
-    pub closed: Option<ByeReason>,
+    pub closed: Option<Reason>,
     /// Why it was last refused, if it was.
-    pub rejected: Option<RejectReason>,
+    pub rejected: Option<Reason>,
     /// Session, voice and the packets waiting for the stream.
     endpoint: Box<Endpoint>,
     next_frame_at: Option<Instant>,
@@ -55,6 +57,7 @@ impl Client {
             endpoint: person.endpoint(),
             person,
             roster: BTreeMap::new(),
+            listing: BTreeMap::new(),
             excused: BTreeSet::new(),
             heard: Vec::new(),
             playouts: Vec::new(),
@@ -127,15 +130,30 @@ impl Client {
     fn handle_event(&mut self, now: Instant, event: ClientEvent) {
         match event {
             ClientEvent::Joined(..) => self.enter(now),
-            ClientEvent::Listed(who) | ClientEvent::ParticipantJoined(who) => {
+            ClientEvent::Listed {
+                participant,
+                is_first,
+            } => {
+                if is_first {
+                    self.listing.clear();
+                }
+                let entry = (participant.name.to_string(), participant.flags);
+                let before = self.listing.insert(participant.id, entry);
+                assert!(before.is_none(), "{participant:?} is listed twice");
+            }
+            ClientEvent::ParticipantJoined(who) => {
                 let known = self
                     .roster
                     .insert(who.id, (who.name.to_string(), who.flags));
                 self.must(who.id, known.is_none(), "was told twice of a participant");
                 self.excused.remove(&who.id);
             }
-            ClientEvent::RosterComplete => self.listed = true,
-            ClientEvent::ParticipantLeft(id) => {
+            ClientEvent::RosterComplete => {
+                self.listed = true;
+                self.roster = std::mem::take(&mut self.listing);
+                self.excused.clear();
+            }
+            ClientEvent::ParticipantLeft(id, _) => {
                 let known = self.roster.remove(&id);
                 self.must(
                     id,
@@ -155,11 +173,11 @@ impl Client {
                     self.excused.remove(&id);
                 }
             }
-            ClientEvent::Rejected(reason) => {
+            ClientEvent::Rejected(reason, _) => {
                 self.rejected = Some(reason);
                 self.session_is_over(now);
             }
-            ClientEvent::Closed(reason) => {
+            ClientEvent::Closed(reason, _) => {
                 self.closed = Some(reason);
                 self.session_is_over(now);
             }
@@ -245,12 +263,14 @@ impl Participant for Client {
 
     fn join(&mut self, now: Instant) {
         self.rejoin_at = None;
-        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+        // Another one for each session, and the same in each run.
+        let nonce = (now.as_micros() + 1).to_le_bytes();
+        self.endpoint.join(now, HANDSHAKE_TIMEOUT_DEFAULT, nonce);
     }
 
     fn handle_closed(&mut self, now: Instant) {
         if !self.endpoint.is_closed() {
-            self.closed = Some(ByeReason::ConnectionLost);
+            self.closed = Some(Reason::CONNECTION_LOST);
         }
         self.session_is_over(now);
     }

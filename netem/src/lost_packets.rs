@@ -57,11 +57,13 @@ impl Losses {
 /// Returns the participants that a packet is about.
 fn about(packet: &[u8]) -> Vec<ParticipantId> {
     match parse(packet).expect("the server sends packets") {
-        ServerPacket::Welcome(welcome) => welcome.roster.iter().map(|entry| entry.id).collect(),
-        ServerPacket::Roster(page) => page.iter().map(|entry| entry.id).collect(),
-        ServerPacket::Joined(entry) => vec![entry.id],
-        ServerPacket::Left(id) | ServerPacket::State(id, _) => vec![id],
-        ServerPacket::Reject(..)
+        ServerPacket::Roster(page) => page.entries.iter().map(|entry| entry.id).collect(),
+        ServerPacket::Joined(joined) => vec![joined.entry.id],
+        ServerPacket::Left(left) => vec![left.id],
+        ServerPacket::State(state) => vec![state.id],
+        ServerPacket::Reject(_)
+        | ServerPacket::Welcome(_)
+        | ServerPacket::Count(_)
         | ServerPacket::Voice(_)
         | ServerPacket::Ping(_)
         | ServerPacket::Pong(_)

@@ -293,7 +293,8 @@ impl World {
         while !rest.is_empty() {
             let (piece, more) = rest.split_at(self.rng.usize(1..=rest.len()));
             self.hub.handle_bytes(link, piece, self.now);
-            self.hub.admit_all(self.now);
+            self.hub
+                .admit_all(self.now, || self.rng.u128(..).to_le_bytes());
             rest = more;
         }
         self.flush();

@@ -150,11 +150,17 @@ fn hello(room: &str, name: &str) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
     let hello = ClientPacket::Hello(Hello {
         version: PROTOCOL_VERSION,
+        nonce: [7; 8],
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
         room,
         name,
-        codecs: &[0],
+        codecs_up: &[0],
+        codecs_down: &[0],
         rates_hz: [16_000].into_iter().collect(),
-        muted: false,
+        flags: Default::default(),
+        roster: 1,
         credentials: &[],
     });
     let len = write_to_stream(&hello, &mut bytes).expect("it fits");

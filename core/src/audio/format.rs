@@ -66,6 +66,11 @@ impl FrameDuration {
         }
     }
 
+    /// Returns how many units of a [`Timestamp`](crate::seq::Timestamp), of 2.5 ms, it lasts.
+    pub const fn units(self) -> u32 {
+        self.ms() as u32 * 2 / 5
+    }
+
     /// As a span of time.
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.ms() as u64)

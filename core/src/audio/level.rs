@@ -9,10 +9,14 @@ pub fn mean_square(samples: &[i16]) -> u32 {
     if samples.is_empty() {
         return 0;
     }
-    let sum: u64 = samples
+    let square = |s: i16| (i32::from(s) * i32::from(s)).unsigned_abs();
+    // Two squares fit 32 bits, which halves the additions of 64.
+    let (fours, rest) = samples.as_chunks();
+    let sum: u64 = fours
         .iter()
-        .map(|&s| u64::from((i32::from(s) * i32::from(s)).unsigned_abs()))
+        .map(|&[a, b, c, d]| u64::from(square(a) + square(b)) + u64::from(square(c) + square(d)))
         .sum();
+    let sum = rest.iter().fold(sum, |sum, &s| sum + u64::from(square(s)));
     (sum / samples.len() as u64) as u32
 }
 
@@ -32,6 +36,22 @@ fn root(square: u32) -> u16 {
         bit >>= 1;
     }
     root as u16
+}
+
+/// The level of digital silence on the wire.
+pub const SILENCE: u8 = 255;
+
+/// A frame with this level on the wire, or a higher one, is silent: an RMS of 9 (-71 dBFS), the
+/// idle noise that ITU-T G.712 allows a telephone channel.
+pub const SILENT_FROM: u8 = 142;
+
+/// Returns the level of an RMS as packets carry it: in half decibels below full scale, rounded to
+/// the nearest.
+pub fn half_db(rms: u16) -> u8 {
+    match rms {
+        0 => SILENCE,
+        _ => ((64 - Dbfs::from_rms(rms).0) / 128) as u8,
+    }
 }
 
 /// The level of what a microphone hears of voice: RMS without DC offset, rumble and hum. The

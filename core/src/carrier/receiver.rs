@@ -61,7 +61,9 @@ impl<const N: usize> Receiver<N> {
                 }
             }
             Feed::NeedMore => {
-                self.unended_bytes = self.unended_bytes.saturating_add(bytes.len() as u32);
+                // Zeros are no damage, however many they are: a line that is held low reads so.
+                let unended = bytes.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+                self.unended_bytes = self.unended_bytes.saturating_add(unended.len() as u32);
                 if self.unended_bytes as usize <= N {
                     return (Received::NeedMore, rest);
                 }
@@ -121,6 +123,16 @@ mod tests {
         assert_eq!(reported(&mut receiver, &[7; 5]), None, "another packet");
         assert_eq!(reported(&mut receiver, &[0]), Some((5, true)));
         assert_eq!(receiver.dropped_bytes(), LONGEST as u64 + 11);
+    }
+
+    #[test]
+    fn zeros_are_no_damage() {
+        let mut receiver = Receiver::new();
+        for chunk in [&[0; 500][..], &[0, 7, 7], &[7, 7]] {
+            assert_eq!(reported(&mut receiver, chunk), None);
+        }
+        assert_eq!(reported(&mut receiver, &[0]), Some((4, true)));
+        assert_eq!(receiver.dropped_bytes(), 4);
     }
 
     #[test]

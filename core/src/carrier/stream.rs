@@ -5,8 +5,8 @@ use super::cobs::cobs_encode;
 use super::crc::{CRC_BYTES, crc32};
 use crate::time::{Duration, Instant};
 
-/// The longest packet in bytes, before CRC and COBS.
-pub const PACKET_MAX: usize = 704;
+/// The longest packet that hosts take, in bytes, before CRC and COBS.
+pub const PACKET_MAX: usize = 1_280;
 
 /// The longest packet as it stands in a stream, in bytes: with its CRC, COBS overhead and the zero
 /// that ends it.
@@ -21,6 +21,13 @@ pub const fn encoded_len_max(packet_bytes: usize) -> usize {
     // A code byte at the start and one after each 254 bytes without a zero, and the zero at the
     // end.
     checked + checked / 254 + 1 + 1
+}
+
+/// Returns the longest packet for which [`encoded_len_max`] is no more than `encoded_bytes`.
+pub const fn packet_len_max(encoded_bytes: usize) -> usize {
+    let checked = encoded_bytes.saturating_sub(2);
+    // Each 254th byte takes one more.
+    (checked - (checked + 1) / 255).saturating_sub(CRC_BYTES)
 }
 
 /// Encloses the packet in the first `packet_bytes` bytes of `buffer` for a stream, in place.
@@ -72,6 +79,16 @@ impl Separator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_packet_is_the_one_that_still_fits() {
+        for packet in 1..=2 * PACKET_MAX {
+            let encoded = encoded_len_max(packet);
+            let longest = packet_len_max(encoded);
+            assert!(encoded_len_max(longest) <= encoded && encoded_len_max(longest + 1) > encoded);
+            assert!(packet_len_max(encoded - 1) < packet);
+        }
+    }
 
     #[test]
     fn a_zero_goes_before_the_first_packet_and_after_each_pause() {

@@ -10,7 +10,7 @@ use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::BadReason;
 use crate::carrier::receiver::{Received, Receiver};
-use crate::carrier::stream::{self, Separator};
+use crate::carrier::stream::{self, Separator, encoded_len_max};
 use crate::session::{
     ClientEvent, ClientSession, GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, JoinRequest,
     SessionParams,
@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
 use crate::voice::uplink::{EncodedFrame, Uplink};
-use crate::wire::{ByeReason, encode, parse};
+use crate::wire::{Nonce, PACKET_BYTES_LEAST, Reason, encode, parse};
 
 /// How long leaving may take: what was said last goes first, unless the carrier does not take it.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
@@ -63,12 +63,12 @@ pub struct Client<
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,
-    /// Whether the microphone is muted. The server learns of it behind the last words.
+    /// Whether the microphone is muted.
     muted: bool,
     /// Whether voice is kept back although the microphone is not muted.
     kept_back: bool,
-    /// The Welcome that voice was started for, while it runs.
-    started_for: Option<u8>,
+    /// Whether voice runs, as it does from Welcome to Bye.
+    is_started: bool,
     /// Until when the last words may take to leave, once that is wanted.
     leaving_until: Option<Instant>,
     stats: ClientStats,
@@ -86,6 +86,11 @@ impl<
     C: Codec,
 > Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C>
 {
+    const ANY_CONTROL_PACKET_FITS: () = assert!(
+        ENCODED > encoded_len_max(PACKET_BYTES_LEAST),
+        "every side takes packets of 352 bytes"
+    );
+
     // Life of a session
 
     /// Creates a client that waits for [`Client::join`].
@@ -94,7 +99,8 @@ impl<
     /// A configuration that cannot work.
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
-        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY))?;
+        let () = Self::ANY_CONTROL_PACKET_FITS;
+        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY), ENCODED)?;
         let voice = config.voice();
         // Both restart with the codec and the format of each session.
         let format = AudioFormat {
@@ -110,9 +116,9 @@ impl<
             queue: VoiceQueue::new(),
             separator: Separator::new(),
             muted: config.request.muted,
-            session: ClientSession::idle(config.request),
+            session: ClientSession::new(config.request),
             kept_back: false,
-            started_for: None,
+            is_started: false,
             leaving_until: None,
             stats: ClientStats::default(),
             earlier_jitter: JitterStats::default(),
@@ -120,14 +126,15 @@ impl<
     }
 
     /// Says Hello, and begins a session when the server answers within `timeout`. Call it again
-    /// when a session is over, on the same stream or on another.
-    pub fn join(&mut self, now: Instant, timeout: Duration) {
+    /// when a session is over, on the same stream or on another. `nonce` names the session: random,
+    /// or at least never used before, even by an earlier run of the program.
+    pub fn join(&mut self, now: Instant, timeout: Duration, nonce: Nonce) {
         self.leaving_until = None;
         self.garbage = tolerated_garbage(now);
         // Whatever a half-sent packet has left at the server ends before the Hello.
         self.separator = Separator::new();
-        self.session.set_muted(self.muted);
-        self.session.begin(timeout, now);
+        self.session.set_muted(self.muted, None);
+        self.session.begin(timeout, nonce, now);
         self.follow_session();
     }
 
@@ -144,12 +151,12 @@ impl<
             self.queue_voice(now);
             self.leaving_until.get_or_insert(now + LEAVE_TIME_MAX);
         } else {
-            self.session.leave();
+            self.session.leave(None);
         }
     }
 
     /// Ends the session at once, with a Bye.
-    pub fn end(&mut self, reason: ByeReason) {
+    pub fn end(&mut self, reason: Reason) {
         self.session.end(reason);
         self.follow_session();
     }
@@ -177,7 +184,7 @@ impl<
                     None => {}
                 }
                 if !self.garbage.take(bytes, now) {
-                    self.session.end(ByeReason::ProtocolError);
+                    self.session.end(Reason::DAMAGE);
                 }
             }
         }
@@ -189,7 +196,7 @@ impl<
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.handle_timeout(now);
         self.follow_session();
-        self.say_what_waits_for_voice(now);
+        self.leave_when_all_is_said(now);
     }
 
     /// Returns when to call [`Client::handle_timeout`] next.
@@ -212,7 +219,7 @@ impl<
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         assert!(out.len() >= ENCODED, "the longest packet must fit");
         self.queue.drop_stale(now);
-        self.say_what_waits_for_voice(now);
+        self.leave_when_all_is_said(now);
         // After a pause a zero goes first.
         let start = usize::from(self.separator.is_due(now));
         let packet = out.get_mut(start..)?;
@@ -230,29 +237,24 @@ impl<
         })
     }
 
-    /// Says Bye, or that the microphone is muted, when the last words are out or have had their
-    /// time.
-    fn say_what_waits_for_voice(&mut self, now: Instant) {
+    /// Says Bye when the last words are out or have had their time.
+    fn leave_when_all_is_said(&mut self, now: Instant) {
         if let Some(until) = self.leaving_until
             && (self.queue.is_empty() || now >= until)
         {
             self.leaving_until = None;
-            self.session.leave();
+            self.session.leave(self.uplink.last_seq());
             self.follow_session();
-        }
-        if !self.muted || self.queue.is_empty() {
-            self.session.set_muted(self.muted);
         }
     }
 
-    /// Starts voice with each Welcome, and stops it with the session.
+    /// Starts voice with the Welcome, and stops it with the session.
     fn follow_session(&mut self) {
         let params = self.session.params();
-        let welcome = params.map(|_| self.session.welcomes());
-        if welcome == self.started_for {
+        if params.is_some() == self.is_started {
             return;
         }
-        self.started_for = welcome;
+        self.is_started = params.is_some();
         match params {
             Some(params) => self.start_voice(&params),
             None => self.stop_voice(),
@@ -280,7 +282,7 @@ impl<
     /// it was captured, as a browser's encoder does. The caller gates, for what is not sent need
     /// not be encoded ([`Gate`](crate::audio::gate::Gate) and
     /// [`LevelMeter`](crate::audio::level::LevelMeter) are what [`Client::push_frame`] gates with);
-    /// a pre-roll is pushed frame by frame, each with its own number. All else is as for frames: a
+    /// a pre-roll is pushed frame by frame, each with its own timestamp. All else is as for frames: a
     /// talkspurt without its last frame ends with [`Client::end_talkspurt`], a mute, or leaving.
     ///
     /// Returns whether the frame is sent: not outside a room, and not while muted.
@@ -295,7 +297,7 @@ impl<
         if self.session.params().is_none() || self.leaving_until.is_some() {
             return Ok(false);
         }
-        self.downlink.check(frame.payload)?;
+        self.uplink.check(frame.payload)?;
         count(&mut self.stats.frames_captured);
         let is_first = !self.uplink.is_talking();
         let Some(voice) = self.uplink.push_encoded(frame) else {
@@ -382,6 +384,8 @@ impl<
         if self.session.params().is_some() {
             self.queue_voice(now);
         }
+        // It may overtake what was said before.
+        self.session.set_muted(self.muted, self.uplink.last_seq());
     }
 
     fn is_silenced(&self) -> bool {
@@ -393,9 +397,10 @@ impl<
         let format = params.format;
         let waiting_frames = format.frame.frames_in_ms(WAITING_MS_MAX);
         self.queue.restart(waiting_frames as u16);
-        let codec = || C::for_session(params.codec, format);
+        let codec = |id| C::for_session(id, format);
         // Codecs that it does not have were not offered.
-        let (Some(encoder), Some(decoder)) = (codec(), codec()) else {
+        let (Some(encoder), Some(decoder)) = (codec(params.codec_up), codec(params.codec_down))
+        else {
             return;
         };
         // The gate was checked for every frame duration at the start.
@@ -444,9 +449,9 @@ impl<
         self.session.is_closed()
     }
 
-    /// Returns what the server said with its Reject; empty if it said nothing.
-    pub fn reject_text(&self) -> &str {
-        self.session.reject_text()
+    /// Returns what the server said with its Reject or Bye; empty if it said nothing.
+    pub fn closing_text(&self) -> &str {
+        self.session.closing_text()
     }
 
     /// Returns the round trip to the server and back, as last measured.

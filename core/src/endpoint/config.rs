@@ -6,6 +6,7 @@ use crate::audio::codec::{Codec, CodecId};
 use crate::audio::format::{AudioFormat, FrameDuration};
 use crate::audio::gate::{GateConfigError, GateSettings};
 use crate::audio::jitter::JitterConfig;
+use crate::carrier::stream::packet_len_max;
 use crate::session::JoinRequest;
 use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
 
@@ -68,11 +69,13 @@ impl ClientConfig {
     }
 
     /// Returns the same, offering only codecs that `C` has and whose payload fits `payload_bytes`,
-    /// for a client whose frames have at most `frame_samples`.
+    /// for a client whose frames have at most `frame_samples`, and taking the packets that fit
+    /// `transmit_bytes`.
     pub(super) fn checked<C: Codec>(
         mut self,
         payload_bytes: usize,
         frame_samples: usize,
+        transmit_bytes: usize,
     ) -> Result<Self, ClientConfigError> {
         self.gate.check().map_err(ClientConfigError::Gate)?;
         let rates = self.request.rates.iter();
@@ -87,6 +90,7 @@ impl ClientConfig {
         };
         let codecs: Vec<u8, _> = self.request.codecs.iter().copied().filter(fits).collect();
         self.request.codecs = codecs;
+        self.request.max_packet = packet_len_max(transmit_bytes - 1) as u16;
         if self.request.codecs.is_empty() {
             return Err(ClientConfigError::NoCodecFits);
         }

@@ -9,16 +9,14 @@ mod config;
 mod stats;
 mod voice_queue;
 
-use serde::Serialize;
-
 use crate::carrier::stream;
-use crate::wire::{EncodeError, encode};
+use crate::wire::{Encode, EncodeError, encode};
 
 /// Writes a packet that belongs to no endpoint as it stands in a stream. Returns the bytes written.
 ///
 /// # Errors
 /// [`EncodeError`] if `out` is too small; [`stream::ENCODED_MAX`] bytes are enough for any packet.
-pub fn write_to_stream<P: Serialize>(packet: &P, out: &mut [u8]) -> Result<usize, EncodeError> {
+pub fn write_to_stream<P: Encode>(packet: &P, out: &mut [u8]) -> Result<usize, EncodeError> {
     let len = encode(packet, out)?;
     stream::enclose(out, len).ok_or(EncodeError)
 }

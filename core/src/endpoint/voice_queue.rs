@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use crate::time::{Duration, Instant};
-use crate::wire::{ClientPacket, Voice, encode};
+use crate::wire::{AROUND_PAYLOAD_BYTES, ClientPacket, Voice, encode};
 
 /// Voice that has waited for longer is dropped: what is heard later than that disturbs a
 /// conversation.
@@ -15,9 +15,6 @@ pub(super) const WAITING_MS_MAX: u32 = 300 + 500;
 
 /// What stands before each packet: its length, and when it was queued in milliseconds, which wrap.
 const HEADER_BYTES: usize = 2 + 4;
-
-/// A voice packet has at most so many bytes around its payload.
-const AROUND_PAYLOAD_BYTES: usize = 12;
 
 /// Packets, the oldest first, in `BYTES` bytes.
 #[derive(Clone, Debug)]
@@ -130,12 +127,14 @@ const fn millis(now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seq::Seq;
+    use crate::seq::{Seq, Timestamp};
 
     fn voice(payload: &[u8]) -> Voice<'_> {
         Voice {
             seq: Seq(7),
-            timestamp_frames: 7,
+            timestamp: Timestamp(7),
+            level: 7,
+            stream: 0,
             terminator: false,
             payload,
         }
@@ -149,11 +148,11 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_the_oldest_and_counts_it() {
-        let mut queue = VoiceQueue::<100>::new();
+        let mut queue = VoiceQueue::<107>::new();
         for number in 1..=5 {
             queue.push(Instant::ZERO, voice(&[number; 10]));
         }
-        // A packet takes 21 bytes here, and room is made for 28.
+        // A packet takes 26 bytes here, and room is made for 27.
         assert_eq!((queue.dropped(), queue.is_empty()), (1, false));
         assert_eq!(payloads(&mut queue), [2, 3, 4, 5]);
         queue.restart(2);
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_can_never_fit_is_dropped_and_counted() {
-        let mut queue = VoiceQueue::<28>::new();
+        let mut queue = VoiceQueue::<27>::new();
         queue.push(Instant::ZERO, voice(&[1; 10]));
         queue.push(Instant::ZERO, voice(&[2; 11]));
         assert_eq!(queue.dropped(), 1);
@@ -178,7 +177,7 @@ mod tests {
         let mut queue = VoiceQueue::<300>::new();
         let longest = Voice {
             seq: Seq(u16::MAX),
-            timestamp_frames: u32::MAX,
+            timestamp: Timestamp(u32::MAX),
             ..voice(&[1; 200])
         };
         queue.push(Instant::ZERO, longest);

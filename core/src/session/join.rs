@@ -6,11 +6,11 @@ use crate::audio::codec::CodecId;
 use crate::audio::format::{AudioFormat, SampleRate};
 use crate::time::Duration;
 use crate::wire::{
-    ByeReason, CREDENTIALS_BYTES_MAX, OFFERS_MAX, ParticipantFlags, ParticipantId, ParticipantName,
-    RejectReason, RoomName,
+    CREDENTIALS_BYTES_MAX, OFFERS_MAX, PACKET_BYTES_LEAST, ParticipantFlags, ParticipantId,
+    ParticipantName, Reason, RoomName,
 };
 
-/// Who wants to join which room, and what he can send and receive.
+/// Who wants to join which room, and what they can send and receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -19,18 +19,22 @@ pub struct JoinRequest {
     pub room: RoomName,
     /// The name in it.
     pub name: ParticipantName,
-    /// Numbers of the codecs, in order of preference.
+    /// Numbers of the codecs, in order of preference, both ways.
     pub codecs: Vec<u8, OFFERS_MAX>,
+    /// The longest packet that the client takes, in bytes.
+    pub max_packet: u16,
     /// Sample rates, in order of preference: up to [`OFFERS_MAX`].
     pub rates: &'static [SampleRate],
     /// Whether to join muted.
     pub muted: bool,
+    /// Whether to be told who is in the room, and not only how many.
+    pub roster: bool,
     /// Proof that one may join; empty where none is asked for.
     pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX>,
 }
 
 impl JoinRequest {
-    /// Creates a request at the default rate, without credentials, unmuted.
+    /// Creates a request at the default rate, without credentials, unmuted, for the roster.
     pub fn new(room: RoomName, name: ParticipantName, codecs: &[CodecId]) -> Self {
         let codecs = codecs
             .iter()
@@ -41,8 +45,10 @@ impl JoinRequest {
             room,
             name,
             codecs,
+            max_packet: PACKET_BYTES_LEAST as u16,
             rates: &[AudioFormat::DEFAULT.rate],
             muted: false,
+            roster: true,
             credentials: Vec::new(),
         }
     }
@@ -54,23 +60,25 @@ impl JoinRequest {
 pub struct SessionParams {
     /// The client's own number.
     pub id: ParticipantId,
-    /// The codec of both directions.
-    pub codec: CodecId,
+    /// The codec of the client's voice.
+    pub codec_up: CodecId,
+    /// The codec of the server's voice.
+    pub codec_down: CodecId,
     /// The format of both directions.
     pub format: AudioFormat,
     /// After how long a silent peer is dropped.
     pub idle_timeout: Duration,
 }
 
-/// A line of the roster.
+/// Someone in the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Participant {
     /// Who.
     pub id: ParticipantId,
-    /// What he is doing.
+    /// What they are doing.
     pub flags: ParticipantFlags,
-    /// His name.
+    /// Their name, as the server says it: empty if it says none.
     pub name: ParticipantName,
 }
 
@@ -79,21 +87,32 @@ pub struct Participant {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// The server let us in; so many [`ClientEvent::Listed`] follow, then [`ClientEvent::RosterComplete`]. A second one in a
-    /// session begins all of it anew: number, parameters and roster.
-    Joined(SessionParams, u16),
-    /// Someone who was in the room when we joined (we ourselves among them).
-    Listed(Participant),
+    /// The server let us in, and so many are in the room now, we among them. If we asked for the
+    /// roster, it follows.
+    Joined(SessionParams, u32),
+    /// Someone in the roster (we ourselves among them), which replaces what was known of the room
+    /// when it is complete.
+    Listed {
+        /// Who.
+        participant: Participant,
+        /// Whether the roster begins here. If that comes before the last one was complete, parts of
+        /// that were lost.
+        is_first: bool,
+    },
     /// All of the roster was listed: from now on it is current.
     RosterComplete,
     /// Someone joined.
     ParticipantJoined(Participant),
-    /// Someone left.
-    ParticipantLeft(ParticipantId),
-    /// Someone began or ceased to talk, muted or unmuted himself (we ourselves too).
+    /// Someone left, and why.
+    ParticipantLeft(ParticipantId, Reason),
+    /// Someone began or ceased to talk, muted or unmuted (we ourselves too).
     State(ParticipantId, ParticipantFlags),
-    /// We may not join; [`ClientSession::reject_text`](super::ClientSession::reject_text) says what to do. The session is over.
-    Rejected(RejectReason),
-    /// The session is over.
-    Closed(ByeReason),
+    /// So many are in the room, for those who did not ask for the roster.
+    Count(u32),
+    /// We may not join, and should not try again before so much time has passed;
+    /// [`ClientSession::closing_text`](super::ClientSession::closing_text) says what to do. The
+    /// session is over.
+    Rejected(Reason, Duration),
+    /// The session is over. The same holds for trying again.
+    Closed(Reason, Duration),
 }

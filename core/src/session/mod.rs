@@ -3,9 +3,9 @@
 //! ```text
 //! client                                     server
 //!   Hello ──────────────────────────────────▶  (within the handshake timeout)
-//!   ◀────────── Welcome, Roster.. │ Reject     the caller decides
-//!   Voice, SetMuted, Ping ──────────────────▶
-//!   ◀── Voice, Joined, Left, State, Pong
+//!   ◀─────────── Welcome, Roster.. │ Reject    the caller decides
+//!   Voice, SetMuted, Ping, RosterRequest ───▶
+//!   ◀── Voice, Joined, Left, State, Count, Pong
 //!   Bye ────────────────────────────────────▶  or ◀── Bye
 //! ```
 

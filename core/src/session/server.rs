@@ -1,4 +1,5 @@
-//! The server's end: one for each connection. It judges what a client sends and when; who may join is the caller's decision.
+//! The server's end: one for each connection. It judges what a client sends and when; who may join
+//! is the caller's decision.
 
 use core::fmt::Write as _;
 
@@ -7,11 +8,12 @@ use heapless::{Deque, String};
 use super::hello::{HelloRequest, Refusal, check_hello};
 use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND};
 use crate::audio::format::AudioFormat;
+use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::wire::{
-    ByeReason, ClientPacket, Hello, ParseError, REJECT_TEXT_BYTES_MAX, RejectReason, ServerPacket,
-    Voice,
+    Bye, ClientPacket, Hello, NO_NONCE, Nonce, PROTOCOL_VERSION, ParseError, ParticipantFlags,
+    Reason, Reject, ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, Voice,
 };
 
 /// How patient a server is with one connection.
@@ -30,27 +32,43 @@ pub struct ServerSessionConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ServerEvent {
-    /// Someone wants to join: answer with [`ServerSession::accept`] or [`ServerSession::reject`].
-    /// If he had joined already on this connection, he leaves first ([`ServerEvent::Left`] with `Rejoined` precedes this).
+    /// Someone wants to join: answer with [`ServerSession::accept`] or [`ServerSession::end`]. If
+    /// they had joined already on this connection, they leave first ([`ServerEvent::Left`] with
+    /// [`Reason::REJOINED`] precedes this).
     Hello(HelloRequest),
-    /// He muted (or unmuted) himself.
-    Muted(bool),
-    /// He is no longer in the room. Unless the reason is `Rejoined`, the session is over.
-    Left(ByeReason),
-    /// He was refused before he was in; the session is over.
-    Refused(RejectReason),
+    /// The Hello of the running session came again: the caller sends its Welcome once more, and the
+    /// roster to those who asked for it.
+    Repeated,
+    /// The client wants the roster.
+    RosterRequested,
+    /// The microphone was muted (or unmuted).
+    Muted(SetMuted),
+    /// The participant is no longer in the room. What came up to the voice packet that is named, if
+    /// one is, is still to be heard. Unless the reason is [`Reason::REJOINED`], the session is
+    /// over.
+    Left(Reason, Option<Seq>),
+    /// The client was refused before it was in; the session is over.
+    Refused(Reason),
 }
 
 /// The most events of one input: a Hello that ends one session and begins another.
 const EVENTS_MAX: usize = 2;
 
-/// Hellos at once, and in a second: each can make its room's roster change twice, for everyone in it. A node that was reset, and
-/// calls every half second until a bridge is there, stays below.
-const HELLO_BURST: u32 = 10;
-const HELLOS_PER_SECOND: u32 = 1;
+/// Hellos at once, and in a second: each can make its room's roster change twice, for everyone in
+/// it. A node that was reset, and calls every half second until a bridge is there, stays below.
+const HELLOS: (u32, u32) = (10, 1);
 
-/// Packets at once: 8 s of frames, what a TCP connection that had stalled may bring when it recovers.
-const PACKET_BURST_MS: u32 = 8_000;
+/// Packets other than Hello and Voice, at once and in a second.
+const OTHERS: (u32, u32) = (500, 50);
+
+/// Pings that are answered, at once and in a second.
+const PINGS: (u32, u32) = (20, 5);
+
+/// Rosters that are sent again, at once and in a second.
+const ROSTERS: (u32, u32) = (5, 1);
+
+/// Voice at once: 8 s of frames, what a TCP connection that had stalled may bring when it recovers.
+const VOICE_BURST_MS: u32 = 8_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -64,20 +82,33 @@ enum State {
     Closed,
 }
 
+/// What ends a session on the stream.
+#[derive(Clone, Copy, Debug)]
+enum LastWord {
+    Reject(Reason),
+    Bye(Reason),
+}
+
 /// One connection's session.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
     config: ServerSessionConfig,
     state: State,
+    /// That of the last Hello.
+    nonce: Nonce,
+    /// What the client said of its microphone last.
+    is_muted: bool,
     heard_at: Instant,
-    packets: TokenBucket,
+    voice: TokenBucket,
     hellos: TokenBucket,
+    others: TokenBucket,
+    pings: TokenBucket,
+    rosters: TokenBucket,
     garbage: TokenBucket,
     events: Deque<ServerEvent, EVENTS_MAX>,
     pong_due: Option<u32>,
-    reject_due: Option<RejectReason>,
-    reject_text: String<REJECT_TEXT_BYTES_MAX>,
-    bye_due: Option<ByeReason>,
+    last_word_due: Option<LastWord>,
+    closing_text: String<TEXT_BYTES_MAX>,
 }
 
 /// How it stands, without what waits to be taken.
@@ -96,23 +127,29 @@ impl defmt::Format for ServerSession {
 impl ServerSession {
     /// A connection that was just made.
     pub fn new(config: ServerSessionConfig, now: Instant) -> Self {
-        // Twice as many packets as frames go by, and some for control.
-        let packets_per_second = 2 * config.format.frame.frames_in_ms(1_000) + 20;
-        let packet_burst = config.format.frame.frames_in_ms(PACKET_BURST_MS);
+        let bucket = |(burst, per_second)| TokenBucket::new(burst, per_second, now);
+        let frame = config.format.frame;
+        let voice_burst = frame.frames_in_ms(VOICE_BURST_MS);
+        // Twice as many as frames go by.
+        let voice_per_second = 2 * frame.frames_in_ms(1_000);
         Self {
             config,
             state: State::AwaitingHello {
                 deadline: now + config.handshake_timeout,
             },
+            nonce: NO_NONCE,
+            is_muted: false,
             heard_at: now,
-            packets: TokenBucket::new(packet_burst, packets_per_second, now),
-            hellos: TokenBucket::new(HELLO_BURST, HELLOS_PER_SECOND, now),
-            garbage: TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now),
+            voice: bucket((voice_burst, voice_per_second)),
+            hellos: bucket(HELLOS),
+            others: bucket(OTHERS),
+            pings: bucket(PINGS),
+            rosters: bucket(ROSTERS),
+            garbage: bucket((GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND)),
             events: Deque::new(),
             pong_due: None,
-            reject_due: None,
-            reject_text: String::new(),
-            bye_due: None,
+            last_word_due: None,
+            closing_text: String::new(),
         }
     }
 
@@ -131,30 +168,41 @@ impl ServerSession {
         if self.state == State::Closed {
             return None;
         }
-        if !self.packets.take(1, now) {
-            self.end(ByeReason::Flood);
-            return None;
-        }
-        let packet = match packet {
-            Ok(packet) => packet,
+        let budget = match &packet {
+            Ok(ClientPacket::Voice(_)) => &mut self.voice,
+            Ok(ClientPacket::Hello(_)) => &mut self.hellos,
+            Ok(_) | Err(ParseError::Skippable) => &mut self.others,
             Err(error) => {
-                self.refuse_unreadable(error);
+                self.refuse_unreadable(*error);
                 return None;
             }
         };
+        if !budget.take(1, now) {
+            self.end(Reason::FLOOD, "you send more packets than a session needs");
+            return None;
+        }
         self.heard_at = now;
-        match (packet, self.state) {
+        match (packet.ok()?, self.state) {
             (ClientPacket::Hello(hello), _) => self.handle_hello(&hello),
-            (ClientPacket::Ping(number), _) => self.pong_due = Some(number),
+            (ClientPacket::Ping(number), _) => {
+                if self.pings.take(1, now) {
+                    self.pong_due = Some(number);
+                }
+            }
             (ClientPacket::Pong(_), _) => {}
             (ClientPacket::Voice(voice), State::Joined) => return Some(voice),
-            (ClientPacket::SetMuted(muted), State::Joined) => self.event(ServerEvent::Muted(muted)),
-            (ClientPacket::Bye(_), State::Joined) => {
-                self.close(ServerEvent::Left(ByeReason::Leaving))
+            (ClientPacket::SetMuted(muted), State::Joined) => {
+                self.is_muted = muted.muted;
+                self.event(ServerEvent::Muted(muted));
             }
-            (ClientPacket::Bye(_), _) => self.close(ServerEvent::Refused(RejectReason::NotAHello)),
-            (ClientPacket::Voice(_) | ClientPacket::SetMuted(_), _) => self.reject(
-                RejectReason::NotAHello,
+            (ClientPacket::RosterRequest, State::Joined) => {
+                if self.rosters.take(1, now) {
+                    self.event(ServerEvent::RosterRequested);
+                }
+            }
+            (ClientPacket::Bye(bye), _) => self.close(Reason::LEAVING, bye.after),
+            _ => self.end(
+                Reason::NO_SESSION,
                 "this connection has not joined a room: send a Hello first",
             ),
         }
@@ -165,10 +213,7 @@ impl ServerSession {
     /// garbage is not.
     pub fn handle_garbage(&mut self, now: Instant, dropped_bytes: u32) {
         if self.state != State::Closed && !self.garbage.take(dropped_bytes, now) {
-            self.reject(
-                RejectReason::Malformed,
-                "what you send is not Talkspurt's protocol",
-            );
+            self.end(Reason::DAMAGE, "what you send is not Talkspurt's protocol");
         }
     }
 
@@ -176,10 +221,10 @@ impl ServerSession {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::AwaitingHello { deadline } if now >= deadline => {
-                self.reject(RejectReason::HandshakeTimeout, "no Hello came in time");
+                self.end(Reason::NO_HELLO, "no Hello came in time");
             }
             State::Joined if now.duration_since(self.heard_at) >= self.config.idle_timeout => {
-                self.end(ByeReason::IdleTimeout)
+                self.end(Reason::IDLE_TIMEOUT, "");
             }
             _ => {}
         }
@@ -195,15 +240,40 @@ impl ServerSession {
     }
 
     /// Returns the next packet of the session (Pong, Reject, Bye). Welcome, rosters and voice are
-    /// the caller's.
-    pub fn poll_transmit(&mut self) -> Option<ServerPacket<'_>> {
+    /// the caller's. `revision` is that of the roster, and `flags` are those of the participant in
+    /// it: a Pong tells both.
+    pub fn poll_transmit(
+        &mut self,
+        revision: u32,
+        flags: ParticipantFlags,
+    ) -> Option<ServerPacket<'_>> {
         if let Some(number) = self.pong_due.take() {
-            return Some(ServerPacket::Pong(number));
+            let (revision, flags) = match self.state {
+                State::Joined => (revision, flags.with(ParticipantFlags::MUTED, self.is_muted)),
+                _ => (0, ParticipantFlags::default()),
+            };
+            return Some(ServerPacket::Pong(ServerPong {
+                number,
+                revision,
+                flags,
+            }));
         }
-        if let Some(reason) = self.reject_due.take() {
-            return Some(ServerPacket::Reject(reason, &self.reject_text));
-        }
-        self.bye_due.take().map(ServerPacket::Bye)
+        let text = Text::from(self.closing_text.as_str());
+        Some(match self.last_word_due.take()? {
+            LastWord::Reject(reason) => ServerPacket::Reject(Reject {
+                reason,
+                version: PROTOCOL_VERSION,
+                nonce: self.nonce,
+                retry_ms: reason.retry_ms(),
+                text,
+            }),
+            LastWord::Bye(reason) => ServerPacket::Bye(Bye {
+                reason,
+                after: None,
+                retry_ms: reason.retry_ms(),
+                text,
+            }),
+        })
     }
 
     /// Takes the next event.
@@ -211,7 +281,8 @@ impl ServerSession {
         self.events.pop_front()
     }
 
-    /// Lets in the client whose [`ServerEvent::Hello`] was the last event. The caller sends the Welcome.
+    /// Lets in the client whose [`ServerEvent::Hello`] was the last event. The caller sends the
+    /// Welcome.
     pub fn accept(&mut self) {
         assert!(
             self.state == State::Deciding,
@@ -220,48 +291,28 @@ impl ServerSession {
         self.state = State::Joined;
     }
 
-    /// Refuses a client who is not in. `text` is a sentence that tells him what to do; what exceeds 160 bytes is cut.
-    /// Changes nothing once the session is over. A client that is in is past refusing: it gets a Bye instead (`ProtocolError`), as by
-    /// [`ServerSession::end`].
-    pub fn reject(&mut self, reason: RejectReason, text: impl core::fmt::Display) {
-        match self.state {
-            State::AwaitingHello { .. } | State::Deciding => {}
-            State::Joined => return self.end(ByeReason::ProtocolError),
-            State::Closed => return,
-        }
-        let mut cut = CutText(&mut self.reject_text);
-        cut.0.clear();
-        // A text that is too long is cut; that is no error.
-        let _ = write!(cut, "{text}");
-        self.reject_due = Some(reason);
-        self.close(ServerEvent::Refused(reason));
-    }
-
-    /// Ends the session from this side, with a Bye. `Rejoined` is not for this: only a Hello rejoins.
-    pub fn end(&mut self, reason: ByeReason) {
+    /// Ends the session from this side: with a Bye, or with a Reject if the client is not in.
+    /// `text` is a sentence that tells a person what to do; what exceeds 160 bytes is cut. Changes
+    /// nothing once the session is over. [`Reason::REJOINED`] is not for this: only a Hello
+    /// rejoins.
+    pub fn end(&mut self, reason: Reason, text: impl core::fmt::Display) {
         if self.state == State::Closed {
             return;
         }
-        self.bye_due = Some(reason);
-        let event = match self.state {
-            State::Joined => ServerEvent::Left(reason),
-            _ => ServerEvent::Refused(match reason {
-                ByeReason::Stopping => RejectReason::Stopping,
-                _ => RejectReason::Malformed,
-            }),
-        };
-        self.close(event);
+        let mut cut = CutText(&mut self.closing_text);
+        cut.0.clear();
+        // A text that is too long is cut; that is no error.
+        let _ = write!(cut, "{text}");
+        self.last_word_due = Some(match self.state {
+            State::Joined => LastWord::Bye(reason),
+            _ => LastWord::Reject(reason),
+        });
+        self.close(reason, None);
     }
 
     /// The connection is gone: no more can be sent.
     pub fn handle_disconnect(&mut self) {
-        match self.state {
-            State::Joined => self.close(ServerEvent::Left(ByeReason::ConnectionLost)),
-            State::AwaitingHello { .. } | State::Deciding => {
-                self.close(ServerEvent::Refused(RejectReason::NotAHello))
-            }
-            State::Closed => {}
-        }
+        self.close(Reason::CONNECTION_LOST, None);
     }
 
     /// Whether the client is in a room.
@@ -269,45 +320,53 @@ impl ServerSession {
         self.state == State::Joined
     }
 
-    /// Whether the session is over: send what [`ServerSession::poll_transmit`] still gives, then close the connection.
+    /// Whether the session is over: send what [`ServerSession::poll_transmit`] still gives, then
+    /// close the connection.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
     fn handle_hello(&mut self, hello: &Hello<'_>) {
-        if !self.hellos.take(1, self.heard_at) {
-            return self.end(ByeReason::Flood);
-        }
         if self.state == State::Joined {
-            self.event(ServerEvent::Left(ByeReason::Rejoined));
+            if hello.nonce == self.nonce {
+                return self.event(ServerEvent::Repeated);
+            }
+            self.event(ServerEvent::Left(Reason::REJOINED, None));
             self.state = State::AwaitingHello {
                 deadline: self.heard_at,
             };
         }
-        match check_hello(hello, self.config.format.rate) {
+        self.nonce = hello.nonce;
+        match check_hello(hello, &self.config) {
             Ok(request) => {
                 self.state = State::Deciding;
+                self.is_muted = request.muted;
                 self.event(ServerEvent::Hello(request));
             }
-            Err(refusal) => self.reject(refusal.reason(), &refusal),
+            Err(refusal) => self.end(refusal.reason(), &refusal),
         }
     }
 
     fn refuse_unreadable(&mut self, error: ParseError) {
         match error {
-            ParseError::Version(theirs) => {
+            ParseError::Version { theirs, nonce } => {
+                self.nonce = nonce;
                 let refusal = Refusal::Version(theirs);
-                self.reject(refusal.reason(), &refusal);
+                self.end(refusal.reason(), &refusal);
             }
-            _ => self.reject(RejectReason::Malformed, "a packet could not be read"),
+            ParseError::Malformed => self.end(Reason::MALFORMED, error),
+            _ => self.end(Reason::UNEXPECTED, error),
         }
     }
 
-    fn close(&mut self, event: ServerEvent) {
-        if self.state != State::Closed {
-            self.state = State::Closed;
-            self.event(event);
-        }
+    fn close(&mut self, reason: Reason, after: Option<Seq>) {
+        let event = match self.state {
+            State::Closed => return,
+            State::Joined => ServerEvent::Left(reason, after),
+            _ => ServerEvent::Refused(reason),
+        };
+        self.state = State::Closed;
+        self.event(event);
     }
 
     fn event(&mut self, event: ServerEvent) {
@@ -319,7 +378,7 @@ impl ServerSession {
 }
 
 /// Writes as much as fits.
-struct CutText<'a>(&'a mut String<REJECT_TEXT_BYTES_MAX>);
+struct CutText<'a>(&'a mut String<TEXT_BYTES_MAX>);
 
 impl core::fmt::Write for CutText<'_> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {

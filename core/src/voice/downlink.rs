@@ -9,7 +9,7 @@ use crate::audio::codec::{AnyCodec, Codec, CodecError, PAYLOAD_MAX};
 use crate::audio::format::{AudioFormat, FrameDuration};
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
-use crate::audio::level::rms;
+use crate::audio::level::SILENCE;
 use crate::time::Instant;
 use crate::wire::Voice;
 
@@ -49,6 +49,20 @@ pub enum PayloadPlayout<'a> {
     Silence,
 }
 
+/// What a packet brings. (The length in 16 bits, which leaves room for the level.)
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Received<const PAYLOAD: usize> {
+    level: u8,
+    payload: Vec<u8, PAYLOAD, u16>,
+}
+
+/// What was loud fades from memory by this a frame, ...
+const FALL_HALF_DB: u8 = 2;
+
+/// ... and a frame that is so much softer is quiet.
+const QUIET_HALF_DB: u8 = 24;
+
 /// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at
 /// most; a frame has `FRAME` samples at most.
 #[derive(Clone, Debug)]
@@ -61,14 +75,15 @@ pub struct Downlink<
 > {
     decoder: C,
     format: AudioFormat,
-    jitter: JitterBuffer<Vec<u8, PAYLOAD>, SLOTS>,
+    jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
     last: Frame<FRAME>,
     concealed_in_a_row: u16,
     /// After so many frames of concealment there is nothing left to hear.
     conceal_max_frames: u16,
-    /// The loudest of the latest frames, falling by an eighth a frame: what "quiet" is relative to.
-    recent_rms: u16,
+    /// The level of the loudest of the latest frames, falling by 1 dB a frame: what "quiet" is
+    /// relative to.
+    recent_level: u8,
     frames_received: u32,
     frames_played: u32,
     /// All that waited was dropped in mid-word: what was heard last is to fade.
@@ -89,7 +104,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             last: Frame::silence(format.frame_samples()),
             concealed_in_a_row: 0,
             conceal_max_frames: jitter.conceal_max_frames,
-            recent_rms: 0,
+            recent_level: SILENCE,
             frames_received: 0,
             frames_played: 0,
             cut: false,
@@ -107,7 +122,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             last,
             concealed_in_a_row,
             conceal_max_frames,
-            recent_rms,
+            recent_level,
             frames_received,
             frames_played,
             cut,
@@ -119,7 +134,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         last.silence_all();
         *concealed_in_a_row = 0;
         *conceal_max_frames = jitter.conceal_max_frames;
-        *recent_rms = 0;
+        *recent_level = SILENCE;
         *frames_received = 0;
         *frames_played = 0;
         *cut = false;
@@ -132,22 +147,20 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     pub fn push(&mut self, now: Instant, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
         let ends_without_frame = voice.terminator && voice.payload.is_empty();
         if !ends_without_frame {
-            self.check(voice.payload)?;
+            self.decoder.check(voice.payload, self.frame_samples())?;
             self.frames_received = self.frames_received.wrapping_add(1);
         }
-        let payload = Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?;
+        let received = Received {
+            level: voice.level,
+            payload: Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?,
+        };
         Ok(self.jitter.push(
             now,
             voice.seq,
-            voice.timestamp_frames,
+            voice.timestamp.0,
             voice.terminator,
-            payload,
+            received,
         ))
-    }
-
-    /// Checks whether `payload` is a frame of this session.
-    pub(crate) fn check(&self, payload: &[u8]) -> Result<(), CodecError> {
-        self.decoder.check(payload, self.frame_samples())
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it
@@ -157,11 +170,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         out.set_len(self.frame_samples());
         let was_cut = core::mem::take(&mut self.cut);
         match self.jitter.pop() {
-            Pop::Item(payload, terminator) if self.decode(&payload, out) => {
+            Pop::Item(received, terminator) if self.decode(&received.payload, out) => {
                 if self.jitter.has_resumed() || was_cut {
                     self.resume(out);
                 }
-                self.shorten_delay(out);
+                self.shorten_delay(received.level, out);
                 self.played(out);
                 if terminator {
                     // What comes next must not bring an old sound back.
@@ -203,7 +216,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Panics if the payload does not fit; `PAYLOAD` bytes always suffice.
     pub fn pop_payload<'a>(&mut self, buffer: &'a mut [u8]) -> PayloadPlayout<'a> {
         match self.jitter.pop() {
-            Pop::Item(payload, terminator) if !payload.is_empty() => {
+            Pop::Item(Received { payload, .. }, terminator) if !payload.is_empty() => {
                 if self.jitter.shrink_due() == Shrink::Now {
                     self.jitter.skip_into();
                 }
@@ -267,10 +280,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather
     /// than in a vowel.
-    fn shorten_delay(&mut self, out: &mut Frame<FRAME>) {
-        let level = rms(out);
-        self.recent_rms = level.max(self.recent_rms - self.recent_rms / 8);
-        let quiet = level <= self.recent_rms / 4;
+    fn shorten_delay(&mut self, level: u8, out: &mut Frame<FRAME>) {
+        self.recent_level = level.min(self.recent_level.saturating_add(FALL_HALF_DB));
+        let quiet = level >= self.recent_level.saturating_add(QUIET_HALF_DB);
         let due = match self.jitter.shrink_due() {
             Shrink::No => false,
             Shrink::WhenQuiet => quiet,
@@ -280,7 +292,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             return;
         }
         // What is remembered of the last frame gives way to `out` next: its place is free.
-        let Some(payload) = self.jitter.skip_into() else {
+        let Some(Received { payload, .. }) = self.jitter.skip_into() else {
             return;
         };
         self.last.set_len(self.frame_samples());
@@ -307,7 +319,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     fn fall_silent(&mut self) {
         self.concealed_in_a_row = 0;
-        self.recent_rms = 0;
+        self.recent_level = SILENCE;
         self.last.silence_all();
         self.decoder.reset();
     }

@@ -2,11 +2,11 @@
 //!
 //! Call [`Uplink::push`] with each frame, then [`Uplink::poll_voice`] until it returns `None`.
 
-use crate::audio::codec::{AnyCodec, Codec};
+use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
-use crate::audio::level::LevelMeter;
-use crate::seq::Seq;
+use crate::audio::level::{LevelMeter, SILENCE, half_db, rms};
+use crate::seq::{Seq, Timestamp};
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
@@ -53,9 +53,11 @@ impl<C> UplinkConfig<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EncodedFrame<'a> {
-    /// The number of the frame among all that the microphone gave, whether they are sent or not:
-    /// by it the other side tells pauses. It rises within a session; the first frame has 1.
-    pub number: u32,
+    /// When the frame starts on the session's clock: a frame after the one before it in the same
+    /// talkspurt, and later than all before it. By it the other side tells pauses.
+    pub timestamp: Timestamp,
+    /// How loud it is, as [`half_db`] has it.
+    pub level: u8,
     /// The frame in the session's codec.
     pub payload: &'a [u8],
     /// Whether it is the last of its talkspurt.
@@ -83,6 +85,8 @@ pub struct UplinkStats {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
     pre_roll_frames: u16,
+    /// How long a frame is, in units of a timestamp.
+    frame_units: u8,
     gate: Gate,
     encoder: C,
     history: History<HISTORY>,
@@ -90,12 +94,14 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> 
     unsent_frames: u16,
     /// The newest of them ends the talkspurt.
     closing: bool,
-    /// The talkspurt before the unsent frames ends with an empty packet of this timestamp: that of
-    /// its last frame.
-    empty_terminator_due: Option<u32>,
+    /// The talkspurt before the unsent frames ends with an empty packet of this time.
+    empty_terminator_due: Option<Timestamp>,
+    /// Those of the next packet.
     seq: Seq,
-    /// The timestamp of the frame that was pushed last; the first has 1.
-    timestamp_frames: u32,
+    timestamp: Timestamp,
+    /// When the frame that was pushed last started; the first starts a frame after the session.
+    clock: Timestamp,
+    has_spoken: bool,
     muted: bool,
     meter: LevelMeter,
     level_rms: u16,
@@ -123,6 +129,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     fn checked(config: UplinkConfig<C>) -> Self {
         Self {
             pre_roll_frames: config.pre_roll_frames,
+            frame_units: config.format.frame.units() as u8,
             gate: Gate::checked(config.gate),
             encoder: config.codec,
             history: History::new(config.format.frame_samples()),
@@ -130,7 +137,9 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             closing: false,
             empty_terminator_due: None,
             seq: Seq(0),
-            timestamp_frames: 0,
+            timestamp: Timestamp(0),
+            clock: Timestamp(0),
+            has_spoken: false,
             muted: false,
             meter: LevelMeter::new(config.format.rate),
             level_rms: 0,
@@ -148,6 +157,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         // Named one by one, so that a field which is added later cannot be forgotten here.
         let Self {
             pre_roll_frames,
+            frame_units,
             gate,
             encoder,
             history,
@@ -155,13 +165,16 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             closing,
             empty_terminator_due,
             seq,
-            timestamp_frames,
+            timestamp,
+            clock,
+            has_spoken,
             muted,
             meter,
             level_rms,
             stats,
         } = self;
         *pre_roll_frames = config.pre_roll_frames;
+        *frame_units = config.format.frame.units() as u8;
         *gate = new_gate;
         *encoder = config.codec;
         history.restart(config.format.frame_samples());
@@ -169,8 +182,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         *closing = false;
         *empty_terminator_due = None;
         *seq = Seq(0);
-        *timestamp_frames = 0;
-        *muted = false;
+        (*timestamp, *clock) = (Timestamp(0), Timestamp(0));
+        (*has_spoken, *muted) = (false, false);
         *meter = LevelMeter::new(config.format.rate);
         *level_rms = 0;
         *stats = UplinkStats::default();
@@ -181,8 +194,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
         self.level_rms = self.meter.rms(frame);
-        let last_timestamp = self.timestamp_frames;
-        self.timestamp_frames = last_timestamp.wrapping_add(1);
+        self.clock = self.clock.plus(self.frame_units.into());
         if self.muted {
             return GateDecision::Closed;
         }
@@ -191,7 +203,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             // from this one's.
             self.lose_unsent(self.unsent_frames);
             self.closing = false;
-            self.empty_terminator_due = Some(last_timestamp);
+            self.end_without_frame();
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             self.history.clear();
         }
@@ -202,6 +214,10 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             GateDecision::Closed => {}
             GateDecision::Opened => {
                 self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
+                // The pre-roll runs ahead of its time from here.
+                if self.clock.distance(self.timestamp) > 0 {
+                    self.timestamp = self.clock;
+                }
                 self.unsent_frames = 1 + kept_before
                     .min(self.pre_roll_frames)
                     .min(self.history.frames - 1);
@@ -221,7 +237,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// samples first.
     pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
         self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-        self.timestamp_frames = frame.number;
+        self.timestamp = frame.timestamp.plus(self.frame_units.into());
         if self.muted {
             return None;
         }
@@ -235,7 +251,12 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         } else {
             self.gate.open();
         }
-        Some(self.voice(frame.number, frame.terminator, frame.payload))
+        Some(self.voice(
+            frame.timestamp,
+            frame.level,
+            frame.terminator,
+            frame.payload,
+        ))
     }
 
     /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload
@@ -243,7 +264,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
     pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
         if let Some(timestamp) = self.empty_terminator_due.take() {
-            return Some(self.voice(timestamp, true, &[]));
+            return Some(self.voice(timestamp, SILENCE, true, &[]));
         }
         let age_frames = self.unsent_frames.checked_sub(1)?;
         self.unsent_frames = age_frames;
@@ -255,8 +276,9 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
         let frame = self.history.frame(age_frames);
         let len = self.encoder.encode(frame, buffer).unwrap_or(0);
-        let timestamp = self.timestamp_frames.wrapping_sub(u32::from(age_frames));
-        Some(self.voice(timestamp, terminator, &buffer[..len]))
+        let level = half_db(rms(frame));
+        let timestamp = self.next_timestamp();
+        Some(self.voice(timestamp, level, terminator, &buffer[..len]))
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before
@@ -264,7 +286,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     #[inline(never)]
     pub fn finish(&mut self) {
         if self.gate.is_open() || self.closing {
-            self.empty_terminator_due = Some(self.timestamp_frames);
+            self.end_without_frame();
         }
         self.gate.close();
         self.closing = false;
@@ -298,6 +320,16 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         self.gate.is_open()
     }
 
+    /// Checks whether `payload` is a frame of this session.
+    pub(crate) fn check(&self, payload: &[u8]) -> Result<(), CodecError> {
+        self.encoder.check(payload, self.history.frame_samples)
+    }
+
+    /// Returns the number of the last packet, if there was one.
+    pub fn last_seq(&self) -> Option<Seq> {
+        self.has_spoken.then(|| self.seq.plus(u16::MAX))
+    }
+
     /// The level of the last frame, without offset, rumble and hum: RMS, 0..=32768.
     pub const fn level_rms(&self) -> u16 {
         self.level_rms
@@ -308,17 +340,35 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         &self.stats
     }
 
+    /// Ends the talkspurt with an empty packet. If one is due already, no other went after it.
+    fn end_without_frame(&mut self) {
+        if self.empty_terminator_due.is_none() {
+            self.empty_terminator_due = Some(self.next_timestamp());
+        }
+    }
+
+    /// Returns the time of the next packet; the one after it is a frame later.
+    fn next_timestamp(&mut self) -> Timestamp {
+        let timestamp = self.timestamp;
+        self.timestamp = timestamp.plus(self.frame_units.into());
+        timestamp
+    }
+
     fn voice<'a>(
         &mut self,
-        timestamp_frames: u32,
+        timestamp: Timestamp,
+        level: u8,
         terminator: bool,
         payload: &'a [u8],
     ) -> Voice<'a> {
         let seq = self.seq;
         self.seq = seq.next();
+        self.has_spoken = true;
         Voice {
             seq,
-            timestamp_frames,
+            timestamp,
+            level,
+            stream: 0,
             terminator,
             payload,
         }

@@ -1,9 +1,13 @@
-//! Names of rooms and participants: checked once, where they enter.
+//! Names of rooms and participants, and texts for people. Whether a name is acceptable is the
+//! server's business alone: here it is a text that is not too long.
 
 use core::fmt;
 use core::ops::Deref;
 
 use heapless::String;
+use heapless::string::StringView;
+
+use super::fields::{Field, Reader, Writer};
 
 /// The longest name of a participant, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 32;
@@ -11,17 +15,18 @@ pub const NAME_BYTES_MAX: usize = 32;
 /// The longest name of a room, in bytes of UTF-8.
 pub const ROOM_BYTES_MAX: usize = 64;
 
+/// The longest sentence that goes with a Reject or a Bye, in bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 160;
+
 /// Why a text cannot be a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NameError {
-    /// It is empty, or nothing but white space.
+    /// It is empty.
     Empty,
     /// It is longer than this many bytes.
     TooLong(u8),
-    /// It has a control character (a line end, an escape), which would upset a terminal.
-    ControlCharacter,
 }
 
 impl fmt::Display for NameError {
@@ -29,19 +34,18 @@ impl fmt::Display for NameError {
         match self {
             Self::Empty => f.write_str("is empty"),
             Self::TooLong(max) => write!(f, "is longer than {max} bytes"),
-            Self::ControlCharacter => f.write_str("has a control character"),
         }
     }
 }
 
 impl core::error::Error for NameError {}
 
-/// A text of 1 to `MAX` bytes, not blank, without control characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A text of at most `MAX` bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Name<const MAX: usize>(String<MAX>);
 
-/// A participant's name, unique in his room.
+/// A participant's name, unique in the room.
 pub type ParticipantName = Name<NAME_BYTES_MAX>;
 
 /// A room's name.
@@ -50,75 +54,31 @@ pub type RoomName = Name<ROOM_BYTES_MAX>;
 impl<const MAX: usize> Name<MAX> {
     const LEN_IN_A_BYTE: () = assert!(MAX <= u8::MAX as usize);
 
-    /// Checks a text.
+    /// Creates a name of 1 to `MAX` bytes. The server may still refuse it.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Says what is wrong with the length.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let () = Self::LEN_IN_A_BYTE;
-        check(text)?;
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
         String::try_from(text)
             .map(Self)
             .map_err(|_| NameError::TooLong(MAX as u8))
     }
 
-    /// The text.
+    /// Takes a name as a server says it: cut, and empty if nothing is left.
+    pub fn from_server(text: Text<'_>) -> Self {
+        let mut name = String::new();
+        text.copy_to(&mut name);
+        Self(name)
+    }
+
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// All but the length, which is each kind's own: one function for all kinds, since it is large.
-fn check(text: &str) -> Result<(), NameError> {
-    let (mut blank, mut control) = (true, false);
-    for character in text.chars() {
-        blank &= is_blank(character);
-        control |= character.is_control();
-    }
-    match (blank, control) {
-        (true, _) => Err(NameError::Empty),
-        (false, true) => Err(NameError::ControlCharacter),
-        (false, false) => Ok(()),
-    }
-}
-
-/// White space, as Unicode's property White_Space has it. That does not change any more, and the library's table takes 256 bytes.
-const fn is_blank(character: char) -> bool {
-    matches!(
-        character,
-        '\t'..='\r'
-            | ' '
-            | '\u{85}'
-            | '\u{a0}'
-            | '\u{1680}'
-            | '\u{2000}'..='\u{200a}'
-            | '\u{2028}'
-            | '\u{2029}'
-            | '\u{202f}'
-            | '\u{205f}'
-            | '\u{3000}'
-    )
-}
-
-/// Whether a character shows nothing by itself: control characters, line and paragraph separators,
-/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear
-/// annotation, and the blank Braille cell; but not the joiners U+200C and U+200D, which some
-/// scripts need, and which docs/PROTOCOL.md allows in names.
-///
-/// A name that has one could pass for another; a server may refuse it, and programs that show names
-/// leave it out. [`ParticipantName`] does not look for any, since the table would cost a
-/// microcontroller's flash.
-#[must_use]
-pub fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 impl<const MAX: usize> Deref for Name<MAX> {
@@ -141,34 +101,79 @@ impl<const MAX: usize> core::str::FromStr for Name<MAX> {
     }
 }
 
+/// Whether a character shows nothing by itself: control characters, line and paragraph separators,
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt of Unicode 16), interlinear
+/// annotation, and the blank Braille cell; but not the joiners U+200C and U+200D, which some
+/// scripts need, nor U+FE0F, which makes a sign an emoji. docs/PROTOCOL.md says where names may
+/// have those.
+///
+/// A name that has one could pass for another; a server refuses it, and programs that show names
+/// leave it out. [`ParticipantName`] does not look for any, since the table would cost a
+/// microcontroller's flash.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// A text from a server: UTF-8, but for mistakes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Text<'a>(pub &'a [u8]);
+
+impl Text<'_> {
+    /// Replaces the text in `place` by as much of this one as fits: without control characters,
+    /// which would upset a terminal, and with U+FFFD for what is not UTF-8.
+    pub fn copy_to(self, place: &mut StringView) {
+        place.clear();
+        for chunk in self.0.utf8_chunks() {
+            let damaged = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+            for character in chunk.valid().chars().chain(damaged) {
+                if !character.is_control() && place.push(character).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(text.as_bytes())
+    }
+}
+
+impl<'a> Field<'a> for Text<'a> {
+    fn read(from: &mut Reader<'a>) -> Self {
+        Self(Field::read(from))
+    }
+
+    fn write(&self, to: &mut Writer<'_>) {
+        self.0.write(to);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::borrow::ToOwned;
 
     #[test]
     fn lengths_are_counted_in_bytes() {
         assert!(ParticipantName::new(&"x".repeat(32)).is_ok());
-        assert_eq!(
-            ParticipantName::new(&"x".repeat(33)),
-            Err(NameError::TooLong(32))
-        );
+        let too_long = Err(NameError::TooLong(32));
+        assert_eq!(ParticipantName::new(&"x".repeat(33)), too_long);
         assert!(ParticipantName::new(&"é".repeat(16)).is_ok());
-        assert_eq!(
-            ParticipantName::new(&"é".repeat(17)),
-            Err(NameError::TooLong(32))
-        );
+        assert_eq!(ParticipantName::new(&"é".repeat(17)), too_long);
         assert!(RoomName::new(&"x".repeat(64)).is_ok());
-    }
-
-    #[test]
-    fn blank_is_what_unicode_calls_white_space() {
-        for character in '\0'..=char::MAX {
-            assert_eq!(
-                is_blank(character),
-                character.is_whitespace(),
-                "{character:?}"
-            );
-        }
+        assert_eq!(RoomName::new(""), Err(NameError::Empty));
     }
 
     #[test]
@@ -178,13 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn blank_and_control_are_refused() {
-        for blank in ["", " ", "\t\n", "\u{3000}\u{a0}"] {
-            assert_eq!(RoomName::new(blank), Err(NameError::Empty));
-        }
-        for text in ["a\nb", "\x1b[2J", "a\0"] {
-            assert_eq!(ParticipantName::new(text), Err(NameError::ControlCharacter));
-        }
+    fn what_a_server_says_is_cut_and_mended_but_never_refused() {
+        let name = |bytes: &[u8]| {
+            ParticipantName::from_server(Text(bytes))
+                .as_str()
+                .to_owned()
+        };
+        assert_eq!(name(b""), "");
+        assert_eq!(name(b"a\xffb\x1b[2J"), "a\u{fffd}b[2J");
+        assert_eq!(name("é".repeat(17).as_bytes()), "é".repeat(16));
+        assert_eq!(
+            name(&[&b"x".repeat(31)[..], "é".as_bytes()].concat()),
+            "x".repeat(31)
+        );
     }
 
     #[test]
@@ -204,7 +215,7 @@ mod tests {
             (0x2060, 0x206f),
             (0x2800, 0x2800),
             (0x3164, 0x3164),
-            (0xfe00, 0xfe0f),
+            (0xfe00, 0xfe0e),
             (0xfeff, 0xfeff),
             (0xffa0, 0xffa0),
             (0xfff0, 0xfffb),

@@ -1,119 +1,106 @@
-//! Why a server refuses, and why a session ends. One byte each; a number that this version does not know is kept as it is.
+//! Why a server refuses, and why a session ends: one list, and one byte.
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+/// Why someone may not join, or a session is over. What to do about it follows from its class, so
+/// that reasons of later versions work: see [`Reason::is_permanent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Reason(pub u8);
 
-/// The longest sentence that goes with a Reject, in bytes of UTF-8.
-pub const REJECT_TEXT_BYTES_MAX: usize = 160;
-
-/// Declares a reason: its variants with their numbers and texts, and `Other` for numbers of later versions.
 macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal, $label:literal, $text:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-        #[serde(from = "u8", into = "u8")]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)*
-            /// A reason of a later version, by its number.
-            Other(u8),
-        }
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $retry_ms:literal, $label:literal,
+        $text:literal;)*) => {
+        impl Reason {
+            $($(#[$doc])* pub const $name: Self = Self($number);)*
 
-        impl $name {
             /// Every reason of this version.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// A short name for logs and metrics, in snake_case.
+            /// Returns a short name for logs and metrics, in snake_case.
             pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $label,)*
-                    Self::Other(_) => "other",
+                match self.0 {
+                    $($number => $label,)*
+                    _ => "other",
+                }
+            }
+
+            /// Returns how long the other side is asked to wait before it tries again.
+            pub const fn retry_ms(self) -> u32 {
+                match self.0 {
+                    $($number => $retry_ms,)*
+                    _ => 0,
                 }
             }
         }
 
-        impl From<u8> for $name {
-            fn from(number: u8) -> Self {
-                match number {
-                    $($number => Self::$variant,)*
-                    other => Self::Other(other),
-                }
-            }
-        }
-
-        impl From<$name> for u8 {
-            fn from(reason: $name) -> Self {
-                match reason {
-                    $($name::$variant => $number,)*
-                    $name::Other(other) => other,
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
+        impl fmt::Display for Reason {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $(Self::$variant => f.write_str($text),)*
-                    Self::Other(number) => write!(f, "reason {number} of a later version"),
-                }
+                f.write_str(match self.0 {
+                    $($number => $text,)*
+                    number => return write!(f, "reason {number} of a later version"),
+                })
             }
         }
     };
 }
 
-reasons! {
-    /// Why a client may not join.
-    RejectReason {
-        /// The two sides speak different versions of the protocol.
-        Version = 0, "version", "the server speaks another version of the protocol";
-        /// The name is empty, too long, or has control characters.
-        BadName = 1, "bad_name", "the name is not acceptable";
-        /// The room's name is empty, too long, or has control characters.
-        BadRoom = 2, "bad_room", "the room's name is not acceptable";
-        /// Someone in the room has that name.
-        NameTaken = 3, "name_taken", "the name is taken in this room";
-        /// The room has as many participants as it may have.
-        RoomFull = 4, "room_full", "the room is full";
-        /// The server has as many participants as it may have.
-        ServerFull = 5, "server_full", "the server is full";
-        /// No offered codec is known to the server.
-        NoCommonCodec = 6, "no_common_codec", "no codec in common";
-        /// No offered sample rate is the server's.
-        NoCommonRate = 7, "no_common_rate", "no sample rate in common";
-        /// The credentials are missing or wrong.
-        BadCredentials = 8, "bad_credentials", "the credentials are not valid here";
-        /// What came was not a Hello.
-        NotAHello = 9, "not_a_hello", "a session begins with a Hello";
-        /// What came was not a packet.
-        Malformed = 10, "malformed", "the packet cannot be read";
-        /// No Hello came in time.
-        HandshakeTimeout = 11, "handshake_timeout", "no Hello came in time";
-        /// The server is stopping.
-        Stopping = 12, "stopping", "the server is stopping";
+impl Reason {
+    /// Returns whether trying again would end the same way.
+    pub const fn is_permanent(self) -> bool {
+        self.0 < 128
     }
 }
 
 reasons! {
-    /// Why a session that had begun is over.
-    ByeReason {
-        /// The participant left.
-        Leaving = 0, "leaving", "left";
-        /// The server is stopping.
-        Stopping = 1, "stopping", "the server is stopping";
-        /// The peer was silent for the idle timeout.
-        IdleTimeout = 2, "idle_timeout", "nothing was heard from the other side in time";
-        /// The peer sent something that is not a packet, or not one for this moment.
-        ProtocolError = 3, "protocol_error", "a packet could not be understood";
-        /// The peer sent far more packets than frames go by.
-        Flood = 4, "flood", "too many packets";
-        /// The peer did not take what was sent to it.
-        SlowConsumer = 5, "slow_consumer", "the other side does not read what it is sent";
-        /// The peer began another session on the same stream.
-        Rejoined = 6, "rejoined", "joined anew";
-        /// The stream was closed without a Bye.
-        ConnectionLost = 7, "connection_lost", "the connection was lost";
-    }
+    /// The participant left.
+    LEAVING = 0, 0, "leaving", "left";
+    /// The two sides speak different versions of the protocol.
+    VERSION = 1, 0, "version", "the server speaks another version of the protocol";
+    /// The name is not acceptable.
+    BAD_NAME = 2, 0, "bad_name", "the name is not acceptable";
+    /// The room's name is not acceptable.
+    BAD_ROOM = 3, 0, "bad_room", "the room's name is not acceptable";
+    /// No codec that was offered is known to the server, or fits both sides.
+    NO_CODEC = 4, 0, "no_codec", "no codec in common";
+    /// No sample rate that was offered is the server's.
+    NO_RATE = 5, 0, "no_rate", "no sample rate in common";
+    /// The credentials are missing, wrong or too long.
+    BAD_CREDENTIALS = 6, 0, "bad_credentials", "the credentials are not valid here";
+    /// The other side takes packets that are too short only.
+    MAX_PACKET = 7, 0, "max_packet", "packets of 352 bytes must fit";
+    /// A packet with a good CRC cannot be read.
+    MALFORMED = 8, 0, "malformed", "a packet cannot be read";
+    /// A packet is not for this moment, or of an unknown critical number.
+    UNEXPECTED = 9, 0, "unexpected", "a packet could not be understood";
+    /// The session went on elsewhere.
+    RESUMED = 10, 0, "resumed", "the session went on over another connection";
+    /// The server is stopping.
+    STOPPING = 128, 2_000, "stopping", "the server is stopping";
+    /// Someone in the room has that name, or one that looks like it.
+    NAME_TAKEN = 129, 5_000, "name_taken", "the name is taken in this room";
+    /// The room has as many participants as it may have.
+    ROOM_FULL = 130, 10_000, "room_full", "the room is full";
+    /// The server has as many participants as it may have.
+    SERVER_FULL = 131, 5_000, "server_full", "the server is full";
+    /// Too many connections wait to say Hello.
+    CROWDED = 132, 1_000, "crowded", "too many connections wait to join";
+    /// No Hello came in time.
+    NO_HELLO = 133, 1_000, "no_hello", "no Hello came in time";
+    /// Nothing was heard for the idle timeout.
+    IDLE_TIMEOUT = 134, 0, "idle_timeout", "nothing was heard from the other side in time";
+    /// Far more packets came than frames go by.
+    FLOOD = 135, 5_000, "flood", "too many packets";
+    /// The other side does not take what it is sent.
+    SLOW_READER = 136, 1_000, "slow_reader", "the other side does not read what it is sent";
+    /// The stream was closed without a Bye.
+    CONNECTION_LOST = 137, 0, "connection_lost", "the connection was lost";
+    /// What came needs a session, and there is none.
+    NO_SESSION = 138, 0, "no_session", "a session begins with a Hello";
+    /// Too many bytes came that are no packets.
+    DAMAGE = 139, 1_000, "damage", "too much of what came is no packet";
+    /// The participant began another session on the same stream.
+    REJOINED = 140, 0, "rejoined", "joined again on the same connection";
 }
 
 #[cfg(test)]
@@ -121,22 +108,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_survives() {
-        for number in 0..=u8::MAX {
-            assert_eq!(u8::from(RejectReason::from(number)), number);
-            assert_eq!(u8::from(ByeReason::from(number)), number);
-        }
-    }
-
-    #[test]
-    fn labels_are_unique() {
-        for (i, reason) in RejectReason::ALL.iter().enumerate() {
-            assert_eq!(usize::from(u8::from(*reason)), i);
+    fn numbers_and_labels_are_unique_and_waits_belong_to_those_who_may_come_back() {
+        for (i, reason) in Reason::ALL.iter().enumerate() {
+            assert!(Reason::ALL[..i].iter().all(|other| other.0 < reason.0));
             assert!(
-                RejectReason::ALL[..i]
+                Reason::ALL[..i]
                     .iter()
                     .all(|other| other.label() != reason.label())
             );
+            assert!(!reason.is_permanent() || reason.retry_ms() == 0);
         }
+        assert_eq!((Reason(99).label(), Reason(99).retry_ms()), ("other", 0));
+        assert!(Reason(127).is_permanent() && !Reason(200).is_permanent());
     }
 }

@@ -4,7 +4,7 @@ use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, voice};
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecError, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
@@ -73,7 +73,9 @@ fn invalid_payloads_are_errors_and_change_nothing() {
     fn voice(payload: &[u8]) -> Voice<'_> {
         Voice {
             seq: Seq(0),
-            timestamp_frames: 0,
+            timestamp: Timestamp(0),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload,
         }

@@ -49,15 +49,14 @@ fn skipped_at(levels: &[i16]) -> Option<usize> {
 }
 
 #[test]
-fn a_frame_is_skipped_where_it_is_quiet_beside_the_recent_maximum() {
-    // The maximum decays by an eighth per frame: 7,000, 6,125, 5,360. A quarter of it still counts
-    // as quiet, more does not.
-    assert_eq!(skipped_at(&[8_000, 1_751, 8_000]), None);
-    assert_eq!(skipped_at(&[8_000, 1_750, 8_000]), Some(2));
+fn a_frame_is_skipped_where_it_is_quiet_beside_the_loudest_of_late() {
+    // The level of the loudest falls by 1 dB a frame, from -12 dBFS. What is 12 dB softer is quiet.
+    assert_eq!(skipped_at(&[8_000, 1_900, 8_000]), None);
+    assert_eq!(skipped_at(&[8_000, 1_890, 8_000]), Some(2));
     assert_eq!(skipped_at(&[8_000, 8_000, 0, 8_000]), Some(3));
-    assert_eq!(skipped_at(&[3_000, 3_000, 1_341, 8_000]), None);
-    assert_eq!(skipped_at(&[3_000, 3_000, 1_340, 8_000]), Some(3));
-    // A louder frame raises the maximum at once.
+    assert_eq!(skipped_at(&[3_000, 3_000, 1_510, 8_000]), None);
+    assert_eq!(skipped_at(&[3_000, 3_000, 1_500, 8_000]), Some(3));
+    // A louder one counts from where it is.
     assert_eq!(skipped_at(&[16_000, 3_500, 8_000]), Some(2));
 }
 

@@ -9,7 +9,7 @@ mod voice;
 use std::ops::Range;
 
 use crate::common::mic::{quiet, word};
-use crate::common::session_pair::{Pair, say};
+use crate::common::session_pair::{NONCE, Pair, closed, pages, reject, rejected, say};
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{GateConfigError, GateDecision, GateSettings};
@@ -23,8 +23,8 @@ use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{
-    ByeReason, CREDENTIALS_BYTES_MAX, ClientPacket, ROSTER_PAGE, RejectReason, ServerPacket, Voice,
-    parse,
+    Bye, CREDENTIALS_BYTES_MAX, ClientPacket, ParticipantFlags, Reason, ServerPacket, ServerPong,
+    Voice, parse,
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -36,8 +36,8 @@ type Client<const PAYLOAD: usize, const ENCODED: usize> =
 /// A client of any codec.
 type Whole = Client<PAYLOAD_MAX, TRANSMIT_MAX>;
 
-/// The longest packets of a client with memory for ADPCM only.
-const SMALL_ENCODED: usize = encoded_len_max(256) + 1;
+/// The longest packets of a client that has memory for ADPCM only.
+const SMALL_ENCODED: usize = encoded_len_max(352) + 1;
 type Small = Client<ADPCM_PAYLOAD_MAX, SMALL_ENCODED>;
 
 fn request() -> JoinRequest {
@@ -69,11 +69,14 @@ impl End {
     }
 
     fn join(&mut self, frame_ms: u8) {
-        self.client.join(self.now, PATIENCE);
+        self.client.join(self.now, PATIENCE, NONCE);
         self.sent();
         let mut welcome = Pair::welcome_packet(&["ada"]);
         welcome.frame_ms = frame_ms;
         self.receive(&ServerPacket::Welcome(welcome));
+        for page in pages(&["ada"], welcome.revision) {
+            self.receive(&ServerPacket::Roster(page));
+        }
         // A Ping is due at once.
         self.client.handle_timeout(self.now);
         self.sent();
@@ -151,7 +154,8 @@ enum Sent {
     Muted(bool),
     Ping,
     Pong(u32),
-    Bye(ByeReason),
+    Bye(Reason),
+    RosterRequest,
 }
 
 impl Sent {
@@ -161,7 +165,9 @@ impl Sent {
             panic!("not one packet: {bytes:?}")
         };
         match parse(packet).unwrap() {
-            ClientPacket::Hello(hello) => Self::Hello { muted: hello.muted },
+            ClientPacket::Hello(hello) => Self::Hello {
+                muted: hello.flags.has(ParticipantFlags::MUTED),
+            },
             ClientPacket::Voice(Voice {
                 payload: [],
                 terminator: true,
@@ -173,10 +179,11 @@ impl Sent {
                 }
                 _ => Self::Frame(voice.seq.0 as i16),
             },
-            ClientPacket::SetMuted(muted) => Self::Muted(muted),
+            ClientPacket::SetMuted(muted) => Self::Muted(muted.muted),
             ClientPacket::Ping(_) => Self::Ping,
             ClientPacket::Pong(number) => Self::Pong(number),
-            ClientPacket::Bye(reason) => Self::Bye(reason),
+            ClientPacket::Bye(bye) => Self::Bye(bye.reason),
+            ClientPacket::RosterRequest => Self::RosterRequest,
         }
     }
 }

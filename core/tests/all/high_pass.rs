@@ -66,11 +66,11 @@ fn an_offset_is_gone_within_100_ms_and_an_initial_one_makes_no_step() {
         let mut filter = HighPass::new();
         filter.begin(offset);
         for _ in 0..BLOCKS_PER_SECOND {
-            assert_eq!(filter.below(mean_q2), offset.into());
+            assert_eq!(filter.below(mean_q2), i32::from(offset));
         }
         // Once the filter has begun, `begin` changes nothing.
         filter.begin(0);
-        assert_eq!(filter.below(mean_q2), offset.into());
+        assert_eq!(filter.below(mean_q2), i32::from(offset));
         let mut filter = HighPass::new();
         let rest: Vec<i32> = (0..BLOCKS_PER_SECOND)
             .map(|_| (filter.below(mean_q2) - i32::from(offset)).abs())

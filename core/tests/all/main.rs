@@ -1,5 +1,5 @@
-//! The core's public API, tested as its users see it. All tests are in one program, which links
-//! much faster than one program a file.
+//! The core as those see it who build on it. All in one program, which links much faster than one a
+//! file.
 
 mod common;
 mod deframer_properties;
@@ -24,6 +24,7 @@ mod session_broken;
 mod session_handshake;
 mod session_life;
 mod session_properties;
+mod session_roster;
 mod session_talking;
 mod uplink;
 mod voice_properties;

@@ -6,7 +6,7 @@ use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::JitterConfig;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
@@ -85,7 +85,9 @@ fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>>
         let payload: Vec<u8> = frame.iter().flat_map(|s| s.to_le_bytes()).collect();
         let voice = Voice {
             seq: Seq(number),
-            timestamp_frames: timestamp + u32::from(number),
+            timestamp: Timestamp(timestamp + u32::from(number)),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload: &payload,
         };
@@ -104,7 +106,9 @@ fn cut_off(downlink: &mut Slots16, samples: usize) {
     for number in 40..45 {
         let voice = Voice {
             seq: Seq(number),
-            timestamp_frames: 1_000 + u32::from(number),
+            timestamp: Timestamp(1_000 + u32::from(number)),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload: &payload,
         };

@@ -1,12 +1,15 @@
 //! The handshake: the two ends of a session against each other, on virtual time.
 
-use crate::common::session_pair::{Pair, room_of, say};
+use crate::common::session_pair::{
+    NONCE, Pair, REVISION, closed, pages, reject, rejected, room_of, say,
+};
 use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::seq::Seq;
 use talkspurt_core::session::{ClientEvent, ServerEvent};
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, Hello, ParticipantFlags, ParticipantId, RejectReason, ServerPacket,
-    parse,
+    Bye, ClientPacket, Hello, Joined, Left, NO_NONCE, PROTOCOL_VERSION, ParticipantFlags,
+    ParticipantId, Reason, ServerPacket, State, Text, parse,
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -16,15 +19,29 @@ fn a_client_joins_and_is_told_who_is_there() {
     let mut pair = Pair::new();
     let hello = pair.hello();
     assert_eq!((&*hello.room, &*hello.name), ("kitchen", "ada"));
-    assert_eq!((hello.codec, hello.muted), (CodecId::Pcm16, false));
+    assert_eq!(
+        (hello.codec_up, hello.codec_down),
+        (CodecId::Pcm16, CodecId::Pcm16)
+    );
+    assert_eq!((hello.muted, hello.roster), (false, true));
+    assert_eq!(
+        (hello.nonce, hello.max_packet, hello.resume),
+        (NONCE, 1_280, None)
+    );
     assert!(!pair.server.is_joined(), "the caller has not decided yet");
     pair.server.accept();
     pair.welcome(&["ada", "bob"]);
     let events = pair.client_events();
     let [
         ClientEvent::Joined(params, 2),
-        ClientEvent::Listed(ada),
-        ClientEvent::Listed(bob),
+        ClientEvent::Listed {
+            participant: ada,
+            is_first: true,
+        },
+        ClientEvent::Listed {
+            participant: bob,
+            is_first: false,
+        },
         ClientEvent::RosterComplete,
     ] = &events[..]
     else {
@@ -32,7 +49,7 @@ fn a_client_joins_and_is_told_who_is_there() {
     };
     assert_eq!((&*ada.name, &*bob.name), ("ada", "bob"));
     assert_eq!(
-        (params.codec, params.format.frame_samples()),
+        (params.codec_up, params.format.frame_samples()),
         (CodecId::Pcm16, 320)
     );
     assert_eq!(params.idle_timeout, MS(15_000));
@@ -53,34 +70,11 @@ fn a_long_roster_comes_in_pages_and_is_complete_once() {
     let listed: Vec<&str> = events
         .iter()
         .filter_map(|event| match event {
-            ClientEvent::Listed(participant) => Some(&*participant.name),
+            ClientEvent::Listed { participant, .. } => Some(&*participant.name),
             _ => None,
         })
         .collect();
     assert_eq!(listed, names);
-}
-
-#[test]
-fn roster_changes_become_events() {
-    let mut pair = Pair::joined();
-    let entries = room_of(&["ada", "eve"]);
-    pair.send_to_client(&ServerPacket::Joined(entries[1]));
-    pair.send_to_client(&ServerPacket::State(
-        entries[1].id,
-        ParticipantFlags::TALKING,
-    ));
-    pair.send_to_client(&ServerPacket::Left(entries[1].id));
-    let events = pair.client_events();
-    let [
-        ClientEvent::ParticipantJoined(eve),
-        ClientEvent::State(talker, ParticipantFlags::TALKING),
-        ClientEvent::ParticipantLeft(gone),
-    ] = &events[..]
-    else {
-        panic!("{events:?}")
-    };
-    assert_eq!(&*eve.name, "eve");
-    assert_eq!((*talker, *gone), (entries[1].id, entries[1].id));
 }
 
 #[test]
@@ -100,12 +94,33 @@ fn voice_before_the_welcome_is_not_played_and_does_no_harm() {
         pair.send_to_client(&ServerPacket::Voice(say(1, &[1; 640]))),
         None
     );
-    pair.send_to_client(&ServerPacket::State(
-        ParticipantId(4),
-        ParticipantFlags::TALKING,
-    ));
-    pair.send_to_client(&ServerPacket::Left(ParticipantId(4)));
-    pair.send_to_client(&ServerPacket::Joined(room_of(&["old"])[0]));
+    let (revision, id) = (REVISION + 1, ParticipantId(4));
+    let (flags, reason) = (ParticipantFlags::TALKING, Reason::LEAVING);
+    for packet in [
+        ServerPacket::State(State {
+            revision,
+            id,
+            flags,
+        }),
+        ServerPacket::Left(Left {
+            revision,
+            id,
+            reason,
+        }),
+        ServerPacket::Joined(Joined {
+            revision,
+            entry: room_of(&["old"])[0],
+        }),
+        ServerPacket::Roster(pages(&["old"], revision).remove(0)),
+        ServerPacket::Count(1),
+        ServerPacket::Bye(Bye::from(Reason::FLOOD)),
+        reject(Reason::ROOM_FULL, [9; 8]),
+    ] {
+        pair.send_to_client(&packet);
+    }
+    let mut welcome = Pair::welcome_packet(&["old"]);
+    welcome.nonce = [9; 8];
+    pair.send_to_client(&ServerPacket::Welcome(welcome));
     assert_eq!(pair.client_events(), []);
     pair.hello();
     pair.server.accept();
@@ -114,242 +129,312 @@ fn voice_before_the_welcome_is_not_played_and_does_no_harm() {
 }
 
 #[test]
-fn every_refusal_by_the_caller_reaches_the_client_with_its_text() {
-    for reason in RejectReason::ALL {
+fn every_refusal_of_the_caller_reaches_the_client_with_its_text() {
+    for &reason in Reason::ALL {
         let mut pair = Pair::new();
         pair.hello();
         pair.server
-            .reject(*reason, format_args!("because of {}", reason.label()));
+            .end(reason, format_args!("because of {}", reason.label()));
         pair.pump();
-        assert_eq!(pair.client_events(), [ClientEvent::Rejected(*reason)]);
+        assert_eq!(pair.client_events(), [rejected(reason)]);
         assert_eq!(
-            pair.client.reject_text(),
+            pair.client.closing_text(),
             format!("because of {}", reason.label())
         );
-        assert_eq!(pair.server_events(), [ServerEvent::Refused(*reason)]);
+        assert_eq!(pair.server_events(), [ServerEvent::Refused(reason)]);
         assert!(pair.client.is_closed() && pair.server.is_closed());
+    }
+}
+
+fn good_hello() -> Hello<'static> {
+    Hello {
+        version: PROTOCOL_VERSION,
+        nonce: NONCE,
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
+        room: "kitchen",
+        name: "ada",
+        codecs_up: &[0],
+        codecs_down: &[0],
+        rates_hz: heapless::Vec::from_slice(&[48_000, 16_000]).unwrap(),
+        flags: ParticipantFlags::MUTED,
+        roster: 1,
+        credentials: &[],
     }
 }
 
 #[test]
 fn every_hello_that_cannot_be_granted_is_refused_with_its_reason() {
-    let good = Hello {
-        version: 1,
-        room: "kitchen",
-        name: "ada",
-        codecs: &[0],
-        rates_hz: heapless::Vec::from_slice(&[48_000, 16_000]).unwrap(),
-        muted: false,
-        credentials: &[],
-    };
-    let (long_name, long_room) = ("n".repeat(33), "r".repeat(65));
-    let hello = || good.clone();
-    let rates_hz = heapless::Vec::from_slice(&[8_000]).unwrap();
-    let credentials = &[7; 65];
-    let mut bad = vec![
-        (
-            RejectReason::Version,
-            Hello {
-                version: 2,
-                ..hello()
-            },
-        ),
-        (
-            RejectReason::NoCommonRate,
-            Hello {
-                rates_hz,
-                ..hello()
-            },
-        ),
-        (
-            RejectReason::BadCredentials,
-            Hello {
-                credentials,
-                ..hello()
-            },
-        ),
-    ];
-    for name in ["", &long_name, "a\x1b[2Jb"] {
-        bad.push((RejectReason::BadName, Hello { name, ..hello() }));
-    }
-    for room in [" ", &long_room] {
-        bad.push((RejectReason::BadRoom, Hello { room, ..hello() }));
-    }
+    // What comes first in docs/PROTOCOL.md is the answer: each lacks all that the ones behind it do.
+    let mut bad = Vec::new();
+    let mut hello = good_hello();
     for codecs in [&[2, 255][..], &[]] {
-        bad.push((RejectReason::NoCommonCodec, Hello { codecs, ..hello() }));
+        (hello.codecs_up, hello.codecs_down) = (&[0], codecs);
+        bad.push((Reason::NO_CODEC, hello.clone()));
+        (hello.codecs_up, hello.codecs_down) = (codecs, &[0]);
+        bad.push((Reason::NO_CODEC, hello.clone()));
     }
+    hello.rates_hz = heapless::Vec::from_slice(&[8_000]).unwrap();
+    bad.push((Reason::NO_RATE, hello.clone()));
+    hello.max_packet = 351;
+    bad.push((Reason::MAX_PACKET, hello.clone()));
+    hello.version = 3;
+    bad.push((Reason::VERSION, hello));
     for (reason, hello) in bad {
         let mut pair = Pair::new();
         pair.send_to_server(&ClientPacket::Hello(hello.clone()));
-        assert_eq!(
-            pair.server_events(),
-            [ServerEvent::Refused(reason)],
-            "{hello:?}"
-        );
+        let refused = [ServerEvent::Refused(reason)];
+        assert_eq!(pair.server_events(), refused, "{hello:?}");
         pair.pump();
-        assert_eq!(
-            pair.client_events(),
-            [ClientEvent::Rejected(reason)],
-            "{hello:?}"
-        );
-        assert!(!pair.client.reject_text().is_empty());
+        assert_eq!(pair.client_events(), [rejected(reason)], "{hello:?}");
+        assert!(!pair.client.closing_text().is_empty());
     }
     let mut pair = Pair::new();
-    pair.send_to_server(&ClientPacket::Hello(good));
+    pair.send_to_server(&ClientPacket::Hello(good_hello()));
     assert!(matches!(pair.server_events()[..], [ServerEvent::Hello(_)]));
 }
 
 #[test]
-fn the_first_known_codec_of_the_offer_is_taken() {
-    for (codecs, expected) in [
-        (&[9, 1, 0][..], CodecId::ImaAdpcm),
-        (&[0, 1], CodecId::Pcm16),
-        (&[1], CodecId::ImaAdpcm),
+fn what_is_too_long_is_left_to_the_caller_to_refuse_in_its_turn() {
+    let mut pair = Pair::new();
+    let (room, name) = ("r".repeat(65), "n".repeat(33));
+    pair.send_to_server(&ClientPacket::Hello(Hello {
+        room: &room,
+        name: &name,
+        credentials: &[7; 65],
+        ..good_hello()
+    }));
+    let [ServerEvent::Hello(hello)] = &pair.server_events()[..] else {
+        panic!("no Hello")
+    };
+    assert_eq!((&*hello.room, &*hello.name), ("", ""));
+    assert_eq!(hello.credentials, None);
+}
+
+#[test]
+fn the_first_known_codec_of_each_offer_that_fits_is_taken() {
+    let (adpcm, pcm16) = (CodecId::ImaAdpcm, CodecId::Pcm16);
+    for (up, down, max_packet, expected) in [
+        (&[9, 1, 0][..], &[0, 1][..], 1_280, (adpcm, pcm16)),
+        (&[0, 1], &[1], 1_280, (pcm16, adpcm)),
+        // 651 bytes are a frame of PCM16.
+        (&[0, 1], &[0, 1], 651, (pcm16, pcm16)),
+        (&[0, 1], &[0, 1], 650, (adpcm, adpcm)),
     ] {
         let mut pair = Pair::new();
         pair.send_to_server(&ClientPacket::Hello(Hello {
-            version: 1,
-            room: "r",
-            name: "n",
-            codecs,
-            rates_hz: heapless::Vec::from_slice(&[16_000]).unwrap(),
-            muted: true,
-            credentials: &[],
+            codecs_up: up,
+            codecs_down: down,
+            max_packet,
+            ..good_hello()
         }));
         let [ServerEvent::Hello(hello)] = &pair.server_events()[..] else {
             panic!("no Hello")
         };
-        assert_eq!((hello.codec, hello.muted), (expected, true));
+        assert_eq!((hello.codec_up, hello.codec_down), expected);
+        assert_eq!((hello.max_packet, hello.muted), (max_packet, true));
     }
 }
 
 #[test]
 fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
-    // A Hello and a Welcome of version 2 whose further fields this version cannot know.
+    // A Hello and a Welcome of version 3 whose further fields this version cannot know.
     let mut pair = Pair::new();
-    pair.server
-        .handle_packet(pair.now, parse(&[0, 2, 0xff, 0xff]));
+    let hello = [&[0, 3][..], &NONCE, &[0xff; 4]].concat();
+    pair.server.handle_packet(pair.now, parse(&hello));
     assert_eq!(
         pair.server_events(),
-        [ServerEvent::Refused(RejectReason::Version)]
+        [ServerEvent::Refused(Reason::VERSION)]
     );
+    // The answer names the Hello.
+    pair.pump();
+    assert_eq!(pair.client_events(), [rejected(Reason::VERSION)]);
     let mut pair = Pair::new();
     pair.client
-        .handle_packet(pair.now, parse(&[0, 2, 0xff, 0xff]));
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Rejected(RejectReason::Version)]
-    );
-    // A Welcome of version 2 that happens to read like one of version 1.
+        .handle_packet(pair.now, parse(&[2, 3, 0xff, 0xff]));
+    assert_eq!(pair.client_events(), [rejected(Reason::VERSION)]);
+    // A Welcome of version 3 that happens to read like one of version 2.
     let mut pair = Pair::new();
     let mut welcome = Pair::welcome_packet(&["ada"]);
-    welcome.version = 2;
+    welcome.version = 3;
     pair.send_to_client(&ServerPacket::Welcome(welcome));
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Rejected(RejectReason::Version)]
-    );
+    assert_eq!(pair.client_events(), [rejected(Reason::VERSION)]);
 }
 
 #[test]
 fn a_welcome_that_does_not_match_the_hello_ends_the_session() {
     let good = Pair::welcome_packet(&["ada"]);
-    let mut bad = vec![good.clone(); 8];
-    bad[0].codec = 1; // Not offered.
-    bad[1].codec = 9; // Unknown.
-    bad[2].rate_hz = 8_000;
-    bad[3].frame_ms = 15;
-    bad[4].idle_timeout_ms = 499;
-    bad[5].roster_len = 0; // The client itself is in the room.
-    bad[5].roster.clear();
-    bad[6].roster[0].name = "";
-    bad[7].idle_timeout_ms = 499; // That asks for too many Pings.
+    let mut bad = vec![good; 11];
+    bad[0].codec_up = 1; // Not offered.
+    bad[1].codec_down = 1;
+    bad[2].codec_down = 9; // Unknown.
+    bad[3].rate_hz = 8_000;
+    bad[4].frame_ms = 15;
+    bad[5].idle_timeout_ms = 499; // It would be pinged away.
+    bad[6].participants = 0; // One is in the room oneself.
+    bad[7].revision = 0;
+    bad[8].max_packet = 351;
+    bad[9].max_packet = 650; // PCM16 does not fit.
+    bad[10].idle_timeout_ms = 0;
     for welcome in bad {
         let mut pair = Pair::new();
-        pair.send_to_client(&ServerPacket::Welcome(welcome.clone()));
-        let events = pair.client_events();
+        pair.send_to_client(&ServerPacket::Welcome(welcome));
         assert_eq!(
-            events.last(),
-            Some(&ClientEvent::Closed(ByeReason::ProtocolError)),
+            pair.client_events(),
+            [closed(Reason::UNEXPECTED)],
             "{welcome:?}"
         );
     }
-    let mut hasty = good.clone();
+    let mut hasty = good;
     hasty.idle_timeout_ms = 500;
     for welcome in [good, hasty] {
         let mut pair = Pair::new();
         pair.send_to_client(&ServerPacket::Welcome(welcome));
-        assert_eq!(
-            pair.client_events().last(),
-            Some(&ClientEvent::RosterComplete)
-        );
+        assert!(matches!(
+            pair.client_events()[..],
+            [ClientEvent::Joined(_, 1)]
+        ));
     }
 }
 
 #[test]
-fn more_roster_than_announced_ends_the_session() {
-    let mut pair = Pair::joined();
-    let page = heapless::Vec::from_slice(&room_of(&["one more"])).unwrap();
-    pair.send_to_client(&ServerPacket::Roster(page));
-    assert_eq!(
-        pair.client_events(),
-        [ClientEvent::Closed(ByeReason::ProtocolError)]
-    );
+fn a_reject_counts_if_it_names_this_hello_or_none() {
+    for (nonce, counts) in [(NONCE, true), (NO_NONCE, true), ([9; 8], false)] {
+        for mut pair in [Pair::new(), Pair::joined()] {
+            pair.send_to_client(&reject(Reason::NO_SESSION, nonce));
+            let expected = counts.then(|| rejected(Reason::NO_SESSION));
+            assert_eq!(pair.client_events(), Vec::from_iter(expected));
+            assert_eq!(pair.client.is_closed(), counts);
+        }
+    }
 }
 
 #[test]
-fn a_second_welcome_starts_afresh() {
+fn nobody_is_asked_to_wait_for_more_than_a_minute() {
+    let mut pair = Pair::new();
+    let ServerPacket::Reject(reject) = reject(Reason::ROOM_FULL, NONCE) else {
+        unreachable!()
+    };
+    let text = Text(b"come next year");
+    let retry_ms = u32::MAX;
+    let reject = talkspurt_core::wire::Reject {
+        retry_ms,
+        text,
+        ..reject
+    };
+    pair.send_to_client(&ServerPacket::Reject(reject));
+    let expected = ClientEvent::Rejected(Reason::ROOM_FULL, MS(60_000));
+    assert_eq!(pair.client_events(), [expected]);
+    assert_eq!(pair.client.closing_text(), "come next year");
+}
+
+#[test]
+fn a_hello_without_an_answer_goes_again_and_is_the_same_one() {
+    let mut pair = Pair::new();
+    let first = pair.hello();
+    pair.server.accept();
+    for _ in 0..3 {
+        // The Welcome is lost.
+        assert_eq!(pair.client.poll_timeout(), Some(pair.now + MS(1_000)));
+        pair.now += MS(1_000);
+        pair.client.handle_timeout(pair.now);
+        pair.pump();
+        assert_eq!(pair.server_events(), [ServerEvent::Repeated]);
+    }
+    assert_eq!(first.nonce, NONCE);
+    pair.welcome(&["ada"]);
+    assert_eq!(pair.client_events().len(), 3);
+}
+
+#[test]
+fn a_second_welcome_of_the_session_only_brings_the_roster_again() {
     let mut pair = Pair::joined();
-    let mut welcome = Pair::welcome_packet(&["bob", "ada"]);
-    welcome.id = ParticipantId(99);
+    let mut welcome = Pair::welcome_packet(&["ada", "bob"]);
+    (welcome.id, welcome.revision) = (ParticipantId(99), REVISION + 9);
     pair.send_to_client(&ServerPacket::Welcome(welcome));
-    let events = pair.client_events();
-    assert!(
-        matches!(events[0], ClientEvent::Joined(params, 2) if params.id == ParticipantId(99)),
-        "{events:?}"
+    assert_eq!(pair.client_events(), []);
+    for page in pages(&["ada", "bob"], REVISION + 9) {
+        pair.send_to_client(&ServerPacket::Roster(page));
+    }
+    assert_eq!(
+        pair.client_events().last(),
+        Some(&ClientEvent::RosterComplete)
     );
-    assert_eq!(events.last(), Some(&ClientEvent::RosterComplete));
-    assert_eq!(pair.client.params().unwrap().id, ParticipantId(99));
+    assert_eq!(pair.client.params().unwrap().id, ParticipantId(1));
+    // One that answers another Hello changes nothing at all.
+    welcome.nonce = [9; 8];
+    pair.send_to_client(&ServerPacket::Welcome(welcome));
+    assert_eq!(pair.client_events(), []);
 }
 
 #[test]
-fn a_hello_in_a_running_session_leaves_and_asks_again() {
+fn another_hello_on_a_running_session_leaves_and_asks_anew() {
     let mut pair = Pair::joined();
     pair.restart_client();
     pair.pump();
     let events = pair.server_events();
-    assert!(
-        matches!(
-            &events[..],
-            [
-                ServerEvent::Left(ByeReason::Rejoined),
-                ServerEvent::Hello(_)
-            ]
-        ),
-        "{events:?}"
-    );
+    let [
+        ServerEvent::Left(Reason::REJOINED, None),
+        ServerEvent::Hello(hello),
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(hello.nonce, [8; 8]);
     pair.server.accept();
     assert!(pair.server.is_joined());
 }
 
 #[test]
-fn a_bad_hello_in_a_running_session_leaves_and_is_refused() {
+fn the_next_session_asks_to_resume_the_last_one() {
+    let mut pair = Pair::joined();
+    pair.client.begin(MS(5_000), [8; 8], pair.now);
+    pair.pump();
+    let events = pair.server_events();
+    let [ServerEvent::Left(..), ServerEvent::Hello(hello)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(hello.resume, Some([9; 16]));
+}
+
+#[test]
+fn a_bad_hello_on_a_running_session_leaves_and_is_refused() {
     let mut pair = Pair::joined();
     pair.send_to_server(&ClientPacket::Hello(Hello {
-        version: 1,
-        room: "r",
-        name: "",
-        codecs: &[0],
-        rates_hz: heapless::Vec::from_slice(&[16_000]).unwrap(),
-        muted: false,
-        credentials: &[],
+        nonce: [8; 8],
+        codecs_up: &[],
+        ..good_hello()
     }));
     assert_eq!(
         pair.server_events(),
         [
-            ServerEvent::Left(ByeReason::Rejoined),
-            ServerEvent::Refused(RejectReason::BadName)
+            ServerEvent::Left(Reason::REJOINED, None),
+            ServerEvent::Refused(Reason::NO_CODEC)
         ]
     );
     assert!(pair.server.is_closed());
+}
+
+#[test]
+fn a_pong_outside_a_session_says_nothing_of_a_room() {
+    let mut pair = Pair::new();
+    pair.send_to_server(&ClientPacket::Ping(7));
+    let Some(ServerPacket::Pong(pong)) = pair.next_of_server() else {
+        panic!("no Pong")
+    };
+    assert_eq!((pong.number, pong.revision, pong.flags.0), (7, 0, 0));
+    let mut pair = Pair::joined();
+    let (muted, after) = (true, Some(Seq(7)));
+    let set_muted = talkspurt_core::wire::SetMuted { muted, after };
+    pair.send_to_server(&ClientPacket::SetMuted(set_muted));
+    pair.send_to_server(&ClientPacket::Ping(7));
+    let Some(ServerPacket::Pong(pong)) = pair.next_of_server() else {
+        panic!("no Pong")
+    };
+    // The roster may still say otherwise, while what was said before is played out.
+    assert_eq!(
+        (pong.revision, pong.flags),
+        (REVISION, ParticipantFlags::MUTED)
+    );
 }

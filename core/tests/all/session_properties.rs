@@ -1,7 +1,9 @@
 //! Both ends of a session under any input: no panic, and events in the right order.
 
 use crate::common::cases::cases;
-use crate::common::packets::{OwnedClientPacket, OwnedServerPacket, client_packet, server_packet};
+use crate::common::packets::{
+    NONCE, OwnedClientPacket, OwnedServerPacket, client_packet, server_packet,
+};
 use crate::common::session_pair::bytes_of;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,7 +14,7 @@ use talkspurt_core::session::{
     ServerSessionConfig,
 };
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, RejectReason, parse};
+use talkspurt_core::wire::{ParticipantFlags, Reason, parse};
 
 #[derive(Clone, Debug)]
 enum Op<P> {
@@ -49,12 +51,14 @@ impl Told {
     fn hear(&mut self, event: &ServerEvent) {
         assert!(!self.is_over, "{event:?} after the end");
         match event {
-            ServerEvent::Hello(_) => assert!(!self.is_in, "a Hello from a participant"),
-            ServerEvent::Muted(_) => assert!(self.is_in),
-            ServerEvent::Left(reason) => {
-                assert!(self.is_in, "left without having joined");
+            ServerEvent::Hello(_) => assert!(!self.is_in, "a Hello of one who is in"),
+            ServerEvent::Muted(_) | ServerEvent::Repeated | ServerEvent::RosterRequested => {
+                assert!(self.is_in)
+            }
+            ServerEvent::Left(reason, _) => {
+                assert!(self.is_in, "one who was not in has left");
                 self.is_in = false;
-                self.is_over = *reason != ByeReason::Rejoined;
+                self.is_over = *reason != Reason::REJOINED;
             }
             ServerEvent::Refused(_) => {
                 assert!(!self.is_in, "a participant was refused");
@@ -91,8 +95,7 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
                 );
             }
             Op::Own(n) => match n % 16 {
-                // Only a Hello can end a session as Rejoined.
-                0 if n / 16 != 6 => session.end(ByeReason::from(n / 16)),
+                0 => session.end(Reason(n / 16), "enough"),
                 1 => session.handle_disconnect(),
                 _ => {}
             },
@@ -101,14 +104,17 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
             told.hear(&event);
             if let ServerEvent::Hello(hello) = event {
                 if hello.muted && hello.name.len() % 2 == 0 {
-                    session.reject(RejectReason::NameTaken, &hello.name);
+                    session.end(Reason::NAME_TAKEN, &hello.name);
                 } else {
                     session.accept();
                     told.is_in = true;
                 }
             }
         }
-        while session.poll_transmit().is_some() {}
+        while session
+            .poll_transmit(1, ParticipantFlags::default())
+            .is_some()
+        {}
         assert_eq!(session.is_joined(), told.is_in);
         assert_eq!(session.is_closed(), told.is_over);
         assert!(session.poll_event().is_none());
@@ -118,18 +124,15 @@ fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
 fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
     let mut now = Instant::ZERO;
     let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
-    let mut session = ClientSession::new(request, HANDSHAKE_TIMEOUT_DEFAULT, now);
-    // Roster entries still to come, once joined.
-    let (mut unlisted, mut is_over) = (None, false);
+    let mut session = ClientSession::new(request);
+    session.begin(HANDSHAKE_TIMEOUT_DEFAULT, NONCE, now);
+    let (mut is_in, mut is_listing, mut is_over) = (false, false, false);
     for op in ops {
         match op {
             Op::Packet(packet) => {
                 let bytes = bytes_of(&packet.borrow());
                 let voice = session.handle_packet(now, parse(&bytes));
-                assert!(
-                    voice.is_none() || unlisted.is_some(),
-                    "voice before a Welcome"
-                );
+                assert!(voice.is_none() || is_in, "voice before a Welcome");
             }
             Op::Bytes(bytes) => drop(session.handle_packet(now, parse(&bytes))),
             Op::Garbage(_) => {}
@@ -142,30 +145,35 @@ fn run_client(ops: Vec<Op<OwnedServerPacket>>) {
                 );
             }
             Op::Own(n) => match n % 16 {
-                0 => session.leave(),
-                1..5 => session.set_muted(n % 2 == 0),
+                0 => session.leave(None),
+                1..5 => session.set_muted(n % 2 == 0, None),
                 _ => {}
             },
         }
         while let Some(event) = session.poll_event() {
             assert!(!is_over, "{event:?} after the end");
             match event {
-                ClientEvent::Joined(params, roster_len) => {
-                    assert!(roster_len > 0 && params.format.frame_samples() >= 80);
-                    unlisted = Some(roster_len);
+                ClientEvent::Joined(params, participants) => {
+                    let samples = params.format.frame_samples();
+                    assert!(!is_in && participants > 0 && samples >= 80);
+                    is_in = true;
                 }
-                ClientEvent::Listed(_) => unlisted = Some(unlisted.unwrap() - 1),
-                ClientEvent::RosterComplete => assert_eq!(unlisted, Some(0)),
+                ClientEvent::Listed { is_first, .. } => {
+                    assert!(is_in && (is_first || is_listing));
+                    is_listing = true;
+                }
+                ClientEvent::RosterComplete => is_listing = false,
                 ClientEvent::ParticipantJoined(_)
-                | ClientEvent::ParticipantLeft(_)
-                | ClientEvent::State(..) => assert!(unlisted.is_some()),
-                ClientEvent::Rejected(_) | ClientEvent::Closed(_) => is_over = true,
-                other => panic!("unknown event {other:?}"),
+                | ClientEvent::ParticipantLeft(..)
+                | ClientEvent::Count(_)
+                | ClientEvent::State(..) => assert!(is_in),
+                ClientEvent::Rejected(..) | ClientEvent::Closed(..) => is_over = true,
+                other => panic!("{other:?} is news"),
             }
         }
         while session.poll_transmit().is_some() {}
         assert_eq!(session.is_closed(), is_over);
-        assert_eq!(session.params().is_some(), unlisted.is_some() && !is_over);
+        assert_eq!(session.params().is_some(), is_in && !is_over);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::common::wide_band;
 use talkspurt_core::audio::codec::{Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision};
+use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 /// Closes after three quiet frames; the pre-roll is three frames.
@@ -45,11 +46,14 @@ fn a_word_is_sent_with_its_pre_roll() {
         marks(&opening),
         [8, 9, 10, 11].map(|mark| (Some(mark), false))
     );
-    // Each frame carries the time at which it was captured; the first captured has 1.
+    // The pre-roll runs ahead of its time: the first packet has that of the frame that opened the
+    // gate, which is the 11th.
     assert_eq!(
         opening.iter().map(|p| p.timestamp).collect::<Vec<_>>(),
-        [8, 9, 10, 11]
+        [11, 12, 13, 14].map(|frame| 8 * frame)
     );
+    let levels: Vec<u8> = opening.iter().map(|p| p.level).collect();
+    assert_eq!(levels, [101, 101, 101, 25], "RMS 100, and nearly 8,000");
     assert_eq!(
         opening.iter().map(|p| p.seq).collect::<Vec<_>>(),
         [0, 1, 2, 3]
@@ -60,7 +64,8 @@ fn a_word_is_sent_with_its_pre_roll() {
     assert!(mic.uplink.is_talking());
     let closing = mic.capture(&quiet(15));
     assert_eq!(marks(&closing), [(Some(15), true)]);
-    assert_eq!((closing[0].seq, closing[0].timestamp), (7, 15));
+    assert_eq!((closing[0].seq, closing[0].timestamp), (7, 8 * 18));
+    assert_eq!(mic.uplink.last_seq(), Some(Seq(7)));
     assert!(!mic.uplink.is_talking());
     assert_eq!(mic.capture(&quiet(16)), []);
     assert_eq!(mic.uplink.stats().frames_sent, 8);
@@ -70,7 +75,9 @@ fn a_word_is_sent_with_its_pre_roll() {
 #[test]
 fn the_first_frame_ever_has_no_pre_roll() {
     let mut mic = Mic::new(config());
+    assert_eq!(mic.uplink.last_seq(), None);
     assert_eq!(marks(&mic.capture(&word(1))), [(Some(1), false)]);
+    assert_eq!(mic.uplink.last_seq(), Some(Seq(0)));
 }
 
 #[test]
@@ -176,9 +183,8 @@ fn frames_polled_too_late_are_lost_and_counted_but_the_terminator_is_sent() {
     }
     let sent = mic.poll_all();
     assert_eq!(marks(&sent), [(None, true)]);
-    // The timestamp is that of the talkspurt's last frame, however late it is polled: frames 5 and
-    // 6 may be pre-roll of the next.
-    assert_eq!(sent[0].timestamp, 4);
+    // The time that the next frame would have had, had it been polled.
+    assert_eq!((sent[0].timestamp, sent[0].level), (8 * 2, 255));
     assert_eq!(mic.uplink.stats().frames_overrun, 3);
     assert_eq!(mic.poll_all(), []);
 }
@@ -204,7 +210,7 @@ fn a_word_right_after_an_unpolled_end_repeats_nothing() {
         ]
     );
     let timestamps: Vec<u32> = sent.iter().map(|p| p.timestamp).collect();
-    assert_eq!(timestamps, [1, 2, 3, 4, 5]);
+    assert_eq!(timestamps, [1, 2, 3, 4, 5].map(|frame| 8 * frame));
     assert_eq!(mic.uplink.stats().frames_overrun, 1);
 }
 
@@ -215,7 +221,7 @@ fn mute_ends_the_talkspurt_and_nothing_said_while_muted_is_sent() {
     mic.uplink.set_muted(true);
     let end = mic.poll_all();
     assert_eq!(marks(&end), [(None, true)]);
-    assert_eq!((end[0].seq, end[0].timestamp), (1, 1));
+    assert_eq!((end[0].seq, end[0].timestamp), (1, 8 * 2));
     for mark in 2..=20 {
         assert_eq!(mic.capture(&word(mark)), []);
     }
@@ -231,7 +237,7 @@ fn mute_ends_the_talkspurt_and_nothing_said_while_muted_is_sent() {
         [(Some(21), false)],
         "no pre-roll from the muted time"
     );
-    assert_eq!((begin[0].seq, begin[0].timestamp), (2, 21));
+    assert_eq!((begin[0].seq, begin[0].timestamp), (2, 8 * 21));
 }
 
 #[test]

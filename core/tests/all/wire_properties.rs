@@ -8,11 +8,11 @@ use talkspurt_core::audio::codec::PAYLOAD_MAX;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, encoded_len_max};
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ClientPacket, EncodeError, ServerPacket, Voice, parse};
+use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::wire::{ClientPacket, Encode, EncodeError, ServerPacket, Voice, parse};
 
-/// Returns the bytes on the stream, and the packet that the deframer finds in them.
-fn through_the_stream<P: serde::Serialize>(packet: &P) -> (Vec<u8>, Vec<u8>) {
+/// The bytes on the stream, and the packet that the deframer finds in them.
+fn through_the_stream(packet: &impl Encode) -> (Vec<u8>, Vec<u8>) {
     let mut out = [0; ENCODED_MAX];
     let len = write_to_stream(packet, &mut out).unwrap();
     let mut deframer = Deframer::<ENCODED_MAX>::new();
@@ -46,9 +46,21 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_parser_panic_and_parsed_packets_can_be_written(
+    fn bytes_behind_a_packet_are_ignored(
+        client in client_packet(),
+        server in server_packet(),
+        more in vec(any::<u8>(), 1..20),
+    ) {
+        let bytes = [through_the_stream(&client.borrow()).1, more.clone()].concat();
+        prop_assert_eq!(parse(&bytes), Ok(client.borrow()));
+        let bytes = [through_the_stream(&server.borrow()).1, more].concat();
+        prop_assert_eq!(parse(&bytes), Ok(server.borrow()));
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic_and_what_it_takes_it_can_write(
         bytes in vec(any::<u8>(), 0..80),
-        number in 0..12u8,
+        number in 0..16u8,
     ) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
@@ -65,12 +77,15 @@ proptest! {
     }
 
     #[test]
-    fn a_packet_cut_short_is_invalid(
-        packet in client_packet(),
+    fn a_packet_cut_short_is_no_packet(
+        client in client_packet(),
+        server in server_packet(),
         cut in any::<prop::sample::Index>(),
     ) {
-        let (_, bytes) = through_the_stream(&packet.borrow());
+        let (_, bytes) = through_the_stream(&client.borrow());
         prop_assert!(parse::<ClientPacket<'_>>(&bytes[..cut.index(bytes.len())]).is_err());
+        let (_, bytes) = through_the_stream(&server.borrow());
+        prop_assert!(parse::<ServerPacket<'_>>(&bytes[..cut.index(bytes.len())]).is_err());
     }
 
     #[test]
@@ -80,7 +95,8 @@ proptest! {
         prop_assert_eq!(write_to_stream(&packet.borrow(), &mut out), Ok(stream.len()));
         prop_assert_eq!(&out[..stream.len()], &stream[..]);
         for short in 0..stream.len() {
-            prop_assert_eq!(write_to_stream(&packet.borrow(), &mut out[..short]), Err(EncodeError));
+            let written = write_to_stream(&packet.borrow(), &mut out[..short]);
+            prop_assert_eq!(written, Err(EncodeError));
         }
     }
 }
@@ -92,7 +108,9 @@ fn the_bound_on_encoded_lengths_holds_for_every_length_and_is_tight() {
     for len in 0..=PAYLOAD_MAX {
         let voice = Voice {
             seq: Seq(u16::MAX),
-            timestamp_frames: u32::MAX,
+            timestamp: Timestamp(u32::MAX),
+            level: 255,
+            stream: 15,
             terminator: true,
             payload: &[0xff; PAYLOAD_MAX][..len],
         };

@@ -4,10 +4,11 @@ use talkspurt_core::audio::codec::PAYLOAD_MAX;
 use talkspurt_core::carrier::deframer::{BadReason, Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, ParticipantId,
-    RejectReason, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
+    Bye, ClientPacket, Encode, Hello, Joined, Left, PROTOCOL_VERSION, ParticipantFlags,
+    ParticipantId, Reason, Reject, Roster, RosterEntry, RosterPage, ServerPacket, ServerPong,
+    SetMuted, State, Text, Voice, Welcome, parse,
 };
 
 use crate::Out;
@@ -18,11 +19,17 @@ pub fn run(out: &mut Out<'_>) {
     let hello = |out: &mut Out<'_>| {
         let mut hello = Hello {
             version: PROTOCOL_VERSION,
+            nonce: [1, 0, 3, 4, 5, 6, 7, 8],
+            max_packet: 352,
+            features: 0,
+            resume: Some([9; 16]),
             room: "kitchen",
             name: "Zoë",
-            codecs: &[1, 0],
+            codecs_up: &[1, 0],
+            codecs_down: &[1],
             rates_hz: Default::default(),
-            muted: true,
+            flags: ParticipantFlags::MUTED,
+            roster: 1,
             credentials: &[0, 255, 7],
         };
         // There is room for eight.
@@ -31,24 +38,63 @@ pub fn run(out: &mut Out<'_>) {
     };
     hello(out);
     voices(out);
-    write(&ClientPacket::SetMuted(false), out);
+    for after in [None, Some(Seq(300))] {
+        let muted = after.is_some();
+        write(&ClientPacket::SetMuted(SetMuted { muted, after }), out);
+    }
+    write(&ClientPacket::RosterRequest, out);
     for number in [0, 127, 128, u32::MAX] {
         write(&ClientPacket::Ping(number), out);
-        write(&ServerPacket::Pong(number), out);
+        let (revision, flags) = (number / 2, ParticipantFlags(3));
+        write(
+            &ServerPacket::Pong(ServerPong {
+                number,
+                revision,
+                flags,
+            }),
+            out,
+        );
     }
-    write(&ClientPacket::Bye(ByeReason::Leaving), out);
+    write(&ClientPacket::Bye(Bye::from(Reason::LEAVING)), out);
     write(&ServerPacket::Welcome(welcome()), out);
     write(&ServerPacket::Roster(roster(8)), out);
+    changes(out);
     write(
-        &ServerPacket::Reject(RejectReason::NameTaken, "take another name"),
+        &ServerPacket::Reject(Reject {
+            reason: Reason::NAME_TAKEN,
+            version: PROTOCOL_VERSION,
+            nonce: [7; 8],
+            retry_ms: 5_000,
+            text: Text::from("take another name"),
+        }),
         out,
     );
-    write(&ServerPacket::Left(ParticipantId(300)), out);
+    write(&ServerPacket::Bye(Bye::from(Reason(200))), out);
+}
+
+fn changes(out: &mut Out<'_>) {
+    let (revision, id) = (300, ParticipantId(70_000));
+    let entry = RosterEntry::new(id, ParticipantFlags(2), "Zoë");
+    write(&ServerPacket::Joined(Joined { revision, entry }), out);
+    let reason = Reason::REJOINED;
     write(
-        &ServerPacket::State(ParticipantId(2), ParticipantFlags(3)),
+        &ServerPacket::Left(Left {
+            revision,
+            id,
+            reason,
+        }),
         out,
     );
-    write(&ServerPacket::Bye(ByeReason::Other(200)), out);
+    let flags = ParticipantFlags(3);
+    write(
+        &ServerPacket::State(State {
+            revision,
+            id,
+            flags,
+        }),
+        out,
+    );
+    write(&ServerPacket::Count(4_096), out);
 }
 
 /// Long payloads, with and without zeros, for every path through COBS.
@@ -69,38 +115,45 @@ fn voices(out: &mut Out<'_>) {
 fn voice(seq: u16, payload: &[u8]) -> Voice<'_> {
     Voice {
         seq: Seq(seq.wrapping_sub(1)),
-        timestamp_frames: u32::from(seq) * 100_000,
+        timestamp: Timestamp(u32::from(seq) * 100_000),
+        level: seq as u8,
+        stream: seq as u8 % 16,
         terminator: payload.is_empty(),
         payload,
     }
 }
 
-fn roster(len: u16) -> RosterPage<'static> {
+fn roster(len: u32) -> Roster<'static> {
     let names = ["ann", "bob", "cem", "Dörte", "eve", "fay", "gus", "hal"];
-    (0..len)
-        .zip(names)
-        .map(|(id, name)| RosterEntry {
-            id: ParticipantId(id * 1_000),
-            flags: ParticipantFlags(id as u8 % 4),
-            name,
-        })
-        .collect()
-}
-
-fn welcome() -> Welcome<'static> {
-    Welcome {
-        version: PROTOCOL_VERSION,
-        id: ParticipantId(u16::MAX),
-        codec: 1,
-        rate_hz: 16_000,
-        frame_ms: 20,
-        idle_timeout_ms: 15_000,
-        roster_len: 200,
-        roster: roster(3),
+    let entry =
+        |(id, name)| RosterEntry::new(ParticipantId(id * 1_000), ParticipantFlags(id % 4), name);
+    Roster {
+        revision: 300,
+        first: 0,
+        total: len,
+        entries: RosterPage::from_iter((0..len).zip(names).map(entry)),
     }
 }
 
-fn write<P: serde::Serialize>(packet: &P, out: &mut Out<'_>) {
+fn welcome() -> Welcome {
+    Welcome {
+        version: PROTOCOL_VERSION,
+        nonce: [1, 0, 3, 4, 5, 6, 7, 8],
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
+        id: ParticipantId(u32::MAX),
+        codec_up: 1,
+        codec_down: 1,
+        rate_hz: 16_000,
+        frame_ms: 20,
+        idle_timeout_ms: 15_000,
+        revision: 300,
+        participants: 200,
+    }
+}
+
+fn write<P: Encode>(packet: &P, out: &mut Out<'_>) {
     let mut stream = [0; ENCODED_MAX];
     match write_to_stream(packet, &mut stream) {
         Ok(len) => out(&stream[..len]),

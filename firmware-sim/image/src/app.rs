@@ -5,6 +5,7 @@ use cortex_m::Peripherals;
 use cortex_m::asm::wfi;
 use cortex_m::interrupt::free;
 use cortex_m::singleton;
+use semihosting::sys::arm_compat::sys_time;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_node::node::{self, AdpcmNode, NodeEvent};
 use talkspurt_node_driver::uart::{QUEUE_BYTES, QueuedUart, Queues};
@@ -63,7 +64,13 @@ pub fn run(setup: Setup, mut peripherals: Peripherals) -> bool {
 
 #[inline(never)]
 fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::ClientConfigError> {
-    AdpcmNode::new(config, now)
+    AdpcmNode::new(config, start_number(), now)
+}
+
+/// Tells this start from earlier ones: a board would count them, or read its ADC's noise. The time
+/// of the machine that emulates it is as good.
+fn start_number() -> u32 {
+    sys_time().map_or(0, |seconds| seconds as u32)
 }
 
 #[inline(never)]
@@ -131,10 +138,15 @@ impl Leaving {
 fn log_event(event: &NodeEvent<'_>) {
     match event {
         NodeEvent::Calling { attempt } => log::info!("calling, attempt {=u16}", *attempt),
-        NodeEvent::Joined { params, roster_len } => {
-            log::info!("joined: {}, {=u16} in the room", *params, *roster_len)
+        NodeEvent::Joined {
+            params,
+            participants,
+        } => {
+            log::info!("joined: {}, {=u32} in the room", *params, *participants)
         }
-        NodeEvent::Listed(participant) => log::info!("here: {=str}", participant.name.as_str()),
+        NodeEvent::Listed { participant, .. } => {
+            log::info!("here: {=str}", participant.name.as_str())
+        }
         NodeEvent::RosterComplete => log::debug!("roster complete"),
         NodeEvent::ParticipantJoined(participant) => {
             log::info!("came: {=str}", participant.name.as_str())

@@ -36,8 +36,8 @@ fn main() -> ! {
     let Some(config) = config::node() else {
         unreachable!("the names were checked at compile time");
     };
-    // Used in place: moved out of the Result, its 10 KB would be on the stack twice.
-    let mut node = AdpcmNode::new(config, now());
+    // Used where it was made: taken out of the Result, its 10 KB would lie on the stack twice.
+    let mut node = AdpcmNode::new(config, pico.start_number, now());
     let Ok(node) = &mut node else {
         unreachable!("the default gate is valid, and ADPCM fits this node");
     };
@@ -63,8 +63,11 @@ fn log(now: Instant, event: &NodeEvent<'_>) {
     pico::log::set_time(now);
     match event {
         NodeEvent::Calling { attempt } => defmt::info!("calling, attempt {=u16}", *attempt),
-        NodeEvent::Joined { params, roster_len } => {
-            defmt::info!("joined: {}, {=u16} in the room", *params, *roster_len);
+        NodeEvent::Joined {
+            params,
+            participants,
+        } => {
+            defmt::info!("joined: {}, {=u32} in the room", *params, *participants);
         }
         NodeEvent::Rejected { reason, text } => {
             defmt::warn!("rejected: {}, {=str}", *reason, text);

@@ -26,6 +26,8 @@ pub struct Pico {
     pub speaker: Speaker,
     pub timer: Timer,
     pub watchdog: Watchdog,
+    /// Tells this start from earlier ones.
+    pub start_number: u32,
     pub led: Led,
 }
 
@@ -46,6 +48,7 @@ impl Pico {
             resets,
             &mut watchdog,
         )?;
+        let start_number = random(&peripherals.ROSC);
         let timer = Timer::new(peripherals.TIMER, resets, &clocks);
         let sio = Sio::new(peripherals.SIO);
         let pins = Pins::new(
@@ -84,9 +87,19 @@ impl Pico {
             speaker,
             timer,
             watchdog,
+            start_number,
             led: Led(pins.gpio25.into_push_pull_output()),
         })
     }
+}
+
+/// Tells this start from others: bits of the ring oscillator, which runs from power-up (RP2040 data
+/// sheet, section 2.17.5). They are not good enough for keys.
+fn random(oscillator: &pac::ROSC) -> u32 {
+    (0..u32::BITS).fold(0, |bits, _| {
+        cortex_m::asm::delay(100);
+        bits << 1 | u32::from(oscillator.randombit().read().randombit().bit())
+    })
 }
 
 impl Led {

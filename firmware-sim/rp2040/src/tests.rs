@@ -8,11 +8,11 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    ParticipantFlags, ParticipantId, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
+    Nonce, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ServerPacket, Voice, Welcome, parse,
 };
 use talkspurt_node::node::{AdpcmNode, Board};
 use talkspurt_node_driver::uart::{Hardware, InterruptLine, Isr, QueuedUart, Queues};
@@ -96,7 +96,7 @@ impl World {
         };
         Self {
             now,
-            node: AdpcmNode::new(config::node().unwrap(), now).unwrap(),
+            node: AdpcmNode::new(config::node().unwrap(), 1, now).unwrap(),
             board: Board {
                 port,
                 microphone,
@@ -158,11 +158,11 @@ impl World {
                 if let ServerEvent::Hello(hello) = event {
                     assert_eq!(hello.name.as_str(), config::NAME);
                     self.server.accept();
-                    self.send(&welcome());
+                    self.send(&welcome(hello.nonce));
                 }
             }
         }
-        while let Some(packet) = self.server.poll_transmit() {
+        while let Some(packet) = self.server.poll_transmit(1, ParticipantFlags::default()) {
             write(&mut self.from_server, &packet);
         }
     }
@@ -185,21 +185,22 @@ fn write(line: &mut VecDeque<u8>, packet: &ServerPacket<'_>) {
     line.extend(&out[..length]);
 }
 
-fn welcome() -> ServerPacket<'static> {
-    let pico = RosterEntry {
-        id: ParticipantId(1),
-        flags: ParticipantFlags::default(),
-        name: config::NAME,
-    };
+fn welcome(nonce: Nonce) -> ServerPacket<'static> {
+    let codec = CodecId::ImaAdpcm;
     ServerPacket::Welcome(Welcome {
-        version: 1,
-        id: pico.id,
-        codec: CodecId::ImaAdpcm.id(),
+        version: PROTOCOL_VERSION,
+        nonce,
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
+        id: ParticipantId(1),
+        codec_up: codec.id(),
+        codec_down: codec.id(),
         rate_hz: 16_000,
         frame_ms: 20,
         idle_timeout_ms: 15_000,
-        roster_len: 1,
-        roster: RosterPage::from_slice(&[pico]).unwrap(),
+        revision: 1,
+        participants: 1,
     })
 }
 
@@ -246,7 +247,9 @@ fn the_servers_voice_is_played_sample_for_sample() {
         let payload = &payload[..length];
         world.send(&ServerPacket::Voice(Voice {
             seq: Seq(number),
-            timestamp_frames: number.into(),
+            timestamp: Timestamp(8 * u32::from(number)),
+            level: 40,
+            stream: 0,
             terminator: number == 99,
             payload,
         }));

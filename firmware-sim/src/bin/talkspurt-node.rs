@@ -13,6 +13,7 @@ use talkspurt_host_kit::channels::InputChannel;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, Problem};
 use talkspurt_host_kit::environment::{self, FlagError};
 use talkspurt_host_kit::gate::GateFlags;
+use talkspurt_host_kit::random::random;
 use talkspurt_host_kit::wav::{BackgroundReader, Recorder, WavError, same_file};
 use talkspurt_host_kit::words;
 use talkspurt_node::host::arguments;
@@ -161,10 +162,12 @@ fn logged(cli: &Cli) -> Result<(), Problem> {
 fn start(cli: &Cli) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals().map_err(Failure::Signals)?;
     let config = config(cli)?;
-    // Created first: it checks the flags, so that nothing is opened for invalid ones.
+    // The node comes first: it checks the flags, and nothing is opened for flags that cannot be
+    // used.
+    let (start, now) = (random() as u32, Instant::ZERO);
     match cli.codec {
-        CodecName::Adpcm => run(AdpcmNode::new(config, Instant::ZERO)?, cli, &shutdown),
-        CodecName::Pcm16 => run(Pcm16Node::new(config, Instant::ZERO)?, cli, &shutdown),
+        CodecName::Adpcm => run(AdpcmNode::new(config, start, now)?, cli, &shutdown),
+        CodecName::Pcm16 => run(Pcm16Node::new(config, start, now)?, cli, &shutdown),
     }
 }
 

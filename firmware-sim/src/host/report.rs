@@ -57,7 +57,7 @@ pub struct Reporter<W> {
     format: Format,
     room: String,
     name: String,
-    roster: BTreeMap<u16, Entry>,
+    roster: BTreeMap<u32, Entry>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,8 +121,19 @@ impl<W: Output> Reporter<W> {
     pub fn event(&mut self, now: Instant, event: &NodeEvent<'_>) {
         match event {
             NodeEvent::Calling { .. } | NodeEvent::Rejected { .. } | NodeEvent::Left => {}
-            NodeEvent::Joined { params, roster_len } => self.joined(now, params, *roster_len),
-            NodeEvent::Listed(participant) => self.enter(participant),
+            NodeEvent::Joined {
+                params,
+                participants,
+            } => self.joined(now, params, *participants),
+            NodeEvent::Listed {
+                participant,
+                is_first,
+            } => {
+                if *is_first {
+                    self.roster.clear();
+                }
+                self.enter(participant);
+            }
             NodeEvent::RosterComplete => self.roster_complete(now),
             NodeEvent::ParticipantJoined(participant) => {
                 self.enter(participant);
@@ -201,16 +212,16 @@ impl<W: Output> Reporter<W> {
         self.tell(now, "left", fields, &text);
     }
 
-    fn joined(&mut self, now: Instant, params: &SessionParams, roster_len: u16) {
+    fn joined(&mut self, now: Instant, params: &SessionParams, participants: u32) {
         self.roster.clear();
-        let (room, name, codec) = (self.room.clone(), self.name.clone(), params.codec.name());
+        let (room, name, codec) = (self.room.clone(), self.name.clone(), params.codec_up.name());
         let (rate_hz, frame_ms) = (params.format.rate.hz(), params.format.frame.ms());
         let text = format!(
-            "joined {room} as {name}: {roster_len} in the room, {codec} at {rate_hz} Hz, {frame_ms} ms frames"
+            "joined {room} as {name}: {participants} in the room, {codec} at {rate_hz} Hz, {frame_ms} ms frames"
         );
         let fields = json!({
             "id": params.id.0,
-            "roster_len": roster_len,
+            "roster_len": participants,
             "room": room,
             "name": name,
             "codec": codec,
@@ -304,7 +315,7 @@ impl<W: Output> Reporter<W> {
     }
 }
 
-fn entry_json((id, entry): (&u16, &Entry)) -> Value {
+fn entry_json((id, entry): (&u32, &Entry)) -> Value {
     json!({
         "id": id,
         "name": entry.name,

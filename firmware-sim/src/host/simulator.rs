@@ -9,7 +9,7 @@ use std::time;
 
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::RejectReason;
+use talkspurt_core::wire::Reason;
 use talkspurt_host_kit::console::OutputError;
 use talkspurt_host_kit::words::clean;
 use thiserror::Error;
@@ -31,7 +31,9 @@ const LEAVE_LONGEST: Duration = Duration::from_millis(1_000);
 /// not read yet, such as the Bye; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
 
-/// How often the user is told that nobody answers.
+/// At the first call this is for a person to change. Later the name may still be the node's own.
+const TAKEN: Reason = Reason::NAME_TAKEN;
+/// How often a person is told that nobody answers.
 const TELL_UNANSWERED_EVERY: Duration = Duration::from_secs(3);
 /// How often to check that stdout still has a reader.
 const CHECK_OUTPUT_EVERY: Duration = Duration::from_millis(100);
@@ -45,8 +47,8 @@ pub struct Ending {
     pub after: Option<Duration>,
 }
 
-/// Returns the server's explanation, or ours for the same reason.
-fn sentence(reason: &RejectReason, text: &str) -> String {
+/// The server's sentence, or ours for the same reason.
+fn sentence(reason: &Reason, text: &str) -> String {
     match text {
         "" => reason.to_string(),
         text => text.to_owned(),
@@ -59,9 +61,9 @@ pub enum RunError {
     /// The server refuses the node, and another try will not help.
     #[error("refused ({}): {}", .reason.label(), sentence(.reason, .text))]
     Refused {
-        /// The server's reason.
-        reason: RejectReason,
-        /// The server's explanation.
+        /// Why.
+        reason: Reason,
+        /// What the server says about it.
         text: String,
     },
     /// The disk does not take the end of the recording.
@@ -217,7 +219,7 @@ impl Progress {
                 self.joined_at.get_or_insert(now);
             }
             NodeEvent::Rejected { reason, text }
-                if self.joined_at.is_none() && is_final(*reason) =>
+                if self.joined_at.is_none() && (reason.is_permanent() || *reason == TAKEN) =>
             {
                 let (reason, text) = (*reason, clean(text));
                 self.refusal = Some(RunError::Refused { reason, text });
@@ -245,17 +247,6 @@ impl Progress {
             );
         }
     }
-}
-
-/// Returns whether another try with the same Hello is useless.
-const fn is_final(reason: RejectReason) -> bool {
-    !matches!(
-        reason,
-        RejectReason::NotAHello
-            | RejectReason::Malformed
-            | RejectReason::HandshakeTimeout
-            | RejectReason::Stopping
-    )
 }
 
 #[cfg(test)]
@@ -321,7 +312,7 @@ mod tests {
             &[CodecId::ImaAdpcm],
         ));
         let mut simulator = Simulator {
-            node: AdpcmNode::new(config, Instant::ZERO).unwrap(),
+            node: AdpcmNode::new(config, 1, Instant::ZERO).unwrap(),
             board: Board {
                 port: Uart::new(Dead, 115_200, Instant::ZERO),
                 microphone: PacedSource::new(Vec::new()),
@@ -349,7 +340,7 @@ mod tests {
         let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
         let mut progress = Progress::default();
         let refused = NodeEvent::Rejected {
-            reason: RejectReason::NameTaken,
+            reason: Reason::NAME_TAKEN,
             text: "b\u{202e}ob is \u{200b}there",
         };
         progress.follow(Instant::ZERO, &refused, &mut reporter);
@@ -358,7 +349,7 @@ mod tests {
             .expect("a taken name is no reason to call again");
         assert_eq!(refusal.to_string(), "refused (name_taken): bob is there");
         let refusal = RunError::Refused {
-            reason: RejectReason::NameTaken,
+            reason: Reason::NAME_TAKEN,
             text: String::new(),
         };
         let said = refusal.to_string();

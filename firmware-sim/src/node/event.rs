@@ -2,7 +2,7 @@
 
 use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{Participant, SessionParams};
-use talkspurt_core::wire::{ByeReason, ParticipantFlags, ParticipantId, RejectReason};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 
 /// An event. A board may show it with an LED; a host prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,16 +12,21 @@ pub enum NodeEvent<'a> {
         /// Counts the Hellos since the start or the loss.
         attempt: u16,
     },
-    /// The server let the node in. This many participants (including the node) will be listed.
+    /// The server let the node in; the participants (the node among them) will be listed.
     Joined {
         /// What the server decided.
         params: SessionParams,
         /// Participants in the room.
-        roster_len: u16,
+        participants: u32,
     },
-    /// A participant who was already in the room.
-    Listed(&'a Participant),
-    /// All participants were listed.
+    /// Someone in the room, in a list that replaces what was known of it.
+    Listed {
+        /// Who.
+        participant: &'a Participant,
+        /// Whether the list begins here.
+        is_first: bool,
+    },
+    /// All were listed.
     RosterComplete,
     /// Someone joined.
     ParticipantJoined(&'a Participant),
@@ -31,14 +36,14 @@ pub enum NodeEvent<'a> {
     State(ParticipantId, ParticipantFlags),
     /// The server refuses the node, which will ask again.
     Rejected {
-        /// The server's reason.
-        reason: RejectReason,
-        /// The server's explanation.
+        /// Why.
+        reason: Reason,
+        /// What the server says about it.
         text: &'a str,
     },
     /// The session is over; the node will join again.
-    Lost(ByeReason),
-    /// The node has left, as requested.
+    Lost(Reason),
+    /// The node has left, as it was told to.
     Left,
 }
 

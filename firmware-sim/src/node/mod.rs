@@ -12,11 +12,11 @@
 //! returned, or earlier when an interrupt has brought bytes, room or samples. Time is an argument,
 //! in microseconds since power-up.
 //!
-//! The node speaks first: it sends a Hello, and again after 0.5, 0.5, 1 and then every 2 s until
-//! the server answers. When a session ends, for whatever reason (a Bye, a Reject because the server
-//! was restarted, silence for the idle timeout because the line is cut), it starts calling again.
-//! Between sessions the speaker plays silence and the microphone's sound is discarded, so that both
-//! keep their time.
+//! The node speaks first: it sends a Hello, and again each second until the server answers. A
+//! session that ends for whatever reason (a Bye, a Reject because the server was restarted, silence
+//! for the idle timeout because the line is cut) leads back there, after a pause that the server may
+//! ask for. Between sessions the speaker plays silence and what the microphone hears is thrown away,
+//! so that both keep their time.
 
 mod event;
 mod port;
@@ -25,12 +25,12 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, ImaAdpcm,
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::backoff::Backoff;
-use talkspurt_core::carrier::stream::{TRANSMIT_MAX, encoded_len_max};
+use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::Client;
-use talkspurt_core::session::{ClientEvent, SessionParams};
+use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, SessionParams};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
-use talkspurt_core::wire::ByeReason;
+use talkspurt_core::wire::{AROUND_PAYLOAD_BYTES, Nonce, Reason};
 
 use port::Writer;
 
@@ -42,9 +42,9 @@ pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 /// voice packets for the port.
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448, ImaAdpcm>;
 
-/// A node that also supports PCM16, for boards with enough memory and lines of 460,800 baud or
-/// more.
-pub type Pcm16Node = Node<PAYLOAD_MAX, { TRANSMIT_MAX }, 16, 4096>;
+/// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
+pub type Pcm16Node =
+    Node<PAYLOAD_MAX, { encoded_len_max(PAYLOAD_MAX + AROUND_PAYLOAD_BYTES) + 1 }, 16, 4096>;
 
 /// Upper bound of an [`AdpcmNode`]'s static RAM in bytes: all the memory of the loop except its
 /// stack. On a 32-bit microcontroller it is 9,984 bytes: 3,648 downlink (16 packets), 2,812 uplink
@@ -63,9 +63,10 @@ const _: () = assert!(size_of::<Pcm16Node>() <= 21 * 1024);
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// ... which doubles up to this.
 const RETRY_LONGEST: Duration = Duration::from_millis(2_000);
-/// Shortest wait for the answer to a Hello: 350 bytes at 9,600 baud take 365 ms.
-const ANSWER_SHORTEST: Duration = Duration::from_millis(500);
-/// Bytes read at a time: few, since they are on the stack.
+/// The wait after a refusal that the same Hello would meet again. Nobody may be there to change
+/// it, and the server may be.
+const RETRY_PERMANENT: Duration = Duration::from_secs(60);
+/// Bytes read at a time: small, since they lie on the stack.
 const CHUNK_BYTES: usize = 64;
 /// Chunks read per call, so that a port that never runs dry cannot block the loop.
 const CHUNKS_PER_POLL: usize = 32;
@@ -88,6 +89,9 @@ pub struct Node<
     link: Link,
     backoff: Backoff,
     attempt: u16,
+    /// Tell this start from earlier ones, and its calls from one another.
+    start: u32,
+    calls: u32,
     format: Option<AudioFormat>,
     writer: Writer<ENCODED>,
     stats: NodeStats,
@@ -111,16 +115,20 @@ enum Link {
 impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C: Codec>
     Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>
 {
-    /// Creates a node that calls its server at the first [`Self::poll`].
+    /// Creates a node that calls its server at the first [`Self::poll`]. `start` tells this start of
+    /// the node from all earlier ones: random, or a count that is kept. If it comes again, the
+    /// server takes the node for the one before, and what it says for old voice.
     ///
     /// # Errors
     /// A configuration that cannot work.
-    pub fn new(config: ClientConfig, now: Instant) -> Result<Self, ClientConfigError> {
+    pub fn new(config: ClientConfig, start: u32, now: Instant) -> Result<Self, ClientConfigError> {
         Ok(Self {
             client: Client::new(config)?,
             link: Link::Waiting { until: now },
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             attempt: 0,
+            start,
+            calls: 0,
             format: None,
             writer: Writer::new(),
             stats: NodeStats::default(),
@@ -240,8 +248,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         }
         if matches!(self.link, Link::Waiting { until } if now >= until) {
             self.attempt = self.attempt.saturating_add(1);
-            self.client
-                .join(now, self.backoff.peek().max(ANSWER_SHORTEST));
+            let nonce = self.next_nonce();
+            self.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT, nonce);
             self.link = Link::Calling;
             on_event(NodeEvent::Calling {
                 attempt: self.attempt,
@@ -258,33 +266,40 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     ) {
         while let Some(event) = self.client.poll_event() {
             match event {
-                ClientEvent::Joined(params, roster_len) => {
+                ClientEvent::Joined(params, participants) => {
                     self.enter(now, params, board);
-                    on_event(NodeEvent::Joined { params, roster_len });
+                    on_event(NodeEvent::Joined {
+                        params,
+                        participants,
+                    });
                 }
-                ClientEvent::Listed(participant) => on_event(NodeEvent::Listed(&participant)),
+                ClientEvent::Listed {
+                    participant,
+                    is_first,
+                } => on_event(NodeEvent::Listed {
+                    participant: &participant,
+                    is_first,
+                }),
                 ClientEvent::RosterComplete => on_event(NodeEvent::RosterComplete),
                 ClientEvent::ParticipantJoined(participant) => {
                     on_event(NodeEvent::ParticipantJoined(&participant))
                 }
-                ClientEvent::ParticipantLeft(id) => on_event(NodeEvent::ParticipantLeft(id)),
+                ClientEvent::ParticipantLeft(id, _) => on_event(NodeEvent::ParticipantLeft(id)),
                 ClientEvent::State(id, flags) => on_event(NodeEvent::State(id, flags)),
-                ClientEvent::Rejected(reason) => {
+                ClientEvent::Rejected(reason, pause) => {
                     on_event(NodeEvent::Rejected {
                         reason,
-                        text: self.client.reject_text(),
+                        text: self.client.closing_text(),
                     });
-                    self.wait(now, true);
+                    self.wait(now, reason, pause);
                 }
-                ClientEvent::Closed(reason) => {
-                    // There was no answer: the wait is already over.
-                    let unanswered = self.link == Link::Calling && reason == ByeReason::IdleTimeout;
+                ClientEvent::Closed(reason, pause) => {
                     match self.link {
                         Link::Leaving => on_event(NodeEvent::Left),
                         Link::Joined => on_event(NodeEvent::Lost(reason)),
                         _ => {}
                     }
-                    self.wait(now, !unanswered);
+                    self.wait(now, reason, pause);
                 }
                 _ => {}
             }
@@ -310,17 +325,24 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.stats.joins = self.stats.joins.wrapping_add(1);
     }
 
-    /// Ends the session: for good when the node was leaving, otherwise until it calls again, after
-    /// a pause or at once.
-    fn wait(&mut self, now: Instant, pause: bool) {
+    /// The session is over: for good when the node was leaving, otherwise it calls again after a
+    /// pause, which is never shorter than the server asks for.
+    fn wait(&mut self, now: Instant, reason: Reason, pause: Duration) {
         if matches!(self.link, Link::Leaving | Link::Stopped) {
             self.link = Link::Stopped;
             return;
         }
-        let wait = self.backoff.take();
-        self.link = Link::Waiting {
-            until: if pause { now + wait } else { now },
+        let pause = match reason.is_permanent() {
+            true => RETRY_PERMANENT,
+            false => pause.max(self.backoff.take()),
         };
+        self.link = Link::Waiting { until: now + pause };
+    }
+
+    fn next_nonce(&mut self) -> Nonce {
+        self.calls = self.calls.wrapping_add(1);
+        let nonce = u64::from(self.start) << 32 | u64::from(self.calls);
+        nonce.to_le_bytes()
     }
 
     fn capture(&mut self, now: Instant, microphone: &mut impl SampleSource) {

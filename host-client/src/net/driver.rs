@@ -25,8 +25,8 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
-use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::ByeReason};
-use talkspurt_host_kit::words;
+use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::Reason};
+use talkspurt_host_kit::{random::random, words};
 use tokio::{
     net::TcpStream,
     select,
@@ -102,7 +102,7 @@ impl Driver {
             snapshot_at: epoch,
             levels_at: epoch,
             epoch,
-            reconnect: Reconnect::new(std::process::id()),
+            reconnect: Reconnect::new(random()),
             participant,
             dropped_bytes: 0,
             unlogged_bytes: LogThrottle::default(),
@@ -214,7 +214,8 @@ impl Driver {
     fn connected(&mut self, result: io::Result<TcpStream>) -> Result<(), Failure> {
         match result {
             Ok(stream) => {
-                self.participant.join(self.core_time(Instant::now()));
+                let now = self.core_time(Instant::now());
+                self.participant.join(now, self.reconnect.nonce());
                 self.phase = Phase::Open(Box::new(Link::new(stream)));
             }
             Err(source) if self.audio.is_none() => {
@@ -255,7 +256,7 @@ impl Driver {
         let core_now = self.core_time(now);
         self.log_dropped_bytes(core_now);
         if self.stuck_until().is_some_and(|until| core_now >= until) {
-            self.participant.end(ByeReason::SlowConsumer);
+            self.participant.end(Reason::SLOW_READER);
         }
         self.participant.handle_timeout(core_now);
         self.take_events(now)
@@ -279,8 +280,8 @@ impl Driver {
             match event {
                 ParticipantEvent::Welcomed(params) => self.welcomed(&params, now),
                 ParticipantEvent::Told(kind) => self.teller.tell(kind),
-                ParticipantEvent::Rejected(reason) => self.rejected(reason)?,
-                ParticipantEvent::Closed(reason) => self.lost(reason.to_string(), now)?,
+                ParticipantEvent::Rejected(reason, pause) => self.rejected(reason, pause)?,
+                ParticipantEvent::Closed(reason, pause) => self.closed(reason, pause, now)?,
             }
         }
         Ok(())

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::events::{Counts, RosterLine};
 
-    fn joined(id: u16) -> EventKind {
+    fn joined(id: u32) -> EventKind {
         let line = |id| RosterLine {
             id,
             name: "n".repeat(32),

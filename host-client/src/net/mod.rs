@@ -32,7 +32,7 @@ use std::{
     thread::{self, JoinHandle},
     time::Instant,
 };
-use talkspurt_core::{time::Instant as CoreInstant, wire::RejectReason};
+use talkspurt_core::{time::Instant as CoreInstant, wire::Reason};
 use talkspurt_host_kit::{console::OutputError, words};
 use tokio::{
     runtime::Runtime,
@@ -80,7 +80,7 @@ pub enum Failure {
     #[error("refused ({}): {}", .reason.label(), words::clean(.text))]
     Refused {
         /// Its reason.
-        reason: RejectReason,
+        reason: Reason,
         /// The server's explanation, or ours for that reason.
         text: String,
     },

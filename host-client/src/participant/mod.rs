@@ -15,7 +15,7 @@ pub use snapshot::Snapshot;
 use crate::{
     audio::{Captured, Sink, Source},
     config::{JoinConfig, Threshold, opening_at},
-    events::{EventKind, RosterLine},
+    events::EventKind,
 };
 use quiet::QuietWatch;
 use roster::Roster;
@@ -30,15 +30,15 @@ use talkspurt_core::{
     },
     carrier::stream::TRANSMIT_MAX,
     endpoint::{self, ClientConfig},
-    session::{self, ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams},
+    session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams},
     time::{Duration, Instant},
     voice::{downlink::Playout, uplink::history_samples},
-    wire::{ByeReason, RejectReason},
+    wire::{Nonce, Reason},
 };
 
-/// Longest pre-roll that `--pre-roll` may ask for. Half a second is many times the longest word
-/// onset.
-pub const PRE_ROLL_MS_MAX: u16 = 500;
+/// Longest pre-roll that `--pre-roll` may ask for, as docs/PROTOCOL.md bounds it: many times the
+/// longest word onset.
+pub const PRE_ROLL_MS_MAX: u16 = 200;
 /// Longest packet that [`Participant::poll_transmit`] writes, with the zero that may precede it.
 pub const TRANSMIT_BYTES_MAX: usize = TRANSMIT_MAX;
 /// Samples that the uplink keeps: the pre-roll and the frame being sent.
@@ -64,10 +64,11 @@ pub enum ParticipantEvent {
     Welcomed(SessionParams),
     /// An event for the user.
     Told(EventKind),
-    /// The server refuses; [`Participant::reject_text`] says why. The session is over.
-    Rejected(RejectReason),
-    /// The session is over.
-    Closed(ByeReason),
+    /// The server refuses; [`Participant::closing_text`] says why. The session is over, and another
+    /// try has to wait for so long at least.
+    Rejected(Reason, Duration),
+    /// The session is over. The same holds for another try.
+    Closed(Reason, Duration),
 }
 
 /// A participant, over all sessions of a stay.
@@ -85,6 +86,8 @@ pub struct Participant {
     /// The format of the latest session. Outside a session silent frames have it, too.
     format: AudioFormat,
     was_welcomed: bool,
+    /// Whether the list of the session was complete once.
+    is_listed: bool,
     /// Consecutive frames that the source did not have.
     dry_frames: u32,
     output_meter: LevelMeter,
@@ -121,6 +124,7 @@ impl Participant {
             deafened: false,
             format,
             was_welcomed: false,
+            is_listed: false,
             dry_frames: 0,
             output_meter: LevelMeter::new(format.rate),
             output_rms: 0,
@@ -132,12 +136,12 @@ impl Participant {
         participant
     }
 
-    /// Says Hello over a newly connected stream.
-    pub fn join(&mut self, now: Instant) {
+    /// Says Hello over a newly connected stream, with a nonce that was never used before.
+    pub fn join(&mut self, now: Instant, nonce: Nonce) {
         self.was_welcomed = false;
         self.roster.clear();
         self.client.reset_stream();
-        self.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+        self.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT, nonce);
     }
 
     /// Leaves: transmits the last voice, then a Bye.
@@ -146,13 +150,13 @@ impl Participant {
     }
 
     /// Ends the session at once, with a Bye.
-    pub fn end(&mut self, reason: ByeReason) {
+    pub fn end(&mut self, reason: Reason) {
         self.client.end(reason);
     }
 
     /// Ends the session, unless it is already over, because the stream is gone.
     pub fn disconnected(&mut self) {
-        self.client.end(ByeReason::ConnectionLost);
+        self.client.end(Reason::CONNECTION_LOST);
         // The caller already knows what they report.
         while self.client.poll_event().is_some() {}
         self.roster.clear();
@@ -192,8 +196,12 @@ impl Participant {
                     self.welcomed(&params);
                     return Some(ParticipantEvent::Welcomed(params));
                 }
-                ClientEvent::Rejected(reason) => return Some(ParticipantEvent::Rejected(reason)),
-                ClientEvent::Closed(reason) => return Some(ParticipantEvent::Closed(reason)),
+                ClientEvent::Rejected(reason, pause) => {
+                    return Some(ParticipantEvent::Rejected(reason, pause));
+                }
+                ClientEvent::Closed(reason, pause) => {
+                    return Some(ParticipantEvent::Closed(reason, pause));
+                }
                 event => self.follow_room(event),
             }
         }
@@ -202,6 +210,7 @@ impl Participant {
     /// Prepares the voice and the list for a session.
     fn welcomed(&mut self, params: &SessionParams) {
         self.was_welcomed = true;
+        self.is_listed = false;
         self.roster.clear();
         self.format = params.format;
         self.dry_frames = 0;
@@ -213,30 +222,29 @@ impl Participant {
     /// Updates the list, and reports what has changed in it.
     fn follow_room(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Listed(participant) => _ = self.add(&participant),
+            ClientEvent::Listed {
+                participant,
+                is_first,
+            } => self.roster.list(&participant, is_first),
             ClientEvent::RosterComplete => {
-                let (request, params) = (self.client.request(), self.client.params());
-                let joined = params.map(|params| self.roster.joined(request, &params));
-                self.told.extend(joined);
+                let changes = self.roster.complete();
+                if std::mem::replace(&mut self.is_listed, true) {
+                    self.told.extend(changes);
+                } else {
+                    let (request, params) = (self.client.request(), self.client.params());
+                    let joined = params.map(|params| self.roster.joined(request, &params));
+                    self.told.extend(joined);
+                }
             }
             ClientEvent::ParticipantJoined(participant) => {
-                let line = self.add(&participant);
+                let line = self.roster.add(&participant);
                 self.told.extend(line.map(EventKind::ParticipantJoined));
             }
-            ClientEvent::ParticipantLeft(id) => self.told.extend(self.roster.remove(id)),
+            ClientEvent::ParticipantLeft(id, _) => self.told.extend(self.roster.remove(id)),
             ClientEvent::State(id, flags) => self.told.extend(self.roster.update(id, flags)),
             // Events of the session itself, and any added by a later core.
             _ => {}
         }
-    }
-
-    /// Adds a participant. A server that lists more than a room can hold is not a Talkspurt server.
-    fn add(&mut self, listed: &session::Participant) -> Option<RosterLine> {
-        let line = self.roster.add(listed);
-        if line.is_none() {
-            self.client.end(ByeReason::ProtocolError);
-        }
-        line
     }
 }
 
@@ -367,8 +375,8 @@ impl Participant {
 
     /// Returns the text of the server's Reject; empty if it had none.
     #[must_use]
-    pub fn reject_text(&self) -> &str {
-        self.client.reject_text()
+    pub fn closing_text(&self) -> &str {
+        self.client.closing_text()
     }
 
     fn is_in_room(&self) -> bool {

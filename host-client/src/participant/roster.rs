@@ -7,33 +7,63 @@ use talkspurt_core::{
     wire::{ParticipantFlags, ParticipantId},
 };
 
-/// Longest list that is accepted: a server's rooms hold at most 1,000 (its `--room-capacity`). A
-/// peer that lists more is not a Talkspurt server.
-const LINES_MAX: usize = 1_024;
+/// Longest list that is kept: no room has more, as docs/PROTOCOL.md bounds it.
+const LINES_MAX: usize = 4_096;
 
 /// The room's current list, ordered by number.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    lines: BTreeMap<u16, RosterLine>,
+    lines: BTreeMap<u32, RosterLine>,
+    /// The list that is to replace it when it is complete.
+    listed: BTreeMap<u32, RosterLine>,
 }
 
 impl Roster {
     /// Clears the list for a new session.
     pub(super) fn clear(&mut self) {
         self.lines.clear();
+        self.listed.clear();
     }
 
-    /// Adds a participant of the initial list, or a newcomer. Returns `None` if there are too many.
+    /// Notes a participant of a list that begins or goes on.
+    pub(super) fn list(&mut self, participant: &Participant, is_first: bool) {
+        if is_first {
+            self.listed.clear();
+        }
+        if self.listed.len() < LINES_MAX {
+            self.listed.insert(participant.id.0, line(participant));
+        }
+    }
+
+    /// Takes the list that was noted. Returns how it differs from what was known.
+    pub(super) fn complete(&mut self) -> Vec<EventKind> {
+        let listed = std::mem::take(&mut self.listed);
+        let gone: Vec<u32> = self.lines.keys().copied().collect();
+        let gone = gone.into_iter().filter(|id| !listed.contains_key(id));
+        let mut changes: Vec<_> = gone
+            .filter_map(|id| self.remove(ParticipantId(id)))
+            .collect();
+        for line in listed.values() {
+            if self
+                .lines
+                .get(&line.id)
+                .is_some_and(|known| known.name == line.name)
+            {
+                changes.extend(self.update_line(line.id, line.talking, line.muted));
+            } else {
+                changes.push(EventKind::ParticipantJoined(line.clone()));
+            }
+        }
+        self.lines = listed;
+        changes
+    }
+
+    /// Adds a newcomer. Returns `None` if there are too many.
     pub(super) fn add(&mut self, participant: &Participant) -> Option<RosterLine> {
         if self.lines.len() >= LINES_MAX && !self.lines.contains_key(&participant.id.0) {
             return None;
         }
-        let line = RosterLine {
-            id: participant.id.0,
-            name: participant.name.to_string(),
-            talking: participant.flags.has(ParticipantFlags::TALKING),
-            muted: participant.flags.has(ParticipantFlags::MUTED),
-        };
+        let line = line(participant);
         self.lines.insert(line.id, line.clone());
         Some(line)
     }
@@ -50,14 +80,16 @@ impl Roster {
 
     /// Returns what changed with a participant: talking, muted, or both.
     pub(super) fn update(&mut self, id: ParticipantId, flags: ParticipantFlags) -> Vec<EventKind> {
-        let Some(line) = self.lines.get_mut(&id.0) else {
+        let is = |flag| flags.has(flag);
+        let (talking, muted) = (is(ParticipantFlags::TALKING), is(ParticipantFlags::MUTED));
+        self.update_line(id.0, talking, muted)
+    }
+
+    fn update_line(&mut self, id: u32, talking: bool, muted: bool) -> Vec<EventKind> {
+        let Some(line) = self.lines.get_mut(&id) else {
             return Vec::new();
         };
-        let (id, name) = (line.id, &line.name);
-        let (talking, muted) = (
-            flags.has(ParticipantFlags::TALKING),
-            flags.has(ParticipantFlags::MUTED),
-        );
+        let name = &line.name;
         let mut changes = Vec::new();
         if line.talking != talking {
             let name = name.clone();
@@ -84,7 +116,7 @@ impl Roster {
             id: params.id.0,
             name: request.name.to_string(),
             room: request.room.to_string(),
-            codec: params.codec.name(),
+            codec: params.codec_up.name(),
             rate_hz: params.format.rate.hz(),
             frame_ms: params.format.frame.ms(),
             roster: self.lines(),
@@ -94,6 +126,15 @@ impl Roster {
     /// Returns everyone.
     pub(super) fn lines(&self) -> Vec<RosterLine> {
         self.lines.values().cloned().collect()
+    }
+}
+
+fn line(participant: &Participant) -> RosterLine {
+    RosterLine {
+        id: participant.id.0,
+        name: participant.name.to_string(),
+        talking: participant.flags.has(ParticipantFlags::TALKING),
+        muted: participant.flags.has(ParticipantFlags::MUTED),
     }
 }
 
@@ -145,15 +186,42 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_comes_again_tells_what_was_missed() {
+        let numbered = |number, flags| Participant {
+            id: ParticipantId(number),
+            ..ann(flags)
+        };
+        let mut roster = Roster::default();
+        let silent = ParticipantFlags::default();
+        for number in [1, 2, 3] {
+            roster.list(&numbered(number, silent), number == 1);
+        }
+        assert_eq!(roster.complete().len(), 3);
+        // Of this one a part is lost, so that it counts for nothing.
+        roster.list(&numbered(9, silent), true);
+        roster.list(&numbered(2, ParticipantFlags::TALKING), true);
+        roster.list(&numbered(3, silent), false);
+        roster.list(&numbered(4, silent), false);
+        let (id, name) = (1, "ann".to_owned());
+        let changes = roster.complete();
+        assert_eq!(changes[0], EventKind::ParticipantLeft { id, name });
+        assert!(matches!(changes[1], EventKind::Talking { id: 2, .. }));
+        assert!(matches!(&changes[2], EventKind::ParticipantJoined(line) if line.id == 4));
+        assert_eq!((changes.len(), roster.lines().len()), (3, 3));
+        let was_told = roster.update(ParticipantId(2), silent);
+        assert!(matches!(was_told[..], [EventKind::Silent { .. }]));
+    }
+
+    #[test]
     fn it_is_bounded() {
         let mut roster = Roster::default();
         let numbered = |number| Participant {
             id: ParticipantId(number),
             ..ann(ParticipantFlags::default())
         };
-        assert!((0..1_024).all(|number| roster.add(&numbered(number)).is_some()));
-        assert!(roster.add(&numbered(1_024)).is_none());
+        assert!((0..4_096).all(|number| roster.add(&numbered(number)).is_some()));
+        assert!(roster.add(&numbered(4_096)).is_none());
         assert!(roster.add(&numbered(7)).is_some(), "it is already there");
-        assert_eq!(roster.lines().len(), 1_024);
+        assert_eq!(roster.lines().len(), 4_096);
     }
 }

@@ -13,7 +13,7 @@ pub struct Snapshot {
     /// Whether we are in the room.
     pub connected: bool,
     /// Our number; 0 before joining.
-    pub id: u16,
+    pub id: u32,
     /// The codec's name.
     pub codec: &'static str,
     /// Milliseconds in a frame; 0 before joining.
@@ -80,7 +80,7 @@ impl Participant {
             let (waiting_frames, _) = self.client.playout_frames();
             snapshot.connected = true;
             snapshot.id = params.id.0;
-            snapshot.codec = params.codec.name();
+            snapshot.codec = params.codec_up.name();
             snapshot.frame_ms = params.format.frame.ms();
             snapshot.input_rms = self.client.level_rms();
             snapshot.output_rms = self.output_rms;

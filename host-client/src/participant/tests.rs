@@ -3,11 +3,12 @@
 use super::*;
 use crate::{
     audio::NoSource,
-    testing::{entry, join_config, stream_of, welcome},
+    testing::{NONCE, join_config, stream_of, welcome, welcome_packet},
 };
 use talkspurt_core::{
     carrier::deframer::{Deframer, Feed},
-    wire::{ClientPacket, PROTOCOL_VERSION, ParticipantId, ServerPacket, Voice, Welcome, parse},
+    seq::Timestamp,
+    wire::{ClientPacket, ParticipantFlags, ServerPacket, SetMuted, Voice, parse},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -63,7 +64,7 @@ impl Room {
     }
 
     fn join(&mut self) {
-        self.participant.join(self.now);
+        self.participant.join(self.now, NONCE);
         self.packets();
         let told = self.receive(&welcome(1, &["ann"]));
         assert!(matches!(told[..], [EventKind::Joined { .. }]), "{told:?}");
@@ -290,12 +291,17 @@ fn a_muted_participant_says_so_and_stays_muted_in_the_next_session() {
     room.run([(Captured::Frame, 3)]);
     room.participant.set_muted(room.now, true);
     let packets = room.packets();
-    assert_eq!(packets.len(), 2, "the end of the talkspurt comes first");
-    assert_eq!(parse(&packets[1]), Ok(ClientPacket::SetMuted(true)));
+    assert_eq!(packets.len(), 2, "and the end of the talkspurt");
+    assert!(matches!(
+        parse(&packets[0]),
+        Ok(ClientPacket::SetMuted(SetMuted { muted: true, .. }))
+    ));
     room.participant.disconnected();
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
-    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.muted));
+    assert!(
+        matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.flags == ParticipantFlags::MUTED)
+    );
     room.receive(&welcome(1, &["ann"]));
     assert_eq!(room.run([(Captured::Frame, 3)]), []);
 }
@@ -306,10 +312,10 @@ fn pcm16_is_preferred() {
         participant: Participant::new(&join_config("")),
         now: Instant::ZERO,
     };
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     let hello = &room.packets()[0];
     let codecs = [CodecId::Pcm16.id(), CodecId::ImaAdpcm.id()];
-    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs == codecs));
+    assert!(matches!(parse(hello), Ok(ClientPacket::Hello(hello)) if hello.codecs_up == codecs));
 }
 
 #[test]
@@ -328,7 +334,7 @@ fn no_state_of_a_connection_is_left_to_the_next() {
     assert_eq!(room.participant.params(), None);
     assert_eq!(room.events(), [], "its driver knows");
     assert_eq!(room.participant.snapshot(room.now).roster, []);
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     assert!(!room.participant.was_welcomed());
     room.join();
     assert_eq!(room.participant.snapshot(room.now).output_rms, 0);
@@ -346,18 +352,11 @@ fn only_consecutive_missing_frames_mean_a_lost_microphone() {
 fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
     let mut room = Room::of("--no-gate");
     room.participant.disconnected();
-    room.participant.join(room.now);
+    room.participant.join(room.now, NONCE);
     room.packets();
-    room.receive(&stream_of(&ServerPacket::Welcome(Welcome {
-        version: PROTOCOL_VERSION,
-        id: ParticipantId(1),
-        codec: CodecId::Pcm16.id(),
-        rate_hz: 16_000,
-        frame_ms: 5,
-        idle_timeout_ms: 15_000,
-        roster_len: 1,
-        roster: [entry(1, "ann")].into_iter().collect(),
-    })));
+    let mut welcome = welcome_packet(1, 1);
+    welcome.frame_ms = 5;
+    room.receive(&stream_of(&ServerPacket::Welcome(welcome)));
     let missing = [(Captured::Missing, 0); 100];
     let said = room.run([(Captured::Frame, 7)].into_iter().chain(missing));
     assert_eq!(said.len(), 1 + 59 + 1);
@@ -439,7 +438,7 @@ fn a_talker_reconnects_after_three_seconds_without_an_answer() {
         room.packets();
         events = room.events();
     }
-    let lost = ParticipantEvent::Closed(ByeReason::ConnectionLost);
+    let lost = ParticipantEvent::Closed(Reason::CONNECTION_LOST, Duration::ZERO);
     assert_eq!(events, [lost]);
     let after_ms = room.now.duration_since(Instant::ZERO).as_millis();
     assert!((3_000..=4_100).contains(&after_ms), "{after_ms} ms");
@@ -479,7 +478,9 @@ fn a_voice_that_is_too_quiet_is_reported_and_shown_for_a_while() {
 fn said(number: u16) -> Voice<'static> {
     Voice {
         seq: talkspurt_core::seq::Seq(number),
-        timestamp_frames: number.into(),
+        timestamp: Timestamp(8 * u32::from(number)),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload: &[1; 640],
     }

@@ -5,7 +5,7 @@ use talkspurt_host_kit::{wav::recording_line, words::clean};
 
 /// Returns the line for an event; `None` if a reader need not know it. `own_id` stores our number
 /// between calls.
-pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
+pub(super) fn plain(event: &Event, own_id: &mut Option<u32>) -> Option<String> {
     let line = line(event, own_id);
     match event.missed {
         0 => line,
@@ -16,15 +16,15 @@ pub(super) fn plain(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
     }
 }
 
-fn line(event: &Event, own_id: &mut Option<u16>) -> Option<String> {
-    let who = |id: u16, name: &str| {
+fn line(event: &Event, own_id: &mut Option<u32>) -> Option<String> {
+    let who = |id: u32, name: &str| {
         if Some(id) == *own_id {
             "you".to_owned()
         } else {
             clean(name)
         }
     };
-    let is = |id: u16| if Some(id) == *own_id { "are" } else { "is" };
+    let is = |id: u32| if Some(id) == *own_id { "are" } else { "is" };
     Some(match &event.kind {
         EventKind::Joined {
             id,
@@ -111,7 +111,7 @@ fn device_line(device: &str, state: &str, text: &str) -> String {
     }
 }
 
-fn others(own_id: u16, roster: &[RosterLine]) -> String {
+fn others(own_id: u32, roster: &[RosterLine]) -> String {
     let names: Vec<_> = roster
         .iter()
         .filter(|line| line.id != own_id)
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    fn line(id: u16, name: &str) -> RosterLine {
+    fn line(id: u32, name: &str) -> RosterLine {
         RosterLine {
             id,
             name: name.into(),

@@ -42,7 +42,7 @@ struct Showing<'a> {
     queue: CommandQueue,
     /// Events and screens shown so far: while it grows, a slow terminal makes progress.
     shown_count: &'a AtomicU64,
-    own_id: Option<u16>,
+    own_id: Option<u32>,
     lines: VecDeque<String>,
 }
 
@@ -166,7 +166,7 @@ mod tests {
             own_id: None,
             lines: VecDeque::new(),
         };
-        for id in 0..500u16 {
+        for id in 0..500u32 {
             let name = id.to_string();
             teller.tell(EventKind::ParticipantLeft { id, name });
         }

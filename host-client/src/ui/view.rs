@@ -165,7 +165,7 @@ fn draw_roster(frame: &mut Frame<'_>, area: Rect, now: &Snapshot) {
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-fn roster_line(line: &RosterLine, own_id: u16) -> Line<'static> {
+fn roster_line(line: &RosterLine, own_id: u32) -> Line<'static> {
     let (mark, color) = match (line.talking, line.muted) {
         (true, _) => ("● ", Color::Green),
         (false, true) => ("✕ ", Color::Red),

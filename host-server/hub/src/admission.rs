@@ -1,7 +1,7 @@
 //! Who waits to be let in, and why someone is not.
 
 use talkspurt_core::session::HelloRequest;
-use talkspurt_core::wire::RejectReason;
+use talkspurt_core::wire::Reason;
 
 use crate::config::HubConfig;
 use crate::ids::LinkId;
@@ -23,14 +23,16 @@ pub struct Incoming {
 }
 
 /// Returns why a Hello cannot be granted, and what to do about it. `participants` are those in all
-/// rooms; `room` is the one that is asked for, if it exists already.
+/// rooms; `room` is the one that is asked for, if it exists already. Whoever replaces their own
+/// session takes its place and its name.
 pub fn objection(
     config: &HubConfig,
     is_stopping: bool,
     participants: usize,
     room: Option<&Room>,
+    is_replacing: bool,
     request: &HelloRequest,
-) -> Option<(RejectReason, String)> {
+) -> Option<(Reason, String)> {
     let &HubConfig {
         max_participants,
         room_capacity,
@@ -39,27 +41,32 @@ pub fn objection(
     } = config;
     Some(if is_stopping {
         let text = "the server is stopping: try again in a moment";
-        (RejectReason::Stopping, text.to_owned())
+        (Reason::STOPPING, text.to_owned())
     } else if let Some(what) = printable::objection(&request.room) {
-        (RejectReason::BadRoom, format!("the room's name {what}"))
+        (Reason::BAD_ROOM, format!("the room's name {what}"))
+    } else if request.credentials.is_none() {
+        let text = "the credentials are too long: this server asks for none";
+        (Reason::BAD_CREDENTIALS, text.to_owned())
     } else if let Some(what) = printable::objection(&request.name) {
-        (RejectReason::BadName, format!("the name {what}"))
+        (Reason::BAD_NAME, format!("the name {what}"))
+    } else if is_replacing {
+        return None;
     } else if room.is_some_and(|room| room.has_name(&request.name)) {
         let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
         let text = format!(
             "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
         );
-        (RejectReason::NameTaken, text)
+        (Reason::NAME_TAKEN, text)
     } else if participants >= max_participants {
         let text =
             format!("all {max_participants} places on this server are taken: try again later");
-        (RejectReason::ServerFull, text)
+        (Reason::SERVER_FULL, text)
     } else if room.is_some_and(|room| room.members().len() >= room_capacity) {
         let text = format!(
             "all {room_capacity} places in this room are taken: choose another room, \
              or try again later"
         );
-        (RejectReason::RoomFull, text)
+        (Reason::ROOM_FULL, text)
     } else {
         return None;
     })

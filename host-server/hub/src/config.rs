@@ -4,13 +4,16 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::time::Duration;
 
-/// A participant's share of a roster in bytes: 32 of name, 5 around it, and packet overhead,
+/// A participant's share of a roster in bytes: 32 of name, 21 around it, and packet overhead,
 /// rounded up.
-pub(crate) const ROSTER_ENTRY_BYTES: usize = 48;
+pub(crate) const ROSTER_ENTRY_BYTES: usize = 64;
 /// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300
 /// roster changes. With a talker's buffer and the voice that waits it keeps a participant below
 /// 64 KiB, whatever they do.
 pub(crate) const CONTROL_BYTES: usize = 24 * 1024;
+
+/// Participants that any room may have: clients need not hold a longer roster.
+pub const ROOM_CAPACITY_MAX: usize = 4_096;
 
 /// Limits, and how rooms sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

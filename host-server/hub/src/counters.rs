@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use talkspurt_core::audio::jitter::JitterStats;
-use talkspurt_core::wire::{ByeReason, RejectReason};
+use talkspurt_core::wire::Reason;
 
 /// Counts since the start of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,26 +39,21 @@ impl Counters {
     /// Nothing has happened yet; every reason is there with a zero, so that a rate can be taken of
     /// it from its first time on.
     pub fn with_all_reasons() -> Self {
+        let zeros: BTreeMap<_, _> = Reason::ALL.iter().map(|it| (it.label(), 0)).collect();
         Self {
-            handshake_failures: RejectReason::ALL
-                .iter()
-                .map(|reason| (reason.label(), 0))
-                .collect(),
-            sessions_ended: ByeReason::ALL
-                .iter()
-                .map(|reason| (reason.label(), 0))
-                .collect(),
+            handshake_failures: zeros.clone(),
+            sessions_ended: zeros,
             ..Self::default()
         }
     }
 
     /// Counts a link that was refused.
-    pub fn refused(&mut self, reason: RejectReason) {
+    pub fn refused(&mut self, reason: Reason) {
         *self.handshake_failures.entry(reason.label()).or_default() += 1;
     }
 
     /// Counts a session that ended.
-    pub fn left(&mut self, reason: ByeReason) {
+    pub fn left(&mut self, reason: Reason) {
         *self.sessions_ended.entry(reason.label()).or_default() += 1;
     }
 }
@@ -110,11 +105,8 @@ mod tests {
     fn every_reason_is_there_with_a_zero() {
         let counters = Counters::with_all_reasons();
         let of = |counts: &BTreeMap<&str, u64>| (counts.len(), counts.values().sum::<u64>());
-        assert_eq!(
-            of(&counters.handshake_failures),
-            (RejectReason::ALL.len(), 0)
-        );
-        assert_eq!(of(&counters.sessions_ended), (ByeReason::ALL.len(), 0));
+        assert_eq!(of(&counters.handshake_failures), (Reason::ALL.len(), 0));
+        assert_eq!(of(&counters.sessions_ended), (Reason::ALL.len(), 0));
     }
 
     #[test]

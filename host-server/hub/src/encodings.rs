@@ -6,7 +6,7 @@ use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{ServerPacket, Voice};
 
 use crate::outbox::SharedPacket;
@@ -28,26 +28,38 @@ impl SharedEncoders {
     }
 }
 
-/// Encodes a mix as the voice packet of tick number `tick`.
+/// What numbers the voice packets of a tick: contiguous within a talkspurt, and the same for all who
+/// hear it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Counts the room's ticks.
+    pub seq: Seq,
+    /// When the tick was due, on the room's clock.
+    pub timestamp: Timestamp,
+}
+
+/// Encodes a mix whose loudest talker has this level.
 pub fn encode_mix(
     mix: &Frame,
     encoder: &mut AnyCodec,
-    tick: u32,
+    stamp: Stamp,
+    level: u8,
     terminator: bool,
 ) -> SharedPacket {
     let mut payload = [0; PAYLOAD_MAX];
     let len = encoder
         .encode(mix, &mut payload)
         .expect("a frame of a session fits its payload");
-    encode_voice(tick, terminator, &payload[..len])
+    encode_voice(stamp, level, terminator, &payload[..len])
 }
 
-/// Writes a voice packet. The tick numbers both the packet and its frame period: contiguous within
-/// a talkspurt, and the same for all who hear it.
-pub fn encode_voice(tick: u32, terminator: bool, payload: &[u8]) -> SharedPacket {
+/// Writes a voice packet.
+pub fn encode_voice(stamp: Stamp, level: u8, terminator: bool, payload: &[u8]) -> SharedPacket {
     encode(&ServerPacket::Voice(Voice {
-        seq: Seq(tick as u16),
-        timestamp_frames: tick,
+        seq: stamp.seq,
+        timestamp: stamp.timestamp,
+        level,
+        stream: 0,
         terminator,
         payload,
     }))

@@ -1,6 +1,6 @@
 //! What the hub tells its driver: to close a link, what was done, what is worth a log line.
 
-use talkspurt_core::wire::{ByeReason, ParticipantId, ParticipantName, RejectReason, RoomName};
+use talkspurt_core::wire::{ParticipantId, ParticipantName, Reason, RoomName};
 
 use crate::ids::LinkId;
 
@@ -49,7 +49,7 @@ pub enum Event {
         /// Those in it now.
         participants: usize,
         /// Why.
-        reason: ByeReason,
+        reason: Reason,
     },
     /// A link closed before anything came from it.
     Probed {
@@ -61,6 +61,6 @@ pub enum Event {
         /// Which.
         link: LinkId,
         /// Why.
-        reason: RejectReason,
+        reason: Reason,
     },
 }

@@ -15,10 +15,10 @@
 
 use slotmap::SlotMap;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, RejectReason};
+use talkspurt_core::wire::{Reason, Token};
 
 use crate::admission::{Incoming, objection};
-use crate::config::HubConfig;
+use crate::config::{HubConfig, ROOM_CAPACITY_MAX};
 use crate::counters::{Counters, FrameCounters, Gauges};
 use crate::event::{Close, Event, Work};
 use crate::ids::LinkId;
@@ -26,6 +26,7 @@ use crate::link::Link;
 use crate::lobby::Lobby;
 use crate::outbound::Outbound;
 use crate::outbox::Outbox;
+use crate::resume::{Entry, Resumed};
 use crate::room::Room;
 use crate::shard::Shard;
 
@@ -55,9 +56,9 @@ enum Place {
 // Who comes and who goes
 impl Hub {
     /// Creates a hub that nobody has come to. Panics if a room may have more participants than
-    /// there are numbers for them.
+    /// [`ROOM_CAPACITY_MAX`].
     pub fn new(config: HubConfig) -> Self {
-        assert!(config.room_capacity <= usize::from(u16::MAX));
+        assert!(config.room_capacity <= ROOM_CAPACITY_MAX);
         Self {
             config,
             places: SlotMap::with_key(),
@@ -80,7 +81,10 @@ impl Hub {
         let is_crowded = self.places.len() >= most;
         let out = self.out.at(now);
         if self.is_stopping || (is_crowded && !self.lobby.refuse_oldest(Duration::ZERO, out)) {
-            out.counters.refused(RejectReason::ServerFull);
+            out.counters.refused(match self.is_stopping {
+                true => Reason::STOPPING,
+                false => Reason::CROWDED,
+            });
             return None;
         }
         let id = self.places.insert(Place::Lobby);
@@ -106,29 +110,44 @@ impl Hub {
     }
 
     /// Answers all who want to join, as [`Hub::admit`] does.
-    pub fn admit_all(&mut self, now: Instant) {
+    pub fn admit_all(&mut self, now: Instant, mut random: impl FnMut() -> Token) {
         while let Some(incoming) = self.poll_incoming() {
-            self.admit(incoming, now);
+            self.admit(incoming, random(), now);
         }
     }
 
     /// Lets someone join if there is room and the name is free, and refuses them otherwise.
-    pub fn admit(&mut self, incoming: Incoming, now: Instant) {
+    /// `token` is random: with it they can resume the session.
+    pub fn admit(&mut self, incoming: Incoming, token: Token, now: Instant) {
         let Incoming { link: id, request } = &incoming;
         let (participants, room) = (self.shard.members.len(), self.shard.room(&request.room));
-        let objection = objection(&self.config, self.is_stopping, participants, room, request);
+        let running = room.and_then(|room| room.session(request));
+        let is_replacing = running.is_some();
+        let resumes = running
+            .map(Resumed::Running)
+            .or_else(|| self.out.ended.take(request, now).map(Resumed::Ended));
+        let (config, is_stopping) = (&self.config, self.is_stopping);
+        let objection = objection(
+            config,
+            is_stopping,
+            participants,
+            room,
+            is_replacing,
+            request,
+        );
         if let Some((reason, text)) = objection {
             self.refuse(incoming, reason, &text, now);
         } else if let Some((link, early)) = self.lobby.take_waiting(*id) {
             self.places[*id] = Place::Shard;
-            self.shard.join(link, request, self.out.at(now));
+            let entry = Entry { token, resumes };
+            self.shard.join(link, request, entry, self.out.at(now));
             self.take_back(now);
             self.take_in(*id, &early, now);
         }
     }
 
     /// Refuses someone who wants to join. `text` says what to do about it.
-    pub fn refuse(&mut self, incoming: Incoming, reason: RejectReason, text: &str, now: Instant) {
+    pub fn refuse(&mut self, incoming: Incoming, reason: Reason, text: &str, now: Instant) {
         let out = self.out.at(now);
         self.lobby.refuse(incoming.link, reason, text, out);
     }
@@ -146,9 +165,10 @@ impl Hub {
     /// Says Bye to everyone, and lets nobody in from now on.
     pub fn shut_down(&mut self, now: Instant) {
         self.is_stopping = true;
-        self.shard.end_all(ByeReason::Stopping, self.out.at(now));
+        let (reason, text) = (Reason::STOPPING, "the server is stopping");
+        self.shard.end_all(reason, text, self.out.at(now));
         self.take_back(now);
-        self.lobby.end_all(ByeReason::Stopping, self.out.at(now));
+        self.lobby.end_all(reason, text, self.out.at(now));
     }
 
     /// Takes links that have left a room to the lobby.

@@ -28,6 +28,7 @@
 //! | `outbound`, `ready` | what comes out: events, figures, links with output |
 //! | `deadlines` | what is due when |
 //! | [`counters`], `event` | figures, and what is worth a log line |
+//! | `resume` | sessions that can be taken up again |
 //! | `printable` | names that look like others |
 #![deny(missing_docs)]
 
@@ -48,12 +49,15 @@ mod outbox;
 mod participant;
 mod printable;
 mod ready;
+mod resume;
 mod room;
 mod roster;
 mod shard;
+#[cfg(test)]
+mod testing;
 
 pub use admission::Incoming;
-pub use config::HubConfig;
+pub use config::{HubConfig, ROOM_CAPACITY_MAX};
 pub use event::{Close, Event, Work};
 pub use hub::Hub;
 pub use ids::LinkId;

@@ -6,7 +6,7 @@ use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, RejectReason, Voice, parse};
+use talkspurt_core::wire::{ParticipantFlags, Reason, Voice, parse};
 
 use crate::config::HubConfig;
 use crate::counters::Counters;
@@ -19,9 +19,12 @@ use crate::ready::Ready;
 const CLOSING_GRACE: Duration = Duration::from_millis(1_000);
 
 const _: () = assert!(
-    size_of::<Link>() <= 2 * 1024,
+    size_of::<Link>() <= 2_560,
     "docs/PERFORMANCE.md states what a link takes"
 );
+
+/// The revision of a roster, and what a participant does there.
+pub type Standing = (u32, ParticipantFlags);
 
 /// What some bytes brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +77,14 @@ impl Link {
         self.session.accept();
     }
 
-    /// Refuses a peer that is in no room, unless its session is over.
-    pub fn refuse(&mut self, reason: RejectReason, text: &str) {
-        self.session.reject(reason, text);
-    }
-
-    /// Ends the session from this side; the owner has to take the events that follow.
-    pub fn end(&mut self, reason: ByeReason) {
+    /// Ends the session from this side, with a Reject if the peer is in no room; the owner has to
+    /// take the events that follow. `text` says what to do about it.
+    pub fn end(&mut self, reason: Reason, text: &str) {
         // The outbox of one that is over holds the reason already, and is not to be cleared again.
-        if reason == ByeReason::SlowConsumer && !self.session.is_closed() {
+        if reason == Reason::SLOW_READER && !self.session.is_closed() {
             self.outbox.clear_unsent();
         }
-        self.session.end(reason);
+        self.session.end(reason, text);
     }
 
     /// Says that the peer is gone: no more can be sent.
@@ -140,17 +139,22 @@ impl Link {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.handle_timeout(now);
         if self.stall_deadline().is_some_and(|due| due <= now) {
-            self.end(ByeReason::SlowConsumer);
+            self.end(Reason::SLOW_READER, "");
         }
     }
 
     /// Returns the next event of the session. When there is none left, moves what the session has
-    /// to say into the outbox, which may end it and so make another event.
-    pub fn next_event(&mut self, now: Instant) -> Option<ServerEvent> {
+    /// to say into the outbox, which may end it and so make another event. `standing` is the
+    /// revision of the roster and what its participant does there.
+    pub fn next_event(&mut self, now: Instant, standing: Standing) -> Option<ServerEvent> {
         if let Some(event) = self.session.poll_event() {
             return Some(event);
         }
-        let next = |session: &mut ServerSession| session.poll_transmit().map(|it| encode(&it));
+        let (revision, flags) = standing;
+        let next = |session: &mut ServerSession| {
+            let packet = session.poll_transmit(revision, flags)?;
+            Some(encode(&packet))
+        };
         while let Some(packet) = next(&mut self.session) {
             if self.outbox.push_control(packet.clone()).is_err() {
                 // The peer sends pings but takes no pongs, or its last words find no room.
@@ -158,7 +162,7 @@ impl Link {
                 if self.session.is_closed() {
                     _ = self.outbox.push_control(packet);
                 }
-                self.session.end(ByeReason::SlowConsumer);
+                self.session.end(Reason::SLOW_READER, "");
             }
         }
         if self.session.is_closed() {
@@ -218,21 +222,23 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::wire::{ClientPacket, ServerPacket};
+    use talkspurt_core::wire::{Bye, ClientPacket, ServerPacket, ServerPong, Text};
+
+    const STANDING: Standing = (1, ParticipantFlags(0));
 
     fn link() -> Link {
         Link::new(LinkId::default(), &HubConfig::default(), Instant::ZERO)
     }
 
     #[test]
-    fn what_is_over_cannot_be_refused() {
+    fn what_is_over_cannot_be_ended_again() {
         let mut link = link();
-        link.refuse(RejectReason::RoomFull, "full");
+        link.end(Reason::ROOM_FULL, "full");
         assert!(!link.is_probe(), "it is over");
-        let refused = Some(ServerEvent::Refused(RejectReason::RoomFull));
-        assert_eq!(link.next_event(Instant::ZERO), refused);
-        link.refuse(RejectReason::RoomFull, "full");
-        assert_eq!(link.next_event(Instant::ZERO), None);
+        let refused = Some(ServerEvent::Refused(Reason::ROOM_FULL));
+        assert_eq!(link.next_event(Instant::ZERO, STANDING), refused);
+        link.end(Reason::ROOM_FULL, "full");
+        assert_eq!(link.next_event(Instant::ZERO, STANDING), None);
         assert_eq!(link.outbox.packets().count(), 1);
     }
 
@@ -240,22 +246,37 @@ mod tests {
     fn last_words_find_room_however_much_waits() {
         for ends_itself in [true, false] {
             let mut link = link();
-            let packet = encode(&ServerPacket::Pong(1));
+            let hello: &[u8] = &[
+                0, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0xe0, 2, 0, 0, 1, 97, 1, 97, 1, 1, 1, 1, 1, 0x80,
+                0x7d, 0, 0, 0,
+            ];
+            link.session.handle_packet(Instant::ZERO, parse(hello));
+            _ = link.next_event(Instant::ZERO, STANDING);
+            link.accept();
+            let (number, revision, flags) = (1, 1, ParticipantFlags(0));
+            let packet = encode(&ServerPacket::Pong(ServerPong {
+                number,
+                revision,
+                flags,
+            }));
             while link.outbox.push_control(packet.clone()).is_ok() {}
             if ends_itself {
                 link.session
                     .handle_packet(Instant::ZERO, Ok(ClientPacket::Ping(7)));
             } else {
-                link.end(ByeReason::ProtocolError);
+                link.end(Reason::UNEXPECTED, "");
             }
-            while link.next_event(Instant::ZERO).is_some() {}
+            while link.next_event(Instant::ZERO, STANDING).is_some() {}
             assert!(link.is_closing());
             let last = link.outbox.packets().last().map(<[u8]>::to_vec);
             let reason = match ends_itself {
-                true => ByeReason::SlowConsumer,
-                false => ByeReason::ProtocolError,
+                true => Reason::SLOW_READER,
+                false => Reason::UNEXPECTED,
             };
-            let bye = encode(&ServerPacket::Bye(reason));
+            let bye = encode(&ServerPacket::Bye(Bye {
+                retry_ms: reason.retry_ms(),
+                ..Bye::<Text<'_>>::from(reason)
+            }));
             assert_eq!(last.as_deref(), Some(&bye[..]));
             assert_eq!(link.outbox.packets().count(), 1);
         }

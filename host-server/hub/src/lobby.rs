@@ -6,19 +6,22 @@ use std::collections::VecDeque;
 use slotmap::SecondaryMap;
 use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ByeReason, RejectReason};
+use talkspurt_core::wire::{ParticipantFlags, Reason};
 
 use crate::admission::Incoming;
 use crate::deadlines::Deadlines;
 use crate::event::Event;
 use crate::ids::LinkId;
-use crate::link::Link;
+use crate::link::{Link, Standing};
 use crate::outbound::Outbound;
 
 /// Bytes that may come between a Hello and its answer, beside those that came with the Hello in one
 /// call: three packets of PCM16 voice. A client that waits for the Welcome, as the protocol asks,
 /// sends none.
 pub const EARLY_BYTES_MAX: usize = 2 * 1024;
+
+/// How someone stands who is in no room.
+const NOWHERE: Standing = (0, ParticipantFlags(0));
 
 /// The lobby.
 #[derive(Debug)]
@@ -92,8 +95,8 @@ impl Lobby {
                     early.later += bytes.len();
                     early.bytes.extend_from_slice(std::mem::take(bytes));
                 }
-                Some(_) => link.refuse(
-                    RejectReason::Malformed,
+                Some(_) => link.end(
+                    Reason::FLOOD,
                     "too much was sent before the Hello was answered: wait for that",
                 ),
             }
@@ -114,8 +117,8 @@ impl Lobby {
     }
 
     /// Refuses a link, unless its session is over.
-    pub fn refuse(&mut self, id: LinkId, reason: RejectReason, text: &str, out: &mut Outbound) {
-        self.with(id, out, |link| link.refuse(reason, text));
+    pub fn refuse(&mut self, id: LinkId, reason: Reason, text: &str, out: &mut Outbound) {
+        self.with(id, out, |link| link.end(reason, text));
     }
 
     /// Refuses the link that has waited longest to be let in, if it has waited for `least`; returns
@@ -128,14 +131,14 @@ impl Lobby {
             return false;
         };
         let text = "too many connections wait to join: say Hello at once, or try again later";
-        self.refuse(id, RejectReason::ServerFull, text, out);
+        self.refuse(id, Reason::CROWDED, text, out);
         true
     }
 
     /// Ends all sessions.
-    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+    pub fn end_all(&mut self, reason: Reason, text: &str, out: &mut Outbound) {
         for id in self.links.keys().collect::<Vec<_>>() {
-            self.with(id, out, |link| link.end(reason));
+            self.with(id, out, |link| link.end(reason, text));
         }
     }
 
@@ -147,7 +150,7 @@ impl Lobby {
         };
         if self.answer_due(id).is_some_and(|due| due <= now) {
             let text = "the server is too busy to answer: try again later";
-            self.refuse(id, RejectReason::ServerFull, text, out);
+            self.refuse(id, Reason::SERVER_FULL, text, out);
         }
         self.with(id, out, |link| link.handle_timeout(now));
     }
@@ -165,7 +168,7 @@ impl Lobby {
         let Some(LobbyLink { link, since, early }) = self.links.get_mut(id) else {
             return;
         };
-        while let Some(event) = link.next_event(out.now) {
+        while let Some(event) = link.next_event(out.now, NOWHERE) {
             match event {
                 ServerEvent::Hello(request) => {
                     (*since, *early) = (out.now, Some(Early::default()));
@@ -178,7 +181,10 @@ impl Lobby {
                     out.counters.refused(reason);
                     out.events.push_back(Event::Refused { link: id, reason });
                 }
-                ServerEvent::Muted(_) | ServerEvent::Left(_) => {
+                ServerEvent::Muted(_)
+                | ServerEvent::Left(..)
+                | ServerEvent::Repeated
+                | ServerEvent::RosterRequested => {
                     unreachable!("a link in the lobby is in no room: {event:?}")
                 }
             }

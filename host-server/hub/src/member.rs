@@ -2,6 +2,7 @@
 
 use slotmap::DenseSlotMap;
 use talkspurt_core::session::ServerEvent;
+use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::ServerPacket;
 
 use crate::deadlines::Deadlines;
@@ -32,7 +33,15 @@ pub struct Members {
     pub deadlines: Deadlines<MemberId>,
     /// Those whose control packets have piled up.
     pub overflowed: Vec<MemberId>,
+    /// The revision of the roster: counts the changes that were told.
+    pub revision: u32,
+    /// When to tell those who want to know only that how many are in the room.
+    pub count_at: Option<Instant>,
+    counted_at: Instant,
 }
+
+/// How often it is told how many are in the room, at most.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 impl Members {
     /// Returns what the room knows of one of them, if they are still there.
@@ -55,14 +64,52 @@ impl Members {
         }
     }
 
-    /// Sends a control packet to all of them.
-    pub fn broadcast(&mut self, packet: &ServerPacket<'_>, ready: &mut Ready) {
+    /// Tells those who want the roster a change of it, which `packet` makes for its revision.
+    pub fn tell_change<'a>(
+        &mut self,
+        ready: &mut Ready,
+        packet: impl FnOnce(u32) -> ServerPacket<'a>,
+    ) {
+        self.revision = self.revision.checked_add(1).unwrap_or(1);
+        let packet = packet(self.revision);
+        self.broadcast(&packet, ready, |participant| participant.wants_roster);
+    }
+
+    /// Says that someone came or went.
+    pub fn count_changed(&mut self, now: Instant) {
+        let nobody_wants_it = self
+            .map
+            .values()
+            .all(|member| member.participant.wants_roster);
+        if !nobody_wants_it {
+            let at = now.max(self.counted_at + COUNT_EVERY);
+            self.count_at.get_or_insert(at);
+        }
+    }
+
+    /// Tells how many are in the room, if that is due.
+    pub fn tell_count(&mut self, now: Instant, ready: &mut Ready) {
+        if self.count_at.take_if(|at| *at <= now).is_some() {
+            self.counted_at = now;
+            let packet = ServerPacket::Count(self.map.len() as u32);
+            self.broadcast(&packet, ready, |participant| !participant.wants_roster);
+        }
+    }
+
+    pub fn broadcast(
+        &mut self,
+        packet: &ServerPacket<'_>,
+        ready: &mut Ready,
+        is_for: impl Fn(&Participant) -> bool,
+    ) {
         if self.map.is_empty() {
             return;
         }
         let packet = encode(packet);
         for (id, member) in &mut self.map {
-            if member.link.push_control(packet.clone(), ready).is_err() {
+            if is_for(&member.participant)
+                && member.link.push_control(packet.clone(), ready).is_err()
+            {
                 self.overflowed.push(id);
             }
         }
@@ -87,8 +134,9 @@ impl Members {
     /// Returns the next event of a member's session. When there is none left, takes note of the
     /// link's output and deadline.
     pub fn next_event(&mut self, id: MemberId, out: &mut Outbound) -> Option<ServerEvent> {
-        let Member { link, .. } = self.map.get_mut(id)?;
-        if let Some(event) = link.next_event(out.now) {
+        let Member { link, participant } = self.map.get_mut(id)?;
+        let standing = (self.revision, participant.told());
+        if let Some(event) = link.next_event(out.now, standing) {
             return Some(event);
         }
         link.queue_output(&mut out.ready);

@@ -15,7 +15,7 @@ use talkspurt_core::audio::mixer::{
 };
 use talkspurt_core::voice::downlink::Playout;
 
-use crate::encodings::{SharedEncoders, encode_mix, encode_voice};
+use crate::encodings::{SharedEncoders, Stamp, encode_mix, encode_voice};
 use crate::outbox::SharedPacket;
 
 /// Buffers for the mixing of one room at a time.
@@ -26,6 +26,8 @@ pub struct Mixdown {
     /// The frames of those heard in this tick come first; what lies behind is kept for the next.
     frames: Vec<Frame>,
     heard: usize,
+    /// How loud each of them is.
+    levels_rms: Vec<u16>,
     /// How many of them go on after this tick.
     going_on: usize,
     talkers: Box<Talkers>,
@@ -103,6 +105,7 @@ impl Mixdown {
             frame_samples,
             frames: Vec::new(),
             heard: 0,
+            levels_rms: Vec::new(),
             going_on: 0,
             talkers: Box::new(Talkers::new(format.rate, frame_samples)),
             shared: Vec::new(),
@@ -114,6 +117,7 @@ impl Mixdown {
     /// Forgets the last tick.
     pub fn begin(&mut self) {
         self.heard = 0;
+        self.levels_rms.clear();
         self.going_on = 0;
         self.talkers.clear();
         self.shared.clear();
@@ -143,6 +147,7 @@ impl Mixdown {
         let part = state.frame(frame, rms, last);
         self.talkers.add(part, frame);
         self.heard += 1;
+        self.levels_rms.push(rms);
         self.going_on += usize::from(!last);
         let frame = Some(HeardFrame { index, rms, last });
         Some(Own { part, frame })
@@ -155,20 +160,21 @@ impl Mixdown {
         Some(Own { part, frame: None })
     }
 
-    /// Makes the packet that a listener is to get in tick number `tick`, if any; `own` is what was
+    /// Makes the packet that a listener is to get in the tick of `stamp`, if any; `own` is what was
     /// added for the listener.
     pub fn packet_for(
         &mut self,
         listener: &mut Listener,
         own: Option<Own>,
         shared_encoders: &mut SharedEncoders,
-        tick: u32,
+        stamp: Stamp,
     ) -> Option<SharedPacket> {
         let own_frame = own.and_then(|own| own.frame);
         let others = self.heard - usize::from(own_frame.is_some());
         if others == 0 {
             listener.state = MixState::new();
-            return std::mem::take(&mut listener.streaming).then(|| encode_voice(tick, true, &[]));
+            return std::mem::take(&mut listener.streaming)
+                .then(|| encode_voice(stamp, level::SILENCE, true, &[]));
         }
         let others_going_on =
             self.going_on - usize::from(own_frame.is_some_and(|frame| !frame.last));
@@ -177,9 +183,9 @@ impl Mixdown {
         let packet = match own {
             Some(_) => {
                 let encoder = listener.own_mix.get_or_insert(listener.codec.into());
-                self.packet(own, &mut listener.state, encoder, tick, terminator)
+                self.packet(own, &mut listener.state, encoder, stamp, terminator)
             }
-            None => self.shared_packet(listener, shared_encoders, tick, terminator),
+            None => self.shared_packet(listener, shared_encoders, stamp, terminator),
         };
         if terminator {
             // A silent room has no tick in which the limiter could recover.
@@ -194,23 +200,33 @@ impl Mixdown {
         own: Option<Own>,
         state: &mut MixState,
         encoder: &mut AnyCodec,
-        tick: u32,
+        stamp: Stamp,
         terminator: bool,
     ) -> SharedPacket {
+        let own_index = own.and_then(|own| own.frame).map(|frame| frame.index);
+        let heard = self.levels_rms.iter().enumerate();
+        let others = heard.filter_map(|(index, rms)| (Some(index) != own_index).then_some(*rms));
         let own = own.map(|Own { part, frame }| Contribution {
             part,
             samples: frame.map_or(&[], |frame| &self.frames[frame.index]),
         });
         render(&self.talkers, own, self.rule, state, &mut self.mix);
         self.encodings += 1;
-        encode_mix(&self.mix, encoder, tick, terminator)
+        let loudest_rms = others.max().unwrap_or(0);
+        encode_mix(
+            &self.mix,
+            encoder,
+            stamp,
+            level::half_db(loudest_rms),
+            terminator,
+        )
     }
 
     fn shared_packet(
         &mut self,
         listener: &mut Listener,
         encoders: &mut SharedEncoders,
-        tick: u32,
+        stamp: Stamp,
         terminator: bool,
     ) -> SharedPacket {
         let (codec, before) = (listener.codec(), listener.state);
@@ -220,7 +236,7 @@ impl Mixdown {
             return Arc::clone(&same.packet);
         }
         let (state, encoder) = (&mut listener.state, encoders.of(codec));
-        let packet = self.packet(None, state, encoder, tick, terminator);
+        let packet = self.packet(None, state, encoder, stamp, terminator);
         self.shared.push(SharedMix {
             codec,
             before,

@@ -8,6 +8,7 @@ use crate::counters::Counters;
 use crate::event::Event;
 use crate::link::Link;
 use crate::ready::Ready;
+use crate::resume::Ended;
 
 /// What a worker's lobby and rooms add to, and its driver takes from. It goes down with each call.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Outbound {
     pub events: VecDeque<Event>,
     /// What was counted.
     pub counters: Counters,
+    /// Sessions that have ended, and may be resumed.
+    pub ended: Ended,
     /// Links that have left a room. The hub takes them to the lobby after each call.
     pub departed: VecDeque<Box<Link>>,
 }

@@ -5,9 +5,13 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
 use talkspurt_core::audio::mixer::TalkerState;
+use talkspurt_core::seq::Seq;
+use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
-use talkspurt_core::wire::{ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice};
+use talkspurt_core::wire::{
+    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Token, Voice,
+};
 
 use crate::ids::LinkId;
 use crate::mixdown::{Listener, Mixdown, Own};
@@ -15,6 +19,9 @@ use crate::mixdown::{Listener, Mixdown, Own};
 /// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of
 /// 5 ms. What a longer stall of their link brings at once is too old to be heard.
 const SLOTS: usize = 32;
+
+/// So long what was said before a mute or a Bye is waited for, and heard, at most.
+const PLAY_OUT_MAX: Duration = Duration::from_millis(500);
 
 const _: () = assert!(
     size_of::<Downlink<SLOTS>>() <= 24 * 1024,
@@ -44,6 +51,20 @@ pub struct Participant {
     pub name: ParticipantName,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,
+    /// The nonce of the Hello.
+    pub nonce: Nonce,
+    /// With this the session can be resumed.
+    pub token: Token,
+    /// The longest packet that their client takes.
+    pub max_packet: usize,
+    /// Whether their client is told who is in the room, and not only how many.
+    pub wants_roster: bool,
+    /// The codec of what they say.
+    codec: CodecId,
+    /// The number of the last packet of it that came.
+    last_seq: Option<Seq>,
+    /// They are heard up to this packet, and until then at the latest: they have muted, or left.
+    stops: Option<(Option<Seq>, Instant)>,
     /// Mix state for this listener.
     pub listener: Listener,
     /// What the participant adds to the tick that is being mixed.
@@ -101,18 +122,26 @@ impl Participant {
     /// One who has just joined.
     pub fn new(
         id: ParticipantId,
-        name: ParticipantName,
-        codec: CodecId,
+        request: &HelloRequest,
+        token: Token,
         format: AudioFormat,
     ) -> Self {
+        let flags = ParticipantFlags::default().with(ParticipantFlags::MUTED, request.muted);
         Self {
             id,
-            name,
+            name: request.name.clone(),
             joined: 0,
-            listener: Listener::new(codec),
+            nonce: request.nonce,
+            token,
+            max_packet: request.max_packet.into(),
+            wants_roster: request.roster,
+            codec: request.codec_up,
+            last_seq: None,
+            stops: None,
+            listener: Listener::new(request.codec_down),
             own: None,
-            flags: ParticipantFlags::default(),
-            told: ParticipantFlags::default(),
+            flags,
+            told: flags,
             tell_from: Instant::ZERO,
             has_talked: false,
             waits: false,
@@ -127,17 +156,18 @@ impl Participant {
     /// This participant's line of the roster: what the others were told last. A newcomer who got
     /// the present flags would miss a change that is undone before it is told.
     pub fn roster_entry(&self) -> RosterEntry<'_> {
-        RosterEntry {
-            id: self.id,
-            flags: self.told,
-            name: &self.name,
-        }
+        RosterEntry::new(self.id, self.told, &self.name)
     }
 
-    /// The others learn of the present flags by other means: the packet that says who joins.
-    pub fn mark_told(&mut self) {
-        self.told = self.flags;
-        self.has_talked = false;
+    /// Goes on for one of whom the others were told this.
+    pub fn resume_from(&mut self, before: &Self) {
+        (self.told, self.joined) = (before.told, before.joined);
+        (self.tell_from, self.has_talked) = (before.tell_from, before.has_talked);
+    }
+
+    /// The codec of what they say.
+    pub fn codec_up(&self) -> CodecId {
+        self.codec
     }
 
     /// Flags that the others do not know. Whoever talked meanwhile is told to talk, and next to be
@@ -149,6 +179,11 @@ impl Participant {
             self.flags
         };
         (flags != self.told).then_some(flags)
+    }
+
+    /// What the others were told of them last.
+    pub fn told(&self) -> ParticipantFlags {
+        self.told
     }
 
     /// From when on the others may be told anew.
@@ -188,16 +223,23 @@ impl Participant {
         voice: &Voice<'_>,
         now: Instant,
     ) -> Result<VoiceTaken, CodecError> {
-        if self.is_muted() {
+        let is_too_late = |after: Option<Seq>| after.is_none_or(|it| voice.seq.distance(it) > 0);
+        if self.is_muted() || self.stops.is_some_and(|(after, _)| is_too_late(after)) {
             return Ok(VoiceTaken::default());
         }
-        let (codec, format) = (self.listener.codec(), self.format);
+        let (codec, format) = (self.codec, self.format);
         let downlink = self.voice.get_or_insert_with(|| {
             let jitter = JitterConfig::default_for(format.frame, PREFILL_FRAMES);
             Box::new(Downlink::new(codec.into(), format, jitter))
         });
         let was_active = downlink.is_active();
         let outcome = downlink.push(now, voice)?;
+        if self
+            .last_seq
+            .is_none_or(|last| voice.seq.distance(last) > 0)
+        {
+            self.last_seq = Some(voice.seq);
+        }
         let taken = matches!(
             outcome,
             PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)
@@ -217,22 +259,81 @@ impl Participant {
         })
     }
 
-    /// Mutes or unmutes. True if that changes the flags.
-    pub fn set_muted(&mut self, muted: bool) -> bool {
-        if muted && let Some(voice) = &mut self.voice {
+    /// Mutes (when what was said up to the packet `after` has been heard) or unmutes. True if that
+    /// changes the flags now.
+    pub fn set_muted(&mut self, muted: bool, after: Option<Seq>, now: Instant) -> bool {
+        if !muted {
+            self.stops = None;
+            return self.set(ParticipantFlags::MUTED, false);
+        }
+        if !self.is_muted() {
+            self.stop_after(after, now);
+        }
+        self.mute_when_stopped(now)
+    }
+
+    /// Hears no more of them than what was said up to the packet `after`.
+    pub fn stop_after(&mut self, after: Option<Seq>, now: Instant) {
+        self.stops = Some((after, now + PLAY_OUT_MAX));
+        if after.is_none() {
+            self.clear_voice();
+        }
+        self.cut_off_what_nothing_ends(after);
+    }
+
+    /// Of a word that has no end, the rest would be concealed.
+    fn cut_off_what_nothing_ends(&mut self, after: Option<Seq>) {
+        if self.has_come(after) && self.depth_frames() == 0 {
+            self.clear_voice();
+        }
+    }
+
+    fn clear_voice(&mut self) {
+        if let Some(voice) = &mut self.voice {
             voice.clear();
         }
-        let silenced = muted && self.fall_silent();
-        self.set(ParticipantFlags::MUTED, muted) || silenced
+    }
+
+    /// Whether all has come that is still to be heard.
+    fn has_come(&self, after: Option<Seq>) -> bool {
+        let has_come = |after| self.last_seq.is_some_and(|last| last.distance(after) >= 0);
+        after.is_none_or(has_come)
+    }
+
+    /// Whether what was said before a mute or a Bye has been heard, or has had its time.
+    pub fn has_stopped(&self, now: Instant) -> bool {
+        let stops = self.stops.filter(|_| !self.is_active());
+        stops.is_some_and(|(after, until)| self.has_come(after) || now >= until)
+    }
+
+    /// Whether the last words of one who has left have been heard.
+    pub fn is_gone(&self) -> bool {
+        self.stops.is_none()
+    }
+
+    /// True if that changes the flags.
+    fn mute_when_stopped(&mut self, now: Instant) -> bool {
+        if !self.has_stopped(now) {
+            return false;
+        }
+        self.stops = None;
+        let silenced = self.fall_silent();
+        self.set(ParticipantFlags::MUTED, true) || silenced
     }
 
     /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed:
-    /// the talkspurt is over.
+    /// the talkspurt is over, or they are muted now.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
         if let Some(fading) = self.earlier_fading.take() {
             // A talker has one frame a tick: a new word begins in the next.
             self.own = fading.speak(mixdown);
             return false;
+        }
+        if let Some((after, until)) = self.stops {
+            self.cut_off_what_nothing_ends(after);
+            if due >= until {
+                self.clear_voice();
+            }
         }
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {
@@ -241,7 +342,8 @@ impl Participant {
             }
             _ => mixdown.add_nothing(&mut self.talker),
         };
-        !self.is_active() && self.fall_silent()
+        let fell_silent = !self.is_active() && self.fall_silent();
+        self.mute_when_stopped(due) || fell_silent
     }
 
     /// What fades of this participant, who leaves by that link.
@@ -264,7 +366,7 @@ impl Participant {
     /// Whether the room has to tick for this participant: there are frames to be mixed, or the end
     /// of what they hear is owed.
     pub fn needs_tick(&self) -> bool {
-        self.is_active() || self.listener.streaming
+        self.is_active() || self.stops.is_some() || self.listener.streaming
     }
 
     /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.

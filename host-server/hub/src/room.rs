@@ -1,12 +1,13 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
 
 use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{HelloRequest, ServerEvent};
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::{ByeReason, ParticipantId, RoomName, ServerPacket};
+use talkspurt_core::wire::{Joined, Left, ParticipantId, Reason, RoomName, ServerPacket, SetMuted};
 
 use crate::config::HubConfig;
-use crate::encodings::SharedEncoders;
+use crate::encodings::{SharedEncoders, Stamp};
 use crate::event::{Event, Work};
 use crate::ids::MemberId;
 use crate::link::{Input, Link};
@@ -14,11 +15,15 @@ use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
 use crate::outbound::Outbound;
 use crate::participant::{Fading, Participant};
+use crate::resume::{EndedSession, Entry, Resumed};
 use crate::roster::{self, Announcements};
 
 /// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
 /// dropping. The rest is given up.
 const TICKS_MADE_UP_MAX: u64 = 5;
+
+/// The largest number of a participant: 22 bits, beneath the number of the server.
+const ID_MAX: u32 = (1 << 22) - 1;
 
 /// Who hears whom.
 #[derive(Debug)]
@@ -26,13 +31,17 @@ pub struct Room {
     name: RoomName,
     config: HubConfig,
     pub(crate) members: Members,
+    /// Those who have left, and whose last words are still heard.
+    parting: Vec<Participant>,
     joins: u64,
-    last_id: u16,
+    last_id: u32,
     /// What its members do, as far as it is not told yet.
     pub(crate) states: Announcements,
     encoders: SharedEncoders,
-    /// Frame periods that this room has mixed. Stands still while nobody talks.
-    ticks: u32,
+    /// When the room began, by which its voice is timed.
+    began: Instant,
+    /// What the next tick is numbered with at the earliest.
+    stamp: Stamp,
     /// When to tick next; `None` while nobody talks.
     pub(crate) next_tick: Option<Instant>,
     /// Those who have left in the midst of a word since the last tick.
@@ -48,6 +57,8 @@ pub enum Timer {
     Tick,
     /// The room tells what its participants do.
     Round,
+    /// The room tells how many are in it.
+    Count,
     /// A member's link has to be looked at.
     Link,
 }
@@ -55,16 +66,18 @@ pub enum Timer {
 // What is known of it
 impl Room {
     /// Creates an empty room.
-    pub(crate) fn new(name: RoomName, config: &HubConfig) -> Self {
+    pub(crate) fn new(name: RoomName, config: &HubConfig, now: Instant) -> Self {
         Self {
             name,
             config: *config,
             members: Members::default(),
+            parting: Vec::new(),
             joins: 0,
             last_id: 0,
             states: Announcements::default(),
             encoders: SharedEncoders::default(),
-            ticks: 0,
+            began: now,
+            stamp: Stamp::default(),
             next_tick: None,
             fading: Vec::new(),
         }
@@ -110,20 +123,37 @@ impl Room {
         &mut self,
         mut link: Box<Link>,
         request: &HelloRequest,
+        entry: Entry,
         out: &mut Outbound,
     ) -> MemberId {
-        let (id, link_id, format) = (self.new_id(), link.id, self.config.format);
-        let mut participant = Participant::new(id, request.name.clone(), request.codec, format);
-        participant.set_muted(request.muted);
-        participant.mark_told();
+        let before = match entry.resumes {
+            Some(Resumed::Running(member)) => self.replace(member, out),
+            _ => None,
+        };
+        // Whoever is only played out does not hold the name.
+        while let Some(at) = self.parting.iter().position(|it| it.name == request.name) {
+            let before = self.parting.swap_remove(at);
+            self.tell_left(before.id, Reason::LEAVING, out);
+        }
+        let id = match (&before, entry.resumes) {
+            (Some(before), _) => before.id,
+            (_, Some(Resumed::Ended(id))) if !self.is_taken(id) => id,
+            _ => self.new_id(),
+        };
+        let (link_id, format) = (link.id, self.config.format);
+        let mut participant = Participant::new(id, request, entry.token, format);
         let earlier = self.fading.iter().position(|fading| fading.link == link_id);
         participant.earlier_fading = earlier.map(|at| Box::new(self.fading.swap_remove(at)));
         self.joins += 1;
         participant.joined = self.joins;
-        self.members.broadcast(
-            &ServerPacket::Joined(participant.roster_entry()),
-            &mut out.ready,
-        );
+        if let Some(before) = &before {
+            participant.resume_from(before);
+        } else {
+            let entry = participant.roster_entry();
+            self.members.tell_change(&mut out.ready, |revision| {
+                ServerPacket::Joined(Joined { revision, entry })
+            });
+        }
         link.accept();
         let member = self.members.map.insert(Member { link, participant });
         out.events.push_back(Event::Joined {
@@ -133,23 +163,80 @@ impl Room {
             room: self.name.clone(),
             participants: self.members.map.len(),
         });
-        for packet in roster::welcome(&self.members, id, request.codec, &self.config) {
-            self.members.send(member, packet, &mut out.ready);
-        }
+        self.members.count_changed(out.now);
+        self.welcome(member, out);
+        self.states.tell(member, &mut self.members, out);
         self.take_events(member, out);
         member
     }
 
-    /// The next number that nobody in the room has; numbers come back as late as possible. There
-    /// are fewer participants than numbers.
-    fn new_id(&mut self) -> ParticipantId {
-        loop {
-            self.last_id = self.last_id.wrapping_add(1);
-            let id = ParticipantId(self.last_id);
-            if self.participants().all(|participant| participant.id != id) {
-                return id;
-            }
+    /// Takes out a member whose session goes on over another link. The others are told nothing.
+    fn replace(&mut self, member: MemberId, out: &mut Outbound) -> Option<Participant> {
+        let Member {
+            mut link,
+            participant,
+        } = self.members.remove(member)?;
+        let (reason, text) = (
+            Reason::RESUMED,
+            "the session went on over another connection",
+        );
+        link.end(reason, text);
+        while link.next_event(out.now, (0, participant.told())).is_some() {}
+        self.note_left(&link, &participant, reason, out);
+        out.departed.push_back(link);
+        Some(participant)
+    }
+
+    /// Returns whose session a Hello resumes, if it runs here and the name is theirs.
+    pub(crate) fn session(&self, request: &HelloRequest) -> Option<MemberId> {
+        let token = request.resume?;
+        let mut members = self.members.map.iter();
+        let is_it = |it: &Participant| it.token == token && it.name == request.name;
+        members.find_map(|(id, member)| is_it(&member.participant).then_some(id))
+    }
+
+    /// Sends someone the Welcome, and the roster if they want it.
+    fn welcome(&mut self, to: MemberId, out: &mut Outbound) {
+        let Some(Member { participant, .. }) = self.members.map.get(to) else {
+            return;
+        };
+        let wants_roster = participant.wants_roster;
+        let welcome = roster::welcome(&self.members, participant, &self.config);
+        self.members.send(to, welcome, &mut out.ready);
+        if wants_roster {
+            self.send_roster(to, out);
         }
+    }
+
+    /// Sends someone the whole roster.
+    fn send_roster(&mut self, to: MemberId, out: &mut Outbound) {
+        let max_packet = self.members.map.get(to).map(|it| it.participant.max_packet);
+        let here = self.members.map.values().map(|member| &member.participant);
+        let everyone: Vec<&Participant> = here.chain(&self.parting).collect();
+        let pages = roster::pages(
+            self.members.revision,
+            everyone.into_iter(),
+            max_packet.unwrap_or_default(),
+        );
+        for page in pages {
+            self.members.send(to, page, &mut out.ready);
+        }
+    }
+
+    /// The next number, or the lowest that nobody has when all were given out once.
+    fn new_id(&mut self) -> ParticipantId {
+        if self.last_id < ID_MAX {
+            self.last_id += 1;
+            return ParticipantId(self.last_id);
+        }
+        let mut ids = (1..).map(ParticipantId);
+        ids.find(|id| !self.is_taken(*id))
+            .expect("a room has fewer participants than numbers")
+    }
+
+    fn is_taken(&self, id: ParticipantId) -> bool {
+        let mut everyone = self.participants().chain(&self.parting);
+        everyone.any(|participant| participant.id == id)
     }
 
     /// Takes the bytes that came from a member, until there are none left or it is one no longer.
@@ -166,7 +253,10 @@ impl Room {
                             self.states.tell(member, &mut self.members, out);
                         }
                     }
-                    Err(_) => self.with(member, out, |link| link.end(ByeReason::ProtocolError)),
+                    Err(_) => {
+                        let text = "a payload is no frame of this session";
+                        self.with(member, out, |link| link.end(Reason::UNEXPECTED, text));
+                    }
                 },
                 Input::Other => self.take_events(member, out),
             }
@@ -174,9 +264,9 @@ impl Room {
     }
 
     /// Ends all sessions.
-    pub(crate) fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+    pub(crate) fn end_all(&mut self, reason: Reason, text: &str, out: &mut Outbound) {
         for member in self.members.map.keys().collect::<Vec<_>>() {
-            self.with(member, out, |link| link.end(reason));
+            self.with(member, out, |link| link.end(reason, text));
         }
     }
 
@@ -184,7 +274,7 @@ impl Room {
     /// packets for others.
     pub(crate) fn drop_overflowed(&mut self, out: &mut Outbound) {
         while let Some(member) = self.members.overflowed.pop() {
-            self.with(member, out, |link| link.end(ByeReason::SlowConsumer));
+            self.with(member, out, |link| link.end(Reason::SLOW_READER, ""));
         }
     }
 
@@ -205,13 +295,20 @@ impl Room {
     fn take_events(&mut self, id: MemberId, out: &mut Outbound) {
         while let Some(event) = self.members.next_event(id, out) {
             match event {
-                ServerEvent::Muted(muted) => {
-                    let participant = self.members.participant_mut(id);
-                    if participant.is_some_and(|participant| participant.set_muted(muted)) {
-                        self.states.tell(id, &mut self.members, out);
+                ServerEvent::Muted(SetMuted { muted, after }) => {
+                    if let Some(participant) = self.members.participant_mut(id) {
+                        let is_news = participant.set_muted(muted, after, out.now);
+                        if participant.needs_tick() {
+                            self.next_tick.get_or_insert(out.now);
+                        }
+                        if is_news {
+                            self.states.tell(id, &mut self.members, out);
+                        }
                     }
                 }
-                ServerEvent::Left(reason) => self.let_go(id, reason, out),
+                ServerEvent::Repeated => self.welcome(id, out),
+                ServerEvent::RosterRequested => self.send_roster(id, out),
+                ServerEvent::Left(reason, after) => self.let_go(id, reason, after, out),
                 ServerEvent::Hello(_) | ServerEvent::Refused(_) => {
                     unreachable!("a member was let in already: {event:?}")
                 }
@@ -219,30 +316,66 @@ impl Room {
         }
     }
 
-    fn let_go(&mut self, id: MemberId, reason: ByeReason, out: &mut Outbound) {
+    fn let_go(&mut self, id: MemberId, reason: Reason, after: Option<Seq>, out: &mut Outbound) {
         let Some(member) = self.members.remove(id) else {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
-        self.fading.extend(participant.fading(link.id));
-        // When the server stops, nobody is told that the others leave: all do.
-        if reason != ByeReason::Stopping {
-            let left = ServerPacket::Left(participant.id);
-            self.members.broadcast(&left, &mut out.ready);
+        self.note_left(&link, &participant, reason, out);
+        if !reason.is_permanent() {
+            out.ended.push(EndedSession {
+                token: participant.token,
+                room: self.name.clone(),
+                name: participant.name.clone(),
+                id: participant.id,
+                at: out.now,
+            });
         }
+        participant.stop_after(after, out.now);
+        if reason == Reason::LEAVING && !participant.has_stopped(out.now) {
+            self.next_tick.get_or_insert(out.now);
+            self.parting.push(participant);
+        } else {
+            self.fading.extend(participant.fading(link.id));
+            self.tell_left(participant.id, reason, out);
+        }
+        self.members.count_changed(out.now);
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
+        out.departed.push_back(link);
+    }
+
+    /// Counts and logs that someone has left.
+    fn note_left(
+        &self,
+        link: &Link,
+        participant: &Participant,
+        reason: Reason,
+        out: &mut Outbound,
+    ) {
         out.counters.frames.add(&participant.jitter_stats());
         out.counters.left(reason);
         out.events.push_back(Event::Left {
             link: link.id,
             id: participant.id,
-            name: participant.name,
+            name: participant.name.clone(),
             room: self.name.clone(),
             participants: self.members.map.len(),
             reason,
         });
-        out.departed.push_back(link);
+    }
+
+    fn tell_left(&mut self, id: ParticipantId, reason: Reason, out: &mut Outbound) {
+        // When the server stops, nobody is told that the others leave: all do.
+        if reason != Reason::STOPPING {
+            self.members.tell_change(&mut out.ready, |revision| {
+                ServerPacket::Left(Left {
+                    revision,
+                    id,
+                    reason,
+                })
+            });
+        }
     }
 }
 
@@ -254,6 +387,7 @@ impl Room {
         let timers = [
             self.next_tick.map(|at| (at, Timer::Tick)),
             self.states.round.map(|at| (at, Timer::Round)),
+            self.members.count_at.map(|at| (at, Timer::Count)),
             deadline.map(|at| (at, Timer::Link)),
         ];
         timers.into_iter().flatten().min()
@@ -268,6 +402,7 @@ impl Room {
                 return Work::Tick;
             }
             Some((_, Timer::Round)) => self.states.tell_round(&mut self.members, out),
+            Some((_, Timer::Count)) => self.members.tell_count(now, &mut out.ready),
             _ => {
                 if let Some(member) = self.members.deadlines.pop_due(now) {
                     self.with(member, out, |link| link.handle_timeout(now));
@@ -277,9 +412,25 @@ impl Room {
         Work::Other
     }
 
+    /// Returns what numbers the tick that is due then. Where ticks follow one another both numbers
+    /// advance together; after a pause the time has gone on.
+    fn next_stamp(&mut self, due: Instant) -> Stamp {
+        let units = due.duration_since(self.began).as_micros() / 2_500;
+        let clock = Timestamp(units as u32);
+        if clock.distance(self.stamp.timestamp) > 0 {
+            self.stamp.timestamp = clock;
+        }
+        let stamp = self.stamp;
+        self.stamp = Stamp {
+            seq: stamp.seq.next(),
+            timestamp: stamp.timestamp.plus(self.config.format.frame.units()),
+        };
+        stamp
+    }
+
     /// Mixes one frame for everyone.
     fn tick(&mut self, due: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
-        self.ticks = self.ticks.wrapping_add(1);
+        let stamp = self.next_stamp(due);
         mixdown.begin();
         for fading in self.fading.drain(..) {
             fading.speak(mixdown);
@@ -290,14 +441,24 @@ impl Room {
                 ended.push(id);
             }
         }
+        for participant in &mut self.parting {
+            participant.speak(due, mixdown);
+        }
         for member in ended {
             self.states.tell(member, &mut self.members, out);
         }
-        let mut goes_on = false;
+        for gone in self
+            .parting
+            .extract_if(.., |it| it.is_gone())
+            .collect::<Vec<_>>()
+        {
+            self.tell_left(gone.id, Reason::LEAVING, out);
+        }
+        let mut goes_on = !self.parting.is_empty();
         let dropped = self.members.send_voice(&mut out.ready, |participant| {
             let own = participant.own;
             let listener = &mut participant.listener;
-            let packet = mixdown.packet_for(listener, own, &mut self.encoders, self.ticks);
+            let packet = mixdown.packet_for(listener, own, &mut self.encoders, stamp);
             goes_on |= participant.needs_tick();
             packet
         });
@@ -309,6 +470,15 @@ impl Room {
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;
         let given_up = if is_too_late { missed } else { 0 };
         self.next_tick = goes_on.then(|| next + frame.saturating_mul(given_up));
+        // Ticks that are given up keep their numbers.
+        self.stamp.seq = self.stamp.seq.plus(given_up as u16);
+        let units = self
+            .config
+            .format
+            .frame
+            .units()
+            .wrapping_mul(given_up as u32);
+        self.stamp.timestamp = self.stamp.timestamp.plus(units);
         out.counters.ticks += 1;
         out.counters.ticks_skipped += given_up;
         out.counters.slow_consumer_drops += dropped;

@@ -11,10 +11,12 @@
 
 use std::collections::VecDeque;
 
-use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::carrier::stream::PACKET_MAX;
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
-use talkspurt_core::wire::{PROTOCOL_VERSION, ParticipantId, RosterPage, ServerPacket, Welcome};
+use talkspurt_core::wire::{
+    PROTOCOL_VERSION, Roster, RosterEntry, RosterPage, ServerPacket, State, Welcome,
+};
 
 use crate::config::HubConfig;
 use crate::encodings::encode;
@@ -22,7 +24,7 @@ use crate::ids::MemberId;
 use crate::member::Members;
 use crate::outbound::Outbound;
 use crate::outbox::SharedPacket;
-use crate::participant::STATE_INTERVAL;
+use crate::participant::{Participant, STATE_INTERVAL};
 
 /// Packets to one listener that a room tells at once, and in a second of that: a room of 8 in which
 /// everyone begins or ends a talkspurt every two thirds of a second. Each is a write of its own:
@@ -38,40 +40,58 @@ const TOLD_PER_SECOND: u32 = 1_000;
 /// fifth of its voice packets.
 const LISTENERS_CHARGED_MAX: usize = 100;
 
-/// Makes what a newcomer gets first: the Welcome, and the pages of the list that do not fit it.
-pub fn welcome(
-    members: &Members,
-    id: ParticipantId,
-    codec: CodecId,
-    config: &HubConfig,
-) -> Vec<SharedPacket> {
-    let mut pages = VecDeque::from([RosterPage::new()]);
-    for member in members.map.values() {
-        if pages.back().is_none_or(|page| page.is_full()) {
-            pages.push_back(RosterPage::new());
-        }
-        let entry = member.participant.roster_entry();
-        let pushed = pages.back_mut().map(|page| page.push(entry));
-        debug_assert!(
-            pushed.is_some_and(|pushed| pushed.is_ok()),
-            "the last page had room"
-        );
-    }
+/// Makes the Welcome of someone.
+pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) -> SharedPacket {
     let idle_timeout_ms = config.idle_timeout.as_millis();
-    let welcome = ServerPacket::Welcome(Welcome {
+    encode(&ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
-        id,
-        codec: codec.id(),
+        nonce: newcomer.nonce,
+        max_packet: PACKET_MAX as u16,
+        features: 0,
+        resume: Some(newcomer.token),
+        id: newcomer.id,
+        codec_up: newcomer.codec_up().id(),
+        codec_down: newcomer.listener.codec().id(),
         rate_hz: config.format.rate.hz(),
         frame_ms: config.format.frame.ms(),
         idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
-        roster_len: members.map.len() as u16,
-        roster: pages.pop_front().unwrap_or_default(),
-    });
-    let others = pages.into_iter().map(ServerPacket::Roster);
-    let packets = [welcome].into_iter().chain(others);
-    packets.map(|packet| encode(&packet)).collect()
+        revision: members.revision,
+        participants: members.map.len() as u32,
+    }))
 }
+
+/// Makes the pages of the whole roster, for one who takes packets of so many bytes.
+pub fn pages<'a>(
+    revision: u32,
+    everyone: impl ExactSizeIterator<Item = &'a Participant>,
+    max_packet: usize,
+) -> Vec<SharedPacket> {
+    let total = everyone.len() as u32;
+    let mut page = Roster {
+        revision,
+        first: 0,
+        total,
+        entries: RosterPage::new(),
+    };
+    let (mut pages, mut bytes) = (Vec::new(), PAGE_HEAD_BYTES);
+    for participant in everyone {
+        let entry = participant.roster_entry();
+        let entry_bytes = RosterEntry::BYTES_AROUND_NAME + participant.name.len();
+        if page.entries.is_full() || bytes + entry_bytes > max_packet {
+            pages.push(encode(&ServerPacket::Roster(page.clone())));
+            page.first += page.entries.len() as u32;
+            page.entries.clear();
+            bytes = PAGE_HEAD_BYTES;
+        }
+        bytes += entry_bytes;
+        assert!(page.entries.push(entry).is_ok(), "the page has room");
+    }
+    pages.push(encode(&ServerPacket::Roster(page)));
+    pages
+}
+
+/// Number, three numbers of up to five bytes, and how many entries there are.
+const PAGE_HEAD_BYTES: usize = 1 + 3 * 5 + 1;
 
 /// A room's changes that wait to be told, and how much it may tell.
 #[derive(Debug)]
@@ -152,20 +172,32 @@ impl Announcements {
     }
 
     /// Tells everyone what someone is doing; the interval until the next time counts from `at`.
-    fn tell_news(&mut self, id: MemberId, members: &mut Members, at: Instant, out: &mut Outbound) {
-        let Some(participant) = members.participant_mut(id) else {
+    fn tell_news(
+        &mut self,
+        member: MemberId,
+        members: &mut Members,
+        at: Instant,
+        out: &mut Outbound,
+    ) {
+        let Some(participant) = members.participant_mut(member) else {
             return;
         };
         let Some(flags) = participant.news() else {
             return;
         };
         participant.tell(flags, at);
-        let packet = ServerPacket::State(participant.id, flags);
+        let id = participant.id;
         // They have talked, and are silent or muted by now: that is told next.
         if participant.news().is_some() && !participant.set_waits(true) {
-            self.wait(id, participant.tell_from());
+            self.wait(member, participant.tell_from());
         }
-        members.broadcast(&packet, &mut out.ready);
+        members.tell_change(&mut out.ready, |revision| {
+            ServerPacket::State(State {
+                revision,
+                id,
+                flags,
+            })
+        });
     }
 
     /// Whether a change may be told to so many listeners outside a round; charges for it if
@@ -201,10 +233,11 @@ mod tests {
     use crate::member::Member;
     use crate::participant::Participant;
     use crate::ready::Ready;
+    use crate::testing::request;
     use talkspurt_core::audio::format::AudioFormat;
-    use talkspurt_core::seq::Seq;
+    use talkspurt_core::seq::{Seq, Timestamp};
     use talkspurt_core::time::Duration;
-    use talkspurt_core::wire::{ParticipantFlags, Voice};
+    use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Voice};
 
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(ms)
@@ -237,13 +270,12 @@ mod tests {
     }
 
     /// A room of so many, all of whom have muted.
-    fn members(count: u16) -> (Members, Vec<MemberId>) {
+    fn members(count: u32) -> (Members, Vec<MemberId>) {
         let mut members = Members::default();
         let ids = (0..count).map(|n| {
-            let name = "ann".parse().unwrap();
-            let (codec, format) = (CodecId::Pcm16, AudioFormat::DEFAULT);
-            let mut participant = Participant::new(ParticipantId(n), name, codec, format);
-            participant.set_muted(true);
+            let (id, format) = (ParticipantId(n), AudioFormat::DEFAULT);
+            let mut participant = Participant::new(id, &request("ann"), [9; 16], format);
+            participant.set_muted(true, None, at(0));
             let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
             members.map.insert(Member {
                 link: Box::new(link),
@@ -258,17 +290,17 @@ mod tests {
     fn everyone_whose_outbox_is_full_is_noted_in_one_broadcast() {
         let (mut members, ids) = members(3);
         let mut ready = Ready::default();
-        let packet = ServerPacket::Pong(1);
+        let packet = ServerPacket::Count(1);
         for id in &ids[..2] {
             let link = &mut members.map[*id].link;
             while link.push_control(encode(&packet), &mut ready).is_ok() {}
         }
-        members.broadcast(&packet, &mut ready);
+        members.broadcast(&packet, &mut ready, |_| true);
         assert_eq!(members.overflowed, ids[..2]);
     }
 
     /// Who of them is still to be told of.
-    fn untold(members: &Members) -> Vec<u16> {
+    fn untold(members: &Members) -> Vec<u32> {
         let all = members.map.values().map(|member| &member.participant);
         let untold = all.filter(|participant| participant.news().is_some());
         untold.map(|participant| participant.id.0).collect()
@@ -295,7 +327,7 @@ mod tests {
         let mut states = Announcements::default();
         let ann = members.participant_mut(ids[0]).unwrap();
         ann.tell(ParticipantFlags::MUTED, at(20));
-        ann.set_muted(false);
+        ann.set_muted(false, None, at(20));
         for id in &ids {
             members.participant_mut(*id).unwrap().set_waits(true);
             states.wait(*id, at(50));
@@ -334,16 +366,18 @@ mod tests {
         while states.takes(100, at(0)) {}
         // The first has talked meanwhile: that is told before its mute.
         let first = members.participant_mut(ids[0]).unwrap();
-        first.set_muted(false);
+        first.set_muted(false, None, at(0));
         let (payload, seq) = (&[1; 640], Seq(0));
         let voice = Voice {
             seq,
-            timestamp_frames: 0,
+            timestamp: Timestamp(0),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload,
         };
         assert!(first.push_voice(&voice, at(0)).unwrap().flags_changed);
-        first.set_muted(true);
+        first.set_muted(true, None, at(0));
         ids[..3].iter().for_each(|id| {
             members.participant_mut(*id).unwrap().set_waits(true);
             states.wait(*id, at(100));

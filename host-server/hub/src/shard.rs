@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use slotmap::{SecondaryMap, SlotMap};
 use talkspurt_core::session::HelloRequest;
-use talkspurt_core::wire::{ByeReason, RoomName};
+use talkspurt_core::wire::{Reason, RoomName};
 
 use crate::config::HubConfig;
 use crate::deadlines::Deadlines;
@@ -13,6 +13,7 @@ use crate::ids::{LinkId, MemberId, RoomId};
 use crate::link::Link;
 use crate::mixdown::Mixdown;
 use crate::outbound::Outbound;
+use crate::resume::Entry;
 use crate::room::{Room, Timer};
 
 const _: () = {
@@ -48,12 +49,20 @@ impl Shard {
     }
 
     /// Lets someone whose Hello waits for the answer into the room that it asks for.
-    pub fn join(&mut self, link: Box<Link>, request: &HelloRequest, out: &mut Outbound) {
+    pub fn join(
+        &mut self,
+        link: Box<Link>,
+        request: &HelloRequest,
+        entry: Entry,
+        out: &mut Outbound,
+    ) {
         let id = link.id;
         let named = self.names.entry(request.room.clone());
-        let room = *named
-            .or_insert_with_key(|name| self.rooms.insert(Room::new(name.clone(), &self.config)));
-        let member = self.rooms[room].join(link, request, out);
+        let room = *named.or_insert_with_key(|name| {
+            self.rooms
+                .insert(Room::new(name.clone(), &self.config, out.now))
+        });
+        let member = self.rooms[room].join(link, request, entry, out);
         self.members.insert(id, (room, member));
         self.collect(room, out);
     }
@@ -72,9 +81,9 @@ impl Shard {
     }
 
     /// Ends all sessions.
-    pub fn end_all(&mut self, reason: ByeReason, out: &mut Outbound) {
+    pub fn end_all(&mut self, reason: Reason, text: &str, out: &mut Outbound) {
         for room in self.rooms.keys().collect::<Vec<_>>() {
-            self.rooms[room].end_all(reason, out);
+            self.rooms[room].end_all(reason, text, out);
             self.collect(room, out);
         }
     }

@@ -1,6 +1,6 @@
 //! The order of work on the server's one thread.
 
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{ClientPacket, Voice};
 
 use super::*;
@@ -58,7 +58,9 @@ fn hello() -> Vec<u8> {
 fn voice(number: u16) -> Vec<u8> {
     packet(&ClientPacket::Voice(Voice {
         seq: Seq(number),
-        timestamp_frames: number.into(),
+        timestamp: Timestamp(8 * u32::from(number)),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload: &[1; 640],
     }))
@@ -120,9 +122,9 @@ async fn control_packets_wait_until_all_input_is_read_and_leave_together() {
     assert_eq!(server.hub.borrow().counters().packets_out, 0);
     server.unsent.notified().await;
     server.send_to(id, server.ticker.now());
-    assert_eq!(server.hub.borrow().counters().packets_out, 1 + pings);
+    assert_eq!(server.hub.borrow().counters().packets_out, 2 + pings);
     client.readable().await.unwrap();
-    // The Welcome and the Pongs were written at once, so they are read at once.
+    // Welcome, roster and Pongs were written at once, so they are read at once.
     let read = client.try_read(&mut [0; 4_096]).unwrap();
     assert_eq!(read as u64, server.hub.borrow().counters().bytes_out);
 }

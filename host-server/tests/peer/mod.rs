@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, Hello, PROTOCOL_VERSION, RejectReason, ServerPacket, Voice, parse,
+    ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, Reason, ServerPacket, Voice, parse,
 };
 
 /// Whatever a test waits for comes within this time, or never.
@@ -21,7 +21,7 @@ pub struct Peer {
     deframer: Deframer,
     spoken: u16,
     /// Its number, once it has joined.
-    pub id: u16,
+    pub id: u32,
     /// What has come.
     pub seen: Seen,
 }
@@ -29,11 +29,11 @@ pub struct Peer {
 /// What has come from the server.
 #[derive(Debug, Default)]
 pub struct Seen {
-    pub welcome: Option<u16>,
-    pub reject: Option<RejectReason>,
-    pub bye: Option<ByeReason>,
-    pub states: Vec<u16>,
-    pub left: Vec<u16>,
+    pub welcome: Option<u32>,
+    pub reject: Option<Reason>,
+    pub bye: Option<Reason>,
+    pub states: Vec<u32>,
+    pub left: Vec<u32>,
     pub voices: usize,
     pub terminators: usize,
     pub closed: bool,
@@ -70,17 +70,21 @@ impl Peer {
     }
 
     fn hello(&mut self, room: &str, name: &str) {
-        let mut hello = Hello {
+        self.send(&ClientPacket::Hello(Hello {
             version: PROTOCOL_VERSION,
+            nonce: [7; 8],
+            max_packet: 1_280,
+            features: 0,
+            resume: None,
             room,
             name,
-            codecs: &[0],
-            rates_hz: Default::default(),
-            muted: false,
+            codecs_up: &[0],
+            codecs_down: &[0],
+            rates_hz: [16_000].into_iter().collect(),
+            flags: ParticipantFlags::default(),
+            roster: 1,
             credentials: &[],
-        };
-        hello.rates_hz.push(16_000).unwrap();
-        self.send(&ClientPacket::Hello(hello));
+        }));
     }
 
     pub fn send(&mut self, packet: &ClientPacket<'_>) {
@@ -104,7 +108,9 @@ impl Peer {
         let payload = value.to_le_bytes().repeat(320);
         let voice = Voice {
             seq: Seq(self.spoken),
-            timestamp_frames: self.spoken.into(),
+            timestamp: Timestamp(8 * u32::from(self.spoken)),
+            level: 40,
+            stream: 0,
             terminator,
             payload: &payload,
         };
@@ -118,7 +124,7 @@ impl Peer {
             .unwrap();
     }
 
-    pub fn wait_for_state_of(&mut self, id: u16) {
+    pub fn wait_for_state_of(&mut self, id: u32) {
         self.wait_until(|seen| seen.states.contains(&id));
     }
 
@@ -168,13 +174,13 @@ impl Seen {
     fn note(&mut self, packet: &ServerPacket<'_>) {
         match packet {
             ServerPacket::Welcome(welcome) => self.welcome = Some(welcome.id.0),
-            ServerPacket::Reject(reason, text) => {
-                assert!(!text.is_empty(), "a Reject says what to do");
-                self.reject = Some(*reason);
+            ServerPacket::Reject(reject) => {
+                assert!(!reject.text.0.is_empty(), "a Reject says what to do");
+                self.reject = Some(reject.reason);
             }
-            ServerPacket::Bye(reason) => self.bye = Some(*reason),
-            ServerPacket::State(id, _) => self.states.push(id.0),
-            ServerPacket::Left(id) => self.left.push(id.0),
+            ServerPacket::Bye(bye) => self.bye = Some(bye.reason),
+            ServerPacket::State(state) => self.states.push(state.id.0),
+            ServerPacket::Left(left) => self.left.push(left.id.0),
             ServerPacket::Voice(voice) => {
                 self.voices += 1;
                 self.terminators += usize::from(voice.terminator);

@@ -3,7 +3,7 @@
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
-use talkspurt_core::wire::ByeReason;
+use talkspurt_core::wire::Reason;
 use talkspurt_netem::{Client, Person, Weather, World, hub_config};
 use talkspurt_testkit::bit_exact::{exact_runs, is_whole};
 use talkspurt_testkit::noise::noise;
@@ -177,7 +177,7 @@ fn a_client_that_never_reads_again_is_dropped_and_leaves_the_roster() {
             "dropped after {waited_secs} s of the 15 s idle timeout"
         );
         assert_eq!(
-            world.hub.counters().sessions_ended[ByeReason::SlowConsumer.label()],
+            world.hub.counters().sessions_ended[Reason::SLOW_READER.label()],
             1
         );
     });

@@ -27,7 +27,7 @@ struct Desktop {
     microphone: Samples,
     speaker: Samples,
     /// The room's list, from nothing but what the user was told.
-    told: BTreeMap<u16, String>,
+    told: BTreeMap<u32, String>,
     joins: u32,
     next_frame_at: Instant,
     frame: FrameDuration,
@@ -90,7 +90,7 @@ impl Desktop {
 
     fn assert_shows_what_it_told(&self, now: Instant) {
         let roster = self.participant.snapshot(now).roster;
-        let listed: BTreeMap<u16, String> = roster.into_iter().map(|l| (l.id, l.name)).collect();
+        let listed: BTreeMap<u32, String> = roster.into_iter().map(|l| (l.id, l.name)).collect();
         assert_eq!(listed, self.told, "shown, and told");
     }
 
@@ -99,7 +99,7 @@ impl Desktop {
             match event {
                 ParticipantEvent::Welcomed(params) => self.frame = params.format.frame,
                 ParticipantEvent::Told(kind) => self.follow(kind),
-                ParticipantEvent::Rejected(_) | ParticipantEvent::Closed(_) => {
+                ParticipantEvent::Rejected(..) | ParticipantEvent::Closed(..) => {
                     self.handle_closed(now);
                 }
             }
@@ -193,7 +193,8 @@ impl Participant for Desktop {
     fn join(&mut self, now: Instant) {
         self.reconnect_at = None;
         self.unsent.clear();
-        self.participant.join(now);
+        let nonce = (now.as_micros() + 1).to_le_bytes();
+        self.participant.join(now, nonce);
     }
 
     fn handle_reconnect(&mut self, now: Instant) {

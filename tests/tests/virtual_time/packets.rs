@@ -1,13 +1,12 @@
 //! Handmade packets, for peers that are no clients.
 
-use serde::Serialize;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
-use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, Voice};
+use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::wire::{ClientPacket, Encode, Hello, PROTOCOL_VERSION, Voice};
 
 /// Encodes a packet for the stream.
-pub fn encoded(packet: &impl Serialize) -> Vec<u8> {
+pub fn encoded(packet: &impl Encode) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
     let len = write_to_stream(packet, &mut bytes).expect("it fits");
     bytes[..len].to_vec()
@@ -17,11 +16,17 @@ pub fn encoded(packet: &impl Serialize) -> Vec<u8> {
 pub fn hello(room: &str, name: &str) -> Vec<u8> {
     encoded(&ClientPacket::Hello(Hello {
         version: PROTOCOL_VERSION,
+        nonce: [7; 8],
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
         room,
         name,
-        codecs: &[0],
+        codecs_up: &[0],
+        codecs_down: &[0],
         rates_hz: [16_000].into_iter().collect(),
-        muted: false,
+        flags: Default::default(),
+        roster: 1,
         credentials: &[],
     }))
 }
@@ -35,7 +40,9 @@ pub fn ping(number: u32) -> Vec<u8> {
 pub fn voice(number: u16, payload: &[u8]) -> Vec<u8> {
     encoded(&ClientPacket::Voice(Voice {
         seq: Seq(number),
-        timestamp_frames: number.into(),
+        timestamp: Timestamp(8 * u32::from(number)),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload,
     }))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::Duration;
-use talkspurt_core::wire::{ParticipantFlags, RejectReason};
+use talkspurt_core::wire::{ParticipantFlags, Reason};
 use talkspurt_netem::{ClientId, Person, Weather, World, hub_config};
 use talkspurt_testkit::noise::noise;
 use talkspurt_testkit::seeds::for_each_seed;
@@ -170,7 +170,7 @@ fn a_name_is_free_at_once_after_a_visible_crash_and_otherwise_after_the_timeout(
     let same = world.join(Person::new("r", "ann"), Weather::CALM);
     let elsewhere = world.join(Person::new("other", "ann"), Weather::CALM);
     world.run_for(Duration::from_millis(100));
-    assert_eq!(world.client(same).rejected, Some(RejectReason::NameTaken));
+    assert_eq!(world.client(same).rejected, Some(Reason::NAME_TAKEN));
     assert!(world.client(elsewhere).is_in());
     let stream = world.stream(first);
     world.cut(stream);

@@ -8,7 +8,8 @@ use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, RosterEntry, ServerPacket, Welcome,
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, Roster, RosterEntry, ServerPacket, State,
+    Welcome,
 };
 use talkspurt_netem::{Client, ClientId, Participant, Person, Weather, World, hub_config};
 use talkspurt_testkit::heard_speech::{Bounds, Hearing, hear};
@@ -189,26 +190,40 @@ fn assert_errs_only_where_excused(noisy: &Client, calm: &Client) {
 fn damage_to_other_packets_excuses_nothing() {
     let now = Instant::ZERO;
     let mut ann = Client::new(Person::new("r", "ann"), now);
-    let ann_herself = RosterEntry {
-        id: ParticipantId(1),
-        flags: ParticipantFlags::default(),
-        name: "ann",
-    };
+    let ann_herself = RosterEntry::new(ParticipantId(1), ParticipantFlags::default(), "ann");
     let welcome = ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
+        // That of a client that joins at time zero.
+        nonce: 1_u64.to_le_bytes(),
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
         id: ParticipantId(1),
-        codec: CodecId::Pcm16.id(),
+        codec_up: CodecId::Pcm16.id(),
+        codec_down: CodecId::Pcm16.id(),
         rate_hz: 16_000,
         frame_ms: 20,
         idle_timeout_ms: 15_000,
-        roster_len: 1,
-        roster: [ann_herself].into_iter().collect(),
+        revision: 1,
+        participants: 1,
     });
     ann.handle_bytes(now, &encoded(&welcome));
+    let roster = ServerPacket::Roster(Roster {
+        revision: 1,
+        first: 0,
+        total: 1,
+        entries: [ann_herself].into_iter().collect(),
+    });
+    ann.handle_bytes(now, &encoded(&roster));
     ann.handle_bytes(now, &[1, 2, 3, 0]);
     assert!(ann.stats().dropped_bytes > 0);
     ann.excuse(&[ParticipantId(8)]);
-    let state = ServerPacket::State(ParticipantId(7), ParticipantFlags::TALKING);
+    let (id, flags) = (ParticipantId(7), ParticipantFlags::TALKING);
+    let state = ServerPacket::State(State {
+        revision: 2,
+        id,
+        flags,
+    });
     ann.handle_bytes(now, &encoded(&state));
 }
 

@@ -2,36 +2,44 @@
 
 use heapless::{Deque, String};
 
+use self::roster::{RosterWatch, owned};
 use super::PINGS_PER_TIMEOUT;
-use super::join::{ClientEvent, JoinRequest, Participant, SessionParams};
+use super::join::{ClientEvent, JoinRequest, SessionParams};
 use crate::audio::codec::CodecId;
 use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
+use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    ByeReason, ClientPacket, Hello, OFFERS_MAX, PROTOCOL_VERSION, ParseError, ParticipantName,
-    REJECT_TEXT_BYTES_MAX, ROSTER_PAGE, RejectReason, RosterEntry, ServerPacket, Voice, Welcome,
+    AROUND_PAYLOAD_BYTES, Bye, ClientPacket, Hello, NO_NONCE, Nonce, OFFERS_MAX,
+    PACKET_BYTES_LEAST, PROTOCOL_VERSION, ParseError, ParticipantFlags, ROSTER_PAGE, Reason,
+    ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, Token, Voice, Welcome,
 };
 
+mod roster;
 mod talking;
 
-/// The most events of one input: a Welcome with a full page.
-const EVENTS_MAX: usize = ROSTER_PAGE + 2;
+/// The most events of one input: a full page of a roster, and its end.
+const EVENTS_MAX: usize = ROSTER_PAGE + 1;
 
-/// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the server's `--idle-timeout` does. It pings
-/// three times in one: at 1 ms that would be all that it did.
+/// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the
+/// server's `--idle-timeout` does. It pings three times in one: at 1 ms that would be all that it
+/// did.
 const IDLE_TIMEOUT_MS_MIN: u32 = 500;
+
+/// A Hello that has no answer goes again after this long: a serial line may have lost it.
+const HELLO_EVERY: Duration = Duration::from_secs(1);
+
+/// A client never waits for longer before it tries again, whatever the server asks for.
+const RETRY_MS_MAX: u32 = 60_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     AwaitingWelcome {
         deadline: Instant,
+        repeat_at: Instant,
     },
-    Joined {
-        params: SessionParams,
-        listed: u16,
-        roster_len: u16,
-    },
+    Joined(SessionParams),
     Closed,
 }
 
@@ -40,22 +48,31 @@ enum State {
 pub struct ClientSession {
     request: JoinRequest,
     state: State,
+    nonce: Nonce,
+    /// Resumes the last session; from its Welcome.
+    resume: Option<Token>,
     heard_at: Instant,
     next_ping_at: Instant,
-    ping: Option<(u32, Instant)>,
+    /// When the last Ping was sent, while it has no answer, and its number.
+    pinged_at: Option<Instant>,
     pings: u32,
-    /// Counts the Welcomes, those of earlier sessions too: each begins everything anew.
-    welcomes: u8,
     round_trip: Option<Duration>,
-    /// The first Ping that a talker sent since anything was heard; an earlier time if there was none.
+    /// The first Ping that a talker sent since anything was heard; an earlier time if there was
+    /// none.
     asked_at: Instant,
+    roster: RosterWatch,
     events: Deque<ClientEvent, EVENTS_MAX>,
-    reject_text: String<REJECT_TEXT_BYTES_MAX>,
+    closing_text: String<TEXT_BYTES_MAX>,
+    /// The last voice packet that was sent when the microphone was muted, or the session left.
+    after: Option<Seq>,
+    /// What the server was told of the microphone last.
+    told_muted: bool,
+    /// Whether that went before the last Ping, so that the Pong must agree.
+    told_before_ping: bool,
     hello_due: bool,
-    mute_due: bool,
-    ping_due: Option<u32>,
+    ping_due: bool,
     pong_due: Option<u32>,
-    bye_due: Option<ByeReason>,
+    bye_due: Option<Reason>,
 }
 
 /// How it stands, without what waits to be taken.
@@ -73,50 +90,54 @@ impl defmt::Format for ClientSession {
 }
 
 impl ClientSession {
-    /// Begins a session: the Hello is the first thing to transmit, and the answer may take
-    /// `handshake_timeout`.
-    #[inline]
-    pub fn new(request: JoinRequest, handshake_timeout: Duration, now: Instant) -> Self {
-        let mut session = Self::idle(request);
-        session.begin(handshake_timeout, now);
-        session
-    }
-
     /// Creates a session that has not begun: nothing happens until [`ClientSession::begin`].
     #[inline]
-    pub const fn idle(request: JoinRequest) -> Self {
+    pub const fn new(request: JoinRequest) -> Self {
         Self {
             request,
             state: State::Closed,
+            nonce: NO_NONCE,
+            resume: None,
             heard_at: Instant::ZERO,
             next_ping_at: Instant::ZERO,
-            ping: None,
+            pinged_at: None,
             pings: 0,
-            welcomes: 0,
             round_trip: None,
             asked_at: Instant::ZERO,
+            roster: RosterWatch::new(),
             events: Deque::new(),
-            reject_text: String::new(),
+            closing_text: String::new(),
+            after: None,
+            told_muted: false,
+            told_before_ping: false,
             hello_due: false,
-            mute_due: false,
-            ping_due: None,
+            ping_due: false,
             pong_due: None,
             bye_due: None,
         }
     }
 
-    /// Begins another session, with the same request. Whatever is left of an earlier one is
-    /// forgotten.
-    pub fn begin(&mut self, handshake_timeout: Duration, now: Instant) {
+    /// Begins another session, with the same request: the Hello is the first thing to transmit, and
+    /// the answer may take `handshake_timeout`. Whatever is left of an earlier session is
+    /// forgotten, except that the server is asked to resume it.
+    ///
+    /// `nonce` names the session. One that comes again, even after a reset, makes the server take
+    /// this session for the one before.
+    pub fn begin(&mut self, handshake_timeout: Duration, nonce: Nonce, now: Instant) {
         self.state = State::AwaitingWelcome {
             deadline: now + handshake_timeout,
+            repeat_at: now + HELLO_EVERY,
         };
+        self.nonce = nonce;
         (self.heard_at, self.next_ping_at, self.asked_at) = (now, now, now);
-        (self.ping, self.pings, self.round_trip) = (None, 0, None);
+        (self.pinged_at, self.pings, self.round_trip) = (None, 0, None);
+        self.roster = RosterWatch::new();
         self.events.clear();
-        self.reject_text.clear();
-        (self.hello_due, self.mute_due) = (true, false);
-        (self.ping_due, self.pong_due, self.bye_due) = (None, None, None);
+        self.closing_text.clear();
+        self.after = None;
+        self.told_muted = self.request.muted;
+        (self.hello_due, self.ping_due) = (true, false);
+        (self.pong_due, self.bye_due) = (None, None);
     }
 
     /// Takes a packet; returns the voice in it, if that is what it is. A packet that cannot be read
@@ -128,21 +149,19 @@ impl ClientSession {
         now: Instant,
         packet: Result<ServerPacket<'a>, ParseError>,
     ) -> Option<Voice<'a>> {
-        if self.state == State::Closed {
+        if self.is_closed() {
             return None;
         }
         let packet = match packet {
             Ok(packet) => packet,
             Err(error) => {
-                self.handle_unreadable(error);
+                self.handle_unreadable(now, error);
                 return None;
             }
         };
         self.heard_at = now;
         match packet {
-            ServerPacket::Voice(voice) => {
-                matches!(self.state, State::Joined { .. }).then_some(voice)
-            }
+            ServerPacket::Voice(voice) => self.params().map(|_| voice),
             packet => {
                 self.handle_control(now, packet);
                 None
@@ -152,16 +171,23 @@ impl ClientSession {
 
     /// Says that time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self.state {
-            State::AwaitingWelcome { deadline } if now >= deadline => {
-                self.close(ByeReason::IdleTimeout, false)
+        match &mut self.state {
+            State::AwaitingWelcome { deadline, .. } if now >= *deadline => {
+                self.close(Reason::IDLE_TIMEOUT, false)
             }
-            State::Joined { params, .. } => {
-                if now.duration_since(self.heard_at) >= params.idle_timeout {
-                    self.close(ByeReason::IdleTimeout, true);
-                } else if now >= self.next_ping_at {
-                    self.ask(now, params.idle_timeout);
+            State::AwaitingWelcome { repeat_at, .. } if now >= *repeat_at => {
+                *repeat_at = now + HELLO_EVERY;
+                self.hello_due = true;
+            }
+            State::Joined(params) => {
+                let idle_timeout = params.idle_timeout;
+                if now.duration_since(self.heard_at) >= idle_timeout {
+                    return self.close(Reason::IDLE_TIMEOUT, true);
                 }
+                if now >= self.next_ping_at {
+                    self.ask(now, idle_timeout);
+                }
+                self.roster.handle_timeout(now);
             }
             _ => {}
         }
@@ -170,9 +196,13 @@ impl ClientSession {
     /// When to call [`ClientSession::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::AwaitingWelcome { deadline } => Some(deadline),
-            State::Joined { params, .. } => {
-                Some(self.next_ping_at.min(self.heard_at + params.idle_timeout))
+            State::AwaitingWelcome {
+                deadline,
+                repeat_at,
+            } => Some(deadline.min(repeat_at)),
+            State::Joined(params) => {
+                let next = self.next_ping_at.min(self.heard_at + params.idle_timeout);
+                Some(self.roster.poll_timeout().map_or(next, |at| next.min(at)))
             }
             State::Closed => None,
         }
@@ -185,16 +215,25 @@ impl ClientSession {
         if core::mem::take(&mut self.hello_due) {
             return Some(ClientPacket::Hello(self.hello()));
         }
-        if core::mem::take(&mut self.mute_due) {
-            return Some(ClientPacket::SetMuted(self.request.muted));
-        }
         if let Some(number) = self.pong_due.take() {
             return Some(ClientPacket::Pong(number));
         }
-        if let Some(number) = self.ping_due.take() {
-            return Some(ClientPacket::Ping(number));
+        let (muted, after) = (self.request.muted, self.after);
+        if self.params().is_some() {
+            if muted != self.told_muted {
+                self.told_muted = muted;
+                self.told_before_ping = false;
+                return Some(ClientPacket::SetMuted(SetMuted { muted, after }));
+            }
+            if self.roster.take_request() {
+                return Some(ClientPacket::RosterRequest);
+            }
         }
-        self.bye_due.take().map(ClientPacket::Bye)
+        if core::mem::take(&mut self.ping_due) {
+            return Some(ClientPacket::Ping(self.pings));
+        }
+        let bye = Bye::from(self.bye_due.take()?);
+        Some(ClientPacket::Bye(Bye { after, ..bye }))
     }
 
     /// Takes the next event.
@@ -202,33 +241,29 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// Tells the server that the microphone is muted, or not; remembered for the Hello if that has not gone yet.
-    pub fn set_muted(&mut self, muted: bool) {
+    /// Tells the server that the microphone is muted, or not, `after` this voice packet;
+    /// remembered for the Hello if that has not gone yet.
+    pub fn set_muted(&mut self, muted: bool, after: Option<Seq>) {
         if self.request.muted != muted {
-            self.request.muted = muted;
-            self.mute_due = !self.hello_due && self.state != State::Closed;
+            (self.request.muted, self.after) = (muted, after);
         }
     }
 
-    /// Leaves: a Bye is transmitted, and the session is over.
-    pub fn leave(&mut self) {
-        self.end(ByeReason::Leaving);
+    /// Leaves, `after` this voice packet: a Bye is transmitted, and the session is over.
+    pub fn leave(&mut self, after: Option<Seq>) {
+        self.after = after;
+        self.end(Reason::LEAVING);
     }
 
     /// Ends the session from this side, with a Bye. Changes nothing once it is over.
-    pub fn end(&mut self, reason: ByeReason) {
+    pub fn end(&mut self, reason: Reason) {
         self.close(reason, true);
-    }
-
-    /// Returns how many Welcomes have come, in all sessions; wraps.
-    pub(crate) const fn welcomes(&self) -> u8 {
-        self.welcomes
     }
 
     /// What the server decided, once we are in.
     pub fn params(&self) -> Option<SessionParams> {
         match self.state {
-            State::Joined { params, .. } => Some(params),
+            State::Joined(params) => Some(params),
             _ => None,
         }
     }
@@ -248,153 +283,169 @@ impl ClientSession {
         self.round_trip
     }
 
-    /// What the server said with its Reject; empty if it said nothing.
-    pub fn reject_text(&self) -> &str {
-        &self.reject_text
+    /// What the server said with its Reject or Bye; empty if it said nothing.
+    pub fn closing_text(&self) -> &str {
+        &self.closing_text
     }
 
     fn hello(&self) -> Hello<'_> {
         let rates_hz = self.request.rates.iter().map(|rate| rate.hz());
         Hello {
             version: PROTOCOL_VERSION,
+            nonce: self.nonce,
+            max_packet: self.request.max_packet,
+            features: 0,
+            resume: self.resume,
             room: &self.request.room,
             name: &self.request.name,
-            codecs: &self.request.codecs,
+            codecs_up: &self.request.codecs,
+            codecs_down: &self.request.codecs,
             rates_hz: rates_hz.take(OFFERS_MAX).collect(),
-            muted: self.request.muted,
+            flags: ParticipantFlags::default().with(ParticipantFlags::MUTED, self.told_muted),
+            roster: self.request.roster.into(),
             credentials: &self.request.credentials,
         }
     }
 
-    fn handle_unreadable(&mut self, error: ParseError) {
-        match (error, self.state) {
-            (ParseError::Version(_), State::AwaitingWelcome { .. }) => {
-                self.reject(RejectReason::Version, "");
+    fn handle_unreadable(&mut self, now: Instant, error: ParseError) {
+        match error {
+            ParseError::Skippable => self.heard_at = now,
+            ParseError::Version { .. } if self.params().is_none() => {
+                self.refused(ClientEvent::Rejected, Reason::VERSION, 0, Text::default());
             }
-            _ => self.close(ByeReason::ProtocolError, true),
+            ParseError::Malformed => self.close(Reason::MALFORMED, true),
+            _ => self.close(Reason::UNEXPECTED, true),
         }
     }
 
     fn ask(&mut self, now: Instant, idle_timeout: Duration) {
         self.next_ping_at = now + idle_timeout / PINGS_PER_TIMEOUT;
         self.pings = self.pings.wrapping_add(1);
-        self.ping = Some((self.pings, now));
-        self.ping_due = Some(self.pings);
+        self.pinged_at = Some(now);
+        self.ping_due = true;
+        self.told_before_ping = true;
     }
 
     #[inline(never)]
     fn handle_control(&mut self, now: Instant, packet: ServerPacket<'_>) {
         match packet {
             ServerPacket::Ping(number) => self.pong_due = Some(number),
-            ServerPacket::Pong(number) => {
-                if let Some((_, sent_at)) = self.ping.take_if(|(expected, _)| *expected == number) {
-                    self.round_trip = Some(now.duration_since(sent_at));
-                }
+            ServerPacket::Pong(pong) => self.handle_pong(now, &pong),
+            ServerPacket::Reject(reject) if [self.nonce, NO_NONCE].contains(&reject.nonce) => {
+                let (reason, retry_ms) = (reject.reason, reject.retry_ms);
+                self.refused(ClientEvent::Rejected, reason, retry_ms, reject.text);
             }
-            ServerPacket::Bye(reason) => self.close(reason, false),
-            ServerPacket::Reject(reason, text) => self.reject(reason, text),
-            ServerPacket::Welcome(welcome) => self.handle_welcome(now, &welcome),
-            ServerPacket::Roster(page) => self.list(&page),
-            ServerPacket::Joined(entry) => {
-                if let Some(participant) = self.owned(entry) {
-                    self.event(ClientEvent::ParticipantJoined(participant));
-                }
+            ServerPacket::Welcome(welcome) if welcome.nonce == self.nonce => {
+                self.handle_welcome(now, &welcome);
             }
-            ServerPacket::Left(id) => self.event_when_joined(ClientEvent::ParticipantLeft(id)),
-            ServerPacket::State(id, flags) => self.event_when_joined(ClientEvent::State(id, flags)),
-            ServerPacket::Voice(_) => {}
+            // The rest belongs to a session, and before its Welcome to an earlier one.
+            _ if self.params().is_none() => {}
+            ServerPacket::Bye(bye) => {
+                self.refused(ClientEvent::Closed, bye.reason, bye.retry_ms, bye.text);
+            }
+            ServerPacket::Count(participants) => self.event(ClientEvent::Count(participants)),
+            packet if self.request.roster => self.handle_roster(now, packet),
+            _ => {}
         }
     }
 
-    fn handle_welcome(&mut self, now: Instant, welcome: &Welcome<'_>) {
-        // A second Welcome (the first answered a Hello that an earlier session sent on this line) begins anew: the first number
-        // and its roster hold no longer.
-        if welcome.version != PROTOCOL_VERSION {
-            return self.reject(RejectReason::Version, "");
+    fn handle_roster(&mut self, now: Instant, packet: ServerPacket<'_>) {
+        let (revision, event) = match packet {
+            ServerPacket::Roster(page) => return self.handle_page(now, &page),
+            ServerPacket::Joined(joined) => (
+                joined.revision,
+                ClientEvent::ParticipantJoined(owned(&joined.entry)),
+            ),
+            ServerPacket::Left(left) => (
+                left.revision,
+                ClientEvent::ParticipantLeft(left.id, left.reason),
+            ),
+            ServerPacket::State(state) => {
+                (state.revision, ClientEvent::State(state.id, state.flags))
+            }
+            _ => return,
+        };
+        if self.roster.handle_change(now, revision) {
+            self.event(event);
         }
+    }
+
+    fn handle_pong(&mut self, now: Instant, pong: &ServerPong) {
+        let is_answer = pong.number == self.pings;
+        let Some(sent_at) = self.pinged_at.take_if(|_| is_answer) else {
+            return;
+        };
+        self.round_trip = Some(now.duration_since(sent_at));
+        if self.told_before_ping {
+            // If the SetMuted was lost, it goes again.
+            self.told_muted = pong.flags.has(ParticipantFlags::MUTED);
+        }
+        if self.request.roster {
+            self.roster.handle_pong(now, pong.revision);
+        }
+    }
+
+    fn handle_welcome(&mut self, now: Instant, welcome: &Welcome) {
         let Some(params) = self.check_welcome(welcome) else {
-            return self.close(ByeReason::ProtocolError, true);
+            return self.close(Reason::UNEXPECTED, true);
         };
-        self.state = State::Joined {
-            params,
-            listed: 0,
-            roster_len: welcome.roster_len,
-        };
-        self.next_ping_at = now;
-        self.welcomes = self.welcomes.wrapping_add(1);
-        self.event(ClientEvent::Joined(params, welcome.roster_len));
-        self.list(&welcome.roster);
+        if self.request.roster {
+            self.roster.expect(now, welcome.revision);
+        }
+        // The answer to a Hello that was repeated changes nothing.
+        if self.params().is_none() {
+            self.state = State::Joined(params);
+            self.resume = welcome.resume;
+            self.hello_due = false;
+            self.next_ping_at = now;
+            self.event(ClientEvent::Joined(params, welcome.participants));
+        }
     }
 
-    fn check_welcome(&self, welcome: &Welcome<'_>) -> Option<SessionParams> {
+    fn check_welcome(&self, welcome: &Welcome) -> Option<SessionParams> {
         let params = SessionParams {
             id: welcome.id,
-            codec: CodecId::from_id(welcome.codec)?,
+            codec_up: CodecId::from_id(welcome.codec_up)?,
+            codec_down: CodecId::from_id(welcome.codec_down)?,
             format: AudioFormat {
                 rate: SampleRate::from_hz(welcome.rate_hz)?,
                 frame: FrameDuration::from_millis(welcome.frame_ms)?,
             },
             idle_timeout: Duration::from_millis(u64::from(welcome.idle_timeout_ms)),
         };
-        let offered = self.request.codecs.contains(&welcome.codec)
-            && self.request.rates.contains(&params.format.rate);
-        let patient = welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN;
-        (offered && patient && welcome.roster_len > 0).then_some(params)
+        let fits = |codec: CodecId, max_packet: u16| {
+            let payload = codec.payload_len(params.format.frame_samples());
+            self.request.codecs.contains(&codec.id())
+                && payload + AROUND_PAYLOAD_BYTES <= usize::from(max_packet)
+        };
+        let is_good = self.request.rates.contains(&params.format.rate)
+            && fits(params.codec_up, welcome.max_packet)
+            && fits(params.codec_down, self.request.max_packet)
+            && usize::from(welcome.max_packet) >= PACKET_BYTES_LEAST
+            && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN
+            && welcome.revision > 0
+            && welcome.participants > 0;
+        is_good.then_some(params)
     }
 
-    fn list(&mut self, page: &[RosterEntry<'_>]) {
-        for entry in page {
-            let Some(participant) = self.owned(*entry) else {
-                return;
-            };
-            let State::Joined {
-                listed, roster_len, ..
-            } = &mut self.state
-            else {
-                return;
-            };
-            if *listed == *roster_len {
-                return self.close(ByeReason::ProtocolError, true);
-            }
-            *listed += 1;
-            let complete = *listed == *roster_len;
-            self.event(ClientEvent::Listed(participant));
-            if complete {
-                self.event(ClientEvent::RosterComplete);
-            }
-        }
-    }
-
-    /// Copies a roster entry; one with a name that cannot be closes the session.
-    fn owned(&mut self, entry: RosterEntry<'_>) -> Option<Participant> {
-        match ParticipantName::new(entry.name) {
-            Ok(name) if matches!(self.state, State::Joined { .. }) => Some(Participant {
-                id: entry.id,
-                flags: entry.flags,
-                name,
-            }),
-            Ok(_) => None,
-            Err(_) => {
-                self.close(ByeReason::ProtocolError, true);
-                None
-            }
-        }
-    }
-
-    fn reject(&mut self, reason: RejectReason, text: &str) {
-        self.reject_text.clear();
-        for character in text.chars().filter(|c| !c.is_control()) {
-            // A text longer than a Reject may have is cut.
-            if self.reject_text.push(character).is_err() {
-                break;
-            }
-        }
+    /// The server has ended the session, or does not begin one.
+    fn refused(
+        &mut self,
+        event: fn(Reason, Duration) -> ClientEvent,
+        reason: Reason,
+        retry_ms: u32,
+        text: Text<'_>,
+    ) {
+        text.copy_to(&mut self.closing_text);
         self.state = State::Closed;
-        self.event(ClientEvent::Rejected(reason));
+        self.event(event(
+            reason,
+            Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into()),
+        ));
     }
 
-    fn close(&mut self, reason: ByeReason, tell: bool) {
-        if self.state == State::Closed {
+    fn close(&mut self, reason: Reason, tell: bool) {
+        if self.is_closed() {
             return;
         }
         self.state = State::Closed;
@@ -405,13 +456,7 @@ impl ClientSession {
             // Whatever the last of them tells holds no longer.
             let _ = self.events.pop_back();
         }
-        self.event(ClientEvent::Closed(reason));
-    }
-
-    fn event_when_joined(&mut self, event: ClientEvent) {
-        if matches!(self.state, State::Joined { .. }) {
-            self.event(event);
-        }
+        self.event(ClientEvent::Closed(reason, Duration::ZERO));
     }
 
     fn event(&mut self, event: ClientEvent) {

@@ -7,7 +7,8 @@ use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
-use talkspurt_core::seq::Seq;
+use talkspurt_core::audio::level::{SILENCE, half_db, rms};
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
@@ -59,7 +60,9 @@ impl Ear {
                 Instant::ZERO,
                 &Voice {
                     seq: Seq(number),
-                    timestamp_frames: number.into(),
+                    timestamp: Timestamp(8 * u32::from(number)),
+                    level: half_db(rms(samples)),
+                    stream: 0,
                     terminator,
                     payload: &payload[..len],
                 },
@@ -70,7 +73,9 @@ impl Ear {
     pub fn receive_empty_terminator(&mut self, number: u16) {
         let voice = Voice {
             seq: Seq(number),
-            timestamp_frames: number.into(),
+            timestamp: Timestamp(8 * u32::from(number)),
+            level: SILENCE,
+            stream: 0,
             terminator: true,
             payload: &[],
         };

@@ -14,6 +14,7 @@ pub struct Mic {
 pub struct Sent {
     pub seq: u16,
     pub timestamp: u32,
+    pub level: u8,
     pub terminator: bool,
     /// The mark of the frame in it; `None` if the payload is empty or not PCM16.
     pub mark: Option<i16>,
@@ -42,7 +43,8 @@ impl Mic {
         while let Some(voice) = self.uplink.poll_voice(&mut payload) {
             sent.push(Sent {
                 seq: voice.seq.0,
-                timestamp: voice.timestamp_frames,
+                timestamp: voice.timestamp.0,
+                level: voice.level,
                 terminator: voice.terminator,
                 mark: match voice.payload {
                     [low, high, ..] if self.is_pcm16 => Some(i16::from_le_bytes([*low, *high])),

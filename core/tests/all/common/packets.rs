@@ -1,207 +1,196 @@
-//! Arbitrary packets for property tests. They are owned, because packets borrow their texts and
-//! payloads.
+//! Any packet, for property tests: as bytes, from which each is read again as it was written.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::carrier::stream::PACKET_MAX;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
-    ByeReason, ClientPacket, Hello, ParticipantFlags, ParticipantId, RejectReason, RosterEntry,
-    ServerPacket, Voice, Welcome,
+    Bye, ClientPacket, Encode, Hello, Joined, Left, Nonce, PROTOCOL_VERSION, ParticipantFlags,
+    ParticipantId, Reason, Reject, Roster, RosterEntry, ServerPacket, ServerPong, SetMuted, State,
+    Text, Token, Voice, Welcome, encode, parse,
 };
 
-#[derive(Clone, Debug)]
-pub struct OwnedHello {
-    version: u8,
-    room: String,
-    name: String,
-    codecs: Vec<u8>,
-    rates_hz: Vec<u32>,
-    muted: bool,
-    credentials: Vec<u8>,
-}
+/// A nonce that comes often.
+pub const NONCE: Nonce = [7; 8];
 
 #[derive(Clone, Debug)]
-pub struct OwnedVoice {
-    seq: u16,
-    timestamp_frames: u32,
-    terminator: bool,
-    payload: Vec<u8>,
-}
+pub struct OwnedClientPacket(Vec<u8>);
 
 #[derive(Clone, Debug)]
-pub struct OwnedEntry {
-    id: u16,
-    flags: u8,
-    name: String,
-}
-
-#[derive(Clone, Debug)]
-pub enum OwnedClientPacket {
-    Hello(OwnedHello),
-    Voice(OwnedVoice),
-    SetMuted(bool),
-    Ping(u32),
-    Pong(u32),
-    Bye(u8),
-}
-
-#[derive(Clone, Debug)]
-pub enum OwnedServerPacket {
-    Welcome(u8, u16, u8, u32, u8, u32, u16, Vec<OwnedEntry>),
-    Reject(u8, String),
-    Voice(OwnedVoice),
-    Roster(Vec<OwnedEntry>),
-    Joined(OwnedEntry),
-    Left(u16),
-    State(u16, u8),
-    Ping(u32),
-    Pong(u32),
-    Bye(u8),
-}
-
-impl OwnedVoice {
-    fn borrow(&self) -> Voice<'_> {
-        Voice {
-            seq: Seq(self.seq),
-            timestamp_frames: self.timestamp_frames,
-            terminator: self.terminator,
-            payload: &self.payload,
-        }
-    }
-}
-
-impl OwnedEntry {
-    fn borrow(&self) -> RosterEntry<'_> {
-        RosterEntry {
-            id: ParticipantId(self.id),
-            flags: ParticipantFlags(self.flags),
-            name: &self.name,
-        }
-    }
-}
+pub struct OwnedServerPacket(Vec<u8>);
 
 impl OwnedClientPacket {
+    fn new(packet: ClientPacket<'_>) -> Self {
+        let owned = Self(bytes_of(&packet));
+        assert_eq!(owned.borrow(), packet);
+        owned
+    }
+
     pub fn borrow(&self) -> ClientPacket<'_> {
-        match self {
-            Self::Hello(hello) => ClientPacket::Hello(Hello {
-                version: hello.version,
-                room: &hello.room,
-                name: &hello.name,
-                codecs: &hello.codecs,
-                rates_hz: hello.rates_hz.iter().copied().collect(),
-                muted: hello.muted,
-                credentials: &hello.credentials,
-            }),
-            Self::Voice(voice) => ClientPacket::Voice(voice.borrow()),
-            Self::SetMuted(muted) => ClientPacket::SetMuted(*muted),
-            Self::Ping(number) => ClientPacket::Ping(*number),
-            Self::Pong(number) => ClientPacket::Pong(*number),
-            Self::Bye(reason) => ClientPacket::Bye(ByeReason::from(*reason)),
-        }
+        parse(&self.0).unwrap()
     }
 }
 
 impl OwnedServerPacket {
+    fn new(packet: ServerPacket<'_>) -> Self {
+        let owned = Self(bytes_of(&packet));
+        assert_eq!(owned.borrow(), packet);
+        owned
+    }
+
     pub fn borrow(&self) -> ServerPacket<'_> {
-        match self {
-            Self::Welcome(
-                version,
-                id,
-                codec,
-                rate_hz,
-                frame_ms,
-                idle_timeout_ms,
-                roster_len,
-                roster,
-            ) => ServerPacket::Welcome(Welcome {
-                version: *version,
-                id: ParticipantId(*id),
-                codec: *codec,
-                rate_hz: *rate_hz,
-                frame_ms: *frame_ms,
-                idle_timeout_ms: *idle_timeout_ms,
-                roster_len: *roster_len,
-                roster: roster.iter().map(OwnedEntry::borrow).collect(),
-            }),
-            Self::Reject(reason, text) => ServerPacket::Reject(RejectReason::from(*reason), text),
-            Self::Voice(voice) => ServerPacket::Voice(voice.borrow()),
-            Self::Roster(page) => {
-                ServerPacket::Roster(page.iter().map(OwnedEntry::borrow).collect())
-            }
-            Self::Joined(entry) => ServerPacket::Joined(entry.borrow()),
-            Self::Left(id) => ServerPacket::Left(ParticipantId(*id)),
-            Self::State(id, flags) => {
-                ServerPacket::State(ParticipantId(*id), ParticipantFlags(*flags))
-            }
-            Self::Ping(number) => ServerPacket::Ping(*number),
-            Self::Pong(number) => ServerPacket::Pong(*number),
-            Self::Bye(reason) => ServerPacket::Bye(ByeReason::from(*reason)),
-        }
+        parse(&self.0).unwrap()
     }
 }
 
+fn bytes_of(packet: &impl Encode) -> Vec<u8> {
+    let mut bytes = vec![0; PACKET_MAX];
+    let len = encode(packet, &mut bytes).unwrap();
+    bytes.truncate(len);
+    bytes
+}
+
 pub fn client_packet() -> impl Strategy<Value = OwnedClientPacket> {
+    let muted = (any::<bool>(), after());
     prop_oneof![
-        hello().prop_map(OwnedClientPacket::Hello),
-        voice().prop_map(OwnedClientPacket::Voice),
-        any::<bool>().prop_map(OwnedClientPacket::SetMuted),
-        any::<u32>().prop_map(OwnedClientPacket::Ping),
-        any::<u32>().prop_map(OwnedClientPacket::Pong),
-        any::<u8>().prop_map(OwnedClientPacket::Bye),
+        2 => hello(),
+        2 => voice(|voice| OwnedClientPacket::new(ClientPacket::Voice(voice))),
+        1 => muted.prop_map(|(muted, after)| OwnedClientPacket::new(ClientPacket::SetMuted(
+            SetMuted { muted, after }
+        ))),
+        1 => any::<u32>().prop_map(|number| OwnedClientPacket::new(ClientPacket::Ping(number))),
+        1 => any::<u32>().prop_map(|number| OwnedClientPacket::new(ClientPacket::Pong(number))),
+        1 => (any::<u8>(), after(), any::<u32>(), text(160)).prop_map(
+            |(reason, after, retry_ms, text)| OwnedClientPacket::new(ClientPacket::Bye(Bye {
+                reason: Reason(reason),
+                after,
+                retry_ms,
+                text: &text,
+            }))
+        ),
+        1 => Just(OwnedClientPacket::new(ClientPacket::RosterRequest)),
     ]
 }
 
 pub fn server_packet() -> impl Strategy<Value = OwnedServerPacket> {
+    let server = OwnedServerPacket::new;
+    let change = || (revision(), any::<u32>());
     prop_oneof![
-        welcome(),
-        (any::<u8>(), text(160)).prop_map(|(reason, text)| OwnedServerPacket::Reject(reason, text)),
-        voice().prop_map(OwnedServerPacket::Voice),
-        vec(entry(), 0..=8).prop_map(OwnedServerPacket::Roster),
-        entry().prop_map(OwnedServerPacket::Joined),
-        any::<u16>().prop_map(OwnedServerPacket::Left),
-        (any::<u16>(), any::<u8>()).prop_map(|(id, flags)| OwnedServerPacket::State(id, flags)),
-        any::<u32>().prop_map(OwnedServerPacket::Ping),
-        any::<u32>().prop_map(OwnedServerPacket::Pong),
-        any::<u8>().prop_map(OwnedServerPacket::Bye),
+        2 => welcome(),
+        1 => (any::<u8>(), any::<u8>(), nonce(), any::<u32>(), said(160)).prop_map(
+            move |(reason, version, nonce, retry_ms, text)| server(ServerPacket::Reject(Reject {
+                reason: Reason(reason),
+                version,
+                nonce,
+                retry_ms,
+                text: Text(&text),
+            }))
+        ),
+        2 => voice(move |voice| server(ServerPacket::Voice(voice))),
+        2 => (revision(), 0..3u32, 0..12u32, vec(entry(), 0..=6)).prop_map(
+            move |(revision, first, total, entries)| server(ServerPacket::Roster(Roster {
+                revision,
+                first: 6 * first,
+                total,
+                entries: entries.iter().map(OwnedEntry::borrow).collect(),
+            }))
+        ),
+        1 => (revision(), entry()).prop_map(move |(revision, entry)| server(
+            ServerPacket::Joined(Joined { revision, entry: entry.borrow() })
+        )),
+        1 => (change(), any::<u8>()).prop_map(move |((revision, id), reason)| server(
+            ServerPacket::Left(Left {
+                revision,
+                id: ParticipantId(id),
+                reason: Reason(reason),
+            })
+        )),
+        1 => (change(), any::<u32>()).prop_map(move |((revision, id), flags)| server(
+            ServerPacket::State(State {
+                revision,
+                id: ParticipantId(id),
+                flags: ParticipantFlags(flags),
+            })
+        )),
+        1 => any::<u32>().prop_map(move |number| server(ServerPacket::Ping(number))),
+        1 => (0..4u32, revision(), any::<u32>()).prop_map(move |(number, revision, flags)| server(
+            ServerPacket::Pong(ServerPong {
+                number,
+                revision,
+                flags: ParticipantFlags(flags),
+            })
+        )),
+        1 => (any::<u8>(), after(), any::<u32>(), said(160)).prop_map(
+            move |(reason, after, retry_ms, text)| server(ServerPacket::Bye(Bye {
+                reason: Reason(reason),
+                after,
+                retry_ms,
+                text: Text(&text),
+            }))
+        ),
+        1 => any::<u32>().prop_map(move |participants| server(ServerPacket::Count(participants))),
     ]
 }
 
-fn hello() -> impl Strategy<Value = OwnedHello> {
-    (
-        prop_oneof![4 => Just(1u8), 1 => any::<u8>()],
+fn hello() -> impl Strategy<Value = OwnedClientPacket> {
+    let sent = (
+        nonce(),
+        token(),
         text(64),
         text(32),
+        vec(any::<u8>(), 0..=64),
+    );
+    let offered = (
+        prop_oneof![Just(vec![1, 0]), vec(any::<u8>(), 0..=8)],
         prop_oneof![Just(vec![1, 0]), vec(any::<u8>(), 0..=8)],
         prop_oneof![Just(vec![16_000]), vec(any::<u32>(), 0..=8)],
-        any::<bool>(),
-        vec(any::<u8>(), 0..=64),
+    );
+    let numbers = (
+        prop_oneof![4 => Just(1_280u16), 1 => any::<u16>()],
+        any::<(u32, u32, u8)>(),
+    );
+    (sent, offered, numbers).prop_map(
+        |(
+            (nonce, resume, room, name, credentials),
+            (codecs_up, codecs_down, rates_hz),
+            (max_packet, (features, flags, roster)),
+        )| {
+            OwnedClientPacket::new(ClientPacket::Hello(Hello {
+                version: PROTOCOL_VERSION,
+                nonce,
+                max_packet,
+                features,
+                resume,
+                room: &room,
+                name: &name,
+                codecs_up: &codecs_up,
+                codecs_down: &codecs_down,
+                rates_hz: rates_hz.iter().copied().collect(),
+                flags: ParticipantFlags(flags),
+                roster,
+                credentials: &credentials,
+            }))
+        },
     )
-        .prop_map(
-            |(version, room, name, codecs, rates_hz, muted, credentials)| OwnedHello {
-                version,
-                room,
-                name,
-                codecs,
-                rates_hz,
-                muted,
-                credentials,
-            },
-        )
 }
 
-/// Payloads of every length, often all zeros: silence, and the bytes that COBS has to replace.
-fn voice() -> impl Strategy<Value = OwnedVoice> {
+/// Payloads of every length; of zeros often, as silence is, and as COBS likes them least.
+fn voice<T: std::fmt::Debug>(packet: impl Fn(Voice<'_>) -> T) -> impl Strategy<Value = T> {
     let payload = prop_oneof![
         vec(any::<u8>(), 0..=640),
         vec(prop_oneof![Just(0u8), any::<u8>()], 0..=640),
         vec(1..=255u8, 500..=640),
     ];
-    (any::<u16>(), any::<u32>(), any::<bool>(), payload).prop_map(
-        |(seq, timestamp_frames, terminator, payload)| OwnedVoice {
-            seq,
-            timestamp_frames,
-            terminator,
-            payload,
+    (any::<(u16, u32, u8, bool)>(), 0..16u8, payload).prop_map(
+        move |((seq, timestamp, level, terminator), stream, payload)| {
+            packet(Voice {
+                seq: Seq(seq),
+                timestamp: Timestamp(timestamp),
+                level,
+                stream,
+                terminator,
+                payload: &payload,
+            })
         },
     )
 }
@@ -209,41 +198,85 @@ fn voice() -> impl Strategy<Value = OwnedVoice> {
 fn welcome() -> impl Strategy<Value = OwnedServerPacket> {
     let rate_hz = prop_oneof![3 => Just(16_000u32), 1 => any::<u32>()];
     let frame_ms = prop_oneof![3 => Just(20u8), 1 => any::<u8>()];
+    let idle_timeout_ms = prop_oneof![3 => 500..20_000u32, 1 => any::<u32>()];
     (
-        prop_oneof![4 => Just(1u8), 1 => any::<u8>()],
-        any::<u16>(),
-        0..3u8,
-        rate_hz,
-        frame_ms,
-        any::<u32>(),
-        0..20u16,
-        vec(entry(), 0..=8),
+        (nonce(), token(), revision(), 0..20u32, any::<(u32, u32)>()),
+        prop_oneof![4 => Just(1_280u16), 1 => any::<u16>()],
+        (0..3u8, 0..3u8, rate_hz, frame_ms, idle_timeout_ms),
     )
         .prop_map(
-            |(version, id, codec, rate_hz, frame_ms, idle_timeout_ms, roster_len, roster)| {
-                OwnedServerPacket::Welcome(
-                    version,
-                    id,
-                    codec,
+            |(
+                (nonce, resume, revision, participants, (id, features)),
+                max_packet,
+                (codec_up, codec_down, rate_hz, frame_ms, idle_timeout_ms),
+            )| {
+                OwnedServerPacket::new(ServerPacket::Welcome(Welcome {
+                    version: PROTOCOL_VERSION,
+                    nonce,
+                    max_packet,
+                    features,
+                    resume,
+                    id: ParticipantId(id),
+                    codec_up,
+                    codec_down,
                     rate_hz,
                     frame_ms,
                     idle_timeout_ms,
-                    roster_len,
-                    roster,
-                )
+                    revision,
+                    participants,
+                }))
             },
         )
 }
 
+#[derive(Clone, Debug)]
+struct OwnedEntry {
+    id: u32,
+    flags: u32,
+    name: Vec<u8>,
+    pseudonym: Option<[u8; 8]>,
+}
+
+impl OwnedEntry {
+    fn borrow(&self) -> RosterEntry<'_> {
+        RosterEntry {
+            id: ParticipantId(self.id),
+            flags: ParticipantFlags(self.flags),
+            name: Text(&self.name),
+            pseudonym: self.pseudonym,
+        }
+    }
+}
+
 fn entry() -> impl Strategy<Value = OwnedEntry> {
-    (any::<u16>(), any::<u8>(), text(32)).prop_map(|(id, flags, name)| OwnedEntry {
-        id,
-        flags,
-        name,
+    (any::<(u32, u32, Option<[u8; 8]>)>(), said(32)).prop_map(|((id, flags, pseudonym), name)| {
+        OwnedEntry {
+            id,
+            flags,
+            name,
+            pseudonym,
+        }
     })
 }
 
-/// A text of up to `bytes_max` bytes; mostly a plausible name.
+fn nonce() -> impl Strategy<Value = Nonce> {
+    prop_oneof![4 => Just(NONCE), 1 => any::<Nonce>()]
+}
+
+fn token() -> impl Strategy<Value = Option<Token>> {
+    any::<Option<Token>>()
+}
+
+fn after() -> impl Strategy<Value = Option<Seq>> {
+    any::<Option<u16>>().prop_map(|seq| seq.map(Seq))
+}
+
+/// Mostly close to one another, and at the wrap.
+fn revision() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 1..6u32, 1 => u32::MAX - 2..=u32::MAX, 1 => any::<u32>()]
+}
+
+/// A text of up to so many bytes; mostly a plausible name.
 fn text(bytes_max: usize) -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "[a-z]{1,12}".prop_map(|text: String| text),
@@ -253,4 +286,12 @@ fn text(bytes_max: usize) -> impl Strategy<Value = String> {
         text.truncate(text.floor_char_boundary(bytes_max));
         text
     })
+}
+
+/// What a server says: seldom not even UTF-8.
+fn said(bytes_max: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => text(bytes_max).prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..=bytes_max),
+    ]
 }

@@ -7,13 +7,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::audio::codec::CodecError;
 use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::seq::Timestamp;
 use talkspurt_core::voice::downlink::PayloadPlayout;
 use talkspurt_core::voice::uplink::{EncodedFrame, UplinkConfig};
 
 /// A payload of 20 ms in PCM16, and its frame's number.
 fn encoded(number: u32, payload: &[u8]) -> EncodedFrame<'_> {
     EncodedFrame {
-        number,
+        timestamp: Timestamp(8 * number),
+        level: 40,
         payload,
         terminator: false,
     }
@@ -102,7 +104,8 @@ impl Twins {
         self.frames.client.push_frame(self.frames.now, &frame);
         for sent in self.mic.capture(&frame) {
             let encoded = EncodedFrame {
-                number: sent.timestamp,
+                timestamp: Timestamp(sent.timestamp),
+                level: sent.level,
                 payload: &sent.payload,
                 terminator: sent.terminator,
             };
@@ -230,7 +233,7 @@ fn payloads_are_gone_outside_a_room_and_while_muted() {
     end.sent();
     end.client.leave(end.now);
     assert_eq!(end.client.push_payload(end.now, frame), Ok(false));
-    let bye = Sent::Bye(ByeReason::Leaving);
+    let bye = Sent::Bye(Reason::LEAVING);
     assert_eq!(end.sent(), [Sent::EndOfTalk, bye]);
 }
 

@@ -14,8 +14,8 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::session::{JoinRequest, ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
-    RosterPage, ServerPacket, Voice, Welcome, parse,
+    Nonce, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, Roster,
+    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, Node, Pcm16Node};
 
@@ -54,7 +54,7 @@ pub fn measure(report: &mut impl FnMut(&str, u32)) {
 // Separate functions: inlined, their nodes would be on the stack side by side.
 #[inline(never)]
 fn adpcm() -> (u32, u32) {
-    let Ok(mut node) = AdpcmNode::new(config(CodecId::ImaAdpcm), Instant::ZERO) else {
+    let Ok(mut node) = AdpcmNode::new(config(CodecId::ImaAdpcm), 1, Instant::ZERO) else {
         unreachable!("the default is good")
     };
     both(&mut node, CodecId::ImaAdpcm)
@@ -62,7 +62,7 @@ fn adpcm() -> (u32, u32) {
 
 #[inline(never)]
 fn pcm16() -> (u32, u32) {
-    let Ok(mut node) = Pcm16Node::new(config(CodecId::Pcm16), Instant::ZERO) else {
+    let Ok(mut node) = Pcm16Node::new(config(CodecId::Pcm16), 1, Instant::ZERO) else {
         unreachable!("the default is good")
     };
     both(&mut node, CodecId::Pcm16)
@@ -149,15 +149,16 @@ impl Server {
                     send_back(&voice, line);
                 }
                 while let Some(event) = self.session.poll_event() {
-                    if matches!(event, ServerEvent::Hello(_)) {
+                    if let ServerEvent::Hello(hello) = event {
                         self.session.accept();
-                        line.bring(&welcome(self.codec));
+                        line.bring(&welcome(self.codec, hello.nonce));
+                        line.bring(&roster());
                     }
                 }
             }
         }
         self.session.handle_timeout(now);
-        while let Some(packet) = self.session.poll_transmit() {
+        while let Some(packet) = self.session.poll_transmit(1, ParticipantFlags(0)) {
             line.bring(&packet);
         }
         assert!(!self.session.is_closed());
@@ -171,23 +172,31 @@ fn send_back(voice: &Voice<'_>, line: &mut Line) {
     }));
 }
 
-fn welcome(codec: CodecId) -> ServerPacket<'static> {
-    let mut roster = RosterPage::new();
-    let entry = RosterEntry {
-        id: ParticipantId(1),
-        flags: ParticipantFlags(0),
-        name: "node-1",
-    };
-    assert!(roster.push(entry).is_ok());
+fn welcome(codec: CodecId, nonce: Nonce) -> ServerPacket<'static> {
     ServerPacket::Welcome(Welcome {
         version: PROTOCOL_VERSION,
+        nonce,
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
         id: ParticipantId(1),
-        codec: codec.id(),
+        codec_up: codec.id(),
+        codec_down: codec.id(),
         rate_hz: 16_000,
         frame_ms: 20,
         idle_timeout_ms: IDLE_TIMEOUT_MS,
-        roster_len: 1,
-        roster,
+        revision: 1,
+        participants: 1,
+    })
+}
+
+fn roster() -> ServerPacket<'static> {
+    let entry = RosterEntry::new(ParticipantId(1), ParticipantFlags(0), "node-1");
+    ServerPacket::Roster(Roster {
+        revision: 1,
+        first: 0,
+        total: 1,
+        entries: RosterPage::from_iter([entry]),
     })
 }
 

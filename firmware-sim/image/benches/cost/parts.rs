@@ -11,7 +11,7 @@ use talkspurt_core::audio::level::rms;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
@@ -60,7 +60,9 @@ fn codec(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16
 fn voice(seq: u16, payload: &[u8]) -> Voice<'_> {
     Voice {
         seq: Seq(seq),
-        timestamp_frames: 100_000 + u32::from(seq),
+        timestamp: Timestamp(800_000 + 8 * u32::from(seq)),
+        level: 40,
+        stream: 0,
         terminator: false,
         payload,
     }

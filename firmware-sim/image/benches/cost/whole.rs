@@ -6,12 +6,12 @@ use embedded_io::{Read, Write};
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{
-    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, RosterEntry,
-    RosterPage, ServerPacket, Voice, Welcome,
+    PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, RoomName, Roster,
+    RosterEntry, RosterPage, ServerPacket, Voice, Welcome,
 };
 use talkspurt_node::node::{AdpcmNode, Board, ClientConfig};
 use talkspurt_node_driver::{AudioFormat, SampleSink, SampleSource};
@@ -135,6 +135,7 @@ impl Bench {
         };
         let Ok(node) = AdpcmNode::new(
             ClientConfig::new(JoinRequest::new(room, name, &[CodecId::ImaAdpcm])),
+            1,
             Instant::ZERO,
         ) else {
             unreachable!("the default is good")
@@ -155,24 +156,30 @@ impl Bench {
         };
         bench.poll();
         bench.line.send(&bench.board.port);
-        let mut roster = RosterPage::new();
-        for (id, name) in [(1, "node-1"), (2, "ann"), (3, "bob")] {
-            let entry = RosterEntry {
-                id: ParticipantId(id),
-                flags: ParticipantFlags(0),
-                name,
-            };
-            assert!(roster.push(entry).is_ok());
-        }
+        // The first call of the first start.
+        let (codec, nonce) = (CodecId::ImaAdpcm, [1, 0, 0, 0, 1, 0, 0, 0]);
         bench.receive(&ServerPacket::Welcome(Welcome {
             version: PROTOCOL_VERSION,
+            nonce,
+            max_packet: 1_280,
+            features: 0,
+            resume: None,
             id: ParticipantId(1),
-            codec: 1,
+            codec_up: codec.id(),
+            codec_down: codec.id(),
             rate_hz: 16_000,
             frame_ms: 20,
             idle_timeout_ms: 15_000,
-            roster_len: 3,
-            roster,
+            revision: 1,
+            participants: 3,
+        }));
+        let people = [(1, "node-1"), (2, "ann"), (3, "bob")];
+        let entry = |(id, name)| RosterEntry::new(ParticipantId(id), ParticipantFlags(0), name);
+        bench.receive(&ServerPacket::Roster(Roster {
+            revision: 1,
+            first: 0,
+            total: 3,
+            entries: RosterPage::from_iter(people.map(entry)),
         }));
         bench.poll();
         assert!(bench.node.is_joined());
@@ -211,7 +218,9 @@ impl Bench {
         let mut encoded = [0; ENCODED_MAX];
         let voice = ServerPacket::Voice(Voice {
             seq: Seq(self.seq),
-            timestamp_frames: 100_000 + u32::from(self.seq),
+            timestamp: Timestamp(800_000 + 8 * u32::from(self.seq)),
+            level: 40,
+            stream: 0,
             terminator: false,
             payload: &payload,
         });

@@ -100,7 +100,8 @@ fn listen(core: &mut Core) {
 #[inline(never)]
 fn keep_session(core: &mut Core) {
     let now = black_box(Instant::ZERO);
-    core.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT);
+    core.client
+        .join(now, HANDSHAKE_TIMEOUT_DEFAULT, black_box([1; 8]));
     core.client.handle_timeout(now);
     while let Some(event) = core.client.poll_event() {
         black_box(event);
@@ -109,7 +110,7 @@ fn keep_session(core: &mut Core) {
         black_box(&core.packet[..transmit.len]);
     }
     black_box((core.client.poll_timeout(), core.client.round_trip()));
-    black_box((core.client.reject_text(), core.client.params()));
+    black_box((core.client.closing_text(), core.client.params()));
     if black_box(true) {
         core.client.leave(now);
     }

@@ -67,11 +67,11 @@ fn make() -> Core {
     Core {
         uplink: Uplink::default_for(codec(), FORMAT),
         downlink: Downlink::new(codec(), FORMAT, JitterConfig::default_for(FORMAT.frame, 2)),
-        session: ClientSession::new(
-            JoinRequest::new(room, name, &[black_box(CodecId::ImaAdpcm)]),
-            HANDSHAKE_TIMEOUT_DEFAULT,
-            black_box(Instant::ZERO),
-        ),
+        session: ClientSession::new(JoinRequest::new(
+            room,
+            name,
+            &[black_box(CodecId::ImaAdpcm)],
+        )),
         deframer: Deframer::new(),
         packet: [0; ENCODED],
     }
@@ -127,6 +127,8 @@ fn listen(core: &mut Core) {
 #[inline(never)]
 fn keep_session(core: &mut Core) {
     let now = black_box(Instant::ZERO);
+    core.session
+        .begin(HANDSHAKE_TIMEOUT_DEFAULT, black_box([1; 8]), now);
     core.session.handle_timeout(now);
     while let Some(event) = core.session.poll_event() {
         black_box(event);
@@ -135,17 +137,19 @@ fn keep_session(core: &mut Core) {
         black_box(write_to_stream(&packet, &mut core.packet)).ok();
     }
     black_box((core.session.poll_timeout(), core.session.round_trip()));
-    black_box(core.session.reject_text());
+    black_box(core.session.closing_text());
     if let Some(params) = core.session.params() {
         let jitter = JitterConfig::default_for(params.format.frame, black_box(2));
-        let codec = || ImaAdpcm::for_session(params.codec, params.format).unwrap_or_default();
-        core.downlink.restart(codec(), params.format, jitter);
-        let uplink = UplinkConfig::default_for(codec(), params.format);
+        let codec = |id| ImaAdpcm::for_session(id, params.format).unwrap_or_default();
+        core.downlink
+            .restart(codec(params.codec_down), params.format, jitter);
+        let uplink = UplinkConfig::default_for(codec(params.codec_up), params.format);
         black_box(core.uplink.restart(uplink)).ok();
         core.deframer.reset();
     }
-    core.session.set_muted(black_box(true));
+    core.session
+        .set_muted(black_box(true), core.uplink.last_seq());
     if black_box(true) {
-        core.session.leave();
+        core.session.leave(core.uplink.last_seq());
     }
 }

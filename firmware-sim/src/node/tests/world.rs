@@ -7,13 +7,15 @@ use std::vec::Vec;
 
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{JoinRequest, ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::wire::{
-    ByeReason, ParticipantFlags, ParticipantId, ParticipantName, RejectReason, RoomName,
-    RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
+    Nonce, PROTOCOL_VERSION, ParticipantFlags, ParticipantId, ParticipantName, Reason, RoomName,
+    Roster, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 
 use crate::host::pace::{PacedSink, PacedSource};
@@ -79,7 +81,8 @@ pub struct Server {
     pub encoder: AnyCodec,
     pub spoken: u16,
     pub heard: Vec<Heard>,
-    pub left: Vec<ByeReason>,
+    pub left: Vec<Reason>,
+    pub nonce: Nonce,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,6 +114,7 @@ impl Server {
             spoken: 0,
             heard: Vec::new(),
             left: Vec::new(),
+            nonce: [0; 8],
         }
     }
 
@@ -133,7 +137,7 @@ impl Server {
         }
         self.session.handle_timeout(now);
         self.answer_events(cable);
-        while let Some(packet) = self.session.poll_transmit() {
+        while let Some(packet) = self.session.poll_transmit(1, ParticipantFlags::default()) {
             send(cable, &packet);
         }
     }
@@ -147,58 +151,66 @@ impl Server {
                         ("kitchen", "kettle")
                     );
                     self.session.accept();
+                    self.nonce = hello.nonce;
                     self.welcome(cable);
                 }
                 ServerEvent::Hello(_) if self.answer == Answer::HangUp => {
-                    self.session.end(ByeReason::Stopping);
+                    self.session.end(Reason::STOPPING, "");
                 }
-                ServerEvent::Hello(_) => self
-                    .session
-                    .reject(RejectReason::NameTaken, "choose another name"),
-                ServerEvent::Left(reason) => self.left.push(reason),
+                ServerEvent::Hello(_) => {
+                    self.session.end(Reason::NAME_TAKEN, "choose another name")
+                }
+                ServerEvent::Repeated => self.welcome(cable),
+                ServerEvent::RosterRequested => self.list(cable),
+                ServerEvent::Left(reason, _) => self.left.push(reason),
                 ServerEvent::Muted(_) | ServerEvent::Refused(_) => {}
             }
         }
     }
 
     pub fn welcome(&self, cable: &mut Cable) {
-        let flags = ParticipantFlags::default();
-        let entries = [
-            RosterEntry {
-                id: ParticipantId(3),
-                flags,
-                name: "ann",
-            },
-            RosterEntry {
-                id: NODE_ID,
-                flags,
-                name: "kettle",
-            },
-        ];
         let welcome = Welcome {
-            version: 1,
+            version: PROTOCOL_VERSION,
+            nonce: self.nonce,
+            max_packet: 1_280,
+            features: 0,
+            resume: None,
             id: NODE_ID,
-            codec: CodecId::ImaAdpcm.id(),
+            codec_up: CodecId::ImaAdpcm.id(),
+            codec_down: CodecId::ImaAdpcm.id(),
             rate_hz: 16_000,
             frame_ms: 20,
             idle_timeout_ms: 15_000,
-            roster_len: 2,
-            roster: RosterPage::from_slice(&entries).unwrap(),
+            revision: 1,
+            participants: 2,
         };
         send(cable, &ServerPacket::Welcome(welcome));
+        self.list(cable);
+    }
+
+    fn list(&self, cable: &mut Cable) {
+        let flags = ParticipantFlags::default();
+        let entries = [(ParticipantId(3), "ann"), (NODE_ID, "kettle")];
+        let roster = Roster {
+            revision: 1,
+            first: 0,
+            total: 2,
+            entries: RosterPage::from_iter(
+                entries.map(|(id, name)| RosterEntry::new(id, flags, name)),
+            ),
+        };
+        send(cable, &ServerPacket::Roster(roster));
     }
 
     /// Sends one frame to the node. Returns what the node must play.
     pub fn say(&mut self, cable: &mut Cable, samples: &[i16], terminator: bool) -> Vec<i16> {
         let mut payload = [0; ADPCM_PAYLOAD_MAX];
         let length = self.encoder.encode(samples, &mut payload).unwrap();
-        let (seq, timestamp_frames) = (
-            talkspurt_core::seq::Seq(self.spoken),
-            u32::from(self.spoken),
-        );
         let voice = Voice {
-            seq,
-            timestamp_frames,
+            seq: Seq(self.spoken),
+            timestamp: Timestamp(8 * u32::from(self.spoken)),
+            level: half_db(rms(samples)),
+            stream: 0,
             terminator,
             payload: &payload[..length],
         };
@@ -263,7 +275,7 @@ impl World {
             microphone: PacedSource::new(samples),
             speaker: PacedSink::new(Vec::new()),
         };
-        let node = AdpcmNode::new(config, now).unwrap();
+        let node = AdpcmNode::new(config, 1, now).unwrap();
         Self {
             now,
             node,
@@ -334,10 +346,15 @@ impl World {
 pub fn describe(event: &NodeEvent<'_>) -> String {
     match event {
         NodeEvent::Calling { attempt } => std::format!("calling {attempt}"),
-        NodeEvent::Joined { params, roster_len } => {
-            std::format!("joined {} of {roster_len}", params.id.0)
+        NodeEvent::Joined {
+            params,
+            participants,
+        } => {
+            std::format!("joined {} of {participants}", params.id.0)
         }
-        NodeEvent::Listed(participant) => std::format!("listed {}", participant.name.as_str()),
+        NodeEvent::Listed { participant, .. } => {
+            std::format!("listed {}", participant.name.as_str())
+        }
         NodeEvent::RosterComplete => "complete".into(),
         NodeEvent::ParticipantJoined(participant) => {
             std::format!("came {}", participant.name.as_str())

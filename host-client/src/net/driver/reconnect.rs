@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 use talkspurt_core::{
     backoff::{Backoff, spread},
     time::Duration as CoreDuration,
-    wire::RejectReason,
+    wire::{Nonce, Reason},
 };
 
 /// The first pause.
 const PAUSE_FIRST: CoreDuration = CoreDuration::from_millis(250);
 /// The longest pause: a server that comes back is found within this time.
 const PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(5);
-/// The longest pause while the server still lists our old session. It is removed as soon as the
-/// server notices the loss, and waiting longer would help nobody.
-const NAME_TAKEN_PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(1);
 
 /// A session that lived this long was good: after it the pauses start over.
 const GOOD_LIFE: Duration = Duration::from_secs(2);
@@ -27,26 +24,34 @@ pub(super) struct Reconnect {
     backoff: Backoff,
     attempt: u32,
     random: u32,
+    nonce: u64,
 }
 
 impl Reconnect {
-    /// `seed` spreads clients over time. Any number will do.
-    pub(super) fn new(seed: u32) -> Self {
+    /// `seed` spreads clients over time, and names their sessions: a random number.
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             backoff: Backoff::new(PAUSE_FIRST, PAUSE_LONGEST),
             attempt: 0,
-            random: seed,
+            random: seed as u32,
+            nonce: seed,
         }
     }
 
-    /// Returns the number of the next try, from 1, and the pause before it, at most `longest`.
-    fn next(&mut self, longest: CoreDuration) -> (u32, Duration) {
+    /// Returns the number of the next try, from 1, and the pause before it, at least `least`.
+    fn next(&mut self, least: CoreDuration) -> (u32, Duration) {
         self.attempt = self.attempt.saturating_add(1);
         // Knuth's multiplicative hash: spread, not secrecy.
         let product = self.random.wrapping_mul(2_654_435_761);
         self.random = product.wrapping_add(self.attempt);
-        let pause = spread(self.backoff.take().min(longest), (self.random >> 16) as u16);
+        let pause = spread(self.backoff.take().max(least), (self.random >> 16) as u16);
         (self.attempt, pause.into())
+    }
+
+    /// Returns the nonce of the next session.
+    pub(super) fn nonce(&mut self) -> Nonce {
+        self.nonce = self.nonce.wrapping_add(1);
+        self.nonce.to_le_bytes()
     }
 
     /// Starts over, after a success.
@@ -57,37 +62,55 @@ impl Reconnect {
 }
 
 impl Driver {
-    /// Handles a refusal. It ends the stay, unless it follows a loss: then the server may still
-    /// list our old session, so the client tries again.
-    pub(super) fn rejected(&mut self, reason: RejectReason) -> Result<(), Failure> {
+    /// Handles a refusal, by its class. A name that is taken is for the user to change, unless the
+    /// session follows another: then it may still be the client's own.
+    pub(super) fn rejected(&mut self, reason: Reason, least: CoreDuration) -> Result<(), Failure> {
         let Phase::Open(link) = &self.phase else {
             return Ok(());
         };
-        let text = match self.participant.reject_text() {
-            "" => reason.to_string(),
-            text => text.to_owned(),
-        };
-        let passing = matches!(
-            reason,
-            RejectReason::NameTaken
-                | RejectReason::RoomFull
-                | RejectReason::ServerFull
-                | RejectReason::Stopping
-                | RejectReason::HandshakeTimeout
-        );
-        if self.audio.is_none() || !passing {
+        let text = self.words_of_server(reason);
+        let is_first = self.audio.is_none();
+        if reason.is_permanent() || (is_first && reason == Reason::NAME_TAKEN) {
             return Err(Failure::Refused { reason, text });
         }
         link.add_counts(&mut self.counts);
-        let longest = match reason {
-            RejectReason::NameTaken => NAME_TAKEN_PAUSE_LONGEST,
-            _ => PAUSE_LONGEST,
-        };
-        self.pause_within(longest, text);
+        self.pause_for(least, text);
         Ok(())
     }
 
+    /// Handles the end of a session: another try would end in the same way, or follows.
+    pub(super) fn closed(
+        &mut self,
+        reason: Reason,
+        least: CoreDuration,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let text = self.words_of_server(reason);
+        // A packet that one of the two cannot read, another session may do without.
+        let is_passing = [Reason::MALFORMED, Reason::UNEXPECTED].contains(&reason);
+        if reason.is_permanent() && !is_passing && self.audio.is_some() {
+            return Err(Failure::Refused { reason, text });
+        }
+        self.lost_for(text, least, now)
+    }
+
+    fn words_of_server(&self, reason: Reason) -> String {
+        match self.participant.closing_text() {
+            "" => reason.to_string(),
+            text => text.to_owned(),
+        }
+    }
+
     pub(super) fn lost(&mut self, reason: String, now: Instant) -> Result<(), Failure> {
+        self.lost_for(reason, CoreDuration::ZERO, now)
+    }
+
+    fn lost_for(
+        &mut self,
+        reason: String,
+        least: CoreDuration,
+        now: Instant,
+    ) -> Result<(), Failure> {
         let Phase::Open(link) = &self.phase else {
             return Ok(());
         };
@@ -110,16 +133,16 @@ impl Driver {
         if let Phase::Open(link) = &self.phase {
             link.add_counts(&mut self.counts);
         }
-        self.pause(reason);
+        self.pause_for(least, reason);
         Ok(())
     }
 
     pub(super) fn pause(&mut self, reason: String) {
-        self.pause_within(PAUSE_LONGEST, reason);
+        self.pause_for(CoreDuration::ZERO, reason);
     }
 
-    fn pause_within(&mut self, longest: CoreDuration, reason: String) {
-        let (attempt, pause) = self.reconnect.next(longest);
+    fn pause_for(&mut self, least: CoreDuration, reason: String) {
+        let (attempt, pause) = self.reconnect.next(least);
         let retry_in_ms = pause.as_millis() as u64;
         self.teller.tell(EventKind::Reconnecting {
             reason,
@@ -139,25 +162,25 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_limit_start_over_and_differ_between_clients() {
-        for seed in [0, 1, 77, u32::MAX] {
+        for seed in [0, 1, 77, u64::MAX] {
             let mut reconnect = Reconnect::new(seed);
             for attempt in 1..100u32 {
-                let (number, pause) = reconnect.next(PAUSE_LONGEST);
+                let (number, pause) = reconnect.next(CoreDuration::ZERO);
                 let nominal = Duration::from(PAUSE_FIRST)
                     .saturating_mul(1 << (attempt - 1).min(10))
                     .min(PAUSE_LONGEST.into());
                 assert_eq!(number, attempt);
                 assert!(
-                    pause <= nominal && pause >= nominal.mul_f64(0.74),
+                    pause >= nominal && pause <= nominal.mul_f64(1.26),
                     "{attempt}: {pause:?}"
                 );
             }
             reconnect.reset();
-            let (number, pause) = reconnect.next(PAUSE_LONGEST);
+            let (number, pause) = reconnect.next(CoreDuration::ZERO);
             assert_eq!(number, 1);
-            assert!(pause <= Duration::from(PAUSE_FIRST));
+            assert!(pause <= Duration::from(PAUSE_FIRST).mul_f64(1.26));
         }
-        let first = |seed| Reconnect::new(seed).next(PAUSE_LONGEST).1;
+        let first = |seed| Reconnect::new(seed).next(CoreDuration::ZERO).1;
         assert_ne!(first(1), first(2));
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     audio::{Captured, Source},
     events::Event,
-    testing::{entry, join_config, listener_config, stream_of, welcome},
+    testing::{NONCE, entry, join_config, listener_config, roster, stream_of, welcome},
 };
 use std::{
     future::{Future as _, poll_fn},
@@ -19,7 +19,7 @@ use std::{
 use talkspurt_core::{
     audio::{codec::CodecId, format::AudioFormat},
     time::Duration as CoreDuration,
-    wire::{ParticipantFlags, ParticipantId, RejectReason, ServerPacket},
+    wire::{Joined, ParticipantFlags, ParticipantId, Reason, ServerPacket, State},
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -97,7 +97,7 @@ fn driver(config: JoinConfig, teller: Teller, commands: Receiver<Command>) -> Dr
     let prepared = audio_io::prepare(&config).unwrap();
     let participant = Box::new(Participant::new(&config));
     let (snapshots, _) = watch::channel(participant.snapshot(CoreInstant::ZERO));
-    Driver::new(
+    let mut driver = Driver::new(
         config,
         prepared,
         teller,
@@ -105,7 +105,10 @@ fn driver(config: JoinConfig, teller: Teller, commands: Receiver<Command>) -> Dr
         participant,
         snapshots,
         Arc::default(),
-    )
+    );
+    // The first session is the one that the tests' servers welcome.
+    driver.reconnect = Reconnect::new(u64::from_le_bytes(NONCE) - 1);
+    driver
 }
 
 /// Sends each line of a log to a channel.
@@ -140,38 +143,32 @@ fn wait_for_the_end(stream: &mut StdStream) {
 }
 
 #[test]
-fn a_second_welcome_replaces_the_roster() {
+fn a_roster_that_comes_again_tells_what_was_missed() {
     let stayed = stay(Duration::from_secs(1), |stream| {
-        let both = [welcome(1, &["ann", "bob"]), welcome(7, &["ann"])].concat();
+        let both = [welcome(1, &["ann", "bob"]), roster(5, 1, &["ann"])].concat();
         stream.write_all(&both).unwrap();
         wait_for_the_end(stream);
     });
-    let rosters: Vec<Vec<u16>> = stayed
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::Joined { roster, .. } => Some(roster.iter().map(|line| line.id).collect()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(rosters, [vec![1, 2], vec![7]]);
+    let told = stayed.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Joined { roster, .. } => Some(roster.len()),
+        EventKind::ParticipantLeft { id: 2, .. } => Some(0),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [2, 0]);
 }
 
 #[test]
-fn a_roster_longer_than_a_room_is_a_loss() {
+fn a_roster_longer_than_a_room_is_kept_as_far_as_it_goes() {
     let stayed = stay(Duration::from_secs(2), |stream| {
         let mut bytes = welcome(0, &["ann"]);
-        for id in 1..=1_100 {
-            bytes.extend(stream_of(&ServerPacket::Joined(entry(id, "bob"))));
+        for id in 1..=5_000 {
+            let (revision, entry) = (1 + id, entry(id, "bob"));
+            bytes.extend(stream_of(&ServerPacket::Joined(Joined { revision, entry })));
         }
-        // The client may have gone before it has everything.
-        let _ = stream.write_all(&bytes);
+        stream.write_all(&bytes).unwrap();
         wait_for_the_end(stream);
     });
-    let came = |event: &&Event| matches!(event.kind, EventKind::ParticipantJoined(_));
-    assert_eq!(stayed.events.iter().filter(came).count(), 1_023);
-    let reason = ByeReason::ProtocolError.to_string();
-    assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
+    assert_eq!(losses(&stayed.events), [""; 0]);
 }
 
 #[test]
@@ -184,7 +181,7 @@ fn garbage_is_logged_as_a_sum_and_too_much_of_it_is_a_loss() {
         let _ = stream.write_all(&[1, 0].repeat(10_000));
         wait_for_the_end(stream);
     });
-    let reason = ByeReason::ProtocolError.to_string();
+    let reason = Reason::DAMAGE.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
     let about_bytes = |line: &&String| line.contains("not a packet");
     let lines = stayed.log.iter().filter(about_bytes).count();
@@ -200,7 +197,11 @@ fn a_server_that_never_pauses_keeps_nobody_from_leaving() {
     let stayed = stay(Duration::from_millis(200), |stream| {
         stream.write_all(&welcome(1, &["ann"])).unwrap();
         // Packets about an unknown participant: they cost the session little and never end it.
-        let state = ServerPacket::State(ParticipantId(99), ParticipantFlags::TALKING);
+        let state = ServerPacket::State(State {
+            revision: 2,
+            id: ParticipantId(99),
+            flags: ParticipantFlags::TALKING,
+        });
         let flood = stream_of(&state).repeat(100_000);
         while stream.write_all(&flood).is_ok() {}
     });
@@ -228,7 +229,7 @@ fn a_stream_that_never_ends_a_packet_is_a_loss() {
             thread::sleep(Duration::from_millis(1));
         }
     });
-    let reason = ByeReason::ProtocolError.to_string();
+    let reason = Reason::DAMAGE.to_string();
     assert_eq!(losses(&stayed.events).first(), Some(&&*reason));
 }
 
@@ -236,13 +237,16 @@ fn a_stream_that_never_ends_a_packet_is_a_loss() {
 fn a_flood_of_events_is_left_out_and_counted() {
     let stayed = stay(Duration::from_secs(2), |stream| {
         let mut bytes = welcome(0, &["ann"]);
-        bytes.extend(stream_of(&ServerPacket::Joined(entry(7, "bob"))));
-        let state = |flags| stream_of(&ServerPacket::State(ParticipantId(7), flags));
-        let flicker = [
-            state(ParticipantFlags::TALKING),
-            state(ParticipantFlags::default()),
-        ];
-        bytes.extend(flicker.concat().repeat(20_000));
+        let (revision, entry) = (2, entry(7, "bob"));
+        bytes.extend(stream_of(&ServerPacket::Joined(Joined { revision, entry })));
+        for revision in 3..40_000 {
+            let (id, flags) = (ParticipantId(7), ParticipantFlags(revision % 2));
+            bytes.extend(stream_of(&ServerPacket::State(State {
+                revision,
+                id,
+                flags,
+            })));
+        }
         // The client may have gone before it has everything.
         let _ = stream.write_all(&bytes);
         wait_for_the_end(stream);
@@ -257,7 +261,7 @@ fn a_flood_of_events_is_left_out_and_counted() {
 
 /// Returns the reported pauses of a client that lost its server and is then refused for `reason`.
 /// Does not wait for them.
-fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
+fn pauses_ms(reason: Reason, tries: usize) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -270,14 +274,16 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
         let mut driver = driver(listener_config(address.port()), teller, commands);
         let params = SessionParams {
             id: ParticipantId(1),
-            codec: CodecId::Pcm16,
+            codec_up: CodecId::Pcm16,
+            codec_down: CodecId::Pcm16,
             format: AudioFormat::DEFAULT,
             idle_timeout: CoreDuration::from_secs(15),
         };
         driver.welcomed(&params, Instant::now());
         for _ in 0..tries {
             driver.connected(TcpStream::connect(address).await).unwrap();
-            driver.rejected(reason).unwrap();
+            let least = CoreDuration::from_millis(reason.retry_ms().into());
+            driver.rejected(reason, least).unwrap();
         }
     });
     let told = events.iter().map(|event| match event.kind {
@@ -288,17 +294,15 @@ fn pauses_ms(reason: RejectReason, tries: usize) -> Vec<u64> {
 }
 
 #[test]
-fn a_client_whose_old_session_holds_its_name_asks_every_second() {
-    // As long as a server takes to miss the old session, measured in pauses.
-    let pauses = pauses_ms(RejectReason::NameTaken, 20);
-    assert!(pauses.iter().sum::<u64>() > 12_000, "{pauses:?}");
-    assert!(pauses.iter().all(|pause| *pause <= 1_000), "{pauses:?}");
-    // With other reasons there may be many clients, which must not all come at once.
-    let pauses = pauses_ms(RejectReason::ServerFull, 20);
-    assert!(
-        pauses.last().is_some_and(|last| *last > 3_000),
-        "{pauses:?}"
-    );
+fn a_client_waits_for_as_long_as_the_server_asks_and_a_quarter_more_at_most() {
+    for (reason, least_ms) in [(Reason::NAME_TAKEN, 5_000), (Reason::ROOM_FULL, 10_000)] {
+        let pauses = pauses_ms(reason, 20);
+        let range = least_ms..=least_ms * 5 / 4;
+        assert!(
+            pauses.iter().all(|pause| range.contains(pause)),
+            "{pauses:?}"
+        );
+    }
 }
 
 /// A source that always has a frame.
@@ -365,7 +369,7 @@ fn a_server_that_sends_but_reads_nothing_for_the_idle_timeout_is_left() {
         assert!(matches!(driver.phase, Phase::Pausing { .. }));
     });
     let events: Vec<_> = events.iter().collect();
-    assert_eq!(losses(&events), [ByeReason::SlowConsumer.to_string()]);
+    assert_eq!(losses(&events), [Reason::SLOW_READER.to_string()]);
 }
 
 /// Reads at `now` until `done`.

@@ -2,12 +2,14 @@
 
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
-    ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags, ServerPacket, Voice, parse,
+    Bye, ClientPacket, Hello, Nonce, PROTOCOL_VERSION, ParticipantFlags, RosterEntry, ServerPacket,
+    SetMuted, Token, Voice, parse,
 };
 
 use super::*;
@@ -19,6 +21,7 @@ mod books;
 mod handshakes;
 mod limits;
 mod mix;
+mod resume;
 mod rosters;
 mod slow;
 mod states;
@@ -34,20 +37,6 @@ fn config() -> HubConfig {
     }
 }
 
-fn hello<'a>(room: &'a str, name: &'a str, muted: bool, codecs: &'a [u8]) -> Hello<'a> {
-    let mut hello = Hello {
-        version: PROTOCOL_VERSION,
-        room,
-        name,
-        codecs,
-        rates_hz: Default::default(),
-        muted,
-        credentials: &[],
-    };
-    hello.rates_hz.push(16_000).unwrap();
-    hello
-}
-
 fn stream_bytes(packet: &ClientPacket<'_>) -> Vec<u8> {
     let mut bytes = [0; ENCODED_MAX];
     let len = write_to_stream(packet, &mut bytes).unwrap();
@@ -61,6 +50,8 @@ struct Bench {
     peers: Vec<Peer>,
     events: Vec<Event>,
     ticks: usize,
+    /// Hellos so far: each has another nonce.
+    hellos: u64,
     /// Whether those who want to join are answered at once.
     answers: bool,
 }
@@ -84,15 +75,19 @@ struct Peer {
 #[derive(Clone, Debug, PartialEq)]
 enum Received {
     Welcome {
-        id: u16,
+        id: u32,
         codec: u8,
-        roster: Vec<(u16, String, u8)>,
-        roster_len: u16,
+        /// From the pages that follow.
+        roster: Vec<(u32, String, u32)>,
+        roster_len: u32,
+        token: Option<Token>,
+        revision: u32,
     },
-    Roster(Vec<(u16, String, u8)>),
-    Joined(u16, String),
-    Left(u16),
-    State(u16, ParticipantFlags),
+    Roster(Vec<(u32, String, u32)>),
+    Joined(u32, String),
+    Left(u32),
+    State(u32, ParticipantFlags),
+    Count(u32),
     Voice {
         seq: u16,
         timestamp: u32,
@@ -100,8 +95,8 @@ enum Received {
         samples: Vec<i16>,
         at: Instant,
     },
-    Reject(RejectReason, String),
-    Bye(ByeReason),
+    Reject(Reason, String),
+    Bye(Reason),
     Pong(u32),
 }
 
@@ -124,6 +119,7 @@ impl Bench {
             peers: Vec::new(),
             events: Vec::new(),
             ticks: 0,
+            hellos: 0,
             answers: true,
         }
     }
@@ -168,9 +164,20 @@ impl Bench {
     }
 
     fn hello_with(&mut self, room: &str, name: &str, muted: bool, peer: usize, codec: CodecId) {
-        let codecs = &[codec.id()];
-        let hello = hello(room, name, muted, codecs);
+        self.hellos += 1;
+        let codecs = [codec.id()];
+        let hello = Hello {
+            flags: ParticipantFlags::default().with(ParticipantFlags::MUTED, muted),
+            ..hello(room, name, &codecs, self.hellos.to_le_bytes())
+        };
         self.send(peer, &ClientPacket::Hello(hello));
+    }
+
+    /// Mutes or unmutes; what was said before that is heard first.
+    fn set_muted(&mut self, peer: usize, muted: bool) {
+        let spoken = self.peers[peer].spoken;
+        let after = (spoken > 0).then_some(Seq(spoken));
+        self.send(peer, &ClientPacket::SetMuted(SetMuted { muted, after }));
     }
 
     fn send(&mut self, peer: usize, packet: &ClientPacket<'_>) {
@@ -195,7 +202,9 @@ impl Bench {
         let number = self.peers[peer].spoken;
         let voice = Voice {
             seq: Seq(number),
-            timestamp_frames: number.into(),
+            timestamp: Timestamp(8 * u32::from(number)),
+            level: level_of(payload),
+            stream: 0,
             terminator,
             payload,
         };
@@ -230,7 +239,11 @@ impl Bench {
     fn deliver(&mut self) {
         let mut rounds = Rounds(0);
         if self.answers {
-            self.hub.admit_all(self.now);
+            let hellos = &mut self.hellos;
+            self.hub.admit_all(self.now, || {
+                *hellos += 1;
+                u128::from(*hellos).to_le_bytes()
+            });
         }
         while let Some(link) = self.hub.poll_output() {
             rounds.next();
@@ -330,9 +343,10 @@ impl Peer {
         while !bytes.is_empty() {
             let (feed, rest) = self.deframer.feed(bytes);
             match feed {
-                Feed::Packet(packet) => self
-                    .received
-                    .push(Received::owned(parse(packet).unwrap(), at)),
+                Feed::Packet(packet) => {
+                    let received = Received::owned(parse(packet).unwrap(), at);
+                    self.note(received);
+                }
                 Feed::NeedMore => {}
                 Feed::Bad { reason, .. } => panic!("the server sent garbage: {reason:?}"),
             }
@@ -341,24 +355,78 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// The pages behind a Welcome are noted with it.
+    fn note(&mut self, received: Received) {
+        let mut before = self.received.iter_mut().rev();
+        let last = before.find(|it| !matches!(it, Received::Voice { .. }));
+        match (received, last) {
+            (
+                Received::Roster(page),
+                Some(Received::Welcome {
+                    roster, roster_len, ..
+                }),
+            ) if roster.len() < *roster_len as usize => {
+                roster.extend(page);
+            }
+            (received, _) => self.received.push(received),
+        }
+    }
+}
+
+/// A Hello of someone who is not muted.
+fn hello<'a>(room: &'a str, name: &'a str, codecs: &'a [u8], nonce: Nonce) -> Hello<'a> {
+    Hello {
+        version: PROTOCOL_VERSION,
+        nonce,
+        max_packet: 1_280,
+        features: 0,
+        resume: None,
+        room,
+        name,
+        codecs_up: codecs,
+        codecs_down: codecs,
+        rates_hz: [16_000].into_iter().collect(),
+        flags: ParticipantFlags::default(),
+        roster: 1,
+        credentials: &[],
+    }
+}
+
+/// How loud a payload of PCM16 is; others are loud.
+fn level_of(payload: &[u8]) -> u8 {
+    if payload.len() != 2 * SAMPLES {
+        return 40;
+    }
+    let samples = payload.chunks_exact(2);
+    let samples: Vec<i16> = samples
+        .map(|it| i16::from_le_bytes([it[0], it[1]]))
+        .collect();
+    half_db(rms(&samples))
+}
+
 impl Received {
     fn owned(packet: ServerPacket<'_>, at: Instant) -> Self {
-        let page = |page: &[talkspurt_core::wire::RosterEntry<'_>]| {
-            page.iter()
-                .map(|entry| (entry.id.0, entry.name.to_owned(), entry.flags.0))
-                .collect()
-        };
+        let text = |text: talkspurt_core::wire::Text<'_>| String::from_utf8(text.0.to_vec());
+        let entry =
+            |entry: &RosterEntry<'_>| (entry.id.0, text(entry.name).unwrap(), entry.flags.0);
         match packet {
             ServerPacket::Welcome(w) => Self::Welcome {
                 id: w.id.0,
-                codec: w.codec,
-                roster: page(&w.roster),
-                roster_len: w.roster_len,
+                codec: w.codec_down,
+                roster: vec![],
+                roster_len: w.participants,
+                token: w.resume,
+                revision: w.revision,
             },
-            ServerPacket::Roster(entries) => Self::Roster(page(&entries)),
-            ServerPacket::Joined(entry) => Self::Joined(entry.id.0, entry.name.to_owned()),
-            ServerPacket::Left(id) => Self::Left(id.0),
-            ServerPacket::State(id, flags) => Self::State(id.0, flags),
+            ServerPacket::Roster(page) => Self::Roster(page.entries.iter().map(entry).collect()),
+            ServerPacket::Joined(joined) => {
+                let (id, name, _) = entry(&joined.entry);
+                Self::Joined(id, name)
+            }
+            ServerPacket::Left(left) => Self::Left(left.id.0),
+            ServerPacket::State(state) => Self::State(state.id.0, state.flags),
+            ServerPacket::Count(participants) => Self::Count(participants),
             ServerPacket::Voice(voice) => {
                 let codec = if voice.payload.len() == 163 {
                     CodecId::ImaAdpcm
@@ -371,7 +439,7 @@ impl Received {
                         .decode(voice.payload, &mut samples)
                         .unwrap();
                 }
-                let (seq, timestamp) = (voice.seq.0, voice.timestamp_frames);
+                let (seq, timestamp) = (voice.seq.0, voice.timestamp.0);
                 Self::Voice {
                     seq,
                     timestamp,
@@ -380,9 +448,9 @@ impl Received {
                     at,
                 }
             }
-            ServerPacket::Reject(reason, text) => Self::Reject(reason, text.to_owned()),
-            ServerPacket::Bye(reason) => Self::Bye(reason),
-            ServerPacket::Pong(number) => Self::Pong(number),
+            ServerPacket::Reject(reject) => Self::Reject(reject.reason, text(reject.text).unwrap()),
+            ServerPacket::Bye(bye) => Self::Bye(bye.reason),
+            ServerPacket::Pong(pong) => Self::Pong(pong.number),
             ServerPacket::Ping(_) => panic!("servers do not ping"),
         }
     }

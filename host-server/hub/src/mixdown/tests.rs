@@ -6,6 +6,7 @@ use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use super::*;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{ServerPacket, parse};
 
 const SAMPLES: usize = 320;
@@ -26,10 +27,18 @@ fn decoded(packet: &SharedPacket) -> (u32, bool, Vec<i16>) {
     let ServerPacket::Voice(voice) = parse(bytes).unwrap() else {
         panic!("no voice")
     };
-    assert_eq!(u32::from(voice.seq.0), voice.timestamp_frames & 0xffff);
+    assert_eq!(u32::from(voice.seq.0), voice.timestamp.0 / 8);
     let mut samples = vec![0; voice.payload.len() / 2];
     Pcm16.decode(voice.payload, &mut samples).unwrap();
-    (voice.timestamp_frames, voice.terminator, samples)
+    (voice.timestamp.0 / 8, voice.terminator, samples)
+}
+
+/// What numbers the tick of that number.
+fn stamp(tick: u16) -> Stamp {
+    Stamp {
+        seq: Seq(tick),
+        timestamp: Timestamp(8 * u32::from(tick)),
+    }
 }
 
 fn desk() -> (Mixdown, SharedEncoders) {
@@ -55,7 +64,12 @@ fn each_hears_the_mean_of_the_others() {
     let heard = [750, 650, 400].map(|mean| vec![mean; SAMPLES]);
     for (own, heard) in own.into_iter().zip(heard) {
         let packet = mixdown
-            .packet_for(&mut Listener::new(CodecId::Pcm16), own, &mut shared, 7)
+            .packet_for(
+                &mut Listener::new(CodecId::Pcm16),
+                own,
+                &mut shared,
+                stamp(7),
+            )
             .unwrap();
         assert_eq!(decoded(&packet), (7, false, heard));
     }
@@ -73,7 +87,7 @@ fn listeners_who_do_not_talk_share_one_encoding_a_codec() {
         .collect::<Vec<_>>();
     let packets: Vec<_> = listeners
         .iter_mut()
-        .map(|l| mixdown.packet_for(l, None, &mut shared, 1).unwrap())
+        .map(|l| mixdown.packet_for(l, None, &mut shared, stamp(1)).unwrap())
         .collect();
     assert_eq!(mixdown.encodings, 2);
     assert!(
@@ -98,20 +112,20 @@ fn packets_of_an_old_and_a_new_listener(rule: MixRule, values: [i16; 2]) -> (Mix
         mixdown.add(&mut talkers[0], talker(values[0], false));
         if tick == 1 {
             mixdown.add_nothing(&mut talkers[1]);
-            mixdown.packet_for(&mut old, None, &mut shared, tick);
+            mixdown.packet_for(&mut old, None, &mut shared, stamp(tick));
             continue;
         }
         mixdown.add(&mut talkers[1], talker(values[1], false));
         let [old, new] = [&mut old, &mut new].map(|listener| {
             mixdown
-                .packet_for(listener, None, &mut shared, tick)
+                .packet_for(listener, None, &mut shared, stamp(tick))
                 .unwrap()
         });
         if !Arc::ptr_eq(&old, &new) {
             equal_from = tick + 1;
         }
     }
-    (mixdown, equal_from)
+    (mixdown, equal_from.into())
 }
 
 #[test]
@@ -168,7 +182,7 @@ impl Script {
         own.into_iter()
             .zip(&mut self.listeners)
             .map(|(own, listener)| {
-                let packet = mixdown.packet_for(listener, own, shared, tick);
+                let packet = mixdown.packet_for(listener, own, shared, stamp(tick as u16));
                 packet.map_or_else(Vec::new, |packet| decoded(&packet).2)
             })
             .collect()
@@ -261,7 +275,7 @@ fn the_last_frame_carries_the_terminator_when_all_others_end() {
     let ending = mixdown.add(&mut nobody_yet(), talker(300, true));
     let mut alone = Listener::new(CodecId::Pcm16);
     assert_eq!(
-        mixdown.packet_for(&mut alone, ending, &mut shared, 1),
+        mixdown.packet_for(&mut alone, ending, &mut shared, stamp(1)),
         None,
         "the end of a talker is not that of what the talker hears"
     );
@@ -270,7 +284,7 @@ fn the_last_frame_carries_the_terminator_when_all_others_end() {
     assert!(
         !decoded(
             &mixdown
-                .packet_for(&mut listener, None, &mut shared, 1)
+                .packet_for(&mut listener, None, &mut shared, stamp(1))
                 .unwrap()
         )
         .1
@@ -278,7 +292,7 @@ fn the_last_frame_carries_the_terminator_when_all_others_end() {
     let mut talking = Listener::new(CodecId::Pcm16);
     let (_, terminator, heard) = decoded(
         &mixdown
-            .packet_for(&mut talking, going_on, &mut shared, 1)
+            .packet_for(&mut talking, going_on, &mut shared, stamp(1))
             .unwrap(),
     );
     assert!(terminator, "the only other one has ended");
@@ -293,20 +307,20 @@ fn an_end_without_a_last_frame_is_told_by_an_empty_packet_once() {
     mixdown.add(&mut state, talker(300, false));
     let mut listener = Listener::new(CodecId::Pcm16);
     mixdown
-        .packet_for(&mut listener, None, &mut shared, 8)
+        .packet_for(&mut listener, None, &mut shared, stamp(8))
         .unwrap();
     mixdown.begin();
     mixdown.add(&mut state, |_| Playout::Silence);
     assert_eq!(
         decoded(
             &mixdown
-                .packet_for(&mut listener, None, &mut shared, 9)
+                .packet_for(&mut listener, None, &mut shared, stamp(9))
                 .unwrap()
         ),
         (9, true, vec![])
     );
     assert_eq!(
-        mixdown.packet_for(&mut listener, None, &mut shared, 10),
+        mixdown.packet_for(&mut listener, None, &mut shared, stamp(10)),
         None
     );
 }

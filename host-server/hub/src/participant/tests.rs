@@ -1,19 +1,27 @@
 use super::*;
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
+
+use crate::testing::request;
 
 const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
-    let name = ParticipantName::new("ada").unwrap();
-    Participant::new(ParticipantId(1), name, CodecId::Pcm16, AudioFormat::DEFAULT)
+    Participant::new(
+        ParticipantId(1),
+        &request("ada"),
+        [9; 16],
+        AudioFormat::DEFAULT,
+    )
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {
     Voice {
         seq: Seq(number),
-        timestamp_frames: number.into(),
+        timestamp: Timestamp(8 * u32::from(number)),
+        level: 40,
+        stream: 0,
         terminator,
         payload: &FRAME,
     }
@@ -68,27 +76,29 @@ fn nobody_is_heard_without_being_shown() {
 fn a_change_is_news_until_it_is_told_or_undone() {
     let mut participant = participant();
     assert_eq!(participant.news(), None);
-    participant.set_muted(true);
+    participant.set_muted(true, None, at(0));
     assert_eq!(participant.news(), Some(ParticipantFlags::MUTED));
-    participant.set_muted(false);
+    participant.set_muted(false, None, at(0));
     assert_eq!(participant.news(), None);
-    participant.set_muted(true);
+    participant.set_muted(true, None, at(0));
     participant.tell(ParticipantFlags::MUTED, at(7));
     assert_eq!(
         (participant.news(), participant.tell_from()),
         (None, at(107))
     );
-    participant.set_muted(false);
+    participant.set_muted(false, None, at(0));
     assert_eq!(participant.news(), Some(ParticipantFlags::default()));
 }
 
 #[test]
 fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
-    let mut participant = participant();
-    participant.set_muted(true);
-    participant.mark_told();
+    let mut request = request("ada");
+    request.muted = true;
+    let mut participant =
+        Participant::new(ParticipantId(1), &request, [9; 16], AudioFormat::DEFAULT);
+    assert!(participant.is_muted());
     assert_eq!(participant.news(), None);
-    participant.set_muted(false);
+    participant.set_muted(false, None, at(0));
     assert_eq!(participant.news(), Some(ParticipantFlags::default()));
 }
 
@@ -120,7 +130,7 @@ fn the_first_frame_waits_for_its_lead() {
 fn the_muted_are_not_heard() {
     let mut participant = participant();
     participant.push_voice(&voice(1, false), at(0)).unwrap();
-    assert!(participant.set_muted(true));
+    assert!(participant.set_muted(true, None, at(0)));
     assert!(!participant.is_talking() && participant.is_muted() && !participant.needs_tick());
     assert_eq!(
         participant
@@ -129,7 +139,9 @@ fn the_muted_are_not_heard() {
             .heard_from,
         None
     );
-    assert!(participant.set_muted(false) && !participant.set_muted(false));
+    assert!(
+        participant.set_muted(false, None, at(0)) && !participant.set_muted(false, None, at(0))
+    );
 }
 
 #[test]

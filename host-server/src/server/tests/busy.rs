@@ -2,7 +2,7 @@
 //! and after a stall.
 
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
-use talkspurt_core::wire::{ServerPacket, parse};
+use talkspurt_core::wire::{ServerPacket, SetMuted, parse};
 
 use super::*;
 
@@ -81,7 +81,9 @@ impl Client {
             .collect();
         self.send(&packet(&ClientPacket::Voice(Voice {
             seq: Seq(number),
-            timestamp_frames: number.into(),
+            timestamp: Timestamp(8 * u32::from(number)),
+            level: 40,
+            stream: 0,
             terminator,
             payload: &payload,
         })));
@@ -192,7 +194,7 @@ async fn flap(server: Rc<Server>, crowd: Vec<Client>) {
         let batch = crowd.len() * 12 * BATCH.as_millis() as usize / 1_000;
         for n in next..next + batch {
             let muted = (n / crowd.len()).is_multiple_of(2);
-            let change = packet(&ClientPacket::SetMuted(muted));
+            let change = packet(&ClientPacket::SetMuted(SetMuted { muted, after: None }));
             crowd[n % crowd.len()].send(&change);
         }
         next += batch;

@@ -27,7 +27,7 @@ fn a_full_room_of_long_names_fits_into_a_newcomers_outbox() {
     let last = bench.connect();
     bench.peers[last].reads = false;
     bench.hello(last, "hall", &"x".repeat(32), CodecId::Pcm16);
-    assert_eq!(bench.hub.counters().sessions_ended["slow_consumer"], 0);
+    assert_eq!(bench.hub.counters().sessions_ended["slow_reader"], 0);
     bench.peers[last].reads = true;
     let link = bench.peers[last].link.unwrap();
     bench.deliver_to(link);
@@ -48,7 +48,7 @@ fn an_outbox_holds_three_hundred_changes_beside_a_roster_and_no_more() {
     let slow = bench.join("kitchen", "slow");
     bench.peers[slow].reads = false;
     let mut changes = 0;
-    while bench.hub.counters().sessions_ended["slow_consumer"] == 0 {
+    while bench.hub.counters().sessions_ended["slow_reader"] == 0 {
         let churn = bench.join("kitchen", "churn");
         bench.close(churn);
         changes += 2;
@@ -68,18 +68,23 @@ fn bytes_and_packets_are_counted_both_ways() {
     let before = bench.hub.counters().clone();
     assert_eq!(
         (before.packets_in, before.packets_out),
-        (1, 1),
-        "Hello, Welcome"
+        (1, 2),
+        "Hello; Welcome and roster"
     );
     let mut packet = [0; ENCODED_MAX];
     let len = write_to_stream(&ClientPacket::Ping(7), &mut packet).unwrap();
     bench.send_bytes(ada, &packet[..len]);
     bench.send_bytes(ada, &packet[..len]);
-    let pong_len = write_to_stream(&ServerPacket::Pong(7), &mut packet).unwrap();
+    let pong = talkspurt_core::wire::ServerPong {
+        number: 7,
+        revision: 1,
+        flags: ParticipantFlags::default(),
+    };
+    let pong_len = write_to_stream(&ServerPacket::Pong(pong), &mut packet).unwrap();
     let after = bench.hub.counters();
     assert_eq!(after.bytes_in - before.bytes_in, 2 * len as u64);
     assert_eq!(after.bytes_out - before.bytes_out, 2 * pong_len as u64);
-    assert_eq!((after.packets_in, after.packets_out), (3, 3));
+    assert_eq!((after.packets_in, after.packets_out), (3, 4));
     bench.send_bytes(ada, &[5, 5, 0, 5]);
     assert_eq!(bench.hub.counters().packets_in, 3, "noise is no packet");
 }
@@ -118,15 +123,7 @@ fn an_orderly_end_is_no_reset_and_the_end_of_one_who_takes_nothing_is() {
 
 /// Ends a session in good order: a Hello that cannot be granted.
 fn wrong_hello() -> Hello<'static> {
-    Hello {
-        version: PROTOCOL_VERSION,
-        room: "kitchen",
-        name: "",
-        codecs: &[0],
-        rates_hz: Default::default(),
-        muted: false,
-        credentials: &[],
-    }
+    hello("kitchen", "", &[0], [1; 8])
 }
 
 #[test]
@@ -140,7 +137,7 @@ fn connections_that_come_and_go_leave_no_deadlines_behind() {
     for n in 0..5_000 {
         let churn = bench.join("kitchen", "churn");
         bench.speak(churn, 1, true);
-        bench.send(ada, &ClientPacket::SetMuted(n % 2 == 0));
+        bench.set_muted(ada, n % 2 == 0);
         bench.pass(Duration::from_millis(21));
         bench.close(churn);
         bench.peers.pop();
@@ -207,8 +204,14 @@ fn a_link_that_leaves_its_room_with_output_is_named_there_and_afterwards() {
     // A State waits for Bob, and nobody has asked for output when Bob leaves.
     let mut bytes = [0; ENCODED_MAX];
     for (link, packet) in [
-        (links[0], ClientPacket::SetMuted(true)),
-        (links[1], ClientPacket::Bye(ByeReason::Leaving)),
+        (
+            links[0],
+            ClientPacket::SetMuted(SetMuted {
+                muted: true,
+                after: None,
+            }),
+        ),
+        (links[1], ClientPacket::Bye(Bye::from(Reason::LEAVING))),
     ] {
         let len = write_to_stream(&packet, &mut bytes).unwrap();
         bench.hub.handle_bytes(link, &bytes[..len], bench.now);
@@ -242,10 +245,7 @@ fn who_is_thrown_out_gets_the_reason_and_no_old_voice() {
     let received = bench.take_received(bob);
     let voices = |received: &Received| matches!(received, Received::Voice { .. });
     assert!(!received.iter().any(voices), "{received:?}");
-    assert_eq!(
-        received.last(),
-        Some(&Received::Bye(ByeReason::ProtocolError))
-    );
+    assert_eq!(received.last(), Some(&Received::Bye(Reason::UNEXPECTED)));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn what_is_due_outlives_the_tidying_of_the_deadlines() {
     let mut bench = Bench::new(config());
     let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
     for muted in [true, false] {
-        bench.send(bob, &ClientPacket::SetMuted(muted));
+        bench.set_muted(bob, muted);
     }
     bench.forget_received();
     bench.speak(ada, 7, true);

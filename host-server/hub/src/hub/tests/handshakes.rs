@@ -24,7 +24,7 @@ fn connections_that_say_nothing_make_room_for_those_who_do() {
     }
     assert!(matches!(
         bench.take_received(silent[0])[..],
-        [Received::Reject(RejectReason::ServerFull, _)]
+        [Received::Reject(Reason::CROWDED, _)]
     ));
     let ada = bench.join("kitchen", "ada");
     assert!(
@@ -71,7 +71,7 @@ fn with_nobody_to_make_room_a_connection_is_turned_away() {
         assert_eq!(bench.hub.gauges().handshakes, n + 1);
     }
     assert_eq!(bench.hub.connect(bench.now), None);
-    assert_eq!(bench.hub.counters().handshake_failures["server_full"], 1);
+    assert_eq!(bench.hub.counters().handshake_failures["crowded"], 1);
 }
 
 #[test]
@@ -111,7 +111,10 @@ fn a_probe_is_no_failed_handshake() {
     bench.close(half);
     let counters = bench.hub.counters();
     assert_eq!(
-        (counters.probes, counters.handshake_failures["not_a_hello"]),
+        (
+            counters.probes,
+            counters.handshake_failures["connection_lost"]
+        ),
         (1, 1)
     );
     assert_eq!(bench.hub.gauges().handshakes, 0);

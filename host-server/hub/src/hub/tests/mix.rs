@@ -39,7 +39,7 @@ fn nobody_is_louder_than_they_are_when_a_second_talker_starts_or_stops() {
             }
             match (frame, stop) {
                 (100, 1) => bench.close(ben),
-                (100, 2) => bench.send(ben, &ClientPacket::SetMuted(true)),
+                (100, 2) => bench.set_muted(ben, true),
                 _ => {}
             }
             said.extend(samples);
@@ -93,9 +93,9 @@ type CutOff = fn(&mut Bench, usize);
 #[test]
 fn whoever_is_cut_off_in_mid_word_fades_without_a_click() {
     let ways: [CutOff; 5] = [
-        |bench, peer| bench.send(peer, &ClientPacket::SetMuted(true)),
+        |bench, peer| bench.set_muted(peer, true),
         |bench, peer| bench.close(peer),
-        |bench, peer| bench.send(peer, &ClientPacket::Bye(ByeReason::Leaving)),
+        |bench, peer| bench.send(peer, &ClientPacket::Bye(Bye::from(Reason::LEAVING))),
         |bench, peer| bench.hello(peer, "attic", "ann", CodecId::Pcm16),
         |bench, peer| bench.hello(peer, "kitchen", "ann", CodecId::Pcm16),
     ];
@@ -190,8 +190,8 @@ fn whoever_joins_as_another_leaves_in_mid_word_does_not_cut_the_fade_off() {
 fn whoever_is_cut_off_beside_others_and_goes_on_at_once_joins_them_without_a_click() {
     let ways: [CutOff; 2] = [
         |bench, peer| {
-            bench.send(peer, &ClientPacket::SetMuted(true));
-            bench.send(peer, &ClientPacket::SetMuted(false));
+            bench.set_muted(peer, true);
+            bench.set_muted(peer, false);
         },
         |bench, peer| bench.speak_payload(peer, &[], true),
     ];
@@ -221,8 +221,8 @@ fn whoever_unmutes_at_once_sets_in_without_a_click() {
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
     for frame in 0..20 {
         if frame == 10 {
-            bench.send(ann, &ClientPacket::SetMuted(true));
-            bench.send(ann, &ClientPacket::SetMuted(false));
+            bench.set_muted(ann, true);
+            bench.set_muted(ann, false);
         }
         // Elsewhere in the period from then on.
         let from = frame * SAMPLES + if frame < 10 { 0 } else { 9 };

@@ -12,7 +12,7 @@ fn bench_with_deaf(changes: usize) -> (Bench, usize, Vec<usize>) {
     // So many changes that the last ones wait for a round.
     for change in 0..6 {
         for peer in &others {
-            bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
+            bench.set_muted(*peer, change % 2 == 0);
         }
         bench.pass(Duration::from_millis(if change < 5 { 100 } else { 50 }));
     }
@@ -36,7 +36,7 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
     while bench.hub.gauges().participants == 9 {
         muted = !muted;
         for peer in &others {
-            bench.send(*peer, &ClientPacket::SetMuted(muted));
+            bench.set_muted(*peer, muted);
         }
         bench.pass(Duration::from_millis(100));
     }
@@ -46,7 +46,7 @@ fn who_reads_too_slowly_is_told_so_however_much_is_too_much_at_once() {
     }
     assert_eq!(
         bench.take_received(deaf).last(),
-        Some(&Received::Bye(ByeReason::SlowConsumer))
+        Some(&Received::Bye(Reason::SLOW_READER))
     );
 }
 
@@ -149,7 +149,7 @@ fn whoever_has_no_space_left_for_a_newcomer_is_told_so_at_once() {
     bench.deliver_to(bench.peers[deaf].link.unwrap());
     assert_eq!(
         bench.take_received(deaf).last(),
-        Some(&Received::Bye(ByeReason::SlowConsumer))
+        Some(&Received::Bye(Reason::SLOW_READER))
     );
 }
 
@@ -157,7 +157,7 @@ fn whoever_has_no_space_left_for_a_newcomer_is_told_so_at_once() {
 fn all_who_have_no_space_left_for_a_newcomer_go_at_once() {
     let (mut bench, _, others) = bench_with_deaf(0);
     bench.peers[others[0]].reads = false;
-    let gone = |bench: &Bench| bench.hub.counters().sessions_ended["slow_consumer"];
+    let gone = |bench: &Bench| bench.hub.counters().sessions_ended["slow_reader"];
     for n in 0..150 {
         let guest = bench.join("kitchen", &format!("{n:032}"));
         bench.close(guest);

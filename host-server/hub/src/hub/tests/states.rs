@@ -20,7 +20,7 @@ fn flapping_room(bench: &mut Bench, size: usize, seconds: u64) -> Vec<usize> {
     let change_us = 1_000_000 / 12 / (size as u64 - 1);
     for change in 0..seconds * 12 {
         for peer in &peers[1..] {
-            bench.send(*peer, &ClientPacket::SetMuted(change % 2 == 0));
+            bench.set_muted(*peer, change % 2 == 0);
             bench.pass(Duration::from_micros(change_us));
         }
         keep_alive(bench, peers[0], change);
@@ -38,7 +38,7 @@ fn keep_alive(bench: &mut Bench, peer: usize, change: u64) {
 }
 
 /// What a peer was told of each participant last.
-fn last_told(states: &[Received]) -> HashMap<u16, ParticipantFlags> {
+fn last_told(states: &[Received]) -> HashMap<u32, ParticipantFlags> {
     let told = states.iter().filter_map(|received| match received {
         Received::State(id, flags) => Some((*id, *flags)),
         _ => None,
@@ -47,7 +47,7 @@ fn last_told(states: &[Received]) -> HashMap<u16, ParticipantFlags> {
 }
 
 fn set_muted(bench: &mut Bench, peer: usize, muted: bool) {
-    bench.send(peer, &ClientPacket::SetMuted(muted));
+    bench.set_muted(peer, muted);
 }
 
 /// The flags that a peer was told since it was asked last, in order.
@@ -81,7 +81,7 @@ fn a_flickering_room_tells_less_the_larger_it_is_and_the_truth_at_last() {
         );
         assert!(told >= SECONDS * a_second / 2, "{told} in a room of {size}");
         for peer in &peers[1..] {
-            bench.send(*peer, &ClientPacket::SetMuted(true));
+            bench.set_muted(*peer, true);
         }
         for second in 0..25 {
             keep_alive(&mut bench, peers[0], second * 12);
@@ -117,7 +117,7 @@ fn a_flickering_room_costs_others_nothing() {
     let mut bench = Bench::new(config());
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
     flapping_room(&mut bench, 60, 2);
-    bench.send(ada, &ClientPacket::SetMuted(true));
+    bench.set_muted(ada, true);
     let told = bench.take_states(bob);
     assert!(
         matches!(told[..], [Received::State(_, MUTED)]),
@@ -152,7 +152,7 @@ fn who_joins_muted_and_unmutes_is_shown_so() {
     let ada = bench.connect();
     bench.hello_with("kitchen", "ada", true, ada, CodecId::Pcm16);
     bench.forget_received();
-    bench.send(ada, &ClientPacket::SetMuted(false));
+    bench.set_muted(ada, false);
     let told = bench.take_states(bob);
     assert!(
         matches!(told[..], [Received::State(_, NOTHING)]),
@@ -229,8 +229,8 @@ fn nobody_is_heard_again_and_again_without_being_shown() {
     let mut bench = Bench::new(config());
     let [ann, lis] = ["ann", "lis"].map(|name| bench.join("kitchen", name));
     for _ in 0..30 {
-        bench.send(ann, &ClientPacket::SetMuted(true));
-        bench.send(ann, &ClientPacket::SetMuted(false));
+        bench.set_muted(ann, true);
+        bench.set_muted(ann, false);
         for frame in 0..4 {
             bench.speak(ann, 1_000, frame == 3);
             bench.pass(FRAME);

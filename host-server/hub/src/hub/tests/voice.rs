@@ -279,7 +279,7 @@ fn a_server_that_is_far_too_late_gives_ticks_up() {
 fn the_muted_are_silent_even_if_they_send() {
     let mut bench = Bench::new(config());
     let (ada, bob) = (bench.join("kitchen", "ada"), bench.join("kitchen", "bob"));
-    bench.send(ada, &ClientPacket::SetMuted(true));
+    bench.set_muted(ada, true);
     (0..5).for_each(|_| bench.speak(ada, 100, false));
     bench.pass(Duration::from_secs(1));
     assert_eq!((bench.voices(bob).count(), bench.ticks), (0, 0));

@@ -1,0 +1,449 @@
+//! The packets of both sides, field by field as docs/PROTOCOL.md has them.
+
+use heapless::Vec;
+
+use super::fields::{Field, Reader, Writer, fields, read_sized, write_sized};
+use super::{
+    Encode, Nonce, OFFERS_MAX, Parse, ParseError, ParticipantFlags, ParticipantId, ROSTER_PAGE,
+    Reason, Text, Token,
+};
+use crate::seq::{Seq, Timestamp};
+
+/// A request to join a room: the first packet of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Hello<'a> {
+    /// [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION) of the client.
+    pub version: u8,
+    /// Names this attempt to join.
+    pub nonce: Nonce,
+    /// The longest packet that the client takes, in bytes.
+    pub max_packet: u16,
+    /// The features that the client has, as bits. None are known yet.
+    pub features: u32,
+    /// The token of the session that this one resumes.
+    pub resume: Option<Token>,
+    /// The room: 1..=64 bytes, or it is refused.
+    pub room: &'a str,
+    /// The name: 1..=32 bytes, or it is refused.
+    pub name: &'a str,
+    /// Numbers of the codecs that the client can send, in order of preference.
+    pub codecs_up: &'a [u8],
+    /// Numbers of the codecs that the client can receive, in order of preference.
+    pub codecs_down: &'a [u8],
+    /// Sample rates that the client can send and receive, in Hz, in order of preference.
+    pub rates_hz: Vec<u32, OFFERS_MAX>,
+    /// How the participant joins: only [`ParticipantFlags::MUTED`] means something.
+    pub flags: ParticipantFlags,
+    /// 1: the client wants the roster; 0: only how many are in the room.
+    pub roster: u8,
+    /// What proves that the participant may join: up to 64 bytes, or it is refused.
+    pub credentials: &'a [u8],
+}
+
+fields!(Hello<'a> {
+    version, nonce, max_packet, features, resume, room, name, codecs_up, codecs_down, rates_hz,
+    flags, roster, credentials,
+} if |hello: &Hello<'_>| hello.codecs_up.len().max(hello.codecs_down.len()) <= OFFERS_MAX);
+
+/// Tells a client that it may not join, or has no session. The same in all versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Reject<'a> {
+    /// Why.
+    pub reason: Reason,
+    /// The highest version that the server speaks.
+    pub version: u8,
+    /// The nonce of the Hello that is refused, or zeros.
+    pub nonce: Nonce,
+    /// How long to wait before trying again, if that may help.
+    pub retry_ms: u32,
+    /// What to do about it, for a person.
+    pub text: Text<'a>,
+}
+
+fields!(Reject<'a> { reason, version, nonce, retry_ms, text });
+
+/// Tells a client that it has joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Welcome {
+    /// [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION) of the server.
+    pub version: u8,
+    /// The nonce of the Hello that this answers.
+    pub nonce: Nonce,
+    /// The longest packet that the server takes, in bytes.
+    pub max_packet: u16,
+    /// The features that both sides have.
+    pub features: u32,
+    /// With this the session can be resumed.
+    pub resume: Option<Token>,
+    /// The newcomer's own number.
+    pub id: ParticipantId,
+    /// The number of the codec of the client's voice.
+    pub codec_up: u8,
+    /// The number of the codec of the server's voice.
+    pub codec_down: u8,
+    /// Samples per second of both directions.
+    pub rate_hz: u32,
+    /// Milliseconds in a frame: 5, 10 or 20.
+    pub frame_ms: u8,
+    /// Either side drops the other after this long in silence.
+    pub idle_timeout_ms: u32,
+    /// The revision of the roster, the newcomer included.
+    pub revision: u32,
+    /// How many are in the room, the newcomer included.
+    pub participants: u32,
+}
+
+fields!(Welcome {
+    version,
+    nonce,
+    max_packet,
+    features,
+    resume,
+    id,
+    codec_up,
+    codec_down,
+    rate_hz,
+    frame_ms,
+    idle_timeout_ms,
+    revision,
+    participants,
+});
+
+/// A frame of voice, or the end of a talkspurt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Voice<'a> {
+    /// Counts the packets of a talkspurt, by one.
+    pub seq: Seq,
+    /// When the frame starts, on the sender's session clock.
+    pub timestamp: Timestamp,
+    /// How loud the frame is, in half decibels below full scale. 255 is silence.
+    pub level: u8,
+    /// Names the encoder behind the payload: 0..=15.
+    pub stream: u8,
+    /// Whether it is the last of its talkspurt.
+    pub terminator: bool,
+    /// The frame in the session's codec. Empty only with a terminator: the talkspurt ended with the
+    /// packet before.
+    pub payload: &'a [u8],
+}
+
+/// In the byte of a stream's number.
+const TERMINATOR: u8 = 0x80;
+const STREAM: u8 = 0x0f;
+
+impl<'a> Field<'a> for Voice<'a> {
+    fn read(from: &mut Reader<'a>) -> Self {
+        let (seq, timestamp) = (Field::read(from), Field::read(from));
+        let [level, marks] = Field::read(from);
+        Self {
+            seq,
+            timestamp,
+            level,
+            stream: marks & STREAM,
+            terminator: marks & TERMINATOR != 0,
+            payload: Field::read(from),
+        }
+    }
+
+    fn write(&self, to: &mut Writer<'_>) {
+        let terminator = if self.terminator { TERMINATOR } else { 0 };
+        self.seq.write(to);
+        self.timestamp.write(to);
+        to.put(&[self.level, terminator | self.stream & STREAM]);
+        self.payload.write(to);
+    }
+}
+
+/// Says that the microphone was muted or unmuted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SetMuted {
+    /// Whether it is muted now.
+    pub muted: bool,
+    /// The last voice packet before this.
+    pub after: Option<Seq>,
+}
+
+fields!(SetMuted { muted, after });
+
+/// Answers a client's Ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ServerPong {
+    /// That of the Ping.
+    pub number: u32,
+    /// The revision of the roster.
+    pub revision: u32,
+    /// What the client itself is doing.
+    pub flags: ParticipantFlags,
+}
+
+fields!(ServerPong {
+    number,
+    revision,
+    flags
+});
+
+/// Ends a session. `Text` is `&str` from clients and [`Text`] from servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Bye<Text> {
+    /// Why.
+    pub reason: Reason,
+    /// The last voice packet before this.
+    pub after: Option<Seq>,
+    /// From a server: how long to wait before trying again, if that may help.
+    pub retry_ms: u32,
+    /// For a person.
+    pub text: Text,
+}
+
+impl<Text: Default> From<Reason> for Bye<Text> {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            after: None,
+            retry_ms: 0,
+            text: Text::default(),
+        }
+    }
+}
+
+impl<'a, Text: Field<'a>> Field<'a> for Bye<Text> {
+    fn read(from: &mut Reader<'a>) -> Self {
+        Self {
+            reason: Field::read(from),
+            after: Field::read(from),
+            retry_ms: Field::read(from),
+            text: Field::read(from),
+        }
+    }
+
+    fn write(&self, to: &mut Writer<'_>) {
+        self.reason.write(to);
+        self.after.write(to);
+        self.retry_ms.write(to);
+        self.text.write(to);
+    }
+}
+
+/// Someone in the roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RosterEntry<'a> {
+    /// Who.
+    pub id: ParticipantId,
+    /// What they are doing.
+    pub flags: ParticipantFlags,
+    /// Their name: up to 32 bytes.
+    pub name: Text<'a>,
+    /// Who they are in this room, whatever their name. Always absent today.
+    pub pseudonym: Option<[u8; 8]>,
+}
+
+impl<'a> RosterEntry<'a> {
+    /// The length, and the fields with the longest numbers, apart from the name.
+    pub const BYTES_AROUND_NAME: usize = 1 + 5 + 5 + 1 + 1 + 8;
+
+    /// Creates an entry without a pseudonym.
+    pub fn new(id: ParticipantId, flags: ParticipantFlags, name: &'a str) -> Self {
+        Self {
+            id,
+            flags,
+            name: name.into(),
+            pseudonym: None,
+        }
+    }
+}
+
+impl<'a> Field<'a> for RosterEntry<'a> {
+    fn read(from: &mut Reader<'a>) -> Self {
+        read_sized(from, |from| Self {
+            id: Field::read(from),
+            flags: Field::read(from),
+            name: Field::read(from),
+            pseudonym: Field::read(from),
+        })
+    }
+
+    fn write(&self, to: &mut Writer<'_>) {
+        write_sized(to, |to| {
+            self.id.write(to);
+            self.flags.write(to);
+            self.name.write(to);
+            self.pseudonym.write(to);
+        });
+    }
+}
+
+/// The entries of one Roster.
+pub type RosterPage<'a> = Vec<RosterEntry<'a>, ROSTER_PAGE>;
+
+/// A page of the roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Roster<'a> {
+    /// The revision that this roster has; the same in all of its pages.
+    pub revision: u32,
+    /// How many entries the pages before this one had.
+    pub first: u32,
+    /// Entries in all pages together.
+    pub total: u32,
+    /// Those of this page.
+    pub entries: RosterPage<'a>,
+}
+
+fields!(Roster<'a> { revision, first, total, entries });
+
+/// Someone has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Left {
+    /// The revision that the roster has by this.
+    pub revision: u32,
+    /// Who.
+    pub id: ParticipantId,
+    /// Why.
+    pub reason: Reason,
+}
+
+fields!(Left {
+    revision,
+    id,
+    reason
+});
+
+/// Someone has joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Joined<'a> {
+    /// The revision that the roster has by this.
+    pub revision: u32,
+    /// Who.
+    pub entry: RosterEntry<'a>,
+}
+
+fields!(Joined<'a> { revision, entry });
+
+/// Someone began or ceased to talk, muted or unmuted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct State {
+    /// The revision that the roster has by this.
+    pub revision: u32,
+    /// Who.
+    pub id: ParticipantId,
+    /// All of their flags.
+    pub flags: ParticipantFlags,
+}
+
+fields!(State {
+    revision,
+    id,
+    flags
+});
+
+/// Numbers that stand for something else.
+macro_rules! numbers {
+    ($($name:ty),*) => {$(
+        impl<'a> Field<'a> for $name {
+            fn read(from: &mut Reader<'a>) -> Self {
+                Self(Field::read(from))
+            }
+
+            fn write(&self, to: &mut Writer<'_>) {
+                self.0.write(to);
+            }
+        }
+    )*};
+}
+
+numbers!(ParticipantId, ParticipantFlags, Reason);
+
+/// The packets of one side and their numbers.
+macro_rules! packets {
+    ($(#[$doc:meta])* $side:ident greets with $greeting:literal {
+        $($(#[$packet_doc:meta])* $number:literal = $packet:ident$(($fields:ident: $type:ty))?,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub enum $side<'a> {
+            $($(#[$packet_doc])* $packet$(($type))?,)*
+        }
+
+        impl<'a> Parse<'a> for $side<'a> {
+            const GREETING: u8 = $greeting;
+
+            fn read(number: u8, from: &mut Reader<'a>) -> Result<Self, ParseError> {
+                Ok(match number {
+                    $($number => Self::$packet$((<$type>::read(from)))?,)*
+                    _ => return Err(ParseError::unknown(number)),
+                })
+            }
+        }
+
+        impl Encode for $side<'_> {
+            fn write(&self, to: &mut Writer<'_>) {
+                match self {
+                    $(Self::$packet$(($fields))? => {
+                        to.put(&[$number]);
+                        $($fields.write(to);)?
+                    })*
+                }
+            }
+        }
+    };
+}
+
+packets! {
+    /// What clients send.
+    ClientPacket greets with 0x00 {
+        /// Asks to join a room.
+        0x00 = Hello(fields: Hello<'a>),
+        /// The client's own voice.
+        0x03 = Voice(fields: Voice<'a>),
+        /// The microphone was muted or unmuted.
+        0x04 = SetMuted(fields: SetMuted),
+        /// Asks for a Pong with the same number.
+        0x05 = Ping(number: u32),
+        /// Answers a Ping.
+        0x06 = Pong(number: u32),
+        /// Leaves.
+        0x07 = Bye(fields: Bye<&'a str>),
+        /// Asks for the whole roster again.
+        0x08 = RosterRequest,
+    }
+}
+
+packets! {
+    /// What servers send.
+    ServerPacket greets with 0x02 {
+        /// The client may not join.
+        0x01 = Reject(fields: Reject<'a>),
+        /// The client has joined.
+        0x02 = Welcome(fields: Welcome),
+        /// The voices of the others, mixed.
+        0x03 = Voice(fields: Voice<'a>),
+        /// Asks for a Pong with the same number.
+        0x05 = Ping(number: u32),
+        /// Answers a Ping.
+        0x06 = Pong(fields: ServerPong),
+        /// The server ends the session.
+        0x07 = Bye(fields: Bye<Text<'a>>),
+        /// A page of the roster.
+        0x09 = Roster(fields: Roster<'a>),
+        /// Someone has joined.
+        0x0a = Joined(fields: Joined<'a>),
+        /// Someone has left.
+        0x0b = Left(fields: Left),
+        /// Someone began or ceased to talk, muted or unmuted.
+        0x0c = State(fields: State),
+        /// How many are in the room, for clients without a roster.
+        0x0d = Count(participants: u32),
+    }
+}
