@@ -5,6 +5,7 @@
 //! - [`console`]: standard output and error that may be closed, full or unread; the log.
 //! - [`environment`]: flags, variables that set flags, and `RUST_LOG`.
 //! - `events` (feature `events`): one event as a line of JSON.
+//! - [`flags`]: values that flags of several programs take.
 //! - `gate` (feature `gate`): the flags of the voice gate, and what they mean.
 //! - [`random`]: numbers that do not come again.
 //! - [`sample`]: samples as integers and as floats.
@@ -23,6 +24,7 @@ pub mod console;
 pub mod environment;
 #[cfg(feature = "events")]
 pub mod events;
+pub mod flags;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod random;
