@@ -101,8 +101,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
     let channel = config::input_channel(flags.input_channel.as_deref())?;
     let levels = match &flags.input {
         Some(path) => {
-            let mut source = WavReader::open(path, channel)
-                .map_err(|error| Problem::Failed(error.to_string()))?;
+            let mut source = WavReader::open(path, channel).map_err(Problem::Failed)?;
             measure(&mut source, flags.seconds, false)
         }
         None => {

@@ -12,6 +12,7 @@
 //! - [`server_address`]: `HOST[:PORT]` to connect to, `ADDR:PORT` to listen on.
 //! - [`signals`]: signals that a program was started with.
 //! - `socket` (feature `socket`): options of the socket that carries voice.
+//! - `sound` (feature `wav`): sources and sinks of frames.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 //! - [`words`]: system errors in words for people, and foreign texts without invisible characters.
 
@@ -33,6 +34,8 @@ pub mod server_address;
 pub mod signals;
 #[cfg(feature = "socket")]
 pub mod socket;
+#[cfg(feature = "wav")]
+pub mod sound;
 #[cfg(feature = "wav")]
 pub mod wav;
 pub mod words;

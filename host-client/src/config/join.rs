@@ -11,7 +11,7 @@ use talkspurt_host_kit::{
     channels::InputChannel,
     environment::FlagError,
     server_address::{ServerAddress, VOICE_PORT},
-    wav::same_file,
+    wav::refuse_overwriting,
 };
 
 /// Initial playout delay for a speaker: two frames of 20 ms ride out a busy scheduler.
@@ -142,24 +142,10 @@ impl TryFrom<JoinFlags> for JoinConfig {
                 (None, false) => EventsFormat::Auto,
             },
         };
-        config.refuse_to_overwrite_input()?;
-        Ok(config)
-    }
-}
-
-impl JoinConfig {
-    /// Refuses a recording that would destroy the file being played.
-    fn refuse_to_overwrite_input(&self) -> Result<(), FlagError> {
-        match (&self.input, &self.output) {
-            (Input::File(input), Output::File(output)) if same_file(input, output) => {
-                let problem = format!(
-                    "{} is the file that --input plays and would be overwritten; give another one",
-                    output.display()
-                );
-                Err(FlagError::new("--output", problem))
-            }
-            _ => Ok(()),
+        if let (Input::File(input), Output::File(output)) = (&config.input, &config.output) {
+            refuse_overwriting(input, output)?;
         }
+        Ok(config)
     }
 }
 
