@@ -7,10 +7,10 @@
 //!                                                   ├─ participant ── core: endpoint::Client
 //!                                                   └─ audio::{Source, Sink}
 //!                                                        ├─ device (cpal, in its own threads)
-//!                                                        └─ wav    (files in place of devices)
+//!                                                        └─ the kit's wav (files in place of devices)
 //! ```
 //!
-//! Each external thing has one owner: `device` alone knows cpal, `wav` WAV files, `net::link` the
+//! Each external thing has one owner: `device` alone knows cpal, `net::link` the
 //! socket, `ui` the terminal. The session thread never waits for any of them. Its clock
 //! ([`clock::FrameClock`]) says when a frame is due, and no frame is left out.
 #![deny(missing_docs)]
@@ -32,4 +32,3 @@ mod stderr;
 #[cfg(test)]
 mod testing;
 pub mod ui;
-pub mod wav;

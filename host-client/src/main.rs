@@ -14,7 +14,7 @@ use talkspurt_client::{
     audio::Source,
     calibrate,
     config::{
-        self, JoinConfig, Threshold,
+        JoinConfig, Threshold,
         flags::{CalibrateFlags, Cli, Command},
     },
     device::{self, DeviceChoice, DeviceState, Direction},
@@ -24,7 +24,6 @@ use talkspurt_client::{
 use talkspurt_host_kit::{
     console::{self, LogFormat, Problem},
     environment,
-    server_address::HTTP_PORT,
     wav::WavReader,
 };
 
@@ -55,7 +54,6 @@ fn obey(command: Command, epoch: Instant) -> Result<(), Problem> {
         }
         Command::Devices => list_devices(),
         Command::Rooms { server } => {
-            let server = config::server_address(&server, HTTP_PORT)?;
             let text = rooms::rooms(&server).map_err(Problem::Failed)?;
             Ok(console::print(&text)?)
         }
@@ -98,11 +96,10 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
         );
         return Err(Problem::Usage(format!("--seconds: {problem}")));
     }
-    let channel = config::input_channel(flags.input_channel.as_deref())?;
+    let channel = flags.input_channel.unwrap_or_default();
     let levels = match &flags.input {
         Some(path) => {
-            let mut source = WavReader::open(path, channel)
-                .map_err(|error| Problem::Failed(error.to_string()))?;
+            let mut source = WavReader::open(path, channel).map_err(Problem::Failed)?;
             measure(&mut source, flags.seconds, false)
         }
         None => {

@@ -86,49 +86,33 @@ impl FlagError {
 /// When a log was started before.
 #[must_use]
 pub fn start_log(default: &str, format: LogFormat) -> Log {
-    let LogFilter { filter, complaint } = filter_of(std::env::var(EnvFilter::DEFAULT_ENV), default);
-    let log = console::start_log(filter, format);
+    let filter = filter_of(std::env::var(EnvFilter::DEFAULT_ENV), default);
+    let complaint = filter.as_ref().err().cloned();
+    let log = console::start_log(filter.unwrap_or_else(|_| EnvFilter::new(default)), format);
     if let Some(complaint) = complaint {
         tracing::warn!("{complaint}");
     }
     log
 }
 
-/// The filter, and what is wrong with `RUST_LOG`.
-struct LogFilter {
-    /// What `RUST_LOG` asks for, or the default.
-    filter: EnvFilter,
-    /// What is wrong with `RUST_LOG`, and what is used instead.
-    complaint: Option<String>,
-}
-
-fn filter_of(variable: Result<String, VarError>, default: &str) -> LogFilter {
-    let wrong = match variable {
-        Err(VarError::NotPresent) => None,
-        Err(VarError::NotUnicode(value)) => Some((
+/// The filter that `RUST_LOG` asks for, or the default; the error says what is wrong with it.
+fn filter_of(variable: Result<String, VarError>, default: &str) -> Result<EnvFilter, String> {
+    let (text, what) = match variable {
+        Err(VarError::NotPresent) => return Ok(EnvFilter::new(default)),
+        Err(VarError::NotUnicode(value)) => (
             value.to_string_lossy().into_owned(),
             "it is not UTF-8".to_owned(),
-        )),
-        Ok(text) if text.trim().is_empty() => None,
+        ),
+        Ok(text) if text.trim().is_empty() => return Ok(EnvFilter::new(default)),
         Ok(text) => match filter(&text) {
-            Ok(filter) => {
-                return LogFilter {
-                    filter,
-                    complaint: None,
-                };
-            }
-            Err(what) => Some((text, what)),
+            Ok(filter) => return Ok(filter),
+            Err(what) => (text, what),
         },
     };
-    LogFilter {
-        filter: EnvFilter::new(default),
-        complaint: wrong.map(|(text, what)| {
-            format!(
-                "RUST_LOG={text:?} is ignored, {default:?} is used: {what}; \
-                 expected a level (error, warn, info, debug, trace, off) or MODULE=LEVEL, separated by commas"
-            )
-        }),
-    }
+    Err(format!(
+        "RUST_LOG={text:?} is ignored, {default:?} is used: {what}; \
+         expected a level (error, warn, info, debug, trace, off) or MODULE=LEVEL, separated by commas"
+    ))
 }
 
 /// Parses a filter such as `info` or `talkspurt_client::net=debug`.
@@ -175,7 +159,7 @@ mod tests {
 
     #[test]
     fn an_invalid_filter_is_reported_and_the_default_used() {
-        let complaint = |text: &str| filter_of(Ok(text.to_owned()), "info").complaint;
+        let complaint = |text: &str| filter_of(Ok(text.to_owned()), "info").err();
         for fine in [
             "",
             " ",
@@ -200,21 +184,15 @@ mod tests {
                 "{text}"
             );
         }
+        let filter = |text: &str| filter_of(Ok(text.to_owned()), "info").unwrap().to_string();
         assert_eq!(
-            filter_of(Ok("warning".to_owned()), "info")
-                .filter
-                .to_string(),
-            "info"
-        );
-        assert_eq!(
-            filter_of(Ok("warn".to_owned()), "info").filter.to_string(),
-            "warn"
+            (filter("warn").as_str(), filter("").as_str()),
+            ("warn", "info")
         );
         let foreign = OsString::from("x");
         assert!(
             filter_of(Err(VarError::NotUnicode(foreign)), "info")
-                .complaint
-                .unwrap()
+                .unwrap_err()
                 .contains("UTF-8")
         );
     }

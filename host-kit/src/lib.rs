@@ -5,12 +5,14 @@
 //! - [`console`]: standard output and error that may be closed, full or unread; the log.
 //! - [`environment`]: flags, variables that set flags, and `RUST_LOG`.
 //! - `events` (feature `events`): one event as a line of JSON.
+//! - [`flags`]: values that flags of several programs take.
 //! - `gate` (feature `gate`): the flags of the voice gate, and what they mean.
 //! - [`random`]: numbers that do not come again.
 //! - [`sample`]: samples as integers and as floats.
 //! - [`server_address`]: `HOST[:PORT]` to connect to, `ADDR:PORT` to listen on.
 //! - [`signals`]: signals that a program was started with.
 //! - `socket` (feature `socket`): options of the socket that carries voice.
+//! - `sound` (feature `wav`): sources and sinks of frames.
 //! - `wav` (feature `wav`): sound files in, at a session's rate, and recordings out.
 //! - [`words`]: system errors in words for people, and foreign texts without invisible characters.
 
@@ -23,6 +25,7 @@ pub mod console;
 pub mod environment;
 #[cfg(feature = "events")]
 pub mod events;
+pub mod flags;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod random;
@@ -31,6 +34,8 @@ pub mod server_address;
 pub mod signals;
 #[cfg(feature = "socket")]
 pub mod socket;
+#[cfg(feature = "wav")]
+pub mod sound;
 #[cfg(feature = "wav")]
 pub mod wav;
 pub mod words;

@@ -3,8 +3,8 @@
 //! [`WavReader`] turns a file of any rate, channel count and sample format into a session's
 //! samples. It plays WAV (also as pipes and crashed recorders leave it), FLAC and Ogg Vorbis.
 //! [`BackgroundReader`] does so in its own thread, so that a stalled input stalls nothing else.
-//! [`Recorder`] writes what is heard, in its own thread for the same reason. [`same_file`] tells
-//! whether a recording would overwrite its own input.
+//! [`Recorder`] writes what is heard, in its own thread for the same reason. [`refuse_overwriting`]
+//! keeps a recording from destroying its own input.
 
 mod background;
 mod decode;
@@ -15,45 +15,26 @@ mod riff;
 mod same;
 mod writer;
 
-pub use background::{BackgroundReader, FrameRead};
+pub use background::BackgroundReader;
 pub use reader::WavReader;
-pub use recorder::{Recorder, RecordingNotice, recording_line};
-pub use same::same_file;
+pub use recorder::Recorder;
+pub use same::refuse_overwriting;
 pub use writer::WavWriter;
 
 use writer::DATA_BYTES_MAX;
 
 use crate::{channels::CHANNELS_MAX, words::describe};
-use std::{io, path::PathBuf};
+use std::{io, path::Path};
 
 /// Plausible sample rates. Others are refused.
 const RATE_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
 /// Why a sound file cannot be played.
-#[derive(Debug, thiserror::Error)]
-pub enum WavError {
-    /// The file does not exist, or cannot be read.
-    #[error("cannot read {}: {}", path.display(), describe(source))]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It is not a sound file, or one of an unsupported kind.
-    #[error("cannot play {}: {problem}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-}
-
-/// A [`WavError`] before it has a path.
 #[derive(Debug)]
 enum Fault {
+    /// The file does not exist, or cannot be read.
     Io(io::Error),
+    /// It is not a sound file, or one of an unsupported kind. Says what to do.
     Format(String),
 }
 
@@ -68,10 +49,12 @@ impl Fault {
         ))
     }
 
-    fn at(self, path: PathBuf) -> WavError {
+    /// Names the file: a line for people.
+    fn at(self, path: &Path) -> String {
+        let path = path.display();
         match self {
-            Self::Io(source) => WavError::Open { path, source },
-            Self::Format(problem) => WavError::Format { path, problem },
+            Self::Io(error) => format!("cannot read {path}: {}", describe(&error)),
+            Self::Format(problem) => format!("cannot play {path}: {problem}"),
         }
     }
 }

@@ -10,6 +10,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_host_kit::console;
+use talkspurt_host_kit::flags::frame_duration;
 use talkspurt_host_kit::server_address::numeric_address;
 use talkspurt_hub::HubConfig;
 
@@ -192,13 +193,6 @@ impl From<MixArg> for MixRule {
             MixArg::Sum => Self::Sum,
         }
     }
-}
-
-fn frame_duration(text: &str) -> Result<FrameDuration, String> {
-    text.parse()
-        .ok()
-        .and_then(FrameDuration::from_millis)
-        .ok_or_else(|| "expected 5, 10 or 20".to_owned())
 }
 
 fn handshake_timeout(text: &str) -> Result<Duration, String> {

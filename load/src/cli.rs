@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
-use talkspurt_host_kit::server_address::numeric_address;
+use talkspurt_host_kit::{
+    flags::{codec, frame_duration},
+    server_address::numeric_address,
+};
 
 use crate::crowd::{CrowdPlan, Flicker};
 use crate::marker::ROOMS_MAX;
@@ -55,7 +57,7 @@ pub struct Cli {
     #[arg(long, value_name = "COUNT")]
     talkers: Option<u32>,
     /// How voice is encoded
-    #[arg(long, default_value = "pcm16", value_parser = codec_parser())]
+    #[arg(long, default_value = "pcm16", value_parser = codec())]
     codec: CodecId,
     /// How long each round measures, in seconds
     #[arg(long, default_value_t = 10, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=3_600))]
@@ -275,19 +277,6 @@ impl Preset {
         };
         Some(CrowdPlan { size, flicker })
     }
-}
-
-fn codec_parser() -> impl TypedValueParser<Value = CodecId> {
-    let named = |name: String| CodecId::ALL.into_iter().find(|codec| codec.name() == name);
-    PossibleValuesParser::new(CodecId::ALL.map(CodecId::name))
-        .try_map(move |name| named(name).ok_or("no codec"))
-}
-
-fn frame_duration(text: &str) -> Result<FrameDuration, String> {
-    text.parse()
-        .ok()
-        .and_then(FrameDuration::from_millis)
-        .ok_or_else(|| "expected 5, 10 or 20".to_owned())
 }
 
 #[cfg(test)]

@@ -63,11 +63,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     round::take_announced_frame(&mut order)?;
     let rounds = round::run_all(&order)?;
     let report = report::Report::new(&order, &rounds);
+    let table = report.to_table(&order);
     if cli.json {
         println!("{}", serde_json::to_string(&report)?);
-        eprintln!("{}", report.to_table());
+        eprintln!("{table}");
     } else {
-        println!("{}", report.to_table());
+        println!("{table}");
     }
     let is_missed = cli.check && !report.all_met();
     Ok(ExitCode::from(u8::from(is_missed)))

@@ -2,8 +2,9 @@
 
 use comfy_table::Table;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::cli::{Order, Preset};
+use crate::cli::Order;
 use crate::figures::{DELAY_NOTE, Figures, RoundFigures, table};
 use crate::round::Rounds;
 use crate::targets::{MustBe, Target, targets};
@@ -11,28 +12,11 @@ use crate::targets::{MustBe, Target, targets};
 /// Everything, as it is written to stdout.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    load: Load,
+    load: Value,
     figures: Figures,
     delay_ms_is: &'static str,
     rounds: Vec<RoundFigures>,
     targets: Vec<Target>,
-}
-
-#[derive(Debug, Serialize)]
-struct Load {
-    preset: Option<Preset>,
-    participants: usize,
-    rooms: usize,
-    room_size: usize,
-    talkers_per_room: usize,
-    codec: &'static str,
-    frame_ms: u8,
-    seconds: f64,
-    rounds: u32,
-    seed: u64,
-    pinned: bool,
-    /// How long a part of it stops, if it does.
-    stall_ms: Option<u64>,
 }
 
 impl Report {
@@ -44,7 +28,7 @@ impl Report {
             .preset
             .map(|p| targets(p, order.plan.format.frame, &figures));
         Self {
-            load: Load::new(order),
+            load: load(order),
             delay_ms_is: DELAY_NOTE,
             rounds: each,
             targets: targets.unwrap_or_default(),
@@ -58,9 +42,9 @@ impl Report {
     }
 
     /// Tables for people.
-    pub fn to_table(&self) -> String {
-        let mut text = format!("{}\n\n{}\n", self.load.describe(), self.figures.to_table());
-        if self.load.stall_ms.is_some() {
+    pub fn to_table(&self, order: &Order) -> String {
+        let mut text = format!("{}\n\n{}\n", describe(order), self.figures.to_table());
+        if order.stall.is_some() {
             text += &format!("\n{}\n", self.figures.series_table());
         }
         text += &self.figures.notes();
@@ -71,39 +55,44 @@ impl Report {
     }
 }
 
-impl Load {
-    fn new(order: &Order) -> Self {
-        let plan = &order.plan;
-        Self {
-            preset: order.preset,
-            participants: plan.participants,
-            rooms: plan.rooms(),
-            room_size: plan.room_size,
-            talkers_per_room: plan.talkers,
-            codec: plan.codec.name(),
-            frame_ms: plan.format.frame.ms(),
-            seconds: order.span.as_secs_f64(),
-            rounds: order.rounds,
-            seed: plan.seed,
-            pinned: order.processors.is_some(),
-            stall_ms: order.stall.map(|stall| stall.span.as_millis() as u64),
-        }
-    }
+fn load(order: &Order) -> Value {
+    let plan = &order.plan;
+    json!({
+        "preset": order.preset,
+        "participants": plan.participants,
+        "rooms": plan.rooms(),
+        "room_size": plan.room_size,
+        "talkers_per_room": plan.talkers,
+        "codec": plan.codec.name(),
+        "frame_ms": plan.format.frame.ms(),
+        "seconds": order.span.as_secs_f64(),
+        "rounds": order.rounds,
+        "seed": plan.seed,
+        "pinned": order.processors.is_some(),
+        // How long a part of it stops, if it does.
+        "stall_ms": order.stall.map(|stall| stall.span.as_millis() as u64),
+    })
+}
 
-    fn describe(&self) -> String {
-        format!(
-            "{} participants in {} rooms of {}, {} of them talking in each; {}, frames of {} ms; {} x {} s, medians{}",
-            self.participants,
-            self.rooms,
-            self.room_size,
-            self.talkers_per_room,
-            self.codec,
-            self.frame_ms,
-            self.rounds,
-            self.seconds,
-            if self.pinned { "; pinned" } else { "" }
-        )
-    }
+fn describe(order: &Order) -> String {
+    let plan = &order.plan;
+    format!(
+        "{} participants in {} rooms of {}, {} of them talking in each; {}, frames of {} ms; \
+         {} x {} s, medians{}",
+        plan.participants,
+        plan.rooms(),
+        plan.room_size,
+        plan.talkers,
+        plan.codec.name(),
+        plan.format.frame.ms(),
+        order.rounds,
+        order.span.as_secs_f64(),
+        if order.processors.is_some() {
+            "; pinned"
+        } else {
+            ""
+        }
+    )
 }
 
 fn targets_table(targets: &[Target]) -> Table {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{io, time};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use talkspurt_core::audio::codec::{Codec, CodecId};
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::{Duration, Instant};
@@ -12,15 +13,17 @@ use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, Problem};
 use talkspurt_host_kit::environment::{self, FlagError};
+use talkspurt_host_kit::flags;
 use talkspurt_host_kit::gate::GateFlags;
 use talkspurt_host_kit::random::random;
-use talkspurt_host_kit::wav::{BackgroundReader, Recorder, WavError, same_file};
+use talkspurt_host_kit::sound::{NoSink, NoSource, Sink, Source};
+use talkspurt_host_kit::wav::{BackgroundReader, Recorder, refuse_overwriting};
 use talkspurt_host_kit::words;
 use talkspurt_node::host::arguments;
 use talkspurt_node::host::pace::{PacedSink, PacedSource};
 use talkspurt_node::host::report::{Format, Reporter};
 use talkspurt_node::host::shutdown::Shutdown;
-use talkspurt_node::host::simulator::{Ending, RunError, Simulator};
+use talkspurt_node::host::simulator::{Ending, Simulator};
 use talkspurt_node::node::{AdpcmNode, Board, ClientConfig, ClientConfigError, Node, Pcm16Node};
 use talkspurt_node::uart::{Line, PortLine, PtyLine, Uart};
 
@@ -78,20 +81,20 @@ struct Cli {
     output: PathBuf,
 
     /// How long to stay after the end of --input
-    #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_seconds)]
-    linger: Duration,
+    #[arg(long, value_name = "SECS", default_value = "1", value_parser = flags::seconds)]
+    linger: time::Duration,
 
     /// Leave this long after the start, even if not joined or with --input left
-    #[arg(long = "for", value_name = "SECS", value_parser = parse_seconds)]
-    leave_after: Option<Duration>,
+    #[arg(long = "for", value_name = "SECS", value_parser = flags::seconds)]
+    leave_after: Option<time::Duration>,
 
     /// Codec to ask for; pcm16 needs 460800 baud
-    #[arg(long, value_enum, default_value_t = CodecName::Adpcm)]
-    codec: CodecName,
+    #[arg(long, default_value = "adpcm", value_parser = flags::codec())]
+    codec: CodecId,
 
     /// How to report events on stdout
-    #[arg(long, value_enum, default_value_t = EventFormat::Text)]
-    events: EventFormat,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    events: Format,
 
     #[command(flatten)]
     gate: GateFlags,
@@ -101,74 +104,34 @@ struct Cli {
     muted: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CodecName {
-    /// IMA ADPCM, 4 bits per sample
-    Adpcm,
-    /// 16 bits a sample, uncompressed
-    Pcm16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum EventFormat {
-    /// One sentence per event
-    Text,
-    /// One object per line, with `event` and `t_ms`
-    Json,
-}
-
-/// A reason why the node cannot run, in one line.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("cannot listen for signals: {}", words::describe(.0))]
-    Signals(std::io::Error),
-    #[error("cannot open {path}: {}; give a serial port that is free, or `pty`", words::describe(.source))]
-    Serial {
-        path: String,
-        source: std::io::Error,
-    },
-    #[error("--output: {} is the file that --input plays and would be overwritten; give another one", .0.display())]
-    SameFile(PathBuf),
-    #[error("cannot write to stdout: {}", words::describe(.0))]
-    Stdout(std::io::Error),
-    #[error(transparent)]
-    Input(#[from] WavError),
-    #[error("{0}")]
-    Output(String),
-    #[error(transparent)]
-    Flag(#[from] FlagError),
-    #[error(transparent)]
-    Config(#[from] ClientConfigError),
-    #[error(transparent)]
-    Run(#[from] RunError),
-}
-
 fn main() -> ExitCode {
     let cli: Cli = environment::parse();
-    console::exit("talkspurt-node", logged(&cli))
+    console::exit("talkspurt-node", start(&cli))
 }
 
-fn logged(cli: &Cli) -> Result<(), Problem> {
+fn start(cli: &Cli) -> Result<(), Problem> {
     let _log = environment::start_log("info", LogFormat::Text { module: false });
-    start(cli).map_err(|failure| match failure {
-        Failure::Run(RunError::Output(error)) => error.into(),
-        Failure::SameFile(_) | Failure::Flag(_) | Failure::Config(_) => {
-            Problem::Usage(failure.to_string())
-        }
-        failure => Problem::Failed(failure.to_string()),
-    })
-}
-
-fn start(cli: &Cli) -> Result<(), Failure> {
-    let shutdown = Shutdown::on_signals().map_err(Failure::Signals)?;
+    let shutdown = Shutdown::on_signals().map_err(failed("cannot listen for signals"))?;
     let config = config(cli)?;
     // The node comes first: it checks the flags, and nothing is opened for flags that cannot be
     // used.
     let (start, now) = (random() as u32, Instant::ZERO);
+    let unusable = |error: ClientConfigError| Problem::Usage(error.to_string());
     match cli.codec {
-        CodecName::Adpcm => run(AdpcmNode::new(config, start, now)?, cli, &shutdown),
-        CodecName::Pcm16 => run(Pcm16Node::new(config, start, now)?, cli, &shutdown),
+        CodecId::Pcm16 => {
+            let node = Pcm16Node::new(config, start, now).map_err(unusable)?;
+            run(node, cli, &shutdown)
+        }
+        CodecId::ImaAdpcm => {
+            let node = AdpcmNode::new(config, start, now).map_err(unusable)?;
+            run(node, cli, &shutdown)
+        }
     }
+}
+
+/// Says what the system refuses, and why.
+fn failed(what: &str) -> impl Fn(io::Error) -> Problem {
+    move |error| Problem::Failed(format!("{what}: {}", words::describe(&error)))
 }
 
 fn run<
@@ -181,71 +144,62 @@ fn run<
     node: Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>,
     cli: &Cli,
     shutdown: &Shutdown,
-) -> Result<(), Failure> {
-    let input = file(&cli.input);
-    let output = file(&cli.output);
-    if let (Some(input), Some(output)) = (input, output)
-        && same_file(input, output)
-    {
-        return Err(Failure::SameFile(output.to_owned()));
+) -> Result<(), Problem> {
+    let (input, output) = (file(&cli.input), file(&cli.output));
+    if let (Some(input), Some(output)) = (input, output) {
+        refuse_overwriting(input, output)?;
     }
     let channel = cli.input_channel.unwrap_or_default();
-    let microphone = match input {
-        Some(path) => PacedSource::playing(BackgroundReader::open(path, channel)?),
-        None => PacedSource::new(Vec::new()),
+    let source: Box<dyn Source> = match input {
+        Some(path) => Box::new(BackgroundReader::open(path, channel).map_err(Problem::Failed)?),
+        None => Box::new(NoSource),
     };
-    let output = output
-        .map(Recorder::open)
-        .transpose()
-        .map_err(Failure::Output)?;
-    let format = match cli.events {
-        EventFormat::Text => Format::Text,
-        EventFormat::Json => Format::Json,
+    let sink: Box<dyn Sink> = match output {
+        Some(path) => Box::new(Recorder::open(path).map_err(Problem::Failed)?),
+        None => Box::new(NoSink),
     };
-    let mut reporter = Reporter::on_stdout(format, cli.room.as_str(), cli.name.as_str())
-        .map_err(Failure::Stdout)?;
+    let lines = Lines::to_stdout().map_err(failed("cannot write to stdout"))?;
+    let mut reporter = Reporter::new(lines, cli.events, cli.room.as_str(), cli.name.as_str());
     let board = Board {
         port: Uart::new(line(cli, &mut reporter)?, cli.baud, Instant::ZERO),
-        microphone,
-        speaker: PacedSink::new(output),
+        microphone: PacedSource::new(source),
+        speaker: PacedSink::new(sink),
     };
     let mut simulator = Simulator {
         node,
         board,
         reporter,
         ending: Ending {
-            linger: input.is_some().then_some(cli.linger),
-            after: cli.leave_after,
+            linger: input.is_some().then_some(cli.linger.into()),
+            after: cli.leave_after.map(Duration::from),
         },
     };
     let outcome = simulator.run(cli.baud, shutdown);
     let told = simulator.reporter.finish();
     outcome?;
-    Ok(told.map_err(RunError::Output)?)
+    Ok(told?)
 }
 
-fn line(cli: &Cli, reporter: &mut Reporter<Lines>) -> Result<Box<dyn Line>, Failure> {
-    let failed = |source| Failure::Serial {
-        path: cli.serial.clone(),
-        source,
+fn line(cli: &Cli, reporter: &mut Reporter) -> Result<Box<dyn Line>, Problem> {
+    let unusable = |error| {
+        let error = words::describe(&error);
+        Problem::Failed(format!(
+            "cannot open {}: {error}; give a serial port that is free, or `pty`",
+            cli.serial
+        ))
     };
     if cli.serial == "pty" {
-        let pty = PtyLine::open().map_err(failed)?;
+        let pty = PtyLine::open().map_err(unusable)?;
         reporter.serial(pty.path());
         Ok(Box::new(pty))
     } else {
-        Ok(Box::new(
-            PortLine::open(&cli.serial, cli.baud).map_err(failed)?,
-        ))
+        let port = PortLine::open(&cli.serial, cli.baud).map_err(unusable)?;
+        Ok(Box::new(port))
     }
 }
 
 fn config(cli: &Cli) -> Result<ClientConfig, FlagError> {
-    let codec = match cli.codec {
-        CodecName::Adpcm => CodecId::ImaAdpcm,
-        CodecName::Pcm16 => CodecId::Pcm16,
-    };
-    let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[codec]);
+    let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[cli.codec]);
     let mut config = ClientConfig::new(request);
     config.request.muted = cli.muted;
     config.gate = cli.gate.settings(PRE_ROLL_DEFAULT_MS as u16)?;
@@ -257,16 +211,6 @@ fn file(argument: &Path) -> Option<&Path> {
     (argument != "none").then_some(argument)
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        // A year is longer than any test; a longer time would only overflow.
-        Ok(seconds) if (0.0..=31_536_000.0).contains(&seconds) => {
-            Ok(Duration::from_micros((seconds * 1e6) as u64))
-        }
-        _ => Err("give seconds, such as 2 or 0.5".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -276,14 +220,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn seconds_are_finite_and_not_negative() {
-        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
-        for wrong in ["-1", "inf", "NaN", "1e300", "soon"] {
-            assert!(parse_seconds(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

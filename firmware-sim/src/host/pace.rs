@@ -2,52 +2,22 @@
 
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_host_kit::wav::{self, BackgroundReader, RecordingNotice};
+use talkspurt_host_kit::sound::{Captured, Sink, Source};
 use tracing::warn;
 
 use crate::node::{SampleSink, SampleSource};
 
-/// Samples as a microphone. It listens in real time: sound that was not asked for in time is still
-/// given, in order. After the last sample it hears silence, as it does while a file has nothing.
+/// A source as a microphone. It listens in real time: sound that was not asked for in time is still
+/// given, in order.
 pub struct PacedSource {
-    sound: Sound,
+    sound: Box<dyn Source>,
     clock: Option<FrameClock>,
     ended_at: Option<Instant>,
 }
 
-/// Source of a [`PacedSource`]'s samples.
-enum Sound {
-    Samples { samples: Vec<i16>, position: usize },
-    File(BackgroundReader),
-}
-
-/// Records what the speaker plays, frame by frame, without gaps.
-pub trait Recorder {
-    /// Prepares for the first frame, which follows.
-    fn begin(&mut self) {}
-
-    /// Takes a frame that is played.
-    fn record(&mut self, frame: &[i16]);
-
-    /// Completes the recording. A failure at its end is reported by
-    /// [`next_notice`](Self::next_notice), or is the error.
-    ///
-    /// # Errors
-    /// When the end of the recording is not taken.
-    fn finish(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// Returns what has happened to the recording since the last call.
-    fn next_notice(&mut self) -> Option<RecordingNotice> {
-        None
-    }
-}
-
 /// A speaker that is ready for a frame once per frame period, from the moment of joining.
-#[derive(Clone, Debug)]
-pub struct PacedSink<R> {
-    recorder: R,
+pub struct PacedSink {
+    sink: Box<dyn Sink>,
     clock: Option<FrameClock>,
 }
 
@@ -60,22 +30,9 @@ struct FrameClock {
 }
 
 impl PacedSource {
-    /// Creates a source that plays `samples` (at the session's rate) from the moment of joining.
+    /// Creates a microphone that hears `sound` from the moment of joining.
     #[must_use]
-    pub const fn new(samples: Vec<i16>) -> Self {
-        Self::of(Sound::Samples {
-            samples,
-            position: 0,
-        })
-    }
-
-    /// Creates a source that plays a sound file from the moment of joining.
-    #[must_use]
-    pub const fn playing(file: BackgroundReader) -> Self {
-        Self::of(Sound::File(file))
-    }
-
-    const fn of(sound: Sound) -> Self {
+    pub const fn new(sound: Box<dyn Source>) -> Self {
         Self {
             sound,
             clock: None,
@@ -83,7 +40,7 @@ impl PacedSource {
         }
     }
 
-    /// Returns when the last of the samples was heard, once it was.
+    /// Returns when the last of the sound was heard, once the source has ended.
     #[must_use]
     pub const fn ended_at(&self) -> Option<Instant> {
         self.ended_at
@@ -100,14 +57,16 @@ impl SampleSource for PacedSource {
             return false;
         };
         // A frame is ready when its last sample has been heard.
-        let heard_at = clock.period(clock.taken + 1);
-        if now < heard_at {
+        if now < clock.period(clock.taken + 1) {
             return false;
         }
-        clock.taken += 1;
-        if self.sound.hear(frame) && self.ended_at.is_none() {
-            self.ended_at = Some(heard_at);
+        if self.sound.read(frame) == Captured::End && self.ended_at.is_none() {
+            self.ended_at = Some(clock.period(clock.taken));
+            if let Some(problem) = self.sound.take_problem() {
+                warn!("the input has ended: {problem}");
+            }
         }
+        clock.taken += 1;
         true
     }
 
@@ -116,60 +75,23 @@ impl SampleSource for PacedSource {
     }
 }
 
-impl Sound {
-    /// Fills a frame, with silence where there is nothing. Returns true when nothing more will
-    /// come.
-    fn hear(&mut self, frame: &mut [i16]) -> bool {
-        match self {
-            Self::Samples { samples, position } => {
-                let rest = &samples[*position..];
-                let count = rest.len().min(frame.len());
-                frame[..count].copy_from_slice(&rest[..count]);
-                frame[count..].fill(0);
-                *position += count;
-                *position == samples.len()
-            }
-            Self::File(file) => {
-                // A missing frame is silence, and so is any frame after the end.
-                let _ = file.read(frame);
-                if let Some(problem) = file.take_problem() {
-                    warn!("the input has ended: {problem}");
-                }
-                file.is_at_end()
-            }
-        }
+impl PacedSink {
+    /// Creates a speaker whose sound goes to `sink`, without gaps.
+    #[must_use]
+    pub const fn new(sink: Box<dyn Sink>) -> Self {
+        Self { sink, clock: None }
+    }
+
+    /// Returns the sink.
+    pub fn sink(&mut self) -> &mut dyn Sink {
+        &mut *self.sink
     }
 }
 
-impl<R> PacedSink<R> {
-    /// Creates a speaker whose sound goes to `recorder`.
-    pub const fn new(recorder: R) -> Self {
-        Self {
-            recorder,
-            clock: None,
-        }
-    }
-
-    /// Returns the recorder.
-    pub const fn recorder(&self) -> &R {
-        &self.recorder
-    }
-
-    /// Returns the recorder for changes.
-    pub const fn recorder_mut(&mut self) -> &mut R {
-        &mut self.recorder
-    }
-
-    /// Ends the sound and returns the recorder.
-    pub fn into_recorder(self) -> R {
-        self.recorder
-    }
-}
-
-impl<R: Recorder> SampleSink for PacedSink<R> {
+impl SampleSink for PacedSink {
     fn start(&mut self, now: Instant, format: AudioFormat) {
         if self.clock.is_none() {
-            self.recorder.begin();
+            self.sink.begin();
         }
         FrameClock::start(&mut self.clock, now, format);
     }
@@ -179,7 +101,7 @@ impl<R: Recorder> SampleSink for PacedSink<R> {
     }
 
     fn play(&mut self, frame: &[i16]) {
-        self.recorder.record(frame);
+        self.sink.write(frame);
         if let Some(clock) = &mut self.clock {
             clock.taken += 1;
         }
@@ -187,58 +109,6 @@ impl<R: Recorder> SampleSink for PacedSink<R> {
 
     fn next_frame_at(&self) -> Option<Instant> {
         self.clock.map(|clock| clock.period(clock.taken))
-    }
-}
-
-impl Recorder for Vec<i16> {
-    fn record(&mut self, frame: &[i16]) {
-        self.extend_from_slice(frame);
-    }
-}
-
-/// A WAV file. It has its own thread: a stalled disk does not stop the simulated chip's time.
-impl Recorder for wav::Recorder {
-    fn begin(&mut self) {
-        self.begin();
-    }
-
-    fn record(&mut self, frame: &[i16]) {
-        self.write(frame);
-    }
-
-    fn finish(&mut self) -> Result<(), String> {
-        self.finish()
-    }
-
-    fn next_notice(&mut self) -> Option<RecordingNotice> {
-        self.next_notice()
-    }
-}
-
-/// Discards the sound.
-impl Recorder for () {
-    fn record(&mut self, _frame: &[i16]) {}
-}
-
-impl<R: Recorder> Recorder for Option<R> {
-    fn finish(&mut self) -> Result<(), String> {
-        self.as_mut().map_or(Ok(()), R::finish)
-    }
-
-    fn begin(&mut self) {
-        if let Some(recorder) = self {
-            recorder.begin();
-        }
-    }
-
-    fn next_notice(&mut self) -> Option<RecordingNotice> {
-        self.as_mut()?.next_notice()
-    }
-
-    fn record(&mut self, frame: &[i16]) {
-        if let Some(recorder) = self {
-            recorder.record(frame);
-        }
     }
 }
 
@@ -272,10 +142,46 @@ impl FrameClock {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::sync::{Arc, Mutex};
+
     use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 
     use super::*;
+    use talkspurt_host_kit::wav::BackgroundReader;
+
+    /// Samples as a source. The last frame is padded with silence.
+    pub(crate) struct Samples(pub(crate) Vec<i16>);
+
+    impl Source for Samples {
+        fn read(&mut self, frame: &mut [i16]) -> Captured {
+            let count = self.0.len().min(frame.len());
+            frame.fill(0);
+            for (to, from) in frame.iter_mut().zip(self.0.drain(..count)) {
+                *to = from;
+            }
+            match count {
+                0 => Captured::End,
+                _ => Captured::Frame,
+            }
+        }
+    }
+
+    /// Records in memory, for all its clones.
+    #[derive(Clone, Default)]
+    pub(crate) struct Tape(Arc<Mutex<Vec<i16>>>);
+
+    impl Tape {
+        pub(crate) fn heard(&self) -> Vec<i16> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl Sink for Tape {
+        fn write(&mut self, frame: &[i16]) {
+            self.0.lock().unwrap().extend_from_slice(frame);
+        }
+    }
 
     const FORMAT: AudioFormat = AudioFormat {
         rate: SampleRate::Hz16000,
@@ -288,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_source_gives_each_frame_once_it_was_heard_and_then_silence() {
-        let mut source = PacedSource::new((1..=400).collect());
+        let mut source = PacedSource::new(Box::new(Samples((1..=400).collect())));
         let mut frame = [0; 320];
         assert!(!source.capture(at_ms(0), &mut frame));
         source.start(at_ms(100), FORMAT);
@@ -299,9 +205,8 @@ mod tests {
         assert_eq!(source.ended_at(), None);
         assert!(source.capture(at_ms(170), &mut frame), "late, but not lost");
         assert_eq!((frame[0], frame[79], frame[80]), (321, 400, 0));
-        assert_eq!(source.ended_at(), Some(at_ms(140)));
         assert!(source.capture(at_ms(170), &mut frame));
-        assert_eq!(frame, [0; 320]);
+        assert_eq!((frame, source.ended_at()), ([0; 320], Some(at_ms(140))));
         assert!(!source.capture(at_ms(170), &mut frame));
     }
 
@@ -322,17 +227,17 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
         let open = |path: &std::path::Path| BackgroundReader::open(path, Default::default());
-        let mut source = PacedSource::playing(open(&killed).unwrap());
+        let mut source = PacedSource::new(Box::new(open(&killed).unwrap()));
         source.start(at_ms(0), FORMAT);
         let (mut frame, mut heard) = ([0; 320], Vec::new());
-        for n in 1..=4 {
+        for n in 1..=5 {
             assert!(source.capture(at_ms(20 * n), &mut frame));
             heard.extend_from_slice(&frame);
         }
         let expected: Vec<i16> = (0..1_000).map(voice).collect();
         assert_eq!(heard[320..1_000], expected[320..]);
         assert_eq!(source.ended_at(), Some(at_ms(80)));
-        let mut source = PacedSource::playing(open(&pipe).unwrap());
+        let mut source = PacedSource::new(Box::new(open(&pipe).unwrap()));
         source.start(at_ms(0), FORMAT);
         assert!(source.capture(at_ms(20), &mut frame));
         assert_eq!((frame, source.ended_at()), ([0; 320], None));
@@ -341,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_sink_takes_a_frame_a_period_through_a_change_of_the_frame_duration() {
-        let mut sink = PacedSink::new(Vec::new());
+        let tape = Tape::default();
+        let mut sink = PacedSink::new(Box::new(tape.clone()));
         assert!(!sink.is_ready(at_ms(50)));
         sink.start(at_ms(100), FORMAT);
         for _ in 0..3 {
@@ -361,6 +267,6 @@ mod tests {
         assert!(sink.is_ready(at_ms(160)));
         sink.play(&[2; 80]);
         assert_eq!(sink.next_frame_at(), Some(at_ms(165)));
-        assert_eq!(sink.into_recorder().len(), 3 * 320 + 80);
+        assert_eq!(tape.heard().len(), 3 * 320 + 80);
     }
 }

@@ -1,16 +1,16 @@
 //! Events of the simulated node on stdout: plain lines for a person, or one JSON object per line.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
 use talkspurt_host_kit::console::{Lines, OutputError};
 use talkspurt_host_kit::events::Event;
-use talkspurt_host_kit::wav::{RecordingNotice, recording_line};
+use talkspurt_host_kit::sound::{RecordingNotice, recording_line};
 use talkspurt_host_kit::words::clean;
 
 use crate::node::{NodeEvent, NodeStats};
@@ -20,40 +20,18 @@ use crate::uart::Counters;
 const FINISH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Format of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One sentence per event.
+    /// One sentence per event
     Text,
-    /// One JSON object per event, with `event` and `t_ms` (milliseconds since the start).
+    /// One object per line, with `event` and `t_ms`
     Json,
-}
-
-/// Takes lines of output. Never blocks.
-pub trait Output {
-    /// Takes a line. `line` makes it from the number of lines left out before it.
-    fn push(&mut self, line: impl FnOnce(u64) -> String);
-
-    /// Checks that it still takes lines.
-    ///
-    /// # Errors
-    /// When its reader has gone, or it cannot be written.
-    fn check(&self) -> Result<(), OutputError>;
-}
-
-impl Output for Lines {
-    fn push(&mut self, line: impl FnOnce(u64) -> String) {
-        Self::push(self, line);
-    }
-
-    fn check(&self) -> Result<(), OutputError> {
-        Self::check(self)
-    }
 }
 
 /// Follows the roster and reports what changes.
 #[derive(Debug)]
-pub struct Reporter<W> {
-    out: W,
+pub struct Reporter {
+    out: Lines,
     format: Format,
     room: String,
     name: String,
@@ -66,27 +44,10 @@ struct Entry {
     flags: ParticipantFlags,
 }
 
-impl Reporter<Lines> {
-    /// Reports on stdout, and never blocks for its reader.
-    ///
-    /// # Errors
-    /// When the system cannot start the thread that writes.
-    pub fn on_stdout(format: Format, room: &str, name: &str) -> io::Result<Self> {
-        Ok(Self::new(Lines::to_stdout()?, format, room, name))
-    }
-
-    /// Waits briefly until everything is written.
-    ///
-    /// # Errors
-    /// Those of [`Output::check`].
-    pub fn finish(self) -> Result<(), OutputError> {
-        self.out.finish(FINISH_PATIENCE)
-    }
-}
-
-impl<W: Output> Reporter<W> {
+impl Reporter {
     /// Reports on `out`.
-    pub fn new(out: W, format: Format, room: &str, name: &str) -> Self {
+    #[must_use]
+    pub fn new(out: Lines, format: Format, room: &str, name: &str) -> Self {
         Self {
             out,
             format,
@@ -96,9 +57,12 @@ impl<W: Output> Reporter<W> {
         }
     }
 
-    #[cfg(test)]
-    pub(super) const fn output(&self) -> &W {
-        &self.out
+    /// Waits briefly until everything is written.
+    ///
+    /// # Errors
+    /// When the reader has gone, or the output cannot be written.
+    pub fn finish(self) -> Result<(), OutputError> {
+        self.out.finish(FINISH_PATIENCE)
     }
 
     /// Reports the path of the pseudo-terminal, with the same line in both formats.
@@ -285,7 +249,7 @@ impl<W: Output> Reporter<W> {
     /// Checks that the output still takes lines.
     ///
     /// # Errors
-    /// Those of [`Output::check`].
+    /// When the reader has gone, or the output cannot be written.
     pub fn check(&self) -> Result<(), OutputError> {
         self.out.check()
     }
@@ -325,4 +289,4 @@ fn entry_json((id, entry): (&u32, &Entry)) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

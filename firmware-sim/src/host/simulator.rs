@@ -10,13 +10,12 @@ use std::time;
 use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::Reason;
-use talkspurt_host_kit::console::OutputError;
+use talkspurt_host_kit::console::{OutputError, Problem};
 use talkspurt_host_kit::words::clean;
-use thiserror::Error;
 use tracing::{debug, info, warn};
 
-use super::pace::{PacedSink, PacedSource, Recorder};
-use super::report::{Output, Reporter};
+use super::pace::{PacedSink, PacedSource};
+use super::report::Reporter;
 use super::shutdown::Shutdown;
 use crate::node::{Board, Node, NodeEvent};
 use crate::uart::{BITS_PER_BYTE, Line, Uart};
@@ -30,6 +29,9 @@ const LEAVE_LONGEST: Duration = Duration::from_millis(1_000);
 /// How long the line stays open after that. A closed pseudo-terminal discards what the bridge has
 /// not read yet, such as the Bye; a real line does not vanish.
 const LINE_STAYS: time::Duration = time::Duration::from_millis(150);
+
+/// How long to wait for a disk to take the end of a recording.
+const FINISH_PATIENCE: time::Duration = time::Duration::from_secs(5);
 
 /// At the first call this is for a person to change. Later the name may still be the node's own.
 const TAKEN: Reason = Reason::NAME_TAKEN;
@@ -47,59 +49,40 @@ pub struct Ending {
     pub after: Option<Duration>,
 }
 
-/// The server's sentence, or ours for the same reason.
-fn sentence(reason: &Reason, text: &str) -> String {
-    match text {
+/// Says why the server refuses: in its sentence, or in ours for the same reason.
+fn refused(reason: Reason, text: &str) -> Problem {
+    let sentence = match text {
         "" => reason.to_string(),
-        text => text.to_owned(),
-    }
-}
-
-/// Why a run failed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RunError {
-    /// The server refuses the node, and another try will not help.
-    #[error("refused ({}): {}", .reason.label(), sentence(.reason, .text))]
-    Refused {
-        /// Why.
-        reason: Reason,
-        /// What the server says about it.
-        text: String,
-    },
-    /// The disk does not take the end of the recording.
-    #[error("{0}")]
-    Recording(String),
-    /// The output has no reader, or cannot be written.
-    #[error(transparent)]
-    Output(#[from] OutputError),
+        text => clean(text),
+    };
+    Problem::Failed(format!("refused ({}): {sentence}", reason.label()))
 }
 
 /// A node, the board that it runs on, and its reporter.
-pub struct Simulator<N, L, R, W> {
+pub struct Simulator<N, L> {
     /// The node.
     pub node: N,
     /// Its simulated hardware.
-    pub board: Board<Uart<L>, PacedSource, PacedSink<R>>,
+    pub board: Board<Uart<L>, PacedSource, PacedSink>,
     /// Reports its events.
-    pub reporter: Reporter<W>,
+    pub reporter: Reporter,
     /// When it ends by itself.
     pub ending: Ending,
 }
 
-impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C, L, R, W>
-    Simulator<Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>, L, R, W>
+impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C, L>
+    Simulator<Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>, L>
 where
     C: Codec,
     L: Line,
-    R: Recorder,
-    W: Output,
 {
     /// Runs until the node has left: at its [`Ending`], or when `shutdown` asks. The node's time
     /// starts at zero.
     ///
     /// # Errors
-    /// A refusal before the first joining that asking again will not change.
-    pub fn run(&mut self, baud: u32, shutdown: &Shutdown) -> Result<(), RunError> {
+    /// A refusal before the first joining that asking again will not change, a disk that does not
+    /// take the end of the recording, or an output that has no reader or cannot be written.
+    pub fn run(&mut self, baud: u32, shutdown: &Shutdown) -> Result<(), Problem> {
         let start = time::Instant::now();
         let step = STEP.min(Duration::from_micros(
             STEP_BYTES * BITS_PER_BYTE * 1_000_000 / u64::from(baud.max(1)),
@@ -117,11 +100,11 @@ where
                 if self.is_over(now, &progress) {
                     // Finished before the last event, so that a reader learns what happened to the
                     // recording.
-                    let recorded = self.board.speaker.recorder_mut().finish();
+                    let recorded = self.board.speaker.sink().finish(FINISH_PATIENCE);
                     self.tell_notices(now);
                     self.report_left(now, &progress);
                     thread::sleep(LINE_STAYS);
-                    recorded.map_err(RunError::Recording)?;
+                    recorded.map_err(|error| Problem::Failed(error.to_string()))?;
                     return progress
                         .output_failure
                         .map_or(Ok(()), |error| Err(error.into()));
@@ -148,7 +131,7 @@ where
     }
 
     fn tell_notices(&mut self, now: Instant) {
-        while let Some(notice) = self.board.speaker.recorder_mut().next_notice() {
+        while let Some(notice) = self.board.speaker.sink().next_notice() {
             self.reporter.recording(now, &notice);
         }
     }
@@ -195,7 +178,7 @@ where
 struct Progress {
     joined_at: Option<Instant>,
     stopping_since: Option<Instant>,
-    refusal: Option<RunError>,
+    refusal: Option<Problem>,
     /// When the user was last told that nobody answers, or the calls started.
     told_unanswered_at: Instant,
     check_output_at: Instant,
@@ -203,12 +186,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn follow<W: Output>(
-        &mut self,
-        now: Instant,
-        event: &NodeEvent<'_>,
-        reporter: &mut Reporter<W>,
-    ) {
+    fn follow(&mut self, now: Instant, event: &NodeEvent<'_>, reporter: &mut Reporter) {
         match event {
             NodeEvent::Calling { attempt: 1 } => {
                 self.told_unanswered_at = now;
@@ -221,8 +199,7 @@ impl Progress {
             NodeEvent::Rejected { reason, text }
                 if self.joined_at.is_none() && (reason.is_permanent() || *reason == TAKEN) =>
             {
-                let (reason, text) = (*reason, clean(text));
-                self.refusal = Some(RunError::Refused { reason, text });
+                self.refusal = Some(refused(*reason, text));
             }
             NodeEvent::Rejected { reason, text } => {
                 self.told_unanswered_at = now;
@@ -235,9 +212,7 @@ impl Progress {
             _ => {}
         }
     }
-}
 
-impl Progress {
     fn unanswered(&mut self, now: Instant, attempt: u16) {
         debug!("no answer yet; call number {attempt}");
         if now.duration_since(self.told_unanswered_at) >= TELL_UNANSWERED_EVERY {
@@ -251,11 +226,12 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use talkspurt_core::wire::{ParticipantName, RoomName};
-    use talkspurt_host_kit::wav::RecordingNotice;
+    use talkspurt_host_kit::sound::{NoSource, RecordingNotice, Sink};
 
     use super::*;
-    use crate::host::report::Format;
+    use crate::host::report::{Format, tests::reporter};
     use crate::node::{AdpcmNode, ClientConfig};
     use talkspurt_core::audio::codec::CodecId;
     use talkspurt_core::session::JoinRequest;
@@ -273,29 +249,16 @@ mod tests {
         }
     }
 
-    #[derive(Default)]
-    struct Told(Vec<String>);
-
-    impl Output for Told {
-        fn push(&mut self, line: impl FnOnce(u64) -> String) {
-            self.0.push(line(0));
-        }
-
-        fn check(&self) -> Result<(), OutputError> {
-            Ok(())
-        }
-    }
-
     /// A disk that is full at the last bytes.
     #[derive(Default)]
     struct Full(Option<RecordingNotice>);
 
-    impl Recorder for Full {
-        fn record(&mut self, _frame: &[i16]) {}
+    impl Sink for Full {
+        fn write(&mut self, _frame: &[i16]) {}
 
-        fn finish(&mut self) -> Result<(), String> {
+        fn finish(&mut self, _patience: time::Duration) -> io::Result<()> {
             self.0 = Some(RecordingNotice::Lost { ms: 40 });
-            Err("the disk does not take the end of the recording".to_owned())
+            Err(io::ErrorKind::StorageFull.into())
         }
 
         fn next_notice(&mut self) -> Option<RecordingNotice> {
@@ -311,25 +274,23 @@ mod tests {
             name,
             &[CodecId::ImaAdpcm],
         ));
+        let (reporter, lines) = reporter(Format::Json);
         let mut simulator = Simulator {
             node: AdpcmNode::new(config, 1, Instant::ZERO).unwrap(),
             board: Board {
                 port: Uart::new(Dead, 115_200, Instant::ZERO),
-                microphone: PacedSource::new(Vec::new()),
-                speaker: PacedSink::new(Full::default()),
+                microphone: PacedSource::new(Box::new(NoSource)),
+                speaker: PacedSink::new(Box::new(Full::default())),
             },
-            reporter: Reporter::new(Told::default(), Format::Json, "kitchen", "kettle"),
+            reporter,
             ending: Ending {
                 linger: None,
                 after: Some(Duration::from_millis(5)),
             },
         };
-        let outcome = simulator.run(115_200, &Shutdown::new());
-        assert!(
-            matches!(outcome, Err(RunError::Recording(_))),
-            "{outcome:?}"
-        );
-        let lines = &simulator.reporter.output().0;
+        let failure = simulator.run(115_200, &Shutdown::new()).unwrap_err();
+        assert_eq!(failure.to_string(), "no storage space");
+        let lines = lines(simulator.reporter);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].contains("40 ms are silence"), "{lines:?}");
         assert!(lines[1].contains(r#""event":"left""#), "{lines:?}");
@@ -337,22 +298,18 @@ mod tests {
 
     #[test]
     fn the_text_of_a_refusal_is_cleaned() {
-        let mut reporter = Reporter::new(Told::default(), Format::Text, "kitchen", "kettle");
+        let (mut reporter, _) = reporter(Format::Text);
         let mut progress = Progress::default();
-        let refused = NodeEvent::Rejected {
+        let answer = NodeEvent::Rejected {
             reason: Reason::NAME_TAKEN,
             text: "b\u{202e}ob is \u{200b}there",
         };
-        progress.follow(Instant::ZERO, &refused, &mut reporter);
+        progress.follow(Instant::ZERO, &answer, &mut reporter);
         let refusal = progress
             .refusal
             .expect("a taken name is no reason to call again");
         assert_eq!(refusal.to_string(), "refused (name_taken): bob is there");
-        let refusal = RunError::Refused {
-            reason: Reason::NAME_TAKEN,
-            text: String::new(),
-        };
-        let said = refusal.to_string();
+        let said = refused(Reason::NAME_TAKEN, "").to_string();
         assert!(
             said.starts_with("refused (name_taken): the name is taken"),
             "{said}"

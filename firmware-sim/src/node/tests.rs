@@ -158,7 +158,7 @@ fn it_plays_the_servers_voice_bit_for_bit() {
         world.run_ms(20);
     }
     world.run_ms(500);
-    let played = world.board.speaker.recorder();
+    let played = world.tape.heard();
     let start = played
         .windows(FRAME)
         .position(|window| window == &expected[..FRAME])
@@ -261,7 +261,7 @@ fn a_cut_line_is_noticed_and_rejoined_and_the_sound_has_no_gap() {
     world.run_ms(1_000);
     assert!(!world.server().heard.is_empty());
     let in_room = world.now.duration_since(world.joined_at.unwrap());
-    let played = world.board.speaker.recorder().len();
+    let played = world.tape.heard().len();
     assert_eq!(
         played,
         FRAME * (in_room.as_millis() as usize / 20 + 1),

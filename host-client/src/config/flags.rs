@@ -1,9 +1,21 @@
-//! The command line as clap sees it. Only strings and numbers here: [`super::JoinConfig`] checks
-//! them.
+//! The command line as clap sees it, which checks each flag for itself. What several flags come to
+//! together is in [`super::JoinConfig`].
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{ffi::OsString, path::PathBuf};
-use talkspurt_host_kit::gate::GateFlags;
+use std::{path::PathBuf, time::Duration};
+use talkspurt_core::{
+    audio::codec::CodecId,
+    wire::{ParticipantName, RoomName},
+};
+use talkspurt_host_kit::{
+    channels::InputChannel,
+    flags::{codec, seconds},
+    gate::GateFlags,
+    server_address::{HTTP_PORT, ServerAddress, VOICE_PORT},
+};
+
+/// Longest initial playout delay: half of what the downlink has slots for at 5 ms frames.
+const PLAYOUT_MS_MAX: i64 = 300;
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
@@ -59,8 +71,9 @@ pub enum Command {
     )]
     Rooms {
         /// The server; the port is that of its --http address.
-        #[arg(value_name = "HOST[:PORT]")]
-        server: String,
+        #[arg(value_name = "HOST[:PORT]",
+              value_parser = |text: &str| ServerAddress::parse(text, HTTP_PORT))]
+        server: ServerAddress,
     },
     /// Listen to the noise around the microphone and propose gate thresholds.
     #[command(after_help = "Be silent while it listens, as you would be while others talk.")]
@@ -71,14 +84,15 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct JoinFlags {
     /// The server. Its voice port is 8255 unless it says otherwise.
-    #[arg(value_name = "HOST[:PORT]")]
-    pub server: String,
+    #[arg(value_name = "HOST[:PORT]",
+          value_parser = |text: &str| ServerAddress::parse(text, VOICE_PORT))]
+    pub server: ServerAddress,
     /// The room: 1 to 64 bytes. Its first participant creates it.
-    #[arg(short, long)]
-    pub room: String,
+    #[arg(short, long, value_parser = |text: &str| RoomName::new(text))]
+    pub room: RoomName,
     /// Your name, unique in the room: 1 to 32 bytes.
-    #[arg(short, long)]
-    pub name: String,
+    #[arg(short, long, value_parser = |text: &str| ParticipantName::new(text))]
+    pub name: ParticipantName,
 
     /// A sound file (WAV, FLAC or Ogg Vorbis) instead of the microphone, or `none` to only listen.
     #[arg(
@@ -87,7 +101,7 @@ pub struct JoinFlags {
         help_heading = "Sound",
         conflicts_with = "input_device"
     )]
-    pub input: Option<OsString>,
+    pub input: Option<PathBuf>,
     /// A WAV file (16 kHz mono 16-bit) instead of the speaker, or `none`.
     #[arg(
         long,
@@ -95,37 +109,34 @@ pub struct JoinFlags {
         help_heading = "Sound",
         conflicts_with = "output_device"
     )]
-    pub output: Option<OsString>,
+    pub output: Option<PathBuf>,
     /// Microphone by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
     pub input_device: Option<String>,
     /// Which of several channels is heard: a number from 1, or `mix` for the mean of all. [default:
     /// the one that carries the voice]
     #[arg(long, value_name = "N|mix", help_heading = "Sound")]
-    pub input_channel: Option<String>,
+    pub input_channel: Option<InputChannel>,
     /// Speaker by name or by number from `talkspurt devices`.
     #[arg(long, value_name = "DEVICE", help_heading = "Sound")]
     pub output_device: Option<String>,
     /// The codec to ask for. Without it both are offered and the server chooses.
-    #[arg(long, value_enum, help_heading = "Sound")]
-    pub codec: Option<CodecFlag>,
+    #[arg(long, value_parser = codec(), help_heading = "Sound")]
+    pub codec: Option<CodecId>,
 
     /// How long received frames wait at first, so that late ones are still in time. Adapts from
     /// there. [default: 40 for a speaker, 120 for a file]
-    #[arg(long, value_name = "MS", help_heading = "Sound")]
+    #[arg(long, value_name = "MS", help_heading = "Sound",
+          value_parser = clap::value_parser!(u16).range(..=PLAYOUT_MS_MAX))]
     pub playout_delay: Option<u16>,
 
     /// Stay this long after the end of --input FILE.
-    #[arg(
-        long,
-        value_name = "SECS",
-        default_value_t = 1.0,
-        help_heading = "Time"
-    )]
-    pub linger: f64,
+    #[arg(long, value_name = "SECS", default_value = "1", help_heading = "Time",
+          value_parser = seconds)]
+    pub linger: Duration,
     /// Leave this long after joining.
-    #[arg(long = "for", value_name = "SECS", help_heading = "Time")]
-    pub leave_after: Option<f64>,
+    #[arg(long = "for", value_name = "SECS", help_heading = "Time", value_parser = seconds)]
+    pub leave_after: Option<Duration>,
 
     /// The voice gate.
     #[command(flatten)]
@@ -161,19 +172,10 @@ pub struct CalibrateFlags {
     /// Which of several channels is heard: a number from 1, or `mix` for the mean of all. [default:
     /// the one that carries the voice]
     #[arg(long, value_name = "N|mix")]
-    pub input_channel: Option<String>,
+    pub input_channel: Option<InputChannel>,
     /// How long to listen.
     #[arg(long, value_name = "SECS", default_value_t = 5.0)]
     pub seconds: f64,
-}
-
-/// Codec names as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CodecFlag {
-    /// Uncompressed 16-bit samples: 256 kbit/s.
-    Pcm16,
-    /// IMA ADPCM: 4 bits per sample, 64 kbit/s.
-    Adpcm,
 }
 
 /// Formats of `--events`.

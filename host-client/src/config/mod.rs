@@ -1,11 +1,10 @@
 //! From raw flags to checked values.
 //!
-//! [`flags`] is what clap sees: strings and numbers as typed. The other modules turn them into
-//! types that are always valid ([`JoinConfig`]), with errors that say what to do. Later code never
-//! checks a flag again.
+//! [`flags`] is what clap sees: it checks each flag. [`JoinConfig`] is what they come to together,
+//! always valid, with errors that say what to do. Later code never checks a flag again.
 
 pub mod flags;
 mod join;
 
-pub use join::{EventsFormat, Input, JoinConfig, Output, input_channel, server_address};
+pub use join::{EventsFormat, Input, JoinConfig, Output};
 pub use talkspurt_host_kit::gate::{Threshold, opening_at, rms_to_dbfs};

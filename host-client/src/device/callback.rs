@@ -30,17 +30,14 @@ pub(super) struct PlaybackCallback {
     playing: bool,
 }
 
-/// The session's end of one opened microphone.
-pub(super) struct CaptureLink {
-    pub(super) ring: Consumer<f32>,
+/// The session's end of one opened device: of its ring, and the state shared with its callback.
+pub(super) struct Link<R> {
+    pub(super) ring: R,
     pub(super) shared: Arc<Shared>,
 }
 
-/// The session's end of one opened speaker.
-pub(super) struct PlaybackLink {
-    pub(super) ring: Producer<f32>,
-    pub(super) shared: Arc<Shared>,
-}
+pub(super) type CaptureLink = Link<Consumer<f32>>;
+pub(super) type PlaybackLink = Link<Producer<f32>>;
 
 /// Creates the two ends of a microphone's ring.
 pub(super) fn capture(
@@ -49,20 +46,14 @@ pub(super) fn capture(
     channel: InputChannel,
     now: Instant,
 ) -> (CaptureCallback, CaptureLink) {
-    let (producer, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
+    let (producer, ring) = RingBuffer::new((rate_hz * RING_SECS) as usize);
     let shared = Arc::new(Shared::new(rate_hz, now));
     let callback = CaptureCallback {
         ring: producer,
         shared: shared.clone(),
         picker: ChannelPicker::new(channel, channels, rate_hz),
     };
-    (
-        callback,
-        CaptureLink {
-            ring: consumer,
-            shared,
-        },
-    )
+    (callback, Link { ring, shared })
 }
 
 /// Creates the two ends of a speaker's ring.
@@ -71,7 +62,7 @@ pub(super) fn playback(
     channels: u16,
     now: Instant,
 ) -> (PlaybackCallback, PlaybackLink) {
-    let (producer, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
+    let (ring, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
     let shared = Arc::new(Shared::new(rate_hz, now));
     let channels = usize::from(channels.max(1));
     let callback = PlaybackCallback {
@@ -80,13 +71,7 @@ pub(super) fn playback(
         channels,
         playing: false,
     };
-    (
-        callback,
-        PlaybackLink {
-            ring: producer,
-            shared,
-        },
-    )
+    (callback, Link { ring, shared })
 }
 
 impl CaptureCallback {

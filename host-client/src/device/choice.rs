@@ -1,6 +1,9 @@
 //! Which device to use: the default one, or one by name or number.
 
-use super::{Direction, stream::quietly};
+use super::{
+    Direction,
+    stream::{describe, preferred, quietly},
+};
 use crate::stderr::muffled;
 use cpal::traits::{DeviceTrait as _, HostTrait as _};
 
@@ -51,19 +54,8 @@ pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
         let devices = all(&host, direction)?;
         let info = devices.into_iter().enumerate().map(|(index, device)| {
             let (name, id) = names(&device);
-            let config = match direction {
-                Direction::Input => device.default_input_config(),
-                Direction::Output => device.default_output_config(),
-            };
-            let format = config
-                .map(|c| {
-                    format!(
-                        "{} Hz, {} channels, {}",
-                        c.sample_rate(),
-                        c.channels(),
-                        c.sample_format()
-                    )
-                })
+            let format = preferred(&device, direction)
+                .map(|config| describe(&config))
                 .map_err(|error| error.to_string());
             let is_default = default.is_some() && device.id().ok() == default;
             DeviceInfo {

@@ -49,13 +49,7 @@ impl Microphone {
         while let Ok(link) = self.links.try_recv() {
             self.open = Open::new(link, self.frame_samples);
         }
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.link.ring.is_abandoned())
-        {
-            self.open = None;
-        }
+        self.open.take_if(|open| open.link.ring.is_abandoned());
         match &mut self.open {
             Some(open) => open.read(frame, now),
             None => {

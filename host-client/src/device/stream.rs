@@ -6,7 +6,7 @@
 use super::plugin::{Plugin, PluginStream};
 use super::{
     Direction,
-    callback::{self, CaptureLink, PlaybackLink},
+    callback::{self, CaptureCallback, CaptureLink, Link, PlaybackCallback, PlaybackLink},
     choice::{self, DeviceChoice},
     shared::Shared,
 };
@@ -44,143 +44,93 @@ pub(super) fn open_capture(
     choice: &DeviceChoice,
     channel: InputChannel,
 ) -> Result<Opened<CaptureLink>, String> {
-    let (device, config, name) = prepare(Direction::Input, choice)?;
+    let chosen = Chosen::find(Direction::Input, choice)?;
+    let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
     channel
-        .check(config.channels())
-        .map_err(|problem| format!("`{name}` cannot be used: {problem}"))?;
-    #[cfg(target_os = "linux")]
-    if let Some(plugin) = Plugin::open(
-        &device,
-        alsa::Direction::Capture,
-        &config,
-        wanted_frames(&config),
-    ) {
-        let (callback, link) = callback::capture(
-            config.sample_rate(),
-            config.channels(),
-            channel,
-            Instant::now(),
-        );
-        if let Some(stream) = plugin.record(callback) {
-            return Ok(opened(
-                Running::Plugin(stream),
-                link,
-                describe(&name, &config),
-            ));
-        }
-    }
-    for_each_buffer_size(&config, |stream_config| {
-        let (callback, link) = callback::capture(
-            config.sample_rate(),
-            config.channels(),
-            channel,
-            Instant::now(),
-        );
-        macro_rules! build {
-            ($sample:ty) => {
-                build_capture::<$sample>(&device, stream_config, callback)?
-            };
-        }
-        let stream = match_format!(config.sample_format(), build);
-        stream.play()?;
-        Ok(opened(
-            Running::Cpal(stream),
-            link,
-            describe(&name, &config),
-        ))
-    })
+        .check(channels)
+        .map_err(|problem| format!("`{}` cannot be used: {problem}", chosen.name))?;
+    chosen.open(|| callback::capture(rate_hz, channels, channel, Instant::now()))
 }
 
 /// Opens a speaker.
 pub(super) fn open_playback(choice: &DeviceChoice) -> Result<Opened<PlaybackLink>, String> {
-    let (device, config, name) = prepare(Direction::Output, choice)?;
+    let chosen = Chosen::find(Direction::Output, choice)?;
+    let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
+    chosen.open(|| callback::playback(rate_hz, channels, Instant::now()))
+}
+
+/// What a stream calls for its samples: it records or plays.
+trait Callback: Sized {
+    /// Carries the samples by `plugin`.
     #[cfg(target_os = "linux")]
-    if let Some(plugin) = Plugin::open(
-        &device,
-        alsa::Direction::Playback,
-        &config,
-        wanted_frames(&config),
-    ) {
-        let (callback, link) =
-            callback::playback(config.sample_rate(), config.channels(), Instant::now());
-        if let Some(stream) = plugin.play(callback) {
-            return Ok(opened(
-                Running::Plugin(stream),
-                link,
-                describe(&name, &config),
-            ));
-        }
-    }
-    for_each_buffer_size(&config, |stream_config| {
-        let (callback, link) =
-            callback::playback(config.sample_rate(), config.channels(), Instant::now());
-        macro_rules! build {
-            ($sample:ty) => {
-                build_playback::<$sample>(&device, stream_config, callback)?
-            };
-        }
-        let stream = match_format!(config.sample_format(), build);
-        stream.play()?;
-        Ok(opened(
-            Running::Cpal(stream),
-            link,
-            describe(&name, &config),
-        ))
-    })
+    fn run_on(self, plugin: Plugin) -> Option<PluginStream>;
+
+    /// Has cpal carry the samples in this format.
+    fn build(
+        self,
+        device: &cpal::Device,
+        config: StreamConfig,
+        format: SampleFormat,
+    ) -> Result<cpal::Stream, Error>;
 }
 
-/// The session's end of a stream, with the state that it shares with the callback.
-trait Link {
-    fn shared(&self) -> Arc<Shared>;
-}
-
-impl Link for CaptureLink {
-    fn shared(&self) -> Arc<Shared> {
-        self.shared.clone()
-    }
-}
-
-impl Link for PlaybackLink {
-    fn shared(&self) -> Arc<Shared> {
-        self.shared.clone()
-    }
-}
-
-fn opened<L: Link>(stream: Running, link: L, description: String) -> Opened<L> {
-    Opened {
-        _stream: stream,
-        shared: link.shared(),
-        link: Some(link),
-        description,
-    }
-}
-
-/// Calls `$build!(sample type)` for the format, if it has linear samples.
-macro_rules! match_format {
-    ($format:expr, $build:ident) => {
+/// Calls `$build::<sample type>(arguments)` for the format, if it has linear samples.
+macro_rules! build_for {
+    ($format:expr, $build:ident, $arguments:tt) => {
         match $format {
-            SampleFormat::I8 => $build!(i8),
-            SampleFormat::I16 => $build!(i16),
-            SampleFormat::I24 => $build!(cpal::I24),
-            SampleFormat::I32 => $build!(i32),
-            SampleFormat::I64 => $build!(i64),
-            SampleFormat::U8 => $build!(u8),
-            SampleFormat::U16 => $build!(u16),
-            SampleFormat::U24 => $build!(cpal::U24),
-            SampleFormat::U32 => $build!(u32),
-            SampleFormat::U64 => $build!(u64),
-            SampleFormat::F32 => $build!(f32),
-            SampleFormat::F64 => $build!(f64),
-            _ => return Err(Error::new(ErrorKind::UnsupportedConfig)),
+            SampleFormat::I8 => $build::<i8>$arguments,
+            SampleFormat::I16 => $build::<i16>$arguments,
+            SampleFormat::I24 => $build::<cpal::I24>$arguments,
+            SampleFormat::I32 => $build::<i32>$arguments,
+            SampleFormat::I64 => $build::<i64>$arguments,
+            SampleFormat::U8 => $build::<u8>$arguments,
+            SampleFormat::U16 => $build::<u16>$arguments,
+            SampleFormat::U24 => $build::<cpal::U24>$arguments,
+            SampleFormat::U32 => $build::<u32>$arguments,
+            SampleFormat::U64 => $build::<u64>$arguments,
+            SampleFormat::F32 => $build::<f32>$arguments,
+            SampleFormat::F64 => $build::<f64>$arguments,
+            _ => Err(Error::new(ErrorKind::UnsupportedConfig)),
         }
     };
 }
-use match_format;
+
+impl Callback for CaptureCallback {
+    #[cfg(target_os = "linux")]
+    fn run_on(self, plugin: Plugin) -> Option<PluginStream> {
+        plugin.record(self)
+    }
+
+    fn build(
+        self,
+        device: &cpal::Device,
+        config: StreamConfig,
+        format: SampleFormat,
+    ) -> Result<cpal::Stream, Error> {
+        build_for!(format, build_capture, (device, config, self))
+    }
+}
+
+impl Callback for PlaybackCallback {
+    #[cfg(target_os = "linux")]
+    fn run_on(self, plugin: Plugin) -> Option<PluginStream> {
+        plugin.play(self)
+    }
+
+    fn build(
+        self,
+        device: &cpal::Device,
+        config: StreamConfig,
+        format: SampleFormat,
+    ) -> Result<cpal::Stream, Error> {
+        build_for!(format, build_playback, (device, config, self))
+    }
+}
 
 fn build_capture<T: SizedSample>(
     device: &cpal::Device,
     config: StreamConfig,
-    mut callback: callback::CaptureCallback,
+    mut callback: CaptureCallback,
 ) -> Result<cpal::Stream, Error>
 where
     f32: cpal::FromSample<T>,
@@ -203,7 +153,7 @@ where
 fn build_playback<T: SizedSample + cpal::FromSample<f32>>(
     device: &cpal::Device,
     config: StreamConfig,
-    mut callback: callback::PlaybackCallback,
+    mut callback: PlaybackCallback,
 ) -> Result<cpal::Stream, Error> {
     let shared = callback.shared().clone();
     device.build_output_stream::<T, _, _>(
@@ -228,21 +178,90 @@ fn is_fatal(kind: ErrorKind) -> bool {
     )
 }
 
-type Prepared = (cpal::Device, SupportedStreamConfig, String);
+/// A device, and the format that it prefers.
+struct Chosen {
+    direction: Direction,
+    device: cpal::Device,
+    name: String,
+    config: SupportedStreamConfig,
+}
 
-fn prepare(direction: Direction, choice: &DeviceChoice) -> Result<Prepared, String> {
-    let device = choice::find(&cpal::default_host(), direction, choice)?;
-    let (name, _) = choice::names(&device);
-    let config = match direction {
+impl Chosen {
+    fn find(direction: Direction, choice: &DeviceChoice) -> Result<Self, String> {
+        let device = choice::find(&cpal::default_host(), direction, choice)?;
+        let (name, _) = choice::names(&device);
+        let config = preferred(&device, direction)
+            .map_err(|error| format!("{direction} `{name}` cannot be opened: {error}"))?;
+        if config.sample_rate() == 0 {
+            return Err(format!("{direction} `{name}` states no sample rate"));
+        }
+        Ok(Self {
+            direction,
+            device,
+            name,
+            config,
+        })
+    }
+
+    /// Opens it; `ends` creates the two ends of its ring, for each try.
+    fn open<C: Callback, R>(
+        &self,
+        ends: impl Fn() -> (C, Link<R>),
+    ) -> Result<Opened<Link<R>>, String> {
+        #[cfg(target_os = "linux")]
+        if let Some(plugin) = self.plugin() {
+            let (callback, link) = ends();
+            if let Some(stream) = callback.run_on(plugin) {
+                return Ok(self.opened(Running::Plugin(stream), link));
+            }
+        }
+        for_each_buffer_size(&self.config, |config| {
+            let (callback, link) = ends();
+            let stream = callback.build(&self.device, config, self.config.sample_format())?;
+            stream.play()?;
+            Ok(self.opened(Running::Cpal(stream), link))
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn plugin(&self) -> Option<Plugin> {
+        let direction = match self.direction {
+            Direction::Input => alsa::Direction::Capture,
+            Direction::Output => alsa::Direction::Playback,
+        };
+        let frames = wanted_frames(&self.config);
+        Plugin::open(&self.device, direction, &self.config, frames)
+    }
+
+    fn opened<R>(&self, stream: Running, link: Link<R>) -> Opened<Link<R>> {
+        Opened {
+            _stream: stream,
+            shared: link.shared.clone(),
+            link: Some(link),
+            description: format!("{} ({})", self.name, describe(&self.config)),
+        }
+    }
+}
+
+/// Returns the format that a device prefers.
+pub(super) fn preferred(
+    device: &cpal::Device,
+    direction: Direction,
+) -> Result<SupportedStreamConfig, Error> {
+    match direction {
         Direction::Input => device.default_input_config(),
         Direction::Output => device.default_output_config(),
-    };
-    let config =
-        config.map_err(|error| format!("{direction} `{name}` cannot be opened: {error}"))?;
-    if config.sample_rate() == 0 {
-        return Err(format!("{direction} `{name}` states no sample rate"));
     }
-    Ok((device, config, name))
+}
+
+/// Describes a format for people.
+pub(super) fn describe(config: &SupportedStreamConfig) -> String {
+    format!(
+        "{} Hz, {} channels, {}",
+        config.sample_rate(),
+        config.channels(),
+        config.sample_format()
+    )
 }
 
 /// Returns the callback size to ask for.
@@ -268,15 +287,6 @@ fn for_each_buffer_size<O>(
     open(at(fixed))
         .or_else(|_| open(at(BufferSize::Default)))
         .map_err(|error| error.to_string())
-}
-
-fn describe(name: &str, config: &SupportedStreamConfig) -> String {
-    format!(
-        "{name} ({} Hz, {} channels, {})",
-        config.sample_rate(),
-        config.channels(),
-        config.sample_format()
-    )
 }
 
 /// Runs `work` while the ALSA library's messages from this thread go to the log instead of stderr.

@@ -29,9 +29,8 @@ enum PreparedInput {
 enum PreparedOutput {
     /// A speaker, opened after joining.
     Device(DeviceChoice),
-    /// An open file. Its content is replaced after joining.
-    File(Recorder),
-    None,
+    /// The output, ready. A file's content is replaced after joining.
+    Sink(Box<dyn Sink>),
 }
 
 /// Opens files, and checks that named devices exist.
@@ -45,16 +44,19 @@ pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
             PreparedInput::Device(choice.clone(), config.input_channel)
         }
         Input::File(path) => {
-            let source = BackgroundReader::open(path, config.input_channel)
-                .map_err(|error| Failure::Sound(error.to_string()))?;
+            let source =
+                BackgroundReader::open(path, config.input_channel).map_err(Failure::Sound)?;
             PreparedInput::Source(Box::new(source))
         }
         Input::None => PreparedInput::Source(Box::new(NoSource)),
     };
     let output = match &config.output {
         Output::Device(choice) => PreparedOutput::Device(choice.clone()),
-        Output::File(path) => PreparedOutput::File(Recorder::open(path).map_err(Failure::Sound)?),
-        Output::None => PreparedOutput::None,
+        Output::File(path) => {
+            let recorder = Recorder::open(path).map_err(Failure::Sound)?;
+            PreparedOutput::Sink(Box::new(recorder))
+        }
+        Output::None => PreparedOutput::Sink(Box::new(NoSink)),
     };
     Ok(Prepared { input, output })
 }
@@ -78,18 +80,15 @@ impl AudioIo {
                 Box::new(microphone)
             }
         };
-        let sink: Box<dyn Sink> = match prepared.output {
-            PreparedOutput::File(mut file) => {
-                file.begin();
-                Box::new(file)
-            }
-            PreparedOutput::None => Box::new(NoSink),
+        let mut sink = match prepared.output {
+            PreparedOutput::Sink(sink) => sink,
             PreparedOutput::Device(choice) => {
                 let (speaker, guard) = device::open_speaker(choice, notices(teller));
                 devices.add(guard);
                 Box::new(speaker)
             }
         };
+        sink.begin();
         Self {
             source,
             sink,

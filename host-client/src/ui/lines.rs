@@ -1,7 +1,7 @@
 //! Events as plain lines, for logs, pipes and the lower part of the live view.
 
 use crate::events::{Counts, Event, EventKind, RosterLine};
-use talkspurt_host_kit::{wav::recording_line, words::clean};
+use talkspurt_host_kit::{sound::recording_line, words::clean};
 
 /// Returns the line for an event; `None` if a reader need not know it. `own_id` stores our number
 /// between calls.

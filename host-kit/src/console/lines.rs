@@ -42,7 +42,11 @@ impl Lines {
         Self::to(io::stdout())
     }
 
-    fn to(output: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts a thread that writes to something else, such as a pipe.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn to(output: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, lines) = mpsc::sync_channel::<String>(LINES_MAX);
         // Nothing is sent: it closes when the thread ends.
         let (alive, done) = mpsc::sync_channel(0);

@@ -1,29 +1,7 @@
 //! Looks at stdout and stderr without writing to them.
 
-use std::time::Duration;
-
-/// Returns whether the reader of stdout has gone: the other end of a pipe is closed, or the
-/// terminal has hung up. Waits up to `patience` for that to happen.
-///
-/// A program with nothing to write finds out only here. A write would tell it, but there may be
-/// none for hours.
-#[must_use]
-pub fn stdout_is_closed(patience: Duration) -> bool {
-    platform::stdout_is_closed(patience)
-}
-
-/// Returns whether the terminal on stdin or stdout has hung up, as when its window was closed.
-/// Reading from such a terminal gives end of file for ever. Only for programs that were started on
-/// a terminal: a pipe whose writer has gone looks the same.
-#[must_use]
-pub fn terminal_is_gone() -> bool {
-    platform::terminal_is_gone()
-}
-
-/// Returns whether stderr can be written at once. Waits up to `patience` for it.
-pub(super) fn stderr_takes_more(patience: Duration) -> bool {
-    platform::stderr_takes_more(patience)
-}
+pub(super) use platform::stderr_takes_more;
+pub use platform::{stdout_is_closed, terminal_is_gone};
 
 #[cfg(unix)]
 mod platform {
@@ -48,18 +26,29 @@ mod platform {
         }
     }
 
-    pub(super) fn stdout_is_closed(patience: Duration) -> bool {
+    /// Returns whether the reader of stdout has gone: the other end of a pipe is closed, or the
+    /// terminal has hung up. Waits up to `patience` for that to happen.
+    ///
+    /// A program with nothing to write finds out only here. A write would tell it, but there may be
+    /// none for hours.
+    #[must_use]
+    pub fn stdout_is_closed(patience: Duration) -> bool {
         let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
         events(stdio::stdout(), PollFlags::empty(), patience).intersects(gone)
     }
 
-    pub(super) fn terminal_is_gone() -> bool {
+    /// Returns whether the terminal on stdin or stdout has hung up, as when its window was closed.
+    /// Reading from such a terminal gives end of file for ever. Only for programs that were started
+    /// on a terminal: a pipe whose writer has gone looks the same.
+    #[must_use]
+    pub fn terminal_is_gone() -> bool {
         [stdio::stdin(), stdio::stdout()]
             .into_iter()
             .any(|fd| events(fd, PollFlags::empty(), Duration::ZERO).intersects(PollFlags::HUP))
     }
 
-    pub(super) fn stderr_takes_more(patience: Duration) -> bool {
+    /// Returns whether stderr can be written at once. Waits up to `patience` for it.
+    pub fn stderr_takes_more(patience: Duration) -> bool {
         !events(stdio::stderr(), PollFlags::OUT, patience).is_empty()
     }
 }
@@ -68,16 +57,16 @@ mod platform {
 mod platform {
     use std::{thread, time::Duration};
 
-    pub(super) fn stdout_is_closed(patience: Duration) -> bool {
+    pub fn stdout_is_closed(patience: Duration) -> bool {
         thread::sleep(patience);
         false
     }
 
-    pub(super) fn terminal_is_gone() -> bool {
+    pub fn terminal_is_gone() -> bool {
         false
     }
 
-    pub(super) fn stderr_takes_more(_patience: Duration) -> bool {
+    pub fn stderr_takes_more(_patience: Duration) -> bool {
         true
     }
 }

@@ -3,8 +3,12 @@
 //! A pipe without a writer, a paused recorder or a dead mount can block a reader for ever. Here
 //! that costs only silence: [`BackgroundReader::read`] never blocks.
 
-use super::{WavError, WavReader};
-use crate::{channels::InputChannel, sample::ROOM_RATE_HZ};
+use super::{Fault, WavReader};
+use crate::{
+    channels::InputChannel,
+    sample::ROOM_RATE_HZ,
+    sound::{Captured, Source},
+};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::{
     path::{Path, PathBuf},
@@ -26,23 +30,12 @@ const PIECE_SAMPLES: usize = 512;
 /// A reader that is far enough ahead looks again after this, unless it is woken earlier.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Result of [`BackgroundReader::read`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameRead {
-    /// The frame was filled. The last frame of the file is padded with silence.
-    Frame,
-    /// The file has nothing yet: the frame is silence, and no sample was skipped.
-    Missing,
-    /// The file has ended: the frame is silence.
-    End,
-}
-
 /// A sound file whose `read` never blocks.
 pub struct BackgroundReader {
     ring: Consumer<i16>,
     thread: Thread,
     reports: Receiver<Report>,
-    problem: Option<WavError>,
+    problem: Option<String>,
 }
 
 /// What the thread reports.
@@ -50,7 +43,7 @@ enum Report {
     IsRegular,
     /// It has read ahead as far as it goes, or is at the end.
     Ready,
-    Failed(WavError),
+    Failed(String),
 }
 
 impl BackgroundReader {
@@ -60,17 +53,14 @@ impl BackgroundReader {
     /// # Errors
     /// Those of [`WavReader::open`], if they come in time. [`take_problem`](Self::take_problem)
     /// returns a later one.
-    pub fn open(path: &Path, channel: InputChannel) -> Result<Self, WavError> {
+    pub fn open(path: &Path, channel: InputChannel) -> Result<Self, String> {
         let (producer, ring) = RingBuffer::new(AHEAD_FILE);
         let (report, reports) = mpsc::channel();
         let owned = path.to_owned();
         let spawned = thread::Builder::new()
             .name("input file".into())
             .spawn(move || read_ahead(owned, channel, producer, &report));
-        let thread = spawned.map_err(|source| WavError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let thread = spawned.map_err(|error| Fault::Io(error).at(path))?;
         let mut reader = Self {
             ring,
             thread: thread.thread().clone(),
@@ -82,45 +72,6 @@ impl BackgroundReader {
             Some(problem) => Err(problem),
             None => Ok(reader),
         }
-    }
-
-    /// Fills a frame. Never blocks.
-    pub fn read(&mut self, frame: &mut [i16]) -> FrameRead {
-        // Asked first: then the ring holds all that was read before the end.
-        let is_over = self.ring.is_abandoned();
-        let read = if self.ring.pop_entire_slice(frame).is_ok() {
-            FrameRead::Frame
-        } else if is_over {
-            let (filled, rest) = self.ring.pop_partial_slice(frame);
-            rest.fill(0);
-            if filled.is_empty() {
-                return FrameRead::End;
-            }
-            FrameRead::Frame
-        } else {
-            frame.fill(0);
-            FrameRead::Missing
-        };
-        if self.ring.slots() < AHEAD_PIPE / 2 {
-            self.thread.unpark();
-        }
-        read
-    }
-
-    /// Returns whether all samples were read.
-    #[must_use]
-    pub fn is_at_end(&self) -> bool {
-        self.ring.is_abandoned() && self.ring.slots() == 0
-    }
-
-    /// Takes the error that ended the file early, if there was one.
-    pub fn take_problem(&mut self) -> Option<WavError> {
-        self.reports.try_iter().for_each(|report| {
-            if let Report::Failed(problem) = report {
-                self.problem = Some(problem);
-            }
-        });
-        self.problem.take()
     }
 
     fn wait_for_beginning(&mut self) {
@@ -137,6 +88,40 @@ impl BackgroundReader {
                 Ok(Report::Ready) | Err(_) => return,
             }
         }
+    }
+}
+
+impl Source for BackgroundReader {
+    /// Never blocks.
+    fn read(&mut self, frame: &mut [i16]) -> Captured {
+        // Asked first: then the ring holds all that was read before the end.
+        let is_over = self.ring.is_abandoned();
+        let read = if self.ring.pop_entire_slice(frame).is_ok() {
+            Captured::Frame
+        } else if is_over {
+            let (filled, rest) = self.ring.pop_partial_slice(frame);
+            rest.fill(0);
+            if filled.is_empty() {
+                return Captured::End;
+            }
+            Captured::Frame
+        } else {
+            frame.fill(0);
+            Captured::Missing
+        };
+        if self.ring.slots() < AHEAD_PIPE / 2 {
+            self.thread.unpark();
+        }
+        read
+    }
+
+    fn take_problem(&mut self) -> Option<String> {
+        self.reports.try_iter().for_each(|report| {
+            if let Report::Failed(problem) = report {
+                self.problem = Some(problem);
+            }
+        });
+        self.problem.take()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Fault, check_format,
-    riff::{Coding, Format, RiffReader},
+    riff::{Format, RiffReader, u32_at},
 };
 use std::io::{Cursor, Read};
 use symphonia::{
@@ -10,7 +10,7 @@ use symphonia::{
         audio::{Channels, GenericAudioBufferRef},
         codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known},
         errors::Error,
-        formats::{FormatOptions, FormatReader, TrackType},
+        formats::{FormatReader, TrackType},
         io::{MediaSourceStream, ReadOnlySource},
         packet::PacketRef,
         units::{Duration, Timestamp},
@@ -61,38 +61,17 @@ impl Decoder {
             .take(12)
             .read_to_end(&mut start)
             .map_err(Fault::Io)?;
-        match start.as_slice() {
-            [
-                b'R',
-                b'I' | b'F',
-                b'F' | b'6',
-                b'F' | b'4',
-                _,
-                _,
-                _,
-                _,
-                b'W',
-                b'A',
-                b'V',
-                b'E',
-            ]
-            | [b'B', b'W', b'6', b'4', _, _, _, _, b'W', b'A', b'V', b'E'] => {
-                let start = start.try_into().expect("the pattern has twelve bytes");
-                Self::riff(RiffReader::new(input, start, file_bytes)?)
+        match (start.first_chunk(), start.get(8..)) {
+            (Some(b"RIFF" | b"RF64" | b"BW64"), Some(b"WAVE")) => {
+                Self::riff(RiffReader::new(input, u32_at(&start, 4), file_bytes)?)
             }
-            [b'f', b'L', b'a', b'C', ..] => Self::container(start, input, |stream| {
-                Ok(Box::new(FlacReader::try_new(
-                    stream,
-                    FormatOptions::default(),
-                )?))
+            (Some(b"fLaC"), _) => Self::container(start, input, |stream| {
+                Ok(Box::new(FlacReader::try_new(stream, Default::default())?))
             }),
-            [b'O', b'g', b'g', b'S', ..] => Self::container(start, input, |stream| {
-                Ok(Box::new(OggReader::try_new(
-                    stream,
-                    FormatOptions::default(),
-                )?))
+            (Some(b"OggS"), _) => Self::container(start, input, |stream| {
+                Ok(Box::new(OggReader::try_new(stream, Default::default())?))
             }),
-            other => Err(Fault::format(what_else(other))),
+            _ => Err(Fault::format(what_else(&start))),
         }
     }
 
@@ -239,19 +218,9 @@ fn copy(decoded: &GenericAudioBufferRef<'_>, out: &mut Vec<f32>) {
 }
 
 fn pcm_parameters(format: &Format) -> AudioCodecParameters {
-    let codec = match format.coding {
-        Coding::Unsigned8 => well_known::CODEC_ID_PCM_U8,
-        Coding::Signed16 => well_known::CODEC_ID_PCM_S16LE,
-        Coding::Signed24 => well_known::CODEC_ID_PCM_S24LE,
-        Coding::Signed32 => well_known::CODEC_ID_PCM_S32LE,
-        Coding::Float32 => well_known::CODEC_ID_PCM_F32LE,
-        Coding::Float64 => well_known::CODEC_ID_PCM_F64LE,
-        Coding::ALaw => well_known::CODEC_ID_PCM_ALAW,
-        Coding::MuLaw => well_known::CODEC_ID_PCM_MULAW,
-    };
     let mut parameters = AudioCodecParameters::new();
     parameters
-        .for_codec(codec)
+        .for_codec(format.codec)
         .with_sample_rate(format.rate_hz)
         .with_channels(Channels::Discrete(format.channels))
         .with_max_frames_per_packet(2 * BLOCK_FRAMES as u64);
@@ -270,35 +239,31 @@ fn fault(error: Error) -> Fault {
     }
 }
 
+/// Sounds that are not played, by the bytes at some place of their files' beginning.
+const OTHERS: [(usize, &[u8], &str); 10] = [
+    (0, b"RIFX", "a big-endian WAV file (RIFX)"),
+    (0, b"RIFF", "a RIFF file, but not a WAV file"),
+    (0, b"ID3", "an MP3 file"),
+    (8, b"AIFF", "an AIFF file"),
+    (8, b"AIFC", "an AIFF file"),
+    (4, b"ftyp", "an MP4 file"),
+    (0, b"caff", "a CAF file"),
+    (0, b".snd", "an AU file"),
+    (0, b"\x1A\x45\xDF\xA3", "a Matroska or WebM file"),
+    (0, b"riff", "a Wave64 file"),
+];
+
 /// Names the format of a file that is not WAV, FLAC or Ogg.
 fn what_else(start: &[u8]) -> String {
-    let kind = match start {
-        [] => return "it is empty".to_owned(),
-        [b'R', b'I', b'F', b'X', ..] => "a big-endian WAV file (RIFX)",
-        [b'R', b'I', b'F', b'F', ..] => "a RIFF file, but not a WAV file",
-        [b'I', b'D', b'3', ..] | [0xFF, 0xE2..=0xE7 | 0xF2..=0xF7 | 0xFA..=0xFF, ..] => {
-            "an MP3 file"
-        }
-        [0xFF, 0xF0 | 0xF1 | 0xF8 | 0xF9, ..] => "an AAC file",
-        [
-            b'F',
-            b'O',
-            b'R',
-            b'M',
-            _,
-            _,
-            _,
-            _,
-            b'A',
-            b'I',
-            b'F',
-            b'F' | b'C',
-        ] => "an AIFF file",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "an MP4 file",
-        [b'c', b'a', b'f', b'f', ..] => "a CAF file",
-        [b'.', b's', b'n', b'd', ..] => "an AU file",
-        [0x1A, 0x45, 0xDF, 0xA3, ..] => "a Matroska or WebM file",
-        [b'r', b'i', b'f', b'f', ..] => "a Wave64 file",
+    let has = |&&(at, bytes, _): &&(usize, &[u8], _)| {
+        start.get(at..).is_some_and(|rest| rest.starts_with(bytes))
+    };
+    let kind = match (OTHERS.iter().find(has), start) {
+        (Some((.., kind)), _) => kind,
+        // The frames of both begin with twelve set bits, or eleven.
+        (None, [0xFF, 0xE2..=0xE7 | 0xF2..=0xF7 | 0xFA..=0xFF, ..]) => "an MP3 file",
+        (None, [0xFF, 0xF0 | 0xF1 | 0xF8 | 0xF9, ..]) => "an AAC file",
+        (None, []) => return "it is empty".to_owned(),
         _ => return "it is not a sound file; WAV, FLAC and Ogg Vorbis are played".to_owned(),
     };
     format!("this is {kind}; convert it to WAV, FLAC or Ogg Vorbis")

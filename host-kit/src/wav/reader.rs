@@ -1,13 +1,14 @@
 //! Any sound file as 16 kHz mono 16-bit.
 
 use super::{
-    Fault, WavError,
+    Fault,
     decode::{Bytes, Decoder},
     resample::ToRoomRate,
 };
 use crate::{
     channels::{ChannelPicker, InputChannel},
     sample::{ROOM_RATE_HZ, to_i16},
+    sound::{Captured, Source},
 };
 use std::{
     collections::VecDeque,
@@ -39,12 +40,12 @@ impl WavReader {
     ///
     /// # Errors
     /// When it cannot be read, or its format is not supported.
-    pub fn open(path: &Path, channel: InputChannel) -> Result<Self, WavError> {
+    pub fn open(path: &Path, channel: InputChannel) -> Result<Self, String> {
         let opened = File::open(path).and_then(|file| {
             let metadata = file.metadata()?;
             Ok((file, metadata))
         });
-        let (file, metadata) = opened.map_err(|source| Fault::Io(source).at(path.to_owned()))?;
+        let (file, metadata) = opened.map_err(|error| Fault::Io(error).at(path))?;
         let file_bytes = metadata.is_file().then_some(metadata.len());
         Self::from_bytes(BufReader::new(file), file_bytes, path, channel)
     }
@@ -59,9 +60,8 @@ impl WavReader {
         file_bytes: Option<u64>,
         path: &Path,
         channel: InputChannel,
-    ) -> Result<Self, WavError> {
-        Self::new(Box::new(input), file_bytes, path, channel)
-            .map_err(|fault| fault.at(path.to_owned()))
+    ) -> Result<Self, String> {
+        Self::new(Box::new(input), file_bytes, path, channel).map_err(|fault| fault.at(path))
     }
 
     fn new(
@@ -120,6 +120,18 @@ impl WavReader {
                     converter.finish(&mut self.ready);
                 }
             }
+        }
+    }
+}
+
+/// A sound file read as fast as possible. Blocks.
+impl Source for WavReader {
+    fn read(&mut self, frame: &mut [i16]) -> Captured {
+        let count = self.read(frame);
+        frame[count..].fill(0);
+        match count {
+            0 => Captured::End,
+            _ => Captured::Frame,
         }
     }
 }

@@ -4,9 +4,14 @@
 //! hands the samples over, and what happens to them comes back as [`RecordingNotice`]s.
 
 use super::DATA_BYTES_MAX;
-use crate::{sample::ROOM_RATE_HZ, words::describe};
+use crate::{
+    sample::ROOM_RATE_HZ,
+    sound::{RecordingNotice, Sink},
+    words::describe,
+};
 use rtrb::{Producer, RingBuffer};
 use std::{
+    io,
     path::Path,
     sync::{
         Arc,
@@ -18,10 +23,7 @@ use std::{
 };
 use writing::{Phase, Writing};
 
-mod notice;
 mod writing;
-
-pub use notice::{RecordingNotice, recording_line};
 
 /// How much sound may wait for a disk that hangs. Any more is lost, and silence fills its time.
 const WAITING_SAMPLES: usize = 30 * ROOM_RATE_HZ as usize;
@@ -29,8 +31,6 @@ const WAITING_SAMPLES: usize = 30 * ROOM_RATE_HZ as usize;
 const BATCH_SAMPLES: usize = ROOM_RATE_HZ as usize / 2;
 /// A file that takes longer to open is on a dead mount, or a pipe that nobody reads.
 const OPEN_PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait for a disk to take the end of a recording.
-const FINISH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A recording: one file, or several if it outgrows one.
 pub struct Recorder {
@@ -94,13 +94,32 @@ impl Recorder {
         })
     }
 
+    fn tell(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Release);
+        self.thread.unpark();
+    }
+
+    /// Fills the time of the samples that did not fit with silence.
+    fn fill_gap(&mut self) {
+        while self.missing > 0 && self.ring.push(0).is_ok() {
+            self.missing -= 1;
+        }
+        if self.missing == 0 {
+            self.lost += std::mem::take(&mut self.gap);
+        }
+    }
+}
+
+/// A recording that cannot go on does not end a session; [`next_notice`](Sink::next_notice) reports
+/// it.
+impl Sink for Recorder {
     /// Starts the recording, which replaces the file's content.
-    pub fn begin(&mut self) {
+    fn begin(&mut self) {
         self.tell(Phase::RECORD);
     }
 
     /// Hands samples over. Never blocks.
-    pub fn write(&mut self, samples: &[i16]) {
+    fn write(&mut self, samples: &[i16]) {
         if self.ring.is_abandoned() {
             // It has stopped, and has reported that.
             return;
@@ -117,8 +136,7 @@ impl Recorder {
         }
     }
 
-    /// Returns what has happened since the last call.
-    pub fn next_notice(&mut self) -> Option<RecordingNotice> {
+    fn next_notice(&mut self) -> Option<RecordingNotice> {
         let ms = self.lost * 1_000 / u64::from(ROOM_RATE_HZ);
         if ms > 0 {
             self.lost -= ms * u64::from(ROOM_RATE_HZ) / 1_000;
@@ -127,21 +145,8 @@ impl Recorder {
         self.notices.try_recv().ok()
     }
 
-    /// Completes the file. Waits for a slow disk, but not for one that hangs.
-    ///
-    /// # Errors
-    /// When the disk does not take the end of the recording. Not when the recording stopped
-    /// earlier: a notice reports that.
-    pub fn finish(&mut self) -> Result<(), String> {
-        self.finish_within(FINISH_PATIENCE)
-    }
-
-    /// Does the same as [`finish`](Self::finish) with another patience. Call it again to keep
-    /// waiting.
-    ///
-    /// # Errors
-    /// Those of [`finish`](Self::finish).
-    pub fn finish_within(&mut self, patience: Duration) -> Result<(), String> {
+    /// Not an error: a recording that has stopped earlier. A notice reports that.
+    fn finish(&mut self, patience: Duration) -> io::Result<()> {
         if self.phase.load(Ordering::Acquire) == Phase::WAIT {
             return Ok(());
         }
@@ -152,24 +157,9 @@ impl Recorder {
         self.tell(Phase::FINISH);
         match self.done.recv_timeout(patience) {
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                Err("the disk does not take the end of the recording".to_owned())
-            }
-        }
-    }
-
-    fn tell(&self, phase: u8) {
-        self.phase.store(phase, Ordering::Release);
-        self.thread.unpark();
-    }
-
-    /// Fills the time of the samples that did not fit with silence.
-    fn fill_gap(&mut self) {
-        while self.missing > 0 && self.ring.push(0).is_ok() {
-            self.missing -= 1;
-        }
-        if self.missing == 0 {
-            self.lost += std::mem::take(&mut self.gap);
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(io::Error::other(
+                "the disk does not take the end of the recording",
+            )),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Fault;
 use std::io::Read;
+use symphonia::core::codecs::audio::{AudioCodecId, well_known};
 
 /// Most chunks before the samples. Real files have a handful.
 const CHUNKS_MAX: u32 = 1_000;
@@ -19,42 +20,19 @@ const UNKNOWN_FROM: u64 = 0x7FFF_0000;
 /// Rest of the GUID whose first two bytes are a format tag (KSDATAFORMAT_SUBTYPE).
 const SUBTYPE_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
-/// How a sample is coded in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Unsigned8,
-    Signed16,
-    Signed24,
-    Signed32,
-    Float32,
-    Float64,
-    ALaw,
-    MuLaw,
-}
-
-impl Coding {
-    const fn sample_bytes(self) -> usize {
-        match self {
-            Self::Unsigned8 | Self::ALaw | Self::MuLaw => 1,
-            Self::Signed16 => 2,
-            Self::Signed24 => 3,
-            Self::Signed32 | Self::Float32 => 4,
-            Self::Float64 => 8,
-        }
-    }
-}
-
 /// What the `fmt ` chunk says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Format {
-    pub(super) coding: Coding,
+    /// How a sample is coded, and in how many bytes.
+    pub(super) codec: AudioCodecId,
+    sample_bytes: usize,
     pub(super) channels: u16,
     pub(super) rate_hz: u32,
 }
 
 impl Format {
     pub(super) fn frame_bytes(&self) -> usize {
-        self.coding.sample_bytes() * usize::from(self.channels)
+        self.sample_bytes * usize::from(self.channels)
     }
 }
 
@@ -82,13 +60,12 @@ struct Header<R> {
 
 impl<R: Read> RiffReader<R> {
     /// Reads the header up to the first sample. `input` stands after the first twelve bytes, which
-    /// are `start`. `file_bytes` is the length of the file, if it has one.
-    pub(super) fn new(input: R, start: [u8; 12], file_bytes: Option<u64>) -> Result<Self, Fault> {
+    /// state `riff_bytes`. `file_bytes` is the length of the file, if it has one.
+    pub(super) fn new(input: R, riff_bytes: u32, file_bytes: Option<u64>) -> Result<Self, Fault> {
         let mut header = Header {
             input,
             position: 12,
         };
-        let riff_bytes = u64::from(u32_at(&start, 4));
         let (mut format, mut long_data_bytes) = (None, None);
         for _ in 0..CHUNKS_MAX {
             let Some((id, bytes)) = header.chunk()? else {
@@ -111,7 +88,7 @@ impl<R: Read> RiffReader<R> {
                         Some(long) if bytes == u64::from(u32::MAX) => long,
                         _ => bytes,
                     };
-                    let left = believed(stated, riff_bytes, header.position, file_bytes);
+                    let left = believed(stated, riff_bytes.into(), header.position, file_bytes);
                     let behind = file_bytes.zip(left).map(|(bytes, left)| {
                         bytes.saturating_sub(header.position.saturating_add(left))
                     });
@@ -295,15 +272,15 @@ fn parse_format(chunk: &[u8]) -> Result<Format, Fault> {
     } else {
         usize::from(bits).div_ceil(8)
     };
-    let coding = match (tag, bytes) {
-        (1, 1) => Coding::Unsigned8,
-        (1, 2) => Coding::Signed16,
-        (1, 3) => Coding::Signed24,
-        (1, 4) => Coding::Signed32,
-        (3, 4) => Coding::Float32,
-        (3, 8) => Coding::Float64,
-        (6, 1) => Coding::ALaw,
-        (7, 1) => Coding::MuLaw,
+    let codec = match (tag, bytes) {
+        (1, 1) => well_known::CODEC_ID_PCM_U8,
+        (1, 2) => well_known::CODEC_ID_PCM_S16LE,
+        (1, 3) => well_known::CODEC_ID_PCM_S24LE,
+        (1, 4) => well_known::CODEC_ID_PCM_S32LE,
+        (3, 4) => well_known::CODEC_ID_PCM_F32LE,
+        (3, 8) => well_known::CODEC_ID_PCM_F64LE,
+        (6, 1) => well_known::CODEC_ID_PCM_ALAW,
+        (7, 1) => well_known::CODEC_ID_PCM_MULAW,
         (1 | 3 | 6 | 7, _) => {
             return Err(Fault::format(format!(
                 "it has samples of {bits} bits; convert it to 16-bit PCM"
@@ -312,7 +289,8 @@ fn parse_format(chunk: &[u8]) -> Result<Format, Fault> {
         _ => return Err(Fault::compressed(&compression(tag), "WAV")),
     };
     Ok(Format {
-        coding,
+        codec,
+        sample_bytes: bytes,
         channels,
         rate_hz,
     })
@@ -344,7 +322,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
 }
 

@@ -1,5 +1,6 @@
 //! Whether a recording would overwrite its own input.
 
+use crate::environment::FlagError;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -11,13 +12,29 @@ use std::{
 /// How long to wait for a file system to say what a path is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Refuses a recording that would destroy the file being played.
+///
+/// # Errors
+/// When both are the same file.
+pub fn refuse_overwriting(input: &Path, output: &Path) -> Result<(), FlagError> {
+    match same_file(input, output) {
+        false => Ok(()),
+        true => Err(FlagError::new(
+            "--output",
+            format!(
+                "{} is the file that --input plays and would be overwritten; give another one",
+                output.display()
+            ),
+        )),
+    }
+}
+
 /// Returns whether two paths name the same file, through any names, links or descriptors. Opens
 /// neither.
 ///
 /// Devices such as `/dev/null` may be used for both. A path that does not exist, or whose file
 /// system does not answer, is not the same as any other.
-#[must_use]
-pub fn same_file(one: &Path, other: &Path) -> bool {
+fn same_file(one: &Path, other: &Path) -> bool {
     // Each in its own thread: asking about a dead mount can block for ever.
     let identities = [one, other].map(|path| {
         let (sender, identity) = mpsc::channel();

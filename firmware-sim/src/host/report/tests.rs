@@ -1,3 +1,5 @@
+use std::io::{self, Read as _};
+
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::time::Duration;
@@ -5,21 +7,21 @@ use talkspurt_core::wire::{ParticipantName, Reason};
 
 use super::*;
 
-#[derive(Default)]
-struct Told(Vec<String>);
-
-impl Output for Told {
-    fn push(&mut self, line: impl FnOnce(u64) -> String) {
-        self.0.push(line(0));
-    }
-
-    fn check(&self) -> Result<(), OutputError> {
-        Ok(())
-    }
+/// A reporter, and the lines that it has written by its end.
+pub fn reporter(format: Format) -> (Reporter, impl FnOnce(Reporter) -> Vec<String>) {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let out = Lines::to(writer).unwrap();
+    let lines = move |reporter: Reporter| {
+        reporter.finish().unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    (Reporter::new(out, format, "kitchen", "kettle"), lines)
 }
 
 fn told(format: Format) -> Vec<String> {
-    let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
+    let (mut reporter, lines) = reporter(format);
     let participant = |id, name| Participant {
         id: ParticipantId(id),
         flags: ParticipantFlags::default(),
@@ -62,7 +64,7 @@ fn told(format: Format) -> Vec<String> {
     );
     reporter.event(at, &NodeEvent::Lost(Reason::IDLE_TIMEOUT));
     reporter.left(at, "leaving", &NodeStats::default(), &Counters::default());
-    reporter.out.0
+    lines(reporter)
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn listed(participant: &Participant) -> NodeEvent<'_> {
 
 /// What a server may send that let such a name in: it turns the writing around, or shows nothing.
 fn told_of(name: &str, format: Format) -> Vec<String> {
-    let mut reporter = Reporter::new(Told::default(), format, "kitchen", "kettle");
+    let (mut reporter, lines) = reporter(format);
     let participant = Participant {
         id: ParticipantId(8),
         flags: ParticipantFlags::default(),
@@ -142,7 +144,7 @@ fn told_of(name: &str, format: Format) -> Vec<String> {
         reporter.event(at, &NodeEvent::State(participant.id, flags));
     }
     reporter.event(at, &NodeEvent::ParticipantLeft(participant.id));
-    reporter.out.0
+    lines(reporter)
 }
 
 #[test]

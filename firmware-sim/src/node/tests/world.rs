@@ -18,6 +18,7 @@ use talkspurt_core::wire::{
     Roster, RosterEntry, RosterPage, ServerPacket, Voice, Welcome, parse,
 };
 
+use crate::host::pace::tests::{Samples, Tape};
 use crate::host::pace::{PacedSink, PacedSource};
 use crate::node::*;
 use crate::uart::{Line, Uart};
@@ -250,7 +251,8 @@ pub fn hear(voice: &Voice<'_>) -> Heard {
 pub struct World {
     pub now: Instant,
     pub node: AdpcmNode,
-    pub board: Board<Uart<Cable>, PacedSource, PacedSink<Vec<i16>>>,
+    pub board: Board<Uart<Cable>, PacedSource, PacedSink>,
+    pub tape: Tape,
     pub server: Option<Server>,
     pub events: Vec<String>,
     pub joined_at: Option<Instant>,
@@ -270,16 +272,18 @@ impl World {
             ..Cable::default()
         };
         let port = Uart::new(cable, baud, now);
+        let tape = Tape::default();
         let board = Board {
             port,
-            microphone: PacedSource::new(samples),
-            speaker: PacedSink::new(Vec::new()),
+            microphone: PacedSource::new(Box::new(Samples(samples))),
+            speaker: PacedSink::new(Box::new(tape.clone())),
         };
         let node = AdpcmNode::new(config, 1, now).unwrap();
         Self {
             now,
             node,
             board,
+            tape,
             server: Some(Server::new(now)),
             events: Vec::new(),
             joined_at: None,

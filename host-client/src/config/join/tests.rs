@@ -2,13 +2,13 @@ use super::*;
 use crate::config::flags::{Cli, Command};
 use clap::Parser as _;
 
-fn join(extra: &str) -> Result<JoinConfig, FlagError> {
+fn join(extra: &str) -> Result<JoinConfig, String> {
     let line = format!("talkspurt join host --room r --name n {extra}");
-    let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+    let cli = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
     let Command::Join(flags) = cli.command else {
         panic!("not join")
     };
-    JoinConfig::try_from(*flags)
+    JoinConfig::try_from(*flags).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -62,9 +62,12 @@ fn files_replace_devices() {
 #[test]
 fn paths_need_not_be_utf_8() {
     use std::os::unix::ffi::OsStringExt as _;
-    let path = OsString::from_vec(b"f\xffr.wav".to_vec());
+    let path = std::ffi::OsString::from_vec(b"f\xffr.wav".to_vec());
     let line = ["talkspurt", "join", "h", "-r", "r", "-n", "n", "--output"];
-    let line = line.map(OsString::from).into_iter().chain([path.clone()]);
+    let line = line
+        .map(std::ffi::OsString::from)
+        .into_iter()
+        .chain([path.clone()]);
     let Command::Join(flags) = Cli::try_parse_from(line).unwrap().command else {
         panic!("not join")
     };
@@ -83,8 +86,10 @@ fn a_recording_does_not_destroy_its_own_input() {
     };
     for output in [&says, &alias] {
         let error = join(&flags(&says, output)).unwrap_err();
-        assert_eq!(error.flag, "--output");
-        assert!(error.problem.contains("overwritten"), "{error}");
+        assert!(
+            error.starts_with("--output: ") && error.contains("overwritten"),
+            "{error}"
+        );
     }
     assert_eq!(std::fs::read(&says).unwrap(), b"precious");
     assert!(join(&flags(&says, &dir.path("heard.wav"))).is_ok());
@@ -115,15 +120,11 @@ fn each_wrong_flag_is_named_in_the_error() {
         ("--input-channel 0", "--input-channel"),
     ] {
         let error = join(extra).unwrap_err();
-        assert_eq!(error.flag, flag, "{extra}: {error}");
+        assert!(error.contains(flag), "{extra}: {error}");
     }
     let long = "x".repeat(65);
-    let cli =
-        Cli::try_parse_from(["talkspurt", "join", "h", "--room", &long, "--name", "n"]).unwrap();
-    let Command::Join(flags) = cli.command else {
-        panic!("not join")
-    };
-    assert_eq!(JoinConfig::try_from(*flags).unwrap_err().flag, "--room");
+    let cli = Cli::try_parse_from(["talkspurt", "join", "h", "--room", &long, "--name", "n"]);
+    assert!(cli.unwrap_err().to_string().contains("--room"));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn chunk(id: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [id, &size[..], body, pad].concat()
 }
 
-fn open(bytes: Vec<u8>, file_bytes: Option<u64>) -> Result<WavReader, WavError> {
+fn open(bytes: Vec<u8>, file_bytes: Option<u64>) -> Result<WavReader, String> {
     let path = Path::new("test.wav");
     WavReader::from_bytes(Cursor::new(bytes), file_bytes, path, InputChannel::Voice)
 }
@@ -99,7 +99,7 @@ fn drain(reader: &mut WavReader) -> Vec<i16> {
     }
 }
 
-fn play(bytes: Vec<u8>, file_bytes: Option<u64>) -> Result<Vec<i16>, WavError> {
+fn play(bytes: Vec<u8>, file_bytes: Option<u64>) -> Result<Vec<i16>, String> {
     open(bytes, file_bytes).map(|mut reader| drain(&mut reader))
 }
 

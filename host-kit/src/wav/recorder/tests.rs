@@ -35,7 +35,7 @@ fn every_sample_is_in_the_file() {
     recorder.begin();
     let all = ramp(100_000);
     all.chunks(320).for_each(|frame| recorder.write(frame));
-    recorder.finish().unwrap();
+    recorder.finish(PATIENCE).unwrap();
     assert_eq!(samples(&path), all);
     assert_eq!(recorder.next_notice(), None);
 }
@@ -95,7 +95,7 @@ fn at_the_limit_it_goes_on_in_the_next_file() {
     recorder.begin();
     let all = ramp(50_000);
     all.chunks(320).for_each(|frame| recorder.write(frame));
-    recorder.finish().unwrap();
+    recorder.finish(PATIENCE).unwrap();
     assert_eq!(fs::read(path("heard-2.wav")).unwrap(), b"precious");
     let pieces = ["heard.wav", "heard-3.wav", "heard-4.wav"].map(|name| samples(&path(name)));
     assert_eq!(pieces.concat(), all, "no sample is lost between two files");
@@ -127,7 +127,7 @@ fn a_full_disk_stops_the_recording_and_nothing_else() {
     // More than may wait for a disk. It is discarded, and nothing blocks.
     (0..200).for_each(|_| recorder.write(&[1; 16_000]));
     assert_eq!(recorder.next_notice(), None);
-    recorder.finish().unwrap();
+    recorder.finish(PATIENCE).unwrap();
     assert_eq!(recorder.next_notice(), None);
 }
 
@@ -174,7 +174,7 @@ fn a_hung_disk_costs_only_the_sound_that_does_not_fit() {
         recorder.fill_gap();
         thread::sleep(Duration::from_millis(5));
     }
-    recorder.finish().unwrap();
+    recorder.finish(PATIENCE).unwrap();
     while let Some(RecordingNotice::Lost { ms }) = recorder.next_notice() {
         lost_ms += ms;
     }
@@ -221,7 +221,7 @@ fn losses_add_up_until_they_are_asked_for() {
     assert_eq!(recorder.next_notice(), None, "not while the gap lasts");
     (recorder.missing, recorder.lost, recorder.gap) = (0, 160, 160);
     recorder.begin();
-    recorder.finish().unwrap();
+    recorder.finish(PATIENCE).unwrap();
     assert_eq!(
         recorder.next_notice(),
         Some(RecordingNotice::Lost { ms: 20 })
@@ -246,7 +246,7 @@ fn a_loss_at_the_end_is_reported() {
     (0..40 * 50).for_each(|_| recorder.write(&[9; 320]));
     // The recording stops, and the sound that waits for it is discarded.
     drop(reader);
-    recorder.finish().unwrap();
+    recorder.finish(PATIENCE).unwrap();
     let notices: Vec<RecordingNotice> = std::iter::from_fn(|| recorder.next_notice()).collect();
     let [
         RecordingNotice::Lost { ms },

@@ -1,7 +1,7 @@
 //! The thread that writes a recording.
 
-use super::{super::WavWriter, RecordingNotice};
-use crate::words::describe;
+use super::super::WavWriter;
+use crate::{sound::RecordingNotice, words::describe};
 use rtrb::Consumer;
 use std::{
     ffi::OsString,

@@ -372,8 +372,7 @@ fn bytes_read_ahead_of_a_block_are_not_lost() {
     let mut wav = Wav::new(1, 2, 16_000, 24, data.clone());
     wav.sizes = Some((36 + 600, 600));
     let bytes = wav.bytes();
-    let (start, rest) = bytes.split_first_chunk().unwrap();
-    let opened = RiffReader::new(Cursor::new(rest.to_vec()), *start, None);
+    let opened = RiffReader::new(Cursor::new(bytes[12..].to_vec()), 36 + 600, None);
     let Ok(mut reader) = opened else {
         panic!("a WAV file is refused")
     };
