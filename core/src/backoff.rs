@@ -2,6 +2,10 @@
 
 use crate::time::Duration;
 
+/// Nobody has to wait for longer before the next try, whatever the other side asks for
+/// (docs/PROTOCOL.md).
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Waits that double from the first to the longest.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -40,10 +44,10 @@ impl Backoff {
 }
 
 /// Lengthens `wait` by up to a quarter, as `random` says, so that clients of a server that restarts
-/// do not all come at once.
+/// do not all come at once. The result is at most [`WAIT_MAX`].
 pub fn spread(wait: Duration, random: u16) -> Duration {
     let quarter = wait / 4;
-    wait + quarter * u32::from(random) / (1 << 16)
+    (wait + quarter * u32::from(random) / (1 << 16)).min(WAIT_MAX)
 }
 
 #[cfg(test)]
@@ -61,10 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_wait_is_a_quarter_longer_at_most() {
+    fn a_spread_wait_is_a_quarter_longer_at_most_and_never_more_than_a_minute() {
         let wait = Duration::from_secs(5);
         assert_eq!(spread(wait, 0), wait);
         assert_eq!(spread(wait, 1 << 15), Duration::from_micros(5_625_000));
         assert!(spread(wait, u16::MAX) < Duration::from_micros(6_250_000));
+        assert_eq!(spread(Duration::from_secs(50), u16::MAX), WAIT_MAX);
+        assert_eq!(spread(Duration::from_secs(99), 0), WAIT_MAX);
     }
 }

@@ -45,7 +45,8 @@ pub struct GateFlags {
         help_heading = "Gate"
     )]
     pub gate_window: u16,
-    /// How much sound from before the opening is sent first, so that no word loses its onset.
+    /// How much sound from before the opening is sent first, so that no word loses its onset: at
+    /// most 200 ms, on a microcontroller 60.
     #[arg(
         long,
         value_name = "MS",

@@ -164,7 +164,7 @@ mod tests {
         let mut buffer = [0; PAYLOAD_MAX];
         for (number, said) in [(1, None), (2, Some(mark)), (3, None)] {
             let frame = speech.say(4, said, &mut buffer).unwrap();
-            assert_eq!((frame.timestamp.0, frame.terminator), (8 * number, false));
+            assert_eq!((frame.timestamp.0, frame.terminator), (4 * number, false));
             assert_eq!(mark_in(frame.payload, &PLAN, 5), said);
         }
         assert!(speech.say(5, None, &mut buffer).is_err());

@@ -209,7 +209,7 @@ fn hostile_peers_are_refused() -> Result<()> {
         20.0
     );
     assert_eq!(
-        stage.metric("talkspurt_handshake_failures_total{reason=\"malformed\"}")?,
+        stage.metric("talkspurt_handshake_failures_total{reason=\"damage\"}")?,
         20.0
     );
     assert_eq!(stage.metric("talkspurt_participants")?, 0.0);

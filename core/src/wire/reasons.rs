@@ -56,29 +56,31 @@ reasons! {
     /// The participant left.
     LEAVING = 0, 0, "leaving", "left";
     /// The two sides speak different versions of the protocol.
-    VERSION = 1, 0, "version", "the server speaks another version of the protocol";
+    VERSION = 1, 0, "version",
+        "the server speaks another version of the protocol: update the older of the two";
     /// The name is not acceptable.
-    BAD_NAME = 2, 0, "bad_name", "the name is not acceptable";
+    BAD_NAME = 2, 0, "bad_name", "the name is not acceptable: choose another one";
     /// The room's name is not acceptable.
-    BAD_ROOM = 3, 0, "bad_room", "the room's name is not acceptable";
+    BAD_ROOM = 3, 0, "bad_room", "the room's name is not acceptable: choose another one";
     /// No codec that was offered is known to the server, or fits both sides.
-    NO_CODEC = 4, 0, "no_codec", "no codec in common";
+    NO_CODEC = 4, 0, "no_codec", "no codec in common: offer ADPCM";
     /// No sample rate that was offered is the server's.
-    NO_RATE = 5, 0, "no_rate", "no sample rate in common";
+    NO_RATE = 5, 0, "no_rate", "no sample rate in common: offer 16000 Hz";
     /// The credentials are missing, wrong or too long.
-    BAD_CREDENTIALS = 6, 0, "bad_credentials", "the credentials are not valid here";
+    BAD_CREDENTIALS = 6, 0, "bad_credentials",
+        "the credentials are not valid here: ask who runs the server";
     /// The other side takes packets that are too short only.
     MAX_PACKET = 7, 0, "max_packet", "packets of 352 bytes must fit";
     /// A packet with a good CRC cannot be read.
-    MALFORMED = 8, 0, "malformed", "a packet cannot be read";
+    MALFORMED = 8, 0, "malformed", "a packet cannot be read: update client and server";
     /// A packet is not for this moment, or of an unknown critical number.
-    UNEXPECTED = 9, 0, "unexpected", "a packet could not be understood";
+    UNEXPECTED = 9, 0, "unexpected", "a packet could not be understood: update client and server";
     /// The session went on elsewhere.
     RESUMED = 10, 0, "resumed", "the session went on over another connection";
     /// The server is stopping.
     STOPPING = 128, 2_000, "stopping", "the server is stopping";
     /// Someone in the room has that name, or one that looks like it.
-    NAME_TAKEN = 129, 5_000, "name_taken", "the name is taken in this room";
+    NAME_TAKEN = 129, 5_000, "name_taken", "the name is taken in this room: choose another one";
     /// The room has as many participants as it may have.
     ROOM_FULL = 130, 10_000, "room_full", "the room is full";
     /// The server has as many participants as it may have.

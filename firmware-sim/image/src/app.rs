@@ -5,6 +5,8 @@ use cortex_m::Peripherals;
 use cortex_m::asm::wfi;
 use cortex_m::interrupt::free;
 use cortex_m::singleton;
+use semihosting::fs::File;
+use semihosting::io::Read as _;
 use semihosting::sys::arm_compat::sys_time;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_node::node::{self, AdpcmNode, NodeEvent};
@@ -67,10 +69,15 @@ fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::Cli
     AdpcmNode::new(config, start_number(), now)
 }
 
-/// Tells this start from earlier ones: a board would count them, or read its ADC's noise. The time
-/// of the machine that emulates it is as good.
+/// Tells this start from earlier ones. This board's random number generator is the host's; where
+/// that has none, its seconds tell all starts apart but those of one second.
 fn start_number() -> u32 {
-    sys_time().map_or(0, |seconds| seconds as u32)
+    let mut bytes = [0; 4];
+    let random = File::open(c"/dev/urandom").and_then(|mut host| host.read_exact(&mut bytes));
+    match random {
+        Ok(()) => u32::from_le_bytes(bytes),
+        Err(_) => sys_time().map_or(0, |seconds| seconds as u32),
+    }
 }
 
 #[inline(never)]
@@ -154,7 +161,9 @@ fn log_event(event: &NodeEvent<'_>) {
         NodeEvent::ParticipantLeft(id) => log::info!("went: {}", *id),
         NodeEvent::State(id, flags) => log::debug!("{} is {}", *id, *flags),
         NodeEvent::Rejected { reason, text } => log::warn!("rejected: {}, {=str}", *reason, text),
-        NodeEvent::Lost(reason) => log::warn!("lost the room: {}", *reason),
+        NodeEvent::Lost { reason, text } => {
+            log::warn!("lost the room: {}, {=str}", *reason, text);
+        }
         NodeEvent::Left => log::info!("left"),
     }
 }

@@ -46,7 +46,7 @@ fn main() -> ! {
         node.poll(now, &mut board, &mut |event| {
             match event {
                 NodeEvent::Joined { .. } => pico.led.on(),
-                NodeEvent::Lost(_) => pico.led.off(),
+                NodeEvent::Lost { .. } => pico.led.off(),
                 _ => {}
             }
             log(now, &event);
@@ -72,7 +72,9 @@ fn log(now: Instant, event: &NodeEvent<'_>) {
         NodeEvent::Rejected { reason, text } => {
             defmt::warn!("rejected: {}, {=str}", *reason, text);
         }
-        NodeEvent::Lost(reason) => defmt::warn!("lost the room: {}", *reason),
+        NodeEvent::Lost { reason, text } => {
+            defmt::warn!("lost the room: {}, {=str}", *reason, text);
+        }
         _ => {}
     }
 }

@@ -3,11 +3,16 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serialport::{ClearBuffer, SerialPort};
 
 use super::end::{End, POLL};
 use super::queue::ByteQueue;
+
+/// How long the server may take to end a connection that was ended here.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// An open serial port with its threads.
 pub struct SerialEnd {
@@ -81,8 +86,14 @@ impl ServerEnd {
         Ok(Self { stream, end })
     }
 
-    /// Closes the connection.
+    /// Closes the connection. The server gets a moment to end it too: closing a socket with unread
+    /// bytes resets the connection, and what the node said last might be lost.
     pub fn close(self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let deadline = Instant::now() + DRAIN_MAX;
+        while self.end.failure().is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
         // Makes both threads return from the call that they are in.
         let _ = self.stream.shutdown(Shutdown::Both);
         self.end.close();

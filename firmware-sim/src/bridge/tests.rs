@@ -183,6 +183,27 @@ fn a_vanished_port_is_opened_again_and_the_room_learns_of_it() {
 }
 
 #[test]
+fn the_last_words_arrive_although_the_server_goes_on_sending() {
+    let (listener, address) = listen();
+    let (mut node, _port, path) = pty();
+    let bridge = Running::start(&path, &address);
+    let mut server = accept(&listener);
+    bridge.wait_until_bridging();
+    let mut talking = server.try_clone().unwrap();
+    let talk = thread::spawn(move || while talking.write_all(&[0x5A; 4_096]).is_ok() {});
+    node.write_all(b"last words").unwrap();
+    let mut heard = vec![0; 10];
+    server.read_exact(&mut heard).unwrap();
+    drop(bridge);
+    assert!(
+        matches!(server.read(&mut heard), Ok(0)),
+        "the connection was reset"
+    );
+    drop(server);
+    talk.join().unwrap();
+}
+
+#[test]
 fn a_port_that_does_not_drain_neither_grows_the_buffers_nor_stops_the_other_way() {
     let (listener, address) = listen();
     let (mut node, _port, path) = pty();

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::time::Instant;
-use talkspurt_core::wire::{ParticipantFlags, ParticipantId};
+use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 use talkspurt_host_kit::console::{Lines, OutputError};
 use talkspurt_host_kit::events::Event;
 use talkspurt_host_kit::sound::{RecordingNotice, recording_line};
@@ -122,15 +122,21 @@ impl Reporter {
                 );
             }
             NodeEvent::State(id, flags) => self.state(now, *id, *flags),
-            NodeEvent::Lost(reason) => self.reconnecting(now, reason.label(), &reason.to_string()),
+            NodeEvent::Lost { reason, text } => self.reconnecting(now, *reason, text),
         }
     }
 
     /// Reports that the session is over and the node calls again.
-    pub fn reconnecting(&mut self, now: Instant, reason: &str, text: &str) {
+    pub fn reconnecting(&mut self, now: Instant, reason: Reason, text: &str) {
         self.roster.clear();
-        let text = format!("lost the server: {text}; calling it again");
-        self.tell(now, "reconnecting", json!({"reason": reason}), &text);
+        let sentence = sentence(reason, text);
+        let text = format!("lost the server: {sentence}; calling it again");
+        self.tell(
+            now,
+            "reconnecting",
+            json!({"reason": reason.label()}),
+            &text,
+        );
     }
 
     /// Reports that the node has left, with its counts.
@@ -276,6 +282,14 @@ impl Reporter {
             0 => text,
             _ => format!("({missed} events before this were left out) {text}"),
         });
+    }
+}
+
+/// Returns the server's sentence, or ours for the same reason.
+pub(super) fn sentence(reason: Reason, text: &str) -> String {
+    match text {
+        "" => reason.to_string(),
+        text => clean(text),
     }
 }
 

@@ -11,11 +11,10 @@ use talkspurt_core::audio::codec::Codec;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::Reason;
 use talkspurt_host_kit::console::{OutputError, Problem};
-use talkspurt_host_kit::words::clean;
 use tracing::{debug, info, warn};
 
 use super::pace::{PacedSink, PacedSource};
-use super::report::Reporter;
+use super::report::{Reporter, sentence};
 use super::shutdown::Shutdown;
 use crate::node::{Board, Node, NodeEvent};
 use crate::uart::{BITS_PER_BYTE, Line, Uart};
@@ -51,10 +50,7 @@ pub struct Ending {
 
 /// Says why the server refuses: in its sentence, or in ours for the same reason.
 fn refused(reason: Reason, text: &str) -> Problem {
-    let sentence = match text {
-        "" => reason.to_string(),
-        text => clean(text),
-    };
+    let sentence = sentence(reason, text);
     Problem::Failed(format!("refused ({}): {sentence}", reason.label()))
 }
 
@@ -121,6 +117,7 @@ where
             progress.follow(now, &event, reporter);
             reporter.event(now, &event);
         });
+        progress.tell_unanswered(now);
         self.tell_notices(now);
         if progress.stopping_since.is_none()
             && (shutdown.is_requested() || self.is_time(now) || self.is_unheard(now, progress))
@@ -179,8 +176,8 @@ struct Progress {
     joined_at: Option<Instant>,
     stopping_since: Option<Instant>,
     refusal: Option<Problem>,
-    /// When the user was last told that nobody answers, or the calls started.
-    told_unanswered_at: Instant,
+    /// While the node calls: when the user was last told that nobody answers, or the calls started.
+    told_unanswered_at: Option<Instant>,
     check_output_at: Instant,
     output_failure: Option<OutputError>,
 }
@@ -188,12 +185,15 @@ struct Progress {
 impl Progress {
     fn follow(&mut self, now: Instant, event: &NodeEvent<'_>, reporter: &mut Reporter) {
         match event {
-            NodeEvent::Calling { attempt: 1 } => {
-                self.told_unanswered_at = now;
-                info!("calling the server");
+            NodeEvent::Calling { attempt } => {
+                self.told_unanswered_at.get_or_insert(now);
+                match attempt {
+                    1 => info!("calling the server"),
+                    _ => debug!("no answer yet; call number {attempt}"),
+                }
             }
-            NodeEvent::Calling { attempt } => self.unanswered(now, *attempt),
             NodeEvent::Joined { .. } => {
+                self.told_unanswered_at = None;
                 self.joined_at.get_or_insert(now);
             }
             NodeEvent::Rejected { reason, text }
@@ -202,21 +202,24 @@ impl Progress {
                 self.refusal = Some(refused(*reason, text));
             }
             NodeEvent::Rejected { reason, text } => {
-                self.told_unanswered_at = now;
-                warn!("the server refuses for now: {reason}: {}", clean(text));
+                self.told_unanswered_at = None;
+                warn!("the server refuses for now: {}", sentence(*reason, text));
                 if self.joined_at.is_some() {
-                    reporter.reconnecting(now, reason.label(), &reason.to_string());
+                    reporter.reconnecting(now, *reason, text);
                 }
             }
-            NodeEvent::Lost(reason) => warn!("lost the server: {reason}"),
+            NodeEvent::Lost { reason, text } => {
+                warn!("lost the server: {}", sentence(*reason, text));
+            }
             _ => {}
         }
     }
 
-    fn unanswered(&mut self, now: Instant, attempt: u16) {
-        debug!("no answer yet; call number {attempt}");
-        if now.duration_since(self.told_unanswered_at) >= TELL_UNANSWERED_EVERY {
-            self.told_unanswered_at = now;
+    fn tell_unanswered(&mut self, now: Instant) {
+        if let Some(told_at) = &mut self.told_unanswered_at
+            && now.duration_since(*told_at) >= TELL_UNANSWERED_EVERY
+        {
+            *told_at = now;
             warn!(
                 "no answer from the server behind the bridge yet: are both running, and do the baud rates agree?"
             );
@@ -307,12 +310,21 @@ mod tests {
         progress.follow(Instant::ZERO, &answer, &mut reporter);
         let refusal = progress
             .refusal
+            .take()
             .expect("a taken name is no reason to call again");
         assert_eq!(refusal.to_string(), "refused (name_taken): bob is there");
-        let said = refused(Reason::NAME_TAKEN, "").to_string();
+        for (reason, says) in [(Reason::BAD_NAME, "choose another"), (Reason(99), "later")] {
+            let refused = NodeEvent::Rejected { reason, text: "" };
+            progress.follow(Instant::ZERO, &refused, &mut reporter);
+            let said = progress.refusal.take().unwrap().to_string();
+            assert!(said.contains(says), "{said}");
+        }
+        let reason = Reason(200);
+        let refused = NodeEvent::Rejected { reason, text: "" };
+        progress.follow(Instant::ZERO, &refused, &mut reporter);
         assert!(
-            said.starts_with("refused (name_taken): the name is taken"),
-            "{said}"
+            progress.refusal.is_none(),
+            "a later version knows why, and it may pass"
         );
     }
 }

@@ -42,7 +42,12 @@ pub enum NodeEvent<'a> {
         text: &'a str,
     },
     /// The session is over; the node will join again.
-    Lost(Reason),
+    Lost {
+        /// Why.
+        reason: Reason,
+        /// What the server says about it; empty if it said nothing, or the node ended it.
+        text: &'a str,
+    },
     /// The node has left, as it was told to.
     Left,
 }

@@ -24,7 +24,7 @@ mod port;
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, ImaAdpcm, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use talkspurt_core::backoff::Backoff;
+use talkspurt_core::backoff::{Backoff, spread};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::Client;
 use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, SessionParams};
@@ -63,6 +63,8 @@ const _: () = assert!(size_of::<Pcm16Node>() <= 21 * 1024);
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// ... which doubles up to this.
 const RETRY_LONGEST: Duration = Duration::from_millis(2_000);
+/// A session that lasted for so long was good: after it the waits start over.
+const GOOD_LIFE: Duration = Duration::from_secs(5);
 /// The wait after a refusal that the same Hello would meet again. Nobody may be there to change
 /// it, and the server may be.
 const RETRY_PERMANENT: Duration = Duration::from_secs(60);
@@ -105,7 +107,7 @@ enum Link {
     /// A Hello was sent.
     Calling,
     /// In the room.
-    Joined,
+    Joined { since: Instant },
     /// Still in the room, until the last words are sent.
     Leaving,
     /// Out of the room for good.
@@ -159,7 +161,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         self.writer.drained = false;
         self.client.leave(now);
         self.link = match self.link {
-            Link::Joined | Link::Leaving => Link::Leaving,
+            Link::Joined { .. } | Link::Leaving => Link::Leaving,
             _ => Link::Stopped,
         };
     }
@@ -173,7 +175,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     /// Returns whether the node is in its room.
     #[must_use]
     pub const fn is_joined(&self) -> bool {
-        matches!(self.link, Link::Joined)
+        matches!(self.link, Link::Joined { .. })
     }
 
     /// Mutes or unmutes the microphone, now and in later sessions.
@@ -296,7 +298,10 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                 ClientEvent::Closed(reason, pause) => {
                     match self.link {
                         Link::Leaving => on_event(NodeEvent::Left),
-                        Link::Joined => on_event(NodeEvent::Lost(reason)),
+                        Link::Joined { .. } => on_event(NodeEvent::Lost {
+                            reason,
+                            text: self.client.closing_text(),
+                        }),
                         _ => {}
                     }
                     self.wait(now, reason, pause);
@@ -318,25 +323,35 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         board.microphone.start(now, format);
         board.speaker.start(now, format);
         if self.link == Link::Calling {
-            self.link = Link::Joined;
+            self.link = Link::Joined { since: now };
         }
-        self.backoff.reset();
         self.attempt = 0;
         self.stats.joins = self.stats.joins.wrapping_add(1);
     }
 
     /// The session is over: for good when the node was leaving, otherwise it calls again after a
-    /// pause, which is never shorter than the server asks for.
+    /// pause, which is never shorter than the server asks for, but for a minute at most.
     fn wait(&mut self, now: Instant, reason: Reason, pause: Duration) {
         if matches!(self.link, Link::Leaving | Link::Stopped) {
             self.link = Link::Stopped;
             return;
         }
+        if matches!(self.link, Link::Joined { since } if now >= since + GOOD_LIFE) {
+            self.backoff.reset();
+        }
         let pause = match reason.is_permanent() {
             true => RETRY_PERMANENT,
             false => pause.max(self.backoff.take()),
         };
-        self.link = Link::Waiting { until: now + pause };
+        let until = now + spread(pause, self.random(now));
+        self.link = Link::Waiting { until };
+    }
+
+    /// Returns a number that differs between nodes, even if all of them count their starts from 0.
+    fn random(&self, now: Instant) -> u16 {
+        // Knuth's multiplicative hash of what a crystal and a server's answers made it.
+        let seed = self.start.wrapping_add(now.as_micros() as u32);
+        (seed.wrapping_mul(2_654_435_761) >> 16) as u16
     }
 
     fn next_nonce(&mut self) -> Nonce {

@@ -34,28 +34,73 @@ fn it_calls_again_with_back_off_until_it_is_answered() {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server = None;
     // Each call takes 5 s, in which the Hello goes every second; between them are 0.25, 0.5, 1, and
-    // then 2 s.
+    // then 2 s, and up to a quarter more.
     for (at_ms, calls) in [
         (5_200, 1),
-        (5_300, 2),
-        (10_800, 3),
-        (16_800, 4),
-        (23_800, 5),
+        (5_320, 2),
+        (10_700, 2),
+        (10_950, 3),
+        (16_600, 3),
+        (17_200, 4),
+        (23_600, 4),
+        (24_700, 5),
     ] {
         world.run_ms(at_ms - world.now.duration_since(Instant::ZERO).as_millis());
         assert_eq!(world.count("calling"), calls, "at {at_ms} ms");
     }
     assert_eq!(world.count("lost"), 0, "what was never joined is not lost");
     world.server = Some(Server::new(world.now));
-    world.run_until_joined(2_100);
-    // Once it was in the room, calls and pauses begin anew.
-    world.server().session.end(Reason::STOPPING, "");
+    world.run_until_joined(2_600);
+    // Once it was in the room, calls begin anew.
+    world.server().session.end(Reason::STOPPING, "back at noon");
     world.run_until(100, "lost", |world| !world.node.is_joined());
     // The server asks for 2 s.
     world.run_ms(1_900);
-    assert_eq!(world.events.last().unwrap(), "lost stopping");
-    world.run_ms(200);
+    assert_eq!(world.events.last().unwrap(), "lost stopping back at noon");
+    world.run_ms(700);
     assert_eq!(world.events.last().unwrap(), "calling 1");
+}
+
+/// Returns how long the node waits after a session that ended so, once it had lasted for `lived_ms`.
+fn pause_ms(calls_in_vain_ms: u64, lived_ms: u64, reason: Reason) -> u64 {
+    let mut world = World::new(115_200, Vec::new(), true);
+    world.server = None;
+    world.run_ms(calls_in_vain_ms);
+    world.server = Some(Server::new(world.now));
+    world.run_until_joined(8_000);
+    world.run_ms(lived_ms);
+    world.server().session.end(reason, "");
+    world.run_until(100, "lost", |world| !world.node.is_joined());
+    let (lost_at, calls) = (world.now, world.count("calling"));
+    world.run_until(70_000, "called", |world| world.count("calling") > calls);
+    world.now.duration_since(lost_at).as_millis()
+}
+
+#[test]
+fn the_class_of_a_reason_says_when_to_call_again_whether_it_is_known_or_not() {
+    for (reason, range) in [
+        (Reason::BAD_NAME, 60_000..=60_010),
+        (Reason(99), 60_000..=60_010),
+        (Reason::ROOM_FULL, 10_000..=12_510),
+        (Reason(200), 250..=320),
+    ] {
+        let pause = pause_ms(0, 5_000, reason);
+        assert!(range.contains(&pause), "{reason}: {pause} ms");
+    }
+}
+
+#[test]
+fn only_a_session_of_five_seconds_starts_the_waits_over() {
+    let short = pause_ms(25_000, 4_500, Reason::IDLE_TIMEOUT);
+    assert!((2_000..=2_510).contains(&short), "{short} ms");
+    let long = pause_ms(25_000, 5_500, Reason::IDLE_TIMEOUT);
+    assert!((250..=320).contains(&long), "{long} ms");
+}
+
+#[test]
+fn nodes_that_start_alike_do_not_call_alike() {
+    let pauses = [5_000, 5_001].map(|lived| pause_ms(0, lived, Reason::ROOM_FULL));
+    assert_ne!(pauses[0], pauses[1]);
 }
 
 #[test]
@@ -90,8 +135,9 @@ fn it_asks_for_the_call_that_is_due_first() {
     }
     world.server().answer = Answer::Refuse;
     world.run_until(100, "refused", |world| world.count("rejected") == 1);
-    let pause_ends = world.now + Duration::from_secs(5);
-    assert_eq!(next_call(world, 5, 5), Some(pause_ends));
+    let refused_at = world.now;
+    let pause = next_call(world, 5, 5).unwrap().duration_since(refused_at);
+    assert!((5_000..=6_250).contains(&pause.as_millis()), "{pause:?}");
 }
 
 #[test]
@@ -401,7 +447,7 @@ fn a_refusal_is_reported_with_its_text_and_retried_later() {
     world.run_ms(4_900);
     assert_eq!(world.count("calling"), 1, "the server asks for 5 s");
     world.server = Some(Server::new(world.now));
-    world.run_until_joined(200);
+    world.run_until_joined(1_500);
 }
 
 #[test]

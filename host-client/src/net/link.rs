@@ -14,6 +14,8 @@ use tokio::{
     time::timeout,
 };
 
+/// How long closing may take: the last packets, and what the server still sends.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes read at a time.
 pub(super) const READ_BYTES: usize = 16 * 1024;
 /// Most bytes read and discarded while closing: a full room's roster is 0.04 MB and a second of
@@ -106,22 +108,33 @@ impl Link {
                 self.stream.writable().await?;
                 self.transmit(clock(), participant)?;
             }
-            self.stream.shutdown().await?;
-            // Closing a socket with unread bytes resets the connection, and the Bye might be lost.
-            let enough = self.bytes_received + CLOSE_READ_BYTES_MAX;
-            while self.discard()? && self.bytes_received < enough {
-                // The timeout is checked only when this task waits, and a socket that always has
-                // data never makes it wait.
-                yield_now().await;
-                self.stream.readable().await?;
-            }
-            io::Result::Ok(())
+            self.end_stream().await
         };
         match timeout(patience, all).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the connection broke while closing"),
             Err(_) => tracing::debug!("the server did not take the last packets in time"),
         }
+    }
+
+    /// Closes a connection whose session is over, and so are its packets.
+    pub(super) async fn hang_up(mut self: Box<Self>) {
+        // Whatever goes wrong, it is closed then.
+        let _ = timeout(CLOSE_PATIENCE, self.end_stream()).await;
+    }
+
+    /// Ends the stream to the server, and discards what comes until the server has ended its own.
+    /// Closing a socket with unread bytes resets the connection, and a Bye might be lost.
+    async fn end_stream(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let enough = self.bytes_received + CLOSE_READ_BYTES_MAX;
+        while self.discard()? && self.bytes_received < enough {
+            // The timeout is checked only when this task waits, and a socket that always has data
+            // never makes it wait.
+            yield_now().await;
+            self.stream.readable().await?;
+        }
+        Ok(())
     }
 
     /// Reads and discards. Returns false when the other side has closed.

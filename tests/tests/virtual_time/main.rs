@@ -6,6 +6,7 @@ mod desktop;
 mod hostile;
 mod idle;
 mod packets;
+mod repair;
 mod rosters;
 mod serial;
 mod voices;

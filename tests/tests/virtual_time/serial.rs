@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use fastrand::Rng;
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::time::{Duration, Instant};
@@ -20,9 +19,13 @@ use talkspurt_testkit::wav::samples;
 
 use crate::packets::encoded;
 
-const SERIAL: Weather = Weather::serial(115_200);
+pub(super) const SERIAL: Weather = Weather::serial(115_200);
 
-fn node_and_desk(seed: u64, node: Vec<i16>, desk: Vec<i16>) -> (World, ClientId, ClientId) {
+pub(super) fn node_and_desk(
+    seed: u64,
+    node: Vec<i16>,
+    desk: Vec<i16>,
+) -> (World, ClientId, ClientId) {
     let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
     let person = |name, codec, says| Person {
         codec,
@@ -136,53 +139,6 @@ const SPARSE: Bounds = Bounds {
     gap_ms: 120.0,
     ..WHOLE
 };
-
-#[test]
-fn a_roster_errs_only_about_those_whose_packets_were_lost() {
-    for_each_seed(4, |seed| {
-        let mut rng = Rng::with_seed(seed);
-        let (mut world, node, desk) = node_and_desk(seed, vec![], vec![]);
-        world.run_for(Duration::from_secs(1));
-        // One byte in 200: every tenth of these short packets is hit.
-        let noisy = Weather {
-            damage_per_million: 5_000,
-            ..SERIAL
-        };
-        world.set_weather(node, noisy);
-        let mut there = Vec::new();
-        let mut erred = false;
-        for i in 0..150 {
-            match rng.u8(0..3) {
-                0 if !there.is_empty() => {
-                    let who = there.swap_remove(rng.usize(..there.len()));
-                    world.act(who, |who, now| who.leave(now));
-                }
-                1 if !there.is_empty() => {
-                    let (who, muted) = (there[rng.usize(..there.len())], rng.bool());
-                    world.act(who, |who, now| who.set_muted(now, muted));
-                }
-                _ => there.push(world.join(Person::new("r", &format!("p{i}")), Weather::CALM)),
-            }
-            world.run_for(Duration::from_millis(200));
-            erred |= world.client(node).roster != world.client(desk).roster;
-            assert_errs_only_where_excused(world.client(node), world.client(desk));
-        }
-        assert!(erred, "no packet about a participant was lost");
-        assert!(world.client(node).is_in() && world.client(desk).excused.is_empty());
-    });
-}
-
-fn assert_errs_only_where_excused(noisy: &Client, calm: &Client) {
-    if !noisy.is_in() {
-        return;
-    }
-    let of = |client: &Client| {
-        let mut roster = client.roster.clone();
-        roster.retain(|id, _| !noisy.excused.contains(id));
-        roster
-    };
-    assert_eq!(of(noisy), of(calm), "excused: {:?}", noisy.excused);
-}
 
 /// A client whose line has damaged bytes, though of no packet about participant 7.
 #[test]

@@ -62,7 +62,13 @@ fn told(format: Format) -> Vec<String> {
         at,
         &NodeEvent::State(ParticipantId(99), ParticipantFlags::TALKING),
     );
-    reporter.event(at, &NodeEvent::Lost(Reason::IDLE_TIMEOUT));
+    reporter.event(
+        at,
+        &NodeEvent::Lost {
+            reason: Reason::IDLE_TIMEOUT,
+            text: "",
+        },
+    );
     reporter.left(at, "leaving", &NodeStats::default(), &Counters::default());
     lines(reporter)
 }

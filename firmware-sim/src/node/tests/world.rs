@@ -366,7 +366,9 @@ pub fn describe(event: &NodeEvent<'_>) -> String {
         NodeEvent::ParticipantLeft(id) => std::format!("went {}", id.0),
         NodeEvent::State(id, flags) => std::format!("state {} {}", id.0, flags.0),
         NodeEvent::Rejected { reason, text } => std::format!("rejected {} {text}", reason.label()),
-        NodeEvent::Lost(reason) => std::format!("lost {}", reason.label()),
+        NodeEvent::Lost { reason, text } => std::format!("lost {} {text}", reason.label())
+            .trim_end()
+            .into(),
         NodeEvent::Left => "left".into(),
     }
 }

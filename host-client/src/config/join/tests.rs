@@ -110,7 +110,7 @@ fn each_wrong_flag_is_named_in_the_error() {
         ("--gate-open 400 --gate-close 500", "--gate-close"),
         ("--gate-window 0", "--gate-window"),
         ("--gate-window 60000", "--gate-window"),
-        ("--pre-roll 501", "--pre-roll"),
+        ("--pre-roll 201", "--pre-roll"),
         ("--playout-delay 301", "--playout-delay"),
         ("--linger=-1", "--linger"),
         ("--for NaN", "--for"),
@@ -125,6 +125,13 @@ fn each_wrong_flag_is_named_in_the_error() {
     let long = "x".repeat(65);
     let cli = Cli::try_parse_from(["talkspurt", "join", "h", "--room", &long, "--name", "n"]);
     assert!(cli.unwrap_err().to_string().contains("--room"));
+}
+
+#[test]
+fn a_pre_roll_may_be_as_long_as_the_protocol_lets_it() {
+    assert_eq!(join("--pre-roll 200").unwrap().pre_roll_ms, 200);
+    let problem = join("--pre-roll 201").unwrap_err().problem;
+    assert!(problem.contains("at most 200"), "{problem}");
 }
 
 #[test]

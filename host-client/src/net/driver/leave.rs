@@ -1,7 +1,7 @@
 //! The end of a stay: a goodbye to the server, the end of the recording, closed devices, the last
 //! event.
 
-use super::super::Failure;
+use super::super::{Failure, link::CLOSE_PATIENCE};
 use super::{Driver, Phase};
 use crate::{audio::Sink, events::EventKind};
 use std::{
@@ -13,8 +13,6 @@ use talkspurt_core::time::Instant as CoreInstant;
 use talkspurt_host_kit::words;
 use tokio::task::yield_now;
 
-/// How long the last packets may take.
-const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 /// How long to wait for a disk to take the end of a recording.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same in a hurry: after the terminal has hung up, or a second signal has come.

@@ -3,7 +3,10 @@
 use super::super::{Failure, greeting};
 use super::{Driver, Phase};
 use crate::events::EventKind;
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 use talkspurt_core::{
     backoff::{Backoff, spread},
     time::Duration as CoreDuration,
@@ -16,7 +19,7 @@ const PAUSE_FIRST: CoreDuration = CoreDuration::from_millis(250);
 const PAUSE_LONGEST: CoreDuration = CoreDuration::from_secs(5);
 
 /// A session that lived this long was good: after it the pauses start over.
-const GOOD_LIFE: Duration = Duration::from_secs(2);
+const GOOD_LIFE: Duration = Duration::from_secs(5);
 
 /// Counts tries to reconnect, and chooses the pauses before them.
 #[derive(Debug)]
@@ -65,15 +68,11 @@ impl Driver {
     /// Handles a refusal, by its class. A name that is taken is for the user to change, unless the
     /// session follows another: then it may still be the client's own.
     pub(super) fn rejected(&mut self, reason: Reason, least: CoreDuration) -> Result<(), Failure> {
-        let Phase::Open(link) = &self.phase else {
-            return Ok(());
-        };
         let text = self.words_of_server(reason);
         let is_first = self.audio.is_none();
         if reason.is_permanent() || (is_first && reason == Reason::NAME_TAKEN) {
             return Err(Failure::Refused { reason, text });
         }
-        link.add_counts(&mut self.counts);
         self.pause_for(least, text);
         Ok(())
     }
@@ -86,9 +85,7 @@ impl Driver {
         now: Instant,
     ) -> Result<(), Failure> {
         let text = self.words_of_server(reason);
-        // A packet that one of the two cannot read, another session may do without.
-        let is_passing = [Reason::MALFORMED, Reason::UNEXPECTED].contains(&reason);
-        if reason.is_permanent() && !is_passing && self.audio.is_some() {
+        if reason.is_permanent() && self.audio.is_some() {
             return Err(Failure::Refused { reason, text });
         }
         self.lost_for(text, least, now)
@@ -130,9 +127,6 @@ impl Driver {
         // Sends what the session still has to say (a Bye after a protocol error), as far as the
         // socket takes it.
         self.transmit(now);
-        if let Phase::Open(link) = &self.phase {
-            link.add_counts(&mut self.counts);
-        }
         self.pause_for(least, reason);
         Ok(())
     }
@@ -150,15 +144,60 @@ impl Driver {
             retry_in_ms,
         });
         self.participant.disconnected();
-        self.phase = Phase::Pausing {
-            until: Instant::now() + pause,
-        };
+        let until = Instant::now() + pause;
+        if let Phase::Open(link) = mem::replace(&mut self.phase, Phase::Pausing { until }) {
+            link.add_counts(&mut self.counts);
+            tokio::spawn(link.hang_up());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{super::event_channel, tests::driver};
     use super::*;
+    use crate::testing::{listener_config, stream_of, welcome_packet};
+    use talkspurt_core::wire::ServerPacket;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Returns the number of the try after two in vain and a session that lasted so long.
+    async fn try_after(lived: Duration) -> u32 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (teller, _events) = event_channel::channel(Instant::now());
+        let (_leave, commands) = tokio::sync::mpsc::channel(1);
+        let mut driver = driver(listener_config(address.port()), teller, commands);
+        driver.reconnect.next(CoreDuration::ZERO);
+        driver.reconnect.next(CoreDuration::ZERO);
+        driver.connected(TcpStream::connect(address).await).unwrap();
+        let welcome = stream_of(&ServerPacket::Welcome(welcome_packet(1, 1)));
+        let now = Instant::now();
+        let mut rest = &welcome[..];
+        while !rest.is_empty() {
+            rest = driver
+                .participant
+                .handle_stream(driver.core_time(now), rest);
+            driver.take_events(now).unwrap();
+        }
+        let Phase::Open(link) = &driver.phase else {
+            panic!("it is in the room")
+        };
+        let ended = link.since + lived;
+        driver.lost("cut".to_owned(), ended).unwrap();
+        driver.reconnect.attempt
+    }
+
+    #[test]
+    fn only_a_session_of_five_seconds_starts_the_pauses_over() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            assert_eq!(try_after(Duration::from_millis(4_900)).await, 3);
+            assert_eq!(try_after(Duration::from_secs(5)).await, 1);
+        });
+    }
 
     #[test]
     fn pauses_grow_to_a_limit_start_over_and_differ_between_clients() {

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{
     future::{Future as _, poll_fn},
-    io::{self, Write},
+    io::{self, Read as _, Write},
     net::{TcpListener, TcpStream as StdStream},
     pin::pin,
     sync::Arc,
@@ -18,8 +18,11 @@ use std::{
 };
 use talkspurt_core::{
     audio::{codec::CodecId, format::AudioFormat},
+    carrier::deframer::{Deframer, Feed},
     time::Duration as CoreDuration,
-    wire::{Joined, ParticipantFlags, ParticipantId, Reason, ServerPacket, State},
+    wire::{
+        ClientPacket, Joined, ParticipantFlags, ParticipantId, Reason, ServerPacket, State, parse,
+    },
 };
 
 /// Longer than any of these stays; one that hangs is a failure.
@@ -93,7 +96,7 @@ fn run(port: u16, teller: Teller, leave_after: Duration) -> u64 {
     polls
 }
 
-fn driver(config: JoinConfig, teller: Teller, commands: Receiver<Command>) -> Driver {
+pub(super) fn driver(config: JoinConfig, teller: Teller, commands: Receiver<Command>) -> Driver {
     let prepared = audio_io::prepare(&config).unwrap();
     let participant = Box::new(Participant::new(&config));
     let (snapshots, _) = watch::channel(participant.snapshot(CoreInstant::ZERO));
@@ -192,6 +195,35 @@ fn garbage_is_logged_as_a_sum_and_too_much_of_it_is_a_loss() {
     );
 }
 
+/// A connection that is closed with bytes in it that were not read is reset, and what was sent last
+/// may be lost with it.
+#[test]
+fn the_bye_of_a_broken_session_arrives_although_the_server_goes_on_sending() {
+    let (read, heard) = mpsc::channel();
+    stay(Duration::from_secs(2), move |stream| {
+        stream.write_all(&welcome(1, &["ann"])).unwrap();
+        // Twice of what ends the session: the client has not read the rest of it by then.
+        let _ = stream.write_all(&[1, 0].repeat(40_000));
+        thread::sleep(Duration::from_millis(300));
+        let mut bytes = Vec::new();
+        read.send(stream.read_to_end(&mut bytes).map(|_| bytes))
+            .unwrap();
+    });
+    let bytes = heard.recv().unwrap().expect("the connection is not reset");
+    let (mut rest, mut last_is_bye) = (&bytes[..], false);
+    let mut deframer: Deframer = Deframer::new();
+    while !rest.is_empty() {
+        let (feed, left) = deframer.feed(rest);
+        rest = left;
+        if let Feed::Packet(packet) = feed {
+            let bye =
+                |packet| matches!(packet, ClientPacket::Bye(bye) if bye.reason == Reason::DAMAGE);
+            last_is_bye = parse(packet).is_ok_and(bye);
+        }
+    }
+    assert!(last_is_bye, "{} bytes", bytes.len());
+}
+
 #[test]
 fn a_server_that_never_pauses_keeps_nobody_from_leaving() {
     let stayed = stay(Duration::from_millis(200), |stream| {
@@ -259,9 +291,58 @@ fn a_flood_of_events_is_left_out_and_counted() {
     assert!(missed > 10_000, "{missed}");
 }
 
-/// Returns the reported pauses of a client that lost its server and is then refused for `reason`.
-/// Does not wait for them.
-fn pauses_ms(reason: Reason, tries: usize) -> Vec<u64> {
+/// What a client that was in its room does about each end: whether it tries again.
+#[test]
+fn the_class_of_a_reason_decides_whether_another_try_follows() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (teller, _events) = event_channel::channel(Instant::now());
+        let (_leave, commands) = tokio::sync::mpsc::channel(1);
+        let mut driver = driver(listener_config(address.port()), teller, commands);
+        let least = CoreDuration::ZERO;
+        // Nobody has been in the room yet: a taken name is for the person to change.
+        let mut first = async |reason| {
+            driver.connected(TcpStream::connect(address).await).unwrap();
+            driver.rejected(reason, least)
+        };
+        assert!(first(Reason::SERVER_FULL).await.is_ok());
+        assert!(first(Reason(200)).await.is_ok(), "of a later version");
+        let taken = first(Reason::NAME_TAKEN).await.unwrap_err().to_string();
+        assert!(taken.contains("choose another"), "{taken}");
+        driver.welcomed(&PARAMS, Instant::now());
+        for number in 0..=u8::MAX {
+            let reason = Reason(number);
+            for is_reject in [true, false] {
+                driver.connected(TcpStream::connect(address).await).unwrap();
+                listener.accept().unwrap();
+                let outcome = match is_reject {
+                    true => driver.rejected(reason, least),
+                    false => driver.closed(reason, least, Instant::now()),
+                };
+                assert_eq!(outcome.is_err(), number < 128, "{number}: {outcome:?}");
+                let paused = matches!(driver.phase, Phase::Pausing { .. });
+                assert_eq!(paused, number >= 128);
+            }
+        }
+    });
+}
+
+const PARAMS: SessionParams = SessionParams {
+    id: ParticipantId(1),
+    codec_up: CodecId::Pcm16,
+    codec_down: CodecId::Pcm16,
+    format: AudioFormat::DEFAULT,
+    idle_timeout: CoreDuration::from_secs(15),
+};
+
+/// Returns the reported pauses of a client that lost its server and is then refused `tries` times,
+/// each time with the wish to wait for `least`. Does not wait for them.
+fn pauses_ms(least: CoreDuration, tries: usize) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -272,18 +353,10 @@ fn pauses_ms(reason: Reason, tries: usize) -> Vec<u64> {
         let address = listener.local_addr().unwrap();
         let (_leave, commands) = tokio::sync::mpsc::channel(1);
         let mut driver = driver(listener_config(address.port()), teller, commands);
-        let params = SessionParams {
-            id: ParticipantId(1),
-            codec_up: CodecId::Pcm16,
-            codec_down: CodecId::Pcm16,
-            format: AudioFormat::DEFAULT,
-            idle_timeout: CoreDuration::from_secs(15),
-        };
-        driver.welcomed(&params, Instant::now());
+        driver.welcomed(&PARAMS, Instant::now());
         for _ in 0..tries {
             driver.connected(TcpStream::connect(address).await).unwrap();
-            let least = CoreDuration::from_millis(reason.retry_ms().into());
-            driver.rejected(reason, least).unwrap();
+            driver.rejected(Reason::ROOM_FULL, least).unwrap();
         }
     });
     let told = events.iter().map(|event| match event.kind {
@@ -294,10 +367,10 @@ fn pauses_ms(reason: Reason, tries: usize) -> Vec<u64> {
 }
 
 #[test]
-fn a_client_waits_for_as_long_as_the_server_asks_and_a_quarter_more_at_most() {
-    for (reason, least_ms) in [(Reason::NAME_TAKEN, 5_000), (Reason::ROOM_FULL, 10_000)] {
-        let pauses = pauses_ms(reason, 20);
-        let range = least_ms..=least_ms * 5 / 4;
+fn a_client_waits_for_as_long_as_the_server_asks_and_a_quarter_more_but_for_a_minute_at_most() {
+    for (least_ms, most_ms) in [(5_000, 6_250), (10_000, 12_500), (50_000, 60_000)] {
+        let pauses = pauses_ms(CoreDuration::from_millis(least_ms), 20);
+        let range = least_ms..=most_ms;
         assert!(
             pauses.iter().all(|pause| range.contains(pause)),
             "{pauses:?}"
