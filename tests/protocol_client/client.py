@@ -674,7 +674,8 @@ class Client:
     """A participant. Call `poll` often; the methods below say what to do.
 
     Options are attributes of any object, see `options`: host, port, room, name, codecs_up,
-    codecs_down, rates, max_packet, roster, muted, lossy, attempts, seed, record_s, terminator."""
+    codecs_down, rates, max_packet, roster, muted, lossy, attempts, seed, record_s, pre_roll,
+    terminator."""
 
     def __init__(self, options, emit, clock=time.monotonic):
         self.options, self._emit, self.clock = options, emit, clock
@@ -1022,10 +1023,16 @@ class Client:
         if frames:
             frames[-1] = list(frames[-1]) + [0] * (self.samples - len(frames[-1]))
         first = max(int((self.clock() - self.joined_at) / self.frame_s) + 1, self.clock_frame + 1)
-        hang = 200 // self.welcome["frame_ms"]
+        hang, early = (ms // self.welcome["frame_ms"] for ms in (200, self.options.pre_roll))
+        stamp = 0
         for begin, end in talkspurts(frames, hang):
+            # The first frames are from before the gate opened, and go out with the one that did.
+            opened = min(begin + early, end - 1)
+            stamp = max(first + opened, stamp)
             for at in range(begin, end):
-                self.talk.append((first + at, frames[at], at == end - 1))
+                due = first + max(at, opened)
+                self.talk.append((due, stamp, frames[at], at == end - 1))
+                stamp += 1
         if not self.talk:
             self.emit("said", spurts=[])
 
@@ -1036,7 +1043,7 @@ class Client:
     def _speak(self, now):
         """Sends the frames that are due."""
         while self.talk and now >= self.joined_at + self.talk[0][0] * self.frame_s:
-            at, samples, last = self.talk.popleft()
+            _, at, samples, last = self.talk.popleft()
             self._send_frame(at, samples, last and self.options.terminator == "last")
             if last and self.talking:
                 self._terminate()
@@ -1617,6 +1624,8 @@ def parser():
     add("--muted", action="store_true", help="join muted")
     add("--lossy", action="store_true", help="repeat the Hello after each second")
     add("--attempts", type=int, default=3, help="failures in a row before it gives up")
+    add("--pre-roll", type=int, default=0, metavar="MS",
+        help="sends the first MS of each talkspurt at once, up to 200")  # fmt: skip
     add("--terminator", choices=("last", "empty"), default="last",
         help="on the last frame, or in a packet of its own")  # fmt: skip
     add("--seed", type=int, default=0, help="of nonces, first numbers and waiting times")
