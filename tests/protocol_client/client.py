@@ -343,6 +343,10 @@ class Roster:
         id_ = entry.get("id", value.get("id"))
         applied = self._sees(value["revision"], kind, now)
         known = self.entries.get(id_)
+        if applied and self.pages is not None:
+            # Between two pages there is none: a packet was lost.
+            self.pages = None
+            self.want("broken", now)
         if applied and kind == "Joined":
             known = self._keep(entry)
         elif applied and known and kind == "State":
@@ -371,7 +375,8 @@ class Roster:
         elif self.pages is None:
             # The rest of a roster whose first page is lost.
             return self.want("broken", now) if self.ask_at < math.inf else None
-        if key != self.key or first != self.count or first + len(entries) > total:
+        empty = not entries and total
+        if key != self.key or first != self.count or empty or first + len(entries) > total:
             self.pages = None
             return self.want("broken", now)
         # A client that cannot hold all of a roster keeps what it can.
@@ -597,19 +602,12 @@ class Stream:
         self.sock, self.emit, self.clock = sock, emit, clock
         sock.setblocking(False)
         self.deframer = wire.Deframer(wire.MAX_PACKET_LEAST)
-        self.bound = wire.MAX_PACKET_LEAST
         self.out = bytearray()
         self.wrote_at = -math.inf
         self.damage = Damage(clock())
-        self.unended = 0
         self.broken = None
         # Whether what comes is thrown away without a word.
         self.quiet = False
-
-    def set_bound(self, most):
-        """Also in the middle of what `packets` yields."""
-        self.bound = most
-        self.deframer.longest = len(wire.frame(b"\1" * most)) - 1
 
     def send(self, packet):
         self.send_raw(wire.frame(packet), zero=True)
@@ -649,17 +647,11 @@ class Stream:
     def packets(self, data):
         """Yields packets, and None when the budget for damage is used up."""
         for kind, *what in self.deframer.feed(data):
-            if kind == "packet" and len(what[0]) <= self.bound:
+            if kind == "packet":
                 yield what[0]
                 continue
-            count, why = (len(what[0]), "TooLong") if kind == "packet" else what
+            count, why = what
             self.emit("dropped", bytes=count, why=why)
-            count, self.unended = count - self.unended, 0
-            if not self.damage.take(count, self.clock()):
-                yield None
-        if self.deframer.overflow:
-            so_far = len(self.deframer.collected) + self.deframer.overflow
-            count, self.unended = so_far - self.unended, so_far
             if not self.damage.take(count, self.clock()):
                 yield None
 
@@ -778,7 +770,7 @@ class Client:
             self._need_token()
         self._end_listening()
         self.wanted, self.failure = True, None
-        self._say_hello(with_token, same_stream=True)
+        self._say_hello(with_token)
 
     def repeat(self):
         """The same Hello again."""
@@ -803,7 +795,7 @@ class Client:
             return
         self._say_hello(bool(self.token))
 
-    def _say_hello(self, with_token, same_stream=False):
+    def _say_hello(self, with_token):
         nonce = bytes(8)
         while not any(nonce):
             nonce = self.random.randbytes(8)
@@ -827,9 +819,6 @@ class Client:
         self._forget_session()
         self.mutes += 1
         self.state, now = "waiting", self.clock()
-        # On the same stream voice of the session before may still come, as long as that allowed.
-        if not same_stream:
-            self.stream.set_bound(wire.MAX_PACKET_LEAST)
         self.give_up_at, self.repeat_at = now + GIVE_UP_S, now + REPEAT_S
         self.emit("hello", nonce=self.hello["nonce"], resume=with_token, repeat=False)
         self._send_packet(wire.encode(wire.CLIENT, self.hello))
@@ -844,10 +833,10 @@ class Client:
             return f"the rate {rate} was not offered"
         if frame_ms not in (5, 10, 20):
             return f"frames of {frame_ms} ms"
-        if rate * frame_ms % 2000:
-            return f"frames of {frame_ms} ms have no even number of samples at {rate} a second"
-        if not value["revision"] or not value["participants"]:
-            return "revision or participants is 0"
+        if rate % 400:
+            return f"{rate} samples a second are no multiple of 400"
+        if not value["id"] or not value["revision"] or not value["participants"]:
+            return "id, revision or participants is 0"
         if value["idle_timeout_ms"] < 500:
             return f"an idle timeout of {value['idle_timeout_ms']} ms"
         if value["max_packet"] < wire.MAX_PACKET_LEAST:
@@ -880,7 +869,7 @@ class Client:
         self.seq = self.random.getrandbits(16)
         self.timestamp = self.random.getrandbits(32)
         self.clock_frame = -1
-        self.stream.set_bound(min(self.options.max_packet, wire.MAX_PACKET_HOST))
+        self.stream.deframer.max_packet = min(self.options.max_packet, wire.MAX_PACKET_HOST)
         self.participants = value["participants"]
         fields = ("id", "codec_up", "codec_down", "rate", "frame_ms", "idle_timeout_ms")
         fields += ("max_packet", "revision", "participants")
@@ -1184,12 +1173,12 @@ class Client:
         self.heard_at, self.quiet_ping_at = self.clock(), None
 
     def _packet(self, packet):
-        if packet[:1] == b"\2" and len(packet) >= 10 and packet[1] != wire.VERSION:
-            self._hears()
-            self._other_version(packet)
-            return
         try:
             value = wire.decode(wire.SERVER, packet)
+        except wire.OtherVersion as other:
+            self._hears()
+            self._other_version(other)
+            return
         except wire.Malformed as error:
             self.emit("error", message=f"a malformed packet: {error}: {packet[:32].hex(' ')}")
             self._end(MALFORMED, f"malformed: {error}")
@@ -1232,13 +1221,14 @@ class Client:
         if self.roster.complete and self.roster.wanted:
             self.participants = len(self.roster.entries)
 
-    def _other_version(self, packet):
-        mine = self.hello and packet[2:10] == bytes.fromhex(self.hello["nonce"])
+    def _other_version(self, other):
+        version = other.version
+        mine = self.hello and other.nonce == bytes.fromhex(self.hello["nonce"])
         if self.state == "waiting" and mine:
-            text = f"the server answers with version {packet[1]}"
-            self._over(BAD_VERSION, "server", text=text, event="rejected", server_version=packet[1])
+            text = f"the server answers with version {version}"
+            self._over(BAD_VERSION, "server", text=text, event="rejected", server_version=version)
         else:
-            self.emit("ignored", packet="Welcome", why=f"version {packet[1]}")
+            self.emit("ignored", packet="Welcome", why=f"version {version}")
 
     def _rejected(self, value):
         mine = self.hello and value["nonce"] == self.hello["nonce"]
@@ -1274,7 +1264,7 @@ class Client:
                 break
             try:
                 value = wire.decode(wire.SERVER, packet)
-            except (wire.Malformed, wire.Skipped, wire.UnknownCritical):
+            except (wire.Malformed, wire.OtherVersion, wire.Skipped, wire.UnknownCritical):
                 continue
             if value["packet"] in ("Bye", "Reject"):
                 self.emit("old_stream", packet=value["packet"], reason=value["reason"])

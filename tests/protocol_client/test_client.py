@@ -27,6 +27,12 @@ TOKEN, TOKEN_2 = bytes(range(16)).hex(" "), bytes(range(16, 32)).hex(" ")
 ZEROS = bytes(8).hex(" ")
 DOCUMENT = os.path.join(os.path.dirname(wire.__file__), "..", "..", "docs", "PROTOCOL.md")
 
+HELLO = {
+    "packet": "Hello", "version": 2, "nonce": "01" * 8, "max_packet": 352, "features": 0,
+    "resume": "", "room": "r", "name": "n", "codecs_up": "01", "codecs_down": "01",
+    "rates": [16000], "flags": 0, "roster": 0, "credentials": "",
+}  # fmt: skip
+
 
 def entry(id_, name, flags=0):
     return {"id": id_, "flags": flags, "name": name, "pseudonym": ""}
@@ -454,7 +460,7 @@ class Joining(Case):
         wrong = (
             {"codec_up": 1}, {"codec_down": 2}, {"rate": 8000}, {"frame_ms": 15}, {"revision": 0},
             {"participants": 0}, {"idle_timeout_ms": 499}, {"max_packet": 351},
-            {"rate": 44100, "frame_ms": 5}, {"rate": 48000}, {"max_packet": 352},
+            {"rate": 44100, "frame_ms": 20}, {"rate": 48000}, {"max_packet": 352}, {"id": 0},
         )  # fmt: skip
         for change in wrong:
             byes = []
@@ -550,6 +556,8 @@ class Streams(Case):
             peer.welcome(hello)
             for length in (352, 353, 360):
                 peer.send_packet(b"\x40" + b"\1" * (length - 1))
+            # Zeros save codes, so that it takes no more bytes in the stream than one of 352.
+            peer.send_packet(b"\x40" + b"\0" * 352)
             peer.send("Count", participants=3)
             peer.expect("Bye")
 
@@ -558,7 +566,7 @@ class Streams(Case):
             self.join()
             self.until_event("count")
         self.assertEqual(len(self.log.all("skipped")), 1)
-        self.assertEqual([one["why"] for one in self.log.all("dropped")], ["TooLong"] * 2)
+        self.assertEqual([one["why"] for one in self.log.all("dropped")], ["TooLong"] * 3)
         self.client.leave()
         self.finish()
 
@@ -812,6 +820,17 @@ class RosterAlone(unittest.TestCase):
             self.assertEqual(list(self.roster.entries), [7])
             self.assertEqual(self.asked(10.1, 11.9), [11.0], wrong)
 
+    def test_a_change_between_pages_or_an_empty_page_means_a_loss(self):
+        names = [entry(one, f"n{one}") for one in range(1, 10)]
+        for lost in (lambda: self.state(302, 10.1), lambda: self.page(8, 9, [], 301, 10.1)):
+            self.setUp()
+            self.state(301, now=10.0)
+            self.page(0, 9, names[:8], revision=301, now=10.1)
+            lost()
+            self.page(8, 9, names[8:], revision=301, now=10.1)
+            self.assertEqual(list(self.roster.entries), [7])
+            self.assertEqual(self.asked(10.1, 11.0), [10.1])
+
     def test_pages_behind_the_welcome_that_do_not_come(self):
         self.roster = program.Roster(300, True, self.emit, 100.0)
         self.assertEqual(self.asked(100, 130), [102.0, 106.0, 114.0, 130.0])
@@ -1018,6 +1037,19 @@ class Talking(Case):
         self.assertEqual([one["terminator"] for one in voice], [False, False, True] * 2)
         pause = voice[3]["timestamp"] - voice[2]["timestamp"]
         self.assertEqual(pause % (1 << 32), 8 * 31)
+
+    def test_pre_roll(self):
+        samples = program.tone(440, 200, 12000, 16000)
+        began = time.monotonic()
+        voice, _ = self.talk("--pre-roll", "100", say=samples)
+        self.check(voice, 20)
+        self.assertEqual(len(voice), 10)
+        sent = b"".join(bytes.fromhex(one["payload"]) for one in voice)
+        self.assertEqual(sent, program.bytes_of(samples))
+        # The first packet has the time of the frame that opened the gate.
+        opened = (voice[0]["timestamp"] - self.client.timestamp) % (1 << 32)
+        self.assertGreaterEqual(opened, 5 * 8)
+        self.assertGreater(time.monotonic() - began, 0.18)
 
     def test_it_takes_its_time(self):
         began = time.monotonic()
@@ -1415,6 +1447,38 @@ class Program(unittest.TestCase):
             self.assertGreater(len(done.stdout), 500)
         done = subprocess.run([sys.executable, program.__file__, "join"], capture_output=True)
         self.assertEqual(done.returncode, 2)
+
+
+class Packets(unittest.TestCase):
+    def test_texts_are_cut_and_names_are_not(self):
+        bye = {"packet": "Bye", "reason": 0, "after": None, "retry_ms": 0, "text": "é" * 81}
+        read = wire.decode(wire.CLIENT, wire.encode(wire.CLIENT, bye))
+        self.assertEqual(read["text"], "é" * 80)
+        joined = {"packet": "Joined", "revision": 1, "entry": entry(7, "x" + "é" * 16)}
+        read = wire.decode(wire.SERVER, wire.encode(wire.SERVER, joined))
+        self.assertEqual(read["entry"]["name"], "x" + "é" * 15)
+        hello = {**HELLO, "name": "n" * 33, "room": "r" * 65, "credentials": "00" * 65}
+        read = wire.decode(wire.CLIENT, wire.encode(wire.CLIENT, hello))
+        self.assertEqual((read["name"], read["room"]), (hello["name"], hello["room"]))
+
+    def test_a_nonce_of_zeros_is_malformed(self):
+        packet = wire.encode(wire.CLIENT, {**HELLO, "nonce": ZEROS})
+        with self.assertRaises(wire.Malformed):
+            wire.decode(wire.CLIENT, packet)
+
+    def test_what_has_no_end_is_reported_once(self):
+        deframer = wire.Deframer(352)
+        self.assertEqual(list(deframer.feed(b"\1" * 358)), [])
+        self.assertEqual(list(deframer.feed(b"\1" * 10)), [("dropped", 368, "Unended")])
+        self.assertEqual(list(deframer.feed(b"\1" * 5)), [("dropped", 5, "Unended")])
+        ends = list(deframer.feed(b"\1\0" + wire.frame(b"\5\7")))
+        self.assertEqual(ends, [("dropped", 1, "TooLong"), ("packet", b"\5\7")])
+
+    def test_a_check_finds_a_wrong_example(self):
+        with open(DOCUMENT, encoding="utf-8") as file:
+            text = file.read()
+        for old, new in (("cbf43926", "cbf43927"), ("packet  05 07", "packet  05 08")):
+            self.assertNotEqual(wire.Checker(text.replace(old, new, 1)).check(), [])
 
 
 class Files(unittest.TestCase):
