@@ -13,6 +13,8 @@ Standard library only.
 Exit status: 0 the script is done, 1 an action failed, 2 the command line is wrong, 3 a fault here.
 """
 
+from __future__ import annotations
+
 import argparse
 import array
 import collections
@@ -28,6 +30,8 @@ import time
 import unicodedata
 import wave
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -36,9 +40,14 @@ import packets as wire  # noqa: E402
 PCM16, ADPCM = 0, 1
 TALKING, MUTED = 1, 2
 
-LEAVING, BAD_VERSION, MALFORMED, NOT_FOR_NOW, WENT_ON = 0, 1, 8, 9, 10
+LEAVING, BAD_VERSION, MALFORMED, NOT_FOR_NOW = 0, 1, 8, 9
 NAME_TAKEN, IDLE, CLOSED, NO_PACKETS = 129, 134, 137, 139
 TRY_AGAIN = 128
+
+# A packet as packets.py reads it; who is told of events; what tells the time.
+Packet = dict[str, Any]
+Emit = Callable[..., None]
+Clock = Callable[[], float]
 
 REPEAT_S, GIVE_UP_S = 1.0, 5.0
 BACK_OFF_S, BACK_OFF_MOST_S, WAIT_MOST_S = 0.25, 5.0, 60.0
@@ -124,17 +133,17 @@ class ClientError(Exception):
 # Numbers
 
 
-def signed(value, bits):
+def signed(value: Packet, bits: int) -> int:
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def revision_after(revision):
+def revision_after(revision: int) -> int:
     """Revisions leave out 0 when they wrap."""
     return revision % 0xFFFFFFFF + 1
 
 
-def is_later(revision, than):
+def is_later(revision: int, than: int) -> bool:
     return signed(revision - than, 32) > 0
 
 
@@ -146,14 +155,14 @@ IGNORABLE = (
 )  # fmt: skip
 
 
-def shown(text, most):
+def shown(text: str, most: int) -> str:
     """A text of a server as it may be shown. The properties of emoji are guessed from categories,
     as Python's tables do not have them."""
 
-    def wordy(char):
+    def wordy(char: str) -> bool:
         return char == "\ufe0f" or unicodedata.category(char)[0] in "LM" or pictorial(char)
 
-    def pictorial(char):
+    def pictorial(char: str) -> bool:
         return unicodedata.category(char) in ("So", "Sk") or char in "0123456789#*\u203c\u2049"
 
     kept = []
@@ -177,7 +186,7 @@ def shown(text, most):
     return text
 
 
-def shown_name(text):
+def shown_name(text: str) -> str:
     return shown(text, 32) or "(unprintable)"
 
 
@@ -185,7 +194,7 @@ def shown_name(text):
 # Samples
 
 
-def samples_of(data):
+def samples_of(data: bytes) -> array.array:
     """Signed 16 bits, least significant first."""
     samples = array.array("h", data)
     if sys.byteorder == "big":
@@ -193,14 +202,14 @@ def samples_of(data):
     return samples
 
 
-def bytes_of(samples):
+def bytes_of(samples: Sequence[int]) -> bytes:
     samples = array.array("h", samples)
     if sys.byteorder == "big":
         samples.byteswap()
     return samples.tobytes()
 
 
-def read_wav(path, rate):
+def read_wav(path: str, rate: int) -> list[int]:
     """The samples of a WAV file: one channel, at the session's rate."""
     try:
         with wave.open(path, "rb") as file:
@@ -228,12 +237,12 @@ def read_wav(path, rate):
     return list(samples)
 
 
-def tone(hertz, milliseconds, peak, rate):
+def tone(hertz: float, milliseconds: int, peak: float, rate: int) -> list[int]:
     count = rate * milliseconds // 1000
     return [round(peak * math.sin(2 * math.pi * hertz * at / rate)) for at in range(count)]
 
 
-def write_wav(path, samples, rate):
+def write_wav(path: str, samples: bytes, rate: int) -> None:
     try:
         with wave.open(path, "wb") as file:
             file.setnchannels(1)
@@ -244,11 +253,11 @@ def write_wav(path, samples, rate):
         raise ClientError(f"{path} cannot be written: {error}") from error
 
 
-def is_silent(level):
+def is_silent(level: int) -> bool:
     return level >= 142
 
 
-def talkspurts(frames, hang):
+def talkspurts(frames: Sequence[Sequence[int]], hang: int) -> list[tuple[int, int]]:
     """Runs of frames that a gate lets through: from one that is not silent to the last before more
     than `hang` silent ones, as pairs of the first and the one behind the last."""
     runs, first, last = [], None, None
@@ -272,7 +281,7 @@ class Roster:
     """The list of those in the room, with its revision and its repair. It sends nothing itself:
     `due` says when it wants to ask."""
 
-    def __init__(self, revision, wanted, emit, now):
+    def __init__(self, revision: int, wanted: bool, emit: Emit, now: float) -> None:
         self.revision, self.wanted, self.emit = revision, wanted, emit
         self.entries = {}
         self.complete = False
@@ -286,21 +295,21 @@ class Roster:
         if wanted:
             self._expect(now)
 
-    def _expect(self, now):
+    def _expect(self, now: float) -> None:
         """Pages are on their way, asked for or behind a Welcome."""
         self.waits = iter((2.0, 4.0, 8.0))
         self._wait_again(now)
 
-    def _wait_again(self, now):
+    def _wait_again(self, now: float) -> None:
         self.ask_at, self.why = now + next(self.waits, 16.0), "incomplete"
 
-    def welcome_again(self, revision, now):
+    def welcome_again(self, revision: int, now: float) -> None:
         self.revision = revision
         self.pages = None
         if self.wanted:
             self._expect(now)
 
-    def want(self, why, now):
+    def want(self, why: str, now: float) -> None:
         """Asks as soon as it may: once a second. An answer that is on its way, and has not begun,
         covers what is missing as well, as it is written after what has come before it."""
         if why == "gap" and self.ask_at < math.inf and self.pages is None:
@@ -308,7 +317,7 @@ class Roster:
         self.ask_at, self.why = max(now, self.asked_at + 1.0), why
         self.waits = iter((2.0, 4.0, 8.0))
 
-    def due(self, now):
+    def due(self, now: float) -> str | None:
         """Why to ask now, or None."""
         if now < self.ask_at:
             return None
@@ -317,7 +326,7 @@ class Roster:
         self._wait_again(now)
         return why
 
-    def _sees(self, revision, packet, now):
+    def _sees(self, revision: int, packet: str, now: float) -> bool:
         """Judges the revision of a change: whether to apply it."""
         if not is_later(revision, self.revision):
             return False
@@ -327,14 +336,14 @@ class Roster:
         self.revision = revision
         return True
 
-    def pong(self, revision, now):
+    def pong(self, revision: int, now: float) -> None:
         """Zero is no revision: it stands in a Pong to a Ping outside a session."""
         if self.wanted and revision and is_later(revision, self.revision):
             self.emit("roster_gap", had=self.revision, got=revision, packet="Pong")
             self.revision = revision
             self.want("gap", now)
 
-    def change(self, value, now):
+    def change(self, value: Packet, now: float) -> None:
         """Joined, Left or State."""
         if not self.wanted:
             return self.emit("ignored", packet=value["packet"], why="no roster was asked for")
@@ -360,14 +369,14 @@ class Roster:
             event["reason"] = value["reason"]
         return self.emit("change", **event)
 
-    def _keep(self, entry):
+    def _keep(self, entry: dict[str, Any]) -> dict[str, Any]:
         """What does not fit is left out, and id 0 is nobody."""
         kept = {"id": entry["id"], "flags": entry["flags"], "name": shown_name(entry["name"])}
         if entry["id"] and (entry["id"] in self.entries or len(self.entries) < ROSTER_MOST):
             self.entries[entry["id"]] = kept
         return kept
 
-    def page(self, value, now):
+    def page(self, value: Packet, now: float) -> None:
         first, entries, total = value["first"], value["entries"], value["total"]
         key = (value["revision"], total)
         if first == 0:
@@ -391,7 +400,7 @@ class Roster:
         self.pages, self.ask_at, self.complete = None, math.inf, True
         return self.emit("roster", revision=self.revision, entries=list(self.entries.values()))
 
-    def named(self, name):
+    def named(self, name: str) -> dict[str, Any] | None:
         return next((one for one in self.entries.values() if one["name"] == name), None)
 
 
@@ -402,15 +411,15 @@ class Roster:
 class Recording:
     """What was heard, with a bound."""
 
-    def __init__(self, most_s):
+    def __init__(self, most_s: int) -> None:
         self.most_s, self.rate, self.data, self.full = most_s, 0, bytearray(), False
 
-    def begin(self, rate):
+    def begin(self, rate: int) -> None:
         """A session has another rate: what was heard before is given up."""
         if rate != self.rate:
             self.rate, self.data, self.full = rate, bytearray(), False
 
-    def add(self, data):
+    def add(self, data: bytes) -> None:
         room = self.most_s * self.rate * 2 - len(self.data)
         self.full = self.full or len(data) > room
         self.data += data[: max(0, room)]
@@ -419,7 +428,7 @@ class Recording:
 class Spurt:
     """A talkspurt that is being heard. Offsets count frames from its first packet."""
 
-    def __init__(self, value, now):
+    def __init__(self, value: Packet, now: float) -> None:
         self.seq, self.timestamp = value["seq"], value["timestamp"]
         self.newest = (self.seq, self.timestamp, 0)
         self.pending = {}
@@ -436,7 +445,16 @@ class Spurt:
 class Listener:
     """Puts voice packets in order, with silence in gaps."""
 
-    def __init__(self, codec, rate, frame_ms, recording, emit, margin_s=0.06, gap_most_s=10.0):
+    def __init__(
+        self,
+        codec: int,
+        rate: int,
+        frame_ms: int,
+        recording: Recording,
+        emit: Emit,
+        margin_s: float = 0.06,
+        gap_most_s: float = 10.0,
+    ) -> None:
         self.codec, self.rate, self.emit, self.recording = codec, rate, emit, recording
         self.units = wire.timestamp_units(frame_ms)
         self.samples = rate * frame_ms // 1000
@@ -449,7 +467,7 @@ class Listener:
         self.heard = 0
         recording.begin(rate)
 
-    def packet(self, value, now):
+    def packet(self, value: Packet, now: float) -> None:
         payload = bytes.fromhex(value["payload"])
         if len(payload) != self.payload and not (value["terminator"] and not payload):
             return self.emit("voice_ignored", why=f"a payload of {len(payload)} bytes")
@@ -485,17 +503,17 @@ class Listener:
             spurt.end = offset if spurt.end is None else min(offset, spurt.end)
         return self.tick(now)
 
-    def _straggler(self, why):
+    def _straggler(self, why: str) -> None:
         if self.spurt:
             self.spurt.late += 1
         return self.emit("voice_ignored", why=why)
 
-    def _begin(self, value, now):
+    def _begin(self, value: Packet, now: float) -> Spurt:
         self.spurt = spurt = Spurt(value, now)
         self.emit("hearing", seq=spurt.seq, timestamp=spurt.timestamp)
         return spurt
 
-    def tick(self, now):
+    def tick(self, now: float) -> None:
         """Plays what is next, and gives up what does not come."""
         spurt = self.spurt
         if not spurt:
@@ -510,12 +528,12 @@ class Listener:
         if done or now - spurt.arrived >= SPURT_END_S:
             self._finish(spurt)
 
-    def finish(self):
+    def finish(self) -> None:
         """Plays all that is there."""
         if self.spurt:
             self._finish(self.spurt)
 
-    def _play(self, spurt, offset):
+    def _play(self, spurt: Spurt, offset: int) -> None:
         payload, level, _ = spurt.pending.pop(offset)
         if spurt.next is None:
             self._pause(spurt, offset)
@@ -543,14 +561,14 @@ class Listener:
         spurt.samples += len(samples)
         self.recording.add(data)
 
-    def _pause(self, spurt, offset):
+    def _pause(self, spurt: Spurt, offset: int) -> None:
         """The silence between the last talkspurt and this one."""
         if self.until is not None:
             pause = signed(spurt.timestamp + offset * self.units - self.until, 32)
             pause = min(max(0, pause), int(self.gap_most_s * 400))
             self.recording.add(bytes(2 * (pause * self.rate // 400)))
 
-    def _finish(self, spurt):
+    def _finish(self, spurt: Spurt) -> None:
         for offset in sorted(spurt.pending):
             self._play(spurt, offset)
         whole = spurt.end is not None
@@ -577,17 +595,17 @@ class Listener:
 # The client
 
 
-def payload_length(codec, samples):
+def payload_length(codec: int, samples: Sequence[int]) -> int:
     return 2 * samples if codec == PCM16 else 3 + samples // 2
 
 
 class Damage:
     """Bytes that are no packets, against their budget."""
 
-    def __init__(self, now):
+    def __init__(self, now: float) -> None:
         self.left, self.at = DAMAGE_AT_ONCE, now
 
-    def take(self, count, now):
+    def take(self, count: int, now: float) -> bool:
         """Whether there was room for so many."""
         self.left = min(DAMAGE_AT_ONCE, self.left + (now - self.at) * DAMAGE_A_SECOND)
         self.at = now
@@ -598,7 +616,7 @@ class Damage:
 class Stream:
     """A connection, with packets in and out, and bounds on both."""
 
-    def __init__(self, sock, emit, clock):
+    def __init__(self, sock: socket.socket, emit: Emit, clock: Clock) -> None:
         self.sock, self.emit, self.clock = sock, emit, clock
         sock.setblocking(False)
         self.deframer = wire.Deframer(wire.MAX_PACKET_LEAST)
@@ -609,10 +627,10 @@ class Stream:
         # Whether what comes is thrown away without a word.
         self.quiet = False
 
-    def send(self, packet):
+    def send(self, packet: bytes) -> None:
         self.send_raw(wire.frame(packet), zero=True)
 
-    def send_raw(self, data, zero=False):
+    def send_raw(self, data: bytes, zero: bool = False) -> None:
         now = self.clock()
         if zero and now - self.wrote_at >= ZERO_AFTER_S:
             self.out += b"\0"
@@ -622,7 +640,7 @@ class Stream:
             self.broken = "the server does not read"
         self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         while self.out and not self.broken:
             try:
                 del self.out[: self.sock.send(self.out)]
@@ -631,7 +649,7 @@ class Stream:
             except OSError as error:
                 self.broken = f"the stream broke: {error.strerror or error}"
 
-    def read(self):
+    def read(self) -> bytes:
         """Some bytes, or b"" if there are none now. At the end `broken` says why."""
         try:
             data = self.sock.recv(READ_AT_ONCE)
@@ -644,7 +662,7 @@ class Stream:
             self.broken = "the server closed the stream"
         return data
 
-    def packets(self, data):
+    def packets(self, data: bytes) -> Iterator[bytes | None]:
         """Yields packets, and None when the budget for damage is used up."""
         for kind, *what in self.deframer.feed(data):
             if kind == "packet":
@@ -655,7 +673,7 @@ class Stream:
             if not self.damage.take(count, self.clock()):
                 yield None
 
-    def close(self):
+    def close(self) -> None:
         try:
             self.sock.close()
         except OSError:
@@ -669,7 +687,12 @@ class Client:
     codecs_down, rates, max_packet, roster, muted, lossy, attempts, seed, record_s, pre_roll,
     terminator."""
 
-    def __init__(self, options, emit, clock=time.monotonic):
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        emit: Callable[[str, dict[str, Any]], None],
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.options, self._emit, self.clock = options, emit, clock
         self.random = random.Random(options.seed)
         self.recording = Recording(options.record_s)
@@ -692,7 +715,7 @@ class Client:
         self.endings = self.sessions = self.heard = self.pongs = 0
         self._forget_session()
 
-    def _forget_session(self):
+    def _forget_session(self) -> None:
         self.talk = collections.deque()
         self.talking = False
         self.said = []
@@ -701,14 +724,14 @@ class Client:
         self.quiet_ping_at = None
         self.ping_at = math.inf
 
-    def emit(self, event, **fields):
+    def emit(self, event: str, **fields: Any) -> None:
         if event == "heard":
             self.heard += 1
         self._emit(event, fields)
 
     # Streams
 
-    def connect(self):
+    def connect(self) -> None:
         """Opens a stream. Raises ClientError."""
         stream = self._open()
         self._close()
@@ -716,7 +739,7 @@ class Client:
         self.heard_at = self.clock()
         self.emit("connected", host=self.options.host, port=self.options.port)
 
-    def _open(self):
+    def _open(self) -> Stream:
         host, port = self.options.host, self.options.port
         try:
             sock = socket.create_connection((host, port), timeout=GIVE_UP_S)
@@ -725,25 +748,25 @@ class Client:
             raise ClientError(f"no connection to {host}:{port}: {error}") from error
         return Stream(sock, self.emit, self.clock)
 
-    def _close(self):
+    def _close(self) -> None:
         if self.stream:
             self.stream.close()
         self.stream, self.state = None, "closed"
         self.pings.clear()
         self.answer = None
 
-    def _send(self, packet, **fields):
+    def _send(self, packet: str, **fields: Any) -> None:
         data = wire.encode(wire.CLIENT, {"packet": packet, **fields})
         self._send_packet(data)
 
-    def _send_packet(self, data):
+    def _send_packet(self, data: bytes) -> None:
         if not self.stream:
             raise ClientError("there is no stream")
         self.stream.send(data)
 
     # Joining
 
-    def join(self):
+    def join(self) -> None:
         """Wants a session from now on. Poll until `state` is "joined" or `failure` says why not."""
         if self.state in ("joined", "waiting"):
             raise ClientError("there is a session already, or a Hello waits for its answer")
@@ -751,7 +774,7 @@ class Client:
         self.back_off_s = BACK_OFF_S
         self._try_to_join()
 
-    def resume(self):
+    def resume(self) -> None:
         """On a new stream, while the old one stays open."""
         self._need_token()
         if self.stream:
@@ -762,7 +785,7 @@ class Client:
         self.pings.clear()
         self.join()
 
-    def again(self, with_token):
+    def again(self, with_token: bool) -> None:
         """A Hello with a new nonce on the same stream."""
         if not self.stream or self.state != "joined":
             raise ClientError("there is no session")
@@ -772,7 +795,7 @@ class Client:
         self.wanted, self.failure = True, None
         self._say_hello(with_token)
 
-    def repeat(self):
+    def repeat(self) -> None:
         """The same Hello again."""
         if not self.hello or not self.stream:
             raise ClientError("no Hello was sent on this stream")
@@ -780,11 +803,11 @@ class Client:
         self.emit("hello", nonce=self.hello["nonce"], resume=resume, repeat=True)
         self._send_packet(wire.encode(wire.CLIENT, self.hello))
 
-    def _need_token(self):
+    def _need_token(self) -> None:
         if not self.token:
             raise ClientError("there is no token to resume with")
 
-    def _try_to_join(self):
+    def _try_to_join(self) -> None:
         self.retry_at = math.inf
         try:
             if self.state != "open":
@@ -795,7 +818,7 @@ class Client:
             return
         self._say_hello(bool(self.token))
 
-    def _say_hello(self, with_token):
+    def _say_hello(self, with_token: bool) -> None:
         nonce = bytes(8)
         while not any(nonce):
             nonce = self.random.randbytes(8)
@@ -823,7 +846,7 @@ class Client:
         self.emit("hello", nonce=self.hello["nonce"], resume=with_token, repeat=False)
         self._send_packet(wire.encode(wire.CLIENT, self.hello))
 
-    def _fault(self, value):
+    def _fault(self, value: Packet) -> str | None:
         """What is wrong with a Welcome, or None."""
         hello, rate, frame_ms = self.hello, value["rate"], value["frame_ms"]
         for way in ("up", "down"):
@@ -849,7 +872,7 @@ class Client:
                 return f"a voice packet of codec_{way} does not fit"
         return None
 
-    def _joined(self, value):
+    def _joined(self, value: Packet) -> None:
         fault = self._fault(value)
         if fault:
             self._end(NOT_FOR_NOW, fault)
@@ -880,17 +903,25 @@ class Client:
         self._ping()
         self.ping_at = now + self._ping_every()
 
-    def _ping_every(self):
+    def _ping_every(self) -> float:
         return self.welcome["idle_timeout_ms"] // 3 / 1000
 
     # Ending
 
-    def _end_listening(self):
+    def _end_listening(self) -> None:
         if self.listener and self.welcomed:
             self.listener.finish()
         self.welcomed = False
 
-    def _over(self, reason, by, retry_ms=0, text="", event="ended", **more):
+    def _over(
+        self,
+        reason: int,
+        by: str,
+        retry_ms: int = 0,
+        text: str = "",
+        event: str = "ended",
+        **more: Any,
+    ) -> None:
         """The session, or the attempt, has ended."""
         self.talking = False
         self._stop_talking()
@@ -916,7 +947,7 @@ class Client:
         else:
             self._again_later(reason, retry_ms, text)
 
-    def _again_later(self, reason, retry_ms, text):
+    def _again_later(self, reason: int, retry_ms: int, text: str) -> None:
         self.attempt += 1
         if self.attempt >= self.options.attempts:
             self._fail(reason, text or f"reason {reason} after {self.attempt} attempts")
@@ -927,19 +958,19 @@ class Client:
         self.retry_at, self.state = self.clock() + wait_s, "backoff"
         self.emit("retry", in_ms=round(wait_s * 1000), reason=reason, attempt=self.attempt)
 
-    def _fail(self, reason, message):
+    def _fail(self, reason: int, message: str) -> None:
         self.wanted, self.failure = False, message
         self.retry_at = math.inf
         self.emit("failed", reason=reason, message=message)
 
-    def _end(self, reason, text):
+    def _end(self, reason: int, text: str) -> None:
         """Ends the session with a reason, from this side."""
         self._bye(reason, text)
         stream, self.stream = self.stream, None
         self._linger(stream)
         self._over(reason, "client", text=text)
 
-    def _linger(self, stream):
+    def _linger(self, stream: Stream) -> None:
         """A TCP stream that is closed with bytes that nobody has read may take with it what was
         sent last. So it is closed for writing, and read for a moment."""
         self._drop_old()
@@ -953,12 +984,12 @@ class Client:
         stream.quiet = True
         self.old, self.old_until = stream, self.clock() + 1.0
 
-    def _bye(self, reason, text):
+    def _bye(self, reason: int, text: str) -> None:
         self._terminate()
         if self.stream and not self.stream.broken:
             self._send("Bye", reason=reason, after=self.last_seq, retry_ms=0, text=text[:40])
 
-    def leave(self):
+    def leave(self) -> None:
         """Bye 0. Reads on for a moment, so that closing does not destroy what is on its way."""
         if not self.stream:
             self.wanted, self.retry_at = False, math.inf
@@ -982,7 +1013,7 @@ class Client:
         self.token = b""
         self.emit("left")
 
-    def drop(self):
+    def drop(self) -> None:
         """Closes the stream without a Bye, and keeps the token."""
         self.wanted, self.retry_at = False, math.inf
         self._stop_talking()
@@ -990,7 +1021,7 @@ class Client:
         self._close()
         self.emit("left")
 
-    def close(self):
+    def close(self) -> None:
         """Gives everything up."""
         self.wanted = False
         self._end_listening()
@@ -999,7 +1030,7 @@ class Client:
 
     # Talking
 
-    def say(self, samples):
+    def say(self, samples: Sequence[int]) -> None:
         """Sends samples as talkspurts, while `poll` is called. Poll until `talk` is empty."""
         self._need_session()
         if self.muted:
@@ -1025,11 +1056,11 @@ class Client:
         if not self.talk:
             self.emit("said", spurts=[])
 
-    def _need_session(self):
+    def _need_session(self) -> None:
         if self.state != "joined":
             raise ClientError("there is no session")
 
-    def _speak(self, now):
+    def _speak(self, now: float) -> None:
         """Sends the frames that are due."""
         while self.talk and now >= self.joined_at + self.talk[0][0] * self.frame_s:
             _, at, samples, last = self.talk.popleft()
@@ -1039,7 +1070,7 @@ class Client:
             if not self.talk:
                 self._said()
 
-    def _send_frame(self, at, samples, terminator):
+    def _send_frame(self, at: int, samples: Sequence[int], terminator: bool) -> None:
         level = min(wire.level(wire.rms(samples)), 255)
         if self.welcome["codec_up"] == ADPCM:
             payload = self.encoder.encode(samples)
@@ -1057,7 +1088,7 @@ class Client:
         spurt["crc"] = zlib.crc32(heard, spurt["crc"])
         self._send_voice(at, level, terminator, payload)
 
-    def _send_voice(self, at, level, terminator, payload):
+    def _send_voice(self, at: int, level: int, terminator: bool, payload: bytes) -> None:
         self.last_seq, self.seq = self.seq, (self.seq + 1) & 0xFFFF
         self.frames_sent_at = self.clock()
         if terminator:
@@ -1065,23 +1096,23 @@ class Client:
         self._send("Voice", seq=self.last_seq, timestamp=self._time(at), level=level, stream=0,
                    terminator=terminator, payload=payload.hex())  # fmt: skip
 
-    def _time(self, at):
+    def _time(self, at: int) -> int:
         return (self.timestamp + at * self.units) & 0xFFFFFFFF
 
-    def _terminate(self):
+    def _terminate(self) -> None:
         """Ends a talkspurt whose last frame has gone."""
         if self.talking and self.stream and self.state == "joined":
             self.clock_frame += 1
             self._send_voice(self.clock_frame, 255, True, b"")
 
-    def _said(self):
+    def _said(self) -> None:
         spurts = [{**one, "crc32": f"{one['crc']:08x}"} for one in self.said]
         for one in spurts:
             del one["crc"]
         self.said = []
         self.emit("said", spurts=spurts)
 
-    def _stop_talking(self):
+    def _stop_talking(self) -> None:
         """Gives up what was not said yet."""
         unsaid = len(self.talk)
         self.talk.clear()
@@ -1091,7 +1122,7 @@ class Client:
         if self.said or unsaid:
             self._said()
 
-    def set_muted(self, muted, again=False):
+    def set_muted(self, muted: bool, again: bool = False) -> None:
         self._need_session()
         if muted:
             self._stop_talking()
@@ -1101,13 +1132,13 @@ class Client:
 
     # Pings and the roster
 
-    def ping(self):
+    def ping(self) -> int:
         """Also outside a session. Returns the number; `pongs` counts the answers."""
         if not self.stream:
             raise ClientError("there is no stream")
         return self._ping(asked=True)
 
-    def _ping(self, asked=False):
+    def _ping(self, asked: bool = False) -> int:
         self.ping_number = (self.ping_number + 1) & 0xFFFFFFFF
         self.pings[self.ping_number] = (self.clock(), self.mutes, self._session(), asked)
         while len(self.pings) > PINGS_MOST:
@@ -1115,17 +1146,17 @@ class Client:
         self._send("Ping", number=self.ping_number)
         return self.ping_number
 
-    def _session(self):
+    def _session(self) -> int | None:
         return self.sessions if self.state == "joined" else None
 
-    def ask_for_roster(self):
+    def ask_for_roster(self) -> None:
         self._need_session()
         self.roster.complete = False
         self.roster.want("asked", self.clock())
 
     # Reading
 
-    def _pong(self, value):
+    def _pong(self, value: Packet) -> None:
         number = value["number"]
         sent = self.pings.get(number)
         if not sent:
@@ -1147,7 +1178,7 @@ class Client:
             self.set_muted(self.muted, again=True)
         return None
 
-    def _read(self):
+    def _read(self) -> None:
         """Reads once; when writing has failed, all that the server had sent before."""
         stream = self.stream
         for _ in range(64):
@@ -1159,7 +1190,7 @@ class Client:
         if self.stream is stream and stream.broken:
             self._over(CLOSED, "stream", text=stream.broken)
 
-    def _chunk(self, stream, data):
+    def _chunk(self, stream: Stream, data: bytes) -> None:
         for packet in stream.packets(data):
             if packet is None:
                 self._end(NO_PACKETS, "too many bytes are no packets")
@@ -1168,11 +1199,11 @@ class Client:
             if self.stream is not stream:
                 return
 
-    def _hears(self):
+    def _hears(self) -> None:
         """A valid packet is a sign of life, whatever it says."""
         self.heard_at, self.quiet_ping_at = self.clock(), None
 
-    def _packet(self, packet):
+    def _packet(self, packet: bytes) -> None:
         try:
             value = wire.decode(wire.SERVER, packet)
         except wire.OtherVersion as other:
@@ -1217,11 +1248,11 @@ class Client:
             self.roster.change(value, self.clock())
             self._recount()
 
-    def _recount(self):
+    def _recount(self) -> None:
         if self.roster.complete and self.roster.wanted:
             self.participants = len(self.roster.entries)
 
-    def _other_version(self, other):
+    def _other_version(self, other: wire.OtherVersion) -> None:
         version = other.version
         mine = self.hello and other.nonce == bytes.fromhex(self.hello["nonce"])
         if self.state == "waiting" and mine:
@@ -1230,7 +1261,7 @@ class Client:
         else:
             self.emit("ignored", packet="Welcome", why=f"version {version}")
 
-    def _rejected(self, value):
+    def _rejected(self, value: Packet) -> None:
         mine = self.hello and value["nonce"] == self.hello["nonce"]
         if not mine and any(bytes.fromhex(value["nonce"])):
             self.emit("ignored", packet="Reject", why="another nonce")
@@ -1238,7 +1269,7 @@ class Client:
         self._over(value["reason"], "server", value["retry_ms"], value["text"], "rejected",
                    server_version=value["version"])  # fmt: skip
 
-    def _welcomed(self, value):
+    def _welcomed(self, value: Packet) -> None:
         mine = self.hello and value["nonce"] == self.hello["nonce"]
         if self.state == "waiting" and mine:
             self._joined(value)
@@ -1251,12 +1282,12 @@ class Client:
 
     # The stream that a resume has left
 
-    def _drop_old(self):
+    def _drop_old(self) -> None:
         if self.old:
             self.old.close()
         self.old = None
 
-    def _read_old(self):
+    def _read_old(self) -> None:
         old = self.old
         data = old.read()
         for packet in () if old.quiet else old.packets(data):
@@ -1275,7 +1306,7 @@ class Client:
 
     # Time
 
-    def poll(self, timeout=0.05, also=()):
+    def poll(self, timeout: float = 0.05, also: Sequence[int] = ()) -> list[int]:
         """Reads, writes, and does what is due. Returns which of `also` can be read."""
         self._timers()
         timeout = max(0.0, min(timeout, self._next_due() - self.clock()))
@@ -1297,7 +1328,7 @@ class Client:
         self._timers()
         return [one for one in also if one in ready]
 
-    def _next_due(self):
+    def _next_due(self) -> float:
         due = min(self.give_up_at, self.retry_at, self.ping_at)
         if self.state == "joined" and self.talk:
             due = min(due, self.joined_at + self.talk[0][0] * self.frame_s)
@@ -1305,7 +1336,7 @@ class Client:
             due = min(due, self.clock() + 0.01)
         return due
 
-    def _timers(self):
+    def _timers(self) -> None:
         now = self.clock()
         if self.answer is not None and self.stream:
             number, self.answer = self.answer, None
@@ -1323,7 +1354,7 @@ class Client:
         elif self.state == "joined":
             self._timers_in_session(now)
 
-    def _timers_in_session(self, now):
+    def _timers_in_session(self, now: float) -> None:
         self._speak(now)
         self.listener.tick(now)
         if now - self.heard_at >= self.welcome["idle_timeout_ms"] / 1000:
@@ -1338,7 +1369,7 @@ class Client:
             self.emit("roster_request", why=why)
             self._send("RosterRequest")
 
-    def _watch(self, now):
+    def _watch(self, now: float) -> None:
         """A client that sends voice and hears nothing pings every second, and gives up after 3."""
         if now - self.frames_sent_at > 1.0 and self.quiet_ping_at is None:
             return
@@ -1361,12 +1392,12 @@ class Client:
 class Script:
     """Does what words say. `run` returns when the words of a line are done."""
 
-    def __init__(self, client, deadline, also=()):
+    def __init__(self, client: Client, deadline: float, also: Sequence[int] = ()) -> None:
         self.client, self.deadline, self.also = client, deadline, also
         self.input = bytearray()
         self.ended = False
 
-    def poll(self, timeout=0.05):
+    def poll(self, timeout: float = 0.05) -> None:
         if self.client.clock() > self.deadline:
             raise ClientError("the time for the whole script is over")
         for source in self.client.poll(timeout, self.also):
@@ -1377,19 +1408,19 @@ class Script:
             if not data:
                 self.ended, self.also = True, ()
 
-    def wait(self, so, seconds, what):
+    def wait(self, so: Callable[[], bool], seconds: float, what: str) -> None:
         until = self.client.clock() + seconds
         while not so():
             if self.client.clock() >= until:
                 raise ClientError(f"{what}: not so after {seconds:g} s")
             self.poll()
 
-    def run(self, line):
+    def run(self, line: str) -> None:
         for action in parsed(line):
             self.do(*action)
             self.client.emit("done", action=" ".join(action))
 
-    def do(self, word, *rest):
+    def do(self, word: str, *rest: str) -> None:
         method = getattr(self, "do_" + word.replace("-", "_"), None)
         if not method:
             raise ClientError(f"{word!r} is no word of a script; --words lists them")
@@ -1400,49 +1431,49 @@ class Script:
                 raise
             raise ClientError(f"{word}: wrong number of words behind it") from error
 
-    def _until_joined(self):
+    def _until_joined(self) -> None:
         client, seconds = self.client, self.deadline - self.client.clock()
         self.wait(lambda: client.state == "joined" or client.failure, seconds, "joining")
         if client.failure:
             raise ClientError(f"not joined: {client.failure}")
 
-    def do_connect(self):
+    def do_connect(self) -> None:
         self.client.connect()
 
-    def do_join(self):
+    def do_join(self) -> None:
         self.client.join()
         self._until_joined()
 
-    def do_resume(self):
+    def do_resume(self) -> None:
         self.client.resume()
         self._until_joined()
 
-    def do_resume_here(self):
+    def do_resume_here(self) -> None:
         self.client.again(with_token=True)
         self._until_joined()
 
-    def do_rejoin(self):
+    def do_rejoin(self) -> None:
         self.client.again(with_token=False)
         self._until_joined()
 
-    def do_repeat(self):
+    def do_repeat(self) -> None:
         self.client.repeat()
 
-    def do_drop(self):
+    def do_drop(self) -> None:
         self.client.drop()
 
-    def do_leave(self):
+    def do_leave(self) -> None:
         self.client.leave()
 
-    def do_say(self, path):
+    def do_say(self, path: str) -> None:
         self.do_start("say", path)
         self._until_said()
 
-    def do_tone(self, hertz, milliseconds, peak="10000"):
+    def do_tone(self, hertz: str, milliseconds: str, peak: str = "10000") -> None:
         self.do_start("tone", hertz, milliseconds, peak)
         self._until_said()
 
-    def do_start(self, word, *rest):
+    def do_start(self, word: str, *rest: str) -> None:
         self.client._need_session()
         rate = self.client.welcome["rate"]
         if word == "say" and len(rest) == 1:
@@ -1455,35 +1486,35 @@ class Script:
             raise ClientError("start needs `say FILE` or `tone HZ MS [PEAK]` behind it")
         self.client.say(samples)
 
-    def _until_said(self):
+    def _until_said(self) -> None:
         client, session = self.client, self.client.sessions
         while client.talk:
             self.poll()
         if client.state != "joined" or client.sessions != session:
             raise ClientError("the session ended while something was said")
 
-    def do_mute(self):
+    def do_mute(self) -> None:
         self.client.set_muted(True)
 
-    def do_unmute(self):
+    def do_unmute(self) -> None:
         self.client.set_muted(False)
 
-    def do_ping(self):
+    def do_ping(self) -> None:
         before = self.client.pongs
         sent = self.client.ping()
         gone = lambda: sent not in self.client.pings and self.client.pongs > before  # noqa: E731
         self.wait(gone, 5, "a Pong")
 
-    def do_roster(self):
+    def do_roster(self) -> None:
         self.client.ask_for_roster()
         self.wait(lambda: self.client.roster.complete, 10, "a roster")
 
-    def do_wait(self, seconds):
+    def do_wait(self, seconds: str) -> None:
         until = self.client.clock() + number(seconds, 0, 86400)
         while self.client.clock() < until:
             self.poll(min(0.05, until - self.client.clock()))
 
-    def do_until(self, what, *rest):
+    def do_until(self, what: str, *rest: str) -> None:
         client = self.client
         takes = 0 if what == "ended" else 1
         if len(rest) not in (takes, takes + 1):
@@ -1491,11 +1522,11 @@ class Script:
         seconds = number(rest[takes] if len(rest) > takes else "10", 0, 86400)
         arg = rest[0] if takes else ""
 
-        def flag(bit, value):
+        def flag(bit: int, value: bool) -> bool:
             one = client.roster.named(arg) if client.roster else None
             return bool(one) and bool(one["flags"] & bit) == value
 
-        def named():
+        def named() -> None:
             return bool(client.roster and client.roster.complete and client.roster.named(arg))
 
         if what in ("participants", "heard"):
@@ -1518,23 +1549,23 @@ class Script:
             raise ClientError(f"until {what!r} is not known; --words lists what is")
         self.wait(conditions[what], seconds, " ".join(("until", what, arg)).strip())
 
-    def do_save(self, path):
+    def do_save(self, path: str) -> None:
         self.save(path)
 
-    def save(self, path):
+    def save(self, path: str) -> None:
         recording = self.client.recording
         write_wav(path, bytes(recording.data), recording.rate or self.client.options.rates[0])
 
-    def do_raw(self, *digits):
+    def do_raw(self, *digits: str) -> None:
         self.client._send_packet(hexadecimal(digits))
 
-    def do_noise(self, *digits):
+    def do_noise(self, *digits: str) -> None:
         if not self.client.stream:
             raise ClientError("there is no stream")
         self.client.stream.send_raw(hexadecimal(digits))
 
 
-def parsed(line):
+def parsed(line: str) -> list[list[str]]:
     """Actions, each a list of words: `join; say "my file.wav"`. A # begins a comment."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=";")
     lexer.whitespace_split = True
@@ -1550,7 +1581,7 @@ def parsed(line):
     return [action for action in actions if action]
 
 
-def number(text, least, most):
+def number(text: str, least: float, most: float) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -1560,7 +1591,7 @@ def number(text, least, most):
     return value
 
 
-def hexadecimal(digits):
+def hexadecimal(digits: Sequence[str]) -> bytes:
     try:
         return bytes.fromhex("".join(digits))
     except ValueError as error:
@@ -1570,11 +1601,11 @@ def hexadecimal(digits):
 class Printer:
     """Prints events, and counts them."""
 
-    def __init__(self, most):
+    def __init__(self, most: int) -> None:
         self.began, self.most = time.monotonic(), most
         self.counts = collections.Counter()
 
-    def __call__(self, event, fields):
+    def __call__(self, event: str, fields: dict[str, Any]) -> None:
         self.counts[event] += 1
         total = self.counts.total()
         if total <= self.most:
@@ -1582,23 +1613,23 @@ class Printer:
         elif total == self.most + 1:
             raise ClientError(f"more than {self.most} events")
 
-    def print(self, event, fields):
+    def print(self, event: str, fields: dict[str, Any]) -> None:
         line = {"event": event, "t": round((time.monotonic() - self.began) * 1000), **fields}
         print(json.dumps(line, ensure_ascii=True), flush=True)
 
 
-def numbers(text):
+def numbers(text: str) -> list[int]:
     return [int(one) for one in text.split(",") if one]
 
 
-def address(text):
+def address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise argparse.ArgumentTypeError("HOST:PORT")
     return host.strip("[]"), int(port)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(
         description="A client of Talkspurt's protocol that does what a script says."
     )
@@ -1630,14 +1661,14 @@ def parser():
     return arguments
 
 
-def options(*line):
+def options(*line: str) -> argparse.Namespace:
     """Options for a Client, as the command line gives them."""
     found = parser().parse_args(line)
     found.host, found.port = found.server or ("127.0.0.1", 8255)
     return found
 
 
-def checked(found):
+def checked(found: argparse.Namespace) -> None:
     if not found.server:
         raise ClientError("--server HOST:PORT is missing")
     if any(not 0 <= one <= 255 for one in found.codecs_up + found.codecs_down):
@@ -1651,7 +1682,7 @@ def checked(found):
             raise ClientError("room and name must be UTF-8") from error
 
 
-def run(found, printer):
+def run(found: argparse.Namespace, printer: Printer) -> int:
     client = Client(found, printer)
     also = () if found.script else (sys.stdin.fileno(),)
     script = Script(client, time.monotonic() + found.timeout, also)
@@ -1675,7 +1706,7 @@ def run(found, printer):
         client.close()
 
 
-def main():
+def main() -> int:
     found = options(*sys.argv[1:])
     if found.words or found.events:
         print(WORDS if found.words else EVENTS, end="")

@@ -278,9 +278,7 @@ class Marks:
 U8, U16, U32, BOOL = Fixed(1), Varint(16), Varint(32), Bool()
 SEQ, TIMESTAMP = Fixed(2), Fixed(4)
 
-ENTRY = Sized(
-    Fields(("id", U32), ("flags", U32), ("name", Text(32)), ("pseudonym", Token(8)))
-)
+ENTRY = Sized(Fields(("id", U32), ("flags", U32), ("name", Text(32)), ("pseudonym", Token(8))))
 
 # ------------------------------------------------------------------------------------------------
 # Packets
@@ -771,7 +769,7 @@ class Checker:
         rows = re.findall(row, self.text, re.M)
         table = {(name, sender): (packet, stream) for name, sender, packet, stream in rows}
         for sender, packets in PACKETS.items():
-            for number, (name, fields) in packets.items():
+            for name, fields in packets.values():
                 if name == "Voice":
                     continue
                 most = min(1 + fields.most, MAX_PACKET_LEAST)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests of client.py against a small scripted server, which is written from docs/PROTOCOL.md too.
 
-    python3 tests/protocol_client/test_client.py
+python3 tests/protocol_client/test_client.py
 """
 
 import json
