@@ -1,6 +1,6 @@
 //! What the server refuses and ends, with which reason, and what the client makes of it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use talkspurt_testkit::fixture::SOON;
 use talkspurt_testkit::programs::Server;
@@ -43,7 +43,7 @@ fn names_that_may_not_be_shown_are_refused() -> Result<()> {
     ];
     for name in names {
         let reject = rejected(&server, name, &[])?;
-        is_refused(&reject, 2, "permanent").map_err(|error| error.context(format!("{name:?}")))?;
+        is_refused(&reject, 2, "permanent").with_context(|| format!("{name:?}"))?;
     }
     let reject = rejected(&server, "ada", &["--room", "a\tb"])?;
     is_refused(&reject, 3, "permanent")?;
@@ -130,7 +130,7 @@ fn what_is_wrong_in_a_session_ends_it() -> Result<()> {
         let events = Client::start(&server.address, "ada", &ONE_TRY, &script)?;
         let ended = events.finish()?.one("ended")?.clone();
         ensure!(ended["by"] == "server", "{what}: {ended}");
-        is_refused(&ended, reason, class).map_err(|error| error.context(what.to_owned()))?;
+        is_refused(&ended, reason, class).with_context(|| what.to_owned())?;
     }
     // A packet that may be skipped ends nothing.
     Client::run(
@@ -139,6 +139,30 @@ fn what_is_wrong_in_a_session_ends_it() -> Result<()> {
         &[],
         "join; raw 7e 01 02; ping; leave",
     )?;
+    Ok(())
+}
+
+#[test]
+fn a_hello_that_cannot_be_read_is_refused() -> Result<()> {
+    let server = Server::start(&[])?;
+    let cases = [
+        // Version 1, which has no nonce.
+        ("00 01 07 6b 69 74 63 68 65 6e 03 61 64 61", 1),
+        // A nonce of zeros, cut short behind it.
+        ("00 02 00 00 00 00 00 00 00 00", 8),
+        // Without a nonce, with all that stands behind it.
+        (
+            "00 02 00 00 00 00 00 00 00 00 e0 02 00 00 01 72 01 6e 01 01 01 01 01 80 7d 00 00 00",
+            8,
+        ),
+    ];
+    for (hello, reason) in cases {
+        let script = format!("connect; raw {hello}; until ended");
+        let events = Client::run(&server.address, "ada", &[], &script)?;
+        let reject = events.one("rejected")?;
+        is_refused(reject, reason, "permanent").with_context(|| hello.to_owned())?;
+        ensure!(reject["server_version"] == 2, "{reject}");
+    }
     Ok(())
 }
 
