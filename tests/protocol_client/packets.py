@@ -11,11 +11,14 @@ strings of hexadecimal digits, options are a value or None.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import re
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 VERSION = 2
 CLIENT, SERVER = "client", "server"
@@ -26,6 +29,14 @@ ROSTER_PAGE = 8
 
 class Malformed(Exception):
     """Bytes that are no packet of this protocol."""
+
+
+class OtherVersion(Exception):
+    """A Hello or Welcome of another version. `nonce` is zeros if that version has none."""
+
+    def __init__(self, version: int, nonce: bytes) -> None:
+        super().__init__(f"a packet of version {version}")
+        self.version, self.nonce = version, nonce
 
 
 class Skipped(Exception):
@@ -43,10 +54,10 @@ class UnknownCritical(Exception):
 class Reader:
     """Takes fields off the front of a packet."""
 
-    def __init__(self, data, sender):
+    def __init__(self, data: bytes, sender: str) -> None:
         self.data, self.at, self.sender = data, 0, sender
 
-    def take(self, count):
+    def take(self, count: int) -> bytes:
         if count > len(self.data) - self.at:
             raise Malformed("cut short")
         self.at += count
@@ -56,11 +67,11 @@ class Reader:
 class Varint:
     """An unsigned number, seven bits a byte, the least significant first, in its shortest form."""
 
-    def __init__(self, bits):
+    def __init__(self, bits: int) -> None:
         self.bits = bits
         self.most = -(-bits // 7)
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         if not 0 <= value < 1 << self.bits:
             raise ValueError(f"{value} is no u{self.bits}")
         out = bytearray()
@@ -70,7 +81,7 @@ class Varint:
         out.append(value)
         return bytes(out)
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         value = 0
         for place in range(self.most):
             byte = reader.take(1)[0]
@@ -87,23 +98,23 @@ class Varint:
 class Fixed:
     """An unsigned number in so many bytes, the least significant first."""
 
-    def __init__(self, size):
+    def __init__(self, size: int) -> None:
         self.most = size
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         return value.to_bytes(self.most, "little")
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         return int.from_bytes(reader.take(self.most), "little")
 
 
 class Bool:
     most = 1
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         return b"\1" if value else b"\0"
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         byte = reader.take(1)[0]
         if byte > 1:
             raise Malformed("neither false nor true")
@@ -113,83 +124,106 @@ class Bool:
 class Array:
     """So many bytes, without a length."""
 
-    def __init__(self, size):
+    def __init__(self, size: int) -> None:
         self.most = size
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         value = bytes.fromhex(value)
         if len(value) != self.most:
             raise ValueError(f"{len(value)} bytes, not {self.most}")
         return value
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         return reader.take(self.most).hex(" ")
 
 
 class Bytes:
     """A length, and so many bytes. `judged`: what is too long is refused, but not malformed."""
 
-    def __init__(self, limit, judged=False):
+    def __init__(self, limit: int, judged: bool = False) -> None:
         self.limit, self.judged = limit, judged
         self.most = len(U16.write(limit)) + limit
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         value = bytes.fromhex(value)
         return U16.write(len(value)) + value
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         return self.read_raw(reader).hex(" ")
 
-    def read_raw(self, reader):
+    def read_raw(self, reader: Reader) -> bytes:
         length = U16.read(reader)
         if length > self.limit and not self.judged:
             raise Malformed("too many bytes")
         return reader.take(length)
 
 
-class Text(Bytes):
-    """A length in bytes, and so many bytes of UTF-8. A client replaces what is not UTF-8."""
+class Token(Bytes):
+    """A length, and so many bytes or none. Any other length counts as none."""
 
-    def __init__(self, limit):
+    def __init__(self, size: int) -> None:
+        super().__init__(size, judged=True)
+
+    def read(self, reader: Reader) -> str:
+        raw = self.read_raw(reader)
+        return raw.hex(" ") if len(raw) == self.limit else ""
+
+
+class Name(Bytes):
+    """A length in bytes, and so many bytes of UTF-8. What is too long is refused."""
+
+    def __init__(self, limit: int) -> None:
         super().__init__(limit, judged=True)
 
-    def write(self, value):
-        value = value.encode()
-        return U16.write(len(value)) + value
+    def write(self, value: str) -> bytes:
+        data = value.encode()
+        return U16.write(len(data)) + data
 
-    def read(self, reader):
-        raw = self.read_raw(reader)
+    def read(self, reader: Reader) -> str:
+        return self.decoded(self.read_raw(reader), reader.sender)
+
+    @staticmethod
+    def decoded(raw: bytes, sender: str) -> str:
+        """The text. A client replaces what is not UTF-8."""
         try:
-            return raw.decode(errors="strict" if reader.sender == CLIENT else "replace")
+            return raw.decode(errors="strict" if sender == CLIENT else "replace")
         except UnicodeDecodeError as error:
             raise Malformed("not UTF-8") from error
+
+
+class Text(Name):
+    """The same, but what is too long is cut, between two characters."""
+
+    def read(self, reader: Reader) -> str:
+        text = super().read(reader)
+        return text.encode()[: self.limit].decode(errors="ignore")
 
 
 class Option:
     """00, or 01 and the value."""
 
-    def __init__(self, of):
+    def __init__(self, of: Any) -> None:
         self.of = of
         self.most = 1 + of.most
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         return b"\0" if value is None else b"\1" + self.of.write(value)
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         return self.of.read(reader) if BOOL.read(reader) else None
 
 
 class List:
     """A count, and so many elements."""
 
-    def __init__(self, of, limit):
+    def __init__(self, of: Any, limit: int) -> None:
         self.of, self.limit = of, limit
         self.most = 1 + limit * of.most
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         return U16.write(len(value)) + b"".join(self.of.write(one) for one in value)
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         count = U16.read(reader)
         if count > self.limit:
             raise Malformed("too many elements")
@@ -199,29 +233,29 @@ class List:
 class Fields:
     """Named fields, one after the other."""
 
-    def __init__(self, *fields):
+    def __init__(self, *fields: tuple[str, Any]) -> None:
         self.fields = fields
         self.most = sum(kind.most for _, kind in fields)
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         return b"".join(kind.write(value[name]) for name, kind in self.fields)
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         return {name: kind.read(reader) for name, kind in self.fields}
 
 
 class Sized:
     """Fields behind their length in bytes: bytes after the last known field are ignored."""
 
-    def __init__(self, of):
+    def __init__(self, of: Any) -> None:
         self.of = of
         self.most = 1 + of.most
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         content = self.of.write(value)
         return U16.write(len(content)) + content
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         content = reader.take(U16.read(reader))
         return self.of.read(Reader(content, reader.sender))
 
@@ -231,12 +265,12 @@ class Marks:
 
     most = 1
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         if not 0 <= value["stream"] <= 15:
             raise ValueError("a stream is 0 to 15")
         return bytes([value["terminator"] << 7 | value["stream"]])
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         byte = reader.take(1)[0]
         return {"stream": byte & 0x0F, "terminator": byte >= 0x80}
 
@@ -244,9 +278,7 @@ class Marks:
 U8, U16, U32, BOOL = Fixed(1), Varint(16), Varint(32), Bool()
 SEQ, TIMESTAMP = Fixed(2), Fixed(4)
 
-ENTRY = Sized(
-    Fields(("id", U32), ("flags", U32), ("name", Text(32)), ("pseudonym", Bytes(8, judged=True)))
-)
+ENTRY = Sized(Fields(("id", U32), ("flags", U32), ("name", Text(32)), ("pseudonym", Token(8))))
 
 # ------------------------------------------------------------------------------------------------
 # Packets
@@ -255,7 +287,7 @@ ENTRY = Sized(
 class VoiceFields(Fields):
     """As other fields, but stream and terminator share a byte."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(
             ("seq", SEQ),
             ("timestamp", TIMESTAMP),
@@ -264,10 +296,10 @@ class VoiceFields(Fields):
             ("payload", Bytes(MAX_PACKET_HOST - 11)),
         )
 
-    def write(self, value):
+    def write(self, value: Any) -> bytes:
         return super().write({**value, "marks": value})
 
-    def read(self, reader):
+    def read(self, reader: Reader) -> Any:
         value = super().read(reader)
         value.update(value.pop("marks"))
         return value
@@ -278,9 +310,9 @@ HELLO = Fields(
     ("nonce", Array(8)),
     ("max_packet", U16),
     ("features", U32),
-    ("resume", Bytes(16, judged=True)),
-    ("room", Text(64)),
-    ("name", Text(32)),
+    ("resume", Token(16)),
+    ("room", Name(64)),
+    ("name", Name(32)),
     ("codecs_up", Bytes(8)),
     ("codecs_down", Bytes(8)),
     ("rates", List(U32, 8)),
@@ -300,7 +332,7 @@ WELCOME = Fields(
     ("nonce", Array(8)),
     ("max_packet", U16),
     ("features", U32),
-    ("resume", Bytes(16, judged=True)),
+    ("resume", Token(16)),
     ("id", U32),
     ("codec_up", U8),
     ("codec_down", U8),
@@ -351,7 +383,7 @@ PACKETS = {
 }
 
 
-def encode(sender, value):
+def encode(sender: str, value: dict[str, Any]) -> bytes:
     """Writes a packet: {"packet": NAME, FIELD: VALUE, ...} to bytes."""
     for number, (name, fields) in PACKETS[sender].items():
         if name == value["packet"]:
@@ -359,7 +391,7 @@ def encode(sender, value):
     raise ValueError(f"a {sender} sends no {value['packet']}")
 
 
-def decode(sender, packet):
+def decode(sender: str, packet: bytes) -> dict[str, Any]:
     """Reads a packet of that side. Bytes after the last known field are ignored."""
     if not packet or packet[0] > 0x7E:
         raise Malformed("no number of a packet")
@@ -367,14 +399,20 @@ def decode(sender, packet):
     if number not in PACKETS[sender]:
         raise (UnknownCritical if number < 0x40 else Skipped)(f"packet {number:#04x}")
     name, fields = PACKETS[sender][number]
-    return {"packet": name, **fields.read(Reader(packet[1:], sender))}
+    if name in ("Hello", "Welcome") and len(packet) > 1 and packet[1] != VERSION:
+        has_nonce = packet[1] >= 2 and len(packet) >= 10
+        raise OtherVersion(packet[1], packet[2:10] if has_nonce else bytes(8))
+    value = {"packet": name, **fields.read(Reader(packet[1:], sender))}
+    if name == "Hello" and not any(bytes.fromhex(value["nonce"])):
+        raise Malformed("a nonce of zeros")
+    return value
 
 
 # ------------------------------------------------------------------------------------------------
 # The stream
 
 
-def _crc_table():
+def _crc_table() -> list[int]:
     table = []
     for byte in range(256):
         for _ in range(8):
@@ -386,7 +424,7 @@ def _crc_table():
 CRC_TABLE = _crc_table()
 
 
-def crc32(data):
+def crc32(data: bytes) -> int:
     """CRC-32/ISO-HDLC. 0xEDB88320 is the polynomial 0x04C11DB7 with its bits reflected."""
     crc = 0xFFFFFFFF
     for byte in data:
@@ -394,7 +432,7 @@ def crc32(data):
     return crc ^ 0xFFFFFFFF
 
 
-def cobs_encode(data):
+def cobs_encode(data: bytes) -> bytes:
     """Without the zero that ends a packet."""
     out, group = bytearray(), bytearray()
     for byte in data:
@@ -406,7 +444,7 @@ def cobs_encode(data):
     return bytes(out + bytes([len(group) + 1]) + group)
 
 
-def cobs_decode(encoded):
+def cobs_decode(encoded: bytes) -> bytes:
     """Takes both forms of an end behind 254 bytes without a zero."""
     out, at = bytearray(), 0
     while at < len(encoded):
@@ -421,75 +459,95 @@ def cobs_decode(encoded):
     return bytes(out)
 
 
-def frame(packet):
+def frame(packet: bytes) -> bytes:
     """A packet as it stands in a stream."""
     return cobs_encode(packet + crc32(packet).to_bytes(4, "little")) + b"\0"
 
 
+def frame_most(max_packet: int) -> int:
+    """The most bytes of a packet in a stream, with the zero that ends it."""
+    return max_packet + 6 + (max_packet + 4) // 254
+
+
 class Deframer:
-    """Finds packets in a stream that comes in any chunks."""
+    """Finds packets in a stream that comes in any chunks. `max_packet` may change at any time."""
 
-    def __init__(self, max_packet=MAX_PACKET_HOST):
-        self.longest = len(frame(b"\1" * max_packet)) - 1
+    def __init__(self, max_packet: int = MAX_PACKET_HOST) -> None:
+        self.max_packet = max_packet
         self.collected = bytearray()
-        self.overflow = 0
+        # Bytes behind those, and how many of all were reported as dropped.
+        self.overflow = self.reported = 0
 
-    def feed(self, chunk):
-        """Yields ("packet", BYTES) and ("dropped", HOW MANY, WHY). Zeros alone are neither."""
+    def feed(self, chunk: bytes) -> Iterator[tuple]:
+        """Yields ("packet", BYTES) and ("dropped", HOW MANY, WHY). Zeros alone are neither. Bytes
+        that are too many are reported before their end has come, as "Unended"."""
         for byte in chunk:
-            if byte and len(self.collected) < self.longest:
+            if byte and len(self.collected) < frame_most(self.max_packet) - 1:
                 self.collected.append(byte)
             elif byte:
                 self.overflow += 1
             elif self.collected:
                 yield self._finish()
+        if self.overflow:
+            yield self._drop("Unended")
 
-    def _finish(self):
-        encoded, overflow = bytes(self.collected), self.overflow
+    def _drop(self, why: str) -> tuple:
+        count = len(self.collected) + self.overflow - self.reported
+        self.reported += count
+        return "dropped", count, why
+
+    def _finish(self) -> tuple:
+        found = self._packet()
+        if isinstance(found, str):
+            found = self._drop(found)
+        else:
+            found = ("packet", found)
         self.collected.clear()
-        self.overflow = 0
-        if overflow:
-            return "dropped", len(encoded) + overflow, "TooLong"
+        self.overflow = self.reported = 0
+        return found
+
+    def _packet(self) -> bytes | str:
+        """The packet that was collected, or why there is none."""
         try:
-            decoded = cobs_decode(encoded)
+            decoded = cobs_decode(bytes(self.collected))
         except Malformed:
             decoded = b""
-        if len(decoded) < 5:
-            return "dropped", len(encoded), "Encoding"
         packet, crc = decoded[:-4], decoded[-4:]
-        if crc32(packet) != int.from_bytes(crc, "little"):
-            return "dropped", len(encoded), "Crc"
-        return "packet", packet
+        if self.overflow or len(packet) > self.max_packet:
+            return "TooLong"
+        if not packet:
+            return "Encoding"
+        return packet if crc32(packet) == int.from_bytes(crc, "little") else "Crc"
 
 
 # ------------------------------------------------------------------------------------------------
 # Numbers and payloads
 
 
-def timestamp_units(frame_ms):
+def timestamp_units(frame_ms: int) -> int:
     """Units of 2.5 ms in a frame."""
     return frame_ms * 2 // 5
 
 
-def rms(samples):
+def rms(samples: Sequence[int]) -> int:
     """The root of the mean square, both rounded down."""
     return math.isqrt(sum(sample * sample for sample in samples) // len(samples))
 
 
-def level(root_mean_square):
+def level(root_mean_square: int) -> int:
     """Half decibels below full scale, rounded to the nearest; 255 for digital silence."""
     if root_mean_square == 0:
         return 255
     return round(-40 * math.log10(root_mean_square / 32768))
 
 
-def mean(frames):
+def mean(frames: Sequence[Sequence[int]]) -> list[int]:
     """The mean of frames, sample by sample, rounded towards zero."""
     sums = [sum(samples) for samples in zip(*frames)]
     return [abs(total) // len(frames) * (1 if total >= 0 else -1) for total in sums]
 
 
-def cross_fade(old, new):
+def cross_fade(old: Sequence[int], new: Sequence[int]) -> list[int]:
     """From one mean to the other, within a frame."""
     step = -(-(1 << 30) // len(new))
     weights = ((step * place) >> 16 for place in range(1, len(new) + 1))
@@ -504,7 +562,7 @@ STEPS += [7845, 8630, 9493, 10442, 11487, 12635, 13899, 15289, 16818, 18500, 203
 STEPS += [27086, 29794, 32767]
 
 
-def _adpcm_step(code, predictor, index):
+def _adpcm_step(code: int, predictor: int, index: int) -> tuple[int, int]:
     step = STEPS[index]
     diff = step >> 3
     diff += step if code & 4 else 0
@@ -515,7 +573,7 @@ def _adpcm_step(code, predictor, index):
     return predictor, index
 
 
-def adpcm_decode(payload):
+def adpcm_decode(payload: bytes) -> list[int]:
     """The samples of an IMA ADPCM payload."""
     if len(payload) < 3 or payload[2] > 88:
         raise Malformed("no ADPCM payload")
@@ -531,16 +589,16 @@ def adpcm_decode(payload):
 class AdpcmEncoder:
     """Writes payloads one after the other: each begins where the last has ended."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.predictor = self.index = 0
 
-    def encode(self, samples):
+    def encode(self, samples: Sequence[int]) -> bytes:
         out = bytearray(self.predictor.to_bytes(2, "little", signed=True) + bytes([self.index]))
         codes = [self._code(sample) for sample in samples]
         out += bytes(low | high << 4 for low, high in zip(codes[::2], codes[1::2]))
         return bytes(out)
 
-    def _code(self, sample):
+    def _code(self, sample: int) -> int:
         """The code for a sample, bit by bit as the IMA's recommendation does."""
         step, diff = STEPS[self.index], abs(sample - self.predictor)
         code = 8 if sample < self.predictor else 0
@@ -557,7 +615,7 @@ class AdpcmEncoder:
 # The examples of the document
 
 
-def read_vectors(text):
+def read_vectors(text: str) -> dict[str, dict[str, str]]:
     """The examples, by name: fenced blocks `vector NAME` of lines `KEY VALUE`, which may go on."""
     vectors = {}
     for name, body in re.findall(r"^```vector (\S+)\n(.*?)^```$", text, re.M | re.S):
@@ -574,11 +632,11 @@ def read_vectors(text):
     return vectors
 
 
-def hexed(data):
+def hexed(data: bytes) -> str:
     return data.hex(" ")
 
 
-def spelled(value):
+def spelled(value: Any) -> Any:
     """A value in one spelling: hexadecimal digits as this module writes them."""
     if isinstance(value, dict):
         return {key: spelled(inner) for key, inner in value.items()}
@@ -592,15 +650,15 @@ def spelled(value):
 class Checker:
     """Compares every example with what this module makes of it."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text, self.vectors = text, read_vectors(text)
         self.seen, self.errors, self.adpcm = set(), [], AdpcmEncoder()
 
-    def expect(self, name, what, ours, theirs):
+    def expect(self, name: str, what: str, ours: Any, theirs: Any) -> None:
         if ours != theirs:
             self.errors.append(f"{name}: {what}\n  here     {ours}\n  document {theirs}")
 
-    def check(self):
+    def check(self) -> list[str]:
         for name, fields in self.vectors.items():
             try:
                 self.check_one(name, fields)
@@ -613,7 +671,7 @@ class Checker:
         self.check_sizes()
         return self.errors
 
-    def check_one(self, name, fields):
+    def check_one(self, name: str, fields: dict[str, str]) -> None:
         if "value" in fields:
             self.check_packet(name, fields)
         elif "read" in fields:
@@ -622,7 +680,7 @@ class Checker:
             kind = name.split("-")[0]
             getattr(self, f"check_{kind}")(name, fields)
 
-    def check_packet(self, name, fields):
+    def check_packet(self, name: str, fields: dict[str, str]) -> None:
         sender, value = fields["from"], json.loads(fields["value"])
         packet = bytes.fromhex(fields["packet"])
         self.seen.add((sender, value["packet"]))
@@ -640,34 +698,37 @@ class Checker:
             length = len(bytes.fromhex(value["payload"]))
             self.expect(name, "5 ms of voice or none", length in (0, 43, 160), True)
 
-    def check_unread(self, name, fields):
+    def check_unread(self, name: str, fields: dict[str, str]) -> None:
         outcomes = {Malformed: "malformed", Skipped: "skipped", UnknownCritical: "unknown"}
         try:
             decode(fields["from"], bytes.fromhex(fields["packet"]))
             outcome = "read"
+        except OtherVersion as error:
+            outcome = f"version {error.version}, nonce {hexed(error.nonce)}"
         except tuple(outcomes) as error:
             outcome = outcomes[type(error)]
         self.expect(name, "read", outcome, fields["read"])
 
-    def check_crc(self, name, fields):
+    def check_crc(self, name: str, fields: dict[str, str]) -> None:
         crc = crc32(fields["text"].encode())
         self.expect(name, "crc", f"{crc:08x}", fields["crc"])
         self.expect(name, "bytes", hexed(crc.to_bytes(4, "little")), fields["bytes"])
 
-    def check_cobs(self, name, fields):
+    def check_cobs(self, name: str, fields: dict[str, str]) -> None:
         plain, encoded = bytes.fromhex(fields["plain"]), bytes.fromhex(fields["encoded"])
         self.expect(name, "decoded", hexed(cobs_decode(encoded)), hexed(plain))
         if not name.endswith("-short-form"):
             self.expect(name, "encoded", hexed(cobs_encode(plain)), hexed(encoded))
 
-    def check_damaged(self, name, fields):
-        got = list(Deframer().feed(bytes.fromhex(fields["stream"])))
+    def check_damaged(self, name: str, fields: dict[str, str]) -> None:
+        deframer = Deframer(int(fields.get("bound", MAX_PACKET_HOST)))
+        got = list(deframer.feed(bytes.fromhex(fields["stream"])))
         count, why = fields["dropped"].split()
         then = ("packet", bytes.fromhex(fields["then"]))
         dropped = [] if why == "nothing" else [("dropped", int(count), why)]
         self.expect(name, "off the stream", got, dropped + [then])
 
-    def check_varint(self, name, fields):
+    def check_varint(self, name: str, fields: dict[str, str]) -> None:
         kind = Varint(int(fields["type"][1:]))
         data = bytes.fromhex(fields["bytes"])
         try:
@@ -679,36 +740,40 @@ class Checker:
             value = "invalid"
         self.expect(name, "number", value, fields["number"])
 
-    def check_level(self, name, fields):
+    def check_level(self, name: str, fields: dict[str, str]) -> None:
         roots = [int(number) for number in fields["rms"].split()]
         levels = [int(number) for number in fields["level"].split()]
         self.expect(name, "levels", [level(root) for root in roots], levels)
 
-    def check_mean(self, name, fields):
+    def check_mean(self, name: str, fields: dict[str, str]) -> None:
         result = mean(json.loads(fields["frames"]))
         self.expect(name, "mean", result, json.loads(fields["mean"]))
 
-    def check_fade(self, name, fields):
+    def check_fade(self, name: str, fields: dict[str, str]) -> None:
         result = cross_fade(json.loads(fields["old"]), json.loads(fields["new"]))
         self.expect(name, "fade", result, json.loads(fields["heard"]))
 
-    def check_adpcm(self, name, fields):
-        samples, decoded = ([int(n) for n in fields[key].split()] for key in ("samples", "decoded"))
+    def check_adpcm(self, name: str, fields: dict[str, str]) -> None:
         payload = bytes.fromhex(fields["payload"])
+        if fields["decoded"] == "invalid":
+            with contextlib.suppress(Malformed):
+                self.expect(name, "decoded", adpcm_decode(payload), "invalid")
+            return
+        samples, decoded = ([int(n) for n in fields[key].split()] for key in ("samples", "decoded"))
         self.expect(name, "decoded", adpcm_decode(payload), decoded)
         self.expect(name, "encoded", hexed(self.adpcm.encode(samples)), hexed(payload))
 
-    def check_sizes(self):
+    def check_sizes(self) -> None:
         """The table of sizes: `| NAME, of a SENDER | packet | stream |`, and the voice below it."""
         row = r"^\| (\w+)(?:, of a (\w+))? \| ([\d,]+) \| ([\d,]+) \|$"
         rows = re.findall(row, self.text, re.M)
         table = {(name, sender): (packet, stream) for name, sender, packet, stream in rows}
         for sender, packets in PACKETS.items():
-            for number, (name, fields) in packets.items():
+            for name, fields in packets.values():
                 if name == "Voice":
                     continue
                 most = min(1 + fields.most, MAX_PACKET_LEAST)
-                ours = (f"{most:,}", f"{len(frame(bytes([1] * most))):,}")
+                ours = (f"{most:,}", f"{frame_most(most):,}")
                 theirs = table.get((name, sender)) or table.get((name, ""))
                 self.expect(f"size of {name}", "packet, stream", ours, theirs)
         voice = r"^\| (PCM16|ADPCM), (\d+) kHz, (\d+) ms \| (\d+) \| (\d+) \| (\d+) \| ([\d,]+) \|$"
@@ -725,16 +790,16 @@ class Checker:
             self.expect(f"{codec}, {khz} kHz, {ms} ms", "sizes", ours, theirs)
 
 
-def wrapped(key, value, width=100):
+def wrapped(key: str, value: str, width: int = 100) -> str:
     """A line of an example, going on in lines that are indented."""
     lines = textwrap.wrap(value, width - 8, break_long_words=False, break_on_hyphens=False)
     return f"{key:<7} " + ("\n" + " " * 8).join(lines) + "\n"
 
 
-def rewritten(text):
+def rewritten(text: str) -> str:
     """The document with the bytes of its packets' examples made from their values."""
 
-    def rewrite(match):
+    def rewrite(match: re.Match[str]) -> str:
         fields = read_vectors(match.group(0))[match.group(1)]
         if "value" in fields:
             value = json.loads(fields["value"])
@@ -746,7 +811,7 @@ def rewritten(text):
     return re.sub(r"^```vector (\S+)\n.*?^```$", rewrite, text, flags=re.M | re.S)
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description="Checks the examples of docs/PROTOCOL.md.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", metavar="DOCUMENT", help="check every example")

@@ -41,11 +41,12 @@ pub enum Purpose {
 
 /// Debian's packages: what each is for, its name, and the program or the shell command that tells
 /// whether it is there (on other systems under another name, perhaps).
-const SYSTEM_PACKAGES: [(Purpose, &str, &str); 13] = [
+const SYSTEM_PACKAGES: [(Purpose, &str, &str); 14] = [
     (Purpose::Build, "pkg-config", "pkg-config"),
     (Purpose::Build, "libasound2-dev", "pkg-config --exists alsa"),
     (Purpose::Speech, "espeak-ng", "espeak-ng"),
     (Purpose::Speech, "sox", "sox"),
+    (Purpose::Test, "python3", "python3"),
     (Purpose::Test, "pulseaudio", "pulseaudio"),
     (Purpose::Test, "pulseaudio-utils", "pactl"),
     (Purpose::Test, "libasound2-plugins", ALSA_PULSE),
