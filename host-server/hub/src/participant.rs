@@ -10,11 +10,13 @@ use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::{
-    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Token, Voice,
+    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice,
 };
 
 use crate::ids::LinkId;
 use crate::mixdown::{Listener, Mixdown, Own};
+use crate::names::look;
+use crate::resume::Tokens;
 
 /// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of
 /// 5 ms. What a longer stall of their link brings at once is too old to be heard.
@@ -47,14 +49,16 @@ pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Participant {
     /// Their number, unique in the room.
     pub id: ParticipantId,
-    /// Their name, unique in the room.
+    /// Their name, which looks like no other in the room.
     pub name: ParticipantName,
+    /// How it [looks](look).
+    pub look: String,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,
     /// The nonce of the Hello.
     pub nonce: Nonce,
-    /// With this the session can be resumed.
-    pub token: Token,
+    /// With these the session can be resumed.
+    pub tokens: Tokens,
     /// The longest packet that their client takes.
     pub max_packet: usize,
     /// Whether their client is told who is in the room, and not only how many.
@@ -123,16 +127,17 @@ impl Participant {
     pub fn new(
         id: ParticipantId,
         request: &HelloRequest,
-        token: Token,
+        tokens: Tokens,
         format: AudioFormat,
     ) -> Self {
         let flags = ParticipantFlags::default().with(ParticipantFlags::MUTED, request.muted);
         Self {
             id,
             name: request.name.clone(),
+            look: look(&request.name),
             joined: 0,
             nonce: request.nonce,
-            token,
+            tokens,
             max_packet: request.max_packet.into(),
             wants_roster: request.roster,
             codec: request.codec_up,

@@ -32,6 +32,23 @@ pub enum Resumed {
     Ended(ParticipantId),
 }
 
+/// What a session can be resumed with.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens {
+    /// The token of its Welcome.
+    pub own: Token,
+    /// The token that it resumed another session with, until something comes that shows that the
+    /// Welcome has arrived: the client may have no other.
+    pub earlier: Option<Token>,
+}
+
+impl Tokens {
+    /// Returns whether a Hello that asks for this resumes the session.
+    pub fn has(&self, resume: Option<Token>) -> bool {
+        resume.is_some() && (resume == Some(self.own) || resume == self.earlier)
+    }
+}
+
 /// Sessions that have ended, oldest first.
 #[derive(Debug, Default)]
 pub struct Ended(VecDeque<EndedSession>);
@@ -39,8 +56,8 @@ pub struct Ended(VecDeque<EndedSession>);
 /// A session that has ended.
 #[derive(Debug)]
 pub struct EndedSession {
-    /// What names it.
-    pub token: Token,
+    /// What it can be resumed with.
+    pub tokens: Tokens,
     /// Where it was.
     pub room: RoomName,
     /// Whose it was.
@@ -60,12 +77,11 @@ impl Ended {
         self.0.push_back(session);
     }
 
-    /// Returns the number of the session that a Hello resumes, and forgets it: a token is good for
-    /// once.
+    /// Returns the number of the session that a Hello resumes, and forgets it.
     pub fn take(&mut self, request: &HelloRequest, now: Instant) -> Option<ParticipantId> {
-        let token = request.resume?;
         let is_it = |it: &EndedSession| {
-            (it.token, &it.room, &it.name) == (token, &request.room, &request.name)
+            it.tokens.has(request.resume)
+                && (&it.room, &it.name) == (&request.room, &request.name)
                 && now.duration_since(it.at) <= RESUMABLE
         };
         let at = self.0.iter().position(is_it)?;

@@ -13,9 +13,10 @@ use crate::ids::MemberId;
 use crate::link::{Input, Link};
 use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
+use crate::names;
 use crate::outbound::Outbound;
 use crate::participant::{Fading, Participant};
-use crate::resume::{EndedSession, Entry, Resumed};
+use crate::resume::{EndedSession, Entry, Resumed, Tokens};
 use crate::roster::{self, Announcements};
 
 /// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
@@ -31,8 +32,9 @@ pub struct Room {
     name: RoomName,
     config: HubConfig,
     pub(crate) members: Members,
-    /// Those who have left, and whose last words are still heard.
-    parting: Vec<Participant>,
+    /// Those who have left, and whose last words are still heard, or whose sessions may go on at
+    /// once; and why. The others are told when the next tick finds them at the end of that.
+    parting: Vec<(Participant, Reason)>,
     joins: u64,
     last_id: u32,
     /// What its members do, as far as it is not told yet.
@@ -93,10 +95,10 @@ impl Room {
         self.config.format
     }
 
-    /// Whether someone in it has that name.
-    pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.participants()
-            .any(|participant| &*participant.name == name)
+    /// Returns the one in it whose name looks like that.
+    pub(crate) fn namesake(&self, name: &str) -> Option<&Participant> {
+        let look = names::look(name);
+        self.participants().find(|it| it.look == look)
     }
 
     /// Everyone in it, in no order.
@@ -126,24 +128,39 @@ impl Room {
         entry: Entry,
         out: &mut Outbound,
     ) -> MemberId {
-        let before = match entry.resumes {
+        let (link_id, format) = (link.id, self.config.format);
+        let mut before = match entry.resumes {
             Some(Resumed::Running(member)) => self.replace(member, out),
             _ => None,
         };
+        let tokens = Tokens {
+            own: entry.token,
+            earlier: request.resume.filter(|_| entry.resumes.is_some()),
+        };
+        let mut participant = Participant::new(ParticipantId(0), request, tokens, format);
         // Whoever is only played out does not hold the name.
-        while let Some(at) = self.parting.iter().position(|it| it.name == request.name) {
-            let before = self.parting.swap_remove(at);
-            self.tell_left(before.id, Reason::LEAVING, out);
+        let is_namesake = |(it, _): &mut (Participant, _)| it.look == participant.look;
+        let namesakes = self.parting.extract_if(.., is_namesake).collect::<Vec<_>>();
+        for (mut namesake, reason) in namesakes {
+            if entry.resumes == Some(Resumed::Ended(namesake.id)) {
+                before = Some(namesake);
+            } else {
+                self.fading.extend(namesake.fading(link_id));
+                self.tell_left(namesake.id, reason, out);
+            }
         }
         let id = match (&before, entry.resumes) {
             (Some(before), _) => before.id,
             (_, Some(Resumed::Ended(id))) if !self.is_taken(id) => id,
             _ => self.new_id(),
         };
-        let (link_id, format) = (link.id, self.config.format);
-        let mut participant = Participant::new(id, request, entry.token, format);
+        self.last_id = self.last_id.max(id.0);
+        participant.id = id;
+        // Nobody hears the fade of their own word.
         let earlier = self.fading.iter().position(|fading| fading.link == link_id);
-        participant.earlier_fading = earlier.map(|at| Box::new(self.fading.swap_remove(at)));
+        let earlier = earlier.map(|at| self.fading.swap_remove(at));
+        let earlier = earlier.or_else(|| before.as_mut()?.fading(link_id));
+        participant.earlier_fading = earlier.map(Box::new);
         self.joins += 1;
         participant.joined = self.joins;
         if let Some(before) = &before {
@@ -183,15 +200,14 @@ impl Room {
         link.end(reason, text);
         while link.next_event(out.now, (0, participant.told())).is_some() {}
         self.note_left(&link, &participant, reason, out);
-        out.departed.push_back(link);
+        out.departed.push_back((link, None));
         Some(participant)
     }
 
     /// Returns whose session a Hello resumes, if it runs here and the name is theirs.
     pub(crate) fn session(&self, request: &HelloRequest) -> Option<MemberId> {
-        let token = request.resume?;
         let mut members = self.members.map.iter();
-        let is_it = |it: &Participant| it.token == token && it.name == request.name;
+        let is_it = |it: &Participant| it.tokens.has(request.resume) && it.name == request.name;
         members.find_map(|(id, member)| is_it(&member.participant).then_some(id))
     }
 
@@ -212,7 +228,8 @@ impl Room {
     fn send_roster(&mut self, to: MemberId, out: &mut Outbound) {
         let max_packet = self.members.map.get(to).map(|it| it.participant.max_packet);
         let here = self.members.map.values().map(|member| &member.participant);
-        let everyone: Vec<&Participant> = here.chain(&self.parting).collect();
+        let parting = self.parting.iter().map(|(participant, _)| participant);
+        let everyone: Vec<&Participant> = here.chain(parting).collect();
         let pages = roster::pages(
             self.members.revision,
             everyone.into_iter(),
@@ -235,7 +252,8 @@ impl Room {
     }
 
     fn is_taken(&self, id: ParticipantId) -> bool {
-        let mut everyone = self.participants().chain(&self.parting);
+        let parting = self.parting.iter().map(|(participant, _)| participant);
+        let mut everyone = self.participants().chain(parting);
         everyone.any(|participant| participant.id == id)
     }
 
@@ -248,6 +266,7 @@ impl Room {
                 Input::Part => {}
                 Input::Voice(voice) => match participant.push_voice(&voice, out.now) {
                     Ok(taken) => {
+                        participant.tokens.earlier = None;
                         self.next_tick = self.next_tick.or(taken.heard_from);
                         if taken.flags_changed {
                             self.states.tell(member, &mut self.members, out);
@@ -258,7 +277,12 @@ impl Room {
                         self.with(member, out, |link| link.end(Reason::UNEXPECTED, text));
                     }
                 },
-                Input::Other => self.take_events(member, out),
+                Input::Other { is_of_session } => {
+                    if is_of_session {
+                        participant.tokens.earlier = None;
+                    }
+                    self.take_events(member, out);
+                }
             }
         }
     }
@@ -324,7 +348,7 @@ impl Room {
         self.note_left(&link, &participant, reason, out);
         if !reason.is_permanent() {
             out.ended.push(EndedSession {
-                token: participant.token,
+                tokens: participant.tokens,
                 room: self.name.clone(),
                 name: participant.name.clone(),
                 id: participant.id,
@@ -332,9 +356,14 @@ impl Room {
             });
         }
         participant.stop_after(after, out.now);
-        if reason == Reason::LEAVING && !participant.has_stopped(out.now) {
+        let event = link.next_event(out.now, (0, participant.told()));
+        let goes_on = match &event {
+            Some(ServerEvent::Hello(hello)) => participant.tokens.has(hello.resume),
+            _ => reason == Reason::LEAVING && !participant.has_stopped(out.now),
+        };
+        if goes_on {
             self.next_tick.get_or_insert(out.now);
-            self.parting.push(participant);
+            self.parting.push((participant, reason));
         } else {
             self.fading.extend(participant.fading(link.id));
             self.tell_left(participant.id, reason, out);
@@ -342,7 +371,7 @@ impl Room {
         self.members.count_changed(out.now);
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
-        out.departed.push_back(link);
+        out.departed.push_back((link, event));
     }
 
     /// Counts and logs that someone has left.
@@ -420,12 +449,8 @@ impl Room {
         if clock.distance(self.stamp.timestamp) > 0 {
             self.stamp.timestamp = clock;
         }
-        let stamp = self.stamp;
-        self.stamp = Stamp {
-            seq: stamp.seq.next(),
-            timestamp: stamp.timestamp.plus(self.config.format.frame.units()),
-        };
-        stamp
+        let next = self.stamp.plus(1, self.config.format.frame);
+        std::mem::replace(&mut self.stamp, next)
     }
 
     /// Mixes one frame for everyone.
@@ -441,18 +466,15 @@ impl Room {
                 ended.push(id);
             }
         }
-        for participant in &mut self.parting {
+        for (participant, _) in &mut self.parting {
             participant.speak(due, mixdown);
         }
         for member in ended {
             self.states.tell(member, &mut self.members, out);
         }
-        for gone in self
-            .parting
-            .extract_if(.., |it| it.is_gone())
-            .collect::<Vec<_>>()
-        {
-            self.tell_left(gone.id, Reason::LEAVING, out);
+        let gone = self.parting.extract_if(.., |(it, _)| it.is_gone());
+        for (gone, reason) in gone.collect::<Vec<_>>() {
+            self.tell_left(gone.id, reason, out);
         }
         let mut goes_on = !self.parting.is_empty();
         let dropped = self.members.send_voice(&mut out.ready, |participant| {
@@ -463,22 +485,14 @@ impl Room {
             packet
         });
         // Late ticks are made up for at once, so that the frames that wait for them do not wait for
-        // ever; but not without bound.
-        let frame = self.config.format.frame.duration();
-        let next = due + frame;
-        let missed = out.now.duration_since(next).as_micros() / frame.as_micros();
+        // ever; but not without bound. Those that are given up keep their numbers.
+        let frame = self.config.format.frame;
+        let next = due + frame.duration();
+        let missed = out.now.duration_since(next).as_micros() / frame.duration().as_micros();
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;
         let given_up = if is_too_late { missed } else { 0 };
-        self.next_tick = goes_on.then(|| next + frame.saturating_mul(given_up));
-        // Ticks that are given up keep their numbers.
-        self.stamp.seq = self.stamp.seq.plus(given_up as u16);
-        let units = self
-            .config
-            .format
-            .frame
-            .units()
-            .wrapping_mul(given_up as u32);
-        self.stamp.timestamp = self.stamp.timestamp.plus(units);
+        self.next_tick = goes_on.then(|| next + frame.duration().saturating_mul(given_up));
+        self.stamp = self.stamp.plus(given_up, frame);
         out.counters.ticks += 1;
         out.counters.ticks_skipped += given_up;
         out.counters.slow_consumer_drops += dropped;

@@ -3,7 +3,7 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::seq::{Seq, Timestamp};
 
-use crate::testing::request;
+use crate::testing::{TOKENS, request};
 
 const FRAME: [u8; 640] = [1; 640];
 
@@ -11,7 +11,7 @@ fn participant() -> Participant {
     Participant::new(
         ParticipantId(1),
         &request("ada"),
-        [9; 16],
+        TOKENS,
         AudioFormat::DEFAULT,
     )
 }
@@ -95,7 +95,7 @@ fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
     let mut request = request("ada");
     request.muted = true;
     let mut participant =
-        Participant::new(ParticipantId(1), &request, [9; 16], AudioFormat::DEFAULT);
+        Participant::new(ParticipantId(1), &request, TOKENS, AudioFormat::DEFAULT);
     assert!(participant.is_muted());
     assert_eq!(participant.news(), None);
     participant.set_muted(false, None, at(0));
