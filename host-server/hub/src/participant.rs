@@ -100,6 +100,7 @@ pub struct Fading {
     pub link: LinkId,
     frame: Frame,
     playout: Playout,
+    level: u8,
     talker: TalkerState,
 }
 
@@ -108,7 +109,7 @@ impl Fading {
     pub fn speak(mut self, mixdown: &mut Mixdown) -> Option<Own> {
         mixdown.add(&mut self.talker, |frame| {
             *frame = self.frame;
-            self.playout
+            (self.playout, self.level)
         })
     }
 }
@@ -343,7 +344,7 @@ impl Participant {
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {
             Some(voice) if active && due >= self.heard_from => {
-                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
+                mixdown.add(&mut self.talker, |frame| (voice.pop(frame), voice.level()))
             }
             _ => mixdown.add_nothing(&mut self.talker),
         };
@@ -364,6 +365,7 @@ impl Participant {
             link,
             frame,
             playout,
+            level: voice.level(),
             talker: self.talker,
         })
     }
@@ -374,10 +376,10 @@ impl Participant {
         self.is_active() || self.stops.is_some() || self.listener.streaming
     }
 
-    /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.
-    pub fn level_rms(&self) -> u16 {
-        let own = self.own.filter(|_| self.is_active());
-        own.map_or(0, |own| own.rms())
+    /// The level of the latest frame in the mix, as its packet said; `None` when they are not heard.
+    pub fn level(&self) -> Option<u8> {
+        let voice = self.voice.as_ref().filter(|voice| voice.is_active())?;
+        self.own.map(|_| voice.level())
     }
 
     /// Frames that wait to be mixed.
