@@ -18,15 +18,16 @@ use crate::mixdown::{Listener, Mixdown, Own};
 use crate::names::look;
 use crate::resume::Tokens;
 
-/// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of
-/// 5 ms. What a longer stall of their link brings at once is too old to be heard.
-const SLOTS: usize = 32;
+/// Voice packets of one talker that wait at most: 1,280 ms in frames of 20 ms, 320 ms in frames of
+/// 5 ms. That is the pre-roll of 200 ms that may come at once, and a margin. What a longer stall of
+/// their link brings at once is too old to be heard.
+const SLOTS: usize = 64;
 
 /// So long what was said before a mute or a Bye is waited for, and heard, at most.
 const PLAY_OUT_MAX: Duration = Duration::from_millis(500);
 
 const _: () = assert!(
-    size_of::<Downlink<SLOTS>>() <= 24 * 1024,
+    size_of::<Downlink<SLOTS>>() <= 42 * 1024,
     "docs/PERFORMANCE.md states what a talker's buffer takes"
 );
 

@@ -177,3 +177,27 @@ fn a_talkspurt_that_is_over_has_no_level() {
     });
     assert_eq!(levels, [(true, Some(40)), (true, None)]);
 }
+
+#[test]
+fn pre_roll_of_200_ms_that_comes_at_once_is_heard_whole_beside_a_margin() {
+    use talkspurt_core::audio::format::FrameDuration::{Ms5, Ms10, Ms20};
+    for frame in [Ms5, Ms10, Ms20] {
+        let format = AudioFormat {
+            frame,
+            ..AudioFormat::DEFAULT
+        };
+        let request = request("ada");
+        let mut participant = Participant::new(ParticipantId(1), &request, TOKENS, format);
+        // And 40 ms more.
+        let frames = 240 / u16::from(frame.ms());
+        for number in 0..frames {
+            let voice = Voice {
+                timestamp: Timestamp(u32::from(number) * frame.units()),
+                payload: &FRAME[..2 * format.frame_samples()],
+                ..voice(number, false)
+            };
+            participant.push_voice(&voice, at(0)).unwrap();
+        }
+        assert_eq!(participant.depth_frames(), frames, "{frame:?}");
+    }
+}

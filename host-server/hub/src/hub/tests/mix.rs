@@ -364,9 +364,12 @@ fn a_talker_is_as_loud_as_the_packets_say_also_where_one_is_missing() {
     bench.pass(FRAME);
     bench.speak_at(ben, 60, &[7, 0].repeat(SAMPLES), false);
     bench.pass(FRAME);
-    let levels = bench.take_received(lis).into_iter().filter_map(|it| match it {
-        Received::Voice { level, samples, .. } => Some((level, samples == [7; SAMPLES])),
-        _ => None,
-    });
+    let levels = bench
+        .take_received(lis)
+        .into_iter()
+        .filter_map(|it| match it {
+            Received::Voice { level, samples, .. } => Some((level, samples == [7; SAMPLES])),
+            _ => None,
+        });
     assert_eq!(levels.collect::<Vec<_>>(), [(60, true), (50, false)]);
 }
