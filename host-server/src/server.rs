@@ -31,7 +31,7 @@ const READ_BYTES: usize = 16 * 1024;
 /// How long a stopping server waits until everyone has got a Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// While no descriptor is left, connections are refused until this many linger. Those give theirs
-/// back within half a second.
+/// back within a second.
 const LINGERING_WITHOUT_DESCRIPTORS: usize = 8;
 /// How many page requests may wait.
 const PAGES_WAITING: usize = 16;
