@@ -143,7 +143,7 @@ impl Hub {
         if let Some((link, early)) = self.lobby.take_waiting(id) {
             self.places[id] = Place::Shard;
             let ended = || self.out.ended.take(&request, now).map(Resumed::Ended);
-            let resumes = running.map(Resumed::Running).or_else(ended);
+            let resumes = running.or_else(ended);
             let entry = Entry { token, resumes };
             self.shard.join(link, &request, entry, self.out.at(now));
             self.take_back(now);

@@ -27,7 +27,7 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumed {
     /// It still runs: the new one replaces it.
-    Running(MemberId),
+    Running(ParticipantId, MemberId),
     /// It has ended: the new one gets its number.
     Ended(ParticipantId),
 }

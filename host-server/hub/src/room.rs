@@ -9,13 +9,13 @@ use talkspurt_core::wire::{Joined, Left, ParticipantId, Reason, RoomName, Server
 use crate::config::HubConfig;
 use crate::encodings::{SharedEncoders, Stamp};
 use crate::event::{Event, Work};
-use crate::ids::MemberId;
-use crate::link::{Input, Link};
+use crate::ids::{LinkId, MemberId};
+use crate::link::{Input, Link, Standing};
 use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
 use crate::names;
 use crate::outbound::Outbound;
-use crate::participant::{Fading, Participant};
+use crate::participant::Participant;
 use crate::resume::{EndedSession, Entry, Resumed, Tokens};
 use crate::roster::{self, Announcements};
 
@@ -32,9 +32,8 @@ pub struct Room {
     name: RoomName,
     config: HubConfig,
     pub(crate) members: Members,
-    /// Those who have left, and whose last words are still heard, or whose sessions may go on at
-    /// once; and why. The others are told when the next tick finds them at the end of that.
-    parting: Vec<(Participant, Reason)>,
+    /// Those who have left, and of whom something is still to be heard.
+    parting: Vec<Parting>,
     joins: u64,
     last_id: u32,
     /// What its members do, as far as it is not told yet.
@@ -46,8 +45,15 @@ pub struct Room {
     stamp: Stamp,
     /// When to tick next; `None` while nobody talks.
     pub(crate) next_tick: Option<Instant>,
-    /// Those who have left in the midst of a word since the last tick.
-    fading: Vec<Fading>,
+}
+
+/// One who has left: last words are still heard, or the session may go on before the next tick.
+#[derive(Debug)]
+struct Parting {
+    participant: Participant,
+    link: LinkId,
+    /// Why they have left, if the others are told only when it is over.
+    untold: Option<Reason>,
 }
 
 /// The timers of a room; where several are due at once, the first of them goes first: voice does
@@ -81,7 +87,6 @@ impl Room {
             began: now,
             stamp: Stamp::default(),
             next_tick: None,
-            fading: Vec::new(),
         }
     }
 
@@ -128,49 +133,50 @@ impl Room {
         entry: Entry,
         out: &mut Outbound,
     ) -> MemberId {
-        let (link_id, format) = (link.id, self.config.format);
-        let mut before = match entry.resumes {
-            Some(Resumed::Running(member)) => self.replace(member, out),
-            _ => None,
+        let link_id = link.id;
+        let resumes = match entry.resumes {
+            Some(Resumed::Running(id, member)) => {
+                let text = "the session went on over another connection";
+                self.with(member, out, |link| link.end(Reason::RESUMED, text));
+                Some(id)
+            }
+            Some(Resumed::Ended(id)) => Some(id),
+            None => None,
         };
         let tokens = Tokens {
             own: entry.token,
-            earlier: request.resume.filter(|_| entry.resumes.is_some()),
+            earlier: request.resume.filter(|_| resumes.is_some()),
         };
-        let mut participant = Participant::new(ParticipantId(0), request, tokens, format);
-        // Whoever is only played out does not hold the name.
-        let is_namesake = |(it, _): &mut (Participant, _)| it.look == participant.look;
-        let namesakes = self.parting.extract_if(.., is_namesake).collect::<Vec<_>>();
-        for (mut namesake, reason) in namesakes {
-            if entry.resumes == Some(Resumed::Ended(namesake.id)) {
-                before = Some(namesake);
-            } else {
-                self.fading.extend(namesake.fading(link_id));
-                self.tell_left(namesake.id, reason, out);
+        let mut participant = Participant::new(request, tokens, self.config.format);
+        // Whoever is only played out does not hold the name, and nobody hears themselves fade.
+        let is_theirs =
+            |it: &mut Parting| it.link == link_id || it.participant.look == participant.look;
+        let parted: Vec<Parting> = self.parting.extract_if(.., is_theirs).collect();
+        for Parting {
+            participant: before,
+            untold,
+            ..
+        } in parted
+        {
+            match untold {
+                Some(_) if resumes == Some(before.id) => participant.resume_from(&before),
+                Some(reason) => self.tell_left(before.id, reason, out),
+                None => {}
             }
+            participant.earlier = before.fade(out.now).or(participant.earlier);
         }
-        let id = match (&before, entry.resumes) {
-            (Some(before), _) => before.id,
-            (_, Some(Resumed::Ended(id))) if !self.is_taken(id) => id,
-            _ => self.new_id(),
-        };
-        self.last_id = self.last_id.max(id.0);
-        participant.id = id;
-        // Nobody hears the fade of their own word.
-        let earlier = self.fading.iter().position(|fading| fading.link == link_id);
-        let earlier = earlier.map(|at| self.fading.swap_remove(at));
-        let earlier = earlier.or_else(|| before.as_mut()?.fading(link_id));
-        participant.earlier_fading = earlier.map(Box::new);
-        self.joins += 1;
-        participant.joined = self.joins;
-        if let Some(before) = &before {
-            participant.resume_from(before);
-        } else {
+        if participant.id == ParticipantId(0) {
+            let again = resumes.filter(|id| !self.is_taken(*id));
+            participant.id = again.unwrap_or_else(|| self.new_id());
+            self.last_id = self.last_id.max(participant.id.0);
+            self.joins += 1;
+            participant.joined = self.joins;
             let entry = participant.roster_entry();
             self.members.tell_change(&mut out.ready, |revision| {
                 ServerPacket::Joined(Joined { revision, entry })
             });
         }
+        let id = participant.id;
         link.accept();
         let member = self.members.map.insert(Member { link, participant });
         out.events.push_back(Event::Joined {
@@ -187,28 +193,12 @@ impl Room {
         member
     }
 
-    /// Takes out a member whose session goes on over another link. The others are told nothing.
-    fn replace(&mut self, member: MemberId, out: &mut Outbound) -> Option<Participant> {
-        let Member {
-            mut link,
-            participant,
-        } = self.members.remove(member)?;
-        let (reason, text) = (
-            Reason::RESUMED,
-            "the session went on over another connection",
-        );
-        link.end(reason, text);
-        while link.next_event(out.now, (0, participant.told())).is_some() {}
-        self.note_left(&link, &participant, reason, out);
-        out.departed.push_back((link, None));
-        Some(participant)
-    }
-
-    /// Returns whose session a Hello resumes, if it runs here and the name is theirs.
-    pub(crate) fn session(&self, request: &HelloRequest) -> Option<MemberId> {
-        let mut members = self.members.map.iter();
+    /// Returns the session that a Hello resumes, if it runs here and the name is theirs.
+    pub(crate) fn session(&self, request: &HelloRequest) -> Option<Resumed> {
         let is_it = |it: &Participant| it.tokens.has(request.resume) && it.name == request.name;
-        members.find_map(|(id, member)| is_it(&member.participant).then_some(id))
+        let mut members = self.members.map.iter();
+        let (member, found) = members.find(|(_, member)| is_it(&member.participant))?;
+        Some(Resumed::Running(found.participant.id, member))
     }
 
     /// Sends someone the Welcome, and the roster if they want it.
@@ -228,7 +218,8 @@ impl Room {
     fn send_roster(&mut self, to: MemberId, out: &mut Outbound) {
         let max_packet = self.members.map.get(to).map(|it| it.participant.max_packet);
         let here = self.members.map.values().map(|member| &member.participant);
-        let parting = self.parting.iter().map(|(participant, _)| participant);
+        let parting = self.parting.iter().filter(|it| it.untold.is_some());
+        let parting = parting.map(|it| &it.participant);
         let everyone: Vec<&Participant> = here.chain(parting).collect();
         let pages = roster::pages(
             self.members.revision,
@@ -252,7 +243,7 @@ impl Room {
     }
 
     fn is_taken(&self, id: ParticipantId) -> bool {
-        let parting = self.parting.iter().map(|(participant, _)| participant);
+        let parting = self.parting.iter().map(|it| &it.participant);
         let mut everyone = self.participants().chain(parting);
         everyone.any(|participant| participant.id == id)
     }
@@ -340,58 +331,55 @@ impl Room {
         }
     }
 
+    /// Takes out a member whose session is over.
     fn let_go(&mut self, id: MemberId, reason: Reason, after: Option<Seq>, out: &mut Outbound) {
         let Some(member) = self.members.remove(id) else {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
-        self.note_left(&link, &participant, reason, out);
+        let (id, name, room) = (participant.id, participant.name.clone(), self.name.clone());
         if !reason.is_permanent() {
             out.ended.push(EndedSession {
                 tokens: participant.tokens,
-                room: self.name.clone(),
-                name: participant.name.clone(),
-                id: participant.id,
+                room: room.clone(),
+                name: name.clone(),
+                id,
                 at: out.now,
             });
         }
+        out.counters.frames.add(&participant.jitter_stats());
+        out.counters.left(reason);
+        out.events.push_back(Event::Left {
+            link: link.id,
+            id,
+            name,
+            room,
+            participants: self.members.map.len(),
+            reason,
+        });
         participant.stop_after(after, out.now);
-        let event = link.next_event(out.now, (0, participant.told()));
+        let has_stopped = participant.has_stopped(out.now);
+        let event = link.next_event(out.now, Standing::default());
         let goes_on = match &event {
             Some(ServerEvent::Hello(hello)) => participant.tokens.has(hello.resume),
-            _ => reason == Reason::LEAVING && !participant.has_stopped(out.now),
+            _ => reason == Reason::RESUMED || (after.is_some() && !has_stopped),
         };
-        if goes_on {
+        if !goes_on {
+            self.tell_left(id, reason, out);
+        }
+        if goes_on || !has_stopped {
             self.next_tick.get_or_insert(out.now);
-            self.parting.push((participant, reason));
-        } else {
-            self.fading.extend(participant.fading(link.id));
-            self.tell_left(participant.id, reason, out);
+            let (link, untold) = (link.id, goes_on.then_some(reason));
+            self.parting.push(Parting {
+                participant,
+                link,
+                untold,
+            });
         }
         self.members.count_changed(out.now);
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
         out.departed.push_back((link, event));
-    }
-
-    /// Counts and logs that someone has left.
-    fn note_left(
-        &self,
-        link: &Link,
-        participant: &Participant,
-        reason: Reason,
-        out: &mut Outbound,
-    ) {
-        out.counters.frames.add(&participant.jitter_stats());
-        out.counters.left(reason);
-        out.events.push_back(Event::Left {
-            link: link.id,
-            id: participant.id,
-            name: participant.name.clone(),
-            room: self.name.clone(),
-            participants: self.members.map.len(),
-            reason,
-        });
     }
 
     fn tell_left(&mut self, id: ParticipantId, reason: Reason, out: &mut Outbound) {
@@ -457,24 +445,23 @@ impl Room {
     fn tick(&mut self, due: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
         let stamp = self.next_stamp(due);
         mixdown.begin();
-        for fading in self.fading.drain(..) {
-            fading.speak(mixdown);
-        }
         let mut ended = Vec::new();
         for (id, Member { participant, .. }) in &mut self.members.map {
             if participant.speak(due, mixdown) {
                 ended.push(id);
             }
         }
-        for (participant, _) in &mut self.parting {
+        for Parting { participant, .. } in &mut self.parting {
             participant.speak(due, mixdown);
         }
         for member in ended {
             self.states.tell(member, &mut self.members, out);
         }
-        let gone = self.parting.extract_if(.., |(it, _)| it.is_gone());
-        for (gone, reason) in gone.collect::<Vec<_>>() {
-            self.tell_left(gone.id, reason, out);
+        let is_gone = |it: &mut Parting| it.participant.is_gone();
+        for gone in self.parting.extract_if(.., is_gone).collect::<Vec<_>>() {
+            if let Some(reason) = gone.untold {
+                self.tell_left(gone.participant.id, reason, out);
+            }
         }
         let mut goes_on = !self.parting.is_empty();
         let dropped = self.members.send_voice(&mut out.ready, |participant| {

@@ -273,8 +273,9 @@ mod tests {
     fn members(count: u32) -> (Members, Vec<MemberId>) {
         let mut members = Members::default();
         let ids = (0..count).map(|n| {
-            let (id, format) = (ParticipantId(n), AudioFormat::DEFAULT);
-            let mut participant = Participant::new(id, &request("ann"), TOKENS, format);
+            let format = AudioFormat::DEFAULT;
+            let mut participant = Participant::new(&request("ann"), TOKENS, format);
+            participant.id = ParticipantId(n);
             participant.set_muted(true, None, at(0));
             let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
             members.map.insert(Member {

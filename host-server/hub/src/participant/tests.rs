@@ -8,12 +8,7 @@ use crate::testing::{TOKENS, request};
 const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
-    Participant::new(
-        ParticipantId(1),
-        &request("ada"),
-        TOKENS,
-        AudioFormat::DEFAULT,
-    )
+    Participant::new(&request("ada"), TOKENS, AudioFormat::DEFAULT)
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {
@@ -94,8 +89,7 @@ fn a_change_is_news_until_it_is_told_or_undone() {
 fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
     let mut request = request("ada");
     request.muted = true;
-    let mut participant =
-        Participant::new(ParticipantId(1), &request, TOKENS, AudioFormat::DEFAULT);
+    let mut participant = Participant::new(&request, TOKENS, AudioFormat::DEFAULT);
     assert!(participant.is_muted());
     assert_eq!(participant.news(), None);
     participant.set_muted(false, None, at(0));
@@ -187,7 +181,7 @@ fn pre_roll_of_200_ms_that_comes_at_once_is_heard_whole_beside_a_margin() {
             ..AudioFormat::DEFAULT
         };
         let request = request("ada");
-        let mut participant = Participant::new(ParticipantId(1), &request, TOKENS, format);
+        let mut participant = Participant::new(&request, TOKENS, format);
         // And 40 ms more.
         let frames = 240 / u16::from(frame.ms());
         for number in 0..frames {
