@@ -151,6 +151,6 @@ mod tests {
             (bob.talking, bob.level_dbfs, bob.jitter_depth_frames),
             (false, None, 0)
         );
-        assert!(report.to_json().contains(r#""level_dbfs":-6.0"#));
+        assert!(report.to_json().contains(r#""level_dbfs":-20.5"#));
     }
 }

@@ -173,8 +173,8 @@ impl Server {
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let server = Rc::clone(&self);
-        let mut acceptor = Acceptor::new(listener, "a connection")
-            .on_out_of_descriptors(move || server.free_descriptors());
+        let mut acceptor =
+            Acceptor::new(listener, "a connection", move || server.free_descriptors());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

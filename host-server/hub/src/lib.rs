@@ -58,7 +58,7 @@ mod testing;
 
 pub use admission::Incoming;
 pub use config::{HubConfig, ROOM_CAPACITY_MAX};
-pub use event::{Close, Event, Work};
+pub use event::{Close, Event, Presence, Work};
 pub use hub::Hub;
 pub use ids::LinkId;
 pub use member::Member;

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ParticipantId, ParticipantName, RoomName, Token};
+use talkspurt_core::wire::{ParticipantId, Token};
 
+use crate::event::Presence;
 use crate::ids::MemberId;
 
 /// A session that has ended can be resumed for so long.
@@ -58,12 +59,8 @@ pub struct Ended(VecDeque<EndedSession>);
 pub struct EndedSession {
     /// What it can be resumed with.
     pub tokens: Tokens,
-    /// Where it was.
-    pub room: RoomName,
-    /// Whose it was.
-    pub name: ParticipantName,
-    /// Their number.
-    pub id: ParticipantId,
+    /// Whose it was, and where.
+    pub presence: Presence,
     /// When it ended.
     pub at: Instant,
 }
@@ -81,10 +78,10 @@ impl Ended {
     pub fn take(&mut self, request: &HelloRequest, now: Instant) -> Option<ParticipantId> {
         let is_it = |it: &EndedSession| {
             it.tokens.has(request.resume)
-                && (&it.room, &it.name) == (&request.room, &request.name)
+                && (&it.presence.room, &it.presence.name) == (&request.room, &request.name)
                 && now.duration_since(it.at) <= RESUMABLE
         };
         let at = self.0.iter().position(is_it)?;
-        Some(self.0.remove(at)?.id)
+        Some(self.0.remove(at)?.presence.id)
     }
 }

@@ -8,7 +8,7 @@ use talkspurt_core::wire::{Joined, Left, ParticipantId, Reason, RoomName, Server
 
 use crate::config::HubConfig;
 use crate::encodings::{SharedEncoders, Stamp};
-use crate::event::{Event, Work};
+use crate::event::{Event, Presence, Work};
 use crate::ids::{LinkId, MemberId};
 use crate::link::{Input, Link, Standing};
 use crate::member::{Member, Members};
@@ -176,16 +176,11 @@ impl Room {
                 ServerPacket::Joined(Joined { revision, entry })
             });
         }
-        let id = participant.id;
         link.accept();
+        let mut presence = self.presence(link_id, &participant);
+        presence.participants += 1;
+        out.events.push_back(Event::Joined(presence));
         let member = self.members.map.insert(Member { link, participant });
-        out.events.push_back(Event::Joined {
-            link: link_id,
-            id,
-            name: request.name.clone(),
-            room: self.name.clone(),
-            participants: self.members.map.len(),
-        });
         self.members.count_changed(out.now);
         self.welcome(member, out);
         self.states.tell(member, &mut self.members, out);
@@ -337,26 +332,17 @@ impl Room {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
-        let (id, name, room) = (participant.id, participant.name.clone(), self.name.clone());
+        let presence = self.presence(link.id, &participant);
         if !reason.is_permanent() {
             out.ended.push(EndedSession {
                 tokens: participant.tokens,
-                room: room.clone(),
-                name: name.clone(),
-                id,
+                presence: presence.clone(),
                 at: out.now,
             });
         }
         out.counters.frames.add(&participant.jitter_stats());
         out.counters.left(reason);
-        out.events.push_back(Event::Left {
-            link: link.id,
-            id,
-            name,
-            room,
-            participants: self.members.map.len(),
-            reason,
-        });
+        out.events.push_back(Event::Left(presence, reason));
         participant.stop_after(after, out.now);
         let has_stopped = participant.has_stopped(out.now);
         let event = link.next_event(out.now, Standing::default());
@@ -365,7 +351,7 @@ impl Room {
             _ => reason == Reason::RESUMED || (after.is_some() && !has_stopped),
         };
         if !goes_on {
-            self.tell_left(id, reason, out);
+            self.tell_left(participant.id, reason, out);
         }
         if goes_on || !has_stopped {
             self.next_tick.get_or_insert(out.now);
@@ -380,6 +366,17 @@ impl Room {
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
         out.departed.push_back((link, event));
+    }
+
+    /// Returns what the log says of someone.
+    fn presence(&self, link: LinkId, participant: &Participant) -> Presence {
+        Presence {
+            link,
+            id: participant.id,
+            name: participant.name.clone(),
+            room: self.name.clone(),
+            participants: self.members.map.len(),
+        }
     }
 
     fn tell_left(&mut self, id: ParticipantId, reason: Reason, out: &mut Outbound) {

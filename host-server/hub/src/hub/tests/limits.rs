@@ -380,9 +380,7 @@ fn shutting_down_empties_every_room_and_tells_nobody_of_the_others() {
     }
     assert_rejected(&mut bench, waiting, Reason::STOPPING);
     let left = bench.events.iter().filter_map(|event| match event {
-        Event::Left {
-            room, participants, ..
-        } => Some((room.as_str(), *participants)),
+        Event::Left(who, _) => Some((who.room.as_str(), who.participants)),
         _ => None,
     });
     let mut left: Vec<_> = left.collect();
