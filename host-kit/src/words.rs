@@ -100,9 +100,9 @@ pub fn clean(text: &str) -> String {
             before = c;
         }
     }
-    match shown.trim().is_empty() && !text.is_empty() {
-        true => "(unprintable)".into(),
-        false => shown,
+    match shown.trim() {
+        "" if !text.is_empty() => "(unprintable)".into(),
+        shown => shown.into(),
     }
 }
 
@@ -207,6 +207,7 @@ mod tests {
             (" \u{ad}\u{3000}", "(unprintable)"),
             ("\u{200d}", "(unprintable)"),
             ("\u{fe0f}", "(unprintable)"),
+            (" bob\u{a0}", "bob"),
             ("bob\u{200d}", "bob"),
             ("b\u{fe0f}ob", "bob"),
             ("b\u{200c} ob", "b ob"),
