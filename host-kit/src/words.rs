@@ -73,7 +73,8 @@ fn lookup(said: &str) -> Option<String> {
 
 /// Cleans foreign text so that it may be shown to people: removes control characters and characters
 /// that are invisible or change the writing direction. With those a name could pass for another one
-/// or for our own text.
+/// or for our own text. What joins letters or makes an emoji stays where it can do so: every name
+/// that a server takes is shown as it is.
 ///
 /// ```
 /// use talkspurt_host_kit::words::clean;
@@ -82,11 +83,32 @@ fn lookup(said: &str) -> Option<String> {
 /// ```
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let shown: String = text.chars().filter(|&c| !is_hidden(c)).collect();
-    match shown.trim().is_empty() && !text.is_empty() {
-        true => "(unprintable)".into(),
-        false => shown,
+    let mut characters = text.chars().filter(|&c| !is_hidden(c)).peekable();
+    let (mut shown, mut before) = (String::with_capacity(text.len()), ' ');
+    while let Some(c) = characters.next() {
+        let shows = match c {
+            '\u{fe0f}' => stands_alone(before) && !before.is_ascii_alphabetic(),
+            '\u{200c}' | '\u{200d}' => {
+                let after = characters.peek();
+                (stands_alone(before) || before == '\u{fe0f}')
+                    && after.is_some_and(|&c| stands_alone(c))
+            }
+            _ => true,
+        };
+        if shows {
+            shown.push(c);
+            before = c;
+        }
     }
+    match shown.trim() {
+        "" if !text.is_empty() => "(unprintable)".into(),
+        shown => shown.into(),
+    }
+}
+
+/// Whether a character shows something by itself.
+fn stands_alone(c: char) -> bool {
+    !c.is_whitespace() && !matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0f}')
 }
 
 /// Escapes characters in JSON that are invisible or change the writing direction. A terminal then
@@ -169,6 +191,11 @@ mod tests {
             "שרה",
             "مريم",
             "a b",
+            "می\u{200c}خواهم",
+            "❤\u{fe0f}",
+            "🏳\u{fe0f}\u{200d}🌈",
+            "👩\u{200d}🚀",
+            "1\u{fe0f}\u{20e3}",
             "",
         ] {
             assert_eq!(clean(text), text);
@@ -176,6 +203,18 @@ mod tests {
         for hidden in "\u{200e}\u{2066}\u{2069}\u{feff}\u{e0041}\u{2029}\u{7}\u{85}".chars() {
             assert_eq!(clean(&format!("a{hidden}b")), "ab", "{hidden:?}");
         }
-        assert_eq!(clean(" \u{ad}\u{3000}"), "(unprintable)");
+        for (text, shown) in [
+            (" \u{ad}\u{3000}", "(unprintable)"),
+            ("\u{200d}", "(unprintable)"),
+            ("\u{fe0f}", "(unprintable)"),
+            (" bob\u{a0}", "bob"),
+            ("bob\u{200d}", "bob"),
+            ("b\u{fe0f}ob", "bob"),
+            ("b\u{200c} ob", "b ob"),
+            ("\u{200d}b\u{200c}\u{200d}ob", "b\u{200d}ob"),
+            ("❤\u{fe0f}\u{fe0f}", "❤\u{fe0f}"),
+        ] {
+            assert_eq!(clean(text), shown, "{text:?}");
+        }
     }
 }

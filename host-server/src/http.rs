@@ -70,7 +70,7 @@ async fn serve_within(
     connections_max: usize,
 ) {
     let router = router(pages);
-    let mut acceptor = Acceptor::new(listener, "an HTTP connection");
+    let mut acceptor = Acceptor::new(listener, "an HTTP connection", || {});
     let mut connections = JoinSet::new();
     let mut open = OpenConnections::default();
     loop {

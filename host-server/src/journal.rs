@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use talkspurt_core::time::Instant;
 use talkspurt_core::token_bucket::TokenBucket;
 use talkspurt_core::wire::Reason;
-use talkspurt_hub::{Event, LinkId};
+use talkspurt_hub::{Event, LinkId, Presence};
 
 /// The budget for lines about those who join or leave: a burst, and lines a second. A full server
 /// of the default size writes the burst when everyone joins at once.
@@ -37,8 +37,8 @@ impl Kind {
 
     fn of(event: &Event) -> Self {
         match event {
-            Event::Joined { .. } => Self::Joined,
-            Event::Left { .. } => Self::Left,
+            Event::Joined(_) => Self::Joined,
+            Event::Left(..) => Self::Left,
             Event::Refused { .. } => Self::Refused,
             Event::Probed { .. } => Self::Probed,
         }
@@ -141,42 +141,18 @@ impl Journal {
 
 fn write(event: &Event, peer: impl Fn(LinkId) -> Option<SocketAddr>) {
     match event {
-        Event::Joined {
-            link,
-            id,
-            name,
-            room,
-            participants,
-        } => {
-            let (name, room) = (name.as_str(), room.as_str());
-            let peer = address(peer(*link));
-            tracing::info!(%peer, id = id.0, name, room, participants, "joined");
+        Event::Joined(presence) => {
+            let (peer, id, name, room, participants) = fields(presence, peer(presence.link));
+            tracing::info!(%peer, id, name, room, participants, "joined");
         }
-        Event::Left {
-            link,
-            id,
-            name,
-            room,
-            participants,
-            reason,
-        } => {
-            let peer = address(peer(*link));
-            let (id, name, room, label) = (id.0, name.as_str(), room.as_str(), reason.label());
-            if matches!(
-                *reason,
-                Reason::LEAVING | Reason::REJOINED | Reason::STOPPING
-            ) {
+        Event::Left(presence, reason) => {
+            let (peer, id, name, room, participants) = fields(presence, peer(presence.link));
+            let label = reason.label();
+            if is_calm(*reason) {
                 tracing::info!(%peer, id, name, room, participants, reason = label, "left");
             } else {
-                tracing::warn!(
-                    %peer,
-                    id,
-                    name,
-                    room,
-                    participants,
-                    reason = label,
-                    "dropped: {reason}"
-                );
+                let said = format_args!("dropped: {reason}");
+                tracing::warn!(%peer, id, name, room, participants, reason = label, "{said}");
             }
         }
         Event::Probed { link } => {
@@ -187,6 +163,21 @@ fn write(event: &Event, peer: impl Fn(LinkId) -> Option<SocketAddr>) {
             tracing::warn!(%peer, reason = label, "refused: {reason}");
         }
     }
+}
+
+/// Whether someone means to leave, or nobody is at fault.
+fn is_calm(reason: Reason) -> bool {
+    [
+        Reason::LEAVING,
+        Reason::REJOINED,
+        Reason::STOPPING,
+        Reason::RESUMED,
+    ]
+    .contains(&reason)
+}
+
+fn fields(of: &Presence, peer: Option<SocketAddr>) -> (String, u32, &str, &str, usize) {
+    (address(peer), of.id.0, &of.name, &of.room, of.participants)
 }
 
 /// A broken connection may be gone by the time its line is written.
@@ -257,15 +248,18 @@ mod tests {
         lines_logged(|| act(&mut Journal::default()))
     }
 
-    fn left(reason: Reason) -> Event {
-        Event::Left {
+    fn ada(participants: usize) -> Presence {
+        Presence {
             link: LinkId::default(),
             id: ParticipantId(7),
             name: "ada".parse().unwrap(),
             room: "kitchen".parse().unwrap(),
-            participants: 2,
-            reason,
+            participants,
         }
+    }
+
+    fn left(reason: Reason) -> Event {
+        Event::Left(ada(2), reason)
     }
 
     #[test]
@@ -273,13 +267,7 @@ mod tests {
         let now = Instant::ZERO;
         let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
         let link = LinkId::default();
-        let joined = Event::Joined {
-            link,
-            id: ParticipantId(7),
-            name: "ada".parse().unwrap(),
-            room: "kitchen".parse().unwrap(),
-            participants: 3,
-        };
+        let joined = Event::Joined(ada(3));
         let reason = Reason::ROOM_FULL;
         let events = [
             joined,
@@ -323,7 +311,7 @@ mod tests {
         for &reason in Reason::ALL {
             let is_calm = matches!(
                 reason,
-                Reason::LEAVING | Reason::REJOINED | Reason::STOPPING
+                Reason::LEAVING | Reason::REJOINED | Reason::STOPPING | Reason::RESUMED
             );
             let lines = lines_of(|journal| journal.write(&left(reason), Instant::ZERO, |_| None));
             let starts = if is_calm {

@@ -54,16 +54,18 @@ pub fn render(
     mix_times: &MixTimes,
 ) -> String {
     let mut page = PageRegistry(Registry::with_prefix("talkspurt"));
-    page.0.register(
-        "build",
-        "The version of the server",
-        Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-    );
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    page.0
+        .register("build", "The version of the server", version);
     page.add_gauges(gauges);
-    page.add_traffic(counters);
+    page.add_counters(counters);
     page.add_frames(frames);
-    page.add_mixing(counters, mix_times);
-    page.add_sessions(counters);
+    let help = "Time to mix one frame of one room";
+    page.0.register("mix_seconds", help, mix_times.0.clone());
+    let help = "Connections that never became a session";
+    page.by_reason("handshake_failures", help, &counters.handshake_failures);
+    let help = "Sessions that ended";
+    page.by_reason("sessions_ended", help, &counters.sessions_ended);
     let page = page.text(process);
     match format {
         Format::OpenMetrics => page,
@@ -75,120 +77,46 @@ struct PageRegistry(Registry);
 
 impl PageRegistry {
     fn add_gauges(&mut self, gauges: &Gauges) {
-        for (name, help, value) in [
-            ("rooms", "Rooms with participants", gauges.rooms),
-            (
-                "participants",
-                "Participants in all rooms",
-                gauges.participants,
-            ),
-            ("talkers", "Participants who are talking", gauges.talkers),
-            (
-                "handshakes",
-                "Connections that have not joined yet",
-                gauges.handshakes,
-            ),
-        ] {
-            self.gauge(name, help, value);
-        }
+        let &Gauges {
+            rooms,
+            participants,
+            talkers,
+            handshakes,
+        } = gauges;
+        self.gauge("rooms", "Rooms with participants", rooms);
+        self.gauge("participants", "Participants in all rooms", participants);
+        self.gauge("talkers", "Participants who are talking", talkers);
+        self.gauge("handshakes", "Connections not joined yet", handshakes);
     }
 
-    fn add_traffic(&mut self, counters: &Counters) {
-        for (name, help, value) in [
-            ("packets_in", "Packets received", counters.packets_in),
-            ("packets_out", "Packets sent", counters.packets_out),
-            (
-                "bytes_in",
-                "Bytes received from participants",
-                counters.bytes_in,
-            ),
-            (
-                "bytes_out",
-                "Bytes sent to participants",
-                counters.bytes_out,
-            ),
-        ] {
-            self.counter(name, help, value);
-        }
+    fn add_counters(&mut self, of: &Counters) {
+        self.counter("packets_in", "Packets received", of.packets_in);
+        self.counter("packets_out", "Packets sent", of.packets_out);
+        self.counter("bytes_in", "Bytes received from peers", of.bytes_in);
+        self.counter("bytes_out", "Bytes sent to peers", of.bytes_out);
+        let help = "Frames mixed, one for each room and frame period";
+        self.counter("ticks", help, of.ticks);
+        let help = "Ticks given up because the server was late";
+        self.counter("ticks_skipped", help, of.ticks_skipped);
+        let help = "Mixes rendered and encoded";
+        self.counter("encodings", help, of.encodings);
+        let help = "Voice packets dropped for listeners who read too slowly";
+        self.counter("slow_consumer_drops", help, of.slow_consumer_drops);
+        let help = "Connections that closed before sending anything";
+        self.counter("probes", help, of.probes);
     }
 
     fn add_frames(&mut self, frames: &FrameCounters) {
-        for (name, help, value) in [
-            (
-                "frames_late",
-                "Voice frames that arrived after their turn",
-                frames.late,
-            ),
-            (
-                "frames_lost",
-                "Voice frames that never arrived",
-                frames.lost,
-            ),
-            (
-                "frames_concealed",
-                "Frames made up to replace late or lost ones",
-                frames.concealed,
-            ),
-            (
-                "frames_skipped",
-                "Frames blended away to shorten the delay",
-                frames.skipped,
-            ),
-            (
-                "frames_overflowed",
-                "Frames dropped because too many waited",
-                frames.overflowed,
-            ),
-        ] {
-            self.counter(name, help, value);
-        }
-    }
-
-    fn add_mixing(&mut self, counters: &Counters, mix_times: &MixTimes) {
-        for (name, help, value) in [
-            (
-                "ticks",
-                "Frames mixed, one for each room and frame period",
-                counters.ticks,
-            ),
-            (
-                "ticks_skipped",
-                "Ticks given up because the server was late",
-                counters.ticks_skipped,
-            ),
-            (
-                "encodings",
-                "Mixes rendered and encoded",
-                counters.encodings,
-            ),
-        ] {
-            self.counter(name, help, value);
-        }
-        let help = "Time to mix one frame of one room";
-        self.0.register("mix_seconds", help, mix_times.0.clone());
-    }
-
-    fn add_sessions(&mut self, counters: &Counters) {
-        self.counter(
-            "slow_consumer_drops",
-            "Voice packets dropped for listeners who read too slowly",
-            counters.slow_consumer_drops,
-        );
-        self.by_reason(
-            "handshake_failures",
-            "Connections that never became a session",
-            &counters.handshake_failures,
-        );
-        self.counter(
-            "probes",
-            "Connections that closed before sending anything",
-            counters.probes,
-        );
-        self.by_reason(
-            "sessions_ended",
-            "Sessions that ended",
-            &counters.sessions_ended,
-        );
+        let help = "Voice frames that arrived after their turn";
+        self.counter("frames_late", help, frames.late);
+        let help = "Voice frames that never arrived";
+        self.counter("frames_lost", help, frames.lost);
+        let help = "Frames made up to replace late or lost ones";
+        self.counter("frames_concealed", help, frames.concealed);
+        let help = "Frames blended away to shorten the delay";
+        self.counter("frames_skipped", help, frames.skipped);
+        let help = "Frames dropped because too many waited";
+        self.counter("frames_overflowed", help, frames.overflowed);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: usize) {
@@ -236,17 +164,16 @@ fn process_registry(process: &Process) -> Registry {
             registry.register(name, help, gauge);
         }
     };
-    let resident = process.resident_bytes.map(|bytes| bytes as f64);
-    gauge("resident_memory_bytes", "Resident memory", resident);
-    let open = process.open_fds.map(|count| count as f64);
-    gauge("open_fds", "Open file descriptors", open);
-    let max = process.max_fds.map(|count| count as f64);
-    gauge("max_fds", "Maximum number of open file descriptors", max);
     gauge(
-        "start_time_seconds",
-        "When the process started, in seconds since 1970",
-        process.start_time_seconds,
+        "resident_memory_bytes",
+        "Resident memory",
+        process.resident_bytes,
     );
+    gauge("open_fds", "Open file descriptors", process.open_fds);
+    let help = "Maximum number of open file descriptors";
+    gauge("max_fds", help, process.max_fds);
+    let help = "When the process started, in seconds since 1970";
+    gauge("start_time_seconds", help, process.start_time_seconds);
     if let Some(seconds) = process.cpu_seconds {
         let counter = Counter::<f64, AtomicU64>::default();
         counter.inc_by(seconds);
@@ -286,9 +213,9 @@ mod tests {
         mix_times.observe(std::time::Duration::from_micros(30));
         let process = Process {
             cpu_seconds: Some(1.5),
-            resident_bytes: Some(4_096),
-            open_fds: Some(9),
-            max_fds: Some(1_024),
+            resident_bytes: Some(4_096.0),
+            open_fds: Some(9.0),
+            max_fds: Some(1_024.0),
             start_time_seconds: Some(1_700_000_000.25),
         };
         let render = |format| render(format, &process, &counters, &frames, &gauges, &mix_times);

@@ -29,11 +29,11 @@ const SEND_LIMITS: SendLimits = SendLimits {
 };
 /// The most packets in one write: a write of 16 costs little more than a write of one.
 const SLICES_MAX: usize = 16;
-/// How long, and for how many bytes, a closed connection is still read, so that the reason for
-/// closing reaches a peer that is still sending. (Unread bytes at closing make the kernel reset the
-/// connection, which discards what was sent.)
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// How long a connection is still read once its sending direction is shut, as the protocol asks of
+/// both sides, and for how many bytes at most: three times what a session may say at once. (Unread
+/// bytes at closing make the kernel reset the connection, which discards what was sent.)
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: u64 = 1 << 20;
 
 /// The writing half of one connection, and what its task has to do.
 #[derive(Debug)]
@@ -184,15 +184,12 @@ pub fn poll_incoming(
 }
 
 /// Reads and discards until the peer has closed, too, or its time is up.
-pub async fn linger(mut reader: OwnedReadHalf) {
+pub async fn linger(reader: OwnedReadHalf) {
     let discard = async {
-        let mut buffer = [0; 2048];
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-            left = left.saturating_sub(count);
-            if left == 0 {
-                break;
-            }
+        let (mut some, mut nowhere) = (reader.take(LINGER_BYTES_MAX), tokio::io::sink());
+        if let Ok(LINGER_BYTES_MAX) = tokio::io::copy(&mut some, &mut nowhere).await {
+            // The rest stays with the kernel: reading it would take time from the rooms.
+            std::future::pending().await
         }
     };
     // Either way the connection has ended.
@@ -203,12 +200,44 @@ pub async fn linger(mut reader: OwnedReadHalf) {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_write_takes_sixteen_packets_at_most_and_nothing_while_the_kernel_takes_nothing() {
+    /// A connection, from both ends.
+    async fn connection() -> (TcpStream, TcpStream, SocketAddr) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         let (stream, peer) = accepted.unwrap();
+        (client.unwrap(), stream, peer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_read_until_its_peer_closes_or_a_second_has_passed() {
+        use tokio::io::AsyncWriteExt;
+        let a_second = Duration::from_secs(1);
+        for (bytes, closes, lingers) in [
+            (0, true, Duration::ZERO),
+            (100_000, true, Duration::ZERO),
+            (100_000, false, a_second),
+            (LINGER_BYTES_MAX as usize + 1, false, a_second),
+        ] {
+            let (mut client, stream, _) = connection().await;
+            let (reader, _writer) = stream.into_split();
+            let sending = async {
+                client.write_all(&vec![7; bytes]).await.unwrap();
+                (!closes).then_some(client)
+            };
+            let began = tokio::time::Instant::now();
+            let (_client, ()) = tokio::join!(sending, linger(reader));
+            assert_eq!(
+                began.elapsed().as_secs(),
+                lingers.as_secs(),
+                "{bytes} bytes"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_takes_sixteen_packets_at_most_and_nothing_while_the_kernel_takes_nothing() {
+        let (client, stream, peer) = connection().await;
         let (socket, _reader) = Socket::new(stream, peer).unwrap();
         socket.writer.writable().await.unwrap();
         let packet = [7; 1_000];

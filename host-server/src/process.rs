@@ -12,11 +12,11 @@ pub struct Process {
     /// User and system time used so far.
     pub cpu_seconds: Option<f64>,
     /// Resident memory.
-    pub resident_bytes: Option<u64>,
+    pub resident_bytes: Option<f64>,
     /// Open file descriptors.
-    pub open_fds: Option<u64>,
+    pub open_fds: Option<f64>,
     /// Maximum number of open file descriptors.
-    pub max_fds: Option<u64>,
+    pub max_fds: Option<f64>,
     /// When the process started, in seconds since 1970.
     pub start_time_seconds: Option<f64>,
 }
@@ -27,14 +27,14 @@ impl Process {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let boot = fs::read_to_string("/proc/stat").unwrap_or_default();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let open = fs::read_dir("/proc/self/fd");
+        let most = rlimit::Resource::NOFILE.get_soft();
         Self {
             cpu_seconds: cpu_seconds(&stat),
             resident_bytes: resident_bytes(&status),
             // One of them is the descriptor that lists them.
-            open_fds: fs::read_dir("/proc/self/fd")
-                .ok()
-                .map(|list| list.count().saturating_sub(1) as u64),
-            max_fds: rlimit::Resource::NOFILE.get_soft().ok(),
+            open_fds: open.ok().map(|list| list.count().saturating_sub(1) as f64),
+            max_fds: most.ok().map(|most| most as f64),
             start_time_seconds: start_time_seconds(&stat, &boot),
         }
     }
@@ -59,12 +59,11 @@ fn start_time_seconds(stat: &str, boot: &str) -> Option<f64> {
     Some(line.trim().parse::<f64>().ok()? + ticks / TICKS_PER_SECOND)
 }
 
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kib * 1_024)
+fn resident_bytes(status: &str) -> Option<f64> {
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib * 1_024.0)
 }
 
 #[cfg(test)]
@@ -83,7 +82,7 @@ mod tests {
         );
         assert_eq!(
             resident_bytes("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"),
-            Some(2 * 1_024 * 1_024)
+            Some(2.0 * 1_024.0 * 1_024.0)
         );
         assert_eq!(
             (
@@ -99,8 +98,8 @@ mod tests {
     #[test]
     fn this_process_has_all_figures() {
         let process = Process::read();
-        assert!(process.resident_bytes.unwrap() > 100_000, "{process:?}");
-        assert!(process.open_fds.unwrap() >= 3 && process.max_fds.unwrap() >= 3);
+        assert!(process.resident_bytes.unwrap() > 100_000.0, "{process:?}");
+        assert!(process.open_fds.unwrap() >= 3.0 && process.max_fds.unwrap() >= 3.0);
         assert!(process.start_time_seconds.unwrap() > 1_600_000_000.0);
         assert!(process.cpu_seconds.is_some());
     }

@@ -1,7 +1,7 @@
 //! The page `/rooms`: who is in which room.
 
 use serde::Serialize;
-use talkspurt_core::audio::level::Dbfs;
+use talkspurt_core::audio::level::SILENCE;
 use talkspurt_hub::{Hub, Member, Room};
 
 /// All rooms, sorted by name.
@@ -33,7 +33,8 @@ pub struct ParticipantReport {
     pub talking: bool,
     /// Whether they have muted their microphone.
     pub muted: bool,
-    /// The loudness of the latest frame relative to full scale; null if they are not heard.
+    /// The loudness of the latest frame relative to full scale, as the client says; null if they are
+    /// not heard.
     pub level_dbfs: Option<f64>,
     /// `pcm16` or `adpcm`.
     pub codec: &'static str,
@@ -69,22 +70,17 @@ fn room_report(room: &Room) -> RoomReport {
 }
 
 fn participant_report(Member { link, participant }: &Member) -> ParticipantReport {
-    let heard = participant.level_rms() > 0;
+    let level = participant.level().filter(|level| *level != SILENCE);
     ParticipantReport {
         id: participant.id.0,
         name: participant.name.to_string(),
         talking: participant.is_talking(),
         muted: participant.is_muted(),
-        level_dbfs: heard.then(|| in_tenths(Dbfs::from_rms(participant.level_rms()))),
+        level_dbfs: level.map(|half_db| 0.0 - f64::from(half_db) / 2.0),
         codec: participant.listener.codec().name(),
         jitter_depth_frames: participant.depth_frames(),
         slow_consumer_drops: link.outbox.voice_dropped(),
     }
-}
-
-/// Returns decibels rounded to a tenth.
-fn in_tenths(level: Dbfs) -> f64 {
-    (f64::from(level.as_q8()) * 10.0 / 256.0).round() / 10.0
 }
 
 #[cfg(test)]
@@ -127,7 +123,7 @@ mod tests {
             let voice = Voice {
                 seq: Seq(number),
                 timestamp: Timestamp(8 * u32::from(number)),
-                level: 40,
+                level: 41,
                 stream: 0,
                 terminator: false,
                 payload: &16_384_i16.to_le_bytes().repeat(320),
@@ -149,12 +145,12 @@ mod tests {
                 ada.jitter_depth_frames,
                 ada.codec
             ),
-            (true, Some(-6.0), 2, "pcm16")
+            (true, Some(-20.5), 2, "pcm16")
         );
         assert_eq!(
             (bob.talking, bob.level_dbfs, bob.jitter_depth_frames),
             (false, None, 0)
         );
-        assert!(report.to_json().contains(r#""level_dbfs":-6.0"#));
+        assert!(report.to_json().contains(r#""level_dbfs":-20.5"#));
     }
 }

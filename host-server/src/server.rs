@@ -31,7 +31,7 @@ const READ_BYTES: usize = 16 * 1024;
 /// How long a stopping server waits until everyone has got a Bye.
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(1_200);
 /// While no descriptor is left, connections are refused until this many linger. Those give theirs
-/// back within half a second.
+/// back within a second.
 const LINGERING_WITHOUT_DESCRIPTORS: usize = 8;
 /// How many page requests may wait.
 const PAGES_WAITING: usize = 16;
@@ -173,8 +173,8 @@ impl Server {
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         let server = Rc::clone(&self);
-        let mut acceptor = Acceptor::new(listener, "a connection")
-            .on_out_of_descriptors(move || server.free_descriptors());
+        let mut acceptor =
+            Acceptor::new(listener, "a connection", move || server.free_descriptors());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

@@ -41,8 +41,11 @@ fn root(square: u32) -> u16 {
 /// The level of digital silence on the wire.
 pub const SILENCE: u8 = 255;
 
-/// A frame with this level on the wire, or a higher one, is silent: an RMS of 9 (-71 dBFS), the
-/// idle noise that ITU-T G.712 allows a telephone channel.
+/// A frame with this level on the wire, or a higher one, is silent: an RMS of 9 (-71 dBFS).
+///
+/// ITU-T G.712 allows a telephone channel on which nobody speaks -65 dBm0p of noise. A full-scale
+/// sine is +3.14 dBm0 (G.711, A-law), so that noise is 68.14 dB below it: an RMS of 9. ADPCM's
+/// residue of digital silence and a dither of 1 LSB lie below.
 pub const SILENT_FROM: u8 = 142;
 
 /// Returns the level of an RMS as packets carry it: in half decibels below full scale, rounded to

@@ -78,6 +78,8 @@ pub struct Downlink<
     jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
     last: Frame<FRAME>,
+    /// How loud it was when it came.
+    last_level: u8,
     concealed_in_a_row: u16,
     /// After so many frames of concealment there is nothing left to hear.
     conceal_max_frames: u16,
@@ -102,6 +104,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             format,
             jitter: JitterBuffer::new(jitter),
             last: Frame::silence(format.frame_samples()),
+            last_level: SILENCE,
             concealed_in_a_row: 0,
             conceal_max_frames: jitter.conceal_max_frames,
             recent_level: SILENCE,
@@ -120,6 +123,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             format: own_format,
             jitter: buffer,
             last,
+            last_level,
             concealed_in_a_row,
             conceal_max_frames,
             recent_level,
@@ -132,6 +136,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         buffer.restart(jitter);
         last.set_len(format.frame_samples());
         last.silence_all();
+        *last_level = SILENCE;
         *concealed_in_a_row = 0;
         *conceal_max_frames = jitter.conceal_max_frames;
         *recent_level = SILENCE;
@@ -174,6 +179,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
                 if self.jitter.has_resumed() || was_cut {
                     self.resume(out);
                 }
+                self.last_level = received.level;
                 self.shorten_delay(received.level, out);
                 self.played(out);
                 if terminator {
@@ -233,6 +239,12 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Whether a talkspurt is in progress, or has still to fade.
     pub fn is_active(&self) -> bool {
         self.cut || self.jitter.is_active()
+    }
+
+    /// The level on the wire of the last frame that was played: also that of what conceals the next
+    /// or fades.
+    pub const fn level(&self) -> u8 {
+        self.last_level
     }
 
     /// Frames waiting now.

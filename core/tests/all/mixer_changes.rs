@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::audio::mixer::{
     Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
 };
@@ -64,7 +64,9 @@ impl Talker {
             .map(|n| (i32::from(from) + way * n / len as i32) as i16)
             .collect();
         self.value = if does == Does::End { 0 } else { to };
-        let part = self.state.frame(&samples, rms(&samples), does == Does::End);
+        let part = self
+            .state
+            .frame(&samples, half_db(rms(&samples)), does == Does::End);
         Some((part, samples))
     }
 }
@@ -170,9 +172,12 @@ fn two_talkers_at_one_level_are_never_louder_than_either() {
         for number in 0..20 {
             let mut sum = Talkers::new(SampleRate::Hz16000, len);
             let frame = tone(number * len, len);
-            sum.add(states[0].frame(&frame, rms(&frame), number == 19), &frame);
+            sum.add(
+                states[0].frame(&frame, half_db(rms(&frame)), number == 19),
+                &frame,
+            );
             if (5..15).contains(&number) {
-                let part = states[1].frame(&frame, rms(&frame), number == 14);
+                let part = states[1].frame(&frame, half_db(rms(&frame)), number == 14);
                 sum.add(part, &frame);
             }
             render(&sum, None, MixRule::Mean, &mut state, &mut out);

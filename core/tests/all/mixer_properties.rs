@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::level::{SILENCE, half_db, rms};
 use talkspurt_core::audio::mixer::{
     Accumulator, Contribution, Gain, MixRule, MixState, Part, TalkerState, Talkers, render,
 };
@@ -229,10 +229,10 @@ proptest! {
                 1 => wild(seed, len).into_iter().map(|sample| sample % 4).collect(),
                 _ => vec![0; len],
             };
-            let part = talker.frame(&said, rms(&said), last);
+            let part = talker.frame(&said, half_db(rms(&said)), last);
             let mut all = vec![(part, said); 1];
             let zeros = vec![0; len];
-            let blank = TalkerState::new(frame).frame(&zeros, 0, false);
+            let blank = TalkerState::new(frame).frame(&zeros, SILENCE, false);
             all.resize(1 + blanks, (blank, zeros));
             let heard = hear(&talkers(len, &all), None, rule, &mut silent);
             prop_assert_eq!(heard, (true, all[0].1.clone()));

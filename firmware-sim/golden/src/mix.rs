@@ -2,7 +2,7 @@
 
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::audio::mixer::{
     Contribution, Gain, MixRule, MixState, TalkerState, Talkers, render,
 };
@@ -35,7 +35,7 @@ pub fn run(out: &mut Out<'_>) {
                 let is_in = |bits: u8| bits & (1 << talker) != 0;
                 let frame = frame(number, talker, is_in(silent));
                 let part = if is_in(talking) {
-                    Some(state.frame(&frame, rms(&frame), is_in(talking >> 4)))
+                    Some(state.frame(&frame, half_db(rms(&frame)), is_in(talking >> 4)))
                 } else {
                     state.no_frame()
                 };

@@ -5,7 +5,7 @@ use talkspurt_core::wire::Reason;
 
 use crate::config::HubConfig;
 use crate::ids::LinkId;
-use crate::printable;
+use crate::names;
 use crate::room::Room;
 
 /// A peer that has said a valid Hello and waits for the answer: [`Hub::admit`] or [`Hub::refuse`],
@@ -22,52 +22,53 @@ pub struct Incoming {
     pub request: HelloRequest,
 }
 
-/// Returns why a Hello cannot be granted, and what to do about it. `participants` are those in all
-/// rooms; `room` is the one that is asked for, if it exists already. Whoever replaces their own
-/// session takes its place and its name.
+/// Judges what a Hello says of itself, and puts its names into the form in which they are compared.
+///
+/// # Errors
+/// Why it cannot be granted, whoever is in the room, and what to do about it.
+pub fn judge(mut request: HelloRequest) -> Result<HelloRequest, (Reason, String)> {
+    let of_room = |what| (Reason::BAD_ROOM, format!("the room's name {what}"));
+    request.room = names::judge(&request.room).map_err(of_room)?;
+    if request.credentials.is_none() {
+        let text = "the credentials are too long: this server asks for none";
+        return Err((Reason::BAD_CREDENTIALS, text.to_owned()));
+    }
+    let of_name = |what| (Reason::BAD_NAME, format!("the name {what}"));
+    request.name = names::judge(&request.name).map_err(of_name)?;
+    Ok(request)
+}
+
+/// Returns why there is no place for someone, and what to do about it. `participants` are those in
+/// all rooms; `room` is the one that is asked for, if it exists already.
 pub fn objection(
     config: &HubConfig,
-    is_stopping: bool,
     participants: usize,
     room: Option<&Room>,
-    is_replacing: bool,
-    request: &HelloRequest,
+    name: &str,
 ) -> Option<(Reason, String)> {
-    let &HubConfig {
-        max_participants,
-        room_capacity,
-        idle_timeout,
-        ..
-    } = config;
-    Some(if is_stopping {
-        let text = "the server is stopping: try again in a moment";
-        (Reason::STOPPING, text.to_owned())
-    } else if let Some(what) = printable::objection(&request.room) {
-        (Reason::BAD_ROOM, format!("the room's name {what}"))
-    } else if request.credentials.is_none() {
-        let text = "the credentials are too long: this server asks for none";
-        (Reason::BAD_CREDENTIALS, text.to_owned())
-    } else if let Some(what) = printable::objection(&request.name) {
-        (Reason::BAD_NAME, format!("the name {what}"))
-    } else if is_replacing {
-        return None;
-    } else if room.is_some_and(|room| room.has_name(&request.name)) {
-        let wait_secs = idle_timeout.as_millis().div_ceil(1_000);
-        let text = format!(
-            "the name is taken in this room: choose another, or wait {wait_secs} s if it was yours"
-        );
-        (Reason::NAME_TAKEN, text)
-    } else if participants >= max_participants {
-        let text =
-            format!("all {max_participants} places on this server are taken: try again later");
-        (Reason::SERVER_FULL, text)
-    } else if room.is_some_and(|room| room.members().len() >= room_capacity) {
-        let text = format!(
-            "all {room_capacity} places in this room are taken: choose another room, \
-             or try again later"
-        );
-        (Reason::ROOM_FULL, text)
-    } else {
-        return None;
-    })
+    let (places, room_places) = (config.max_participants, config.room_capacity);
+    Some(
+        if let Some(taken) = room.and_then(|room| room.namesake(name)) {
+            let wait_secs = config.idle_timeout.as_millis().div_ceil(1_000);
+            let text = match &*taken.name == name {
+                true => format!(
+                    "the name is taken in this room: choose another, or wait {wait_secs} s if it was \
+                 yours"
+                ),
+                false => format!("choose another name: {name} looks like {}", taken.name),
+            };
+            (Reason::NAME_TAKEN, text)
+        } else if participants >= places {
+            let text = format!("all {places} places on this server are taken: try again later");
+            (Reason::SERVER_FULL, text)
+        } else if room.is_some_and(|room| room.members().len() >= room_places) {
+            let text = format!(
+                "all {room_places} places in this room are taken: choose another room, or try again \
+             later"
+            );
+            (Reason::ROOM_FULL, text)
+        } else {
+            return None;
+        },
+    )
 }

@@ -9,7 +9,7 @@ use talkspurt_core::time::Duration;
 pub(crate) const ROSTER_ENTRY_BYTES: usize = 64;
 /// Memory for the control packets that may wait for one consumer beside a roster, in bytes: 300
 /// roster changes. With a talker's buffer and the voice that waits it keeps a participant below
-/// 64 KiB, whatever they do.
+/// 84 KiB, whatever they do.
 pub(crate) const CONTROL_BYTES: usize = 24 * 1024;
 
 /// Participants that any room may have: clients need not hold a longer roster.

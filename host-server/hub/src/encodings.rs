@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
@@ -36,6 +37,18 @@ pub struct Stamp {
     pub seq: Seq,
     /// When the tick was due, on the room's clock.
     pub timestamp: Timestamp,
+}
+
+impl Stamp {
+    /// Returns what numbers the tick so many frames later.
+    pub fn plus(self, frames: u64, frame: FrameDuration) -> Self {
+        Self {
+            seq: self.seq.plus(frames as u16),
+            timestamp: self
+                .timestamp
+                .plus(frame.units().wrapping_mul(frames as u32)),
+        }
+    }
 }
 
 /// Encodes a mix whose loudest talker has this level.

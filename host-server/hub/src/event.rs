@@ -24,33 +24,9 @@ pub enum Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Someone joined a room (and made it, if they are its first).
-    Joined {
-        /// Their link.
-        link: LinkId,
-        /// Their number in the room.
-        id: ParticipantId,
-        /// Their name.
-        name: ParticipantName,
-        /// The room.
-        room: RoomName,
-        /// Those in it now.
-        participants: usize,
-    },
+    Joined(Presence),
     /// Someone left a room (and ended it, if they were its last).
-    Left {
-        /// Their link.
-        link: LinkId,
-        /// Their number in the room.
-        id: ParticipantId,
-        /// Their name.
-        name: ParticipantName,
-        /// The room.
-        room: RoomName,
-        /// Those in it now.
-        participants: usize,
-        /// Why.
-        reason: Reason,
-    },
+    Left(Presence, Reason),
     /// A link closed before anything came from it.
     Probed {
         /// Which.
@@ -63,4 +39,19 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+}
+
+/// Someone in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Their link.
+    pub link: LinkId,
+    /// Their number in the room.
+    pub id: ParticipantId,
+    /// Their name.
+    pub name: ParticipantName,
+    /// The room.
+    pub room: RoomName,
+    /// Those in it now.
+    pub participants: usize,
 }

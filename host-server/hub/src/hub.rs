@@ -17,7 +17,7 @@ use slotmap::SlotMap;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{Reason, Token};
 
-use crate::admission::{Incoming, objection};
+use crate::admission::{Incoming, judge, objection};
 use crate::config::{HubConfig, ROOM_CAPACITY_MAX};
 use crate::counters::{Counters, FrameCounters, Gauges};
 use crate::event::{Close, Event, Work};
@@ -89,7 +89,7 @@ impl Hub {
         }
         let id = self.places.insert(Place::Lobby);
         let link = Link::new(id, &self.config, now);
-        self.lobby.enter(Box::new(link), out);
+        self.lobby.enter(Box::new(link), None, out);
         Some(id)
     }
 
@@ -119,31 +119,37 @@ impl Hub {
     /// Lets someone join if there is room and the name is free, and refuses them otherwise.
     /// `token` is random: with it they can resume the session.
     pub fn admit(&mut self, incoming: Incoming, token: Token, now: Instant) {
-        let Incoming { link: id, request } = &incoming;
-        let (participants, room) = (self.shard.members.len(), self.shard.room(&request.room));
-        let running = room.and_then(|room| room.session(request));
-        let is_replacing = running.is_some();
-        let resumes = running
-            .map(Resumed::Running)
-            .or_else(|| self.out.ended.take(request, now).map(Resumed::Ended));
-        let (config, is_stopping) = (&self.config, self.is_stopping);
-        let objection = objection(
-            config,
-            is_stopping,
-            participants,
-            room,
-            is_replacing,
-            request,
-        );
-        if let Some((reason, text)) = objection {
-            self.refuse(incoming, reason, &text, now);
-        } else if let Some((link, early)) = self.lobby.take_waiting(*id) {
-            self.places[*id] = Place::Shard;
-            let entry = Entry { token, resumes };
-            self.shard.join(link, request, entry, self.out.at(now));
-            self.take_back(now);
-            self.take_in(*id, &early, now);
+        let id = incoming.link;
+        if let Err((reason, text)) = self.try_admit(incoming, token, now) {
+            self.lobby.refuse(id, reason, &text, self.out.at(now));
         }
+    }
+
+    fn try_admit(
+        &mut self,
+        Incoming { link: id, request }: Incoming,
+        token: Token,
+        now: Instant,
+    ) -> Result<(), (Reason, String)> {
+        let request = judge(request)?;
+        let (participants, room) = (self.shard.members.len(), self.shard.room(&request.room));
+        let running = room.and_then(|room| room.session(&request));
+        // Whoever replaces their own session takes its place and its name.
+        if running.is_none()
+            && let Some(objection) = objection(&self.config, participants, room, &request.name)
+        {
+            return Err(objection);
+        }
+        if let Some((link, early)) = self.lobby.take_waiting(id) {
+            self.places[id] = Place::Shard;
+            let ended = || self.out.ended.take(&request, now).map(Resumed::Ended);
+            let resumes = running.or_else(ended);
+            let entry = Entry { token, resumes };
+            self.shard.join(link, &request, entry, self.out.at(now));
+            self.take_back(now);
+            self.take_in(id, &early, now);
+        }
+        Ok(())
     }
 
     /// Refuses someone who wants to join. `text` says what to do about it.
@@ -173,10 +179,10 @@ impl Hub {
 
     /// Takes links that have left a room to the lobby.
     fn take_back(&mut self, now: Instant) {
-        while let Some(link) = self.out.departed.pop_front() {
+        while let Some((link, event)) = self.out.departed.pop_front() {
             self.shard.members.remove(link.id);
             self.places[link.id] = Place::Lobby;
-            self.lobby.enter(link, self.out.at(now));
+            self.lobby.enter(link, event, self.out.at(now));
         }
     }
 }

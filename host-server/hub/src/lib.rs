@@ -29,7 +29,7 @@
 //! | `deadlines` | what is due when |
 //! | [`counters`], `event` | figures, and what is worth a log line |
 //! | `resume` | sessions that can be taken up again |
-//! | `printable` | names that look like others |
+//! | `names` | what is a name, and which names look the same |
 #![deny(missing_docs)]
 
 mod admission;
@@ -44,10 +44,10 @@ mod link;
 mod lobby;
 mod member;
 mod mixdown;
+mod names;
 mod outbound;
 mod outbox;
 mod participant;
-mod printable;
 mod ready;
 mod resume;
 mod room;
@@ -58,7 +58,7 @@ mod testing;
 
 pub use admission::Incoming;
 pub use config::{HubConfig, ROOM_CAPACITY_MAX};
-pub use event::{Close, Event, Work};
+pub use event::{Close, Event, Presence, Work};
 pub use hub::Hub;
 pub use ids::LinkId;
 pub use member::Member;

@@ -6,7 +6,7 @@ use talkspurt_core::carrier::receiver::{Received, Receiver};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ParticipantFlags, Reason, Voice, parse};
+use talkspurt_core::wire::{ClientPacket, ParticipantFlags, Reason, Voice, parse};
 
 use crate::config::HubConfig;
 use crate::counters::Counters;
@@ -34,7 +34,10 @@ pub enum Input<'a> {
     /// Voice. The session has no event because of it, and nothing to say.
     Voice(Voice<'a>),
     /// Anything else: the session may have events now, or something to say.
-    Other,
+    Other {
+        /// It shows that the peer has its Welcome.
+        is_of_session: bool,
+    },
 }
 
 /// The state of one link.
@@ -125,12 +128,15 @@ impl Link {
             Received::NeedMore => Input::Part,
             Received::Packet(packet) => {
                 counters.packets_in += 1;
-                let voice = self.session.handle_packet(now, parse(packet));
-                voice.map_or(Input::Other, Input::Voice)
+                let packet = parse(packet);
+                let is_of_session = !matches!(packet, Ok(ClientPacket::Hello(_)));
+                let voice = self.session.handle_packet(now, packet);
+                voice.map_or(Input::Other { is_of_session }, Input::Voice)
             }
             Received::Damaged { bytes, .. } => {
                 self.session.handle_garbage(now, bytes);
-                Input::Other
+                let is_of_session = false;
+                Input::Other { is_of_session }
             }
         }
     }

@@ -65,11 +65,12 @@ impl Lobby {
         }
     }
 
-    /// Takes in a link: a new one, or one that has left a room.
-    pub fn enter(&mut self, link: Box<Link>, out: &mut Outbound) {
+    /// Takes in a link: a new one, or one that has left a room, where the first of its events may
+    /// have been taken.
+    pub fn enter(&mut self, link: Box<Link>, event: Option<ServerEvent>, out: &mut Outbound) {
         let (id, since, early) = (link.id, out.now, None);
         self.links.insert(id, LobbyLink { link, since, early });
-        self.take_events(id, out);
+        self.handle_events(id, event, out);
     }
 
     /// Takes all the bytes that came from a peer, unless its link leaves the lobby. `has_hello`: a
@@ -163,12 +164,17 @@ impl Lobby {
         }
     }
 
-    /// Does what the events of a session ask for, and takes what it has to say.
     fn take_events(&mut self, id: LinkId, out: &mut Outbound) {
+        self.handle_events(id, None, out);
+    }
+
+    /// Does what the events of a session ask for, and takes what it has to say. `next` is an event
+    /// that was taken already.
+    fn handle_events(&mut self, id: LinkId, mut next: Option<ServerEvent>, out: &mut Outbound) {
         let Some(LobbyLink { link, since, early }) = self.links.get_mut(id) else {
             return;
         };
-        while let Some(event) = link.next_event(out.now, NOWHERE) {
+        while let Some(event) = next.take().or_else(|| link.next_event(out.now, NOWHERE)) {
             match event {
                 ServerEvent::Hello(request) => {
                     (*since, *early) = (out.now, Some(Early::default()));

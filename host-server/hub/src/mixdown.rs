@@ -26,8 +26,8 @@ pub struct Mixdown {
     /// The frames of those heard in this tick come first; what lies behind is kept for the next.
     frames: Vec<Frame>,
     heard: usize,
-    /// How loud each of them is.
-    levels_rms: Vec<u16>,
+    /// The level of each of them, as its packet said.
+    levels: Vec<u8>,
     /// How many of them go on after this tick.
     going_on: usize,
     talkers: Box<Talkers>,
@@ -48,15 +48,7 @@ pub struct Own {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HeardFrame {
     index: usize,
-    rms: u16,
     last: bool,
-}
-
-impl Own {
-    /// Loudness of the frame: RMS, 0 where there is none.
-    pub fn rms(&self) -> u16 {
-        self.frame.map_or(0, |frame| frame.rms)
-    }
 }
 
 /// Mix state of one listener.
@@ -105,7 +97,7 @@ impl Mixdown {
             frame_samples,
             frames: Vec::new(),
             heard: 0,
-            levels_rms: Vec::new(),
+            levels: Vec::new(),
             going_on: 0,
             talkers: Box::new(Talkers::new(format.rate, frame_samples)),
             shared: Vec::new(),
@@ -117,25 +109,26 @@ impl Mixdown {
     /// Forgets the last tick.
     pub fn begin(&mut self) {
         self.heard = 0;
-        self.levels_rms.clear();
+        self.levels.clear();
         self.going_on = 0;
         self.talkers.clear();
         self.shared.clear();
     }
 
-    /// Adds a talker, whose frame `pop` writes. Returns `None` if the talker has none in this tick,
+    /// Adds a talker, whose frame `pop` writes, and whose level it returns. Returns `None` if the talker has none in this tick,
     /// nor had one in the last.
     pub fn add(
         &mut self,
         state: &mut TalkerState,
-        pop: impl FnOnce(&mut Frame) -> Playout,
+        pop: impl FnOnce(&mut Frame) -> (Playout, u8),
     ) -> Option<Own> {
         let index = self.heard;
         if index == self.frames.len() {
             self.frames.push(Frame::silence(self.frame_samples));
         }
         let frame = &mut self.frames[index];
-        let last = match pop(frame) {
+        let (playout, level) = pop(frame);
+        let last = match playout {
             Playout::Silence => return self.add_nothing(state),
             Playout::Frame { terminator } => terminator,
             Playout::Faded => true,
@@ -143,13 +136,12 @@ impl Mixdown {
             // concealed.
             Playout::Concealed => false,
         };
-        let rms = level::rms(frame);
-        let part = state.frame(frame, rms, last);
+        let part = state.frame(frame, level, last);
         self.talkers.add(part, frame);
         self.heard += 1;
-        self.levels_rms.push(rms);
+        self.levels.push(level);
         self.going_on += usize::from(!last);
-        let frame = Some(HeardFrame { index, rms, last });
+        let frame = Some(HeardFrame { index, last });
         Some(Own { part, frame })
     }
 
@@ -204,22 +196,17 @@ impl Mixdown {
         terminator: bool,
     ) -> SharedPacket {
         let own_index = own.and_then(|own| own.frame).map(|frame| frame.index);
-        let heard = self.levels_rms.iter().enumerate();
-        let others = heard.filter_map(|(index, rms)| (Some(index) != own_index).then_some(*rms));
+        let heard = self.levels.iter().enumerate();
+        let others = heard.filter(|(index, _)| Some(*index) != own_index);
+        let loudest = others.map(|(_, level)| *level).min();
         let own = own.map(|Own { part, frame }| Contribution {
             part,
             samples: frame.map_or(&[], |frame| &self.frames[frame.index]),
         });
         render(&self.talkers, own, self.rule, state, &mut self.mix);
         self.encodings += 1;
-        let loudest_rms = others.max().unwrap_or(0);
-        encode_mix(
-            &self.mix,
-            encoder,
-            stamp,
-            level::half_db(loudest_rms),
-            terminator,
-        )
+        let level = loudest.unwrap_or(level::SILENCE);
+        encode_mix(&self.mix, encoder, stamp, level, terminator)
     }
 
     fn shared_packet(

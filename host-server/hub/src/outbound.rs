@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::Instant;
 
 use crate::counters::Counters;
@@ -23,8 +24,9 @@ pub struct Outbound {
     pub counters: Counters,
     /// Sessions that have ended, and may be resumed.
     pub ended: Ended,
-    /// Links that have left a room. The hub takes them to the lobby after each call.
-    pub departed: VecDeque<Box<Link>>,
+    /// Links that have left a room, and the next event of each if it was taken. The hub takes them
+    /// to the lobby after each call.
+    pub departed: VecDeque<(Box<Link>, Option<ServerEvent>)>,
 }
 
 impl Outbound {

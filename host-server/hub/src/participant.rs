@@ -2,29 +2,30 @@
 
 use talkspurt_core::audio::codec::{CodecError, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
-use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
 use talkspurt_core::audio::mixer::TalkerState;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::voice::downlink::{Downlink, Playout};
+use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::wire::{
-    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Token, Voice,
+    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice,
 };
 
-use crate::ids::LinkId;
 use crate::mixdown::{Listener, Mixdown, Own};
+use crate::names::look;
+use crate::resume::Tokens;
 
-/// Voice packets of one talker that wait at most: 640 ms in frames of 20 ms, 160 ms in frames of
-/// 5 ms. What a longer stall of their link brings at once is too old to be heard.
-const SLOTS: usize = 32;
+/// Voice packets of one talker that wait at most: 1,280 ms in frames of 20 ms, 320 ms in frames of
+/// 5 ms. That is the pre-roll of 200 ms that may come at once, and a margin. What a longer stall of
+/// their link brings at once is too old to be heard.
+const SLOTS: usize = 64;
 
 /// So long what was said before a mute or a Bye is waited for, and heard, at most.
 const PLAY_OUT_MAX: Duration = Duration::from_millis(500);
 
 const _: () = assert!(
-    size_of::<Downlink<SLOTS>>() <= 24 * 1024,
+    size_of::<Downlink<SLOTS>>() <= 42 * 1024,
     "docs/PERFORMANCE.md states what a talker's buffer takes"
 );
 
@@ -45,16 +46,18 @@ pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
 /// A participant, as the room sees them.
 #[derive(Debug)]
 pub struct Participant {
-    /// Their number, unique in the room.
+    /// Their number, unique in the room; 0 as long as they have none.
     pub id: ParticipantId,
-    /// Their name, unique in the room.
+    /// Their name, which looks like no other in the room.
     pub name: ParticipantName,
+    /// How it [looks](look).
+    pub look: String,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,
     /// The nonce of the Hello.
     pub nonce: Nonce,
-    /// With this the session can be resumed.
-    pub token: Token,
+    /// With these the session can be resumed.
+    pub tokens: Tokens,
     /// The longest packet that their client takes.
     pub max_packet: usize,
     /// Whether their client is told who is in the room, and not only how many.
@@ -84,29 +87,9 @@ pub struct Participant {
     heard_from: Instant,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
-    /// The fade of the word that this participant was saying when they rejoined the room: their
-    /// own, so that they do not hear it.
-    pub(crate) earlier_fading: Option<Box<Fading>>,
-}
-
-/// What is left of a talker who has left in the midst of a word: one frame, in which it fades.
-#[derive(Debug)]
-pub struct Fading {
-    /// Their link.
-    pub link: LinkId,
-    frame: Frame,
-    playout: Playout,
-    talker: TalkerState,
-}
-
-impl Fading {
-    /// Adds it to the mix of one tick.
-    pub fn speak(mut self, mixdown: &mut Mixdown) -> Option<Own> {
-        mixdown.add(&mut self.talker, |frame| {
-            *frame = self.frame;
-            self.playout
-        })
-    }
+    /// Who they were before they rejoined the room in the midst of a word, which fades: their own,
+    /// so that they do not hear it.
+    pub earlier: Option<Box<Participant>>,
 }
 
 /// What a voice packet changed.
@@ -119,20 +102,16 @@ pub struct VoiceTaken {
 }
 
 impl Participant {
-    /// One who has just joined.
-    pub fn new(
-        id: ParticipantId,
-        request: &HelloRequest,
-        token: Token,
-        format: AudioFormat,
-    ) -> Self {
+    /// One who joins, and has no number yet.
+    pub fn new(request: &HelloRequest, tokens: Tokens, format: AudioFormat) -> Self {
         let flags = ParticipantFlags::default().with(ParticipantFlags::MUTED, request.muted);
         Self {
-            id,
+            id: ParticipantId(0),
             name: request.name.clone(),
+            look: look(&request.name),
             joined: 0,
             nonce: request.nonce,
-            token,
+            tokens,
             max_packet: request.max_packet.into(),
             wants_roster: request.roster,
             codec: request.codec_up,
@@ -149,7 +128,7 @@ impl Participant {
             voice: None,
             heard_from: Instant::ZERO,
             talker: TalkerState::new(format.frame),
-            earlier_fading: None,
+            earlier: None,
         }
     }
 
@@ -161,7 +140,7 @@ impl Participant {
 
     /// Goes on for one of whom the others were told this.
     pub fn resume_from(&mut self, before: &Self) {
-        (self.told, self.joined) = (before.told, before.joined);
+        (self.id, self.told, self.joined) = (before.id, before.told, before.joined);
         (self.tell_from, self.has_talked) = (before.tell_from, before.has_talked);
     }
 
@@ -302,7 +281,8 @@ impl Participant {
 
     /// Whether what was said before a mute or a Bye has been heard, or has had its time.
     pub fn has_stopped(&self, now: Instant) -> bool {
-        let stops = self.stops.filter(|_| !self.is_active());
+        let is_heard = self.is_active() || self.earlier.is_some();
+        let stops = self.stops.filter(|_| !is_heard);
         stops.is_some_and(|(after, until)| self.has_come(after) || now >= until)
     }
 
@@ -324,9 +304,10 @@ impl Participant {
     /// Adds this participant's frame of the tick at `due` to the mix. True if the flags changed:
     /// the talkspurt is over, or they are muted now.
     pub fn speak(&mut self, due: Instant, mixdown: &mut Mixdown) -> bool {
-        if let Some(fading) = self.earlier_fading.take() {
+        if let Some(mut earlier) = self.earlier.take() {
             // A talker has one frame a tick: a new word begins in the next.
-            self.own = fading.speak(mixdown);
+            earlier.speak(due, mixdown);
+            self.own = earlier.own;
             return false;
         }
         if let Some((after, until)) = self.stops {
@@ -338,7 +319,7 @@ impl Participant {
         let active = self.is_active();
         self.own = match self.voice.as_deref_mut() {
             Some(voice) if active && due >= self.heard_from => {
-                mixdown.add(&mut self.talker, |frame| voice.pop(frame))
+                mixdown.add(&mut self.talker, |frame| (voice.pop(frame), voice.level()))
             }
             _ => mixdown.add_nothing(&mut self.talker),
         };
@@ -346,21 +327,14 @@ impl Participant {
         self.mute_when_stopped(due) || fell_silent
     }
 
-    /// What fades of this participant, who leaves by that link.
-    pub fn fading(&mut self, link: LinkId) -> Option<Fading> {
-        if let Some(fading) = self.earlier_fading.take() {
-            return Some(*fading);
-        }
-        let voice = self.voice.as_mut().filter(|_| self.talker.counts())?;
-        voice.clear();
-        let mut frame = Frame::silence(voice.frame_samples());
-        let playout = voice.pop(&mut frame);
-        Some(Fading {
-            link,
-            frame,
-            playout,
-            talker: self.talker,
-        })
+    /// Returns what is still to be heard of one who has left, and is back: a frame in which they
+    /// fade, if they were heard.
+    pub fn fade(mut self, now: Instant) -> Option<Box<Self>> {
+        self.stop_after(None, now);
+        let is_heard = self.is_active().then_some(());
+        self.earlier
+            .take()
+            .or_else(|| is_heard.map(|()| Box::new(self)))
     }
 
     /// Whether the room has to tick for this participant: there are frames to be mixed, or the end
@@ -369,10 +343,10 @@ impl Participant {
         self.is_active() || self.stops.is_some() || self.listener.streaming
     }
 
-    /// Loudness of the latest frame in the mix: RMS, 0 when they are not heard.
-    pub fn level_rms(&self) -> u16 {
-        let own = self.own.filter(|_| self.is_active());
-        own.map_or(0, |own| own.rms())
+    /// The level of the latest frame in the mix, as its packet said; `None` when they are not heard.
+    pub fn level(&self) -> Option<u8> {
+        let voice = self.voice.as_ref().filter(|voice| voice.is_active())?;
+        self.own.map(|_| voice.level())
     }
 
     /// Frames that wait to be mixed.

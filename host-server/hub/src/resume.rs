@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ParticipantId, ParticipantName, RoomName, Token};
+use talkspurt_core::wire::{ParticipantId, Token};
 
+use crate::event::Presence;
 use crate::ids::MemberId;
 
 /// A session that has ended can be resumed for so long.
@@ -27,9 +28,26 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumed {
     /// It still runs: the new one replaces it.
-    Running(MemberId),
+    Running(ParticipantId, MemberId),
     /// It has ended: the new one gets its number.
     Ended(ParticipantId),
+}
+
+/// What a session can be resumed with.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens {
+    /// The token of its Welcome.
+    pub own: Token,
+    /// The token that it resumed another session with, until something comes that shows that the
+    /// Welcome has arrived: the client may have no other.
+    pub earlier: Option<Token>,
+}
+
+impl Tokens {
+    /// Returns whether a Hello that asks for this resumes the session.
+    pub fn has(&self, resume: Option<Token>) -> bool {
+        resume.is_some() && (resume == Some(self.own) || resume == self.earlier)
+    }
 }
 
 /// Sessions that have ended, oldest first.
@@ -39,14 +57,10 @@ pub struct Ended(VecDeque<EndedSession>);
 /// A session that has ended.
 #[derive(Debug)]
 pub struct EndedSession {
-    /// What names it.
-    pub token: Token,
-    /// Where it was.
-    pub room: RoomName,
-    /// Whose it was.
-    pub name: ParticipantName,
-    /// Their number.
-    pub id: ParticipantId,
+    /// What it can be resumed with.
+    pub tokens: Tokens,
+    /// Whose it was, and where.
+    pub presence: Presence,
     /// When it ended.
     pub at: Instant,
 }
@@ -60,15 +74,14 @@ impl Ended {
         self.0.push_back(session);
     }
 
-    /// Returns the number of the session that a Hello resumes, and forgets it: a token is good for
-    /// once.
+    /// Returns the number of the session that a Hello resumes, and forgets it.
     pub fn take(&mut self, request: &HelloRequest, now: Instant) -> Option<ParticipantId> {
-        let token = request.resume?;
         let is_it = |it: &EndedSession| {
-            (it.token, &it.room, &it.name) == (token, &request.room, &request.name)
+            it.tokens.has(request.resume)
+                && (&it.presence.room, &it.presence.name) == (&request.room, &request.name)
                 && now.duration_since(it.at) <= RESUMABLE
         };
         let at = self.0.iter().position(is_it)?;
-        Some(self.0.remove(at)?.id)
+        Some(self.0.remove(at)?.presence.id)
     }
 }

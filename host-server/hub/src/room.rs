@@ -8,14 +8,15 @@ use talkspurt_core::wire::{Joined, Left, ParticipantId, Reason, RoomName, Server
 
 use crate::config::HubConfig;
 use crate::encodings::{SharedEncoders, Stamp};
-use crate::event::{Event, Work};
-use crate::ids::MemberId;
-use crate::link::{Input, Link};
+use crate::event::{Event, Presence, Work};
+use crate::ids::{LinkId, MemberId};
+use crate::link::{Input, Link, Standing};
 use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
+use crate::names;
 use crate::outbound::Outbound;
-use crate::participant::{Fading, Participant};
-use crate::resume::{EndedSession, Entry, Resumed};
+use crate::participant::Participant;
+use crate::resume::{EndedSession, Entry, Resumed, Tokens};
 use crate::roster::{self, Announcements};
 
 /// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
@@ -31,8 +32,8 @@ pub struct Room {
     name: RoomName,
     config: HubConfig,
     pub(crate) members: Members,
-    /// Those who have left, and whose last words are still heard.
-    parting: Vec<Participant>,
+    /// Those who have left, and of whom something is still to be heard.
+    parting: Vec<Parting>,
     joins: u64,
     last_id: u32,
     /// What its members do, as far as it is not told yet.
@@ -44,8 +45,15 @@ pub struct Room {
     stamp: Stamp,
     /// When to tick next; `None` while nobody talks.
     pub(crate) next_tick: Option<Instant>,
-    /// Those who have left in the midst of a word since the last tick.
-    fading: Vec<Fading>,
+}
+
+/// One who has left: last words are still heard, or the session may go on before the next tick.
+#[derive(Debug)]
+struct Parting {
+    participant: Participant,
+    link: LinkId,
+    /// Why they have left, if the others are told only when it is over.
+    untold: Option<Reason>,
 }
 
 /// The timers of a room; where several are due at once, the first of them goes first: voice does
@@ -79,7 +87,6 @@ impl Room {
             began: now,
             stamp: Stamp::default(),
             next_tick: None,
-            fading: Vec::new(),
         }
     }
 
@@ -93,10 +100,10 @@ impl Room {
         self.config.format
     }
 
-    /// Whether someone in it has that name.
-    pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.participants()
-            .any(|participant| &*participant.name == name)
+    /// Returns the one in it whose name looks like that.
+    pub(crate) fn namesake(&self, name: &str) -> Option<&Participant> {
+        let look = names::look(name);
+        self.participants().find(|it| it.look == look)
     }
 
     /// Everyone in it, in no order.
@@ -126,43 +133,54 @@ impl Room {
         entry: Entry,
         out: &mut Outbound,
     ) -> MemberId {
-        let before = match entry.resumes {
-            Some(Resumed::Running(member)) => self.replace(member, out),
-            _ => None,
+        let link_id = link.id;
+        let resumes = match entry.resumes {
+            Some(Resumed::Running(id, member)) => {
+                let text = "the session went on over another connection";
+                self.with(member, out, |link| link.end(Reason::RESUMED, text));
+                Some(id)
+            }
+            Some(Resumed::Ended(id)) => Some(id),
+            None => None,
         };
-        // Whoever is only played out does not hold the name.
-        while let Some(at) = self.parting.iter().position(|it| it.name == request.name) {
-            let before = self.parting.swap_remove(at);
-            self.tell_left(before.id, Reason::LEAVING, out);
+        let tokens = Tokens {
+            own: entry.token,
+            earlier: request.resume.filter(|_| resumes.is_some()),
+        };
+        let mut participant = Participant::new(request, tokens, self.config.format);
+        // Whoever is only played out does not hold the name, and nobody hears themselves fade.
+        let is_theirs =
+            |it: &mut Parting| it.link == link_id || it.participant.look == participant.look;
+        let parted: Vec<Parting> = self.parting.extract_if(.., is_theirs).collect();
+        for Parting {
+            participant: before,
+            untold,
+            ..
+        } in parted
+        {
+            match untold {
+                Some(_) if resumes == Some(before.id) => participant.resume_from(&before),
+                Some(reason) => self.tell_left(before.id, reason, out),
+                None => {}
+            }
+            participant.earlier = before.fade(out.now).or(participant.earlier);
         }
-        let id = match (&before, entry.resumes) {
-            (Some(before), _) => before.id,
-            (_, Some(Resumed::Ended(id))) if !self.is_taken(id) => id,
-            _ => self.new_id(),
-        };
-        let (link_id, format) = (link.id, self.config.format);
-        let mut participant = Participant::new(id, request, entry.token, format);
-        let earlier = self.fading.iter().position(|fading| fading.link == link_id);
-        participant.earlier_fading = earlier.map(|at| Box::new(self.fading.swap_remove(at)));
-        self.joins += 1;
-        participant.joined = self.joins;
-        if let Some(before) = &before {
-            participant.resume_from(before);
-        } else {
+        if participant.id == ParticipantId(0) {
+            let again = resumes.filter(|id| !self.is_taken(*id));
+            participant.id = again.unwrap_or_else(|| self.new_id());
+            self.last_id = self.last_id.max(participant.id.0);
+            self.joins += 1;
+            participant.joined = self.joins;
             let entry = participant.roster_entry();
             self.members.tell_change(&mut out.ready, |revision| {
                 ServerPacket::Joined(Joined { revision, entry })
             });
         }
         link.accept();
+        let mut presence = self.presence(link_id, &participant);
+        presence.participants += 1;
+        out.events.push_back(Event::Joined(presence));
         let member = self.members.map.insert(Member { link, participant });
-        out.events.push_back(Event::Joined {
-            link: link_id,
-            id,
-            name: request.name.clone(),
-            room: self.name.clone(),
-            participants: self.members.map.len(),
-        });
         self.members.count_changed(out.now);
         self.welcome(member, out);
         self.states.tell(member, &mut self.members, out);
@@ -170,29 +188,12 @@ impl Room {
         member
     }
 
-    /// Takes out a member whose session goes on over another link. The others are told nothing.
-    fn replace(&mut self, member: MemberId, out: &mut Outbound) -> Option<Participant> {
-        let Member {
-            mut link,
-            participant,
-        } = self.members.remove(member)?;
-        let (reason, text) = (
-            Reason::RESUMED,
-            "the session went on over another connection",
-        );
-        link.end(reason, text);
-        while link.next_event(out.now, (0, participant.told())).is_some() {}
-        self.note_left(&link, &participant, reason, out);
-        out.departed.push_back(link);
-        Some(participant)
-    }
-
-    /// Returns whose session a Hello resumes, if it runs here and the name is theirs.
-    pub(crate) fn session(&self, request: &HelloRequest) -> Option<MemberId> {
-        let token = request.resume?;
+    /// Returns the session that a Hello resumes, if it runs here and the name is theirs.
+    pub(crate) fn session(&self, request: &HelloRequest) -> Option<Resumed> {
+        let is_it = |it: &Participant| it.tokens.has(request.resume) && it.name == request.name;
         let mut members = self.members.map.iter();
-        let is_it = |it: &Participant| it.token == token && it.name == request.name;
-        members.find_map(|(id, member)| is_it(&member.participant).then_some(id))
+        let (member, found) = members.find(|(_, member)| is_it(&member.participant))?;
+        Some(Resumed::Running(found.participant.id, member))
     }
 
     /// Sends someone the Welcome, and the roster if they want it.
@@ -212,7 +213,9 @@ impl Room {
     fn send_roster(&mut self, to: MemberId, out: &mut Outbound) {
         let max_packet = self.members.map.get(to).map(|it| it.participant.max_packet);
         let here = self.members.map.values().map(|member| &member.participant);
-        let everyone: Vec<&Participant> = here.chain(&self.parting).collect();
+        let parting = self.parting.iter().filter(|it| it.untold.is_some());
+        let parting = parting.map(|it| &it.participant);
+        let everyone: Vec<&Participant> = here.chain(parting).collect();
         let pages = roster::pages(
             self.members.revision,
             everyone.into_iter(),
@@ -235,7 +238,8 @@ impl Room {
     }
 
     fn is_taken(&self, id: ParticipantId) -> bool {
-        let mut everyone = self.participants().chain(&self.parting);
+        let parting = self.parting.iter().map(|it| &it.participant);
+        let mut everyone = self.participants().chain(parting);
         everyone.any(|participant| participant.id == id)
     }
 
@@ -248,6 +252,7 @@ impl Room {
                 Input::Part => {}
                 Input::Voice(voice) => match participant.push_voice(&voice, out.now) {
                     Ok(taken) => {
+                        participant.tokens.earlier = None;
                         self.next_tick = self.next_tick.or(taken.heard_from);
                         if taken.flags_changed {
                             self.states.tell(member, &mut self.members, out);
@@ -258,7 +263,12 @@ impl Room {
                         self.with(member, out, |link| link.end(Reason::UNEXPECTED, text));
                     }
                 },
-                Input::Other => self.take_events(member, out),
+                Input::Other { is_of_session } => {
+                    if is_of_session {
+                        participant.tokens.earlier = None;
+                    }
+                    self.take_events(member, out);
+                }
             }
         }
     }
@@ -316,53 +326,57 @@ impl Room {
         }
     }
 
+    /// Takes out a member whose session is over.
     fn let_go(&mut self, id: MemberId, reason: Reason, after: Option<Seq>, out: &mut Outbound) {
         let Some(member) = self.members.remove(id) else {
             return;
         };
         let (mut link, mut participant) = (member.link, member.participant);
-        self.note_left(&link, &participant, reason, out);
+        let presence = self.presence(link.id, &participant);
         if !reason.is_permanent() {
             out.ended.push(EndedSession {
-                token: participant.token,
-                room: self.name.clone(),
-                name: participant.name.clone(),
-                id: participant.id,
+                tokens: participant.tokens,
+                presence: presence.clone(),
                 at: out.now,
             });
         }
+        out.counters.frames.add(&participant.jitter_stats());
+        out.counters.left(reason);
+        out.events.push_back(Event::Left(presence, reason));
         participant.stop_after(after, out.now);
-        if reason == Reason::LEAVING && !participant.has_stopped(out.now) {
-            self.next_tick.get_or_insert(out.now);
-            self.parting.push(participant);
-        } else {
-            self.fading.extend(participant.fading(link.id));
+        let has_stopped = participant.has_stopped(out.now);
+        let event = link.next_event(out.now, Standing::default());
+        let goes_on = match &event {
+            Some(ServerEvent::Hello(hello)) => participant.tokens.has(hello.resume),
+            _ => reason == Reason::RESUMED || (after.is_some() && !has_stopped),
+        };
+        if !goes_on {
             self.tell_left(participant.id, reason, out);
+        }
+        if goes_on || !has_stopped {
+            self.next_tick.get_or_insert(out.now);
+            let (link, untold) = (link.id, goes_on.then_some(reason));
+            self.parting.push(Parting {
+                participant,
+                link,
+                untold,
+            });
         }
         self.members.count_changed(out.now);
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
         link.outbox.drop_voice();
-        out.departed.push_back(link);
+        out.departed.push_back((link, event));
     }
 
-    /// Counts and logs that someone has left.
-    fn note_left(
-        &self,
-        link: &Link,
-        participant: &Participant,
-        reason: Reason,
-        out: &mut Outbound,
-    ) {
-        out.counters.frames.add(&participant.jitter_stats());
-        out.counters.left(reason);
-        out.events.push_back(Event::Left {
-            link: link.id,
+    /// Returns what the log says of someone.
+    fn presence(&self, link: LinkId, participant: &Participant) -> Presence {
+        Presence {
+            link,
             id: participant.id,
             name: participant.name.clone(),
             room: self.name.clone(),
             participants: self.members.map.len(),
-            reason,
-        });
+        }
     }
 
     fn tell_left(&mut self, id: ParticipantId, reason: Reason, out: &mut Outbound) {
@@ -420,39 +434,31 @@ impl Room {
         if clock.distance(self.stamp.timestamp) > 0 {
             self.stamp.timestamp = clock;
         }
-        let stamp = self.stamp;
-        self.stamp = Stamp {
-            seq: stamp.seq.next(),
-            timestamp: stamp.timestamp.plus(self.config.format.frame.units()),
-        };
-        stamp
+        let next = self.stamp.plus(1, self.config.format.frame);
+        std::mem::replace(&mut self.stamp, next)
     }
 
     /// Mixes one frame for everyone.
     fn tick(&mut self, due: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
         let stamp = self.next_stamp(due);
         mixdown.begin();
-        for fading in self.fading.drain(..) {
-            fading.speak(mixdown);
-        }
         let mut ended = Vec::new();
         for (id, Member { participant, .. }) in &mut self.members.map {
             if participant.speak(due, mixdown) {
                 ended.push(id);
             }
         }
-        for participant in &mut self.parting {
+        for Parting { participant, .. } in &mut self.parting {
             participant.speak(due, mixdown);
         }
         for member in ended {
             self.states.tell(member, &mut self.members, out);
         }
-        for gone in self
-            .parting
-            .extract_if(.., |it| it.is_gone())
-            .collect::<Vec<_>>()
-        {
-            self.tell_left(gone.id, Reason::LEAVING, out);
+        let is_gone = |it: &mut Parting| it.participant.is_gone();
+        for gone in self.parting.extract_if(.., is_gone).collect::<Vec<_>>() {
+            if let Some(reason) = gone.untold {
+                self.tell_left(gone.participant.id, reason, out);
+            }
         }
         let mut goes_on = !self.parting.is_empty();
         let dropped = self.members.send_voice(&mut out.ready, |participant| {
@@ -463,22 +469,14 @@ impl Room {
             packet
         });
         // Late ticks are made up for at once, so that the frames that wait for them do not wait for
-        // ever; but not without bound.
-        let frame = self.config.format.frame.duration();
-        let next = due + frame;
-        let missed = out.now.duration_since(next).as_micros() / frame.as_micros();
+        // ever; but not without bound. Those that are given up keep their numbers.
+        let frame = self.config.format.frame;
+        let next = due + frame.duration();
+        let missed = out.now.duration_since(next).as_micros() / frame.duration().as_micros();
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;
         let given_up = if is_too_late { missed } else { 0 };
-        self.next_tick = goes_on.then(|| next + frame.saturating_mul(given_up));
-        // Ticks that are given up keep their numbers.
-        self.stamp.seq = self.stamp.seq.plus(given_up as u16);
-        let units = self
-            .config
-            .format
-            .frame
-            .units()
-            .wrapping_mul(given_up as u32);
-        self.stamp.timestamp = self.stamp.timestamp.plus(units);
+        self.next_tick = goes_on.then(|| next + frame.duration().saturating_mul(given_up));
+        self.stamp = self.stamp.plus(given_up, frame);
         out.counters.ticks += 1;
         out.counters.ticks_skipped += given_up;
         out.counters.slow_consumer_drops += dropped;

@@ -48,7 +48,7 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
         nonce: newcomer.nonce,
         max_packet: PACKET_MAX as u16,
         features: 0,
-        resume: Some(newcomer.token),
+        resume: Some(newcomer.tokens.own),
         id: newcomer.id,
         codec_up: newcomer.codec_up().id(),
         codec_down: newcomer.listener.codec().id(),
@@ -233,7 +233,7 @@ mod tests {
     use crate::member::Member;
     use crate::participant::Participant;
     use crate::ready::Ready;
-    use crate::testing::request;
+    use crate::testing::{TOKENS, request};
     use talkspurt_core::audio::format::AudioFormat;
     use talkspurt_core::seq::{Seq, Timestamp};
     use talkspurt_core::time::Duration;
@@ -273,8 +273,9 @@ mod tests {
     fn members(count: u32) -> (Members, Vec<MemberId>) {
         let mut members = Members::default();
         let ids = (0..count).map(|n| {
-            let (id, format) = (ParticipantId(n), AudioFormat::DEFAULT);
-            let mut participant = Participant::new(id, &request("ann"), [9; 16], format);
+            let format = AudioFormat::DEFAULT;
+            let mut participant = Participant::new(&request("ann"), TOKENS, format);
+            participant.id = ParticipantId(n);
             participant.set_muted(true, None, at(0));
             let link = Link::new(LinkId::default(), &HubConfig::default(), at(0));
             members.map.insert(Member {

@@ -4,6 +4,14 @@ use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::wire::PACKET_BYTES_LEAST;
 
+use crate::resume::Tokens;
+
+/// The tokens of a session that resumed none.
+pub const TOKENS: Tokens = Tokens {
+    own: [9; 16],
+    earlier: None,
+};
+
 /// A request of someone with that name to join a room of PCM16.
 pub fn request(name: &str) -> HelloRequest {
     HelloRequest {

@@ -87,42 +87,29 @@ pub fn describe(error: &io::Error) -> String {
 }
 
 /// Accepts connections, however often that fails.
-pub struct Acceptor<F = fn()> {
+pub struct Acceptor<F> {
     listener: TcpListener,
     what: &'static str,
     clock: Ticker,
     trouble: AcceptTrouble,
-    free_descriptors: Option<F>,
+    free_descriptors: F,
     paused_until: Option<Instant>,
 }
 
-impl Acceptor {
-    /// Makes an acceptor for a bound listener; `what` names its connections in the log.
-    pub fn new(listener: TcpListener, what: &'static str) -> Self {
+impl<F: Fn()> Acceptor<F> {
+    /// Makes an acceptor for a bound listener; `what` names its connections in the log. It calls
+    /// `free_descriptors`, which may close connections, whenever no descriptor is left.
+    pub fn new(listener: TcpListener, what: &'static str, free_descriptors: F) -> Self {
         Self {
             listener,
             what,
             clock: Ticker::default(),
             trouble: AcceptTrouble::default(),
-            free_descriptors: None,
+            free_descriptors,
             paused_until: None,
         }
     }
 
-    /// Calls `free_descriptors`, which may close connections, whenever no descriptor is left.
-    pub fn on_out_of_descriptors<F: Fn()>(self, free_descriptors: F) -> Acceptor<F> {
-        Acceptor {
-            listener: self.listener,
-            what: self.what,
-            clock: self.clock,
-            trouble: self.trouble,
-            free_descriptors: Some(free_descriptors),
-            paused_until: self.paused_until,
-        }
-    }
-}
-
-impl<F: Fn()> Acceptor<F> {
     /// Returns the next connection and its address. Can be dropped and called again at any time.
     ///
     /// If accepting fails, logs that once a minute and tries again after a pause: descriptors that
@@ -153,8 +140,8 @@ impl<F: Fn()> Acceptor<F> {
         if let Some(times) = self.trouble.failed(self.clock.now()) {
             tracing::warn!(times, "cannot accept {}: {}", self.what, describe(error));
         }
-        if out_of_descriptors && let Some(free_descriptors) = &self.free_descriptors {
-            free_descriptors();
+        if out_of_descriptors {
+            (self.free_descriptors)();
         }
     }
 }
@@ -223,8 +210,7 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         let address = listener.local_addr().unwrap();
         let freed = Cell::new(0);
-        let mut acceptor = Acceptor::new(listener, "a connection")
-            .on_out_of_descriptors(|| freed.set(freed.get() + 1));
+        let mut acceptor = Acceptor::new(listener, "a connection", || freed.set(freed.get() + 1));
         let no_descriptor = io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS[0]);
         acceptor.handle_trouble(&no_descriptor);
         assert_eq!(freed.get(), 0, "freed although nobody waits");
@@ -251,7 +237,7 @@ mod tests {
     async fn failures_to_accept_are_logged_unless_nobody_waits_for_a_descriptor() {
         let lines = |number, what| {
             let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
-            let mut acceptor = Acceptor::new(listener, what);
+            let mut acceptor = Acceptor::new(listener, what, || {});
             lines_logged(|| acceptor.handle_trouble(&io::Error::from_raw_os_error(number)))
         };
         let out_of_memory = 12;
@@ -270,7 +256,7 @@ mod tests {
             panic!("neither IPv6 nor IPv4")
         };
         let bound = listener.local_addr().unwrap();
-        let mut acceptor = Acceptor::new(listener, "a connection");
+        let mut acceptor = Acceptor::new(listener, "a connection", || {});
         let mut targets = vec![SocketAddr::from(([127, 0, 0, 1], bound.port()))];
         // Without IPv6 it is bound to IPv4.
         let has_loopback = std::net::TcpListener::bind("[::1]:0").is_ok();

@@ -14,7 +14,7 @@ use fade::{cross_fade, cross_fade_sums};
 use limit::{UNITY_Q15, limit};
 
 pub use accumulator::Accumulator;
-pub use talkers::{Part, SILENCE_RMS_MAX, TalkerState, Talkers};
+pub use talkers::{Part, TalkerState, Talkers};
 
 mod accumulator;
 mod divide;

@@ -3,13 +3,7 @@
 use super::Accumulator;
 use crate::audio::format::{FrameDuration, SampleRate};
 use crate::audio::frame::FRAME_SAMPLES_MAX;
-
-/// The loudest RMS of a silent frame: -71 dBFS.
-///
-/// ITU-T G.712 allows a telephone channel on which nobody speaks -65 dBm0p of noise. A full-scale
-/// sine is +3.14 dBm0 (G.711, A-law), so that noise is 68.14 dB below it: an RMS of 9. ADPCM's
-/// residue of digital silence and a dither of 1 LSB lie below.
-pub const SILENCE_RMS_MAX: u16 = 9;
+use crate::audio::level::SILENT_FROM;
 
 /// For so long a talker still counts who has become silent: longer than the closure of a plosive,
 /// so that one word takes a talker into the mean once. It is also the silence after which a
@@ -37,8 +31,8 @@ pub enum Part {
 
 /// Whether one talker counts, followed from frame to frame.
 ///
-/// A talker counts from the first frame that is louder than [`SILENCE_RMS_MAX`], and as long as no
-/// frame has been for 100 ms.
+/// A talker counts from the first frame that is louder than [`SILENT_FROM`], and until no frame has
+/// been for 100 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TalkerState {
@@ -57,10 +51,10 @@ impl TalkerState {
         }
     }
 
-    /// Takes the talker's next frame, whose root mean square is `rms`. `last` says that none
-    /// follows it for now.
-    pub fn frame(&mut self, samples: &[i16], rms: u16, last: bool) -> Part {
-        let silent = rms <= SILENCE_RMS_MAX;
+    /// Takes the talker's next frame, of this level on the wire. `last` says that none follows it
+    /// for now.
+    pub fn frame(&mut self, samples: &[i16], level: u8, last: bool) -> Part {
+        let silent = level >= SILENT_FROM;
         self.silent_frames = if silent {
             self.silent_frames.saturating_add(1)
         } else {
@@ -180,12 +174,13 @@ impl<const N: usize> Talkers<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::level::{half_db, rms};
 
     const LOUD: &[i16] = &[1_000; 80];
     const SILENT: &[i16] = &[1; 80];
 
     fn say(state: &mut TalkerState, samples: &[i16], last: bool) -> Part {
-        state.frame(samples, crate::audio::level::rms(samples), last)
+        state.frame(samples, half_db(rms(samples)), last)
     }
 
     #[test]
@@ -239,14 +234,9 @@ mod tests {
     #[test]
     fn silence_ends_at_71_db_below_full_scale() {
         let mut state = TalkerState::new(FrameDuration::Ms20);
-        let loudest_silence = SILENCE_RMS_MAX.cast_signed();
-        assert_eq!(say(&mut state, &[loudest_silence; 80], false), Part::Quiet);
-        assert_eq!(
-            say(&mut state, &[-loudest_silence - 1; 80], false),
-            Part::Starting
-        );
-        let dbfs = crate::audio::level::Dbfs::from_rms(SILENCE_RMS_MAX);
-        assert_eq!(dbfs.as_q8() / 256, -71);
+        assert_eq!(SILENT_FROM, 142);
+        assert_eq!(say(&mut state, &[9; 80], false), Part::Quiet);
+        assert_eq!(say(&mut state, &[-10; 80], false), Part::Starting);
     }
 
     #[test]

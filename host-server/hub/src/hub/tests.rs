@@ -91,6 +91,7 @@ enum Received {
     Voice {
         seq: u16,
         timestamp: u32,
+        level: u8,
         terminator: bool,
         samples: Vec<i16>,
         at: Instant,
@@ -198,12 +199,17 @@ impl Bench {
     }
 
     fn speak_payload(&mut self, peer: usize, payload: &[u8], terminator: bool) {
+        self.speak_at(peer, level_of(payload), payload, terminator);
+    }
+
+    /// A frame that says of itself that it is so loud.
+    fn speak_at(&mut self, peer: usize, level: u8, payload: &[u8], terminator: bool) {
         self.peers[peer].spoken += 1;
         let number = self.peers[peer].spoken;
         let voice = Voice {
             seq: Seq(number),
             timestamp: Timestamp(8 * u32::from(number)),
-            level: level_of(payload),
+            level,
             stream: 0,
             terminator,
             payload,
@@ -443,6 +449,7 @@ impl Received {
                 Self::Voice {
                     seq,
                     timestamp,
+                    level: voice.level,
                     terminator: voice.terminator,
                     samples,
                     at,

@@ -11,10 +11,11 @@ use talkspurt_core::wire::{ServerPacket, parse};
 
 const SAMPLES: usize = 320;
 
-fn talker(value: i16, last: bool) -> impl FnOnce(&mut Frame) -> Playout {
+fn talker(value: i16, last: bool) -> impl FnOnce(&mut Frame) -> (Playout, u8) {
     move |frame| {
         frame.fill(value);
-        Playout::Frame { terminator: last }
+        let level = level::half_db(level::rms(frame));
+        (Playout::Frame { terminator: last }, level)
     }
 }
 
@@ -310,7 +311,7 @@ fn an_end_without_a_last_frame_is_told_by_an_empty_packet_once() {
         .packet_for(&mut listener, None, &mut shared, stamp(8))
         .unwrap();
     mixdown.begin();
-    mixdown.add(&mut state, |_| Playout::Silence);
+    mixdown.add(&mut state, |_| (Playout::Silence, level::SILENCE));
     assert_eq!(
         decoded(
             &mixdown

@@ -3,17 +3,12 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::seq::{Seq, Timestamp};
 
-use crate::testing::request;
+use crate::testing::{TOKENS, request};
 
 const FRAME: [u8; 640] = [1; 640];
 
 fn participant() -> Participant {
-    Participant::new(
-        ParticipantId(1),
-        &request("ada"),
-        [9; 16],
-        AudioFormat::DEFAULT,
-    )
+    Participant::new(&request("ada"), TOKENS, AudioFormat::DEFAULT)
 }
 
 fn voice(number: u16, terminator: bool) -> Voice<'static> {
@@ -94,8 +89,7 @@ fn a_change_is_news_until_it_is_told_or_undone() {
 fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
     let mut request = request("ada");
     request.muted = true;
-    let mut participant =
-        Participant::new(ParticipantId(1), &request, [9; 16], AudioFormat::DEFAULT);
+    let mut participant = Participant::new(&request, TOKENS, AudioFormat::DEFAULT);
     assert!(participant.is_muted());
     assert_eq!(participant.news(), None);
     participant.set_muted(false, None, at(0));
@@ -173,8 +167,31 @@ fn a_talkspurt_that_is_over_has_no_level() {
     let levels = [20, 40].map(|ms| {
         mixdown.begin();
         participant.speak(at(ms), &mut mixdown);
-        (participant.own.is_some(), participant.level_rms())
+        (participant.own.is_some(), participant.level())
     });
-    // Every sample is 0x0101.
-    assert_eq!(levels, [(true, 257), (true, 0)]);
+    assert_eq!(levels, [(true, Some(40)), (true, None)]);
+}
+
+#[test]
+fn pre_roll_of_200_ms_that_comes_at_once_is_heard_whole_beside_a_margin() {
+    use talkspurt_core::audio::format::FrameDuration::{Ms5, Ms10, Ms20};
+    for frame in [Ms5, Ms10, Ms20] {
+        let format = AudioFormat {
+            frame,
+            ..AudioFormat::DEFAULT
+        };
+        let request = request("ada");
+        let mut participant = Participant::new(&request, TOKENS, format);
+        // And 40 ms more.
+        let frames = 240 / u16::from(frame.ms());
+        for number in 0..frames {
+            let voice = Voice {
+                timestamp: Timestamp(u32::from(number) * frame.units()),
+                payload: &FRAME[..2 * format.frame_samples()],
+                ..voice(number, false)
+            };
+            participant.push_voice(&voice, at(0)).unwrap();
+        }
+        assert_eq!(participant.depth_frames(), frames, "{frame:?}");
+    }
 }

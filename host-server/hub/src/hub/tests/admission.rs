@@ -133,7 +133,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
             !bench
                 .events
                 .iter()
-                .any(|event| matches!(event, Event::Joined { .. })),
+                .any(|event| matches!(event, Event::Joined(_))),
             "{end}"
         );
         assert_eq!(*bench.hub.counters(), before, "{end}");
@@ -261,7 +261,7 @@ fn one_read_may_bring_a_whole_stay_and_the_next() {
         assert!(told.contains(&Received::Left(2)), "{room}: {told:?}");
     }
     let left = bench.events.iter().filter_map(|event| match event {
-        Event::Left { room, reason, .. } => Some((room.as_str(), *reason)),
+        Event::Left(who, reason) => Some((who.room.as_str(), *reason)),
         _ => None,
     });
     let expected = [("kitchen", Reason::REJOINED), ("attic", Reason::LEAVING)];

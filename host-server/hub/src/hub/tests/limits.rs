@@ -50,6 +50,18 @@ fn a_taken_name_is_refused_in_that_room_only() {
 }
 
 #[test]
+fn a_name_that_looks_like_another_is_refused_and_told_which() {
+    let (mut bench, ada, bob) = bench_with_room();
+    let twin = bench.join("kitchen", "\u{430}da");
+    let text = assert_rejected(&mut bench, twin, Reason::NAME_TAKEN);
+    assert_eq!(text, "choose another name: \u{430}da looks like ada");
+    bench.join("attic", "\u{430}da");
+    bench.join("kitchen", "Ada");
+    assert_eq!(bench.hub.gauges().participants, 4);
+    assert_room_works(&mut bench, ada, bob);
+}
+
+#[test]
 fn full_rooms_and_full_servers_say_so() {
     let mut bench = Bench::new(HubConfig {
         room_capacity: 2,
@@ -368,9 +380,7 @@ fn shutting_down_empties_every_room_and_tells_nobody_of_the_others() {
     }
     assert_rejected(&mut bench, waiting, Reason::STOPPING);
     let left = bench.events.iter().filter_map(|event| match event {
-        Event::Left {
-            room, participants, ..
-        } => Some((room.as_str(), *participants)),
+        Event::Left(who, _) => Some((who.room.as_str(), who.participants)),
         _ => None,
     });
     let mut left: Vec<_> = left.collect();

@@ -345,3 +345,31 @@ fn assert_limiter_ends_with_the_word(is_cut_off: bool) {
     // What follows on a word that was cut off fades in.
     assert_eq!(heard(&bench, lis)[0][100..], [1_000; SAMPLES - 100]);
 }
+
+#[test]
+fn a_talker_is_as_loud_as_the_packets_say_also_where_one_is_missing() {
+    let mut bench = Bench::new(config());
+    let [ann, ben, lis] = ["ann", "ben", "lis"].map(|name| bench.join("kitchen", name));
+    let said: Vec<u8> = tone(0).iter().flat_map(|s| s.to_le_bytes()).collect();
+    // From the second on the loud samples are said to be silent, and do not count. One is lost.
+    for level in [30, 142, 142, 142, 142, 142, 142, 142] {
+        bench.speak_at(ben, 60, &[7, 0].repeat(SAMPLES), false);
+        bench.speak_at(ann, level, &said, false);
+        bench.pass(FRAME);
+    }
+    bench.peers[ann].spoken += 1;
+    bench.speak_at(ann, 50, &said, false);
+    bench.speak_at(ben, 60, &[7, 0].repeat(SAMPLES), false);
+    bench.forget_received();
+    bench.pass(FRAME);
+    bench.speak_at(ben, 60, &[7, 0].repeat(SAMPLES), false);
+    bench.pass(FRAME);
+    let levels = bench
+        .take_received(lis)
+        .into_iter()
+        .filter_map(|it| match it {
+            Received::Voice { level, samples, .. } => Some((level, samples == [7; SAMPLES])),
+            _ => None,
+        });
+    assert_eq!(levels.collect::<Vec<_>>(), [(60, true), (50, false)]);
+}

@@ -48,14 +48,151 @@ fn a_session_that_still_runs_is_replaced_and_the_others_notice_nothing() {
     assert_eq!(told, [silent]);
     assert_eq!(bench.hub.gauges().participants, 2);
     assert!(revision > 0);
-    // The old token is nothing any more.
-    let third = bench.connect();
-    resume(&mut bench, third, "ada", token);
-    let received = bench.take_received(third);
+}
+
+#[test]
+fn whoever_is_replaced_in_mid_word_fades_for_the_others_only() {
+    let mut bench = Bench::new(config());
+    let [ada, bob, cat] = ["ada", "bob", "cat"].map(|name| bench.join("kitchen", name));
+    let (_, token, _) = welcome(&mut bench, ada);
+    bench.speak(cat, 100, false);
+    for _ in 0..2 {
+        bench.speak(ada, 300, false);
+        bench.speak(cat, 100, false);
+        bench.pass(FRAME);
+    }
+    bench.forget_received();
+    let again = bench.connect();
+    resume(&mut bench, again, "ada", token);
+    bench.pass(FRAME);
+    let (_, _, samples) = bench.voices(bob).last().expect("voice");
+    let (first, last) = (samples[0], samples[SAMPLES - 1]);
     assert!(
-        matches!(received[..], [Received::Reject(Reason::NAME_TAKEN, _)]),
-        "{received:?}"
+        first.abs_diff(200) < 5 && last.abs_diff(100) < 5,
+        "{first} to {last}"
     );
+    let (_, _, samples) = bench.voices(again).last().expect("voice");
+    assert_eq!(samples, [100; SAMPLES]);
+}
+
+#[test]
+fn a_token_is_good_until_something_comes_that_shows_that_the_next_has_arrived() {
+    for is_heard in [false, true] {
+        let mut bench = Bench::new(config());
+        let [ada, _bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+        let (id, token, _) = welcome(&mut bench, ada);
+        // The Welcome of the second is lost, and so is the answer to the Hello that comes again.
+        let mut hello = hello("kitchen", "ada", &[0], [200; 8]);
+        hello.resume = Some(token);
+        let second = bench.connect();
+        for _ in 0..2 {
+            bench.send(second, &ClientPacket::Hello(hello.clone()));
+        }
+        if is_heard {
+            bench.send(second, &ClientPacket::Ping(1));
+        }
+        for ended in [false, true] {
+            if ended {
+                bench.close(second);
+            }
+            let third = bench.connect();
+            resume(&mut bench, third, "ada", token);
+            let received = bench.take_received(third);
+            let expected = if is_heard && !ended { None } else { Some(id) };
+            let granted = received.iter().find_map(|received| match received {
+                Received::Welcome { id, .. } => Some(*id),
+                _ => None,
+            });
+            match is_heard && ended {
+                true => assert!(granted.is_some_and(|other| other != id)),
+                false => assert_eq!(granted, expected, "{received:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_goes_on_on_its_own_stream_and_the_others_notice_nothing() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    let (id, token, _) = welcome(&mut bench, ada);
+    bench.speak(ada, 300, false);
+    bench.pass(FRAME);
+    bench.forget_received();
+    resume(&mut bench, ada, "ada", token);
+    let (id_again, token_again, _) = welcome(&mut bench, ada);
+    assert_eq!((id_again, token_again == token), (id, false));
+    assert!(!bench.peers[ada].closed);
+    bench.pass(STATE_PASSES);
+    let mut told = bench.take_received(bob);
+    told.retain(|received| !matches!(received, Received::Voice { .. }));
+    assert_eq!(told, [Received::State(id, ParticipantFlags::default())]);
+    // Another answer than a Welcome ends it, and so does none before the next tick.
+    bench.answers = false;
+    resume(&mut bench, ada, "ada", token_again);
+    assert_eq!(bench.take_received(bob), []);
+    bench.pass(FRAME);
+    assert_eq!(bench.take_received(bob), [Received::Left(id)]);
+    bench.answers = true;
+    bench.deliver();
+    let joined = Received::Joined(id, "ada".to_owned());
+    assert_eq!(bench.take_received(bob), [joined]);
+}
+
+#[test]
+fn a_token_outlives_a_refusal() {
+    for on_own_stream in [false, true] {
+        let mut bench = Bench::new(config());
+        let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+        let (id, token, _) = welcome(&mut bench, ada);
+        bench.forget_received();
+        let stream = if on_own_stream { ada } else { bench.connect() };
+        let refused = Hello {
+            resume: Some(token),
+            credentials: &[7; 65],
+            ..hello("kitchen", "ada", &[0], [200; 8])
+        };
+        bench.send(stream, &ClientPacket::Hello(refused));
+        let received = bench.take_received(stream);
+        let is_refused = matches!(received[..], [Received::Reject(Reason::BAD_CREDENTIALS, _)]);
+        assert!(is_refused, "{received:?}");
+        bench.pass(FRAME);
+        let told = bench.take_received(bob);
+        assert_eq!(told.contains(&Received::Left(id)), on_own_stream);
+        assert_eq!(bench.peers[ada].closed, on_own_stream);
+        let again = bench.connect();
+        resume(&mut bench, again, "ada", token);
+        assert_eq!(welcome(&mut bench, again).0, id);
+    }
+}
+
+#[test]
+fn names_are_compared_in_their_composed_form() {
+    let mut bench = Bench::new(config());
+    let zoe = bench.join("caf\u{e9}", "Zoe\u{308}");
+    let (id, token, _) = welcome(&mut bench, zoe);
+    let again = bench.connect();
+    let resuming = Hello {
+        resume: Some(token),
+        ..hello("cafe\u{301}", "Zo\u{eb}", &[0], [200; 8])
+    };
+    bench.send(again, &ClientPacket::Hello(resuming));
+    assert_eq!(welcome(&mut bench, again).0, id);
+    assert_eq!(bench.hub.gauges().rooms, 1);
+}
+
+#[test]
+fn whoever_comes_back_to_a_room_that_had_ended_shares_their_number_with_nobody() {
+    let mut bench = Bench::new(config());
+    let [_, ada] = ["bob", "ada"].map(|name| bench.join("kitchen", name));
+    let (id, token, _) = welcome(&mut bench, ada);
+    bench.close(0);
+    resume(&mut bench, ada, "ada", token);
+    assert_eq!(welcome(&mut bench, ada).0, id);
+    for name in ["bob", "cat"] {
+        let other = bench.join("kitchen", name);
+        assert_ne!(welcome(&mut bench, other).0, id);
+    }
 }
 
 /// Long enough for a change to be told.
@@ -187,9 +324,13 @@ fn the_name_of_one_who_is_only_played_out_is_free() {
     let bye = Bye::from(Reason::LEAVING);
     bench.send(ada, &ClientPacket::Bye(Bye { after, ..bye }));
     bench.forget_received();
-    bench.join("kitchen", "ada");
+    // Nor does one who looks like them find it taken.
+    bench.join("kitchen", "\u{430}da");
     let told = bench.take_received(bob);
-    let expected = [Received::Left(1), Received::Joined(3, "ada".to_owned())];
+    let expected = [
+        Received::Left(1),
+        Received::Joined(3, "\u{430}da".to_owned()),
+    ];
     assert_eq!(told, expected);
 }
 

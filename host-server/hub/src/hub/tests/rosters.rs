@@ -209,12 +209,8 @@ fn rooms_come_with_the_first_and_go_with_the_last() {
     bench.close(bob);
     assert_eq!(bench.hub.gauges(), Gauges::default());
     let told = |event: &Event| match event {
-        Event::Joined { participants, .. } => format!("joined {participants}"),
-        Event::Left {
-            participants,
-            reason,
-            ..
-        } => format!("left {participants} {}", reason.label()),
+        Event::Joined(who) => format!("joined {}", who.participants),
+        Event::Left(who, reason) => format!("left {} {}", who.participants, reason.label()),
         Event::Refused { reason, .. } => reason.label().to_owned(),
         Event::Probed { .. } => "probed".to_owned(),
     };
