@@ -5,8 +5,11 @@ use core::fmt::Write as _;
 
 use heapless::{Deque, String};
 
-use super::hello::{HelloRequest, Refusal, check_hello};
-use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND};
+use super::hello::HelloRequest;
+use super::{
+    GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, HANDSHAKE_TIMEOUT_DEFAULT,
+    IDLE_TIMEOUT_DEFAULT_MS,
+};
 use crate::audio::format::AudioFormat;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -19,6 +22,7 @@ use crate::wire::{
 /// How patient a server is with one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct ServerSessionConfig {
     /// How long a connection may take for its Hello.
     pub handshake_timeout: Duration,
@@ -28,9 +32,21 @@ pub struct ServerSessionConfig {
     pub format: AudioFormat,
 }
 
+impl ServerSessionConfig {
+    /// Creates a configuration with the default timeouts.
+    pub const fn new(format: AudioFormat) -> Self {
+        Self {
+            handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
+            idle_timeout: Duration::from_millis(IDLE_TIMEOUT_DEFAULT_MS as u64),
+            format,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum ServerEvent {
     /// Someone wants to join: answer with [`ServerSession::accept`] or [`ServerSession::end`]. If
     /// they had joined already on this connection, they leave first ([`ServerEvent::Left`] with
@@ -62,7 +78,7 @@ const HELLOS: (u32, u32) = (10, 1);
 const OTHERS: (u32, u32) = (500, 50);
 
 /// Pings that are answered, at once and in a second.
-const PINGS: (u32, u32) = (20, 5);
+const PINGS: (u32, u32) = (20, 10);
 
 /// Rosters that are sent again, at once and in a second.
 const ROSTERS: (u32, u32) = (5, 1);
@@ -92,7 +108,7 @@ enum LastWord {
 /// One connection's session.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
-    config: ServerSessionConfig,
+    pub(super) config: ServerSessionConfig,
     state: State,
     /// That of the last Hello.
     nonce: Nonce,
@@ -108,7 +124,7 @@ pub struct ServerSession {
     events: Deque<ServerEvent, EVENTS_MAX>,
     pong_due: Option<u32>,
     last_word_due: Option<LastWord>,
-    closing_text: String<TEXT_BYTES_MAX>,
+    closing_text: String<TEXT_BYTES_MAX, u8>,
 }
 
 /// How it stands, without what waits to be taken.
@@ -327,32 +343,38 @@ impl ServerSession {
     }
 
     fn handle_hello(&mut self, hello: &Hello<'_>) {
+        if self.state == State::Joined && hello.nonce == self.nonce {
+            return self.event(ServerEvent::Repeated);
+        }
+        self.begin(hello.nonce);
+        if let Some(request) = self.check_hello(hello) {
+            self.state = State::Deciding;
+            self.is_muted = request.muted;
+            self.event(ServerEvent::Hello(request));
+        }
+    }
+
+    /// Another session begins, or is refused: a running one is over.
+    fn begin(&mut self, nonce: Nonce) {
+        self.nonce = nonce;
         if self.state == State::Joined {
-            if hello.nonce == self.nonce {
-                return self.event(ServerEvent::Repeated);
-            }
             self.event(ServerEvent::Left(Reason::REJOINED, None));
             self.state = State::AwaitingHello {
                 deadline: self.heard_at,
             };
-        }
-        self.nonce = hello.nonce;
-        match check_hello(hello, &self.config) {
-            Ok(request) => {
-                self.state = State::Deciding;
-                self.is_muted = request.muted;
-                self.event(ServerEvent::Hello(request));
-            }
-            Err(refusal) => self.end(refusal.reason(), &refusal),
         }
     }
 
     fn refuse_unreadable(&mut self, error: ParseError) {
         match error {
             ParseError::Version { theirs, nonce } => {
-                self.nonce = nonce;
-                let refusal = Refusal::Version(theirs);
-                self.end(refusal.reason(), &refusal);
+                self.begin(nonce);
+                self.end(
+                    Reason::VERSION,
+                    format_args!(
+                        "this server speaks protocol version {PROTOCOL_VERSION}, not {theirs}"
+                    ),
+                );
             }
             ParseError::Malformed => self.end(Reason::MALFORMED, error),
             _ => self.end(Reason::UNEXPECTED, error),
@@ -378,7 +400,7 @@ impl ServerSession {
 }
 
 /// Writes as much as fits.
-struct CutText<'a>(&'a mut String<TEXT_BYTES_MAX>);
+struct CutText<'a>(&'a mut String<TEXT_BYTES_MAX, u8>);
 
 impl core::fmt::Write for CutText<'_> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {

@@ -62,7 +62,7 @@ pub struct ClientSession {
     asked_at: Instant,
     roster: RosterWatch,
     events: Deque<ClientEvent, EVENTS_MAX>,
-    closing_text: String<TEXT_BYTES_MAX>,
+    closing_text: String<TEXT_BYTES_MAX, u8>,
     /// The last voice packet that was sent when the microphone was muted, or the session left.
     after: Option<Seq>,
     /// What the server was told of the microphone last.
@@ -130,7 +130,8 @@ impl ClientSession {
         };
         self.nonce = nonce;
         (self.heard_at, self.next_ping_at, self.asked_at) = (now, now, now);
-        (self.pinged_at, self.pings, self.round_trip) = (None, 0, None);
+        // The numbers of Pings go on: an answer to one of an earlier session is none to this one's.
+        (self.pinged_at, self.round_trip) = (None, None);
         self.roster = RosterWatch::new();
         self.events.clear();
         self.closing_text.clear();
@@ -173,7 +174,8 @@ impl ClientSession {
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
             State::AwaitingWelcome { deadline, .. } if now >= *deadline => {
-                self.close(Reason::IDLE_TIMEOUT, false)
+                // On a serial line a Welcome that comes late would leave a session behind.
+                self.close(Reason::IDLE_TIMEOUT, Some(Reason::LEAVING));
             }
             State::AwaitingWelcome { repeat_at, .. } if now >= *repeat_at => {
                 *repeat_at = now + HELLO_EVERY;
@@ -182,7 +184,7 @@ impl ClientSession {
             State::Joined(params) => {
                 let idle_timeout = params.idle_timeout;
                 if now.duration_since(self.heard_at) >= idle_timeout {
-                    return self.close(Reason::IDLE_TIMEOUT, true);
+                    return self.end(Reason::IDLE_TIMEOUT);
                 }
                 if now >= self.next_ping_at {
                     self.ask(now, idle_timeout);
@@ -257,7 +259,7 @@ impl ClientSession {
 
     /// Ends the session from this side, with a Bye. Changes nothing once it is over.
     pub fn end(&mut self, reason: Reason) {
-        self.close(reason, true);
+        self.close(reason, Some(reason));
     }
 
     /// What the server decided, once we are in.
@@ -310,11 +312,13 @@ impl ClientSession {
     fn handle_unreadable(&mut self, now: Instant, error: ParseError) {
         match error {
             ParseError::Skippable => self.heard_at = now,
-            ParseError::Version { .. } if self.params().is_none() => {
-                self.refused(ClientEvent::Rejected, Reason::VERSION, 0, Text::default());
+            ParseError::Version { nonce, .. } => {
+                if self.params().is_none() && nonce == self.nonce {
+                    self.refused(ClientEvent::Rejected, Reason::VERSION, 0, Text::default());
+                }
             }
-            ParseError::Malformed => self.close(Reason::MALFORMED, true),
-            _ => self.close(Reason::UNEXPECTED, true),
+            ParseError::Malformed => self.end(Reason::MALFORMED),
+            ParseError::Unknown => self.end(Reason::UNEXPECTED),
         }
     }
 
@@ -343,8 +347,8 @@ impl ClientSession {
             ServerPacket::Bye(bye) => {
                 self.refused(ClientEvent::Closed, bye.reason, bye.retry_ms, bye.text);
             }
-            ServerPacket::Count(participants) => self.event(ClientEvent::Count(participants)),
             packet if self.request.roster => self.handle_roster(now, packet),
+            ServerPacket::Count(participants) => self.event(ClientEvent::Count(participants)),
             _ => {}
         }
     }
@@ -376,6 +380,10 @@ impl ClientSession {
             return;
         };
         self.round_trip = Some(now.duration_since(sent_at));
+        if pong.revision == 0 {
+            // The server answers one that is in no room.
+            return;
+        }
         if self.told_before_ping {
             // If the SetMuted was lost, it goes again.
             self.told_muted = pong.flags.has(ParticipantFlags::MUTED);
@@ -387,18 +395,20 @@ impl ClientSession {
 
     fn handle_welcome(&mut self, now: Instant, welcome: &Welcome) {
         let Some(params) = self.check_welcome(welcome) else {
-            return self.close(Reason::UNEXPECTED, true);
+            return self.end(Reason::UNEXPECTED);
         };
         if self.request.roster {
             self.roster.expect(now, welcome.revision);
         }
-        // The answer to a Hello that was repeated changes nothing.
         if self.params().is_none() {
             self.state = State::Joined(params);
             self.resume = welcome.resume;
             self.hello_due = false;
             self.next_ping_at = now;
             self.event(ClientEvent::Joined(params, welcome.participants));
+        } else if !self.request.roster {
+            // The answer to a Hello that was repeated.
+            self.event(ClientEvent::Count(welcome.participants));
         }
     }
 
@@ -423,6 +433,7 @@ impl ClientSession {
             && fits(params.codec_down, self.request.max_packet)
             && usize::from(welcome.max_packet) >= PACKET_BYTES_LEAST
             && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN
+            && welcome.id.0 > 0
             && welcome.revision > 0
             && welcome.participants > 0;
         is_good.then_some(params)
@@ -437,26 +448,31 @@ impl ClientSession {
         text: Text<'_>,
     ) {
         text.copy_to(&mut self.closing_text);
-        self.state = State::Closed;
-        self.event(event(
-            reason,
-            Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into()),
-        ));
+        let wait = Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into());
+        self.over(reason, event(reason, wait));
     }
 
-    fn close(&mut self, reason: Reason, tell: bool) {
+    fn close(&mut self, reason: Reason, bye: Option<Reason>) {
         if self.is_closed() {
             return;
         }
-        self.state = State::Closed;
-        // Who has not said Hello yet need not say Bye.
+        // A client that has not said Hello yet need not say Bye.
         let greeted = !core::mem::take(&mut self.hello_due);
-        self.bye_due = (tell && greeted).then_some(reason);
+        self.bye_due = bye.filter(|_| greeted);
         if self.events.is_full() {
             // Whatever the last of them tells holds no longer.
             let _ = self.events.pop_back();
         }
-        self.event(ClientEvent::Closed(reason, Duration::ZERO));
+        self.over(reason, ClientEvent::Closed(reason, Duration::ZERO));
+    }
+
+    fn over(&mut self, reason: Reason, event: ClientEvent) {
+        if reason.is_permanent() && self.params().is_some() {
+            // The server has forgotten this session as well.
+            self.resume = None;
+        }
+        self.state = State::Closed;
+        self.event(event);
     }
 
     fn event(&mut self, event: ClientEvent) {

@@ -1,9 +1,9 @@
 //! Whether the caller's list is the room's: what was lost on the way shows, and is asked for.
 
-use super::{ClientSession, State};
+use super::ClientSession;
 use crate::session::join::{ClientEvent, Participant};
 use crate::time::{Duration, Instant};
-use crate::wire::{ParticipantName, Roster, RosterEntry};
+use crate::wire::{ParticipantId, ParticipantName, Roster, RosterEntry};
 
 /// The roster is asked for at most so often, ...
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -46,33 +46,33 @@ impl RosterWatch {
         *self = Self {
             revision,
             ask_at: Some(now + seconds(PATIENCE_S)),
+            patience_s: 2 * PATIENCE_S,
             ..Self::new()
         };
     }
 
     /// The server has told a change. Returns whether it is news.
     pub(super) fn handle_change(&mut self, now: Instant, revision: u32) -> bool {
+        // No change is told between the pages of a roster.
+        self.listing = None;
         let next = self.revision.checked_add(1).unwrap_or(1);
-        let is_news = self.handle_revision(now, revision, next);
-        if is_news {
-            self.revision = revision;
-        }
-        is_news
+        self.handle_revision(now, revision, next)
     }
 
     /// The server's list has this revision.
     pub(super) fn handle_pong(&mut self, now: Instant, revision: u32) {
-        if self.handle_revision(now, revision, self.revision) {
-            self.revision = revision;
-        }
+        self.handle_revision(now, revision, self.revision);
     }
 
     /// Returns whether `revision` is a later one. If it is not even the `expected` one, something
-    /// was missed.
+    /// was missed; pages that are on their way tell of it.
     fn handle_revision(&mut self, now: Instant, revision: u32, expected: u32) -> bool {
         let is_later = revision.wrapping_sub(self.revision).cast_signed() > 0;
-        if is_later && revision != expected {
-            self.miss(now);
+        if is_later {
+            self.revision = revision;
+            if revision != expected && self.ask_at.is_none() {
+                self.miss(now);
+            }
         }
         is_later
     }
@@ -84,7 +84,8 @@ impl RosterWatch {
         }
         let listed = page.first.saturating_add(page.entries.len() as u32);
         let continues = self.listing == Some((page.revision, page.total, page.first));
-        if !continues || listed > page.total {
+        let is_empty = page.entries.is_empty() && page.total > 0;
+        if !continues || is_empty || listed > page.total {
             self.listing = None;
             self.miss(now);
             return false;
@@ -128,11 +129,12 @@ impl RosterWatch {
 impl ClientSession {
     #[inline(never)]
     pub(super) fn handle_page(&mut self, now: Instant, page: &Roster<'_>) {
-        if !matches!(self.state, State::Joined(_)) || !self.roster.handle_page(now, page) {
+        if !self.roster.handle_page(now, page) {
             return;
         }
         let mut is_first = page.first == 0;
-        for entry in &page.entries {
+        let nobody = ParticipantId(0);
+        for entry in page.entries.iter().filter(|entry| entry.id != nobody) {
             let participant = owned(entry);
             self.event(ClientEvent::Listed {
                 participant,

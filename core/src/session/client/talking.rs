@@ -24,7 +24,7 @@ impl ClientSession {
         let ping_at = self.pinged_at.unwrap_or(self.heard_at);
         let next_at = ping_at.max(self.heard_at) + TALKING_PING_EVERY;
         if has_asked && now >= self.asked_at + TALKING_PATIENCE {
-            self.close(Reason::CONNECTION_LOST, false);
+            self.close(Reason::CONNECTION_LOST, None);
         } else if now >= next_at {
             if !has_asked {
                 self.asked_at = now;
