@@ -11,7 +11,7 @@ use super::stream::ENCODED_MAX;
 ///
 /// After any damage it is in step again at the next zero: at worst the packet around the damage and
 /// the one after it are lost.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deframer<const N: usize = ENCODED_MAX> {
     buffer: Vec<u8, N>,
@@ -55,12 +55,6 @@ pub enum BadReason {
     Encoding,
     /// The CRC does not match.
     Crc,
-}
-
-impl<const N: usize> Default for Deframer<N> {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl<const N: usize> Deframer<N> {

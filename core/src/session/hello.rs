@@ -1,7 +1,7 @@
 //! What the server's end makes of a Hello: a request whose offers are good, or a refusal that says
 //! what to do.
 
-use heapless::Vec;
+use heapless::{Vec, format};
 
 use super::ServerSession;
 use crate::audio::codec::CodecId;
@@ -43,15 +43,17 @@ impl ServerSession {
     pub(super) fn check_hello(&mut self, hello: &Hello<'_>) -> Option<HelloRequest> {
         let max_packet = usize::from(hello.max_packet).min(PACKET_MAX);
         if max_packet < PACKET_BYTES_LEAST {
-            let text = format_args!("take packets of {PACKET_BYTES_LEAST} bytes: some are as long");
-            self.end(Reason::MAX_PACKET, text);
+            self.end(
+                Reason::MAX_PACKET,
+                "take packets of 352 bytes: some are as long",
+            );
             return None;
         }
         let format = self.config.format;
         if !hello.rates_hz.contains(&format.rate.hz()) {
             let hz = format.rate.hz();
-            let text = format_args!("this server runs at {hz} Hz: offer that rate");
-            self.end(Reason::NO_RATE, text);
+            let text = format!(64; "this server runs at {hz} Hz: offer that rate");
+            self.end(Reason::NO_RATE, &text.unwrap_or_default());
             return None;
         }
         let payload_max = max_packet - AROUND_PAYLOAD_BYTES;

@@ -1,8 +1,6 @@
 //! The server's end: one for each connection. It judges what a client sends and when; who may join
 //! is the caller's decision.
 
-use core::fmt::Write as _;
-
 use heapless::{Deque, String};
 
 use super::hello::HelloRequest;
@@ -98,13 +96,6 @@ enum State {
     Closed,
 }
 
-/// What ends a session on the stream.
-#[derive(Clone, Copy, Debug)]
-enum LastWord {
-    Reject(Reason),
-    Bye(Reason),
-}
-
 /// One connection's session.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
@@ -123,7 +114,8 @@ pub struct ServerSession {
     garbage: TokenBucket,
     events: Deque<ServerEvent, EVENTS_MAX>,
     pong_due: Option<u32>,
-    last_word_due: Option<LastWord>,
+    /// Why the session ends, and whether by a Bye: a Reject ends what has not begun.
+    last_word_due: Option<(Reason, bool)>,
     closing_text: String<TEXT_BYTES_MAX, u8>,
 }
 
@@ -275,20 +267,23 @@ impl ServerSession {
             }));
         }
         let text = Text::from(self.closing_text.as_str());
-        Some(match self.last_word_due.take()? {
-            LastWord::Reject(reason) => ServerPacket::Reject(Reject {
+        let (reason, is_bye) = self.last_word_due.take()?;
+        let retry_ms = reason.retry_ms();
+        Some(if is_bye {
+            ServerPacket::Bye(Bye {
+                reason,
+                after: None,
+                retry_ms,
+                text,
+            })
+        } else {
+            ServerPacket::Reject(Reject {
                 reason,
                 version: PROTOCOL_VERSION,
                 nonce: self.nonce,
-                retry_ms: reason.retry_ms(),
+                retry_ms,
                 text,
-            }),
-            LastWord::Bye(reason) => ServerPacket::Bye(Bye {
-                reason,
-                after: None,
-                retry_ms: reason.retry_ms(),
-                text,
-            }),
+            })
         })
     }
 
@@ -311,18 +306,12 @@ impl ServerSession {
     /// `text` is a sentence that tells a person what to do; what exceeds 160 bytes is cut. Changes
     /// nothing once the session is over. [`Reason::REJOINED`] is not for this: only a Hello
     /// rejoins.
-    pub fn end(&mut self, reason: Reason, text: impl core::fmt::Display) {
+    pub fn end(&mut self, reason: Reason, text: &str) {
         if self.state == State::Closed {
             return;
         }
-        let mut cut = CutText(&mut self.closing_text);
-        cut.0.clear();
-        // A text that is too long is cut; that is no error.
-        let _ = write!(cut, "{text}");
-        self.last_word_due = Some(match self.state {
-            State::Joined => LastWord::Bye(reason),
-            _ => LastWord::Reject(reason),
-        });
+        Text::from(text).copy_to(&mut self.closing_text);
+        self.last_word_due = Some((reason, self.is_joined()));
         self.close(reason, None);
     }
 
@@ -366,19 +355,15 @@ impl ServerSession {
     }
 
     fn refuse_unreadable(&mut self, error: ParseError) {
-        match error {
-            ParseError::Version { theirs, nonce } => {
+        let reason = match error {
+            ParseError::Version { nonce, .. } => {
                 self.begin(nonce);
-                self.end(
-                    Reason::VERSION,
-                    format_args!(
-                        "this server speaks protocol version {PROTOCOL_VERSION}, not {theirs}"
-                    ),
-                );
+                Reason::VERSION
             }
-            ParseError::Malformed => self.end(Reason::MALFORMED, error),
-            _ => self.end(Reason::UNEXPECTED, error),
-        }
+            ParseError::Malformed => Reason::MALFORMED,
+            _ => Reason::UNEXPECTED,
+        };
+        self.end(reason, error.text());
     }
 
     fn close(&mut self, reason: Reason, after: Option<Seq>) {
@@ -396,16 +381,5 @@ impl ServerSession {
             self.events.push_back(event).is_ok(),
             "take the events after each input"
         );
-    }
-}
-
-/// Writes as much as fits.
-struct CutText<'a>(&'a mut String<TEXT_BYTES_MAX, u8>);
-
-impl core::fmt::Write for CutText<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        text.chars()
-            .try_for_each(|character| self.0.push(character))
-            .map_err(|_| core::fmt::Error)
     }
 }

@@ -169,25 +169,21 @@ impl<'a> Field<'a> for u8 {
     }
 }
 
-impl<'a> Field<'a> for u16 {
-    fn read(from: &mut Reader<'a>) -> Self {
-        from.varint(Self::MAX.into()) as Self
-    }
+macro_rules! varints {
+    ($($number:ty),*) => {$(
+        impl<'a> Field<'a> for $number {
+            fn read(from: &mut Reader<'a>) -> Self {
+                from.varint(Self::MAX.into()) as Self
+            }
 
-    fn write(&self, to: &mut Writer<'_>) {
-        to.varint((*self).into());
-    }
+            fn write(&self, to: &mut Writer<'_>) {
+                to.varint((*self).into());
+            }
+        }
+    )*};
 }
 
-impl<'a> Field<'a> for u32 {
-    fn read(from: &mut Reader<'a>) -> Self {
-        from.varint(Self::MAX)
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        to.varint(*self);
-    }
-}
+varints!(u16, u32);
 
 impl<'a> Field<'a> for bool {
     fn read(from: &mut Reader<'a>) -> Self {

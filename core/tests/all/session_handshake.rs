@@ -134,7 +134,7 @@ fn every_refusal_of_the_caller_reaches_the_client_with_its_text() {
         let mut pair = Pair::new();
         pair.hello();
         pair.server
-            .end(reason, format_args!("because of {}", reason.label()));
+            .end(reason, &format!("because of {}", reason.label()));
         pair.pump();
         assert_eq!(pair.client_events(), [rejected(reason)]);
         assert_eq!(

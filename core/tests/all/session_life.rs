@@ -477,7 +477,7 @@ fn a_long_reject_text_is_cut_and_control_characters_are_removed() {
     let mut pair = Pair::new();
     pair.hello();
     pair.server
-        .end(Reason::ROOM_FULL, "é".repeat(81) + "\x1b[2J");
+        .end(Reason::ROOM_FULL, &("\x1b".to_owned() + &"é".repeat(81)));
     pair.pump();
     assert_eq!(pair.client.closing_text(), "é".repeat(80));
     let mut pair = Pair::new();

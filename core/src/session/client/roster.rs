@@ -15,7 +15,7 @@ const PATIENCE_S: u8 = 2;
 const PATIENCE_S_MAX: u8 = 16;
 
 /// What is known of the room, without the list itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct RosterWatch {
     /// The revision of the caller's list.
@@ -30,24 +30,13 @@ pub(super) struct RosterWatch {
 }
 
 impl RosterWatch {
-    pub(super) const fn new() -> Self {
-        Self {
-            revision: 0,
-            listing: None,
-            ask_at: None,
-            asked_at: Instant::ZERO,
-            patience_s: PATIENCE_S,
-            request_due: false,
-        }
-    }
-
     /// A Welcome says which revision there is, and its roster is to follow.
     pub(super) fn expect(&mut self, now: Instant, revision: u32) {
         *self = Self {
             revision,
             ask_at: Some(now + seconds(PATIENCE_S)),
             patience_s: 2 * PATIENCE_S,
-            ..Self::new()
+            ..Self::default()
         };
     }
 
@@ -131,7 +120,7 @@ impl RosterWatch {
 impl ClientSession {
     #[inline(never)]
     pub(super) fn handle_page(&mut self, now: Instant, page: &Roster<'_>) {
-        if !self.roster.handle_page(now, page) {
+        if !self.run.roster.handle_page(now, page) {
             return;
         }
         let mut is_first = page.first == 0;
@@ -144,7 +133,7 @@ impl ClientSession {
             });
             is_first = false;
         }
-        if self.roster.listing.is_none() {
+        if self.run.roster.listing.is_none() {
             self.event(ClientEvent::RosterComplete);
         }
     }
