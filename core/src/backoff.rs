@@ -32,11 +32,6 @@ impl Backoff {
         wait
     }
 
-    /// Returns the next wait.
-    pub const fn peek(&self) -> Duration {
-        self.wait
-    }
-
     /// Starts over with the first wait, as after a success.
     pub fn reset(&mut self) {
         self.wait = self.first;
@@ -59,7 +54,6 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
         let mut waits = || [(); 5].map(|()| backoff.take().as_millis());
         assert_eq!(waits(), [250, 500, 1_000, 2_000, 2_000]);
-        assert_eq!(backoff.peek(), Duration::from_secs(2));
         backoff.reset();
         assert_eq!(backoff.take(), Duration::from_millis(250));
     }
