@@ -146,13 +146,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             level: voice.level,
             payload: Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?,
         };
-        Ok(self.jitter.push(
-            now,
-            voice.seq,
-            voice.timestamp.0,
-            voice.terminator,
-            received,
-        ))
+        Ok(self
+            .jitter
+            .push(now, voice.seq, voice.timestamp, voice.terminator, received))
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it

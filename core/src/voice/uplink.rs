@@ -365,9 +365,8 @@ impl<C> State<C> {
             let ahead_units = self.timestamp.distance(self.clock)
                 + (u32::from(age_frames) * self.frame_units).cast_signed();
             let is_last = self.closing && age_frames == 0;
-            self.leaves_out = ahead_units > 0
-                && self.quiet_frames.is_quiet(half_db(level_rms))
-                && !is_last;
+            self.leaves_out =
+                ahead_units > 0 && self.quiet_frames.is_quiet(half_db(level_rms)) && !is_last;
         }
         self.leaves_out
     }
