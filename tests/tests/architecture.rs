@@ -218,7 +218,7 @@ fn the_hub_depends_on_no_runtime() {
     let hub = packages.filter(|package| package["name"] == "talkspurt-hub");
     let uses = hub.flat_map(|hub| hub["dependencies"].as_array().expect("dependencies"));
     let foreign = uses.filter(|used| used["path"].is_null() && used["kind"].is_null());
-    let foreign: Vec<&Value> = foreign.map(|used| &used["name"]).collect();
+    let foreign: Vec<&str> = foreign.filter_map(|used| used["name"].as_str()).collect();
     let tables = ["normalization", "properties", "security"].map(|of| format!("unicode-{of}"));
     assert_eq!(foreign[0], "slotmap");
     assert_eq!(foreign[1..], tables);

@@ -49,7 +49,7 @@ pub const SILENCE: u8 = 255;
 pub const SILENT_FROM: u8 = 142;
 
 /// Returns the level of an RMS as packets carry it: in half decibels below full scale, rounded to
-/// the nearest.
+/// the nearest; one in 200 is off by one.
 pub fn half_db(rms: u16) -> u8 {
     match rms {
         0 => SILENCE,
@@ -160,16 +160,12 @@ impl Dbfs {
 
     /// The level of a mean square (0..=2^30), within 1/256 dB.
     pub fn from_mean_square(mean_square: u32) -> Self {
-        match log2_q16(mean_square) {
-            Some(log2) => {
-                let below_full_scale = i64::from(log2) - (30 << 16);
-                Self(
-                    ((below_full_scale * Self::PER_OCTAVE_Q8 + (1 << 23)) >> 24)
-                        .clamp(i64::from(Self::SILENCE.0), 0) as i16,
-                )
-            }
-            None => Self::SILENCE,
-        }
+        let Some(log2) = log2_q12(mean_square) else {
+            return Self::SILENCE;
+        };
+        let below_full_scale = i64::from(log2) - (30 << 12);
+        let level = (below_full_scale * Self::PER_OCTAVE_Q8 + (1 << 19)) >> 20;
+        Self(level.clamp(i64::from(Self::SILENCE.0), 0) as i16)
     }
 
     /// The level of `db` whole decibels (negative below full scale), at least [`Dbfs::SILENCE`] and
@@ -198,19 +194,18 @@ impl Dbfs {
     }
 }
 
-/// The binary logarithm in Q16, rounded down; `None` for 0. One squaring a bit: no table, no float.
-fn log2_q16(value: u32) -> Option<u32> {
+/// The binary logarithm in Q12, rounded down; `None` for 0. One squaring of 16 bits a bit: no table,
+/// no float, and no multiplication that a Cortex-M0 lacks.
+fn log2_q12(value: u32) -> Option<u32> {
     let exponent = value.checked_ilog2()?;
-    // The mantissa in [1, 2), Q31.
-    let mut mantissa = u64::from(value) << (31 - exponent);
+    // The mantissa in [1, 2), Q15.
+    let mut mantissa = (value << (31 - exponent)) >> 16;
     let mut log2 = exponent;
-    for _ in 0..16 {
-        mantissa = (mantissa * mantissa) >> 31;
-        log2 <<= 1;
-        if mantissa >> 32 != 0 {
-            mantissa >>= 1;
-            log2 |= 1;
-        }
+    for _ in 0..12 {
+        mantissa = (mantissa * mantissa) >> 15;
+        let carry = mantissa >> 16;
+        mantissa >>= carry;
+        log2 = log2 << 1 | carry;
     }
     Some(log2)
 }
@@ -233,6 +228,18 @@ mod tests {
         }
         assert_eq!(Dbfs::from_rms(0), Dbfs::SILENCE);
         assert_eq!(Dbfs::from_rms(32_768), Dbfs(0));
+    }
+
+    #[test]
+    fn levels_on_the_wire_are_right_within_one_for_every_rms() {
+        let mut off_by_one = 0;
+        for rms in 1..=32_768u16 {
+            let exact = (-40.0 * (f64::from(rms) / 32_768.0).log10()).round() as u8;
+            assert!(half_db(rms).abs_diff(exact) <= 1, "rms {rms}");
+            off_by_one += u32::from(half_db(rms) != exact);
+        }
+        assert!(off_by_one <= 32_768 / 200, "{off_by_one}");
+        assert_eq!(half_db(0), SILENCE);
     }
 
     #[test]

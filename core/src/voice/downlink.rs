@@ -11,6 +11,7 @@ use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
 use crate::time::Instant;
+use crate::voice::shorten::{FULL_Q15, QuietFrames, fade};
 use crate::wire::Voice;
 
 /// What [`Downlink::pop`] wrote.
@@ -57,12 +58,6 @@ struct Received<const PAYLOAD: usize> {
     payload: Vec<u8, PAYLOAD, u16>,
 }
 
-/// What was loud fades from memory by this a frame, ...
-const FALL_HALF_DB: u8 = 2;
-
-/// ... and a frame that is so much softer is quiet.
-const QUIET_HALF_DB: u8 = 24;
-
 /// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at
 /// most; a frame has `FRAME` samples at most.
 #[derive(Clone, Debug)]
@@ -83,9 +78,7 @@ pub struct Downlink<
     concealed_in_a_row: u16,
     /// After so many frames of concealment there is nothing left to hear.
     conceal_max_frames: u16,
-    /// The level of the loudest of the latest frames, falling by 1 dB a frame: what "quiet" is
-    /// relative to.
-    recent_level: u8,
+    quiet_frames: QuietFrames,
     frames_received: u32,
     frames_played: u32,
     /// All that waited was dropped in mid-word: what was heard last is to fade.
@@ -107,7 +100,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             last_level: SILENCE,
             concealed_in_a_row: 0,
             conceal_max_frames: jitter.conceal_max_frames,
-            recent_level: SILENCE,
+            quiet_frames: QuietFrames::NEW,
             frames_received: 0,
             frames_played: 0,
             cut: false,
@@ -126,7 +119,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             last_level,
             concealed_in_a_row,
             conceal_max_frames,
-            recent_level,
+            quiet_frames,
             frames_received,
             frames_played,
             cut,
@@ -139,7 +132,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         *last_level = SILENCE;
         *concealed_in_a_row = 0;
         *conceal_max_frames = jitter.conceal_max_frames;
-        *recent_level = SILENCE;
+        *quiet_frames = QuietFrames::NEW;
         *frames_received = 0;
         *frames_played = 0;
         *cut = false;
@@ -159,13 +152,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             level: voice.level,
             payload: Vec::from_slice(voice.payload).map_err(|_| CodecError::BufferTooSmall)?,
         };
-        Ok(self.jitter.push(
-            now,
-            voice.seq,
-            voice.timestamp.0,
-            voice.terminator,
-            received,
-        ))
+        Ok(self
+            .jitter
+            .push(now, voice.seq, voice.timestamp, voice.terminator, received))
     }
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it
@@ -293,8 +282,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather
     /// than in a vowel.
     fn shorten_delay(&mut self, level: u8, out: &mut Frame<FRAME>) {
-        self.recent_level = level.min(self.recent_level.saturating_add(FALL_HALF_DB));
-        let quiet = level >= self.recent_level.saturating_add(QUIET_HALF_DB);
+        let quiet = self.quiet_frames.is_quiet(level);
         let due = match self.jitter.shrink_due() {
             Shrink::No => false,
             Shrink::WhenQuiet => quiet,
@@ -331,7 +319,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     fn fall_silent(&mut self) {
         self.concealed_in_a_row = 0;
-        self.recent_level = SILENCE;
+        self.quiet_frames = QuietFrames::NEW;
         self.last.silence_all();
         self.decoder.reset();
     }
@@ -352,20 +340,6 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     }
 }
 
-/// All of it, as a weight.
-const FULL_Q15: i32 = 1 << 15;
-
 /// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a
 /// consonant.
 const RESUME_MS: usize = FrameDuration::Ms5 as usize;
-
-/// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.
-fn fade<'a>(out: &mut [i16], other: impl Iterator<Item = &'a i16>, from_q15: i32, to_q15: i32) {
-    let step_q30 = ((to_q15 - from_q15) << 15) / out.len() as i32;
-    let mut weight_q30 = from_q15 << 15;
-    for (out, &other) in out.iter_mut().zip(other) {
-        weight_q30 += step_q30;
-        let apart = i32::from(other) - i32::from(*out);
-        *out = (i32::from(*out) + ((apart * (weight_q30 >> 15)) >> 15)) as i16;
-    }
-}

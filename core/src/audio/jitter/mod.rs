@@ -3,12 +3,20 @@
 //! It knows nothing of audio or of packets: an item is whatever the caller pushes, one a frame. The
 //! caller says when each arrives, and pops once a frame period.
 //!
+//! # What belongs together
+//! Items of a talkspurt have timestamps that fit their sequence numbers. An item that does not fit
+//! the newest one begins another talkspurt if its timestamp is later, and is a straggler if not. So
+//! does one that fits, but comes behind a terminator or after a gap of more than a second. Another
+//! talkspurt may begin at any number: inside, items have *places*, which go on.
+//!
 //! # How the delay follows the network
 //! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
 //! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses
 //!   nothing, and so moves the playout one frame later; the margin for the next talkspurt grows by
 //!   one frame. If the item then proves to be lost, the playout moves back: it was concealed
 //!   already.
+//! - Items that are early by their timestamps, as a pre-roll is, are no delay: the sender takes its
+//!   lead back.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be
 //!   dropped ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay
 //!   never only grows.
@@ -24,13 +32,15 @@
 //! Some functions are kept from being inlined: that saves a Cortex-M0 150 bytes of flash, as `cargo
 //! xtask firmware measure` counts them.
 
-use crate::seq::Seq;
+use crate::seq::{Seq, Timestamp};
 use crate::time::Instant;
 
 use crate::audio::jitter::margin::Margin;
+use crate::audio::jitter::pace::Pace;
 pub use crate::audio::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 
 mod margin;
+mod pace;
 mod report;
 mod skip;
 
@@ -48,10 +58,21 @@ enum Phase {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Slot<T> {
-    timestamp_frames: u32,
+    timestamp: Timestamp,
     terminator: bool,
     item: T,
 }
+
+/// Where an item stands.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct At {
+    place: Seq,
+    timestamp: Timestamp,
+}
+
+/// A longer gap within a talkspurt, in units of a timestamp (1 s), is a pause between two.
+const GAP_MAX_UNITS: i32 = 400;
 
 /// Up to `SLOTS` items (a power of two) of one stream. `T` is the item: an encoded payload, say.
 #[derive(Clone, Debug)]
@@ -65,11 +86,18 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     /// More queued items than this are the backlog of a stall.
     backlog_over: u16,
     phase: Phase,
-    /// The item that is due next.
+    /// The place that is due next.
     next: Seq,
-    /// The timestamp of the last item that was popped; tells, between talkspurts, what is late.
-    /// `None` before the first.
-    played_timestamp: Option<u32>,
+    /// What a sequence number needs to become a place.
+    shift: u16,
+    /// The last item that was popped or dropped. Whatever is not later is over.
+    played: Option<At>,
+    /// The newest item, and whether it is a terminator.
+    newest: Option<(At, bool)>,
+    pace: Pace,
+    /// The talkspurt of the newest item is not played yet, and is not the rest of one that was;
+    /// so many frames of it are early.
+    next_early_frames: Option<u16>,
     margin: Margin,
     underruns_in_a_row: u16,
     /// Something between the last item that was popped and the next one is not played.
@@ -97,7 +125,11 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             backlog_over: 0,
             phase: Phase::Idle,
             next: Seq(0),
-            played_timestamp: None,
+            shift: 0,
+            played: None,
+            newest: None,
+            pace: Pace::NEW,
+            next_early_frames: None,
             margin: Margin::new(&config),
             underruns_in_a_row: 0,
             gap: false,
@@ -127,7 +159,11 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             backlog_over,
             phase,
             next,
-            played_timestamp,
+            shift,
+            played,
+            newest,
+            pace,
+            next_early_frames,
             margin,
             underruns_in_a_row,
             gap,
@@ -140,57 +176,52 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         *backlog_over = 0;
         *phase = Phase::Idle;
         *next = Seq(0);
-        *played_timestamp = None;
+        *shift = 0;
+        (*played, *newest) = (None, None);
+        *pace = Pace::NEW;
+        *next_early_frames = None;
         *margin = Margin::new(&config);
         *underruns_in_a_row = 0;
         (*gap, *resumed) = (false, false);
         *stats = JitterStats::default();
     }
 
-    /// Takes an item that arrived at `_now`: its sequence number, the frame period that it belongs
-    /// to, and whether it is the talkspurt's last. Today's rules count frame periods; the time is
-    /// for those that measure how regularly items arrive.
+    /// Takes an item that arrived at `now`: its sequence number, its time on the sender's clock, and
+    /// whether it is the talkspurt's last.
     pub fn push(
         &mut self,
-        _now: Instant,
+        now: Instant,
         seq: Seq,
-        timestamp_frames: u32,
+        timestamp: Timestamp,
         terminator: bool,
         item: T,
     ) -> PushOutcome {
-        // Before an item is played, a straggler of the last talkspurt can be told by its timestamp
-        // only.
-        if self.phase != Phase::Playing && self.is_from_the_past(timestamp_frames) {
+        let Some(place) = self.place(now, seq, timestamp) else {
             self.stats.late = self.stats.late.wrapping_add(1);
             return PushOutcome::Late;
-        }
-        if self.phase == Phase::Idle {
-            self.start_talkspurt(seq);
-        }
-        if matches!(self.phase, Phase::Filling(_))
-            && seq.distance(self.next) < 0
-            && self.fits_before_first(seq)
-        {
-            // Reordered at the very start: nothing has been played yet, so it is not late.
-            self.next = seq;
-        }
-        if seq.distance(self.next) < 0 {
-            self.stats.late = self.stats.late.wrapping_add(1);
-            return PushOutcome::Late;
-        }
-        let dropped = self.make_room_for(seq);
-        let slot = &mut self.slots[Self::index(seq)];
+        };
+        let dropped = self.make_room_for(place);
+        let slot = &mut self.slots[Self::index(place)];
         if slot.is_some() {
             self.stats.duplicate = self.stats.duplicate.wrapping_add(1);
             return PushOutcome::Duplicate;
         }
         *slot = Some(Slot {
-            timestamp_frames,
+            timestamp,
             terminator,
             item,
         });
         self.queued += 1;
         self.terminators += u16::from(terminator);
+        if self
+            .newest
+            .is_none_or(|(it, _)| timestamp.distance(it.timestamp) > 0)
+        {
+            self.newest = Some((At { place, timestamp }, terminator));
+            if let Some(early_frames) = &mut self.next_early_frames {
+                *early_frames = self.pace.early_frames(now, timestamp, &self.config);
+            }
+        }
         if dropped == 0 {
             PushOutcome::Queued
         } else {
@@ -198,18 +229,71 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
+    /// Returns the place of an item, which may begin a talkspurt; `None` if its turn is over.
+    fn place(&mut self, now: Instant, seq: Seq, timestamp: Timestamp) -> Option<Seq> {
+        let is_over = |played: At| timestamp.distance(played.timestamp) <= 0;
+        if self.played.is_some_and(is_over) {
+            return None;
+        }
+        let mut place = seq.plus(self.shift);
+        let at = At { place, timestamp };
+        let (fits, later_units, goes_on, newest) = match self.newest {
+            Some((newest, terminator)) => {
+                let fits = self.fits(at, newest);
+                let later_units = timestamp.distance(newest.timestamp);
+                let goes_on = fits && !terminator && later_units <= GAP_MAX_UNITS;
+                (fits, later_units, goes_on, newest.place)
+            }
+            None => (false, 1, false, place),
+        };
+        if later_units <= 0 && !fits {
+            return None;
+        }
+        if later_units > 0 && !goes_on {
+            self.next_early_frames = Some(0);
+            if !fits {
+                self.pace.begin(now, timestamp);
+            }
+            // What still waits keeps its places.
+            let is_near = (1..=SLOTS as i16 / 4).contains(&place.distance(newest));
+            if self.queued > 0 && !is_near {
+                place = newest.next();
+                self.shift = place.0.wrapping_sub(seq.0);
+            }
+        }
+        if self.phase == Phase::Idle || (self.queued == 0 && !goes_on) {
+            self.start_talkspurt(place);
+        }
+        if matches!(self.phase, Phase::Filling(_))
+            && place.distance(self.next) < 0
+            && self.fits_before_first(place)
+        {
+            // Reordered at the very start: nothing has been played yet, so it is not late.
+            self.next = place;
+        }
+        (place.distance(self.next) >= 0).then_some(place)
+    }
+
     /// Gives what is due. Call it once a frame period.
     #[inline(never)]
     pub fn pop(&mut self) -> Pop<T> {
+        if self.phase == Phase::Playing && self.queued > 0 {
+            self.end_where_another_begins();
+        }
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited) => {
                 let target_frames = self.margin.target_frames();
-                if self.queued <= target_frames && waited < target_frames && self.terminators == 0 {
+                let full = target_frames + self.next_early_frames.unwrap_or(0);
+                if self.queued <= full && waited < target_frames && self.terminators == 0 {
                     self.phase = Phase::Filling(waited + 1);
                     return Pop::Silence;
                 }
                 self.phase = Phase::Playing;
+                if let Some(early_frames) = self.next_early_frames.take() {
+                    self.margin.begin(early_frames);
+                }
+                self.backlog_over = self.stall_max_frames();
             }
             Phase::Playing => {}
         }
@@ -299,6 +383,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.queued = 0;
         self.terminators = 0;
         self.gap = false;
+        // What came is over, whether it was played or not.
+        self.played = self.newest.map(|(newest, _)| newest);
         self.end_talkspurt();
     }
 
@@ -306,25 +392,31 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         seq.0 as usize & (SLOTS - 1)
     }
 
-    fn is_from_the_past(&self, timestamp_frames: u32) -> bool {
-        self.played_timestamp
-            .is_some_and(|played| timestamp_frames.wrapping_sub(played).cast_signed() <= 0)
+    /// Whether two items may be of the same talkspurt.
+    fn fits(&self, one: At, other: At) -> bool {
+        let frames = i32::from(one.place.distance(other.place));
+        one.timestamp.distance(other.timestamp) == frames * i32::from(self.config.frame_units)
     }
 
-    fn start_talkspurt(&mut self, seq: Seq) {
+    fn start_talkspurt(&mut self, place: Seq) {
         self.phase = Phase::Filling(0);
-        self.next = seq;
+        self.next = place;
         self.underruns_in_a_row = 0;
-        // After a gap the talkspurt goes on; otherwise it begins, maybe with a pre-roll of half a
-        // second.
-        let stall_max_frames = self.stall_max_frames();
-        self.backlog_over = if self.gap {
-            stall_max_frames
-        } else {
-            let most = self.config.stall_max_frames.max(stall_max_frames);
-            most.saturating_mul(2)
-        };
         self.margin.restart_window();
+    }
+
+    /// If the terminator was lost and the next item is of another talkspurt, that one begins.
+    fn end_where_another_begins(&mut self) {
+        let place = self.next.plus(self.free_from(self.next));
+        if let (Some(played), Some(slot)) = (self.played, &self.slots[Self::index(place)]) {
+            let timestamp = slot.timestamp;
+            if !self.fits(At { place, timestamp }, played)
+                || timestamp.distance(played.timestamp) > GAP_MAX_UNITS
+            {
+                self.gap = true;
+                self.start_talkspurt(place);
+            }
+        }
     }
 
     fn end_talkspurt(&mut self) {
@@ -348,17 +440,19 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     #[inline(never)]
     fn take_next(&mut self) -> Option<Slot<T>> {
-        let slot = self.slots[Self::index(self.next)].take();
-        self.next = self.next.next();
-        if let Some(slot) = &slot {
-            self.queued -= 1;
-            self.terminators -= u16::from(slot.terminator);
-        }
-        slot
+        let place = self.next;
+        self.next = place.next();
+        let slot = self.slots[Self::index(place)].take()?;
+        self.queued -= 1;
+        self.terminators -= u16::from(slot.terminator);
+        self.played = Some(At {
+            place,
+            timestamp: slot.timestamp,
+        });
+        Some(slot)
     }
 
     fn played(&mut self, slot: Slot<T>) -> Pop<T> {
-        self.played_timestamp = Some(slot.timestamp_frames);
         self.underruns_in_a_row = 0;
         self.resumed = core::mem::take(&mut self.gap);
         if slot.terminator {
@@ -372,10 +466,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     fn end_after_terminator(&mut self) {
         self.end_talkspurt();
         self.margin.pause(&self.config);
-        // The next words must not lose their beginning to the delay of a pre-roll; and words with
-        // nothing behind them delay nothing.
+        // The next words must not lose their beginning to a little delay; and words with nothing
+        // behind them delay nothing.
         if self.goes_on() {
-            self.drop_surplus(self.pre_roll_frames());
+            self.drop_surplus(self.kept_in_pause_frames());
         }
         if self.queued > 0 {
             self.start_talkspurt(self.next.plus(self.free_from(self.next)));

@@ -3,8 +3,8 @@
 use super::JitterBuffer;
 use crate::seq::Seq;
 
-/// Surplus that a pause does not drop: this part of the longest stall, 60 ms by default.
-const PRE_ROLL_PARTS: u16 = 4;
+/// Delay that a pause does not drop: this part of the longest stall, 60 ms by default.
+const KEPT_PARTS: u16 = 4;
 
 impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Advances past the oldest items until `seq` has a slot; gives how many were dropped.
@@ -24,16 +24,11 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Moves on over the next item; gives 1 if it was there.
     fn drop_next(&mut self) -> u16 {
         self.gap = true;
-        match self.take_next() {
-            Some(slot) => {
-                self.played_timestamp = Some(slot.timestamp_frames);
-                1
-            }
-            None => {
-                self.count_lost(1);
-                0
-            }
+        if self.take_next().is_some() {
+            return 1;
         }
+        self.count_lost(1);
+        0
     }
 
     /// Drops the oldest items until only the margin and `tolerated` more are left. The next one is
@@ -55,24 +50,26 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             } else {
                 self.config.stall_max_frames
             };
-            self.drop_surplus(tolerated);
+            self.drop_surplus(tolerated.saturating_add(self.margin.early_frames()));
+            // What the rest of it brings is as old.
             self.backlog_over = self.queued;
         } else {
-            // A long pre-roll may wait at the start of a talkspurt, and gets shorter only.
-            let kept = self.backlog_over.min(self.queued);
-            self.backlog_over = kept.max(self.stall_max_frames());
+            self.backlog_over = self.stall_max_frames();
         }
     }
 
-    /// A buffer that is full has a stall behind it, too; and what a wide margin is for is no stall.
+    /// A buffer that is full has a stall behind it, too; and what a wide margin or a pre-roll is for
+    /// is no stall.
     pub(super) fn stall_max_frames(&self) -> u16 {
-        let most = self.config.stall_max_frames.min(SLOTS as u16 - 1);
-        most.max(self.margin.target_frames().saturating_mul(2))
+        let margin_frames = self.margin.target_frames().saturating_mul(2);
+        let most = self.config.stall_max_frames.max(margin_frames);
+        let most = most.saturating_add(self.margin.early_frames());
+        most.min(SLOTS as u16 - 1).max(margin_frames)
     }
 
-    /// Surplus that a pause does not drop.
-    pub(super) const fn pre_roll_frames(&self) -> u16 {
-        self.config.stall_max_frames / PRE_ROLL_PARTS
+    /// Delay that a pause does not drop, and what is early behind it.
+    pub(super) fn kept_in_pause_frames(&self) -> u16 {
+        self.config.stall_max_frames / KEPT_PARTS + self.next_early_frames.unwrap_or(0)
     }
 
     /// Whether the beginning of another word would be dropped where this one ends, as
@@ -81,7 +78,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         let kept_frames = self.margin.target_after_pause(&self.config);
         // One comes for each that is popped: what waits now will wait then.
         self.terminators > 0
-            && self.queued > kept_frames.saturating_add(self.pre_roll_frames())
+            && self.queued > kept_frames.saturating_add(self.kept_in_pause_frames())
             && self.goes_on()
     }
 
