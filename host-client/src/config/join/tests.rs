@@ -130,7 +130,7 @@ fn each_wrong_flag_is_named_in_the_error() {
 #[test]
 fn a_pre_roll_may_be_as_long_as_the_protocol_lets_it() {
     assert_eq!(join("--pre-roll 200").unwrap().pre_roll_ms, 200);
-    let problem = join("--pre-roll 201").unwrap_err().problem;
+    let problem = join("--pre-roll 201").unwrap_err();
     assert!(problem.contains("at most 200"), "{problem}");
 }
 
