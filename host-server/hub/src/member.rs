@@ -135,7 +135,7 @@ impl Members {
     /// link's output and deadline.
     pub fn next_event(&mut self, id: MemberId, out: &mut Outbound) -> Option<ServerEvent> {
         let Member { link, participant } = self.map.get_mut(id)?;
-        let standing = (self.revision, participant.told());
+        let standing = (self.revision, participant.told);
         if let Some(event) = link.next_event(out.now, standing) {
             return Some(event);
         }
