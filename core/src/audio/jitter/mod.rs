@@ -95,8 +95,8 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     /// The newest item, and whether it is a terminator.
     newest: Option<(At, bool)>,
     pace: Pace,
-    /// The talkspurt of the newest item is not played yet, and is not the rest of one that was;
-    /// so many frames of it are early.
+    /// The talkspurt of the newest item is not played yet, and is not the rest of one that was. So
+    /// many frames of it are early now.
     next_early_frames: Option<u16>,
     margin: Margin,
     underruns_in_a_row: u16,
@@ -280,18 +280,21 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         if self.phase == Phase::Playing && self.queued > 0 {
             self.end_where_another_begins();
         }
+        let next_early_frames = self.next_early_frames;
+        self.next_early_frames = next_early_frames.map(|frames| frames.saturating_sub(1));
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited) => {
                 let target_frames = self.margin.target_frames();
-                let full = target_frames + self.next_early_frames.unwrap_or(0);
+                let full = target_frames + next_early_frames.unwrap_or(0);
                 if self.queued <= full && waited < target_frames && self.terminators == 0 {
                     self.phase = Phase::Filling(waited + 1);
                     return Pop::Silence;
                 }
                 self.phase = Phase::Playing;
-                if let Some(early_frames) = self.next_early_frames.take() {
+                if let Some(early_frames) = next_early_frames {
                     self.margin.begin(early_frames);
+                    self.next_early_frames = None;
                 }
                 self.backlog_over = self.stall_max_frames();
             }
