@@ -180,12 +180,6 @@ impl Dbfs {
         }
     }
 
-    /// The level of `db` whole decibels (negative below full scale), at least [`Dbfs::SILENCE`] and
-    /// at most 0.
-    pub fn from_whole_db(db: i16) -> Self {
-        Self(db.clamp(-96, 0) * 256)
-    }
-
     /// The smallest root mean square that reads at least this level: 0..=32768.
     pub fn to_rms(self) -> u16 {
         let (mut low, mut high) = (0u16, 32_768);
@@ -262,7 +256,7 @@ mod tests {
             assert!(Dbfs::from_rms(rms) >= Dbfs(q8));
             assert!(rms == 0 || Dbfs::from_rms(rms - 1) < Dbfs(q8));
         }
-        assert_eq!(Dbfs::from_whole_db(-24).to_rms(), 2_068);
+        assert_eq!(Dbfs(-24 * 256).to_rms(), 2_068);
     }
 
     #[test]
