@@ -130,6 +130,7 @@ impl VoiceConfig {
         let margin_frames = frames(frame, self.playout_margin_ms).min(slots as u16 / 2);
         let mut jitter = JitterConfig::default_for(frame, margin_frames);
         jitter.target_max_frames = jitter.target_max_frames.max(margin_frames);
+        jitter.pre_roll_max_frames = 0;
         jitter
     }
 }

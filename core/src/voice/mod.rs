@@ -1,4 +1,6 @@
 //! Between frames of audio and voice packets.
 
+mod shorten;
+
 pub mod downlink;
 pub mod uplink;

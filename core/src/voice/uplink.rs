@@ -5,21 +5,31 @@
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
-use crate::audio::level::{LevelMeter, SILENCE, half_db, rms};
+use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
+use crate::voice::shorten::{FULL_Q15, QuietFrames, fade};
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
+
+/// The longest pre-roll that a server keeps room for, in milliseconds. More is not sent.
+pub const PRE_ROLL_MAX_MS: u32 = 200;
+
+/// What stands before each frame that is kept: its level, in two samples so that frames stay aligned
+/// to words.
+pub(crate) const LEVEL_SAMPLES: usize = 2;
 
 /// Samples that an uplink keeps for the default pre-roll and the frame being sent, in the default
 /// format.
 pub const HISTORY_SAMPLES_DEFAULT: usize =
     history_samples(AudioFormat::DEFAULT, PRE_ROLL_DEFAULT_MS as usize);
 
-/// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent.
+/// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent,
+/// with their levels. Shorter frames need less.
 pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
-    format.rate.samples_in_ms(pre_roll_ms) + format.frame_samples()
+    let frames = format.frame.frames_in_ms(pre_roll_ms as u32) as usize + 1;
+    frames * (format.frame_samples() + LEVEL_SAMPLES)
 }
 
 /// How voice is sent.
@@ -80,28 +90,37 @@ pub struct UplinkStats {
 }
 
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one
-/// frame.
+/// frame, as [`history_samples`] counts them.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
+    state: State<C>,
+    history: History<HISTORY>,
+}
+
+/// All but the sound, which is too large to be made in one place and moved to another.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct State<C> {
     pre_roll_frames: u16,
     /// How long a frame is, in units of a timestamp.
-    frame_units: u8,
+    frame_units: u32,
     gate: Gate,
     encoder: C,
-    history: History<HISTORY>,
     /// Frames at the new end of the history that are to be sent.
     unsent_frames: u16,
     /// The newest of them ends the talkspurt.
     closing: bool,
+    /// The oldest of them is quiet, and is left out to take back the pre-roll's delay.
+    leaves_out: bool,
+    quiet_frames: QuietFrames,
     /// The talkspurt before the unsent frames ends with an empty packet of this time.
     empty_terminator_due: Option<Timestamp>,
-    /// Those of the next packet.
-    seq: Seq,
+    last_seq: Option<Seq>,
+    /// That of the next packet.
     timestamp: Timestamp,
     /// When the frame that was pushed last started; the first starts a frame after the session.
     clock: Timestamp,
-    has_spoken: bool,
     muted: bool,
     meter: LevelMeter,
     level_rms: u16,
@@ -128,22 +147,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     #[inline]
     fn checked(config: UplinkConfig<C>) -> Self {
         Self {
-            pre_roll_frames: config.pre_roll_frames,
-            frame_units: config.format.frame.units() as u8,
-            gate: Gate::checked(config.gate),
-            encoder: config.codec,
             history: History::new(config.format.frame_samples()),
-            unsent_frames: 0,
-            closing: false,
-            empty_terminator_due: None,
-            seq: Seq(0),
-            timestamp: Timestamp(0),
-            clock: Timestamp(0),
-            has_spoken: false,
-            muted: false,
-            meter: LevelMeter::new(config.format.rate),
-            level_rms: 0,
-            stats: UplinkStats::default(),
+            state: State::new(config),
         }
     }
 
@@ -153,82 +158,46 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// # Errors
     /// As [`GateConfig::check`]; nothing is changed then.
     pub fn restart(&mut self, config: UplinkConfig<C>) -> Result<(), GateConfigError> {
-        let new_gate = Gate::new(config.gate)?;
-        // Named one by one, so that a field which is added later cannot be forgotten here.
-        let Self {
-            pre_roll_frames,
-            frame_units,
-            gate,
-            encoder,
-            history,
-            unsent_frames,
-            closing,
-            empty_terminator_due,
-            seq,
-            timestamp,
-            clock,
-            has_spoken,
-            muted,
-            meter,
-            level_rms,
-            stats,
-        } = self;
-        *pre_roll_frames = config.pre_roll_frames;
-        *frame_units = config.format.frame.units() as u8;
-        *gate = new_gate;
-        *encoder = config.codec;
-        history.restart(config.format.frame_samples());
-        *unsent_frames = 0;
-        *closing = false;
-        *empty_terminator_due = None;
-        *seq = Seq(0);
-        (*timestamp, *clock) = (Timestamp(0), Timestamp(0));
-        (*has_spoken, *muted) = (false, false);
-        *meter = LevelMeter::new(config.format.rate);
-        *level_rms = 0;
-        *stats = UplinkStats::default();
+        config.gate.check()?;
+        self.history.restart(config.format.frame_samples());
+        self.state = State::new(config);
         Ok(())
     }
 
     /// Takes the next frame. Panics if it has not the session's length.
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
-        self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-        self.level_rms = self.meter.rms(frame);
-        self.clock = self.clock.plus(self.frame_units.into());
-        if self.muted {
+        let Self { state, history } = self;
+        state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
+        state.level_rms = state.meter.rms(frame);
+        state.clock = state.clock.plus(state.frame_units);
+        if state.muted {
             return GateDecision::Closed;
         }
-        if self.closing {
+        if state.closing {
             // The last talkspurt's end was not polled: its frames are no longer distinguishable
             // from this one's.
-            self.lose_unsent(self.unsent_frames);
-            self.closing = false;
-            self.end_without_frame();
+            state.lose_unsent(state.unsent_frames);
+            state.closing = false;
+            state.end_without_frame();
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
-            self.history.clear();
+            history.clear();
         }
-        let decision = self.gate.push(self.level_rms);
-        let kept_before = self.history.frames;
-        self.history.push(frame);
+        let decision = state.gate.push(state.level_rms);
+        let kept_before = history.frames;
+        history.push(frame, state.level_rms);
         match decision {
             GateDecision::Closed => {}
             GateDecision::Opened => {
-                self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
-                // The pre-roll runs ahead of its time from here.
-                if self.clock.distance(self.timestamp) > 0 {
-                    self.timestamp = self.clock;
-                }
-                self.unsent_frames = 1 + kept_before
-                    .min(self.pre_roll_frames)
-                    .min(self.history.frames - 1);
+                let pre_roll = kept_before.min(state.pre_roll_frames);
+                state.begin_talkspurt(pre_roll.min(history.frames - 1));
             }
-            GateDecision::Open => self.unsent_frames += 1,
+            GateDecision::Open => state.unsent_frames += 1,
             GateDecision::Closing => {
-                self.unsent_frames += 1;
-                self.closing = true;
+                state.unsent_frames += 1;
+                state.closing = true;
             }
         }
-        self.lose_unsent(self.unsent_frames.saturating_sub(self.history.frames));
+        state.lose_unsent(state.unsent_frames.saturating_sub(history.frames));
         decision
     }
 
@@ -236,22 +205,23 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// pre-roll has a say. Returns its voice packet; `None` while muted. Poll what was pushed as
     /// samples first.
     pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
-        self.stats.frames_captured = self.stats.frames_captured.wrapping_add(1);
-        self.timestamp = frame.timestamp.plus(self.frame_units.into());
-        if self.muted {
+        let Self { state, history } = self;
+        state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
+        state.timestamp = frame.timestamp.plus(state.frame_units);
+        if state.muted {
             return None;
         }
         // What was kept before it is no pre-roll of what comes after it.
-        self.history.clear();
-        let is_first = !self.gate.is_open();
-        self.stats.talkspurts = self.stats.talkspurts.wrapping_add(u32::from(is_first));
-        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
+        history.clear();
+        let is_first = !state.gate.is_open();
+        state.stats.talkspurts = state.stats.talkspurts.wrapping_add(u32::from(is_first));
+        state.stats.frames_sent = state.stats.frames_sent.wrapping_add(1);
         if frame.terminator {
-            self.gate.close();
+            state.gate.close();
         } else {
-            self.gate.open();
+            state.gate.open();
         }
-        Some(self.voice(
+        Some(state.voice(
             frame.timestamp,
             frame.level,
             frame.terminator,
@@ -259,47 +229,58 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         ))
     }
 
-    /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent. A payload
-    /// takes at most [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or
+    /// Returns the next voice packet, its payload in `buffer`; `None` when all is sent that can be.
+    /// A payload takes at most [`PAYLOAD_MAX`](crate::audio::codec::PAYLOAD_MAX) bytes, or
     /// [`ADPCM_PAYLOAD_MAX`](crate::audio::codec::ADPCM_PAYLOAD_MAX) in that codec.
+    ///
+    /// As long as a talkspurt runs ahead of its time because of its pre-roll, a frame that is quiet
+    /// waits for the one after it, and the two are blended into one.
     pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
-        if let Some(timestamp) = self.empty_terminator_due.take() {
-            return Some(self.voice(timestamp, SILENCE, true, &[]));
+        let Self { state, history } = self;
+        if let Some(timestamp) = state.empty_terminator_due.take() {
+            return Some(state.voice(timestamp, SILENCE, true, &[]));
         }
-        let age_frames = self.unsent_frames.checked_sub(1)?;
-        self.unsent_frames = age_frames;
-        let terminator = self.closing && age_frames == 0;
+        let mut age_frames = state.unsent_frames.checked_sub(1)?;
+        if state.is_left_out(age_frames, history.level(age_frames)) {
+            age_frames = age_frames.checked_sub(1)?;
+            history.blend_into(age_frames, &mut state.meter.clone());
+            state.leaves_out = false;
+        }
+        state.unsent_frames = age_frames;
+        let terminator = state.closing && age_frames == 0;
         if terminator {
-            self.closing = false;
-            self.history.clear_after_next_read();
+            state.closing = false;
+            history.clear_after_next_read();
         }
-        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
-        let frame = self.history.frame(age_frames);
-        let len = self.encoder.encode(frame, buffer).unwrap_or(0);
-        let level = half_db(rms(frame));
-        let timestamp = self.next_timestamp();
-        Some(self.voice(timestamp, level, terminator, &buffer[..len]))
+        state.stats.frames_sent = state.stats.frames_sent.wrapping_add(1);
+        let frame = history.frame(age_frames);
+        let len = state.encoder.encode(frame, buffer).unwrap_or(0);
+        let level = half_db(history.level(age_frames));
+        let timestamp = state.next_timestamp();
+        Some(state.voice(timestamp, level, terminator, &buffer[..len]))
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before
     /// leaving.
     #[inline(never)]
     pub fn finish(&mut self) {
-        if self.gate.is_open() || self.closing {
-            self.end_without_frame();
+        let Self { state, history } = self;
+        if state.gate.is_open() || state.closing {
+            state.end_without_frame();
         }
-        self.gate.close();
-        self.closing = false;
-        self.unsent_frames = 0;
-        self.history.clear();
+        state.gate.close();
+        state.closing = false;
+        state.leaves_out = false;
+        state.unsent_frames = 0;
+        history.clear();
     }
 
     /// Mutes: nothing is sent, and nothing said while muted is sent later.
     pub fn set_muted(&mut self, muted: bool) {
-        if muted && !self.muted {
+        if muted && !self.state.muted {
             self.finish();
         }
-        self.muted = muted;
+        self.state.muted = muted;
     }
 
     /// Changes the gate's thresholds.
@@ -307,37 +288,87 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// # Errors
     /// As [`GateConfig::check`]; nothing is changed then.
     pub fn set_gate(&mut self, gate: GateConfig) -> Result<(), GateConfigError> {
-        self.gate.set_config(gate)
+        self.state.gate.set_config(gate)
     }
 
     /// The gate's thresholds as they are now.
     pub const fn gate_config(&self) -> &GateConfig {
-        self.gate.config()
+        self.state.gate.config()
     }
 
     /// Whether a talkspurt is running.
     pub const fn is_talking(&self) -> bool {
-        self.gate.is_open()
+        self.state.gate.is_open()
     }
 
     /// Checks whether `payload` is a frame of this session.
     pub(crate) fn check(&self, payload: &[u8]) -> Result<(), CodecError> {
-        self.encoder.check(payload, self.history.frame_samples)
+        let encoder = &self.state.encoder;
+        encoder.check(payload, self.history.frame_samples)
     }
 
     /// Returns the number of the last packet, if there was one.
-    pub fn last_seq(&self) -> Option<Seq> {
-        self.has_spoken.then(|| self.seq.plus(u16::MAX))
+    pub const fn last_seq(&self) -> Option<Seq> {
+        self.state.last_seq
     }
 
     /// The level of the last frame, without offset, rumble and hum: RMS, 0..=32768.
     pub const fn level_rms(&self) -> u16 {
-        self.level_rms
+        self.state.level_rms
     }
 
     /// What it has done so far.
     pub const fn stats(&self) -> &UplinkStats {
-        &self.stats
+        &self.state.stats
+    }
+}
+
+impl<C> State<C> {
+    #[inline]
+    fn new(config: UplinkConfig<C>) -> Self {
+        let frame = config.format.frame;
+        let pre_roll_max = frame.frames_in_ms(PRE_ROLL_MAX_MS) as u16;
+        Self {
+            pre_roll_frames: config.pre_roll_frames.min(pre_roll_max),
+            frame_units: frame.units(),
+            gate: Gate::checked(config.gate),
+            encoder: config.codec,
+            unsent_frames: 0,
+            closing: false,
+            leaves_out: false,
+            quiet_frames: QuietFrames::NEW,
+            empty_terminator_due: None,
+            last_seq: None,
+            timestamp: Timestamp(0),
+            clock: Timestamp(0),
+            muted: false,
+            meter: LevelMeter::new(config.format.rate),
+            level_rms: 0,
+            stats: UplinkStats::default(),
+        }
+    }
+
+    /// The frame pushed last opened the gate: it is sent behind the pre-roll, which runs ahead of
+    /// its time from here.
+    fn begin_talkspurt(&mut self, pre_roll_frames: u16) {
+        self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
+        if self.clock.distance(self.timestamp) > 0 {
+            self.timestamp = self.clock;
+        }
+        self.unsent_frames = pre_roll_frames + 1;
+        self.quiet_frames = QuietFrames::NEW;
+    }
+
+    /// Whether the oldest unsent frame is left out. Each frame is judged once.
+    fn is_left_out(&mut self, age_frames: u16, level_rms: u16) -> bool {
+        if !self.leaves_out {
+            let ahead_units = self.timestamp.distance(self.clock)
+                + (u32::from(age_frames) * self.frame_units).cast_signed();
+            let is_last = self.closing && age_frames == 0;
+            self.leaves_out =
+                ahead_units > 0 && self.quiet_frames.is_quiet(half_db(level_rms)) && !is_last;
+        }
+        self.leaves_out
     }
 
     /// Ends the talkspurt with an empty packet. If one is due already, no other went after it.
@@ -350,7 +381,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// Returns the time of the next packet; the one after it is a frame later.
     fn next_timestamp(&mut self) -> Timestamp {
         let timestamp = self.timestamp;
-        self.timestamp = timestamp.plus(self.frame_units.into());
+        self.timestamp = timestamp.plus(self.frame_units);
         timestamp
     }
 
@@ -361,9 +392,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         terminator: bool,
         payload: &'a [u8],
     ) -> Voice<'a> {
-        let seq = self.seq;
-        self.seq = seq.next();
-        self.has_spoken = true;
+        let seq = self.last_seq.map_or(Seq(0), Seq::next);
+        self.last_seq = Some(seq);
         Voice {
             seq,
             timestamp,
@@ -376,12 +406,14 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
 
     fn lose_unsent(&mut self, frames: u16) {
         self.unsent_frames -= frames;
+        self.leaves_out &= frames == 0;
         self.stats.frames_overrun = self.stats.frames_overrun.wrapping_add(u32::from(frames));
     }
 }
 
-/// The latest frames, in a ring of samples.
+/// The latest frames, each behind its level, in a ring of samples.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct History<const SAMPLES: usize> {
     samples: [i16; SAMPLES],
     frame_samples: usize,
@@ -397,11 +429,10 @@ struct History<const SAMPLES: usize> {
 impl<const SAMPLES: usize> History<SAMPLES> {
     #[inline(always)]
     fn new(frame_samples: usize) -> Self {
-        let capacity = SAMPLES / frame_samples;
         Self {
             samples: [0; SAMPLES],
             frame_samples,
-            capacity,
+            capacity: SAMPLES / (frame_samples + LEVEL_SAMPLES),
             frames: 0,
             write: 0,
             clear_on_push: false,
@@ -412,25 +443,56 @@ impl<const SAMPLES: usize> History<SAMPLES> {
     /// read.
     fn restart(&mut self, frame_samples: usize) {
         self.frame_samples = frame_samples;
-        self.capacity = SAMPLES / frame_samples;
+        self.capacity = SAMPLES / self.slot_samples();
         self.write = 0;
         self.clear();
     }
 
-    fn push(&mut self, frame: &[i16]) {
+    fn push(&mut self, frame: &[i16], level_rms: u16) {
         if core::mem::take(&mut self.clear_on_push) {
             self.clear();
         }
-        let start = self.write * self.frame_samples;
-        self.samples[start..start + self.frame_samples].copy_from_slice(frame);
+        let start = self.write * self.slot_samples();
+        self.samples[start] = level_rms.cast_signed();
+        self.samples[start + LEVEL_SAMPLES..][..self.frame_samples].copy_from_slice(frame);
         self.write = (self.write + 1) % self.capacity;
         self.frames = (self.frames + 1).min(self.capacity as u16);
     }
 
     /// The frame of `age` frames ago; 0 is the newest. There must be as many.
     fn frame(&self, age: u16) -> &[i16] {
+        &self.samples[self.start(age) + LEVEL_SAMPLES..][..self.frame_samples]
+    }
+
+    /// The level of that frame: RMS.
+    fn level(&self, age: u16) -> u16 {
+        self.samples[self.start(age)].cast_unsigned()
+    }
+
+    /// Blends the frame before that of `age` into it: it begins as the one, and ends as the other.
+    fn blend_into(&mut self, age: u16, meter: &mut LevelMeter) {
+        let (older, newer) = (self.start(age + 1), self.start(age));
+        let slot_samples = self.slot_samples();
+        let (low, high) = self.samples.split_at_mut(older.max(newer));
+        let high = &mut high[..slot_samples];
+        let (older, newer) = if older < newer {
+            (&mut low[older..][..slot_samples], high)
+        } else {
+            (high, &mut low[newer..][..slot_samples])
+        };
+        let frame = &mut newer[LEVEL_SAMPLES..];
+        fade(frame, older[LEVEL_SAMPLES..].iter(), FULL_Q15, 0);
+        newer[0] = meter.rms(frame).cast_signed();
+    }
+
+    /// Where the slot of that frame starts.
+    fn start(&self, age: u16) -> usize {
         let slot = (self.write + self.capacity - 1 - usize::from(age)) % self.capacity;
-        &self.samples[slot * self.frame_samples..][..self.frame_samples]
+        slot * self.slot_samples()
+    }
+
+    const fn slot_samples(&self) -> usize {
+        self.frame_samples + LEVEL_SAMPLES
     }
 
     fn clear(&mut self) {

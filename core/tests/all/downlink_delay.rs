@@ -202,8 +202,8 @@ fn a_soft_talkspurt_after_a_loud_one_does_not_count_as_quiet() {
     ear.receive_packet(0, &[16_000; 320], true);
     assert_eq!(ear.play(), PLAYED_LAST);
     assert_eq!(ear.play(), Playout::Silence);
-    // 400 ms of pre-roll: a frame may soon be skipped, but only where it is quiet.
-    for number in 1..=20 {
+    // 300 ms at once: a frame may soon be skipped, but only where it is quiet.
+    for number in 1..=15 {
         ear.receive(number, &[1_000; 320]);
     }
     for _ in 0..8 {

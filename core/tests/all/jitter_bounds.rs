@@ -3,7 +3,7 @@
 use crate::common::jitter_line::{Line, item};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
-use talkspurt_core::seq::Seq;
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 
 /// At 5 ms a frame, 300 ms are more than the buffer holds.
@@ -11,7 +11,8 @@ use talkspurt_core::time::Instant;
 fn a_buffer_that_a_stall_has_filled_keeps_the_newest_only() {
     let mut buffer = JitterBuffer::<u32, 32>::new(JitterConfig::default_for(FrameDuration::Ms5, 0));
     let push = |buffer: &mut JitterBuffer<u32, 32>, number: u32| {
-        buffer.push(Instant::ZERO, Seq(number as u16), number, false, number);
+        let timestamp = Timestamp(2 * number);
+        buffer.push(Instant::ZERO, Seq(number as u16), timestamp, false, number);
     };
     for number in 0..100 {
         push(&mut buffer, number);
@@ -32,12 +33,14 @@ fn a_margin_takes_half_of_a_small_buffer_at_most() {
         // The margin fills, one item is played, and then there is nothing.
         while buffer.pop() != Pop::Underrun {
             if buffer.depth_frames() <= buffer.target_frames() {
-                buffer.push(Instant::ZERO, Seq(number as u16), number, false, number);
+                let (seq, timestamp) = (Seq(number as u16), Timestamp(8 * number));
+                buffer.push(Instant::ZERO, seq, timestamp, false, number);
                 number += 1;
             }
             while matches!(buffer.pop(), Pop::Item(..)) {}
         }
-        buffer.push(Instant::ZERO, Seq(number as u16), number, true, number);
+        let (seq, timestamp) = (Seq(number as u16), Timestamp(8 * number));
+        buffer.push(Instant::ZERO, seq, timestamp, true, number);
         number += 1;
         while buffer.pop() != Pop::Silence {}
         assert!(buffer.target_frames() <= 4, "after {round}");

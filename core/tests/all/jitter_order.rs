@@ -1,9 +1,10 @@
 //! The jitter buffer, case by case: what is played, and in what order. `jitter_properties.rs` tests
 //! what must hold on any network.
 
-use crate::common::jitter_line::{Line, SLOTS, item, last};
-use talkspurt_core::audio::jitter::{Pop, PushOutcome};
-use talkspurt_core::seq::Seq;
+use crate::common::jitter_line::{Line, SLOTS, frame_time, item, last};
+use talkspurt_core::audio::format::FrameDuration::Ms20;
+use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome};
+use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 
 #[test]
@@ -110,13 +111,96 @@ fn a_gap_longer_than_the_concealment_is_jumped_over() {
 }
 
 #[test]
+fn a_gap_of_a_second_is_loss_and_a_longer_one_a_pause() {
+    for (gap, lost) in [(49, 49), (50, 0), (20_000, 0)] {
+        let mut line = Line::new(1);
+        (0..2).for_each(|number| _ = line.push(number));
+        assert_eq!(line.pop(), item(0));
+        assert_eq!(line.push(2 + gap), PushOutcome::Queued);
+        assert_eq!(line.pop(), item(1));
+        if lost == 0 {
+            assert_eq!(line.pop(), Pop::Silence, "gap of {gap}: the margin fills");
+        }
+        assert_eq!(line.pop(), item(2 + gap), "gap of {gap}");
+        let stats = line.buffer.stats();
+        assert_eq!((stats.lost, stats.overflowed), (lost, 0), "gap of {gap}");
+    }
+}
+
+#[test]
 fn a_gap_longer_than_the_buffer_is_jumped_over_and_counted() {
-    let mut line = Line::new(0);
-    line.run(0..3);
-    assert_eq!(line.push(20_003), PushOutcome::Queued);
-    assert_eq!(line.pop(), item(20_003));
-    assert_eq!(line.buffer.stats().lost, 20_000);
-    assert_eq!(line.buffer.stats().overflowed, 0);
+    let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(Ms20, 0));
+    for number in [0, 1, 2, 42] {
+        let (seq, timestamp) = (Seq(number as u16), Timestamp(frame_time(number)));
+        buffer.push(Instant::ZERO, seq, timestamp, false, number);
+        assert_eq!(buffer.pop(), item(number));
+    }
+    let stats = buffer.stats();
+    assert_eq!((stats.lost, stats.overflowed), (39, 0));
+}
+
+/// Frame `n` of a talkspurt that begins with another number and time than the one before it goes
+/// on with.
+fn of_the_next(line: &mut Line, n: u32, terminator: bool) -> PushOutcome {
+    line.push_at(30_000 + n, frame_time(500 + n), terminator)
+}
+
+#[test]
+fn an_item_whose_timestamp_does_not_fit_begins_a_talkspurt_or_is_a_straggler() {
+    // Without a terminator between them, and the first still waits.
+    let mut line = Line::new(2);
+    (0..4).for_each(|number| _ = line.push(number));
+    assert_eq!(line.pop(), item(0));
+    assert_eq!(of_the_next(&mut line, 0, false), PushOutcome::Queued);
+    assert_eq!(line.push(4), PushOutcome::Late, "earlier than the newest");
+    assert_eq!(
+        line.push_at(30_000, frame_time(499), false),
+        PushOutcome::Late
+    );
+    assert_eq!(
+        [1, 2].map(|n| of_the_next(&mut line, n, n == 2)),
+        [PushOutcome::Queued; 2]
+    );
+    let played: Vec<_> = (0..7).map(|_| line.pop()).collect();
+    let of_the_next = [item(30_000), item(30_001), last(30_002)];
+    assert_eq!(played[..3], [1, 2, 3].map(item));
+    assert_eq!(played[3..6], of_the_next);
+    assert_eq!(played[6], Pop::Silence);
+    let stats = line.buffer.stats();
+    assert_eq!((stats.lost, stats.overflowed, stats.concealed), (0, 0, 0));
+}
+
+#[test]
+fn numbers_may_go_anywhere_between_talkspurts() {
+    for jump in [1, 2, 90, 20_000, 40_000, 65_535] {
+        let mut line = Line::new(0);
+        line.push(0);
+        line.push_last(1);
+        let outcome = line.push_at(1 + jump, frame_time(41), true);
+        assert_eq!(outcome, PushOutcome::Queued, "{jump}");
+        let played = [line.pop(), line.pop(), line.pop()];
+        assert_eq!(played, [item(0), last(1), last(1 + jump)]);
+        assert_eq!(line.buffer.stats().lost, 0);
+    }
+}
+
+#[test]
+fn what_fits_behind_a_terminator_or_the_end_begins_a_talkspurt() {
+    let mut line = Line::new(1);
+    line.push(0);
+    line.push_last(1);
+    assert_eq!([line.pop(), line.pop()], [item(0), last(1)]);
+    line.push(2);
+    assert_eq!([line.pop(), line.pop()], [Pop::Silence, item(2)]);
+    while line.pop() != Pop::Silence {}
+    assert!(!line.buffer.is_active());
+    // It has ended without a terminator, and an underrun has widened the margin.
+    line.push(3);
+    assert_eq!(
+        [line.pop(), line.pop(), line.pop()],
+        [Pop::Silence, Pop::Silence, item(3)]
+    );
+    assert_eq!(line.push(3), PushOutcome::Late);
 }
 
 #[test]
@@ -173,12 +257,11 @@ fn after_the_terminator_the_next_talkspurt_starts_afresh() {
     assert!((0..500).all(|_| line.pop() == Pop::Silence));
     // Whether the number continues or jumps, a new talkspurt starts.
     assert_eq!(
-        line.buffer
-            .push(Instant::ZERO, Seq(40_000), 500, false, 500),
+        line.push_at(40_000, frame_time(500), false),
         PushOutcome::Queued
     );
     assert_eq!(line.pop(), Pop::Silence, "the margin fills again");
-    assert_eq!(line.pop(), item(500));
+    assert_eq!(line.pop(), item(40_000));
     assert_eq!(
         line.buffer.stats().lost,
         0,
@@ -247,31 +330,21 @@ fn a_talkspurt_without_terminator_ends_after_the_concealment() {
 #[test]
 fn numbers_and_timestamps_wrap() {
     let mut line = Line::new(1);
-    let start_seq = u16::MAX - 2;
-    let start_timestamp = u32::MAX - 4;
-    for n in 0..10u16 {
-        let outcome = line.buffer.push(
-            Instant::ZERO,
-            Seq(start_seq.wrapping_add(n)),
-            start_timestamp.wrapping_add(n.into()),
-            n == 9,
-            n.into(),
-        );
+    let start = u32::from(u16::MAX - 2);
+    let start_timestamp = u32::MAX - frame_time(4) + 1;
+    for n in 0..10 {
+        let timestamp = start_timestamp.wrapping_add(frame_time(n));
+        let outcome = line.push_at(start + n, timestamp, n == 9);
         assert_eq!(outcome, PushOutcome::Queued, "{n}");
     }
     for n in 0..9 {
-        assert_eq!(line.pop(), item(n));
+        assert_eq!(line.pop(), item(start + n));
     }
-    assert_eq!(line.pop(), last(9));
-    // The last timestamp was 4, after the wrap: u32::MAX precedes it, 5 follows.
-    assert_eq!(
-        line.buffer.push(Instant::ZERO, Seq(7), u32::MAX, false, 0),
-        PushOutcome::Late
-    );
-    assert_eq!(
-        line.buffer.push(Instant::ZERO, Seq(7), 5, false, 0),
-        PushOutcome::Queued
-    );
+    assert_eq!(line.pop(), last(start + 9));
+    // The last timestamp was that of frame 5 after the wrap.
+    let late = line.push_at(7, u32::MAX, false);
+    assert_eq!(late, PushOutcome::Late);
+    assert_eq!(line.push_at(7, frame_time(6), false), PushOutcome::Queued);
 }
 
 #[test]

@@ -8,79 +8,122 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
-use talkspurt_core::seq::Seq;
-use talkspurt_core::time::Instant;
+use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::{Duration, Instant};
 
 const SLOTS: usize = 16;
 type Buffer = JitterBuffer<u64, SLOTS>;
 
 fn config(target_frames: u16) -> JitterConfig {
     JitterConfig {
+        frame_units: 8,
         target_frames,
         target_max_frames: target_frames,
         shrink_window_frames: 20,
         decay_window_frames: 50,
         conceal_max_frames: 5,
         stall_max_frames: 7,
+        pre_roll_max_frames: 10,
     }
 }
 
 /// The buffer's rules with numbers that never wrap, a sorted map instead of a ring, and a fixed
-/// margin.
+/// margin. Times are in frames.
+#[derive(Default)]
 struct Model {
     target: u64,
-    conceal_max: u64,
-    waiting: BTreeMap<u64, bool>,
+    /// By their places.
+    waiting: BTreeMap<u64, Item>,
     phase: Phase,
     next: u64,
-    played: Option<u64>,
+    /// What is added to a number to get its place.
+    shift: i64,
+    /// Place and time.
+    played: Option<(u64, u64)>,
+    /// Place, time and terminator.
+    newest: Option<(u64, u64, bool)>,
+    /// The time of an item that was on time, and when it came.
+    on_time: Option<(u64, u64)>,
+    next_early: Option<u64>,
+    early: u64,
     underruns: u64,
-    stall_max: usize,
     backlog_over: usize,
     gap: bool,
 }
 
-#[derive(PartialEq)]
+struct Item {
+    number: u64,
+    time: u64,
+    terminator: bool,
+}
+
+const CONCEAL_MAX: u64 = 5;
+const STALL_MAX: usize = 7;
+
+#[derive(Default, PartialEq)]
 enum Phase {
+    #[default]
     Idle,
     Filling(u64),
     Playing,
 }
 
 impl Model {
-    fn push(&mut self, number: u64, terminator: bool) -> PushOutcome {
-        if self.phase != Phase::Playing && self.played.is_some_and(|played| number <= played) {
+    fn push(&mut self, now: u64, number: u64, time: u64, terminator: bool) -> PushOutcome {
+        if self.played.is_some_and(|(_, played)| time <= played) {
             return PushOutcome::Late;
         }
-        if self.phase == Phase::Idle {
-            self.start(number);
+        let mut place = number.wrapping_add_signed(self.shift);
+        let (is_later, fits, goes_on) = match self.newest {
+            None => (true, false, false),
+            Some((at, newest, terminator)) => {
+                let fits = place.wrapping_sub(at) == time.wrapping_sub(newest);
+                let goes_on = fits && !terminator && time <= newest + 50;
+                (time > newest, fits, goes_on)
+            }
+        };
+        if !is_later && !fits {
+            return PushOutcome::Late;
         }
-        if number < self.next {
-            let fits = self
-                .waiting
-                .keys()
-                .last()
-                .is_none_or(|newest| newest - number < SLOTS as u64);
+        if is_later && !goes_on {
+            self.begin(now, time, fits);
+            let newest = self.newest.map_or(place, |(newest, ..)| newest);
+            let is_near = (1..=SLOTS as u64 / 4).contains(&place.wrapping_sub(newest));
+            if !self.waiting.is_empty() && !is_near {
+                place = newest + 1;
+                self.shift = place.wrapping_sub(number).cast_signed();
+            }
+        }
+        if self.phase == Phase::Idle || self.waiting.is_empty() && !goes_on {
+            self.start(place);
+        }
+        if place < self.next {
+            let newest = self.waiting.keys().last();
+            let fits = newest.is_none_or(|newest| newest - place < SLOTS as u64);
             if !matches!(self.phase, Phase::Filling(_)) || !fits {
                 return PushOutcome::Late;
             }
-            self.next = number;
+            self.next = place;
         }
-        let mut dropped = 0;
-        while number - self.next >= SLOTS as u64 {
-            if self.waiting.is_empty() {
-                self.next = number;
-                self.gap = true;
-            } else {
-                self.gap = true;
-                dropped += u16::from(self.waiting.remove(&self.next).is_some());
-                self.next += 1;
-            }
-        }
-        if self.waiting.contains_key(&number) {
+        let dropped = self.make_room_for(place);
+        if self.waiting.contains_key(&place) {
             return PushOutcome::Duplicate;
         }
-        self.waiting.insert(number, terminator);
+        self.waiting.insert(
+            place,
+            Item {
+                number,
+                time,
+                terminator,
+            },
+        );
+        if is_later {
+            self.newest = Some((place, time, terminator));
+            if let (Some(_), Some((on_time, at))) = (self.next_early, self.on_time) {
+                let early = (time + at).saturating_sub(on_time + now);
+                self.next_early = Some(early.min(10));
+            }
+        }
         if dropped == 0 {
             PushOutcome::Queued
         } else {
@@ -88,23 +131,70 @@ impl Model {
         }
     }
 
+    fn make_room_for(&mut self, place: u64) -> u16 {
+        let mut dropped = 0;
+        while place - self.next >= SLOTS as u64 {
+            self.gap = true;
+            if self.waiting.is_empty() {
+                self.next = place;
+            } else {
+                dropped += u16::from(self.take(self.next).is_some());
+                self.next += 1;
+            }
+        }
+        dropped
+    }
+
+    /// A talkspurt begins.
+    fn begin(&mut self, now: u64, time: u64, fits: bool) {
+        self.next_early = Some(0);
+        let is_late = self
+            .on_time
+            .is_some_and(|(on_time, at)| now < at + 500 && time + at < on_time + now);
+        if !fits && !is_late {
+            self.on_time = Some((time, now));
+        }
+    }
+
+    fn take(&mut self, place: u64) -> Option<Item> {
+        let item = self.waiting.remove(&place)?;
+        self.played = Some((place, item.time));
+        Some(item)
+    }
+
     fn pop(&mut self) -> Pop<u64> {
+        let first = self.waiting.first_key_value();
+        if let (Phase::Playing, Some((&first, &Item { time, .. }))) = (&self.phase, first) {
+            let (place, played) = self.played.unwrap();
+            if first - place != time.wrapping_sub(played) || time > played + 50 {
+                self.gap = true;
+                self.start(first);
+            }
+        }
+        let early = self.next_early;
+        self.next_early = early.map(|frames| frames.saturating_sub(1));
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited)
-                if self.waiting.len() as u64 <= self.target
+                if self.waiting.len() as u64 <= self.target + early.unwrap_or(0)
                     && waited < self.target
-                    && !self.waiting.values().any(|&terminator| terminator) =>
+                    && !self.waiting.values().any(|item| item.terminator) =>
             {
                 self.phase = Phase::Filling(waited + 1);
                 return Pop::Silence;
             }
-            _ => self.phase = Phase::Playing,
+            Phase::Filling(_) => {
+                self.phase = Phase::Playing;
+                self.early = early.unwrap_or(self.early);
+                self.next_early = None;
+                self.backlog_over = self.stall_max();
+            }
+            Phase::Playing => {}
         }
         let Some(&first) = self.waiting.keys().next() else {
             self.underruns += 1;
             self.gap = true;
-            if self.underruns > self.conceal_max {
+            if self.underruns > CONCEAL_MAX {
                 self.phase = Phase::Idle;
                 return Pop::Silence;
             }
@@ -113,67 +203,85 @@ impl Model {
         let concealed = self.underruns.min(first - self.next);
         self.underruns -= concealed;
         self.next += concealed;
-        if first - self.next > self.conceal_max {
+        if first - self.next > CONCEAL_MAX {
             self.next = first;
         }
-        if self.waiting.len() > self.backlog_over {
-            let goes_on = self.waiting.values().last() == Some(&false);
-            self.drop_surplus(if goes_on { 1 } else { self.stall_max });
-            self.backlog_over = self.waiting.len();
-        } else {
-            self.backlog_over = self
-                .backlog_over
-                .min(self.waiting.len())
-                .max(self.stall_max());
-        }
+        self.drop_backlog();
         let due = self.next;
         self.next += 1;
-        let Some(terminator) = self.waiting.remove(&due) else {
+        let Some(item) = self.take(due) else {
             self.gap = true;
             return Pop::Missing;
         };
         self.gap = false;
-        self.played = Some(due);
         self.underruns = 0;
-        if terminator {
+        if item.terminator {
             self.phase = Phase::Idle;
             // A waiting talkspurt that has ended as well is left to end by itself.
-            if self.waiting.values().last() == Some(&false) {
-                self.drop_surplus(self.stall_max / 4);
+            if self.goes_on() {
+                let early = self.next_early.unwrap_or(0) as usize;
+                self.drop_surplus(STALL_MAX / 4 + early);
             }
             if let Some(&first) = self.waiting.keys().next() {
                 self.start(first);
             }
         }
-        Pop::Item(due, terminator)
+        Pop::Item(item.number, item.terminator)
     }
 
-    fn start(&mut self, number: u64) {
+    fn start(&mut self, place: u64) {
         self.phase = Phase::Filling(0);
-        self.next = number;
+        self.next = place;
         self.underruns = 0;
-        let at_start = if self.gap { 1 } else { 2 };
-        self.backlog_over = self.stall_max() * at_start;
     }
 
-    /// Keeps only the newest: as many as the margin asks for, and one to play.
+    fn drop_backlog(&mut self) {
+        if self.waiting.len() > self.backlog_over {
+            let tolerated = if self.goes_on() { 1 } else { STALL_MAX };
+            self.drop_surplus(tolerated + self.early as usize);
+            self.backlog_over = self.waiting.len();
+        } else {
+            self.backlog_over = self.stall_max();
+        }
+    }
+
+    /// Keeps only the newest: as many as the margin asks for, and those tolerated.
     fn drop_surplus(&mut self, tolerated: usize) {
         while self.waiting.len() > self.target as usize + tolerated {
-            self.played = self.waiting.pop_first().map(|(number, _)| number);
+            let first = self.waiting.keys().next().copied().unwrap();
+            self.take(first);
             self.gap = true;
             self.next = self.waiting.keys().next().copied().unwrap_or(self.next);
         }
     }
 
-    fn stall_max(&self) -> usize {
-        self.stall_max.max(2 * self.target as usize)
+    /// Whether the newest item is no terminator.
+    fn goes_on(&self) -> bool {
+        self.waiting
+            .values()
+            .last()
+            .is_some_and(|item| !item.terminator)
     }
+
+    fn stall_max(&self) -> usize {
+        let margin = 2 * self.target as usize;
+        (STALL_MAX.max(margin) + self.early as usize)
+            .min(SLOTS - 1)
+            .max(margin)
+    }
+}
+
+/// When frame period `now` begins.
+fn at(now: usize) -> Instant {
+    Instant::ZERO + Duration::from_millis(20) * now as u32
 }
 
 #[derive(Clone, Debug)]
 enum Op {
     /// A packet this many places from the newest that was pushed.
     Push(i64, bool),
+    /// Time and numbers go on by so much: from here on another talkspurt.
+    Pause(u64, u64),
     Pop,
 }
 
@@ -183,7 +291,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         (near, prop::bool::weighted(0.05)).prop_map(|(step, last)| Op::Push(step, last)),
         Just(Op::Pop),
     ];
-    vec(op, 1..400)
+    let pause = (0..200u64, prop_oneof![0..3u64, 0..1_000u64]);
+    let pause = pause.prop_map(|(time, numbers)| Op::Pause(time, numbers));
+    vec(prop_oneof![30 => op, 1 => pause], 1..400)
 }
 
 proptest! {
@@ -196,35 +306,36 @@ proptest! {
         start in any::<u16>(),
         start_timestamp in any::<u32>(),
     ) {
-        let mut buffer = Buffer::new(config(target));
-        let mut model = Model {
-            target: target.into(),
-            conceal_max: 5,
-            waiting: BTreeMap::new(),
-            phase: Phase::Idle,
-            next: 0,
-            played: None,
-            underruns: 0,
-            stall_max: 7,
-            backlog_over: 0,
-            gap: false,
-        };
-        let mut newest = 1_000u64;
+        // Windows in which a lead may prove to be gone are for the tests of delay.
+        let mut buffer = Buffer::new(JitterConfig {
+            shrink_window_frames: u16::MAX,
+            ..config(target)
+        });
+        let mut model = Model { target: target.into(), ..Model::default() };
+        let (mut newest, mut paused, mut skipped, mut now) = (1_000u64, 0, 0, 0);
         for op in ops {
             match op {
                 Op::Push(step, terminator) => {
-                    let number = newest.checked_add_signed(step).unwrap_or(0);
+                    let number = newest.saturating_add_signed(step);
                     newest = newest.max(number);
+                    let time = number + paused - skipped;
                     let outcome = buffer.push(
-                        Instant::ZERO,
+                        at(now as usize),
                         Seq(start.wrapping_add(number as u16)),
-                        start_timestamp.wrapping_add(number as u32),
+                        Timestamp(start_timestamp.wrapping_add(8 * time as u32)),
                         terminator,
                         number,
                     );
-                    prop_assert_eq!(outcome, model.push(number, terminator));
+                    prop_assert_eq!(outcome, model.push(now, number, time, terminator));
                 }
-                Op::Pop => prop_assert_eq!(buffer.pop(), model.pop()),
+                Op::Pause(frames, numbers) => {
+                    (newest, skipped) = (newest + numbers, skipped + numbers);
+                    paused += frames;
+                }
+                Op::Pop => {
+                    prop_assert_eq!(buffer.pop(), model.pop());
+                    now += 1;
+                }
             }
             prop_assert_eq!(usize::from(buffer.depth_frames()), model.waiting.len());
             prop_assert_eq!(buffer.is_active(), model.phase != Phase::Idle);
@@ -242,6 +353,7 @@ proptest! {
         let (mut pushed, mut taken, mut blended) = (0u64, 0u64, 0u64);
         for (seq, timestamp, terminator, pops) in pushes {
             let seq = if nearby { seq % 24 } else { seq };
+            let timestamp = Timestamp(timestamp);
             buffer.push(Instant::ZERO, Seq(seq), timestamp, terminator, pushed);
             pushed += 1;
             prop_assert!(usize::from(buffer.depth_frames()) <= SLOTS);
@@ -280,7 +392,8 @@ proptest! {
             for (sent_at, (delay, lost)) in sent {
                 if sent_at + delay == now && !lost {
                     let (seq, item) = (Seq(sent_at as u16), sent_at as u64);
-                    buffer.push(Instant::ZERO, seq, sent_at as u32, sent_at == 199, item);
+                    let timestamp = Timestamp(8 * sent_at as u32);
+                    buffer.push(at(now), seq, timestamp, sent_at == 199, item);
                 }
             }
             if let Pop::Item(item, _) = buffer.pop() {
@@ -298,21 +411,29 @@ proptest! {
         bursts in vec((1..30usize, 0..30usize), 1..20),
         target in 0..3u16,
     ) {
-        let mut buffer = Buffer::new(JitterConfig { target_max_frames: 6, ..config(target) });
-        let mut number = 0u32;
-        let mut push = |buffer: &mut Buffer| {
-            buffer.push(Instant::ZERO, Seq(number as u16), number, false, 0);
+        let mut buffer = Buffer::new(JitterConfig {
+            target_max_frames: 6,
+            pre_roll_max_frames: 0,
+            ..config(target)
+        });
+        let (mut number, mut now) = (0u32, 0);
+        let mut push = |buffer: &mut Buffer, now| {
+            let (seq, timestamp) = (Seq(number as u16), Timestamp(8 * number));
+            buffer.push(at(now), seq, timestamp, false, 0);
             number += 1;
         };
+        push(&mut buffer, now);
         for (together, pause) in bursts {
-            (0..together).for_each(|_| push(&mut buffer));
+            (0..together).for_each(|_| push(&mut buffer, now));
             (0..pause).for_each(|_| { buffer.pop(); });
+            now += pause;
         }
         // From now on the network is perfect, and the listener shortens the delay when asked.
         // 6 frames of margin decay in 300 pops.
         // 15 surplus frames go in 3 * 20 * (1 + 1/2 + .. + 1/15) = 200.
         for _ in 0..1_000 {
-            push(&mut buffer);
+            push(&mut buffer, now);
+            now += 1;
             buffer.pop();
             if buffer.shrink_due() == Shrink::Now {
                 prop_assert!(buffer.skip_into().is_some());

@@ -1,8 +1,9 @@
 //! The jitter buffer after stalls and losses: how late voice is before, right after, and after the
 //! next pause. Exact, in frames of 20 ms.
 
-use crate::common::jitter_line::Line;
-use talkspurt_core::audio::jitter::{JitterConfig, Pop};
+use crate::common::jitter_line::{Line, item, last};
+use talkspurt_core::audio::format::FrameDuration::Ms20;
+use talkspurt_core::audio::jitter::{JitterConfig, Pop, Shrink};
 
 /// One stream on virtual time. Frame `n` is captured in period `n` and arrives when the network
 /// delivers it.
@@ -269,24 +270,107 @@ fn a_surplus_after_a_short_pause_is_dropped_down_to_a_pre_roll() {
     assert_eq!(stream.is_late(), Some(0), "after five seconds of calm");
 }
 
-#[test]
-fn a_talkspurt_may_begin_with_half_a_second_of_pre_roll() {
-    let mut stream = Stream::new(2);
+/// A stream whose talkspurts may begin with pre-roll, after a word and a pause of 2 s. The gate
+/// opens in the current period. The network is late by `late` periods then.
+fn with_pre_roll(target: u16, pre_roll: u32, late: u32) -> Stream {
+    let mut stream = Stream::new(target);
+    stream.line = Line::with(JitterConfig::default_for(Ms20, target));
     stream.talk(5);
     stream.pause(100);
-    let opened = stream.period;
-    stream.pass(1, |now| now - 25..now + 1);
-    assert_eq!(stream.is_late(), Some(25));
-    stream.talk(50);
-    assert_eq!(
-        (stream.is_late(), stream.skipped()),
-        (Some(25), 0),
-        "opened at {opened}"
-    );
-    // A longer pre-roll counts as the backlog of a stall.
-    stream.pause(100);
-    stream.pass(1, |now| now - 40..now + 1);
+    stream.pass(late, |_| 0..0);
+    // The pre-roll takes the numbers that go on; its times begin with the opening frame's.
+    let opened = stream.period - late;
+    for number in opened..=stream.period + pre_roll {
+        stream.line.push(number);
+    }
+    stream.pop();
+    stream
+}
+
+#[test]
+fn a_pre_roll_is_early_and_stays() {
+    for pre_roll in 0..=10 {
+        let mut stream = with_pre_roll(0, pre_roll, 0);
+        assert_eq!(stream.is_late(), Some(0), "on time, by its timestamp");
+        for _ in 0..1_000 {
+            let newest = stream.period + pre_roll;
+            stream.pass(1, |_| newest..newest + 1);
+            assert_eq!(stream.line.buffer.shrink_due(), Shrink::No, "{pre_roll}");
+        }
+        assert_eq!((stream.is_late(), stream.skipped()), (Some(0), 0));
+    }
+}
+
+#[test]
+fn the_margin_waits_on_top_of_a_pre_roll() {
+    let mut stream = with_pre_roll(2, 3, 0);
+    for _ in 0..30 {
+        let newest = stream.period + 3;
+        stream.pass(1, |_| newest..newest + 1);
+    }
     assert_eq!(stream.is_late(), Some(2));
+    // The sender takes its lead back: three periods without a packet cost nothing.
+    stream.pass(3, |_| 0..0);
+    stream.talk(30);
+    let stats = stream.line.buffer.stats();
+    assert_eq!((stream.is_late(), stats.concealed), (Some(2), 0));
+}
+
+#[test]
+fn what_the_network_adds_to_a_pre_roll_is_taken_back() {
+    for late in 1..=4 {
+        let mut stream = with_pre_roll(0, 3, late);
+        assert_eq!(stream.is_late(), Some(late));
+        let mut due = 0;
+        for _ in 0..600 {
+            let newest = stream.period + 3;
+            stream.pass(1, |_| newest..newest + 1);
+            if stream.line.buffer.shrink_due() == Shrink::WhenQuiet {
+                stream.line.buffer.skip_into().unwrap();
+                due += 1;
+            }
+        }
+        assert_eq!((stream.is_late(), due), (Some(0), late));
+    }
+}
+
+#[test]
+fn a_lead_that_was_taken_back_tolerates_no_delay_later() {
+    let mut stream = with_pre_roll(0, 3, 0);
+    stream.pass(3, |_| 0..0);
+    // The window after the one in which it was.
+    stream.talk(200);
+    assert_eq!(stream.is_late(), Some(0));
+    stream.stall(3);
+    assert_eq!(stream.is_late(), Some(3));
+    stream.talk(200);
+    // The underrun has widened the margin by one.
+    assert_ne!(stream.line.buffer.shrink_due(), Shrink::No);
+}
+
+#[test]
+fn a_pre_roll_right_behind_a_terminator_is_heard_whole() {
+    for pre_roll in 0..=10 {
+        let mut line = Line::with(JitterConfig::default_for(Ms20, 0));
+        line.run(0..50);
+        // All at once: the last frame of one word, and the next word.
+        line.push_last(50);
+        for number in 51..=51 + pre_roll {
+            line.push(number);
+        }
+        assert_eq!(line.pop(), last(50));
+        assert_eq!(line.pop(), item(51), "{pre_roll}");
+        assert_eq!(line.buffer.stats().skipped, 0);
+    }
+}
+
+#[test]
+fn two_hundred_milliseconds_of_pre_roll_are_no_backlog() {
+    let mut stream = with_pre_roll(0, 10, 14);
+    assert_eq!((stream.is_late(), stream.skipped()), (Some(14), 0));
+    // A longer stall at the same time is one.
+    stream = with_pre_roll(0, 10, 16);
+    assert_eq!(stream.is_late(), Some(0));
 }
 
 #[test]
@@ -295,7 +379,7 @@ fn a_wide_margin_does_not_count_as_backlog() {
     let mut line = Line::with(JitterConfig {
         target_frames: 25,
         target_max_frames: 25,
-        ..JitterConfig::default_for(talkspurt_core::audio::format::FrameDuration::Ms20, 25)
+        ..JitterConfig::default_for(Ms20, 25)
     });
     let mut played = 0;
     for number in 0..500 {

@@ -85,7 +85,7 @@ fn play(downlink: &mut Slots16, samples: usize, timestamp: u32) -> Vec<Vec<i16>>
         let payload: Vec<u8> = frame.iter().flat_map(|s| s.to_le_bytes()).collect();
         let voice = Voice {
             seq: Seq(number),
-            timestamp: Timestamp(timestamp + u32::from(number)),
+            timestamp: Timestamp(timestamp + samples as u32 / 40 * u32::from(number)),
             level: 40,
             stream: 0,
             terminator: false,
@@ -106,7 +106,7 @@ fn cut_off(downlink: &mut Slots16, samples: usize) {
     for number in 40..45 {
         let voice = Voice {
             seq: Seq(number),
-            timestamp: Timestamp(1_000 + u32::from(number)),
+            timestamp: Timestamp(2_000 + samples as u32 / 40 * u32::from(number)),
             level: 40,
             stream: 0,
             terminator: false,

@@ -6,7 +6,7 @@ use talkspurt_core::audio::codec::{Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision};
 use talkspurt_core::seq::Seq;
-use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig, history_samples};
 
 /// Closes after three quiet frames; the pre-roll is three frames.
 fn config() -> UplinkConfig {
@@ -59,16 +59,17 @@ fn a_word_is_sent_with_its_pre_roll() {
         [0, 1, 2, 3]
     );
     assert_eq!(marks(&mic.capture(&word(12))), [(Some(12), false)]);
-    assert_eq!(marks(&mic.capture(&quiet(13))), [(Some(13), false)]);
-    assert_eq!(marks(&mic.capture(&quiet(14))), [(Some(14), false)]);
+    assert_eq!(mic.capture(&quiet(13)), [], "it is quiet, and waits");
+    let both = mic.capture(&quiet(14));
+    assert_eq!(marks(&both), [(Some(13), false)], "two in one");
     assert!(mic.uplink.is_talking());
     let closing = mic.capture(&quiet(15));
     assert_eq!(marks(&closing), [(Some(15), true)]);
-    assert_eq!((closing[0].seq, closing[0].timestamp), (7, 8 * 18));
-    assert_eq!(mic.uplink.last_seq(), Some(Seq(7)));
+    assert_eq!((closing[0].seq, closing[0].timestamp), (6, 8 * 17));
+    assert_eq!(mic.uplink.last_seq(), Some(Seq(6)));
     assert!(!mic.uplink.is_talking());
     assert_eq!(mic.capture(&quiet(16)), []);
-    assert_eq!(mic.uplink.stats().frames_sent, 8);
+    assert_eq!(mic.uplink.stats().frames_sent, 7);
     assert_eq!(mic.uplink.stats().talkspurts, 1);
 }
 
@@ -140,12 +141,14 @@ fn talkspurts_that_follow_closely_send_no_frame_twice() {
             "pause of {pause}: {marks:?}"
         );
         if pause <= 3 {
-            // The whole pause is pre-roll of the next word, so nothing is left out.
-            let last_word_ends = mark - pause;
-            assert!(
-                marks.iter().copied().eq(1..=last_word_ends),
-                "pause of {pause}: {marks:?}"
-            );
+            // The whole pause is pre-roll of the next word. No frame is missing, but one of each
+            // word that is blended with the one before it.
+            let missing: Vec<i16> = (1..=mark - pause)
+                .filter(|mark| !marks.contains(mark))
+                .collect();
+            let blended = (1..5).map(|word| word * (4 + pause) + 3);
+            let expected: Vec<i16> = blended.filter(|_| pause > 0).collect();
+            assert_eq!(missing, expected, "pause of {pause}");
         }
         assert!(
             sent.iter().map(|p| p.seq).eq(0..sent.len() as u16),
@@ -341,4 +344,111 @@ fn adpcm_payloads_decode_to_what_was_said() {
             });
     // 20 dB; a wrong nibble order or predictor leaves no signal at all.
     assert!(signal > 100 * noise, "signal {signal}, noise {noise}");
+}
+
+/// A word of `loud` frames behind a pause; `quiet_at` of them are quiet. Returns the marks of the
+/// frames that were sent, and by how many frames the last packet ran ahead.
+fn lead_after(pre_roll_frames: u16, loud: i16, quiet_at: &[i16]) -> (Vec<i16>, i64) {
+    let mut mic = Mic::new(UplinkConfig {
+        pre_roll_frames,
+        gate: GateConfig::default_for(FrameDuration::Ms20),
+        ..config()
+    });
+    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    let mut sent = Vec::new();
+    for mark in 11..11 + loud {
+        let is_quiet = quiet_at.contains(&mark);
+        sent.extend(mic.capture(&if is_quiet { quiet(mark) } else { word(mark) }));
+    }
+    let last = sent.last().unwrap();
+    let ahead = i64::from(last.timestamp) / 8 - i64::from(last.mark.unwrap());
+    assert!(
+        sent.windows(2)
+            .all(|w| w[1].timestamp == w[0].timestamp + 8)
+    );
+    assert!(sent.windows(2).all(|w| w[1].seq == w[0].seq + 1));
+    (
+        sent.iter().filter_map(|packet| packet.mark).collect(),
+        ahead,
+    )
+}
+
+#[test]
+fn a_talkspurt_takes_its_lead_back_by_leaving_out_quiet_frames() {
+    let (marks, ahead) = lead_after(3, 5, &[]);
+    assert_eq!((marks, ahead), ((8..=15).collect(), 3));
+    // Frame 13 is quiet: 14 begins as it.
+    let (marks, ahead) = lead_after(3, 6, &[13]);
+    assert_eq!(
+        (&marks[..], ahead),
+        (&[8, 9, 10, 11, 12, 13, 15, 16][..], 2)
+    );
+    // Three frames in all, and no more than these.
+    let quiet: Vec<i16> = (13..=20).collect();
+    let (marks, ahead) = lead_after(3, 15, &quiet);
+    assert_eq!(marks[5..11], [13, 15, 17, 19, 20, 21]);
+    assert_eq!(ahead, 0);
+    // Without a pre-roll nothing is left out.
+    let (marks, ahead) = lead_after(0, 15, &quiet);
+    assert_eq!((marks, ahead), ((11..=25).collect(), 0));
+}
+
+#[test]
+fn a_frame_that_is_left_out_is_blended_into_the_next() {
+    let mut mic = Mic::new(config());
+    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    mic.capture(&word(11));
+    let ramp: Vec<i16> = (0..320).collect();
+    assert_eq!(mic.capture(&ramp), []);
+    let loud = [8_000, -8_000].repeat(160);
+    let sent = mic.capture(&loud);
+    assert_eq!(sent.len(), 1);
+    let samples = sent[0].payload.chunks_exact(2);
+    for (n, bytes) in samples.enumerate() {
+        let heard = i16::from_le_bytes([bytes[0], bytes[1]]);
+        let weight = (n + 1) as f64 / 320.0;
+        let expected = f64::from(ramp[n]) * (1.0 - weight) + f64::from(loud[n]) * weight;
+        assert!((f64::from(heard) - expected).abs() <= 2.0, "{n}");
+    }
+    // Its level is that of what is sent: 8,000 / sqrt(3), -17 dBFS.
+    assert!(sent[0].level.abs_diff(34) <= 1, "{}", sent[0].level);
+}
+
+#[test]
+fn a_lead_ends_with_its_talkspurt() {
+    let mut mic = Mic::new(config());
+    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (11..=20).for_each(|mark| _ = mic.capture(&word(mark)));
+    mic.uplink.finish();
+    assert_eq!(mic.poll_all()[0].timestamp, 8 * 24);
+    (21..=30).for_each(|mark| assert_eq!(mic.capture(&quiet(mark)), []));
+    assert_eq!(mic.capture(&word(31))[0].timestamp, 8 * 31);
+}
+
+#[test]
+fn a_frame_that_waits_when_the_microphone_is_muted_is_not_sent_later() {
+    let mut mic = Mic::new(config());
+    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    mic.capture(&word(11));
+    assert_eq!(mic.capture(&quiet(12)), []);
+    mic.uplink.set_muted(true);
+    assert_eq!(marks(&mic.poll_all()), [(None, true)]);
+    mic.uplink.set_muted(false);
+    assert_eq!(marks(&mic.capture(&word(13))), [(Some(13), false)]);
+    assert_eq!(marks(&mic.capture(&word(14))), [(Some(14), false)]);
+}
+
+#[test]
+fn no_more_than_200_ms_of_pre_roll_are_sent() {
+    const FORMAT: AudioFormat = AudioFormat::DEFAULT;
+    let config = UplinkConfig {
+        pre_roll_frames: 1_000,
+        ..UplinkConfig::default_for(CodecId::Pcm16.into(), FORMAT)
+    };
+    let mut uplink = Uplink::<{ history_samples(FORMAT, 1_000) }>::new(config).unwrap();
+    (0..100).for_each(|_| _ = uplink.push(&quiet(1)));
+    uplink.push(&word(1));
+    let mut buffer = [0; 640];
+    let sent = std::iter::from_fn(|| uplink.poll_voice(&mut buffer).map(|voice| voice.seq));
+    assert_eq!(sent.last(), Some(Seq(10)));
 }

@@ -2,8 +2,8 @@
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, PushOutcome, Shrink};
-use talkspurt_core::seq::Seq;
-use talkspurt_core::time::Instant;
+use talkspurt_core::seq::{Seq, Timestamp};
+use talkspurt_core::time::{Duration, Instant};
 
 use crate::Out;
 use crate::sound::Numbers;
@@ -30,9 +30,9 @@ pub fn run(out: &mut Out<'_>) {
             for (at, &arrival) in arrives.iter().enumerate() {
                 if arrival == step {
                     let number = newest_with(at, step);
-                    push(&mut buffer, number, out);
+                    push(&mut buffer, step, number, out);
                     if numbers.below(20) == 0 {
-                        push(&mut buffer, number, out);
+                        push(&mut buffer, step, number, out);
                     }
                 }
             }
@@ -64,11 +64,12 @@ const fn newest_with(at: usize, step: u32) -> u32 {
     step - (step.wrapping_sub(at as u32) % 64)
 }
 
-fn push(buffer: &mut JitterBuffer<u16, 16>, number: u32, out: &mut Out<'_>) {
+fn push(buffer: &mut JitterBuffer<u16, 16>, step: u32, number: u32, out: &mut Out<'_>) {
+    let now = Instant::ZERO + Duration::from_millis(20) * step;
+    let (seq, timestamp) = (Seq(number as u16), Timestamp(8 * number));
     let terminator = number % 100 == 69;
-    let seq = Seq(number as u16);
     out(
-        &match buffer.push(Instant::ZERO, seq, number, terminator, number as u16) {
+        &match buffer.push(now, seq, timestamp, terminator, number as u16) {
             PushOutcome::Queued => [b'q', 0],
             PushOutcome::QueuedAfterDropping(dropped) => [b'd', dropped as u8],
             PushOutcome::Late => [b'l', 0],

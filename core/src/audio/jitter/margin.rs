@@ -16,12 +16,15 @@ const CALM_PARTS: u16 = 2;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Margin {
     target_frames: u16,
+    /// Items that wait because they came before their time: what is left of the pre-roll.
+    early_frames: u16,
     pops_since_underrun: u16,
     /// The fewest items that waited since the last underrun, or since the last pause that changed
     /// the margin.
     calm_least_waiting: u16,
     window_pops: u16,
     window_least_waiting: u16,
+    window_most_waiting: u16,
     windows_overdue: u8,
 }
 
@@ -29,16 +32,28 @@ impl Margin {
     pub(super) const fn new(config: &JitterConfig) -> Self {
         Self {
             target_frames: config.target_frames,
+            early_frames: 0,
             pops_since_underrun: 0,
             calm_least_waiting: u16::MAX,
             window_pops: 0,
             window_least_waiting: u16::MAX,
+            window_most_waiting: 0,
             windows_overdue: 0,
         }
     }
 
     pub(super) const fn target_frames(&self) -> u16 {
         self.target_frames
+    }
+
+    pub(super) const fn early_frames(&self) -> u16 {
+        self.early_frames
+    }
+
+    /// A talkspurt begins, so many of whose items are early: they delay nothing, and are no margin,
+    /// as the sender takes its lead back.
+    pub(super) const fn begin(&mut self, early_frames: u16) {
+        self.early_frames = early_frames;
     }
 
     /// Whether an item is to be dropped.
@@ -54,6 +69,7 @@ impl Margin {
     pub(super) const fn restart_window(&mut self) {
         self.window_pops = 0;
         self.window_least_waiting = u16::MAX;
+        self.window_most_waiting = 0;
         self.windows_overdue = 0;
     }
 
@@ -91,7 +107,8 @@ impl Margin {
     }
 
     /// An item was taken in its turn, and so many wait behind it.
-    pub(super) fn taken(&mut self, waiting_frames: u16, config: &JitterConfig) {
+    pub(super) fn taken(&mut self, all_waiting_frames: u16, config: &JitterConfig) {
+        let waiting_frames = all_waiting_frames.saturating_sub(self.early_frames);
         self.pops_since_underrun = self.pops_since_underrun.wrapping_add(1);
         self.calm_least_waiting = self.calm_least_waiting.min(waiting_frames);
         if self
@@ -103,6 +120,7 @@ impl Margin {
         }
         self.window_pops += 1;
         self.window_least_waiting = self.window_least_waiting.min(waiting_frames);
+        self.window_most_waiting = self.window_most_waiting.max(all_waiting_frames);
         self.judge_window(config);
     }
 
@@ -128,7 +146,10 @@ impl Margin {
         } else {
             self.windows_overdue.saturating_add(1)
         };
+        let most_early = self.window_most_waiting.saturating_sub(self.target_frames);
+        self.early_frames = self.early_frames.min(most_early);
         self.window_pops = 0;
         self.window_least_waiting = u16::MAX;
+        self.window_most_waiting = 0;
     }
 }

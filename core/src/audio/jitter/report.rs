@@ -2,10 +2,12 @@
 
 use crate::audio::format::FrameDuration;
 
-/// How a jitter buffer adapts. All counts are in frames.
+/// How a jitter buffer adapts. All counts but one are in frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JitterConfig {
+    /// How long a frame is, in units of a [`Timestamp`](crate::seq::Timestamp).
+    pub frame_units: u16,
     /// The margin to start with, and to come back to: frames that wait behind the one being popped.
     pub target_frames: u16,
     /// The margin that underruns can drive it to.
@@ -19,9 +21,11 @@ pub struct JitterConfig {
     /// lost in a row as many are concealed one by one; a longer gap is jumped.
     pub conceal_max_frames: u16,
     /// The longest stall whose items are played late. When more wait at a pop (but never less than
-    /// twice the margin), all but the newest are dropped. A talkspurt may begin with twice as many:
-    /// pre-roll.
+    /// twice the margin, and pre-roll not counted), all but the newest are dropped.
     pub stall_max_frames: u16,
+    /// The longest pre-roll with which a talkspurt may begin: frames that come before their time,
+    /// and delay nothing. None for those who hear a server, which sends a frame a tick.
+    pub pre_roll_max_frames: u16,
 }
 
 impl JitterConfig {
@@ -35,12 +39,14 @@ impl JitterConfig {
         // Whole in frames of any duration.
         let in_100_ms = frame.frames_in_ms(100) as u16;
         Self {
+            frame_units: frame.units() as u16,
             target_frames,
             target_max_frames: 2 * in_100_ms,
             shrink_window_frames: 20 * in_100_ms,
             decay_window_frames: 100 * in_100_ms,
             conceal_max_frames: in_100_ms,
             stall_max_frames: 3 * in_100_ms,
+            pre_roll_max_frames: 2 * in_100_ms,
         }
     }
 }
@@ -92,6 +98,16 @@ pub struct JitterStats {
 }
 
 impl JitterStats {
+    /// Nothing has happened.
+    pub(super) const NONE: Self = Self {
+        late: 0,
+        lost: 0,
+        duplicate: 0,
+        overflowed: 0,
+        concealed: 0,
+        skipped: 0,
+    };
+
     /// Adds the counts of another buffer. They wrap.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {

@@ -9,7 +9,7 @@ use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::jitter::{JitterConfig, PushOutcome};
 use talkspurt_core::audio::level::{SILENCE, half_db, rms};
 use talkspurt_core::seq::{Seq, Timestamp};
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::wire::Voice;
 
@@ -23,17 +23,28 @@ pub struct Ear {
     pub downlink: Downlink<64>,
     pub encoder: AnyCodec,
     pub out: Frame,
+    /// Each frame played is a frame later.
+    now: Instant,
     /// All sound heard so far.
     pub heard: Vec<i16>,
 }
 
 impl Ear {
+    /// Without pre-roll: what waits, waits because of the network.
     pub fn new(codec: CodecId, frame: FrameDuration, target_frames: u16) -> Self {
-        let config = JitterConfig::default_for(frame, target_frames);
+        let config = JitterConfig {
+            pre_roll_max_frames: 0,
+            ..JitterConfig::default_for(frame, target_frames)
+        };
+        Self::with(codec, frame, config)
+    }
+
+    pub fn with(codec: CodecId, frame: FrameDuration, config: JitterConfig) -> Self {
         Self {
             downlink: Downlink::new(codec.into(), wide_band(frame), config),
             encoder: AnyCodec::from(codec),
             out: Frame::silence(0),
+            now: Instant::ZERO,
             heard: Vec::new(),
         }
     }
@@ -55,34 +66,43 @@ impl Ear {
     ) -> PushOutcome {
         let mut payload = [0; 640];
         let len = self.encoder.encode(samples, &mut payload).unwrap();
-        self.downlink
-            .push(
-                Instant::ZERO,
-                &Voice {
-                    seq: Seq(number),
-                    timestamp: Timestamp(8 * u32::from(number)),
-                    level: half_db(rms(samples)),
-                    stream: 0,
-                    terminator,
-                    payload: &payload[..len],
-                },
-            )
-            .unwrap()
+        let level = half_db(rms(samples));
+        self.receive_payload(number, level, terminator, &payload[..len])
     }
 
     pub fn receive_empty_terminator(&mut self, number: u16) {
-        let voice = Voice {
+        self.receive_payload(number, SILENCE, true, &[]);
+    }
+
+    fn receive_payload(
+        &mut self,
+        number: u16,
+        level: u8,
+        terminator: bool,
+        payload: &[u8],
+    ) -> PushOutcome {
+        self.receive_voice(&Voice {
             seq: Seq(number),
-            timestamp: Timestamp(8 * u32::from(number)),
-            level: SILENCE,
+            timestamp: Timestamp(self.frame_units() * u32::from(number)),
+            level,
             stream: 0,
-            terminator: true,
-            payload: &[],
-        };
-        self.downlink.push(Instant::ZERO, &voice).unwrap();
+            terminator,
+            payload,
+        })
+    }
+
+    pub fn receive_voice(&mut self, voice: &Voice<'_>) -> PushOutcome {
+        self.downlink.push(self.now, voice).unwrap()
+    }
+
+    /// Units of a timestamp in a frame, at 16 kHz.
+    fn frame_units(&self) -> u32 {
+        self.downlink.frame_samples() as u32 / 40
     }
 
     pub fn play(&mut self) -> Playout {
+        let micros = 2_500 * u64::from(self.frame_units());
+        self.now += Duration::from_micros(micros);
         let playout = self.downlink.pop(&mut self.out);
         self.heard.extend_from_slice(&self.out);
         playout

@@ -156,7 +156,10 @@ proptest! {
                 newest += 3 - behind.min(3);
                 let number = (newest + 10) - behind;
                 let payload = loud(number);
-                let voice = Voice { terminator, ..say(number, &payload) };
+                let voice = Voice {
+                    terminator,
+                    ..say_for_5_ms(number, &payload)
+                };
                 frames.receive(&ServerPacket::Voice(voice));
                 payloads.receive(&ServerPacket::Voice(voice));
             }
@@ -256,7 +259,7 @@ fn surplus_delay_is_taken_back_a_payload_at_a_time() {
     let mut end = End::joined(5);
     let receive = |end: &mut End, number| {
         let payload = loud(number);
-        end.receive(&ServerPacket::Voice(say(number, &payload)));
+        end.receive(&ServerPacket::Voice(say_for_5_ms(number, &payload)));
     };
     (1..40).for_each(|number| receive(&mut end, number));
     let (mut last, mut left_out) = (0, 0);
@@ -274,4 +277,11 @@ fn surplus_delay_is_taken_back_a_payload_at_a_time() {
     }
     assert!(left_out > 10, "{left_out}");
     assert_eq!(u32::from(left_out), end.client.jitter_stats().skipped);
+}
+
+fn say_for_5_ms(number: u16, payload: &[u8]) -> Voice<'_> {
+    Voice {
+        timestamp: Timestamp(2 * u32::from(number)),
+        ..say(number, payload)
+    }
 }
