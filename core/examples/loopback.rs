@@ -6,7 +6,7 @@
 use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX, TRANSMIT_MAX};
 use talkspurt_core::endpoint::{Client, ClientConfig, write_to_stream};
 use talkspurt_core::session::{
@@ -88,29 +88,25 @@ fn tone(number: usize, frame: &mut [i16]) {
 /// The server's end of one connection.
 struct Echo {
     session: ServerSession,
-    receiver: Receiver<ENCODED_MAX>,
+    deframer: Deframer,
     to_client: Vec<u8>,
 }
 
 impl Echo {
     fn new(now: Instant) -> Self {
-        let config = ServerSessionConfig {
-            handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
-            idle_timeout: Duration::from_secs(15),
-            format: FORMAT,
-        };
+        let config = ServerSessionConfig::new(FORMAT);
         Self {
             session: ServerSession::new(config, now),
-            receiver: Receiver::new(),
+            deframer: Deframer::new(),
             to_client: Vec::new(),
         }
     }
 
     fn take(&mut self, now: Instant, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (received, rest) = self.receiver.feed(bytes);
+            let (feed, rest) = self.deframer.feed(bytes);
             bytes = rest;
-            if let Received::Packet(packet) = received
+            if let Feed::Packet(packet) = feed
                 && let Some(voice) = self.session.handle_packet(now, parse(packet))
             {
                 write(&mut self.to_client, &ServerPacket::Voice(voice));

@@ -28,22 +28,20 @@ impl Backoff {
         wait
     }
 
-    /// Returns the next wait.
-    pub const fn peek(&self) -> Duration {
-        self.wait
-    }
-
     /// Starts over with the first wait, as after a success.
     pub fn reset(&mut self) {
         self.wait = self.first;
     }
 }
 
+/// No client has to wait for longer than this, all in all.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// Lengthens `wait` by up to a quarter, as `random` says, so that clients of a server that restarts
-/// do not all come at once.
+/// do not all come at once; up to a minute.
 pub fn spread(wait: Duration, random: u16) -> Duration {
     let quarter = wait / 4;
-    wait + quarter * u32::from(random) / (1 << 16)
+    (wait + quarter * u32::from(random) / (1 << 16)).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -55,7 +53,6 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
         let mut waits = || [(); 5].map(|()| backoff.take().as_millis());
         assert_eq!(waits(), [250, 500, 1_000, 2_000, 2_000]);
-        assert_eq!(backoff.peek(), Duration::from_secs(2));
         backoff.reset();
         assert_eq!(backoff.take(), Duration::from_millis(250));
     }
@@ -66,5 +63,6 @@ mod tests {
         assert_eq!(spread(wait, 0), wait);
         assert_eq!(spread(wait, 1 << 15), Duration::from_micros(5_625_000));
         assert!(spread(wait, u16::MAX) < Duration::from_micros(6_250_000));
+        assert_eq!(spread(LONGEST, u16::MAX), LONGEST);
     }
 }

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{BadReason, Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX};
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{ClientPacket, ServerPacket, parse};
@@ -45,6 +45,7 @@ fuzz_target!(|data: &[u8]| {
 fn deframe<'a, const N: usize>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Found> {
     let mut deframer = Deframer::<N>::new();
     let (mut found, mut fed, mut in_packets, mut open) = (Vec::new(), 0u64, 0u64, 0u64);
+    let mut unended = 0;
     for mut chunk in chunks {
         while !chunk.is_empty() {
             let (feed, rest) = deframer.feed(chunk);
@@ -59,9 +60,16 @@ fn deframe<'a, const N: usize>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Fo
                     found.push(Found::Packet(packet.to_vec()));
                     in_packets += std::mem::take(&mut open);
                 }
-                Feed::Bad { dropped_bytes, .. } => {
+                Feed::Bad {
+                    dropped_bytes,
+                    reason,
+                } => {
                     assert_eq!(u64::from(dropped_bytes), std::mem::take(&mut open));
-                    found.push(Found::Dropped(dropped_bytes));
+                    // How many are reported before the zero depends on the chunks.
+                    unended += dropped_bytes;
+                    if reason != BadReason::Unended {
+                        found.push(Found::Dropped(std::mem::take(&mut unended)));
+                    }
                 }
             }
             assert!(rest.len() < chunk.len(), "no progress");

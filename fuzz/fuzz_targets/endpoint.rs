@@ -13,7 +13,7 @@ use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId};
 use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateSettings;
-use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{TRANSMIT_MAX, enclose, encoded_len_max};
 use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::{ClientEvent, JoinRequest};
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
 struct Rig {
     now: Instant,
     client: Box<Node>,
-    server: Receiver<TRANSMIT_MAX>,
+    server: Deframer<TRANSMIT_MAX>,
     is_over: bool,
 }
 
@@ -49,7 +49,7 @@ impl Rig {
         Self {
             now: Instant::ZERO,
             client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),
-            server: Receiver::new(),
+            server: Deframer::new(),
             is_over: true,
         }
     }
@@ -143,7 +143,7 @@ impl Rig {
         let Some(transmit) = self.client.poll_transmit(self.now, &mut out) else {
             return;
         };
-        let (Received::Packet(packet), []) = self.server.feed(&out[..transmit.len]) else {
+        let (Feed::Packet(packet), []) = self.server.feed(&out[..transmit.len]) else {
             panic!("not one packet")
         };
         let packet = parse::<ClientPacket<'_>>(packet).expect("a packet of this version");

@@ -61,11 +61,7 @@ impl Rig {
         let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
         let mut client = ClientSession::new(request);
         client.begin(HANDSHAKE_TIMEOUT_DEFAULT, [1; 8], now);
-        let config = ServerSessionConfig {
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
-            format: FORMAT,
-        };
+        let config = ServerSessionConfig::new(FORMAT);
         let gate = GateConfig {
             window_frames: 2,
             hold_frames: 1,
@@ -185,6 +181,7 @@ impl Rig {
                     assert!(!self.server_is_in);
                     self.server_is_over = true;
                 }
+                other => panic!("{other:?} is news"),
             }
         }
         while self.client.poll_transmit().is_some() {}

@@ -6,5 +6,4 @@
 mod cobs;
 mod crc;
 pub mod deframer;
-pub mod receiver;
 pub mod stream;

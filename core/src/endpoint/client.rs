@@ -8,13 +8,9 @@ use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use crate::audio::jitter::JitterStats;
-use crate::carrier::deframer::BadReason;
-use crate::carrier::receiver::{Received, Receiver};
+use crate::carrier::deframer::{BadReason, Deframer, Feed};
 use crate::carrier::stream::{self, Separator, encoded_len_max};
-use crate::session::{
-    ClientEvent, ClientSession, GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, JoinRequest,
-    SessionParams,
-};
+use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams, tolerated_garbage};
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
@@ -55,7 +51,7 @@ pub struct Client<
     C = AnyCodec,
 > {
     session: ClientSession,
-    receiver: Receiver<ENCODED>,
+    deframer: Deframer<ENCODED>,
     /// How much damage is tolerated.
     garbage: TokenBucket,
     uplink: Uplink<HISTORY, C>,
@@ -110,7 +106,7 @@ impl<
         Ok(Self {
             uplink: Uplink::default_for(C::default(), format),
             downlink: Downlink::new(C::default(), format, voice.jitter(format.frame, SLOTS)),
-            receiver: Receiver::new(),
+            deframer: Deframer::new(),
             garbage: tolerated_garbage(Instant::ZERO),
             config: voice,
             queue: VoiceQueue::new(),
@@ -141,7 +137,7 @@ impl<
     /// Forgets the packet that has come in part. Call it before joining over another stream, which
     /// does not bring the rest of it.
     pub fn reset_stream(&mut self) {
-        self.receiver.reset();
+        self.deframer.reset();
     }
 
     /// Leaves the room: what was said last is transmitted, then a Bye, and the session is over.
@@ -164,10 +160,10 @@ impl<
     /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
     /// then feed that.
     pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
-        let (received, rest) = self.receiver.feed(bytes);
-        match received {
-            Received::NeedMore => {}
-            Received::Packet(packet) => {
+        let (feed, rest) = self.deframer.feed(bytes);
+        match feed {
+            Feed::NeedMore => {}
+            Feed::Packet(packet) => {
                 count(&mut self.stats.packets_received);
                 if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                     // A payload that is no frame of this session is dropped; the next one is as
@@ -177,13 +173,16 @@ impl<
                     count_if(is_frame, &mut self.stats.frames_received);
                 }
             }
-            Received::Damaged { bytes, reason } => {
+            Feed::Bad {
+                dropped_bytes,
+                reason,
+            } => {
                 match reason {
-                    Some(BadReason::Crc) => count(&mut self.stats.crc_errors),
-                    Some(_) => count(&mut self.stats.malformed),
-                    None => {}
+                    BadReason::Crc => count(&mut self.stats.crc_errors),
+                    BadReason::Unended => {}
+                    _ => count(&mut self.stats.malformed),
                 }
-                if !self.garbage.take(bytes, now) {
+                if !self.garbage.take(dropped_bytes, now) {
                     self.session.end(Reason::DAMAGE);
                 }
             }
@@ -482,16 +481,11 @@ impl<
     /// Returns what was counted so far.
     pub fn stats(&self) -> ClientStats {
         ClientStats {
-            dropped_bytes: self.receiver.dropped_bytes(),
+            dropped_bytes: self.deframer.dropped_bytes(),
             voice_dropped: self.queue.dropped(),
             ..self.stats
         }
     }
-}
-
-/// What each session tolerates of damaged bytes.
-const fn tolerated_garbage(now: Instant) -> TokenBucket {
-    TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now)
 }
 
 fn count(counter: &mut u32) {

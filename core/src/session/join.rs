@@ -30,7 +30,7 @@ pub struct JoinRequest {
     /// Whether to be told who is in the room, and not only how many.
     pub roster: bool,
     /// Proof that one may join; empty where none is asked for.
-    pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX>,
+    pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX, u8>,
 }
 
 impl JoinRequest {

@@ -1,12 +1,10 @@
 //! The server's end: one for each connection. It judges what a client sends and when; who may join
 //! is the caller's decision.
 
-use core::fmt::Write as _;
-
 use heapless::{Deque, String};
 
-use super::hello::{HelloRequest, Refusal, check_hello};
-use super::{GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND};
+use super::hello::HelloRequest;
+use super::{HANDSHAKE_TIMEOUT_DEFAULT, IDLE_TIMEOUT_DEFAULT_MS, tolerated_garbage};
 use crate::audio::format::AudioFormat;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -19,6 +17,7 @@ use crate::wire::{
 /// How patient a server is with one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct ServerSessionConfig {
     /// How long a connection may take for its Hello.
     pub handshake_timeout: Duration,
@@ -28,9 +27,21 @@ pub struct ServerSessionConfig {
     pub format: AudioFormat,
 }
 
+impl ServerSessionConfig {
+    /// Creates a configuration with the default timeouts.
+    pub const fn new(format: AudioFormat) -> Self {
+        Self {
+            handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
+            idle_timeout: Duration::from_millis(IDLE_TIMEOUT_DEFAULT_MS as u64),
+            format,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum ServerEvent {
     /// Someone wants to join: answer with [`ServerSession::accept`] or [`ServerSession::end`]. If
     /// they had joined already on this connection, they leave first ([`ServerEvent::Left`] with
@@ -62,7 +73,7 @@ const HELLOS: (u32, u32) = (10, 1);
 const OTHERS: (u32, u32) = (500, 50);
 
 /// Pings that are answered, at once and in a second.
-const PINGS: (u32, u32) = (20, 5);
+const PINGS: (u32, u32) = (20, 10);
 
 /// Rosters that are sent again, at once and in a second.
 const ROSTERS: (u32, u32) = (5, 1);
@@ -82,17 +93,10 @@ enum State {
     Closed,
 }
 
-/// What ends a session on the stream.
-#[derive(Clone, Copy, Debug)]
-enum LastWord {
-    Reject(Reason),
-    Bye(Reason),
-}
-
 /// One connection's session.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
-    config: ServerSessionConfig,
+    pub(super) config: ServerSessionConfig,
     state: State,
     /// That of the last Hello.
     nonce: Nonce,
@@ -107,8 +111,9 @@ pub struct ServerSession {
     garbage: TokenBucket,
     events: Deque<ServerEvent, EVENTS_MAX>,
     pong_due: Option<u32>,
-    last_word_due: Option<LastWord>,
-    closing_text: String<TEXT_BYTES_MAX>,
+    /// Why the session ends, and whether by a Bye: a Reject ends what has not begun.
+    last_word_due: Option<(Reason, bool)>,
+    closing_text: String<TEXT_BYTES_MAX, u8>,
 }
 
 /// How it stands, without what waits to be taken.
@@ -145,7 +150,7 @@ impl ServerSession {
             others: bucket(OTHERS),
             pings: bucket(PINGS),
             rosters: bucket(ROSTERS),
-            garbage: bucket((GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND)),
+            garbage: tolerated_garbage(now),
             events: Deque::new(),
             pong_due: None,
             last_word_due: None,
@@ -259,20 +264,23 @@ impl ServerSession {
             }));
         }
         let text = Text::from(self.closing_text.as_str());
-        Some(match self.last_word_due.take()? {
-            LastWord::Reject(reason) => ServerPacket::Reject(Reject {
+        let (reason, is_bye) = self.last_word_due.take()?;
+        let retry_ms = reason.retry_ms();
+        Some(if is_bye {
+            ServerPacket::Bye(Bye {
+                reason,
+                after: None,
+                retry_ms,
+                text,
+            })
+        } else {
+            ServerPacket::Reject(Reject {
                 reason,
                 version: PROTOCOL_VERSION,
                 nonce: self.nonce,
-                retry_ms: reason.retry_ms(),
+                retry_ms,
                 text,
-            }),
-            LastWord::Bye(reason) => ServerPacket::Bye(Bye {
-                reason,
-                after: None,
-                retry_ms: reason.retry_ms(),
-                text,
-            }),
+            })
         })
     }
 
@@ -295,18 +303,12 @@ impl ServerSession {
     /// `text` is a sentence that tells a person what to do; what exceeds 160 bytes is cut. Changes
     /// nothing once the session is over. [`Reason::REJOINED`] is not for this: only a Hello
     /// rejoins.
-    pub fn end(&mut self, reason: Reason, text: impl core::fmt::Display) {
+    pub fn end(&mut self, reason: Reason, text: &str) {
         if self.state == State::Closed {
             return;
         }
-        let mut cut = CutText(&mut self.closing_text);
-        cut.0.clear();
-        // A text that is too long is cut; that is no error.
-        let _ = write!(cut, "{text}");
-        self.last_word_due = Some(match self.state {
-            State::Joined => LastWord::Bye(reason),
-            _ => LastWord::Reject(reason),
-        });
+        Text::from(text).copy_to(&mut self.closing_text);
+        self.last_word_due = Some((reason, self.is_joined()));
         self.close(reason, None);
     }
 
@@ -327,36 +329,38 @@ impl ServerSession {
     }
 
     fn handle_hello(&mut self, hello: &Hello<'_>) {
+        if self.state == State::Joined && hello.nonce == self.nonce {
+            return self.event(ServerEvent::Repeated);
+        }
+        self.begin(hello.nonce);
+        if let Some(request) = self.check_hello(hello) {
+            self.state = State::Deciding;
+            self.is_muted = request.muted;
+            self.event(ServerEvent::Hello(request));
+        }
+    }
+
+    /// Another session begins, or is refused: a running one is over.
+    fn begin(&mut self, nonce: Nonce) {
+        self.nonce = nonce;
         if self.state == State::Joined {
-            if hello.nonce == self.nonce {
-                return self.event(ServerEvent::Repeated);
-            }
             self.event(ServerEvent::Left(Reason::REJOINED, None));
             self.state = State::AwaitingHello {
                 deadline: self.heard_at,
             };
         }
-        self.nonce = hello.nonce;
-        match check_hello(hello, &self.config) {
-            Ok(request) => {
-                self.state = State::Deciding;
-                self.is_muted = request.muted;
-                self.event(ServerEvent::Hello(request));
-            }
-            Err(refusal) => self.end(refusal.reason(), &refusal),
-        }
     }
 
     fn refuse_unreadable(&mut self, error: ParseError) {
-        match error {
-            ParseError::Version { theirs, nonce } => {
-                self.nonce = nonce;
-                let refusal = Refusal::Version(theirs);
-                self.end(refusal.reason(), &refusal);
+        let reason = match error {
+            ParseError::Version { nonce, .. } => {
+                self.begin(nonce);
+                Reason::VERSION
             }
-            ParseError::Malformed => self.end(Reason::MALFORMED, error),
-            _ => self.end(Reason::UNEXPECTED, error),
-        }
+            ParseError::Malformed => Reason::MALFORMED,
+            _ => Reason::UNEXPECTED,
+        };
+        self.end(reason, error.text());
     }
 
     fn close(&mut self, reason: Reason, after: Option<Seq>) {
@@ -374,16 +378,5 @@ impl ServerSession {
             self.events.push_back(event).is_ok(),
             "take the events after each input"
         );
-    }
-}
-
-/// Writes as much as fits.
-struct CutText<'a>(&'a mut String<TEXT_BYTES_MAX>);
-
-impl core::fmt::Write for CutText<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        text.chars()
-            .try_for_each(|character| self.0.push(character))
-            .map_err(|_| core::fmt::Error)
     }
 }

@@ -4,7 +4,7 @@
 use heapless::Vec;
 
 use super::EncodeError;
-use crate::seq::{Seq, Timestamp};
+use crate::seq::Seq;
 
 /// Takes fields off the front of a packet. Behind the first mistake every field is empty.
 #[derive(Debug)]
@@ -61,12 +61,6 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let mut array = [0; N];
-        self.fill(&mut array);
-        array
-    }
-
     /// Zeros if there is not as much.
     #[inline(never)]
     fn fill(&mut self, place: &mut [u8]) {
@@ -104,6 +98,14 @@ impl<'a> Reader<'a> {
     fn bytes(&mut self) -> &'a [u8] {
         let count = u16::read(self);
         self.take(count.into())
+    }
+
+    /// Reads what stands behind its length in bytes. Those after the last known field are ignored.
+    pub(super) fn sized<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let mut inner = Self::new(self.bytes());
+        let value = read(&mut inner);
+        self.require(!inner.is_malformed);
+        value
     }
 }
 
@@ -145,7 +147,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what `fill` writes behind its length, which is below 128.
-    fn sized(&mut self, fill: impl FnOnce(&mut Self)) {
+    pub(super) fn sized(&mut self, fill: impl FnOnce(&mut Self)) {
         let at = self.len;
         self.put(&[0]);
         fill(self);
@@ -157,24 +159,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Fields one after the other, in the order in which they are named.
-macro_rules! fields {
-    ($name:ty { $($field:ident),* $(,)? } $(if $check:expr)?) => {
-        impl<'a> Field<'a> for $name {
-            fn read(from: &mut Reader<'a>) -> Self {
-                let read = Self { $($field: Field::read(from)),* };
-                $(from.require($check(&read));)?
-                read
-            }
-
-            fn write(&self, to: &mut Writer<'_>) {
-                $(self.$field.write(to);)*
-            }
-        }
-    };
-}
-pub(super) use fields;
-
 impl<'a> Field<'a> for u8 {
     fn read(from: &mut Reader<'a>) -> Self {
         from.byte()
@@ -185,25 +169,21 @@ impl<'a> Field<'a> for u8 {
     }
 }
 
-impl<'a> Field<'a> for u16 {
-    fn read(from: &mut Reader<'a>) -> Self {
-        from.varint(Self::MAX.into()) as Self
-    }
+macro_rules! varints {
+    ($($number:ty),*) => {$(
+        impl<'a> Field<'a> for $number {
+            fn read(from: &mut Reader<'a>) -> Self {
+                from.varint(Self::MAX.into()) as Self
+            }
 
-    fn write(&self, to: &mut Writer<'_>) {
-        to.varint((*self).into());
-    }
+            fn write(&self, to: &mut Writer<'_>) {
+                to.varint((*self).into());
+            }
+        }
+    )*};
 }
 
-impl<'a> Field<'a> for u32 {
-    fn read(from: &mut Reader<'a>) -> Self {
-        from.varint(Self::MAX)
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        to.varint(*self);
-    }
-}
+varints!(u16, u32);
 
 impl<'a> Field<'a> for bool {
     fn read(from: &mut Reader<'a>) -> Self {
@@ -217,35 +197,15 @@ impl<'a> Field<'a> for bool {
     }
 }
 
-impl<'a> Field<'a> for Seq {
-    fn read(from: &mut Reader<'a>) -> Self {
-        Self(u16::from_le_bytes(from.array()))
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        to.put(&self.0.to_le_bytes());
-    }
-}
-
-impl<'a> Field<'a> for Timestamp {
-    fn read(from: &mut Reader<'a>) -> Self {
-        Self(u32::from_le_bytes(from.array()))
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        to.put(&self.0.to_le_bytes());
-    }
-}
-
 impl<'a> Field<'a> for Option<Seq> {
     fn read(from: &mut Reader<'a>) -> Self {
-        bool::read(from).then(|| Field::read(from))
+        bool::read(from).then(|| Seq(u16::from_le_bytes(Field::read(from))))
     }
 
     fn write(&self, to: &mut Writer<'_>) {
         self.is_some().write(to);
         if let Some(seq) = self {
-            seq.write(to);
+            to.put(&seq.0.to_le_bytes());
         }
     }
 }
@@ -253,7 +213,9 @@ impl<'a> Field<'a> for Option<Seq> {
 /// As they are, without a length.
 impl<'a, const N: usize> Field<'a> for [u8; N] {
     fn read(from: &mut Reader<'a>) -> Self {
-        from.array()
+        let mut array = [0; N];
+        from.fill(&mut array);
+        array
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -310,22 +272,6 @@ impl<'a, T: Field<'a>, const N: usize> Field<'a> for Vec<T, N> {
             one.write(to);
         }
     }
-}
-
-/// Fields behind their length in bytes. Bytes after the last known one are ignored.
-pub(super) fn read_sized<'a, T>(
-    from: &mut Reader<'a>,
-    read: impl FnOnce(&mut Reader<'a>) -> T,
-) -> T {
-    let mut inner = Reader::new(from.bytes());
-    let value = read(&mut inner);
-    from.require(inner.is_good());
-    value
-}
-
-/// The counterpart of [`read_sized`], for fewer than 128 bytes.
-pub(super) fn write_sized(to: &mut Writer<'_>, write: impl FnOnce(&mut Writer<'_>)) {
-    to.sized(write);
 }
 
 #[cfg(test)]

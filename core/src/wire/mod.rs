@@ -113,16 +113,21 @@ impl ParseError {
             Self::Skippable
         }
     }
+
+    /// Returns what is wrong with it, for a person.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Malformed => "not a packet of this protocol",
+            Self::Unknown => "not a packet that may come from the other side",
+            Self::Skippable => "a packet of a later version that may be ignored",
+            Self::Version { .. } => "another version of the protocol than 2, the one spoken here",
+        }
+    }
 }
 
 impl core::fmt::Display for ParseError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Malformed => f.write_str("not a packet of this protocol"),
-            Self::Unknown => f.write_str("not a packet that may come from the other side"),
-            Self::Skippable => f.write_str("a packet of a later version that may be ignored"),
-            Self::Version { theirs, .. } => write!(f, "a packet of protocol version {theirs}"),
-        }
+        f.write_str(self.text())
     }
 }
 

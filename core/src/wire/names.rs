@@ -43,7 +43,7 @@ impl core::error::Error for NameError {}
 /// A text of at most `MAX` bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Name<const MAX: usize>(String<MAX>);
+pub struct Name<const MAX: usize>(String<MAX, u8>);
 
 /// A participant's name, unique in the room.
 pub type ParticipantName = Name<NAME_BYTES_MAX>;
@@ -52,14 +52,11 @@ pub type ParticipantName = Name<NAME_BYTES_MAX>;
 pub type RoomName = Name<ROOM_BYTES_MAX>;
 
 impl<const MAX: usize> Name<MAX> {
-    const LEN_IN_A_BYTE: () = assert!(MAX <= u8::MAX as usize);
-
     /// Creates a name of 1 to `MAX` bytes. The server may still refuse it.
     ///
     /// # Errors
     /// Says what is wrong with the length.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        let () = Self::LEN_IN_A_BYTE;
         if text.is_empty() {
             return Err(NameError::Empty);
         }
@@ -129,9 +126,14 @@ pub fn is_hidden(character: char) -> bool {
 pub struct Text<'a>(pub &'a [u8]);
 
 impl Text<'_> {
+    /// Returns whether a client may say it.
+    pub(super) fn is_well_formed(&self) -> bool {
+        self.0.len() <= TEXT_BYTES_MAX && core::str::from_utf8(self.0).is_ok()
+    }
+
     /// Replaces the text in `place` by as much of this one as fits: without control characters,
     /// which would upset a terminal, and with U+FFFD for what is not UTF-8.
-    pub fn copy_to(self, place: &mut StringView) {
+    pub(crate) fn copy_to(self, place: &mut StringView<u8>) {
         place.clear();
         for chunk in self.0.utf8_chunks() {
             let damaged = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);

@@ -2,115 +2,190 @@
 
 use heapless::Vec;
 
-use super::fields::{Field, Reader, Writer, fields, read_sized, write_sized};
+use super::fields::{Field, Reader, Writer};
 use super::{
-    Encode, Nonce, OFFERS_MAX, Parse, ParseError, ParticipantFlags, ParticipantId, ROSTER_PAGE,
-    Reason, Text, Token,
+    Encode, NO_NONCE, Nonce, OFFERS_MAX, Parse, ParseError, ParticipantFlags, ParticipantId,
+    ROSTER_PAGE, Reason, Text, Token,
 };
 use crate::seq::{Seq, Timestamp};
 
-/// A request to join a room: the first packet of a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Hello<'a> {
-    /// [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION) of the client.
-    pub version: u8,
-    /// Names this attempt to join.
-    pub nonce: Nonce,
-    /// The longest packet that the client takes, in bytes.
-    pub max_packet: u16,
-    /// The features that the client has, as bits. None are known yet.
-    pub features: u32,
-    /// The token of the session that this one resumes.
-    pub resume: Option<Token>,
-    /// The room: 1..=64 bytes, or it is refused.
-    pub room: &'a str,
-    /// The name: 1..=32 bytes, or it is refused.
-    pub name: &'a str,
-    /// Numbers of the codecs that the client can send, in order of preference.
-    pub codecs_up: &'a [u8],
-    /// Numbers of the codecs that the client can receive, in order of preference.
-    pub codecs_down: &'a [u8],
-    /// Sample rates that the client can send and receive, in Hz, in order of preference.
-    pub rates_hz: Vec<u32, OFFERS_MAX>,
-    /// How the participant joins: only [`ParticipantFlags::MUTED`] means something.
-    pub flags: ParticipantFlags,
-    /// 1: the client wants the roster; 0: only how many are in the room.
-    pub roster: u8,
-    /// What proves that the participant may join: up to 64 bytes, or it is refused.
-    pub credentials: &'a [u8],
+/// Packets whose fields stand one after the other, in the order in which they are declared.
+macro_rules! layouts {
+    ($($(#[$meta:meta])* pub struct $name:ident$(<$life:lifetime>)? {
+        $($(#[$doc:meta])* pub $field:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub struct $name$(<$life>)? {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl<'a> Field<'a> for $name$(<$life>)? {
+            fn read(from: &mut Reader<'a>) -> Self {
+                Self { $($field: Field::read(from)),* }
+            }
+
+            fn write(&self, to: &mut Writer<'_>) {
+                $(self.$field.write(to);)*
+            }
+        }
+    )*};
 }
 
-fields!(Hello<'a> {
-    version, nonce, max_packet, features, resume, room, name, codecs_up, codecs_down, rates_hz,
-    flags, roster, credentials,
-} if |hello: &Hello<'_>| hello.codecs_up.len().max(hello.codecs_down.len()) <= OFFERS_MAX);
+layouts! {
+    /// A request to join a room: the first packet of a client.
+    pub struct Hello<'a> {
+        /// [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION) of the client.
+        pub version: u8,
+        /// Names this attempt to join.
+        pub nonce: Nonce,
+        /// The longest packet that the client takes, in bytes.
+        pub max_packet: u16,
+        /// The features that the client has, as bits. None are known yet.
+        pub features: u32,
+        /// The token of the session that this one resumes.
+        pub resume: Option<Token>,
+        /// The room: 1..=64 bytes, or it is refused.
+        pub room: &'a str,
+        /// The name: 1..=32 bytes, or it is refused.
+        pub name: &'a str,
+        /// Numbers of the codecs that the client can send, in order of preference.
+        pub codecs_up: &'a [u8],
+        /// Numbers of the codecs that the client can receive, in order of preference.
+        pub codecs_down: &'a [u8],
+        /// Sample rates that the client can send and receive, in Hz, in order of preference.
+        pub rates_hz: Vec<u32, OFFERS_MAX>,
+        /// How the participant joins: only [`ParticipantFlags::MUTED`] means something.
+        pub flags: ParticipantFlags,
+        /// 1: the client wants the roster; 0: only how many are in the room.
+        pub roster: u8,
+        /// What proves that the participant may join: up to 64 bytes, or it is refused.
+        pub credentials: &'a [u8],
+    }
 
-/// Tells a client that it may not join, or has no session. The same in all versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Reject<'a> {
-    /// Why.
-    pub reason: Reason,
-    /// The highest version that the server speaks.
-    pub version: u8,
-    /// The nonce of the Hello that is refused, or zeros.
-    pub nonce: Nonce,
-    /// How long to wait before trying again, if that may help.
-    pub retry_ms: u32,
-    /// What to do about it, for a person.
-    pub text: Text<'a>,
+    /// Tells a client that it may not join, or has no session. The same in all versions.
+    #[derive(Copy)]
+    pub struct Reject<'a> {
+        /// Why.
+        pub reason: Reason,
+        /// The highest version that the server speaks.
+        pub version: u8,
+        /// The nonce of the Hello that is refused, or zeros.
+        pub nonce: Nonce,
+        /// How long to wait before trying again, if that may help.
+        pub retry_ms: u32,
+        /// What to do about it, for a person.
+        pub text: Text<'a>,
+    }
+
+    /// Tells a client that it has joined.
+    #[derive(Copy)]
+    pub struct Welcome {
+        /// [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION) of the server.
+        pub version: u8,
+        /// The nonce of the Hello that this answers.
+        pub nonce: Nonce,
+        /// The longest packet that the server takes, in bytes.
+        pub max_packet: u16,
+        /// The features that both sides have.
+        pub features: u32,
+        /// With this the session can be resumed.
+        pub resume: Option<Token>,
+        /// The newcomer's own number.
+        pub id: ParticipantId,
+        /// The number of the codec of the client's voice.
+        pub codec_up: u8,
+        /// The number of the codec of the server's voice.
+        pub codec_down: u8,
+        /// Samples per second of both directions.
+        pub rate_hz: u32,
+        /// Milliseconds in a frame: 5, 10 or 20.
+        pub frame_ms: u8,
+        /// Either side drops the other after this long in silence.
+        pub idle_timeout_ms: u32,
+        /// The revision of the roster, the newcomer included.
+        pub revision: u32,
+        /// How many are in the room, the newcomer included.
+        pub participants: u32,
+    }
+
+    /// Says that the microphone was muted or unmuted.
+    #[derive(Copy)]
+    pub struct SetMuted {
+        /// Whether it is muted now.
+        pub muted: bool,
+        /// The last voice packet before this.
+        pub after: Option<Seq>,
+    }
+
+    /// Answers a client's Ping.
+    #[derive(Copy)]
+    pub struct ServerPong {
+        /// That of the Ping.
+        pub number: u32,
+        /// The revision of the roster.
+        pub revision: u32,
+        /// What the client itself is doing.
+        pub flags: ParticipantFlags,
+    }
+
+    /// Ends a session.
+    #[derive(Copy)]
+    pub struct Bye<'a> {
+        /// Why.
+        pub reason: Reason,
+        /// The last voice packet before this.
+        pub after: Option<Seq>,
+        /// From a server: how long to wait before trying again, if that may help.
+        pub retry_ms: u32,
+        /// For a person: up to 160 bytes.
+        pub text: Text<'a>,
+    }
+
+    /// A page of the roster.
+    pub struct Roster<'a> {
+        /// The revision that this roster has; the same in all of its pages.
+        pub revision: u32,
+        /// How many entries the pages before this one had.
+        pub first: u32,
+        /// Entries in all pages together.
+        pub total: u32,
+        /// Those of this page.
+        pub entries: RosterPage<'a>,
+    }
+
+    /// Someone has left.
+    #[derive(Copy)]
+    pub struct Left {
+        /// The revision that the roster has by this.
+        pub revision: u32,
+        /// Who.
+        pub id: ParticipantId,
+        /// Why.
+        pub reason: Reason,
+    }
+
+    /// Someone has joined.
+    #[derive(Copy)]
+    pub struct Joined<'a> {
+        /// The revision that the roster has by this.
+        pub revision: u32,
+        /// Who.
+        pub entry: RosterEntry<'a>,
+    }
+
+    /// Someone began or ceased to talk, muted or unmuted.
+    #[derive(Copy)]
+    pub struct State {
+        /// The revision that the roster has by this.
+        pub revision: u32,
+        /// Who.
+        pub id: ParticipantId,
+        /// All of their flags.
+        pub flags: ParticipantFlags,
+    }
 }
-
-fields!(Reject<'a> { reason, version, nonce, retry_ms, text });
-
-/// Tells a client that it has joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Welcome {
-    /// [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION) of the server.
-    pub version: u8,
-    /// The nonce of the Hello that this answers.
-    pub nonce: Nonce,
-    /// The longest packet that the server takes, in bytes.
-    pub max_packet: u16,
-    /// The features that both sides have.
-    pub features: u32,
-    /// With this the session can be resumed.
-    pub resume: Option<Token>,
-    /// The newcomer's own number.
-    pub id: ParticipantId,
-    /// The number of the codec of the client's voice.
-    pub codec_up: u8,
-    /// The number of the codec of the server's voice.
-    pub codec_down: u8,
-    /// Samples per second of both directions.
-    pub rate_hz: u32,
-    /// Milliseconds in a frame: 5, 10 or 20.
-    pub frame_ms: u8,
-    /// Either side drops the other after this long in silence.
-    pub idle_timeout_ms: u32,
-    /// The revision of the roster, the newcomer included.
-    pub revision: u32,
-    /// How many are in the room, the newcomer included.
-    pub participants: u32,
-}
-
-fields!(Welcome {
-    version,
-    nonce,
-    max_packet,
-    features,
-    resume,
-    id,
-    codec_up,
-    codec_down,
-    rate_hz,
-    frame_ms,
-    idle_timeout_ms,
-    revision,
-    participants,
-});
 
 /// A frame of voice, or the end of a talkspurt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +212,10 @@ const STREAM: u8 = 0x0f;
 
 impl<'a> Field<'a> for Voice<'a> {
     fn read(from: &mut Reader<'a>) -> Self {
-        let (seq, timestamp) = (Field::read(from), Field::read(from));
-        let [level, marks] = Field::read(from);
+        let [s0, s1, t0, t1, t2, t3, level, marks] = Field::read(from);
         Self {
-            seq,
-            timestamp,
+            seq: Seq(u16::from_le_bytes([s0, s1])),
+            timestamp: Timestamp(u32::from_le_bytes([t0, t1, t2, t3])),
             level,
             stream: marks & STREAM,
             terminator: marks & TERMINATOR != 0,
@@ -150,59 +224,16 @@ impl<'a> Field<'a> for Voice<'a> {
     }
 
     fn write(&self, to: &mut Writer<'_>) {
+        let [s0, s1] = self.seq.0.to_le_bytes();
+        let [t0, t1, t2, t3] = self.timestamp.0.to_le_bytes();
         let terminator = if self.terminator { TERMINATOR } else { 0 };
-        self.seq.write(to);
-        self.timestamp.write(to);
-        to.put(&[self.level, terminator | self.stream & STREAM]);
+        let marks = terminator | self.stream & STREAM;
+        to.put(&[s0, s1, t0, t1, t2, t3, self.level, marks]);
         self.payload.write(to);
     }
 }
 
-/// Says that the microphone was muted or unmuted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct SetMuted {
-    /// Whether it is muted now.
-    pub muted: bool,
-    /// The last voice packet before this.
-    pub after: Option<Seq>,
-}
-
-fields!(SetMuted { muted, after });
-
-/// Answers a client's Ping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ServerPong {
-    /// That of the Ping.
-    pub number: u32,
-    /// The revision of the roster.
-    pub revision: u32,
-    /// What the client itself is doing.
-    pub flags: ParticipantFlags,
-}
-
-fields!(ServerPong {
-    number,
-    revision,
-    flags
-});
-
-/// Ends a session. `Text` is `&str` from clients and [`Text`] from servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Bye<Text> {
-    /// Why.
-    pub reason: Reason,
-    /// The last voice packet before this.
-    pub after: Option<Seq>,
-    /// From a server: how long to wait before trying again, if that may help.
-    pub retry_ms: u32,
-    /// For a person.
-    pub text: Text,
-}
-
-impl<Text: Default> From<Reason> for Bye<Text> {
+impl From<Reason> for Bye<'_> {
     fn from(reason: Reason) -> Self {
         Self {
             reason,
@@ -213,21 +244,10 @@ impl<Text: Default> From<Reason> for Bye<Text> {
     }
 }
 
-impl<'a, Text: Field<'a>> Field<'a> for Bye<Text> {
-    fn read(from: &mut Reader<'a>) -> Self {
-        Self {
-            reason: Field::read(from),
-            after: Field::read(from),
-            retry_ms: Field::read(from),
-            text: Field::read(from),
-        }
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        self.reason.write(to);
-        self.after.write(to);
-        self.retry_ms.write(to);
-        self.text.write(to);
+impl Hello<'_> {
+    fn is_well_formed(&self) -> bool {
+        let offers = self.codecs_up.len().max(self.codecs_down.len());
+        self.nonce != NO_NONCE && offers <= OFFERS_MAX
     }
 }
 
@@ -262,7 +282,7 @@ impl<'a> RosterEntry<'a> {
 
 impl<'a> Field<'a> for RosterEntry<'a> {
     fn read(from: &mut Reader<'a>) -> Self {
-        read_sized(from, |from| Self {
+        from.sized(|from| Self {
             id: Field::read(from),
             flags: Field::read(from),
             name: Field::read(from),
@@ -271,7 +291,7 @@ impl<'a> Field<'a> for RosterEntry<'a> {
     }
 
     fn write(&self, to: &mut Writer<'_>) {
-        write_sized(to, |to| {
+        to.sized(|to| {
             self.id.write(to);
             self.flags.write(to);
             self.name.write(to);
@@ -282,70 +302,6 @@ impl<'a> Field<'a> for RosterEntry<'a> {
 
 /// The entries of one Roster.
 pub type RosterPage<'a> = Vec<RosterEntry<'a>, ROSTER_PAGE>;
-
-/// A page of the roster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Roster<'a> {
-    /// The revision that this roster has; the same in all of its pages.
-    pub revision: u32,
-    /// How many entries the pages before this one had.
-    pub first: u32,
-    /// Entries in all pages together.
-    pub total: u32,
-    /// Those of this page.
-    pub entries: RosterPage<'a>,
-}
-
-fields!(Roster<'a> { revision, first, total, entries });
-
-/// Someone has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Left {
-    /// The revision that the roster has by this.
-    pub revision: u32,
-    /// Who.
-    pub id: ParticipantId,
-    /// Why.
-    pub reason: Reason,
-}
-
-fields!(Left {
-    revision,
-    id,
-    reason
-});
-
-/// Someone has joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Joined<'a> {
-    /// The revision that the roster has by this.
-    pub revision: u32,
-    /// Who.
-    pub entry: RosterEntry<'a>,
-}
-
-fields!(Joined<'a> { revision, entry });
-
-/// Someone began or ceased to talk, muted or unmuted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct State {
-    /// The revision that the roster has by this.
-    pub revision: u32,
-    /// Who.
-    pub id: ParticipantId,
-    /// All of their flags.
-    pub flags: ParticipantFlags,
-}
-
-fields!(State {
-    revision,
-    id,
-    flags
-});
 
 /// Numbers that stand for something else.
 macro_rules! numbers {
@@ -367,7 +323,9 @@ numbers!(ParticipantId, ParticipantFlags, Reason);
 /// The packets of one side and their numbers.
 macro_rules! packets {
     ($(#[$doc:meta])* $side:ident greets with $greeting:literal {
-        $($(#[$packet_doc:meta])* $number:literal = $packet:ident$(($fields:ident: $type:ty))?,)*
+        $($(#[$packet_doc:meta])* $number:literal = $packet:ident$((
+            $fields:ident: $type:ty $(, if $is_good:expr)?
+        ))?,)*
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -381,7 +339,11 @@ macro_rules! packets {
 
             fn read(number: u8, from: &mut Reader<'a>) -> Result<Self, ParseError> {
                 Ok(match number {
-                    $($number => Self::$packet$((<$type>::read(from)))?,)*
+                    $($number => Self::$packet$(({
+                        let $fields = <$type>::read(from);
+                        $(from.require($is_good);)?
+                        $fields
+                    }))?,)*
                     _ => return Err(ParseError::unknown(number)),
                 })
             }
@@ -404,7 +366,7 @@ packets! {
     /// What clients send.
     ClientPacket greets with 0x00 {
         /// Asks to join a room.
-        0x00 = Hello(fields: Hello<'a>),
+        0x00 = Hello(fields: Hello<'a>, if fields.is_well_formed()),
         /// The client's own voice.
         0x03 = Voice(fields: Voice<'a>),
         /// The microphone was muted or unmuted.
@@ -414,7 +376,7 @@ packets! {
         /// Answers a Ping.
         0x06 = Pong(number: u32),
         /// Leaves.
-        0x07 = Bye(fields: Bye<&'a str>),
+        0x07 = Bye(fields: Bye<'a>, if fields.text.is_well_formed()),
         /// Asks for the whole roster again.
         0x08 = RosterRequest,
     }
@@ -422,6 +384,10 @@ packets! {
 
 packets! {
     /// What servers send.
+    #[expect(
+        clippy::large_enum_variant,
+        reason = "a page of the roster cannot be boxed without an allocator"
+    )]
     ServerPacket greets with 0x02 {
         /// The client may not join.
         0x01 = Reject(fields: Reject<'a>),
@@ -434,7 +400,7 @@ packets! {
         /// Answers a Ping.
         0x06 = Pong(fields: ServerPong),
         /// The server ends the session.
-        0x07 = Bye(fields: Bye<Text<'a>>),
+        0x07 = Bye(fields: Bye<'a>),
         /// A page of the roster.
         0x09 = Roster(fields: Roster<'a>),
         /// Someone has joined.

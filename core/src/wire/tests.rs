@@ -104,6 +104,34 @@ fn a_greeting_of_another_version_is_told_by_it() {
 }
 
 #[test]
+fn a_hello_without_a_nonce_and_a_bye_that_says_too_much_are_malformed() {
+    let hello = |nonce: Nonce, codecs: &[u8]| {
+        let head = [&[0, 2][..], &nonce, &[0xe0, 2, 0, 0, 1, b'r', 1, b'n']].concat();
+        let len = codecs.len() as u8;
+        [&head[..], &[len], codecs, &[len], codecs, &[0, 0, 0, 0]].concat()
+    };
+    assert!(client(&hello([1; 8], &[1; 8])).is_ok());
+    let malformed = Some(ParseError::Malformed);
+    assert_eq!(client(&hello(NO_NONCE, &[1])).err(), malformed);
+    assert_eq!(client(&hello([1; 8], &[1; 9])).err(), malformed);
+    let bye = |text: &[u8]| {
+        let len = match text.len() as u8 {
+            len @ 0x80.. => &[len, 1][..],
+            len => &[len],
+        };
+        [&[7, 0, 0, 0][..], len, text].concat()
+    };
+    for (text, is_good) in [
+        (&[b'x'; 160][..], true),
+        (&[b'x'; 161], false),
+        (&[0xc3, 0x28], false),
+    ] {
+        assert_eq!(client(&bye(text)).is_ok(), is_good, "{text:?}");
+        assert!(server(&bye(text)).is_ok(), "a client cuts and mends it");
+    }
+}
+
+#[test]
 fn flags_are_bits() {
     let both = ParticipantFlags::TALKING.with(ParticipantFlags::MUTED, true);
     assert!(both.has(ParticipantFlags::TALKING) && both.has(ParticipantFlags::MUTED));

@@ -5,7 +5,7 @@ use crate::common::packets::{OwnedClientPacket, client_packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use talkspurt_core::carrier::deframer::{Deframer, Feed};
+use talkspurt_core::carrier::deframer::{BadReason, Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 
@@ -34,6 +34,8 @@ fn deframe<'a, const N: usize>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Ve
     let mut found = Vec::new();
     // Nonzero bytes: those since the last result, and those that were in packets.
     let (mut open, mut in_packets, mut fed) = (0u64, 0u64, 0u64);
+    // Those reported before the zero that ends them.
+    let mut unended = 0;
     for chunk in chunks {
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -49,10 +51,16 @@ fn deframe<'a, const N: usize>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Ve
                     in_packets += open;
                     fed += std::mem::take(&mut open);
                 }
-                Feed::Bad { dropped_bytes, .. } => {
+                Feed::Bad {
+                    dropped_bytes,
+                    reason,
+                } => {
                     assert_eq!(u64::from(dropped_bytes), open);
-                    found.push(Found::Dropped(dropped_bytes));
                     fed += std::mem::take(&mut open);
+                    unended += dropped_bytes;
+                    if reason != BadReason::Unended {
+                        found.push(Found::Dropped(std::mem::take(&mut unended)));
+                    }
                 }
             }
         }

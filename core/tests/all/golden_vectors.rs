@@ -146,7 +146,7 @@ fn client_value(packet: &ClientPacket<'_>) -> Value {
         ClientPacket::Pong(number) => json!({"packet": "Pong", "number": number}),
         ClientPacket::Bye(bye) => json!({
             "packet": "Bye", "reason": bye.reason.0, "after": seq(bye.after),
-            "retry_ms": bye.retry_ms, "text": bye.text,
+            "retry_ms": bye.retry_ms, "text": text(&bye.text),
         }),
         ClientPacket::RosterRequest => json!({"packet": "RosterRequest"}),
     }

@@ -19,6 +19,7 @@ mod jitter_recovery;
 mod level_meter;
 mod mixer_changes;
 mod mixer_properties;
+mod postcard;
 mod restart;
 mod session_broken;
 mod session_handshake;

@@ -134,7 +134,7 @@ fn every_refusal_of_the_caller_reaches_the_client_with_its_text() {
         let mut pair = Pair::new();
         pair.hello();
         pair.server
-            .end(reason, format_args!("because of {}", reason.label()));
+            .end(reason, &format!("because of {}", reason.label()));
         pair.pump();
         assert_eq!(pair.client_events(), [rejected(reason)]);
         assert_eq!(
@@ -272,9 +272,20 @@ fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
     pair.pump();
     assert_eq!(pair.client_events(), [rejected(Reason::VERSION)]);
     let mut pair = Pair::new();
-    pair.client
-        .handle_packet(pair.now, parse(&[2, 3, 0xff, 0xff]));
+    let welcome = [&[2, 3][..], &NONCE, &[0xff; 4]].concat();
+    pair.client.handle_packet(pair.now, parse(&welcome));
     assert_eq!(pair.client_events(), [rejected(Reason::VERSION)]);
+    // Those that answer no Hello of this client's mean nothing, in a session neither.
+    for nonce in [[9; 8], NO_NONCE, NONCE] {
+        for mut pair in [Pair::new(), Pair::joined()] {
+            if nonce != NONCE || pair.client.params().is_some() {
+                let welcome = [&[2, 3][..], &nonce, &[0xff; 4]].concat();
+                pair.client.handle_packet(pair.now, parse(&welcome));
+                assert_eq!(pair.client_events(), []);
+                assert!(!pair.client.is_closed());
+            }
+        }
+    }
     // A Welcome of version 3 that happens to read like one of version 2.
     let mut pair = Pair::new();
     let mut welcome = Pair::welcome_packet(&["ada"]);
@@ -286,7 +297,7 @@ fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
 #[test]
 fn a_welcome_that_does_not_match_the_hello_ends_the_session() {
     let good = Pair::welcome_packet(&["ada"]);
-    let mut bad = vec![good; 11];
+    let mut bad = vec![good; 12];
     bad[0].codec_up = 1; // Not offered.
     bad[1].codec_down = 1;
     bad[2].codec_down = 9; // Unknown.
@@ -298,6 +309,7 @@ fn a_welcome_that_does_not_match_the_hello_ends_the_session() {
     bad[8].max_packet = 351;
     bad[9].max_packet = 650; // PCM16 does not fit.
     bad[10].idle_timeout_ms = 0;
+    bad[11].id = ParticipantId(0); // Nobody.
     for welcome in bad {
         let mut pair = Pair::new();
         pair.send_to_client(&ServerPacket::Welcome(welcome));
@@ -435,6 +447,20 @@ fn a_bad_hello_on_a_running_session_leaves_and_is_refused() {
         ]
     );
     assert!(pair.server.is_closed());
+}
+
+#[test]
+fn a_hello_of_another_version_in_a_session_is_refused_by_its_nonce() {
+    let mut pair = Pair::joined();
+    pair.bytes_to_server(&[&[0, 3][..], &[8; 8], &[0xff; 4]].concat());
+    let left = ServerEvent::Left(Reason::REJOINED, None);
+    let refused = ServerEvent::Refused(Reason::VERSION);
+    assert_eq!(pair.server_events(), [left, refused]);
+    let Some(ServerPacket::Reject(reject)) = pair.next_of_server() else {
+        panic!("no Reject")
+    };
+    assert_eq!((reject.reason, reject.nonce), (Reason::VERSION, [8; 8]));
+    assert_eq!(pair.next_of_server(), None);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The life of a session after (or without) its handshake: mute, Bye, timeouts, keepalive, budgets.
 //! On virtual time.
 
-use crate::common::session_pair::{Pair, bytes_of, closed, ended, say};
+use crate::common::session_pair::{Pair, bytes_of, closed, ended, reject, say};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{
-    ClientPacket, ParticipantFlags, Reason, Reject, ServerPacket, ServerPong, SetMuted, Text, parse,
+    Bye, ClientPacket, ParticipantFlags, Reason, Reject, ServerPacket, ServerPong, SetMuted, Text,
+    parse,
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -133,8 +134,78 @@ fn no_answer_to_the_hello_ends_the_attempt() {
     pair.client.handle_timeout(pair.now + MS(4_999));
     assert_eq!(pair.client.poll_timeout(), Some(pair.now + MS(5_000)));
     assert_eq!(pair.client_events(), []);
+    // The Welcome is lost, or comes too late: the server is not left with a session.
+    pair.hello();
+    pair.server.accept();
     pair.client.handle_timeout(pair.now + MS(5_000));
     assert_eq!(pair.client_events(), [closed(Reason::IDLE_TIMEOUT)]);
+    pair.pump();
+    let left = ServerEvent::Left(Reason::LEAVING, None);
+    assert_eq!(pair.server_events(), [left]);
+}
+
+#[test]
+fn a_session_that_ended_for_good_is_not_resumed() {
+    let leave: fn(&mut Pair) = |pair| pair.client.leave(None);
+    let bye: fn(&mut Pair) = |pair| {
+        pair.send_to_client(&ServerPacket::Bye(Bye::from(Reason::RESUMED)));
+    };
+    let passing: fn(&mut Pair) = |pair| {
+        pair.send_to_client(&ServerPacket::Bye(Bye::from(Reason::FLOOD)));
+    };
+    let lost: fn(&mut Pair) = |pair| pair.client.end(Reason::DAMAGE);
+    let refused: fn(&mut Pair) = |pair| {
+        pair.client.end(Reason::DAMAGE);
+        pair.client.begin(MS(5_000), [8; 8], pair.now);
+        pair.send_to_client(&reject(Reason::BAD_NAME, [8; 8]));
+    };
+    for (end, resumes) in [
+        (leave, false),
+        (bye, false),
+        (passing, true),
+        (lost, true),
+        (refused, true),
+    ] {
+        let mut pair = Pair::joined();
+        end(&mut pair);
+        assert!(pair.client.is_closed());
+        pair.client.begin(MS(5_000), [9; 8], pair.now);
+        let Some(ClientPacket::Hello(hello)) = pair.client.poll_transmit() else {
+            panic!("no Hello")
+        };
+        assert_eq!(hello.resume.is_some(), resumes);
+    }
+}
+
+#[test]
+fn a_pong_from_outside_the_session_tells_the_round_trip_at_most() {
+    let mut pair = Pair::joined();
+    pair.client.set_muted(true, None);
+    pair.client.handle_timeout(pair.now);
+    assert!(pair.client.poll_transmit().is_some());
+    assert_eq!(pair.client.poll_transmit(), Some(ClientPacket::Ping(1)));
+    let pong = |number, revision| {
+        ServerPacket::Pong(ServerPong {
+            number,
+            revision,
+            flags: ParticipantFlags::default(),
+        })
+    };
+    pair.now += MS(37);
+    pair.send_to_client(&pong(1, 0));
+    assert_eq!(pair.client.round_trip(), Some(MS(37)));
+    assert_eq!(
+        pair.client.poll_transmit(),
+        None,
+        "it is muted all the same"
+    );
+    // One to the session before is none to this session's first Ping.
+    pair.client.begin(MS(5_000), [7; 8], pair.now);
+    pair.welcome(&["ada"]);
+    pair.client.handle_timeout(pair.now);
+    assert_eq!(pair.client.poll_transmit(), Some(ClientPacket::Ping(2)));
+    pair.send_to_client(&pong(1, 300));
+    assert_eq!(pair.client.round_trip(), None);
 }
 
 #[test]
@@ -341,7 +412,7 @@ fn so_many_pings_and_roster_requests_are_answered_and_the_rest_is_ignored() {
     };
     assert_eq!(answers(&mut pair), (20, 5));
     pair.now += MS(2_000);
-    assert_eq!(answers(&mut pair), (10, 2));
+    assert_eq!(answers(&mut pair), (20, 2));
     assert!(pair.server.is_joined());
 }
 
@@ -406,7 +477,7 @@ fn a_long_reject_text_is_cut_and_control_characters_are_removed() {
     let mut pair = Pair::new();
     pair.hello();
     pair.server
-        .end(Reason::ROOM_FULL, "é".repeat(81) + "\x1b[2J");
+        .end(Reason::ROOM_FULL, &("\x1b".to_owned() + &"é".repeat(81)));
     pair.pump();
     assert_eq!(pair.client.closing_text(), "é".repeat(80));
     let mut pair = Pair::new();

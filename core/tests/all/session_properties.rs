@@ -64,17 +64,14 @@ impl Told {
                 assert!(!self.is_in, "a participant was refused");
                 self.is_over = true;
             }
+            other => panic!("{other:?} is news"),
         }
     }
 }
 
 fn run_server(ops: Vec<Op<OwnedClientPacket>>) {
     let mut now = Instant::ZERO;
-    let config = ServerSessionConfig {
-        handshake_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(15),
-        format: AudioFormat::DEFAULT,
-    };
+    let config = ServerSessionConfig::new(AudioFormat::DEFAULT);
     let mut session = ServerSession::new(config, now);
     let mut told = Told::default();
     for op in ops {

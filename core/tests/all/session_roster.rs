@@ -142,10 +142,96 @@ fn it_asks_once_a_second_at_most_and_ever_more_rarely_without_an_answer() {
     pair.send_to_client(&state(REVISION + 2));
     assert!(asks(&mut pair));
     pair.now += MS(300);
-    pair.send_to_client(&state(REVISION + 9));
+    send_roster(&mut pair, &["ada", "bob"], REVISION + 2);
+    let page = pages(&["n"; 9], REVISION + 2).remove(1);
+    pair.send_to_client(&ServerPacket::Roster(page));
     assert_eq!(asks_after_ms(&mut pair), 700);
     let waits = [(); 6].map(|()| asks_after_ms(&mut pair));
     assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 16_000, 16_000]);
+    // Nothing comes behind a Welcome.
+    let mut pair = Pair::new();
+    pair.hello();
+    pair.server.accept();
+    pair.send_to_client(&ServerPacket::Welcome(Pair::welcome_packet(&["ada"])));
+    let waits = [(); 5].map(|()| asks_after_ms(&mut pair));
+    assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 16_000]);
+}
+
+#[test]
+fn while_pages_are_expected_a_gap_alone_is_no_reason_to_ask_again() {
+    let mut pair = Pair::joined();
+    pair.send_to_client(&state(REVISION + 2));
+    assert!(asks(&mut pair));
+    pair.now += MS(1_500);
+    pair.client.handle_timeout(pair.now);
+    pair.send_to_client(&state(REVISION + 9));
+    assert_eq!(pair.client_events().len(), 2, "both are news");
+    assert!(!asks(&mut pair));
+    assert_eq!(asks_after_ms(&mut pair), 500);
+}
+
+#[test]
+fn a_change_between_pages_ends_collecting() {
+    let mut pair = Pair::joined();
+    let pages = pages(&["n"; 9], REVISION);
+    pair.send_to_client(&ServerPacket::Roster(pages[0].clone()));
+    pair.send_to_client(&state(REVISION + 1));
+    assert!(!asks(&mut pair));
+    pair.send_to_client(&ServerPacket::Roster(pages[1].clone()));
+    assert!(!pair.client_events().contains(&ClientEvent::RosterComplete));
+    assert!(asks(&mut pair));
+}
+
+#[test]
+fn a_page_must_bring_someone_unless_the_roster_is_empty_and_nobody_is_left_out() {
+    let mut pair = Pair::joined();
+    let page = |first, total, ids: &[u32]| {
+        let flags = ParticipantFlags::default();
+        let entry = |id: &u32| RosterEntry::new(ParticipantId(*id), flags, "someone");
+        ServerPacket::Roster(Roster {
+            revision: REVISION,
+            first,
+            total,
+            entries: ids.iter().map(entry).collect(),
+        })
+    };
+    pair.send_to_client(&page(0, 2, &[7]));
+    pair.send_to_client(&page(1, 2, &[]));
+    assert!(asks(&mut pair), "it might go on like that for ever");
+    pair.client_events();
+    pair.send_to_client(&page(0, 3, &[7, 0, 8]));
+    let events = pair.client_events();
+    let [
+        ClientEvent::Listed { participant: a, .. },
+        ClientEvent::Listed { participant: b, .. },
+        ClientEvent::RosterComplete,
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((a.id.0, b.id.0), (7, 8));
+    pair.send_to_client(&page(0, 0, &[]));
+    assert_eq!(pair.client_events(), [ClientEvent::RosterComplete]);
+}
+
+#[test]
+fn a_count_is_for_those_without_the_roster() {
+    let mut pair = Pair::joined();
+    pair.send_to_client(&ServerPacket::Count(3));
+    assert_eq!(pair.client_events(), []);
+}
+
+#[test]
+fn a_second_welcome_tells_those_without_the_roster_how_many_there_are() {
+    let mut pair = Pair::without_roster();
+    pair.hello();
+    pair.server.accept();
+    let mut welcome = Pair::welcome_packet(&["ada", "bob"]);
+    pair.send_to_client(&ServerPacket::Welcome(welcome));
+    pair.client_events();
+    welcome.participants = 3;
+    pair.send_to_client(&ServerPacket::Welcome(welcome));
+    assert_eq!(pair.client_events(), [ClientEvent::Count(3)]);
 }
 
 #[test]

@@ -89,11 +89,7 @@ impl World {
         let (port, port_isr) = queues.split(Line::default(), ByHand);
         let (microphone, microphone_isr) = microphone(leak(SampleQueue::new()));
         let (speaker, speaker_isr) = speaker(leak(SampleQueue::new()));
-        let server = ServerSessionConfig {
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
-            format: AudioFormat::DEFAULT,
-        };
+        let server = ServerSessionConfig::new(AudioFormat::DEFAULT);
         Self {
             now,
             node: AdpcmNode::new(config::node().unwrap(), 1, now).unwrap(),

@@ -2,8 +2,7 @@
 //!
 //! A link is with the lobby or with a member of a room, and moves between them.
 
-use talkspurt_core::carrier::receiver::{Received, Receiver};
-use talkspurt_core::carrier::stream::ENCODED_MAX;
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::session::{ServerEvent, ServerSession, ServerSessionConfig};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::wire::{ClientPacket, ParticipantFlags, Reason, Voice, parse};
@@ -46,7 +45,7 @@ pub struct Link {
     /// What waits for the peer.
     pub outbox: Outbox,
     session: ServerSession,
-    receiver: Receiver<ENCODED_MAX>,
+    deframer: Deframer,
     idle_timeout: Duration,
     /// Something has come from it.
     has_spoken: bool,
@@ -57,16 +56,14 @@ pub struct Link {
 impl Link {
     /// Creates a link to a peer that has just connected.
     pub fn new(id: LinkId, config: &HubConfig, now: Instant) -> Self {
-        let session = ServerSessionConfig {
-            handshake_timeout: config.handshake_timeout,
-            idle_timeout: config.idle_timeout,
-            format: config.format,
-        };
+        let mut session = ServerSessionConfig::new(config.format);
+        session.handshake_timeout = config.handshake_timeout;
+        session.idle_timeout = config.idle_timeout;
         Self {
             id,
             outbox: Outbox::new(config.format.frame, config.outbox_bytes()),
             session: ServerSession::new(session, now),
-            receiver: Receiver::new(),
+            deframer: Deframer::new(),
             idle_timeout: config.idle_timeout,
             has_spoken: false,
             closing: None,
@@ -120,19 +117,19 @@ impl Link {
         counters: &mut Counters,
     ) -> Input<'_> {
         self.has_spoken = true;
-        let (received, rest) = self.receiver.feed(bytes);
+        let (feed, rest) = self.deframer.feed(bytes);
         *bytes = rest;
-        match received {
-            Received::NeedMore => Input::Part,
-            Received::Packet(packet) => {
+        match feed {
+            Feed::NeedMore => Input::Part,
+            Feed::Packet(packet) => {
                 counters.packets_in += 1;
                 let packet = parse(packet);
                 let is_of_session = !matches!(packet, Ok(ClientPacket::Hello(_)));
                 let voice = self.session.handle_packet(now, packet);
                 voice.map_or(Input::Other(is_of_session), Input::Voice)
             }
-            Received::Damaged { bytes, .. } => {
-                self.session.handle_garbage(now, bytes);
+            Feed::Bad { dropped_bytes, .. } => {
+                self.session.handle_garbage(now, dropped_bytes);
                 Input::Other(false)
             }
         }
@@ -225,7 +222,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talkspurt_core::wire::{Bye, ClientPacket, ServerPacket, ServerPong, Text};
+    use talkspurt_core::wire::{Bye, ClientPacket, ServerPacket, ServerPong};
 
     const STANDING: Standing = (1, ParticipantFlags(0));
 
@@ -278,7 +275,7 @@ mod tests {
             };
             let bye = encode(&ServerPacket::Bye(Bye {
                 retry_ms: reason.retry_ms(),
-                ..Bye::<Text<'_>>::from(reason)
+                ..Bye::from(reason)
             }));
             assert_eq!(last.as_deref(), Some(&bye[..]));
             assert_eq!(link.outbox.packets().count(), 1);

@@ -183,10 +183,7 @@ impl Lobby {
                     out.counters.refused(reason);
                     out.events.push_back(Event::Refused { link: id, reason });
                 }
-                ServerEvent::Muted(_)
-                | ServerEvent::Left(..)
-                | ServerEvent::Repeated
-                | ServerEvent::RosterRequested => {
+                _ => {
                     unreachable!("a link in the lobby is in no room: {event:?}")
                 }
             }

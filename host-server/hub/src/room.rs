@@ -317,7 +317,7 @@ impl Room {
                 ServerEvent::Repeated => self.welcome(id, out),
                 ServerEvent::RosterRequested => self.send_roster(id, out),
                 ServerEvent::Left(reason, after) => self.let_go(id, reason, after, out),
-                ServerEvent::Hello(_) | ServerEvent::Refused(_) => {
+                _ => {
                     unreachable!("a member was let in already: {event:?}")
                 }
             }

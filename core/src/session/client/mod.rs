@@ -51,18 +51,26 @@ pub struct ClientSession {
     nonce: Nonce,
     /// Resumes the last session; from its Welcome.
     resume: Option<Token>,
+    /// The number of the last Ping. It goes on from session to session, so that an answer to one of
+    /// an earlier session is none to this one's.
+    pings: u32,
+    events: Deque<ClientEvent, EVENTS_MAX>,
+    closing_text: String<TEXT_BYTES_MAX, u8>,
+    run: Run,
+}
+
+/// What begins anew with each session.
+#[derive(Clone, Debug, Default)]
+struct Run {
     heard_at: Instant,
     next_ping_at: Instant,
-    /// When the last Ping was sent, while it has no answer, and its number.
+    /// When the last Ping was sent, while it has no answer.
     pinged_at: Option<Instant>,
-    pings: u32,
     round_trip: Option<Duration>,
     /// The first Ping that a talker sent since anything was heard; an earlier time if there was
     /// none.
     asked_at: Instant,
     roster: RosterWatch,
-    events: Deque<ClientEvent, EVENTS_MAX>,
-    closing_text: String<TEXT_BYTES_MAX>,
     /// The last voice packet that was sent when the microphone was muted, or the session left.
     after: Option<Seq>,
     /// What the server was told of the microphone last.
@@ -83,8 +91,8 @@ impl defmt::Format for ClientSession {
             f,
             "ClientSession {{ state: {}, heard_at: {}, round_trip: {} }}",
             self.state,
-            self.heard_at,
-            self.round_trip
+            self.run.heard_at,
+            self.run.round_trip
         )
     }
 }
@@ -92,28 +100,16 @@ impl defmt::Format for ClientSession {
 impl ClientSession {
     /// Creates a session that has not begun: nothing happens until [`ClientSession::begin`].
     #[inline]
-    pub const fn new(request: JoinRequest) -> Self {
+    pub fn new(request: JoinRequest) -> Self {
         Self {
             request,
             state: State::Closed,
             nonce: NO_NONCE,
             resume: None,
-            heard_at: Instant::ZERO,
-            next_ping_at: Instant::ZERO,
-            pinged_at: None,
             pings: 0,
-            round_trip: None,
-            asked_at: Instant::ZERO,
-            roster: RosterWatch::new(),
             events: Deque::new(),
             closing_text: String::new(),
-            after: None,
-            told_muted: false,
-            told_before_ping: false,
-            hello_due: false,
-            ping_due: false,
-            pong_due: None,
-            bye_due: None,
+            run: Run::default(),
         }
     }
 
@@ -121,23 +117,23 @@ impl ClientSession {
     /// the answer may take `handshake_timeout`. Whatever is left of an earlier session is
     /// forgotten, except that the server is asked to resume it.
     ///
-    /// `nonce` names the session. One that comes again, even after a reset, makes the server take
-    /// this session for the one before.
+    /// `nonce` names the session: not all zeros, and one that comes again, even after a reset,
+    /// makes the server take this session for the one before.
     pub fn begin(&mut self, handshake_timeout: Duration, nonce: Nonce, now: Instant) {
         self.state = State::AwaitingWelcome {
             deadline: now + handshake_timeout,
             repeat_at: now + HELLO_EVERY,
         };
         self.nonce = nonce;
-        (self.heard_at, self.next_ping_at, self.asked_at) = (now, now, now);
-        (self.pinged_at, self.pings, self.round_trip) = (None, 0, None);
-        self.roster = RosterWatch::new();
         self.events.clear();
         self.closing_text.clear();
-        self.after = None;
-        self.told_muted = self.request.muted;
-        (self.hello_due, self.ping_due) = (true, false);
-        (self.pong_due, self.bye_due) = (None, None);
+        self.run = Run {
+            heard_at: now,
+            asked_at: now,
+            told_muted: self.request.muted,
+            hello_due: true,
+            ..Run::default()
+        };
     }
 
     /// Takes a packet; returns the voice in it, if that is what it is. A packet that cannot be read
@@ -159,7 +155,7 @@ impl ClientSession {
                 return None;
             }
         };
-        self.heard_at = now;
+        self.run.heard_at = now;
         match packet {
             ServerPacket::Voice(voice) => self.params().map(|_| voice),
             packet => {
@@ -173,21 +169,22 @@ impl ClientSession {
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
             State::AwaitingWelcome { deadline, .. } if now >= *deadline => {
-                self.close(Reason::IDLE_TIMEOUT, false)
+                // On a serial line a Welcome that comes late would leave a session behind.
+                self.close(Reason::IDLE_TIMEOUT, Some(Reason::LEAVING));
             }
             State::AwaitingWelcome { repeat_at, .. } if now >= *repeat_at => {
                 *repeat_at = now + HELLO_EVERY;
-                self.hello_due = true;
+                self.run.hello_due = true;
             }
             State::Joined(params) => {
                 let idle_timeout = params.idle_timeout;
-                if now.duration_since(self.heard_at) >= idle_timeout {
-                    return self.close(Reason::IDLE_TIMEOUT, true);
+                if now.duration_since(self.run.heard_at) >= idle_timeout {
+                    return self.end(Reason::IDLE_TIMEOUT);
                 }
-                if now >= self.next_ping_at {
+                if now >= self.run.next_ping_at {
                     self.ask(now, idle_timeout);
                 }
-                self.roster.handle_timeout(now);
+                self.run.roster.handle_timeout(now);
             }
             _ => {}
         }
@@ -201,8 +198,16 @@ impl ClientSession {
                 repeat_at,
             } => Some(deadline.min(repeat_at)),
             State::Joined(params) => {
-                let next = self.next_ping_at.min(self.heard_at + params.idle_timeout);
-                Some(self.roster.poll_timeout().map_or(next, |at| next.min(at)))
+                let next = self
+                    .run
+                    .next_ping_at
+                    .min(self.run.heard_at + params.idle_timeout);
+                Some(
+                    self.run
+                        .roster
+                        .poll_timeout()
+                        .map_or(next, |at| next.min(at)),
+                )
             }
             State::Closed => None,
         }
@@ -212,27 +217,27 @@ impl ClientSession {
     // Inlined, it costs a Cortex-M0 70 bytes more.
     #[inline(never)]
     pub fn poll_transmit(&mut self) -> Option<ClientPacket<'_>> {
-        if core::mem::take(&mut self.hello_due) {
+        if core::mem::take(&mut self.run.hello_due) {
             return Some(ClientPacket::Hello(self.hello()));
         }
-        if let Some(number) = self.pong_due.take() {
+        if let Some(number) = self.run.pong_due.take() {
             return Some(ClientPacket::Pong(number));
         }
-        let (muted, after) = (self.request.muted, self.after);
+        let (muted, after) = (self.request.muted, self.run.after);
         if self.params().is_some() {
-            if muted != self.told_muted {
-                self.told_muted = muted;
-                self.told_before_ping = false;
+            if muted != self.run.told_muted {
+                self.run.told_muted = muted;
+                self.run.told_before_ping = false;
                 return Some(ClientPacket::SetMuted(SetMuted { muted, after }));
             }
-            if self.roster.take_request() {
+            if self.run.roster.take_request() {
                 return Some(ClientPacket::RosterRequest);
             }
         }
-        if core::mem::take(&mut self.ping_due) {
+        if core::mem::take(&mut self.run.ping_due) {
             return Some(ClientPacket::Ping(self.pings));
         }
-        let bye = Bye::from(self.bye_due.take()?);
+        let bye = Bye::from(self.run.bye_due.take()?);
         Some(ClientPacket::Bye(Bye { after, ..bye }))
     }
 
@@ -245,22 +250,24 @@ impl ClientSession {
     /// remembered for the Hello if that has not gone yet.
     pub fn set_muted(&mut self, muted: bool, after: Option<Seq>) {
         if self.request.muted != muted {
-            (self.request.muted, self.after) = (muted, after);
+            (self.request.muted, self.run.after) = (muted, after);
         }
     }
 
     /// Leaves, `after` this voice packet: a Bye is transmitted, and the session is over.
     pub fn leave(&mut self, after: Option<Seq>) {
-        self.after = after;
+        self.run.after = after;
         self.end(Reason::LEAVING);
     }
 
     /// Ends the session from this side, with a Bye. Changes nothing once it is over.
     pub fn end(&mut self, reason: Reason) {
-        self.close(reason, true);
+        self.close(reason, Some(reason));
     }
 
-    /// What the server decided, once we are in.
+    /// Returns what the server decided, while in a room.
+    // Inlined, it costs a Cortex-M0 80 bytes more.
+    #[inline(never)]
     pub fn params(&self) -> Option<SessionParams> {
         match self.state {
             State::Joined(params) => Some(params),
@@ -280,7 +287,7 @@ impl ClientSession {
 
     /// The last measured round trip to the server and back.
     pub const fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        self.run.round_trip
     }
 
     /// What the server said with its Reject or Bye; empty if it said nothing.
@@ -301,7 +308,7 @@ impl ClientSession {
             codecs_up: &self.request.codecs,
             codecs_down: &self.request.codecs,
             rates_hz: rates_hz.take(OFFERS_MAX).collect(),
-            flags: ParticipantFlags::default().with(ParticipantFlags::MUTED, self.told_muted),
+            flags: ParticipantFlags::default().with(ParticipantFlags::MUTED, self.run.told_muted),
             roster: self.request.roster.into(),
             credentials: &self.request.credentials,
         }
@@ -309,27 +316,29 @@ impl ClientSession {
 
     fn handle_unreadable(&mut self, now: Instant, error: ParseError) {
         match error {
-            ParseError::Skippable => self.heard_at = now,
-            ParseError::Version { .. } if self.params().is_none() => {
-                self.refused(ClientEvent::Rejected, Reason::VERSION, 0, Text::default());
+            ParseError::Skippable => self.run.heard_at = now,
+            ParseError::Version { nonce, .. } => {
+                if self.params().is_none() && nonce == self.nonce {
+                    self.refused(ClientEvent::Rejected, Reason::VERSION, 0, Text::default());
+                }
             }
-            ParseError::Malformed => self.close(Reason::MALFORMED, true),
-            _ => self.close(Reason::UNEXPECTED, true),
+            ParseError::Malformed => self.end(Reason::MALFORMED),
+            ParseError::Unknown => self.end(Reason::UNEXPECTED),
         }
     }
 
     fn ask(&mut self, now: Instant, idle_timeout: Duration) {
-        self.next_ping_at = now + idle_timeout / PINGS_PER_TIMEOUT;
+        self.run.next_ping_at = now + idle_timeout / PINGS_PER_TIMEOUT;
         self.pings = self.pings.wrapping_add(1);
-        self.pinged_at = Some(now);
-        self.ping_due = true;
-        self.told_before_ping = true;
+        self.run.pinged_at = Some(now);
+        self.run.ping_due = true;
+        self.run.told_before_ping = true;
     }
 
     #[inline(never)]
     fn handle_control(&mut self, now: Instant, packet: ServerPacket<'_>) {
         match packet {
-            ServerPacket::Ping(number) => self.pong_due = Some(number),
+            ServerPacket::Ping(number) => self.run.pong_due = Some(number),
             ServerPacket::Pong(pong) => self.handle_pong(now, &pong),
             ServerPacket::Reject(reject) if [self.nonce, NO_NONCE].contains(&reject.nonce) => {
                 let (reason, retry_ms) = (reject.reason, reject.retry_ms);
@@ -343,8 +352,8 @@ impl ClientSession {
             ServerPacket::Bye(bye) => {
                 self.refused(ClientEvent::Closed, bye.reason, bye.retry_ms, bye.text);
             }
-            ServerPacket::Count(participants) => self.event(ClientEvent::Count(participants)),
             packet if self.request.roster => self.handle_roster(now, packet),
+            ServerPacket::Count(participants) => self.event(ClientEvent::Count(participants)),
             _ => {}
         }
     }
@@ -365,40 +374,46 @@ impl ClientSession {
             }
             _ => return,
         };
-        if self.roster.handle_change(now, revision) {
+        if self.run.roster.handle_change(now, revision) {
             self.event(event);
         }
     }
 
     fn handle_pong(&mut self, now: Instant, pong: &ServerPong) {
         let is_answer = pong.number == self.pings;
-        let Some(sent_at) = self.pinged_at.take_if(|_| is_answer) else {
+        let Some(sent_at) = self.run.pinged_at.take_if(|_| is_answer) else {
             return;
         };
-        self.round_trip = Some(now.duration_since(sent_at));
-        if self.told_before_ping {
+        self.run.round_trip = Some(now.duration_since(sent_at));
+        if pong.revision == 0 {
+            // The server answers one that is in no room.
+            return;
+        }
+        if self.run.told_before_ping {
             // If the SetMuted was lost, it goes again.
-            self.told_muted = pong.flags.has(ParticipantFlags::MUTED);
+            self.run.told_muted = pong.flags.has(ParticipantFlags::MUTED);
         }
         if self.request.roster {
-            self.roster.handle_pong(now, pong.revision);
+            self.run.roster.handle_pong(now, pong.revision);
         }
     }
 
     fn handle_welcome(&mut self, now: Instant, welcome: &Welcome) {
         let Some(params) = self.check_welcome(welcome) else {
-            return self.close(Reason::UNEXPECTED, true);
+            return self.end(Reason::UNEXPECTED);
         };
         if self.request.roster {
-            self.roster.expect(now, welcome.revision);
+            self.run.roster.expect(now, welcome.revision);
         }
-        // The answer to a Hello that was repeated changes nothing.
         if self.params().is_none() {
             self.state = State::Joined(params);
             self.resume = welcome.resume;
-            self.hello_due = false;
-            self.next_ping_at = now;
+            self.run.hello_due = false;
+            self.run.next_ping_at = now;
             self.event(ClientEvent::Joined(params, welcome.participants));
+        } else if !self.request.roster {
+            // The answer to a Hello that was repeated.
+            self.event(ClientEvent::Count(welcome.participants));
         }
     }
 
@@ -423,6 +438,7 @@ impl ClientSession {
             && fits(params.codec_down, self.request.max_packet)
             && usize::from(welcome.max_packet) >= PACKET_BYTES_LEAST
             && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN
+            && welcome.id.0 > 0
             && welcome.revision > 0
             && welcome.participants > 0;
         is_good.then_some(params)
@@ -437,26 +453,33 @@ impl ClientSession {
         text: Text<'_>,
     ) {
         text.copy_to(&mut self.closing_text);
-        self.state = State::Closed;
-        self.event(event(
-            reason,
-            Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into()),
-        ));
+        self.over(event, reason, retry_ms);
     }
 
-    fn close(&mut self, reason: Reason, tell: bool) {
+    fn close(&mut self, reason: Reason, bye: Option<Reason>) {
         if self.is_closed() {
             return;
         }
-        self.state = State::Closed;
-        // Who has not said Hello yet need not say Bye.
-        let greeted = !core::mem::take(&mut self.hello_due);
-        self.bye_due = (tell && greeted).then_some(reason);
+        // A client that has not said Hello yet need not say Bye.
+        let greeted = !core::mem::take(&mut self.run.hello_due);
+        self.run.bye_due = bye.filter(|_| greeted);
         if self.events.is_full() {
             // Whatever the last of them tells holds no longer.
             let _ = self.events.pop_back();
         }
-        self.event(ClientEvent::Closed(reason, Duration::ZERO));
+        self.over(ClientEvent::Closed, reason, 0);
+    }
+
+    // Inlined, it costs a Cortex-M0 80 bytes more.
+    #[inline(never)]
+    fn over(&mut self, event: fn(Reason, Duration) -> ClientEvent, reason: Reason, retry_ms: u32) {
+        if reason.is_permanent() && self.params().is_some() {
+            // The server has forgotten this session as well.
+            self.resume = None;
+        }
+        self.state = State::Closed;
+        let wait = Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into());
+        self.event(event(reason, wait));
     }
 
     fn event(&mut self, event: ClientEvent) {

@@ -20,14 +20,14 @@ impl ClientSession {
         let State::Joined(params) = self.state else {
             return;
         };
-        let has_asked = self.asked_at > self.heard_at;
-        let ping_at = self.pinged_at.unwrap_or(self.heard_at);
-        let next_at = ping_at.max(self.heard_at) + TALKING_PING_EVERY;
-        if has_asked && now >= self.asked_at + TALKING_PATIENCE {
-            self.close(Reason::CONNECTION_LOST, false);
+        let has_asked = self.run.asked_at > self.run.heard_at;
+        let ping_at = self.run.pinged_at.unwrap_or(self.run.heard_at);
+        let next_at = ping_at.max(self.run.heard_at) + TALKING_PING_EVERY;
+        if has_asked && now >= self.run.asked_at + TALKING_PATIENCE {
+            self.close(Reason::CONNECTION_LOST, None);
         } else if now >= next_at {
             if !has_asked {
-                self.asked_at = now;
+                self.run.asked_at = now;
             }
             self.ask(now, params.idle_timeout);
         }

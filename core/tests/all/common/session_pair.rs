@@ -43,11 +43,8 @@ impl Pair {
 
     fn new_at(frame_ms: u8) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let config = ServerSessionConfig {
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
-            format: wide_band(FrameDuration::from_millis(frame_ms).unwrap()),
-        };
+        let config =
+            ServerSessionConfig::new(wide_band(FrameDuration::from_millis(frame_ms).unwrap()));
         Self {
             client: new_client(now, NONCE),
             server: ServerSession::new(config, now),

@@ -237,7 +237,7 @@ fn an_unanswered_hello_ends_the_session() {
     end.now += PATIENCE;
     end.handle_timeout();
     assert_eq!(end.events, [closed(Reason::IDLE_TIMEOUT)]);
-    assert_eq!(end.sent(), []);
+    assert_eq!(end.sent(), [Sent::Bye(Reason::LEAVING)]);
 }
 
 #[test]

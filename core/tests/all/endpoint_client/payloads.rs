@@ -285,3 +285,41 @@ fn say_for_5_ms(number: u16, payload: &[u8]) -> Voice<'_> {
         ..say(number, payload)
     }
 }
+
+#[test]
+fn each_way_has_a_codec_of_its_own() {
+    let (adpcm, pcm16) = (CodecId::ImaAdpcm, CodecId::Pcm16);
+    for (up, down) in [(adpcm, pcm16), (pcm16, adpcm)] {
+        let mut end = End::new();
+        end.client.join(end.now, PATIENCE, NONCE);
+        let mut welcome = Pair::welcome_packet(&["ada"]);
+        (welcome.codec_up, welcome.codec_down) = (up.id(), down.id());
+        end.receive(&ServerPacket::Welcome(welcome));
+        end.sent();
+        // What a codec elsewhere has encoded is judged by the codec of its way.
+        let (ours, theirs) = (vec![0; up.payload_len(320)], vec![0; down.payload_len(320)]);
+        let pushed = end.client.push_payload(end.now, encoded(1, &theirs));
+        assert!(matches!(pushed, Err(CodecError::WrongLength { .. })));
+        let pushed = end.client.push_payload(end.now, encoded(1, &ours));
+        assert_eq!(pushed, Ok(true));
+        end.client.end_talkspurt(end.now);
+        // What the client encodes itself is of that codec, too.
+        end.client.push_frame(end.now, &word(7));
+        let mut sent = Vec::new();
+        while let Some((bytes, _)) = end.transmit() {
+            let mut deframer: Deframer = Deframer::new();
+            let (Feed::Packet(packet), []) = deframer.feed(&bytes) else {
+                panic!("no packet")
+            };
+            if let Ok(ClientPacket::Voice(voice)) = parse(packet) {
+                sent.push((voice.level, voice.payload.len()));
+            }
+        }
+        assert_eq!((sent[0], sent[1]), ((40, ours.len()), (255, 0)));
+        assert_eq!(sent[2].1, ours.len());
+        for (number, payload) in [(1, &ours), (2, &theirs), (3, &theirs), (4, &theirs)] {
+            end.receive(&ServerPacket::Voice(say(number, payload)));
+        }
+        assert_eq!(end.client.stats().frames_received, 3);
+    }
+}

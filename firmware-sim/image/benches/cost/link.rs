@@ -129,11 +129,8 @@ struct Server {
 
 impl Server {
     fn new(codec: CodecId) -> Self {
-        let config = ServerSessionConfig {
-            handshake_timeout: Duration::from_millis(5_000),
-            idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS.into()),
-            format: AudioFormat::DEFAULT,
-        };
+        let mut config = ServerSessionConfig::new(AudioFormat::DEFAULT);
+        config.idle_timeout = Duration::from_millis(IDLE_TIMEOUT_MS.into());
         Self {
             session: ServerSession::new(config, Instant::ZERO),
             deframer: Deframer::new(),

@@ -8,7 +8,7 @@ use std::vec::Vec;
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::level::{half_db, rms};
-use talkspurt_core::carrier::receiver::{Received, Receiver};
+use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
@@ -76,7 +76,7 @@ impl Line for Cable {
 /// The server's end of one connection.
 pub struct Server {
     pub session: ServerSession,
-    pub receiver: Receiver<ENCODED_MAX>,
+    pub deframer: Deframer,
     pub answer: Answer,
     pub encoder: AnyCodec,
     pub spoken: u16,
@@ -101,14 +101,10 @@ pub struct Heard {
 
 impl Server {
     pub fn new(now: Instant) -> Self {
-        let config = ServerSessionConfig {
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
-            format: AudioFormat::DEFAULT,
-        };
+        let config = ServerSessionConfig::new(AudioFormat::DEFAULT);
         Self {
             session: ServerSession::new(config, now),
-            receiver: Receiver::new(),
+            deframer: Deframer::new(),
             answer: Answer::Accept,
             encoder: AnyCodec::from(CodecId::ImaAdpcm),
             spoken: 0,
@@ -122,12 +118,12 @@ impl Server {
         let bytes: Vec<u8> = cable.from_node.drain(..).collect();
         let mut rest = &bytes[..];
         loop {
-            let (received, after) = self.receiver.feed(rest);
+            let (feed, after) = self.deframer.feed(rest);
             rest = after;
-            match received {
-                Received::NeedMore => break,
-                Received::Damaged { bytes, .. } => self.session.handle_garbage(now, bytes),
-                Received::Packet(packet) => {
+            match feed {
+                Feed::NeedMore => break,
+                Feed::Bad { dropped_bytes, .. } => self.session.handle_garbage(now, dropped_bytes),
+                Feed::Packet(packet) => {
                     if let Some(voice) = self.session.handle_packet(now, parse(packet)) {
                         self.heard.push(hear(&voice));
                     }
@@ -163,7 +159,7 @@ impl Server {
                 ServerEvent::Repeated => self.welcome(cable),
                 ServerEvent::RosterRequested => self.list(cable),
                 ServerEvent::Left(reason, _) => self.left.push(reason),
-                ServerEvent::Muted(_) | ServerEvent::Refused(_) => {}
+                _ => {}
             }
         }
     }
