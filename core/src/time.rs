@@ -32,14 +32,6 @@ impl Instant {
     pub const fn duration_since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
     }
-
-    /// Returns the moment `duration` earlier, or `None` if that is before the epoch.
-    pub const fn checked_sub(self, duration: Duration) -> Option<Self> {
-        match self.0.checked_sub(duration.0) {
-            Some(micros) => Some(Self(micros)),
-            None => None,
-        }
-    }
 }
 
 impl Duration {
@@ -77,30 +69,29 @@ impl Duration {
     }
 }
 
-impl Add<Duration> for Instant {
-    type Output = Self;
-    fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(span.0))
-    }
+/// Operators that stop at both ends of what there is.
+macro_rules! saturating {
+    ($($left:ident.$operator:ident($right:ident) -> $output:ident: $trait:ident, $by:ident;)*) => {$(
+        impl $trait<$right> for $left {
+            type Output = $output;
+            fn $operator(self, other: $right) -> $output {
+                $output(self.0.$by(other.0))
+            }
+        }
+    )*};
+}
+
+saturating! {
+    Instant.add(Duration) -> Instant: Add, saturating_add;
+    Instant.sub(Duration) -> Instant: Sub, saturating_sub;
+    Instant.sub(Instant) -> Duration: Sub, saturating_sub;
+    Duration.add(Duration) -> Duration: Add, saturating_add;
+    Duration.sub(Duration) -> Duration: Sub, saturating_sub;
 }
 
 impl AddAssign<Duration> for Instant {
     fn add_assign(&mut self, span: Duration) {
         *self = *self + span;
-    }
-}
-
-impl Sub<Duration> for Instant {
-    type Output = Self;
-    fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(span.0))
-    }
-}
-
-impl Sub for Instant {
-    type Output = Duration;
-    fn sub(self, earlier: Self) -> Duration {
-        self.duration_since(earlier)
     }
 }
 
@@ -115,20 +106,6 @@ impl Div<u32> for Duration {
     type Output = Self;
     fn div(self, divisor: u32) -> Self {
         Self(self.0 / u64::from(divisor))
-    }
-}
-
-impl Add for Duration {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
-    }
-}
-
-impl Sub for Duration {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
     }
 }
 

@@ -109,26 +109,20 @@ impl OpenConnections {
 }
 
 fn router(pages: PageRequests) -> Router {
+    let health = |state| page(state, Page::Health, "text/plain; charset=utf-8");
+    let metrics = async |state, headers: HeaderMap| {
+        let accept = headers.get(header::ACCEPT);
+        let accept = accept.and_then(|value| value.to_str().ok());
+        let format = Format::accepted(accept.unwrap_or_default());
+        let process = tokio::task::spawn_blocking(Process::read).await;
+        let wanted = Page::Metrics(format, process.unwrap_or_default());
+        page(state, wanted, format.content_type()).await
+    };
+    let rooms = |state| page(state, Page::Rooms, "application/json");
     Router::new()
-        .route(
-            "/healthz",
-            get(|state| page(state, Page::Health, "text/plain; charset=utf-8")),
-        )
-        .route(
-            "/metrics",
-            get(async |state, headers: HeaderMap| {
-                let accept = headers.get(header::ACCEPT);
-                let accept = accept.and_then(|value| value.to_str().ok());
-                let format = Format::accepted(accept.unwrap_or_default());
-                let process = tokio::task::spawn_blocking(Process::read).await;
-                let wanted = Page::Metrics(format, process.unwrap_or_default());
-                page(state, wanted, format.content_type()).await
-            }),
-        )
-        .route(
-            "/rooms",
-            get(|state| page(state, Page::Rooms, "application/json")),
-        )
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .route("/rooms", get(rooms))
         .with_state(pages)
 }
 

@@ -45,13 +45,7 @@ impl Kind {
     }
 
     fn name(self) -> &'static str {
-        match self {
-            Self::Joined => "joined",
-            Self::Left => "left",
-            Self::Refused => "refused",
-            Self::TurnedAway => "turned away",
-            Self::Probed => "probed",
-        }
+        ["joined", "left", "refused", "turned away", "probed"][self as usize]
     }
 
     fn lines(self) -> Lines {

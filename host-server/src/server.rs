@@ -47,40 +47,32 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) {
-    LocalSet::new()
-        .run_until(serve(listener, http, config, shutdown))
-        .await;
-}
-
-async fn serve(
-    listener: TcpListener,
-    http: TcpListener,
-    config: Config,
-    shutdown: impl Future<Output = ()>,
-) {
-    let server = Rc::new(Server::new(&config));
-    let (pages, page_requests) = mpsc::channel(PAGES_WAITING);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(http::serve(http, pages, config.capacity.http));
-    tasks.spawn_local(Rc::clone(&server).drive());
-    tasks.spawn_local(Rc::clone(&server).send_rest());
-    tasks.spawn_local(Rc::clone(&server).answer_pages(page_requests));
-    tasks.spawn_local(Rc::clone(&server).accept(listener));
-    tokio::select! {
-        () = shutdown => {}
-        ended = tasks.join_next() => never_ends(ended),
-    }
-    server.stopping.notify_one();
-    server.act(|hub, now| hub.shut_down(now));
-    if tokio::time::timeout(DRAIN_TIMEOUT, server.drained())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            connections = server.connections.get(),
-            "stopped with connections still open"
-        );
-    }
+    let serving = async {
+        let server = Rc::new(Server::new(&config));
+        let (pages, page_requests) = mpsc::channel(PAGES_WAITING);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(http::serve(http, pages, config.capacity.http));
+        tasks.spawn_local(Rc::clone(&server).drive());
+        tasks.spawn_local(Rc::clone(&server).send_rest());
+        tasks.spawn_local(Rc::clone(&server).answer_pages(page_requests));
+        tasks.spawn_local(Rc::clone(&server).accept(listener));
+        tokio::select! {
+            () = shutdown => {}
+            ended = tasks.join_next() => never_ends(ended),
+        }
+        server.stopping.notify_one();
+        server.act(|hub, now| hub.shut_down(now));
+        if tokio::time::timeout(DRAIN_TIMEOUT, server.drained())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = server.connections.get(),
+                "stopped with connections still open"
+            );
+        }
+    };
+    LocalSet::new().run_until(serving).await;
 }
 
 /// What a client can resume its session with.

@@ -117,6 +117,8 @@ impl<const N: usize> Deframer<N> {
         (self.is_too_long, self.given_out) = (false, false);
     }
 
+    // Inlined, it costs a Cortex-M0 90 bytes more.
+    #[inline(never)]
     fn collect(&mut self, bytes: &[u8]) {
         let fitting = bytes.len().min(N - self.buffer.len());
         // It fits: its length was just taken from the room that is left.

@@ -10,10 +10,7 @@ use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::{BadReason, Deframer, Feed};
 use crate::carrier::stream::{self, Separator, encoded_len_max};
-use crate::session::{
-    ClientEvent, ClientSession, GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, JoinRequest,
-    SessionParams,
-};
+use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams, tolerated_garbage};
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
@@ -489,11 +486,6 @@ impl<
             ..self.stats
         }
     }
-}
-
-/// What each session tolerates of damaged bytes.
-const fn tolerated_garbage(now: Instant) -> TokenBucket {
-    TokenBucket::new(GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, now)
 }
 
 fn count(counter: &mut u32) {

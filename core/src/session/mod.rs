@@ -19,7 +19,8 @@ mod hello;
 mod join;
 mod server;
 
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
+use crate::token_bucket::TokenBucket;
 
 /// How long a peer may be silent by default, in milliseconds.
 pub const IDLE_TIMEOUT_DEFAULT_MS: u32 = 15_000;
@@ -30,8 +31,9 @@ pub const HANDSHAKE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// Damaged bytes that either side tolerates at once, and in a second. A noisy serial line behind a
 /// bridge stays well below: at 115,200 baud all of it makes 11,520 bytes a second, and voice that
 /// is damaged that often helps nobody.
-pub(crate) const GARBAGE_BURST_BYTES: u32 = 16_384;
-pub(crate) const GARBAGE_BYTES_PER_SECOND: u32 = 4_096;
+pub(crate) const fn tolerated_garbage(now: Instant) -> TokenBucket {
+    TokenBucket::new(16_384, 4_096, now)
+}
 
 /// Pings in an idle timeout: two may be lost before a peer counts as gone.
 const PINGS_PER_TIMEOUT: u32 = 3;

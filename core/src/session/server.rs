@@ -4,10 +4,7 @@
 use heapless::{Deque, String};
 
 use super::hello::HelloRequest;
-use super::{
-    GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND, HANDSHAKE_TIMEOUT_DEFAULT,
-    IDLE_TIMEOUT_DEFAULT_MS,
-};
+use super::{HANDSHAKE_TIMEOUT_DEFAULT, IDLE_TIMEOUT_DEFAULT_MS, tolerated_garbage};
 use crate::audio::format::AudioFormat;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -153,7 +150,7 @@ impl ServerSession {
             others: bucket(OTHERS),
             pings: bucket(PINGS),
             rosters: bucket(ROSTERS),
-            garbage: bucket((GARBAGE_BURST_BYTES, GARBAGE_BYTES_PER_SECOND)),
+            garbage: tolerated_garbage(now),
             events: Deque::new(),
             pong_due: None,
             last_word_due: None,

@@ -68,21 +68,40 @@ pub struct Downlink<
     const FRAME: usize = FRAME_SAMPLES_MAX,
     C = AnyCodec,
 > {
-    decoder: C,
-    format: AudioFormat,
     jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
     /// The last frame played, which concealment repeats.
     last: Frame<FRAME>,
-    /// How loud it was when it came.
-    last_level: u8,
+    state: State<C>,
+}
+
+/// All but the sound, which is too large to be made in one place and moved to another.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct State<C> {
+    decoder: C,
+    format: AudioFormat,
+    /// How loud the last frame played was, as its packet says.
+    level: u8,
     concealed_in_a_row: u16,
     /// After so many frames of concealment there is nothing left to hear.
     conceal_max_frames: u16,
     quiet_frames: QuietFrames,
-    frames_received: u32,
-    frames_played: u32,
     /// All that waited was dropped in mid-word: what was heard last is to fade.
     cut: bool,
+}
+
+impl<C> State<C> {
+    const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
+        Self {
+            decoder,
+            format,
+            level: SILENCE,
+            concealed_in_a_row: 0,
+            conceal_max_frames: jitter.conceal_max_frames,
+            quiet_frames: QuietFrames::NEW,
+            cut: false,
+        }
+    }
 }
 
 impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
@@ -93,49 +112,19 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     #[inline]
     pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
         Self {
-            decoder,
-            format,
             jitter: JitterBuffer::new(jitter),
             last: Frame::silence(format.frame_samples()),
-            last_level: SILENCE,
-            concealed_in_a_row: 0,
-            conceal_max_frames: jitter.conceal_max_frames,
-            quiet_frames: QuietFrames::NEW,
-            frames_received: 0,
-            frames_played: 0,
-            cut: false,
+            state: State::new(decoder, format, jitter),
         }
     }
 
     /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room
     /// for a second downlink.
     pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
-        // Named one by one, so that a field which is added later cannot be forgotten here.
-        let Self {
-            decoder: own_decoder,
-            format: own_format,
-            jitter: buffer,
-            last,
-            last_level,
-            concealed_in_a_row,
-            conceal_max_frames,
-            quiet_frames,
-            frames_received,
-            frames_played,
-            cut,
-        } = self;
-        *own_decoder = decoder;
-        *own_format = format;
-        buffer.restart(jitter);
-        last.set_len(format.frame_samples());
-        last.silence_all();
-        *last_level = SILENCE;
-        *concealed_in_a_row = 0;
-        *conceal_max_frames = jitter.conceal_max_frames;
-        *quiet_frames = QuietFrames::NEW;
-        *frames_received = 0;
-        *frames_played = 0;
-        *cut = false;
+        self.jitter.restart(jitter);
+        self.last.set_len(format.frame_samples());
+        self.last.silence_all();
+        self.state = State::new(decoder, format, jitter);
     }
 
     /// Takes a voice packet that arrived at `now`.
@@ -145,8 +134,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     pub fn push(&mut self, now: Instant, voice: &Voice<'_>) -> Result<PushOutcome, CodecError> {
         let ends_without_frame = voice.terminator && voice.payload.is_empty();
         if !ends_without_frame {
-            self.decoder.check(voice.payload, self.frame_samples())?;
-            self.frames_received = self.frames_received.wrapping_add(1);
+            self.state
+                .decoder
+                .check(voice.payload, self.frame_samples())?;
         }
         let received = Received {
             level: voice.level,
@@ -162,13 +152,13 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     #[inline(never)]
     pub fn pop(&mut self, out: &mut Frame<FRAME>) -> Playout {
         out.set_len(self.frame_samples());
-        let was_cut = core::mem::take(&mut self.cut);
+        let was_cut = core::mem::take(&mut self.state.cut);
         match self.jitter.pop() {
             Pop::Item(received, terminator) if self.decode(&received.payload, out) => {
                 if self.jitter.has_resumed() || was_cut {
                     self.resume(out);
                 }
-                self.last_level = received.level;
+                self.state.level = received.level;
                 self.shorten_delay(received.level, out);
                 self.played(out);
                 if terminator {
@@ -187,13 +177,13 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
                 Playout::Silence
             }
             Pop::Missing | Pop::Underrun => {
-                self.concealed_in_a_row = self.concealed_in_a_row.saturating_add(1);
-                let end_q15 = if self.concealed_in_a_row < self.conceal_max_frames {
+                self.state.concealed_in_a_row = self.state.concealed_in_a_row.saturating_add(1);
+                let end_q15 = if self.state.concealed_in_a_row < self.state.conceal_max_frames {
                     FULL_Q15 / 2
                 } else {
                     0
                 };
-                if self.decoder.conceal(out) {
+                if self.state.decoder.conceal(out) {
                     self.last.copy_from_slice(out);
                 } else {
                     self.conceal(end_q15, out);
@@ -215,7 +205,6 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
                 if self.jitter.shrink_due() == Shrink::Now {
                     self.jitter.skip_into();
                 }
-                self.frames_played = self.frames_played.wrapping_add(1);
                 let bytes = &mut buffer[..payload.len()];
                 bytes.copy_from_slice(&payload);
                 PayloadPlayout::Payload { bytes, terminator }
@@ -227,13 +216,13 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     /// Whether a talkspurt is in progress, or has still to fade.
     pub fn is_active(&self) -> bool {
-        self.cut || self.jitter.is_active()
+        self.state.cut || self.jitter.is_active()
     }
 
     /// The level on the wire of the last frame that was played: also that of what conceals the next
     /// or fades.
     pub const fn level(&self) -> u8 {
-        self.last_level
+        self.state.level
     }
 
     /// Frames waiting now.
@@ -251,30 +240,24 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         self.jitter.stats()
     }
 
-    /// Frames that came, and frames that were played as they came. Both wrap.
-    pub const fn frames_received_and_played(&self) -> (u32, u32) {
-        (self.frames_received, self.frames_played)
-    }
-
     /// Samples in a frame.
     pub const fn frame_samples(&self) -> usize {
-        self.format.frame_samples()
+        self.state.format.frame_samples()
     }
 
     /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last
     /// fades in the next frame: to silence, or under the beginning of voice that follows at once.
     pub fn clear(&mut self) {
-        self.cut |= self.jitter.is_active() && self.is_audible();
+        self.state.cut |= self.jitter.is_active() && self.is_audible();
         self.jitter.clear();
     }
 
     fn decode(&mut self, payload: &[u8], out: &mut Frame<FRAME>) -> bool {
-        !payload.is_empty() && self.decoder.decode(payload, out).is_ok()
+        !payload.is_empty() && self.state.decoder.decode(payload, out).is_ok()
     }
 
     fn played(&mut self, out: &Frame<FRAME>) {
-        self.frames_played = self.frames_played.wrapping_add(1);
-        self.concealed_in_a_row = 0;
+        self.state.concealed_in_a_row = 0;
         self.last.set_len(self.frame_samples());
         self.last.copy_from_slice(out);
     }
@@ -282,7 +265,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather
     /// than in a vowel.
     fn shorten_delay(&mut self, level: u8, out: &mut Frame<FRAME>) {
-        let quiet = self.quiet_frames.is_quiet(level);
+        let quiet = self.state.quiet_frames.is_quiet(level);
         let due = match self.jitter.shrink_due() {
             Shrink::No => false,
             Shrink::WhenQuiet => quiet,
@@ -296,7 +279,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             return;
         };
         self.last.set_len(self.frame_samples());
-        if !payload.is_empty() && self.decoder.decode(&payload, &mut self.last).is_ok() {
+        if !payload.is_empty() && self.state.decoder.decode(&payload, &mut self.last).is_ok() {
             fade(out, self.last.iter(), 0, FULL_Q15);
         }
     }
@@ -318,10 +301,10 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     }
 
     fn fall_silent(&mut self) {
-        self.concealed_in_a_row = 0;
-        self.quiet_frames = QuietFrames::NEW;
+        self.state.concealed_in_a_row = 0;
+        self.state.quiet_frames = QuietFrames::NEW;
         self.last.silence_all();
-        self.decoder.reset();
+        self.state.decoder.reset();
     }
 
     /// Plays the last frame backwards and fading: it begins where the last sample was, so there is
@@ -335,7 +318,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Voice goes on after a gap: what stood in for it goes on for a moment, too, and fades as the
     /// voice sets in.
     fn resume(&self, out: &mut Frame<FRAME>) {
-        let beginning = &mut out[..self.format.rate.samples_in_ms(RESUME_MS)];
+        let beginning = &mut out[..self.state.format.rate.samples_in_ms(RESUME_MS)];
         fade(beginning, self.last.iter().rev(), FULL_Q15, 0);
     }
 }

@@ -175,11 +175,6 @@ fn a_talkspurt_that_is_cut_by_mute_fades_within_a_frame() {
     assert!(ear.heard[0] > 7_900);
     assert!(largest_step(&ear.heard) <= 26, "fades in a straight line");
     assert!(!ear.downlink.is_active());
-    assert_eq!(
-        ear.downlink.frames_received_and_played(),
-        (1, 1),
-        "an empty packet does not count as a frame"
-    );
 }
 
 #[test]

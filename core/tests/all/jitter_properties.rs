@@ -171,10 +171,12 @@ impl Model {
                 self.start(first);
             }
         }
+        let early = self.next_early;
+        self.next_early = early.map(|frames| frames.saturating_sub(1));
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited)
-                if self.waiting.len() as u64 <= self.target + self.next_early.unwrap_or(0)
+                if self.waiting.len() as u64 <= self.target + early.unwrap_or(0)
                     && waited < self.target
                     && !self.waiting.values().any(|item| item.terminator) =>
             {
@@ -183,7 +185,8 @@ impl Model {
             }
             Phase::Filling(_) => {
                 self.phase = Phase::Playing;
-                self.early = self.next_early.take().unwrap_or(self.early);
+                self.early = early.unwrap_or(self.early);
+                self.next_early = None;
                 self.backlog_over = self.stall_max();
             }
             Phase::Playing => {}

@@ -238,6 +238,27 @@ fn the_first_known_codec_of_each_offer_that_fits_is_taken() {
 }
 
 #[test]
+fn rates_that_the_server_does_not_know_are_ignored() {
+    for (rates, is_good) in [
+        (&[44_100, 0, 16_001, 96_000, 16_000][..], true),
+        (&[44_100, 15_999, u32::MAX], false),
+        (&[], false),
+    ] {
+        let mut pair = Pair::new();
+        pair.send_to_server(&ClientPacket::Hello(Hello {
+            rates_hz: rates.iter().copied().collect(),
+            ..good_hello()
+        }));
+        let events = pair.server_events();
+        assert_eq!(
+            matches!(events[..], [ServerEvent::Hello(_)]),
+            is_good,
+            "{rates:?}"
+        );
+    }
+}
+
+#[test]
 fn a_greeting_of_another_version_is_refused_by_version_even_if_unreadable() {
     // A Hello and a Welcome of version 3 whose further fields this version cannot know.
     let mut pair = Pair::new();

@@ -5,15 +5,15 @@ use crate::common::mic::{Mic, quiet, word};
 use crate::common::wide_band;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::{Seq, Timestamp};
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
-use talkspurt_core::voice::uplink::UplinkConfig;
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig, history_samples};
 use talkspurt_core::wire::Voice;
 
 #[derive(Clone, Debug)]
@@ -140,41 +140,60 @@ proptest! {
 
     #[test]
     fn a_downlink_plays_bit_for_bit_what_an_uplink_sends(
-        words in vec((1..20usize, 1..20usize), 1..6),
+        words in vec((1..20usize, 1..20usize), 1..40),
+        pre_roll_frames in 0..=10u16,
+        target_frames in 0..3u16,
     ) {
-        let config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
-        let mut mic = Mic::new(config);
-        // A pre-roll arrives as a burst, which the downlink would shorten after a while.
-        let jitter = JitterConfig {
-            shrink_window_frames: u16::MAX,
-            ..JitterConfig::default_for(FrameDuration::Ms20, 0)
-        };
-        let mut downlink: Downlink<64> =
-            Downlink::new(CodecId::Pcm16.into(), AudioFormat::DEFAULT, jitter);
-        let mut out = Frame::silence(0);
-        let (mut said, mut heard) = (Vec::new(), Vec::new());
-        let mut mark = 0;
+        // Long talkspurts too: a delay that was not early would be taken back after 2 s.
         let frames = words
             .iter()
-            .flat_map(|&(loud, soft)| [vec![true; loud], vec![false; soft]].concat());
-        for is_word in frames.chain([false; 40]) {
-            mark += 1;
-            for sent in mic.capture(&if is_word { word(mark) } else { quiet(mark) }) {
-                said.push(sent.payload.clone());
-                let voice = Voice {
-                    seq: Seq(sent.seq),
-                    timestamp: Timestamp(sent.timestamp),
-                    level: sent.level,
-                    stream: 0,
-                    terminator: sent.terminator,
-                    payload: &sent.payload,
-                };
-                downlink.push(Instant::ZERO, &voice).unwrap();
-            }
-            if let Playout::Frame { .. } = downlink.pop(&mut out) {
-                heard.push(out.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>());
-            }
-        }
+            .flat_map(|&(loud, soft)| [vec![true; loud], vec![false; soft]].concat())
+            .chain([true; 200])
+            .chain([false; 40]);
+        let (said, heard) = talk(frames, pre_roll_frames, target_frames);
         prop_assert!(heard == said, "{} of {} frames heard", heard.len(), said.len());
     }
+}
+
+/// The payloads that an uplink with up to 200 ms of pre-roll has sent, and those that are heard of
+/// them on a perfect network, as PCM16.
+fn talk(
+    frames: impl Iterator<Item = bool>,
+    pre_roll_frames: u16,
+    target_frames: u16,
+) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
+    let mut uplink = Uplink::<{ history_samples(AudioFormat::DEFAULT, 200) }>::new(UplinkConfig {
+        pre_roll_frames,
+        ..config
+    })
+    .unwrap();
+    let jitter = JitterConfig::default_for(FrameDuration::Ms20, target_frames);
+    let mut downlink: Downlink<64> =
+        Downlink::new(CodecId::Pcm16.into(), AudioFormat::DEFAULT, jitter);
+    let (mut now, mut out, mut buffer) = (Instant::ZERO, Frame::silence(0), [0; PAYLOAD_MAX]);
+    let (mut said, mut heard) = (Vec::new(), Vec::new());
+    for (mark, is_word) in frames.enumerate() {
+        let mark = mark as i16;
+        uplink.push(&if is_word { word(mark) } else { quiet(mark) });
+        while let Some(voice) = uplink.poll_voice(&mut buffer) {
+            said.push(voice.payload.to_vec());
+            downlink.push(now, &voice).unwrap();
+        }
+        if let Playout::Frame { .. } = downlink.pop(&mut out) {
+            heard.push(out.iter().flat_map(|s| s.to_le_bytes()).collect());
+        }
+        now += Duration::from_millis(20);
+    }
+    (said, heard)
+}
+
+#[test]
+fn a_long_word_with_pre_roll_passes_bit_for_bit_while_it_runs_ahead() {
+    // No frame of it is quiet, so that the lead of 200 ms stays to the end: a minute.
+    let pause = [false; 20];
+    let frames = pause.into_iter().chain([true; 3_000]).chain([false; 40]);
+    let (said, heard) = talk(frames, 10, 0);
+    assert!(said.len() > 3_010);
+    assert!(heard == said, "{} of {}", heard.len(), said.len());
 }

@@ -7,7 +7,7 @@ use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, parse};
@@ -58,7 +58,8 @@ pub fn downlink(out: &mut Out<'_>) {
         if number % 3 == 2 {
             while let Some(packet) = talker.packet() {
                 if numbers.below(9) > 0 {
-                    hear(&mut line, &mut listener, packet);
+                    let now = Instant::ZERO + Duration::from_millis(10) * number;
+                    hear(&mut line, &mut listener, now, packet);
                 }
             }
         }
@@ -76,7 +77,12 @@ pub fn downlink(out: &mut Out<'_>) {
     }
 }
 
-fn hear(line: &mut Deframer, listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>, mut bytes: &[u8]) {
+fn hear(
+    line: &mut Deframer,
+    listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>,
+    now: Instant,
+    mut bytes: &[u8],
+) {
     while !bytes.is_empty() {
         let (feed, rest) = line.feed(bytes);
         bytes = rest;
@@ -84,7 +90,7 @@ fn hear(line: &mut Deframer, listener: &mut Downlink<16, ADPCM_PAYLOAD_MAX>, mut
             && let Ok(ClientPacket::Voice(voice)) = parse(packet)
         {
             // A payload of another length would be dropped, which shows in the output.
-            let _ = listener.push(Instant::ZERO, &voice);
+            let _ = listener.push(now, &voice);
         }
     }
 }

@@ -32,11 +32,9 @@ pub enum Input<'a> {
     Part,
     /// Voice. The session has no event because of it, and nothing to say.
     Voice(Voice<'a>),
-    /// Anything else: the session may have events now, or something to say.
-    Other {
-        /// It shows that the peer has its Welcome.
-        is_of_session: bool,
-    },
+    /// Anything else: the session may have events now, or something to say. Whether it shows that
+    /// the peer has its Welcome.
+    Other(bool),
 }
 
 /// The state of one link.
@@ -128,12 +126,11 @@ impl Link {
                 let packet = parse(packet);
                 let is_of_session = !matches!(packet, Ok(ClientPacket::Hello(_)));
                 let voice = self.session.handle_packet(now, packet);
-                voice.map_or(Input::Other { is_of_session }, Input::Voice)
+                voice.map_or(Input::Other(is_of_session), Input::Voice)
             }
             Feed::Bad { dropped_bytes, .. } => {
                 self.session.handle_garbage(now, dropped_bytes);
-                let is_of_session = false;
-                Input::Other { is_of_session }
+                Input::Other(false)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use slotmap::SecondaryMap;
 use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{ParticipantFlags, Reason};
+use talkspurt_core::wire::Reason;
 
 use crate::admission::Incoming;
 use crate::deadlines::Deadlines;
@@ -19,9 +19,6 @@ use crate::outbound::Outbound;
 /// call: three packets of PCM16 voice. A client that waits for the Welcome, as the protocol asks,
 /// sends none.
 pub const EARLY_BYTES_MAX: usize = 2 * 1024;
-
-/// How someone stands who is in no room.
-const NOWHERE: Standing = (0, ParticipantFlags(0));
 
 /// The lobby.
 #[derive(Debug)]
@@ -101,7 +98,7 @@ impl Lobby {
                     "too much was sent before the Hello was answered: wait for that",
                 ),
             }
-            self.take_events(id, out);
+            self.handle_events(id, None, out);
         }
     }
 
@@ -160,12 +157,8 @@ impl Lobby {
     fn with(&mut self, id: LinkId, out: &mut Outbound, act: impl FnOnce(&mut Link)) {
         if let Some(link) = self.link_mut(id) {
             act(link);
-            self.take_events(id, out);
+            self.handle_events(id, None, out);
         }
-    }
-
-    fn take_events(&mut self, id: LinkId, out: &mut Outbound) {
-        self.handle_events(id, None, out);
     }
 
     /// Does what the events of a session ask for, and takes what it has to say. `next` is an event
@@ -174,7 +167,10 @@ impl Lobby {
         let Some(LobbyLink { link, since, early }) = self.links.get_mut(id) else {
             return;
         };
-        while let Some(event) = next.take().or_else(|| link.next_event(out.now, NOWHERE)) {
+        while let Some(event) = next
+            .take()
+            .or_else(|| link.next_event(out.now, Standing::default()))
+        {
             match event {
                 ServerEvent::Hello(request) => {
                     (*since, *early) = (out.now, Some(Early::default()));

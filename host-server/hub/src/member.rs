@@ -77,11 +77,8 @@ impl Members {
 
     /// Says that someone came or went.
     pub fn count_changed(&mut self, now: Instant) {
-        let nobody_wants_it = self
-            .map
-            .values()
-            .all(|member| member.participant.wants_roster);
-        if !nobody_wants_it {
+        let wants_it = |member: &Member| !member.participant.wants_roster;
+        if self.map.values().any(wants_it) {
             let at = now.max(self.counted_at + COUNT_EVERY);
             self.count_at.get_or_insert(at);
         }
@@ -96,6 +93,7 @@ impl Members {
         }
     }
 
+    /// Sends a control packet to those for whom it is.
     pub fn broadcast(
         &mut self,
         packet: &ServerPacket<'_>,
@@ -135,7 +133,7 @@ impl Members {
     /// link's output and deadline.
     pub fn next_event(&mut self, id: MemberId, out: &mut Outbound) -> Option<ServerEvent> {
         let Member { link, participant } = self.map.get_mut(id)?;
-        let standing = (self.revision, participant.told());
+        let standing = (self.revision, participant.told);
         if let Some(event) = link.next_event(out.now, standing) {
             return Some(event);
         }

@@ -63,7 +63,7 @@ pub struct Participant {
     /// Whether their client is told who is in the room, and not only how many.
     pub wants_roster: bool,
     /// The codec of what they say.
-    codec: CodecId,
+    pub codec_up: CodecId,
     /// The number of the last packet of it that came.
     last_seq: Option<Seq>,
     /// They are heard up to this packet, and until then at the latest: they have muted, or left.
@@ -73,9 +73,10 @@ pub struct Participant {
     /// What the participant adds to the tick that is being mixed.
     pub own: Option<Own>,
     flags: ParticipantFlags,
-    /// What the others were told last, and from when on they may be told again.
-    told: ParticipantFlags,
-    tell_from: Instant,
+    /// What the others were told of them last.
+    pub told: ParticipantFlags,
+    /// From when on the others may be told anew.
+    pub tell_from: Instant,
     /// A talkspurt has come and gone since the others were told.
     has_talked: bool,
     /// Stands in the room's queue of changes that wait for a round.
@@ -114,7 +115,7 @@ impl Participant {
             tokens,
             max_packet: request.max_packet.into(),
             wants_roster: request.roster,
-            codec: request.codec_up,
+            codec_up: request.codec_up,
             last_seq: None,
             stops: None,
             listener: Listener::new(request.codec_down),
@@ -144,11 +145,6 @@ impl Participant {
         (self.tell_from, self.has_talked) = (before.tell_from, before.has_talked);
     }
 
-    /// The codec of what they say.
-    pub fn codec_up(&self) -> CodecId {
-        self.codec
-    }
-
     /// Flags that the others do not know. Whoever talked meanwhile is told to talk, and next to be
     /// silent or muted: nobody is heard again and again without being shown.
     pub fn news(&self) -> Option<ParticipantFlags> {
@@ -158,16 +154,6 @@ impl Participant {
             self.flags
         };
         (flags != self.told).then_some(flags)
-    }
-
-    /// What the others were told of them last.
-    pub fn told(&self) -> ParticipantFlags {
-        self.told
-    }
-
-    /// From when on the others may be told anew.
-    pub fn tell_from(&self) -> Instant {
-        self.tell_from
     }
 
     /// The others are told the news.
@@ -206,7 +192,7 @@ impl Participant {
         if self.is_muted() || self.stops.is_some_and(|(after, _)| is_too_late(after)) {
             return Ok(VoiceTaken::default());
         }
-        let (codec, format) = (self.codec, self.format);
+        let (codec, format) = (self.codec_up, self.format);
         let downlink = self.voice.get_or_insert_with(|| {
             let jitter = JitterConfig::default_for(format.frame, PREFILL_FRAMES);
             Box::new(Downlink::new(codec.into(), format, jitter))

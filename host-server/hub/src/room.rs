@@ -263,10 +263,8 @@ impl Room {
                         self.with(member, out, |link| link.end(Reason::UNEXPECTED, text));
                     }
                 },
-                Input::Other { is_of_session } => {
-                    if is_of_session {
-                        participant.tokens.earlier = None;
-                    }
+                Input::Other(is_of_session) => {
+                    participant.tokens.earlier.take_if(|_| is_of_session);
                     self.take_events(member, out);
                 }
             }

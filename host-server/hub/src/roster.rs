@@ -50,7 +50,7 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
         features: 0,
         resume: Some(newcomer.tokens.own),
         id: newcomer.id,
-        codec_up: newcomer.codec_up().id(),
+        codec_up: newcomer.codec_up.id(),
         codec_down: newcomer.listener.codec().id(),
         rate_hz: config.format.rate.hz(),
         frame_ms: config.format.frame.ms(),
@@ -128,7 +128,7 @@ impl Announcements {
         else {
             return;
         };
-        let (from, now) = (participant.tell_from(), out.now);
+        let (from, now) = (participant.tell_from, out.now);
         if now >= from && self.takes_at_once(listeners, now) {
             self.tell_news(id, members, now, out);
         } else if !participant.set_waits(true) {
@@ -154,7 +154,7 @@ impl Announcements {
                 continue;
             };
             let is_news = participant.news().is_some();
-            if is_news && participant.tell_from() > now {
+            if is_news && participant.tell_from > now {
                 // It was told at once a moment ago.
                 self.waiting.push_back(id);
                 continue;
@@ -189,7 +189,7 @@ impl Announcements {
         let id = participant.id;
         // They have talked, and are silent or muted by now: that is told next.
         if participant.news().is_some() && !participant.set_waits(true) {
-            self.wait(member, participant.tell_from());
+            self.wait(member, participant.tell_from);
         }
         members.tell_change(&mut out.ready, |revision| {
             ServerPacket::State(State {
@@ -316,7 +316,7 @@ mod tests {
             let mut out = Outbound::default();
             states.tell_round(&mut members, out.at(at(50 + late_ms)));
             assert_eq!(untold(&members), [0; 0]);
-            let told_from = members.participant_mut(ids[0]).unwrap().tell_from();
+            let told_from = members.participant_mut(ids[0]).unwrap().tell_from;
             assert_eq!(told_from, at(next_ms), "{late_ms} ms late");
             assert_eq!((states.round, states.round_from), (None, at(next_ms)));
         }

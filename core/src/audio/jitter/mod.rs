@@ -78,8 +78,15 @@ const GAP_MAX_UNITS: i32 = 400;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JitterBuffer<T, const SLOTS: usize> {
-    config: JitterConfig,
     slots: [Option<Slot<T>>; SLOTS],
+    state: State,
+}
+
+/// All but the items, which are too large to be made in one place and moved to another.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct State {
+    config: JitterConfig,
     queued: u16,
     /// Terminators among the queued items.
     terminators: u16,
@@ -95,8 +102,8 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     /// The newest item, and whether it is a terminator.
     newest: Option<(At, bool)>,
     pace: Pace,
-    /// The talkspurt of the newest item is not played yet, and is not the rest of one that was;
-    /// so many frames of it are early.
+    /// The talkspurt of the newest item is not played yet, and is not the rest of one that was. So
+    /// many frames of it are early now.
     next_early_frames: Option<u16>,
     margin: Margin,
     underruns_in_a_row: u16,
@@ -107,19 +114,10 @@ pub struct JitterBuffer<T, const SLOTS: usize> {
     stats: JitterStats,
 }
 
-impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
-    const POWER_OF_TWO: () = assert!(
-        SLOTS.is_power_of_two() && SLOTS <= 1 << 14,
-        "a slot is found by its sequence number, which wraps at 2^16"
-    );
-
-    /// An empty buffer.
-    #[inline]
-    pub const fn new(config: JitterConfig) -> Self {
-        let () = Self::POWER_OF_TWO;
+impl State {
+    const fn new(config: JitterConfig) -> Self {
         Self {
             config,
-            slots: [const { None }; SLOTS],
             queued: 0,
             terminators: 0,
             backlog_over: 0,
@@ -134,14 +132,24 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             underruns_in_a_row: 0,
             gap: false,
             resumed: false,
-            stats: JitterStats {
-                late: 0,
-                lost: 0,
-                duplicate: 0,
-                overflowed: 0,
-                concealed: 0,
-                skipped: 0,
-            },
+            stats: JitterStats::NONE,
+        }
+    }
+}
+
+impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
+    const POWER_OF_TWO: () = assert!(
+        SLOTS.is_power_of_two() && SLOTS <= 1 << 14,
+        "a slot is found by its sequence number, which wraps at 2^16"
+    );
+
+    /// An empty buffer.
+    #[inline]
+    pub const fn new(config: JitterConfig) -> Self {
+        let () = Self::POWER_OF_TWO;
+        Self {
+            slots: [const { None }; SLOTS],
+            state: State::new(config),
         }
     }
 
@@ -150,40 +158,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     #[inline(never)]
     pub fn restart(&mut self, config: JitterConfig) {
         self.slots.fill_with(|| None);
-        // Named one by one, so that a field which is added later cannot be forgotten here.
-        let Self {
-            config: own_config,
-            slots: _,
-            queued,
-            terminators,
-            backlog_over,
-            phase,
-            next,
-            shift,
-            played,
-            newest,
-            pace,
-            next_early_frames,
-            margin,
-            underruns_in_a_row,
-            gap,
-            resumed,
-            stats,
-        } = self;
-        *own_config = config;
-        *queued = 0;
-        *terminators = 0;
-        *backlog_over = 0;
-        *phase = Phase::Idle;
-        *next = Seq(0);
-        *shift = 0;
-        (*played, *newest) = (None, None);
-        *pace = Pace::NEW;
-        *next_early_frames = None;
-        *margin = Margin::new(&config);
-        *underruns_in_a_row = 0;
-        (*gap, *resumed) = (false, false);
-        *stats = JitterStats::default();
+        self.state = State::new(config);
     }
 
     /// Takes an item that arrived at `now`: its sequence number, its time on the sender's clock, and
@@ -197,13 +172,13 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         item: T,
     ) -> PushOutcome {
         let Some(place) = self.place(now, seq, timestamp) else {
-            self.stats.late = self.stats.late.wrapping_add(1);
+            self.state.stats.late = self.state.stats.late.wrapping_add(1);
             return PushOutcome::Late;
         };
         let dropped = self.make_room_for(place);
         let slot = &mut self.slots[Self::index(place)];
         if slot.is_some() {
-            self.stats.duplicate = self.stats.duplicate.wrapping_add(1);
+            self.state.stats.duplicate = self.state.stats.duplicate.wrapping_add(1);
             return PushOutcome::Duplicate;
         }
         *slot = Some(Slot {
@@ -211,15 +186,19 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             terminator,
             item,
         });
-        self.queued += 1;
-        self.terminators += u16::from(terminator);
+        self.state.queued += 1;
+        self.state.terminators += u16::from(terminator);
         if self
+            .state
             .newest
             .is_none_or(|(it, _)| timestamp.distance(it.timestamp) > 0)
         {
-            self.newest = Some((At { place, timestamp }, terminator));
-            if let Some(early_frames) = &mut self.next_early_frames {
-                *early_frames = self.pace.early_frames(now, timestamp, &self.config);
+            self.state.newest = Some((At { place, timestamp }, terminator));
+            if let Some(early_frames) = &mut self.state.next_early_frames {
+                *early_frames = self
+                    .state
+                    .pace
+                    .early_frames(now, timestamp, &self.state.config);
             }
         }
         if dropped == 0 {
@@ -232,12 +211,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Returns the place of an item, which may begin a talkspurt; `None` if its turn is over.
     fn place(&mut self, now: Instant, seq: Seq, timestamp: Timestamp) -> Option<Seq> {
         let is_over = |played: At| timestamp.distance(played.timestamp) <= 0;
-        if self.played.is_some_and(is_over) {
+        if self.state.played.is_some_and(is_over) {
             return None;
         }
-        let mut place = seq.plus(self.shift);
+        let mut place = seq.plus(self.state.shift);
         let at = At { place, timestamp };
-        let (fits, later_units, goes_on, newest) = match self.newest {
+        let (fits, later_units, goes_on, newest) = match self.state.newest {
             Some((newest, terminator)) => {
                 let fits = self.fits(at, newest);
                 let later_units = timestamp.distance(newest.timestamp);
@@ -250,54 +229,60 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             return None;
         }
         if later_units > 0 && !goes_on {
-            self.next_early_frames = Some(0);
+            self.state.next_early_frames = Some(0);
             if !fits {
-                self.pace.begin(now, timestamp);
+                self.state.pace.begin(now, timestamp);
             }
             // What still waits keeps its places.
             let is_near = (1..=SLOTS as i16 / 4).contains(&place.distance(newest));
-            if self.queued > 0 && !is_near {
+            if self.state.queued > 0 && !is_near {
                 place = newest.next();
-                self.shift = place.0.wrapping_sub(seq.0);
+                self.state.shift = place.0.wrapping_sub(seq.0);
             }
         }
-        if self.phase == Phase::Idle || (self.queued == 0 && !goes_on) {
+        if self.state.phase == Phase::Idle || (self.state.queued == 0 && !goes_on) {
             self.start_talkspurt(place);
         }
-        if matches!(self.phase, Phase::Filling(_))
-            && place.distance(self.next) < 0
+        if matches!(self.state.phase, Phase::Filling(_))
+            && place.distance(self.state.next) < 0
             && self.fits_before_first(place)
         {
             // Reordered at the very start: nothing has been played yet, so it is not late.
-            self.next = place;
+            self.state.next = place;
         }
-        (place.distance(self.next) >= 0).then_some(place)
+        (place.distance(self.state.next) >= 0).then_some(place)
     }
 
     /// Gives what is due. Call it once a frame period.
     #[inline(never)]
     pub fn pop(&mut self) -> Pop<T> {
-        if self.phase == Phase::Playing && self.queued > 0 {
+        if self.state.phase == Phase::Playing && self.state.queued > 0 {
             self.end_where_another_begins();
         }
-        match self.phase {
+        let next_early_frames = self.state.next_early_frames;
+        self.state.next_early_frames = next_early_frames.map(|frames| frames.saturating_sub(1));
+        match self.state.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited) => {
-                let target_frames = self.margin.target_frames();
-                let full = target_frames + self.next_early_frames.unwrap_or(0);
-                if self.queued <= full && waited < target_frames && self.terminators == 0 {
-                    self.phase = Phase::Filling(waited + 1);
+                let target_frames = self.state.margin.target_frames();
+                let full = target_frames + next_early_frames.unwrap_or(0);
+                if self.state.queued <= full
+                    && waited < target_frames
+                    && self.state.terminators == 0
+                {
+                    self.state.phase = Phase::Filling(waited + 1);
                     return Pop::Silence;
                 }
-                self.phase = Phase::Playing;
-                if let Some(early_frames) = self.next_early_frames.take() {
-                    self.margin.begin(early_frames);
+                self.state.phase = Phase::Playing;
+                if let Some(early_frames) = next_early_frames {
+                    self.state.margin.begin(early_frames);
+                    self.state.next_early_frames = None;
                 }
-                self.backlog_over = self.stall_max_frames();
+                self.state.backlog_over = self.stall_max_frames();
             }
             Phase::Playing => {}
         }
-        if self.queued == 0 {
+        if self.state.queued == 0 {
             return self.underrun();
         }
         self.jump_what_was_concealed();
@@ -305,18 +290,20 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.drop_backlog();
         // Behind a terminator nothing more has to come: what waits then says nothing of the
         // network.
-        let is_ending = self.terminators > 0;
+        let is_ending = self.state.terminators > 0;
         match self.take_next() {
             Some(slot) => {
                 if !is_ending {
-                    self.margin.taken(self.queued, &self.config);
+                    self.state
+                        .margin
+                        .taken(self.state.queued, &self.state.config);
                 }
                 self.played(slot)
             }
             None => {
-                self.gap = true;
+                self.state.gap = true;
                 self.count_lost(1);
-                self.stats.concealed = self.stats.concealed.wrapping_add(1);
+                self.state.stats.concealed = self.state.stats.concealed.wrapping_add(1);
                 Pop::Missing
             }
         }
@@ -326,11 +313,11 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// delay.
     pub fn shrink_due(&self) -> Shrink {
         let next_is_droppable =
-            matches!(&self.slots[Self::index(self.next)], Some(slot) if !slot.terminator);
-        if self.phase != Phase::Playing || !next_is_droppable {
+            matches!(&self.slots[Self::index(self.state.next)], Some(slot) if !slot.terminator);
+        if self.state.phase != Phase::Playing || !next_is_droppable {
             return Shrink::No;
         }
-        match self.margin.shrink_due() {
+        match self.state.margin.shrink_due() {
             Shrink::No if self.next_word_would_lose() => Shrink::WhenQuiet,
             due => due,
         }
@@ -343,8 +330,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             return None;
         }
         let slot = self.take_next()?;
-        self.stats.skipped = self.stats.skipped.wrapping_add(1);
-        self.margin.restart_window();
+        self.state.stats.skipped = self.state.stats.skipped.wrapping_add(1);
+        self.state.margin.restart_window();
         match self.played(slot) {
             Pop::Item(item, _) => Some(item),
             _ => None,
@@ -354,37 +341,37 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Whether the item that was popped last does not follow on what was popped before it:
     /// something was concealed or dropped.
     pub const fn has_resumed(&self) -> bool {
-        self.resumed
+        self.state.resumed
     }
 
     /// Whether a talkspurt is in progress (or its first items are waiting).
     pub fn is_active(&self) -> bool {
-        self.phase != Phase::Idle
+        self.state.phase != Phase::Idle
     }
 
     /// Items waiting now, in frames.
     pub const fn depth_frames(&self) -> u16 {
-        self.queued
+        self.state.queued
     }
 
     /// The margin now aimed at, in frames.
     pub const fn target_frames(&self) -> u16 {
-        self.margin.target_frames()
+        self.state.margin.target_frames()
     }
 
     /// What has happened so far.
     pub const fn stats(&self) -> &JitterStats {
-        &self.stats
+        &self.state.stats
     }
 
     /// Drops all that waits and ends the talkspurt, as when a talker is muted or leaves.
     pub fn clear(&mut self) {
         self.slots.fill_with(|| None);
-        self.queued = 0;
-        self.terminators = 0;
-        self.gap = false;
+        self.state.queued = 0;
+        self.state.terminators = 0;
+        self.state.gap = false;
         // What came is over, whether it was played or not.
-        self.played = self.newest.map(|(newest, _)| newest);
+        self.state.played = self.state.newest.map(|(newest, _)| newest);
         self.end_talkspurt();
     }
 
@@ -395,39 +382,39 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Whether two items may be of the same talkspurt.
     fn fits(&self, one: At, other: At) -> bool {
         let frames = i32::from(one.place.distance(other.place));
-        one.timestamp.distance(other.timestamp) == frames * i32::from(self.config.frame_units)
+        one.timestamp.distance(other.timestamp) == frames * i32::from(self.state.config.frame_units)
     }
 
     fn start_talkspurt(&mut self, place: Seq) {
-        self.phase = Phase::Filling(0);
-        self.next = place;
-        self.underruns_in_a_row = 0;
-        self.margin.restart_window();
+        self.state.phase = Phase::Filling(0);
+        self.state.next = place;
+        self.state.underruns_in_a_row = 0;
+        self.state.margin.restart_window();
     }
 
     /// If the terminator was lost and the next item is of another talkspurt, that one begins.
     fn end_where_another_begins(&mut self) {
-        let place = self.next.plus(self.free_from(self.next));
-        if let (Some(played), Some(slot)) = (self.played, &self.slots[Self::index(place)]) {
+        let place = self.state.next.plus(self.free_from(self.state.next));
+        if let (Some(played), Some(slot)) = (self.state.played, &self.slots[Self::index(place)]) {
             let timestamp = slot.timestamp;
             if !self.fits(At { place, timestamp }, played)
                 || timestamp.distance(played.timestamp) > GAP_MAX_UNITS
             {
-                self.gap = true;
+                self.state.gap = true;
                 self.start_talkspurt(place);
             }
         }
     }
 
     fn end_talkspurt(&mut self) {
-        self.phase = Phase::Idle;
-        self.margin.restart_window();
+        self.state.phase = Phase::Idle;
+        self.state.margin.restart_window();
     }
 
     /// While filling: whether the span from `seq` to the newest item still fits the buffer: nothing
     /// lies where the items from `seq` up to the first one belong.
     fn fits_before_first(&self, seq: Seq) -> bool {
-        self.free_from(seq) >= self.next.distance(seq).unsigned_abs()
+        self.free_from(seq) >= self.state.next.distance(seq).unsigned_abs()
     }
 
     /// Free slots from that of `seq` up to the first that is taken.
@@ -440,12 +427,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     #[inline(never)]
     fn take_next(&mut self) -> Option<Slot<T>> {
-        let place = self.next;
-        self.next = place.next();
+        let place = self.state.next;
+        self.state.next = place.next();
         let slot = self.slots[Self::index(place)].take()?;
-        self.queued -= 1;
-        self.terminators -= u16::from(slot.terminator);
-        self.played = Some(At {
+        self.state.queued -= 1;
+        self.state.terminators -= u16::from(slot.terminator);
+        self.state.played = Some(At {
             place,
             timestamp: slot.timestamp,
         });
@@ -453,8 +440,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     fn played(&mut self, slot: Slot<T>) -> Pop<T> {
-        self.underruns_in_a_row = 0;
-        self.resumed = core::mem::take(&mut self.gap);
+        self.state.underruns_in_a_row = 0;
+        self.state.resumed = core::mem::take(&mut self.state.gap);
         if slot.terminator {
             self.end_after_terminator();
         }
@@ -465,32 +452,35 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     #[inline(never)]
     fn end_after_terminator(&mut self) {
         self.end_talkspurt();
-        self.margin.pause(&self.config);
+        self.state.margin.pause(&self.state.config);
         // The next words must not lose their beginning to a little delay; and words with nothing
         // behind them delay nothing.
         if self.goes_on() {
             self.drop_surplus(self.kept_in_pause_frames());
         }
-        if self.queued > 0 {
-            self.start_talkspurt(self.next.plus(self.free_from(self.next)));
+        if self.state.queued > 0 {
+            self.start_talkspurt(self.state.next.plus(self.free_from(self.state.next)));
         }
     }
 
     fn underrun(&mut self) -> Pop<T> {
-        self.underruns_in_a_row = self.underruns_in_a_row.saturating_add(1);
-        self.gap = true;
-        if self.underruns_in_a_row > self.config.conceal_max_frames {
+        self.state.underruns_in_a_row = self.state.underruns_in_a_row.saturating_add(1);
+        self.state.gap = true;
+        if self.state.underruns_in_a_row > self.state.config.conceal_max_frames {
             self.end_talkspurt();
             return Pop::Silence;
         }
-        self.margin
-            .underrun(self.underruns_in_a_row == 1, &self.config, SLOTS as u16);
-        self.stats.concealed = self.stats.concealed.wrapping_add(1);
+        self.state.margin.underrun(
+            self.state.underruns_in_a_row == 1,
+            &self.state.config,
+            SLOTS as u16,
+        );
+        self.state.stats.concealed = self.state.stats.concealed.wrapping_add(1);
         Pop::Underrun
     }
 
     #[inline(never)]
     fn count_lost(&mut self, items: u16) {
-        self.stats.lost = self.stats.lost.wrapping_add(u32::from(items));
+        self.state.stats.lost = self.state.stats.lost.wrapping_add(u32::from(items));
     }
 }

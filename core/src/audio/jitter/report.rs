@@ -98,6 +98,16 @@ pub struct JitterStats {
 }
 
 impl JitterStats {
+    /// Nothing has happened.
+    pub(super) const NONE: Self = Self {
+        late: 0,
+        lost: 0,
+        duplicate: 0,
+        overflowed: 0,
+        concealed: 0,
+        skipped: 0,
+    };
+
     /// Adds the counts of another buffer. They wrap.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {

@@ -10,20 +10,20 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Advances past the oldest items until `seq` has a slot; gives how many were dropped.
     pub(super) fn make_room_for(&mut self, seq: Seq) -> u16 {
         let mut dropped = 0;
-        while seq.distance(self.next) >= SLOTS as i16 {
-            if self.queued == 0 {
-                self.jump(seq.distance(self.next).unsigned_abs());
+        while seq.distance(self.state.next) >= SLOTS as i16 {
+            if self.state.queued == 0 {
+                self.jump(seq.distance(self.state.next).unsigned_abs());
                 break;
             }
             dropped += self.drop_next();
         }
-        self.stats.overflowed = self.stats.overflowed.wrapping_add(u32::from(dropped));
+        self.state.stats.overflowed = self.state.stats.overflowed.wrapping_add(u32::from(dropped));
         dropped
     }
 
     /// Moves on over the next item; gives 1 if it was there.
     fn drop_next(&mut self) -> u16 {
-        self.gap = true;
+        self.state.gap = true;
         if self.take_next().is_some() {
             return 1;
         }
@@ -34,51 +34,55 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Drops the oldest items until only the margin and `tolerated` more are left. The next one is
     /// there then.
     pub(super) fn drop_surplus(&mut self, tolerated: u16) {
-        let keep = self.margin.target_frames().saturating_add(tolerated);
-        while self.queued > keep {
-            self.stats.skipped = self.stats.skipped.wrapping_add(u32::from(self.drop_next()));
-            self.jump(self.free_from(self.next));
+        let keep = self.state.margin.target_frames().saturating_add(tolerated);
+        while self.state.queued > keep {
+            self.state.stats.skipped = self
+                .state
+                .stats
+                .skipped
+                .wrapping_add(u32::from(self.drop_next()));
+            self.jump(self.free_from(self.state.next));
         }
     }
 
     /// Drops what a long stall has brought at once, and what the rest of it brings.
     pub(super) fn drop_backlog(&mut self) {
-        if self.queued > self.backlog_over {
+        if self.state.queued > self.state.backlog_over {
             // The end of what is here whole is worth hearing: it delays nothing that is to come.
             let tolerated = if self.goes_on() {
                 1
             } else {
-                self.config.stall_max_frames
+                self.state.config.stall_max_frames
             };
-            self.drop_surplus(tolerated.saturating_add(self.margin.early_frames()));
+            self.drop_surplus(tolerated.saturating_add(self.state.margin.early_frames()));
             // What the rest of it brings is as old.
-            self.backlog_over = self.queued;
+            self.state.backlog_over = self.state.queued;
         } else {
-            self.backlog_over = self.stall_max_frames();
+            self.state.backlog_over = self.stall_max_frames();
         }
     }
 
     /// A buffer that is full has a stall behind it, too; and what a wide margin or a pre-roll is for
     /// is no stall.
     pub(super) fn stall_max_frames(&self) -> u16 {
-        let margin_frames = self.margin.target_frames().saturating_mul(2);
-        let most = self.config.stall_max_frames.max(margin_frames);
-        let most = most.saturating_add(self.margin.early_frames());
+        let margin_frames = self.state.margin.target_frames().saturating_mul(2);
+        let most = self.state.config.stall_max_frames.max(margin_frames);
+        let most = most.saturating_add(self.state.margin.early_frames());
         most.min(SLOTS as u16 - 1).max(margin_frames)
     }
 
     /// Delay that a pause does not drop, and what is early behind it.
     pub(super) fn kept_in_pause_frames(&self) -> u16 {
-        self.config.stall_max_frames / KEPT_PARTS + self.next_early_frames.unwrap_or(0)
+        self.state.config.stall_max_frames / KEPT_PARTS + self.state.next_early_frames.unwrap_or(0)
     }
 
     /// Whether the beginning of another word would be dropped where this one ends, as
     /// [`Self::end_after_terminator`] does.
     pub(super) fn next_word_would_lose(&self) -> bool {
-        let kept_frames = self.margin.target_after_pause(&self.config);
+        let kept_frames = self.state.margin.target_after_pause(&self.state.config);
         // One comes for each that is popped: what waits now will wait then.
-        self.terminators > 0
-            && self.queued > kept_frames.saturating_add(self.kept_in_pause_frames())
+        self.state.terminators > 0
+            && self.state.queued > kept_frames.saturating_add(self.kept_in_pause_frames())
             && self.goes_on()
     }
 
@@ -86,31 +90,33 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     pub(super) fn goes_on(&self) -> bool {
         let newest = (0..SLOTS as u16)
             .rev()
-            .find_map(|n| self.slots[Self::index(self.next.plus(n))].as_ref());
+            .find_map(|n| self.slots[Self::index(self.state.next.plus(n))].as_ref());
         newest.is_some_and(|newest| !newest.terminator)
     }
 
     /// Moves on over items that underruns have concealed and that prove to be lost, as later ones
     /// are there.
     pub(super) fn jump_what_was_concealed(&mut self) {
-        while self.underruns_in_a_row > 0 && self.slots[Self::index(self.next)].is_none() {
-            self.underruns_in_a_row -= 1;
+        while self.state.underruns_in_a_row > 0
+            && self.slots[Self::index(self.state.next)].is_none()
+        {
+            self.state.underruns_in_a_row -= 1;
             self.jump(1);
         }
     }
 
     /// Moves on to the earliest item if more are missing before it than are worth concealing.
     pub(super) fn jump_long_gap(&mut self) {
-        let gap = self.free_from(self.next);
-        if gap > self.config.conceal_max_frames {
+        let gap = self.free_from(self.state.next);
+        if gap > self.state.config.conceal_max_frames {
             self.jump(gap);
         }
     }
 
     /// Moves on over so many items that are not there.
     fn jump(&mut self, items: u16) {
-        self.gap = true;
+        self.state.gap = true;
         self.count_lost(items);
-        self.next = self.next.plus(items);
+        self.state.next = self.state.next.plus(items);
     }
 }

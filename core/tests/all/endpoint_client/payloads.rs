@@ -279,6 +279,13 @@ fn surplus_delay_is_taken_back_a_payload_at_a_time() {
     assert_eq!(u32::from(left_out), end.client.jitter_stats().skipped);
 }
 
+fn say_for_5_ms(number: u16, payload: &[u8]) -> Voice<'_> {
+    Voice {
+        timestamp: Timestamp(2 * u32::from(number)),
+        ..say(number, payload)
+    }
+}
+
 #[test]
 fn each_way_has_a_codec_of_its_own() {
     let (adpcm, pcm16) = (CodecId::ImaAdpcm, CodecId::Pcm16);
@@ -314,12 +321,5 @@ fn each_way_has_a_codec_of_its_own() {
             end.receive(&ServerPacket::Voice(say(number, payload)));
         }
         assert_eq!(end.client.stats().frames_received, 3);
-    }
-}
-
-fn say_for_5_ms(number: u16, payload: &[u8]) -> Voice<'_> {
-    Voice {
-        timestamp: Timestamp(2 * u32::from(number)),
-        ..say(number, payload)
     }
 }

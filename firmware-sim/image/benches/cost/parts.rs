@@ -14,7 +14,7 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
-use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
+use talkspurt_core::voice::uplink::{HISTORY_SAMPLES_DEFAULT, Uplink, UplinkConfig};
 use talkspurt_core::wire::{ClientPacket, ServerPacket, Voice, parse};
 
 use crate::common::sound;
@@ -95,13 +95,14 @@ fn packets(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
     let mut buffer = JitterBuffer::<u32, 16>::new(JitterConfig::default_for(FORMAT.frame, 2));
     for number in 0..8 {
-        buffer.push(Instant::ZERO, Seq(number), u32::from(number), false, 0);
+        let timestamp = Timestamp(8 * u32::from(number));
+        buffer.push(Instant::ZERO, Seq(number), timestamp, false, 0);
         if number > 3 {
             buffer.pop();
         }
     }
     let both = counter.count(|| {
-        black_box(buffer.push(Instant::ZERO, Seq(8), 8, false, black_box(8)));
+        black_box(buffer.push(Instant::ZERO, Seq(8), Timestamp(64), false, black_box(8)));
         black_box(buffer.pop())
     });
     report("jitter_push_and_pop", both);
@@ -109,7 +110,7 @@ fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 
 fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
     let Ok(mut uplink) =
-        Uplink::<1_280>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
+        Uplink::<HISTORY_SAMPLES_DEFAULT>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
     else {
         unreachable!("the default is good")
     };

@@ -77,10 +77,7 @@ fn a_change_is_news_until_it_is_told_or_undone() {
     assert_eq!(participant.news(), None);
     participant.set_muted(true, None, at(0));
     participant.tell(ParticipantFlags::MUTED, at(7));
-    assert_eq!(
-        (participant.news(), participant.tell_from()),
-        (None, at(107))
-    );
+    assert_eq!((participant.news(), participant.tell_from), (None, at(107)));
     participant.set_muted(false, None, at(0));
     assert_eq!(participant.news(), Some(ParticipantFlags::default()));
 }
