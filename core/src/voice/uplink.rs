@@ -7,14 +7,14 @@ use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
-use crate::voice::shorten::{FULL_Q15, QuietFrames, fade};
+use crate::voice::shorten::{FULL_Q15, Fade, QuietFrames};
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
 
-/// The longest pre-roll that a server keeps room for, in milliseconds. More is not sent.
-pub const PRE_ROLL_MAX_MS: u32 = 200;
+/// The longest pre-roll that a server keeps room for, in milliseconds. Send no more.
+pub const PRE_ROLL_MAX_MS: u16 = 200;
 
 /// What stands before each frame that is kept: its level, in two samples so that frames stay aligned
 /// to words.
@@ -326,11 +326,9 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
 impl<C> State<C> {
     #[inline]
     fn new(config: UplinkConfig<C>) -> Self {
-        let frame = config.format.frame;
-        let pre_roll_max = frame.frames_in_ms(PRE_ROLL_MAX_MS) as u16;
         Self {
-            pre_roll_frames: config.pre_roll_frames.min(pre_roll_max),
-            frame_units: frame.units(),
+            pre_roll_frames: config.pre_roll_frames,
+            frame_units: config.format.frame.units(),
             gate: Gate::checked(config.gate),
             encoder: config.codec,
             unsent_frames: 0,
@@ -472,17 +470,11 @@ impl<const SAMPLES: usize> History<SAMPLES> {
     /// Blends the frame before that of `age` into it: it begins as the one, and ends as the other.
     fn blend_into(&mut self, age: u16, meter: &mut LevelMeter) {
         let (older, newer) = (self.start(age + 1), self.start(age));
-        let slot_samples = self.slot_samples();
-        let (low, high) = self.samples.split_at_mut(older.max(newer));
-        let high = &mut high[..slot_samples];
-        let (older, newer) = if older < newer {
-            (&mut low[older..][..slot_samples], high)
-        } else {
-            (high, &mut low[newer..][..slot_samples])
-        };
-        let frame = &mut newer[LEVEL_SAMPLES..];
-        fade(frame, older[LEVEL_SAMPLES..].iter(), FULL_Q15, 0);
-        newer[0] = meter.rms(frame).cast_signed();
+        let mut fade = Fade::new(FULL_Q15, 0, self.frame_samples);
+        for n in LEVEL_SAMPLES..self.slot_samples() {
+            self.samples[newer + n] = fade.next(self.samples[newer + n], self.samples[older + n]);
+        }
+        self.samples[newer] = meter.rms(self.frame(age)).cast_signed();
     }
 
     /// Where the slot of that frame starts.
