@@ -14,7 +14,7 @@ use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams, tol
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
-use crate::voice::uplink::{EncodedFrame, LEVEL_SAMPLES, Uplink};
+use crate::voice::uplink::{EncodedFrame, Uplink};
 use crate::wire::{Nonce, PACKET_BYTES_LEAST, Reason, encode, parse};
 
 /// How long leaving may take: what was said last goes first, unless the carrier does not take it.
@@ -96,7 +96,7 @@ impl<
     #[inline]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
         let () = Self::ANY_CONTROL_PACKET_FITS;
-        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY - LEVEL_SAMPLES), ENCODED)?;
+        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY), ENCODED)?;
         let voice = config.voice();
         // Both restart with the codec and the format of each session.
         let format = AudioFormat {

@@ -8,7 +8,7 @@ use crate::audio::gate::{GateConfigError, GateSettings};
 use crate::audio::jitter::JitterConfig;
 use crate::carrier::stream::packet_len_max;
 use crate::session::JoinRequest;
-use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, UplinkConfig};
+use crate::voice::uplink::{PRE_ROLL_DEFAULT_MS, PRE_ROLL_MAX_MS, UplinkConfig};
 
 /// Who a client is, when it sends voice, and how it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl VoiceConfig {
             codec,
             format,
             gate: self.gate.for_frame(format.frame),
-            pre_roll_frames: frames(format.frame, self.pre_roll_ms),
+            pre_roll_frames: frames(format.frame, self.pre_roll_ms.min(PRE_ROLL_MAX_MS)),
         }
     }
 

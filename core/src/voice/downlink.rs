@@ -11,7 +11,7 @@ use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
 use crate::time::Instant;
-use crate::voice::shorten::{FULL_Q15, QuietFrames, fade};
+use crate::voice::shorten::{FULL_Q15, Fade, QuietFrames};
 use crate::wire::Voice;
 
 /// What [`Downlink::pop`] wrote.
@@ -326,3 +326,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 /// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a
 /// consonant.
 const RESUME_MS: usize = FrameDuration::Ms5 as usize;
+
+/// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.
+fn fade<'a>(out: &mut [i16], other: impl Iterator<Item = &'a i16>, from_q15: i32, to_q15: i32) {
+    let mut fade = Fade::new(from_q15, to_q15, out.len());
+    for (out, &other) in out.iter_mut().zip(other) {
+        *out = fade.next(*out, other);
+    }
+}

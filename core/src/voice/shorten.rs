@@ -34,18 +34,24 @@ impl QuietFrames {
     }
 }
 
-/// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.
-pub(super) fn fade<'a>(
-    out: &mut [i16],
-    other: impl Iterator<Item = &'a i16>,
-    from_q15: i32,
-    to_q15: i32,
-) {
-    let step_q30 = ((to_q15 - from_q15) << 15) / out.len() as i32;
-    let mut weight_q30 = from_q15 << 15;
-    for (out, &other) in out.iter_mut().zip(other) {
-        weight_q30 += step_q30;
-        let apart = i32::from(other) - i32::from(*out);
-        *out = (i32::from(*out) + ((apart * (weight_q30 >> 15)) >> 15)) as i16;
+/// A weight that goes from one value to another in a straight line.
+pub(super) struct Fade {
+    weight_q30: i32,
+    step_q30: i32,
+}
+
+impl Fade {
+    pub(super) fn new(from_q15: i32, to_q15: i32, samples: usize) -> Self {
+        Self {
+            weight_q30: from_q15 << 15,
+            step_q30: ((to_q15 - from_q15) << 15) / samples as i32,
+        }
+    }
+
+    /// Blends `other`, by the next weight, into a sample.
+    pub(super) const fn next(&mut self, sample: i16, other: i16) -> i16 {
+        self.weight_q30 += self.step_q30;
+        let apart = other as i32 - sample as i32;
+        (sample as i32 + ((apart * (self.weight_q30 >> 15)) >> 15)) as i16
     }
 }

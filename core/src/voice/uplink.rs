@@ -7,29 +7,23 @@ use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
-use crate::voice::shorten::{FULL_Q15, QuietFrames, fade};
+use crate::voice::shorten::{FULL_Q15, Fade, QuietFrames};
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
 
-/// The longest pre-roll that a server keeps room for, in milliseconds. More is not sent.
-pub const PRE_ROLL_MAX_MS: u32 = 200;
-
-/// What stands before each frame that is kept: its level, in two samples so that frames stay aligned
-/// to words.
-pub(crate) const LEVEL_SAMPLES: usize = 2;
+/// The longest pre-roll that a server keeps room for, in milliseconds. Send no more.
+pub const PRE_ROLL_MAX_MS: u16 = 200;
 
 /// Samples that an uplink keeps for the default pre-roll and the frame being sent, in the default
 /// format.
 pub const HISTORY_SAMPLES_DEFAULT: usize =
     history_samples(AudioFormat::DEFAULT, PRE_ROLL_DEFAULT_MS as usize);
 
-/// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent,
-/// with their levels. Shorter frames need less.
+/// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent.
 pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
-    let frames = format.frame.frames_in_ms(pre_roll_ms as u32) as usize + 1;
-    frames * (format.frame_samples() + LEVEL_SAMPLES)
+    format.rate.samples_in_ms(pre_roll_ms) + format.frame_samples()
 }
 
 /// How voice is sent.
@@ -90,7 +84,7 @@ pub struct UplinkStats {
 }
 
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one
-/// frame, as [`history_samples`] counts them.
+/// frame.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
@@ -184,7 +178,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         }
         let decision = state.gate.push(state.level_rms);
         let kept_before = history.frames;
-        history.push(frame, state.level_rms);
+        history.push(frame);
         match decision {
             GateDecision::Closed => {}
             GateDecision::Opened => {
@@ -241,9 +235,10 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             return Some(state.voice(timestamp, SILENCE, true, &[]));
         }
         let mut age_frames = state.unsent_frames.checked_sub(1)?;
-        if state.is_left_out(age_frames, history.level(age_frames)) {
+        let leaves_out = state.leaves_out(age_frames);
+        if leaves_out {
             age_frames = age_frames.checked_sub(1)?;
-            history.blend_into(age_frames, &mut state.meter.clone());
+            history.blend_into(age_frames);
             state.leaves_out = false;
         }
         state.unsent_frames = age_frames;
@@ -255,9 +250,14 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         state.stats.frames_sent = state.stats.frames_sent.wrapping_add(1);
         let frame = history.frame(age_frames);
         let len = state.encoder.encode(frame, buffer).unwrap_or(0);
-        let level = half_db(history.level(age_frames));
+        let level_rms = if leaves_out || age_frames > 0 {
+            state.meter.clone().rms(frame)
+        } else {
+            state.level_rms
+        };
         let timestamp = state.next_timestamp();
-        Some(state.voice(timestamp, level, terminator, &buffer[..len]))
+        let payload = &buffer[..len];
+        Some(state.voice(timestamp, half_db(level_rms), terminator, payload))
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before
@@ -326,11 +326,9 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
 impl<C> State<C> {
     #[inline]
     fn new(config: UplinkConfig<C>) -> Self {
-        let frame = config.format.frame;
-        let pre_roll_max = frame.frames_in_ms(PRE_ROLL_MAX_MS) as u16;
         Self {
-            pre_roll_frames: config.pre_roll_frames.min(pre_roll_max),
-            frame_units: frame.units(),
+            pre_roll_frames: config.pre_roll_frames,
+            frame_units: config.format.frame.units(),
             gate: Gate::checked(config.gate),
             encoder: config.codec,
             unsent_frames: 0,
@@ -359,14 +357,13 @@ impl<C> State<C> {
         self.quiet_frames = QuietFrames::NEW;
     }
 
-    /// Whether the oldest unsent frame is left out. Each frame is judged once.
-    fn is_left_out(&mut self, age_frames: u16, level_rms: u16) -> bool {
-        if !self.leaves_out {
-            let ahead_units = self.timestamp.distance(self.clock)
-                + (u32::from(age_frames) * self.frame_units).cast_signed();
-            let is_last = self.closing && age_frames == 0;
-            self.leaves_out =
-                ahead_units > 0 && self.quiet_frames.is_quiet(half_db(level_rms)) && !is_last;
+    /// Whether the oldest unsent frame is left out. Each frame is judged when it is the newest: what
+    /// lies before the one that opened the gate never is.
+    fn leaves_out(&mut self, age_frames: u16) -> bool {
+        if age_frames == 0 && !self.leaves_out {
+            self.leaves_out = self.timestamp.distance(self.clock) > 0
+                && self.quiet_frames.is_quiet(half_db(self.level_rms))
+                && !self.closing;
         }
         self.leaves_out
     }
@@ -411,7 +408,7 @@ impl<C> State<C> {
     }
 }
 
-/// The latest frames, each behind its level, in a ring of samples.
+/// The latest frames, in a ring of samples.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct History<const SAMPLES: usize> {
@@ -432,7 +429,7 @@ impl<const SAMPLES: usize> History<SAMPLES> {
         Self {
             samples: [0; SAMPLES],
             frame_samples,
-            capacity: SAMPLES / (frame_samples + LEVEL_SAMPLES),
+            capacity: SAMPLES / frame_samples,
             frames: 0,
             write: 0,
             clear_on_push: false,
@@ -443,56 +440,40 @@ impl<const SAMPLES: usize> History<SAMPLES> {
     /// read.
     fn restart(&mut self, frame_samples: usize) {
         self.frame_samples = frame_samples;
-        self.capacity = SAMPLES / self.slot_samples();
+        self.capacity = SAMPLES / frame_samples;
         self.write = 0;
         self.clear();
     }
 
-    fn push(&mut self, frame: &[i16], level_rms: u16) {
+    fn push(&mut self, frame: &[i16]) {
         if core::mem::take(&mut self.clear_on_push) {
             self.clear();
         }
-        let start = self.write * self.slot_samples();
-        self.samples[start] = level_rms.cast_signed();
-        self.samples[start + LEVEL_SAMPLES..][..self.frame_samples].copy_from_slice(frame);
+        let start = self.write * self.frame_samples;
+        self.samples[start..start + self.frame_samples].copy_from_slice(frame);
         self.write = (self.write + 1) % self.capacity;
         self.frames = (self.frames + 1).min(self.capacity as u16);
     }
 
     /// The frame of `age` frames ago; 0 is the newest. There must be as many.
     fn frame(&self, age: u16) -> &[i16] {
-        &self.samples[self.start(age) + LEVEL_SAMPLES..][..self.frame_samples]
-    }
-
-    /// The level of that frame: RMS.
-    fn level(&self, age: u16) -> u16 {
-        self.samples[self.start(age)].cast_unsigned()
+        &self.samples[self.start(age)..][..self.frame_samples]
     }
 
     /// Blends the frame before that of `age` into it: it begins as the one, and ends as the other.
-    fn blend_into(&mut self, age: u16, meter: &mut LevelMeter) {
+    fn blend_into(&mut self, age: u16) {
         let (older, newer) = (self.start(age + 1), self.start(age));
-        let slot_samples = self.slot_samples();
-        let (low, high) = self.samples.split_at_mut(older.max(newer));
-        let high = &mut high[..slot_samples];
-        let (older, newer) = if older < newer {
-            (&mut low[older..][..slot_samples], high)
-        } else {
-            (high, &mut low[newer..][..slot_samples])
-        };
-        let frame = &mut newer[LEVEL_SAMPLES..];
-        fade(frame, older[LEVEL_SAMPLES..].iter(), FULL_Q15, 0);
-        newer[0] = meter.rms(frame).cast_signed();
+        let mut fade = Fade::new(FULL_Q15, 0, self.frame_samples);
+        for n in 0..self.frame_samples {
+            self.samples[newer + n] = fade.next(self.samples[newer + n], self.samples[older + n]);
+        }
     }
 
-    /// Where the slot of that frame starts.
+    /// Where that frame starts.
+    #[inline(never)]
     fn start(&self, age: u16) -> usize {
         let slot = (self.write + self.capacity - 1 - usize::from(age)) % self.capacity;
-        slot * self.slot_samples()
-    }
-
-    const fn slot_samples(&self) -> usize {
-        self.frame_samples + LEVEL_SAMPLES
+        slot * self.frame_samples
     }
 
     fn clear(&mut self) {

@@ -32,19 +32,18 @@ fn config(target_frames: u16) -> JitterConfig {
 #[derive(Default)]
 struct Model {
     target: u64,
-    /// By their places.
+    /// By their numbers.
     waiting: BTreeMap<u64, Item>,
     phase: Phase,
     next: u64,
-    /// What is added to a number to get its place.
-    shift: i64,
-    /// Place and time.
-    played: Option<(u64, u64)>,
-    /// Place, time and terminator.
+    /// A time.
+    played: Option<u64>,
+    /// Number, time and terminator.
     newest: Option<(u64, u64, bool)>,
     /// The time of an item that was on time, and when it came.
     on_time: Option<(u64, u64)>,
-    next_early: Option<u64>,
+    /// Of a talkspurt that is to come: its first number, and how early the newest item is now.
+    coming: Option<(u64, u64)>,
     early: u64,
     underruns: u64,
     backlog_over: usize,
@@ -52,7 +51,6 @@ struct Model {
 }
 
 struct Item {
-    number: u64,
     time: u64,
     terminator: bool,
 }
@@ -70,58 +68,47 @@ enum Phase {
 
 impl Model {
     fn push(&mut self, now: u64, number: u64, time: u64, terminator: bool) -> PushOutcome {
-        if self.played.is_some_and(|(_, played)| time <= played) {
+        if self.played.is_some_and(|played| time <= played) {
             return PushOutcome::Late;
         }
-        let mut place = number.wrapping_add_signed(self.shift);
         let (is_later, fits, goes_on) = match self.newest {
             None => (true, false, false),
-            Some((at, newest, terminator)) => {
-                let fits = place.wrapping_sub(at) == time.wrapping_sub(newest);
-                let goes_on = fits && !terminator && time <= newest + 50;
-                (time > newest, fits, goes_on)
+            Some((newest, newest_time, terminator)) => {
+                let fits = number.wrapping_sub(newest) == time.wrapping_sub(newest_time);
+                let goes_on = fits && !terminator && time <= newest_time + 50;
+                (time > newest_time, fits, goes_on)
             }
         };
         if !is_later && !fits {
             return PushOutcome::Late;
         }
-        if is_later && !goes_on {
-            self.begin(now, time, fits);
-            let newest = self.newest.map_or(place, |(newest, ..)| newest);
-            let is_near = (1..=SLOTS as u64 / 4).contains(&place.wrapping_sub(newest));
-            if !self.waiting.is_empty() && !is_near {
-                place = newest + 1;
-                self.shift = place.wrapping_sub(number).cast_signed();
+        let begins = is_later && !goes_on;
+        if begins {
+            self.coming = Some((number, 0));
+            if !fits {
+                self.begin(now, time);
             }
         }
-        if self.phase == Phase::Idle || self.waiting.is_empty() && !goes_on {
-            self.start(place);
+        if self.phase == Phase::Idle || self.waiting.is_empty() && begins {
+            self.start(number);
         }
-        if place < self.next {
+        if number < self.next {
             let newest = self.waiting.keys().last();
-            let fits = newest.is_none_or(|newest| newest - place < SLOTS as u64);
+            let fits = newest.is_none_or(|newest| newest - number < SLOTS as u64);
             if !matches!(self.phase, Phase::Filling(_)) || !fits {
                 return PushOutcome::Late;
             }
-            self.next = place;
+            self.next = number;
         }
-        let dropped = self.make_room_for(place);
-        if self.waiting.contains_key(&place) {
+        let dropped = self.make_room_for(number);
+        if self.waiting.contains_key(&number) {
             return PushOutcome::Duplicate;
         }
-        self.waiting.insert(
-            place,
-            Item {
-                number,
-                time,
-                terminator,
-            },
-        );
+        self.waiting.insert(number, Item { time, terminator });
         if is_later {
-            self.newest = Some((place, time, terminator));
-            if let (Some(_), Some((on_time, at))) = (self.next_early, self.on_time) {
-                let early = (time + at).saturating_sub(on_time + now);
-                self.next_early = Some(early.min(10));
+            self.newest = Some((number, time, terminator));
+            if let (Some((_, early)), Some((on_time, at))) = (&mut self.coming, self.on_time) {
+                *early = (time + at).saturating_sub(on_time + now).min(10);
             }
         }
         if dropped == 0 {
@@ -131,12 +118,12 @@ impl Model {
         }
     }
 
-    fn make_room_for(&mut self, place: u64) -> u16 {
+    fn make_room_for(&mut self, number: u64) -> u16 {
         let mut dropped = 0;
-        while place - self.next >= SLOTS as u64 {
+        while number - self.next >= SLOTS as u64 {
             self.gap = true;
             if self.waiting.is_empty() {
-                self.next = place;
+                self.next = number;
             } else {
                 dropped += u16::from(self.take(self.next).is_some());
                 self.next += 1;
@@ -145,34 +132,32 @@ impl Model {
         dropped
     }
 
-    /// A talkspurt begins.
-    fn begin(&mut self, now: u64, time: u64, fits: bool) {
-        self.next_early = Some(0);
+    /// A talkspurt begins behind a pause.
+    fn begin(&mut self, now: u64, time: u64) {
         let is_late = self
             .on_time
             .is_some_and(|(on_time, at)| now < at + 500 && time + at < on_time + now);
-        if !fits && !is_late {
+        if !is_late {
             self.on_time = Some((time, now));
         }
     }
 
-    fn take(&mut self, place: u64) -> Option<Item> {
-        let item = self.waiting.remove(&place)?;
-        self.played = Some((place, item.time));
+    fn take(&mut self, number: u64) -> Option<Item> {
+        let item = self.waiting.remove(&number)?;
+        self.played = Some(item.time);
         Some(item)
     }
 
     fn pop(&mut self) -> Pop<u64> {
-        let first = self.waiting.first_key_value();
-        if let (Phase::Playing, Some((&first, &Item { time, .. }))) = (&self.phase, first) {
-            let (place, played) = self.played.unwrap();
-            if first - place != time.wrapping_sub(played) || time > played + 50 {
+        let early = self.coming.map(|(_, early)| early);
+        if let Some((first, early)) = self.coming {
+            let is_next = self.waiting.keys().next() == Some(&first);
+            if self.phase == Phase::Playing && is_next {
                 self.gap = true;
                 self.start(first);
             }
+            self.coming = Some((first, early.saturating_sub(1)));
         }
-        let early = self.next_early;
-        self.next_early = early.map(|frames| frames.saturating_sub(1));
         match self.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited)
@@ -186,7 +171,7 @@ impl Model {
             Phase::Filling(_) => {
                 self.phase = Phase::Playing;
                 self.early = early.unwrap_or(self.early);
-                self.next_early = None;
+                self.coming = None;
                 self.backlog_over = self.stall_max();
             }
             Phase::Playing => {}
@@ -219,19 +204,19 @@ impl Model {
             self.phase = Phase::Idle;
             // A waiting talkspurt that has ended as well is left to end by itself.
             if self.goes_on() {
-                let early = self.next_early.unwrap_or(0) as usize;
+                let early = self.coming.map_or(0, |(_, early)| early) as usize;
                 self.drop_surplus(STALL_MAX / 4 + early);
             }
             if let Some(&first) = self.waiting.keys().next() {
                 self.start(first);
             }
         }
-        Pop::Item(item.number, item.terminator)
+        Pop::Item(due, item.terminator)
     }
 
-    fn start(&mut self, place: u64) {
+    fn start(&mut self, number: u64) {
         self.phase = Phase::Filling(0);
-        self.next = place;
+        self.next = number;
         self.underruns = 0;
     }
 
@@ -278,7 +263,7 @@ fn at(now: usize) -> Instant {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// A packet this many places from the newest that was pushed.
+    /// A packet this many numbers from the newest that was pushed.
     Push(i64, bool),
     /// Time and numbers go on by so much: from here on another talkspurt.
     Pause(u64, u64),

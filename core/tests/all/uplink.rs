@@ -6,7 +6,7 @@ use talkspurt_core::audio::codec::{Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision};
 use talkspurt_core::seq::Seq;
-use talkspurt_core::voice::uplink::{Uplink, UplinkConfig, history_samples};
+use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 /// Closes after three quiet frames; the pre-roll is three frames.
 fn config() -> UplinkConfig {
@@ -436,19 +436,4 @@ fn a_frame_that_waits_when_the_microphone_is_muted_is_not_sent_later() {
     mic.uplink.set_muted(false);
     assert_eq!(marks(&mic.capture(&word(13))), [(Some(13), false)]);
     assert_eq!(marks(&mic.capture(&word(14))), [(Some(14), false)]);
-}
-
-#[test]
-fn no_more_than_200_ms_of_pre_roll_are_sent() {
-    const FORMAT: AudioFormat = AudioFormat::DEFAULT;
-    let config = UplinkConfig {
-        pre_roll_frames: 1_000,
-        ..UplinkConfig::default_for(CodecId::Pcm16.into(), FORMAT)
-    };
-    let mut uplink = Uplink::<{ history_samples(FORMAT, 1_000) }>::new(config).unwrap();
-    (0..100).for_each(|_| _ = uplink.push(&quiet(1)));
-    uplink.push(&word(1));
-    let mut buffer = [0; 640];
-    let sent = std::iter::from_fn(|| uplink.poll_voice(&mut buffer).map(|voice| voice.seq));
-    assert_eq!(sent.last(), Some(Seq(10)));
 }

@@ -6,8 +6,7 @@
 //! # What belongs together
 //! Items of a talkspurt have timestamps that fit their sequence numbers. An item that does not fit
 //! the newest one begins another talkspurt if its timestamp is later, and is a straggler if not. So
-//! does one that fits, but comes behind a terminator or after a gap of more than a second. Another
-//! talkspurt may begin at any number: inside, items have *places*, which go on.
+//! does one that fits, but comes behind a terminator or after a gap of more than a second.
 //!
 //! # How the delay follows the network
 //! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
@@ -63,12 +62,23 @@ struct Slot<T> {
     item: T,
 }
 
-/// Where an item stands.
+/// The newest item of all.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct At {
-    place: Seq,
+struct Newest {
+    seq: Seq,
     timestamp: Timestamp,
+    terminator: bool,
+}
+
+/// A talkspurt of which nothing was played yet.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Coming {
+    /// The item that came first.
+    first: Seq,
+    /// By so much the newest of its items is early now.
+    early_frames: u16,
 }
 
 /// A longer gap within a talkspurt, in units of a timestamp (1 s), is a pause between two.
@@ -93,18 +103,14 @@ struct State {
     /// More queued items than this are the backlog of a stall.
     backlog_over: u16,
     phase: Phase,
-    /// The place that is due next.
+    /// The item that is due next.
     next: Seq,
-    /// What a sequence number needs to become a place.
-    shift: u16,
-    /// The last item that was popped or dropped. Whatever is not later is over.
-    played: Option<At>,
-    /// The newest item, and whether it is a terminator.
-    newest: Option<(At, bool)>,
+    /// The timestamp of the last item that was popped or dropped. Whatever is not later is over.
+    played: Option<Timestamp>,
+    newest: Option<Newest>,
     pace: Pace,
-    /// The talkspurt of the newest item is not played yet, and is not the rest of one that was. So
-    /// many frames of it are early now.
-    next_early_frames: Option<u16>,
+    /// The talkspurt of the newest item, unless that is the rest of one that was played already.
+    coming: Option<Coming>,
     margin: Margin,
     underruns_in_a_row: u16,
     /// Something between the last item that was popped and the next one is not played.
@@ -123,11 +129,10 @@ impl State {
             backlog_over: 0,
             phase: Phase::Idle,
             next: Seq(0),
-            shift: 0,
             played: None,
             newest: None,
             pace: Pace::NEW,
-            next_early_frames: None,
+            coming: None,
             margin: Margin::new(&config),
             underruns_in_a_row: 0,
             gap: false,
@@ -171,12 +176,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         terminator: bool,
         item: T,
     ) -> PushOutcome {
-        let Some(place) = self.place(now, seq, timestamp) else {
+        if !self.is_due(now, seq, timestamp) {
             self.state.stats.late = self.state.stats.late.wrapping_add(1);
             return PushOutcome::Late;
-        };
-        let dropped = self.make_room_for(place);
-        let slot = &mut self.slots[Self::index(place)];
+        }
+        let dropped = self.make_room_for(seq);
+        let slot = &mut self.slots[Self::index(seq)];
         if slot.is_some() {
             self.state.stats.duplicate = self.state.stats.duplicate.wrapping_add(1);
             return PushOutcome::Duplicate;
@@ -186,19 +191,18 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             terminator,
             item,
         });
-        self.state.queued += 1;
-        self.state.terminators += u16::from(terminator);
-        if self
-            .state
-            .newest
-            .is_none_or(|(it, _)| timestamp.distance(it.timestamp) > 0)
-        {
-            self.state.newest = Some((At { place, timestamp }, terminator));
-            if let Some(early_frames) = &mut self.state.next_early_frames {
-                *early_frames = self
-                    .state
-                    .pace
-                    .early_frames(now, timestamp, &self.state.config);
+        let state = &mut self.state;
+        state.queued += 1;
+        state.terminators += u16::from(terminator);
+        let is_newest = |it: Newest| timestamp.distance(it.timestamp) > 0;
+        if state.newest.is_none_or(is_newest) {
+            state.newest = Some(Newest {
+                seq,
+                timestamp,
+                terminator,
+            });
+            if let Some(coming) = &mut state.coming {
+                coming.early_frames = state.pace.early_frames(now, timestamp, &state.config);
             }
         }
         if dropped == 0 {
@@ -208,64 +212,68 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// Returns the place of an item, which may begin a talkspurt; `None` if its turn is over.
-    fn place(&mut self, now: Instant, seq: Seq, timestamp: Timestamp) -> Option<Seq> {
-        let is_over = |played: At| timestamp.distance(played.timestamp) <= 0;
-        if self.state.played.is_some_and(is_over) {
-            return None;
+    /// Returns whether the turn of an item, which may begin a talkspurt, is still to come.
+    fn is_due(&mut self, now: Instant, seq: Seq, timestamp: Timestamp) -> bool {
+        let state = &mut self.state;
+        let is_over = |played| timestamp.distance(played) <= 0;
+        if state.played.is_some_and(is_over) {
+            return false;
         }
-        let mut place = seq.plus(self.state.shift);
-        let at = At { place, timestamp };
-        let (fits, later_units, goes_on, newest) = match self.state.newest {
-            Some((newest, terminator)) => {
-                let fits = self.fits(at, newest);
-                let later_units = timestamp.distance(newest.timestamp);
-                let goes_on = fits && !terminator && later_units <= GAP_MAX_UNITS;
-                (fits, later_units, goes_on, newest.place)
+        let (mut begins, mut fits) = (true, false);
+        if let Some(newest) = state.newest {
+            let frames = i32::from(seq.distance(newest.seq));
+            let later_units = timestamp.distance(newest.timestamp);
+            fits = later_units == frames * i32::from(state.config.frame_units);
+            if later_units <= 0 && !fits {
+                return false;
             }
-            None => (false, 1, false, place),
-        };
-        if later_units <= 0 && !fits {
-            return None;
+            begins =
+                later_units > 0 && !(fits && !newest.terminator && later_units <= GAP_MAX_UNITS);
         }
-        if later_units > 0 && !goes_on {
-            self.state.next_early_frames = Some(0);
+        if begins {
+            state.coming = Some(Coming {
+                first: seq,
+                early_frames: 0,
+            });
             if !fits {
-                self.state.pace.begin(now, timestamp);
-            }
-            // What still waits keeps its places.
-            let is_near = (1..=SLOTS as i16 / 4).contains(&place.distance(newest));
-            if self.state.queued > 0 && !is_near {
-                place = newest.next();
-                self.state.shift = place.0.wrapping_sub(seq.0);
+                state.pace.begin(now, timestamp, state.newest.is_none());
             }
         }
-        if self.state.phase == Phase::Idle || (self.state.queued == 0 && !goes_on) {
-            self.start_talkspurt(place);
+        if state.phase == Phase::Idle || (state.queued == 0 && begins) {
+            self.start_talkspurt(seq);
         }
         if matches!(self.state.phase, Phase::Filling(_))
-            && place.distance(self.state.next) < 0
-            && self.fits_before_first(place)
+            && seq.distance(self.state.next) < 0
+            && self.fits_before_first(seq)
         {
             // Reordered at the very start: nothing has been played yet, so it is not late.
-            self.state.next = place;
+            self.state.next = seq;
         }
-        (place.distance(self.state.next) >= 0).then_some(place)
+        seq.distance(self.state.next) >= 0
     }
 
     /// Gives what is due. Call it once a frame period.
     #[inline(never)]
     pub fn pop(&mut self) -> Pop<T> {
-        if self.state.phase == Phase::Playing && self.state.queued > 0 {
-            self.end_where_another_begins();
+        let coming = self.state.coming;
+        if let Some(coming) = coming {
+            let first = self.state.next.plus(self.free_from(self.state.next));
+            if self.state.phase == Phase::Playing && coming.first == first {
+                // The terminator before it was lost.
+                self.state.gap = true;
+                self.start_talkspurt(first);
+            }
+            let early_frames = coming.early_frames.saturating_sub(1);
+            self.state.coming = Some(Coming {
+                early_frames,
+                ..coming
+            });
         }
-        let next_early_frames = self.state.next_early_frames;
-        self.state.next_early_frames = next_early_frames.map(|frames| frames.saturating_sub(1));
         match self.state.phase {
             Phase::Idle => return Pop::Silence,
             Phase::Filling(waited) => {
                 let target_frames = self.state.margin.target_frames();
-                let full = target_frames + next_early_frames.unwrap_or(0);
+                let full = target_frames + coming.map_or(0, |coming| coming.early_frames);
                 if self.state.queued <= full
                     && waited < target_frames
                     && self.state.terminators == 0
@@ -274,9 +282,9 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
                     return Pop::Silence;
                 }
                 self.state.phase = Phase::Playing;
-                if let Some(early_frames) = next_early_frames {
-                    self.state.margin.begin(early_frames);
-                    self.state.next_early_frames = None;
+                if let Some(coming) = coming {
+                    self.state.margin.begin(coming.early_frames);
+                    self.state.coming = None;
                 }
                 self.state.backlog_over = self.stall_max_frames();
             }
@@ -371,7 +379,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.state.terminators = 0;
         self.state.gap = false;
         // What came is over, whether it was played or not.
-        self.state.played = self.state.newest.map(|(newest, _)| newest);
+        self.state.played = self.state.newest.map(|newest| newest.timestamp);
         self.end_talkspurt();
     }
 
@@ -379,31 +387,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         seq.0 as usize & (SLOTS - 1)
     }
 
-    /// Whether two items may be of the same talkspurt.
-    fn fits(&self, one: At, other: At) -> bool {
-        let frames = i32::from(one.place.distance(other.place));
-        one.timestamp.distance(other.timestamp) == frames * i32::from(self.state.config.frame_units)
-    }
-
-    fn start_talkspurt(&mut self, place: Seq) {
+    #[inline(never)]
+    fn start_talkspurt(&mut self, seq: Seq) {
         self.state.phase = Phase::Filling(0);
-        self.state.next = place;
+        self.state.next = seq;
         self.state.underruns_in_a_row = 0;
         self.state.margin.restart_window();
-    }
-
-    /// If the terminator was lost and the next item is of another talkspurt, that one begins.
-    fn end_where_another_begins(&mut self) {
-        let place = self.state.next.plus(self.free_from(self.state.next));
-        if let (Some(played), Some(slot)) = (self.state.played, &self.slots[Self::index(place)]) {
-            let timestamp = slot.timestamp;
-            if !self.fits(At { place, timestamp }, played)
-                || timestamp.distance(played.timestamp) > GAP_MAX_UNITS
-            {
-                self.state.gap = true;
-                self.start_talkspurt(place);
-            }
-        }
     }
 
     fn end_talkspurt(&mut self) {
@@ -427,15 +416,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     #[inline(never)]
     fn take_next(&mut self) -> Option<Slot<T>> {
-        let place = self.state.next;
-        self.state.next = place.next();
-        let slot = self.slots[Self::index(place)].take()?;
+        let slot = self.slots[Self::index(self.state.next)].take();
+        self.state.next = self.state.next.next();
+        let slot = slot?;
         self.state.queued -= 1;
         self.state.terminators -= u16::from(slot.terminator);
-        self.state.played = Some(At {
-            place,
-            timestamp: slot.timestamp,
-        });
+        self.state.played = Some(slot.timestamp);
         Some(slot)
     }
 

@@ -73,7 +73,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     /// Delay that a pause does not drop, and what is early behind it.
     pub(super) fn kept_in_pause_frames(&self) -> u16 {
-        self.state.config.stall_max_frames / KEPT_PARTS + self.state.next_early_frames.unwrap_or(0)
+        self.state.config.stall_max_frames / KEPT_PARTS
+            + self.state.coming.map_or(0, |it| it.early_frames)
     }
 
     /// Whether the beginning of another word would be dropped where this one ends, as
