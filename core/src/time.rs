@@ -71,7 +71,7 @@ impl Duration {
 
 /// Operators that stop at both ends of what there is.
 macro_rules! saturating {
-    ($($left:ident.$operator:ident($right:ident) -> $output:ident: $trait:ident, $by:ident;)*) => {$(
+    ($($left:ident.$operator:ident($right:ident) -> $output:ident: $trait:ident $by:ident;)*) => {$(
         impl $trait<$right> for $left {
             type Output = $output;
             fn $operator(self, other: $right) -> $output {
@@ -82,11 +82,11 @@ macro_rules! saturating {
 }
 
 saturating! {
-    Instant.add(Duration) -> Instant: Add, saturating_add;
-    Instant.sub(Duration) -> Instant: Sub, saturating_sub;
-    Instant.sub(Instant) -> Duration: Sub, saturating_sub;
-    Duration.add(Duration) -> Duration: Add, saturating_add;
-    Duration.sub(Duration) -> Duration: Sub, saturating_sub;
+    Instant.add(Duration) -> Instant: Add saturating_add;
+    Instant.sub(Duration) -> Instant: Sub saturating_sub;
+    Instant.sub(Instant) -> Duration: Sub saturating_sub;
+    Duration.add(Duration) -> Duration: Add saturating_add;
+    Duration.sub(Duration) -> Duration: Sub saturating_sub;
 }
 
 impl AddAssign<Duration> for Instant {

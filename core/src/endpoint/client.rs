@@ -281,8 +281,8 @@ impl<
     /// it was captured, as a browser's encoder does. The caller gates, for what is not sent need
     /// not be encoded ([`Gate`](crate::audio::gate::Gate) and
     /// [`LevelMeter`](crate::audio::level::LevelMeter) are what [`Client::push_frame`] gates with);
-    /// a pre-roll is pushed frame by frame, each with its own timestamp. All else is as for frames: a
-    /// talkspurt without its last frame ends with [`Client::end_talkspurt`], a mute, or leaving.
+    /// a pre-roll is pushed frame by frame, each with its own timestamp. All else is as for frames:
+    /// a talkspurt without its last frame ends with [`Client::end_talkspurt`], a mute, or leaving.
     ///
     /// Returns whether the frame is sent: not outside a room, and not while muted.
     ///

@@ -7,8 +7,6 @@ use core::ops::Deref;
 use heapless::String;
 use heapless::string::StringView;
 
-use super::fields::{Field, Reader, Writer};
-
 /// The longest name of a participant, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 32;
 
@@ -149,16 +147,6 @@ impl Text<'_> {
 impl<'a> From<&'a str> for Text<'a> {
     fn from(text: &'a str) -> Self {
         Self(text.as_bytes())
-    }
-}
-
-impl<'a> Field<'a> for Text<'a> {
-    fn read(from: &mut Reader<'a>) -> Self {
-        Self(Field::read(from))
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        self.0.write(to);
     }
 }
 

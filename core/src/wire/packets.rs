@@ -303,8 +303,8 @@ impl<'a> Field<'a> for RosterEntry<'a> {
 /// The entries of one Roster.
 pub type RosterPage<'a> = Vec<RosterEntry<'a>, ROSTER_PAGE>;
 
-/// Numbers that stand for something else.
-macro_rules! numbers {
+/// Names for a value that stands there as it is.
+macro_rules! newtypes {
     ($($name:ty),*) => {$(
         impl<'a> Field<'a> for $name {
             fn read(from: &mut Reader<'a>) -> Self {
@@ -318,7 +318,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(ParticipantId, ParticipantFlags, Reason);
+newtypes!(ParticipantId, ParticipantFlags, Reason, Text<'a>);
 
 /// The packets of one side and their numbers.
 macro_rules! packets {

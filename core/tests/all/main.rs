@@ -21,6 +21,7 @@ mod mixer_changes;
 mod mixer_properties;
 mod postcard;
 mod restart;
+mod session_again;
 mod session_broken;
 mod session_handshake;
 mod session_life;

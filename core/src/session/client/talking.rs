@@ -1,15 +1,16 @@
-//! Whether somebody who talks is still heard. Apart, so that a node that does not ask does not carry
-//! it.
+//! Whether somebody who talks is still heard. Apart, so that a node that does not ask does not
+//! carry it.
 
 use super::{ClientSession, State};
 use crate::time::{Duration, Instant};
 use crate::wire::Reason;
 
-/// While the client talks, a server that has said nothing for this long is asked whether it is there, ...
+/// While the client talks, a server that has said nothing for this long is asked whether it is
+/// there, ...
 const TALKING_PING_EVERY: Duration = Duration::from_secs(1);
 
-/// ... and counts as lost when it has not answered for this long. Otherwise a broken path would cost
-/// the idle timeout, or as long as TCP takes to try again.
+/// ... and counts as lost when it has not answered for this long. Otherwise a broken path would
+/// cost the idle timeout, or as long as TCP takes to try again.
 const TALKING_PATIENCE: Duration = Duration::from_secs(3);
 
 impl ClientSession {
