@@ -144,27 +144,9 @@ impl Leaving {
 
 fn log_event(event: &NodeEvent<'_>) {
     match event {
-        NodeEvent::Calling { attempt } => log::info!("calling, attempt {=u16}", *attempt),
-        NodeEvent::Joined {
-            params,
-            participants,
-        } => {
-            log::info!("joined: {}, {=u32} in the room", *params, *participants)
-        }
-        NodeEvent::Listed { participant, .. } => {
-            log::info!("here: {=str}", participant.name.as_str())
-        }
-        NodeEvent::RosterComplete => log::debug!("roster complete"),
-        NodeEvent::ParticipantJoined(participant) => {
-            log::info!("came: {=str}", participant.name.as_str())
-        }
-        NodeEvent::ParticipantLeft(id) => log::info!("went: {}", *id),
-        NodeEvent::State(id, flags) => log::debug!("{} is {}", *id, *flags),
-        NodeEvent::Rejected { reason, text } => log::warn!("rejected: {}, {=str}", *reason, text),
-        NodeEvent::Lost { reason, text } => {
-            log::warn!("lost the room: {}, {=str}", *reason, text);
-        }
-        NodeEvent::Left => log::info!("left"),
+        NodeEvent::RosterComplete | NodeEvent::State(..) => log::debug!("{}", event),
+        NodeEvent::Rejected { .. } | NodeEvent::Lost { .. } => log::warn!("{}", event),
+        _ => log::info!("{}", event),
     }
 }
 
