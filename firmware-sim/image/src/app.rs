@@ -73,11 +73,9 @@ fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::Cli
 /// that has none, its seconds tell all starts apart but those of one second.
 fn start_number() -> u32 {
     let mut bytes = [0; 4];
-    let random = File::open(c"/dev/urandom").and_then(|mut host| host.read_exact(&mut bytes));
-    match random {
-        Ok(()) => u32::from_le_bytes(bytes),
-        Err(_) => sys_time().map_or(0, |seconds| seconds as u32),
-    }
+    let _ = File::open(c"/dev/urandom").and_then(|mut host| host.read(&mut bytes));
+    let seconds = sys_time().map_or(0, |seconds| seconds as u32);
+    seconds ^ u32::from_le_bytes(bytes)
 }
 
 #[inline(never)]
