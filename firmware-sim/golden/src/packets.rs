@@ -16,27 +16,7 @@ use crate::sound::{Numbers, payload};
 
 /// Every packet of both sides.
 pub fn run(out: &mut Out<'_>) {
-    let hello = |out: &mut Out<'_>| {
-        let mut hello = Hello {
-            version: PROTOCOL_VERSION,
-            nonce: [1, 0, 3, 4, 5, 6, 7, 8],
-            max_packet: 352,
-            features: 0,
-            resume: Some([9; 16]),
-            room: "kitchen",
-            name: "Zoë",
-            codecs_up: &[1, 0],
-            codecs_down: &[1],
-            rates_hz: Default::default(),
-            flags: ParticipantFlags::MUTED,
-            roster: 1,
-            credentials: &[0, 255, 7],
-        };
-        // There is room for eight.
-        let _ = hello.rates_hz.push(16_000);
-        write(&ClientPacket::Hello(hello), out);
-    };
-    hello(out);
+    write(&ClientPacket::Hello(hello()), out);
     voices(out);
     for after in [None, Some(Seq(300))] {
         let muted = after.is_some();
@@ -132,6 +112,24 @@ fn roster(len: u32) -> Roster<'static> {
         first: 0,
         total: len,
         entries: RosterPage::from_iter((0..len).zip(names).map(entry)),
+    }
+}
+
+fn hello() -> Hello<'static> {
+    Hello {
+        version: PROTOCOL_VERSION,
+        nonce: [1, 0, 3, 4, 5, 6, 7, 8],
+        max_packet: 352,
+        features: 0,
+        resume: Some([9; 16]),
+        room: "kitchen",
+        name: "Zoë",
+        codecs_up: &[1, 0],
+        codecs_down: &[1],
+        rates_hz: [16_000].into_iter().collect(),
+        flags: ParticipantFlags::MUTED,
+        roster: 1,
+        credentials: &[0, 255, 7],
     }
 }
 

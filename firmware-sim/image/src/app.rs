@@ -73,11 +73,9 @@ fn make(config: node::ClientConfig, now: Instant) -> Result<AdpcmNode, node::Cli
 /// that has none, its seconds tell all starts apart but those of one second.
 fn start_number() -> u32 {
     let mut bytes = [0; 4];
-    let random = File::open(c"/dev/urandom").and_then(|mut host| host.read_exact(&mut bytes));
-    match random {
-        Ok(()) => u32::from_le_bytes(bytes),
-        Err(_) => sys_time().map_or(0, |seconds| seconds as u32),
-    }
+    let _ = File::open(c"/dev/urandom").and_then(|mut host| host.read(&mut bytes));
+    let seconds = sys_time().map_or(0, |seconds| seconds as u32);
+    seconds ^ u32::from_le_bytes(bytes)
 }
 
 #[inline(never)]
@@ -144,27 +142,9 @@ impl Leaving {
 
 fn log_event(event: &NodeEvent<'_>) {
     match event {
-        NodeEvent::Calling { attempt } => log::info!("calling, attempt {=u16}", *attempt),
-        NodeEvent::Joined {
-            params,
-            participants,
-        } => {
-            log::info!("joined: {}, {=u32} in the room", *params, *participants)
-        }
-        NodeEvent::Listed { participant, .. } => {
-            log::info!("here: {=str}", participant.name.as_str())
-        }
-        NodeEvent::RosterComplete => log::debug!("roster complete"),
-        NodeEvent::ParticipantJoined(participant) => {
-            log::info!("came: {=str}", participant.name.as_str())
-        }
-        NodeEvent::ParticipantLeft(id) => log::info!("went: {}", *id),
-        NodeEvent::State(id, flags) => log::debug!("{} is {}", *id, *flags),
-        NodeEvent::Rejected { reason, text } => log::warn!("rejected: {}, {=str}", *reason, text),
-        NodeEvent::Lost { reason, text } => {
-            log::warn!("lost the room: {}, {=str}", *reason, text);
-        }
-        NodeEvent::Left => log::info!("left"),
+        NodeEvent::RosterComplete | NodeEvent::State(..) => log::debug!("{}", event),
+        NodeEvent::Rejected { .. } | NodeEvent::Lost { .. } => log::warn!("{}", event),
+        _ => log::info!("{}", event),
     }
 }
 

@@ -61,22 +61,7 @@ fn main() -> ! {
 #[cfg(feature = "log")]
 fn log(now: Instant, event: &NodeEvent<'_>) {
     pico::log::set_time(now);
-    match event {
-        NodeEvent::Calling { attempt } => defmt::info!("calling, attempt {=u16}", *attempt),
-        NodeEvent::Joined {
-            params,
-            participants,
-        } => {
-            defmt::info!("joined: {}, {=u32} in the room", *params, *participants);
-        }
-        NodeEvent::Rejected { reason, text } => {
-            defmt::warn!("rejected: {}, {=str}", *reason, text);
-        }
-        NodeEvent::Lost { reason, text } => {
-            defmt::warn!("lost the room: {}, {=str}", *reason, text);
-        }
-        _ => {}
-    }
+    defmt::info!("{}", event);
 }
 
 #[cfg(not(feature = "log"))]

@@ -4,8 +4,9 @@ use talkspurt_core::endpoint::ClientStats;
 use talkspurt_core::session::{Participant, SessionParams};
 use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
 
-/// An event. A board may show it with an LED; a host prints it.
+/// An event. A board may show it with an LED, or log it; a host prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NodeEvent<'a> {
     /// A Hello goes out; the first one after a loss is number 1.
     Calling {

@@ -216,24 +216,15 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                 Ok(0) => return,
                 Ok(count) => {
                     self.stats.received_bytes += count as u64;
-                    self.take_bytes(now, &chunk[..count], board, on_event);
+                    let mut bytes = &chunk[..count];
+                    while !bytes.is_empty() {
+                        bytes = self.client.handle_stream(now, bytes);
+                        self.take_events(now, board, on_event);
+                    }
                 }
                 // A driver has cleared an overrun or a framing error by reporting it.
                 Err(()) => self.stats.serial_errors = self.stats.serial_errors.wrapping_add(1),
             }
-        }
-    }
-
-    fn take_bytes<P, M: SampleSource, S: SampleSink>(
-        &mut self,
-        now: Instant,
-        mut bytes: &[u8],
-        board: &mut Board<P, M, S>,
-        on_event: &mut impl FnMut(NodeEvent<'_>),
-    ) {
-        while !bytes.is_empty() {
-            bytes = self.client.handle_stream(now, bytes);
-            self.take_events(now, board, on_event);
         }
     }
 

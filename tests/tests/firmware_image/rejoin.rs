@@ -27,9 +27,9 @@ fn after_the_bridge_was_restarted() -> Result<()> {
         let bridge = scene.bridge.take().context("no bridge")?;
         bridge.kill()?;
         drop(bridge);
-        scene.wait_for(mark, "lost the room")?;
+        scene.wait_for(mark, "Lost {")?;
         scene.bridge_again()?;
-        scene.wait_for(mark, "joined: ")
+        scene.wait_for(mark, "Joined {")
     })
 }
 
@@ -41,7 +41,7 @@ fn after_the_server_was_restarted() -> Result<()> {
         scene.stage.server.process.wait(SOON)?;
         let address = scene.stage.server.address.clone();
         scene.stage.server = Server::start_at(&address, &IMPATIENT)?;
-        scene.wait_for(mark, "joined: ")
+        scene.wait_for(mark, "Joined {")
     })
 }
 
@@ -51,9 +51,9 @@ fn after_the_line_was_cut_for_ten_seconds() -> Result<()> {
         let mark = scene.firmware.log.mark();
         scene.line.set_cut(true);
         thread::sleep(Duration::from_secs(10));
-        scene.wait_for(mark, "lost the room")?;
+        scene.wait_for(mark, "Lost {")?;
         scene.line.set_cut(false);
-        scene.wait_for(mark, "joined: ")
+        scene.wait_for(mark, "Joined {")
     })
 }
 
@@ -63,9 +63,9 @@ fn after_a_burst_of_noise() -> Result<()> {
         let mark = scene.firmware.log.mark();
         // One byte in five is damaged: no packet survives that.
         scene.line.set_damage(200_000);
-        scene.wait_for(mark, "lost the room")?;
+        scene.wait_for(mark, "Lost {")?;
         scene.line.set_damage(0);
-        scene.wait_for(mark, "joined: ")?;
+        scene.wait_for(mark, "Joined {")?;
         let damaged = scene.line.damaged_bytes();
         println!("{damaged} bytes damaged");
         anyhow::ensure!(damaged > 100, "only {damaged} bytes were damaged");
@@ -81,7 +81,7 @@ fn after_a_reset() -> Result<()> {
             let mark = scene.firmware.log.mark();
             scene.firmware.reset()?;
             scene.wait_for(mark, ": up")?;
-            scene.wait_for(mark, "joined: ")?;
+            scene.wait_for(mark, "Joined {")?;
         }
         Ok(())
     })

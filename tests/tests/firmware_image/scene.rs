@@ -74,7 +74,7 @@ impl Scene {
             firmware,
             _turn: turn,
         };
-        scene.wait_for(0, "joined: ")?;
+        scene.wait_for(0, "Joined {")?;
         Ok(scene)
     }
 

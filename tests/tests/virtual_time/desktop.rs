@@ -305,6 +305,26 @@ fn whoever_talks_into_a_pulled_cable_notices_within_seconds_and_comes_back() {
     });
 }
 
+/// The server still believes in the old session, which the new one resumes.
+#[test]
+fn whoever_comes_back_in_time_was_never_gone_for_the_others() {
+    for_each_seed(4, |seed| {
+        let says = noise(seed, samples(60_000));
+        let (mut world, desktop, ben) = two(seed, "--no-gate", &says, Weather::CALM);
+        let listed = |world: &World| {
+            let mut roster = world.client(ben).roster.iter();
+            roster.find_map(|(id, (name, _))| (name == "desk").then_some(*id))
+        };
+        let id = listed(&world);
+        world.vanish(world.stream(desktop));
+        for ms in 0..10_000 {
+            world.run_for(Duration::from_millis(1));
+            assert_eq!(listed(&world), id, "{ms} ms after the cable was pulled");
+        }
+        assert_eq!(world.guest::<Desktop>(desktop).joins, 2);
+    });
+}
+
 #[test]
 fn damage_on_the_line_costs_voice_but_never_the_room() {
     for_each_seed(4, |seed| {

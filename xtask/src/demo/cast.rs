@@ -124,7 +124,7 @@ impl Actor {
     pub fn joined_at(&self) -> Result<Instant> {
         match &self.program {
             Program::Host(process) => Ok(process.wait_for_event("joined", START_LIMIT)?.at),
-            Program::Board(board) => Ok(board.wait_for(0, "joined: ", START_LIMIT)?.at),
+            Program::Board(board) => Ok(board.wait_for(0, "Joined {", START_LIMIT)?.at),
         }
     }
 
