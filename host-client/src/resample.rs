@@ -20,71 +20,35 @@ pub const CORRECTION_MAX: f64 = 0.005;
 /// would save 2 ms and let -33 dB through (measured).
 const SINC_LEN: usize = 128;
 
-/// Converts from the device's rate to the room's: takes [`needs`](Self::needs) samples, gives one
-/// frame.
-pub struct ToRoom(Converter);
-
-/// Converts from the room's rate to the device's: takes one frame, gives a varying number of
-/// samples.
-pub struct ToDevice(Converter);
-
-struct Converter {
+/// Converts between the rates of a device and the room.
+pub struct Converter {
     resampler: Async<f32>,
     output: Vec<f32>,
 }
 
-impl ToRoom {
-    /// Creates a converter for frames of `frame_samples` at `room_hz` from samples at `device_hz`.
-    pub fn new(
+impl Converter {
+    /// Creates a converter from samples at `device_hz` to frames of `frame_samples` at `room_hz`: it
+    /// takes [`needs`](Self::needs) samples, and gives one frame.
+    pub fn to_room(
         device_hz: u32,
         room_hz: u32,
         frame_samples: usize,
     ) -> Result<Self, ResamplerConstructionError> {
         let ratio = f64::from(room_hz) / f64::from(device_hz);
-        Converter::new(ratio, frame_samples, FixedAsync::Output).map(Self)
+        Self::new(ratio, frame_samples, FixedAsync::Output)
     }
 
-    /// Bends the ratio from the next frame on. Above 0, device samples are used up faster. Changes
-    /// [`needs`](Self::needs).
-    pub fn set_correction(&mut self, correction: f64) {
-        self.0.set_correction(correction);
-    }
-
-    /// Returns how many device samples the next frame takes.
-    #[must_use]
-    pub fn needs(&self) -> usize {
-        self.0.resampler.input_frames_next()
-    }
-
-    /// Converts exactly [`needs`](Self::needs) samples to one frame.
-    pub fn convert(&mut self, device: &[f32]) -> &[f32] {
-        self.0.convert(device)
-    }
-}
-
-impl ToDevice {
-    /// Creates a converter from frames of `frame_samples` at `room_hz` to samples at `device_hz`.
-    pub fn new(
+    /// Creates a converter from frames of `frame_samples` at `room_hz` to samples at `device_hz`: it
+    /// takes one frame, and gives a varying number of samples.
+    pub fn to_device(
         room_hz: u32,
         device_hz: u32,
         frame_samples: usize,
     ) -> Result<Self, ResamplerConstructionError> {
         let ratio = f64::from(device_hz) / f64::from(room_hz);
-        Converter::new(ratio, frame_samples, FixedAsync::Input).map(Self)
+        Self::new(ratio, frame_samples, FixedAsync::Input)
     }
 
-    /// Bends the ratio from the next frame on. Above 0, fewer device samples are made.
-    pub fn set_correction(&mut self, correction: f64) {
-        self.0.set_correction(correction);
-    }
-
-    /// Converts one frame to device samples.
-    pub fn convert(&mut self, frame: &[f32]) -> &[f32] {
-        self.0.convert(frame)
-    }
-}
-
-impl Converter {
     fn new(
         ratio: f64,
         chunk: usize,
@@ -107,14 +71,23 @@ impl Converter {
         Ok(Self { resampler, output })
     }
 
-    fn set_correction(&mut self, correction: f64) {
+    /// Bends the ratio from the next frame on. Above 0, device samples are used up faster, or fewer
+    /// of them are made. Changes [`needs`](Self::needs).
+    pub fn set_correction(&mut self, correction: f64) {
         let relative = 1.0 / (1.0 + correction.clamp(-CORRECTION_MAX, CORRECTION_MAX));
         self.resampler
             .set_resample_ratio_relative(relative, true)
             .expect("corrections are bounded");
     }
 
-    fn convert(&mut self, input: &[f32]) -> &[f32] {
+    /// Returns how many samples the next conversion takes.
+    #[must_use]
+    pub fn needs(&self) -> usize {
+        self.resampler.input_frames_next()
+    }
+
+    /// Converts exactly [`needs`](Self::needs) samples.
+    pub fn convert(&mut self, input: &[f32]) -> &[f32] {
         // It refuses only buffers that are too short, which would be our own bug.
         let capacity = self.output.len();
         let source =
@@ -136,7 +109,6 @@ impl Converter {
 /// s: it follows temperature, and ignores the jitter of callbacks. The saw-tooth that callbacks cut
 /// into the fill is removed first ([`crate::device`] knows when the last one ran); otherwise a slow
 /// beat between callbacks and frames would look like drift.
-/// between callbacks and frames would look like drift.
 #[derive(Debug, Clone, Default)]
 pub struct DriftControl {
     smooth_s: f64,

@@ -77,20 +77,14 @@ fn problem(error: &ureq::Error, server: &ServerAddress) -> String {
 /// more or less.
 fn describe(answer: &Value) -> String {
     let empty = Vec::new();
-    let rooms = answer
-        .get("rooms")
-        .unwrap_or(answer)
-        .as_array()
-        .unwrap_or(&empty);
+    let rooms = answer.get("rooms").unwrap_or(answer);
+    let rooms = rooms.as_array().unwrap_or(&empty);
     if rooms.is_empty() {
         return "no rooms: nobody is connected\n".to_owned();
     }
     let mut text = String::new();
     for room in rooms {
-        let participants = room
-            .get("participants")
-            .and_then(Value::as_array)
-            .unwrap_or(&empty);
+        let participants = room["participants"].as_array().unwrap_or(&empty);
         let talking = participants
             .iter()
             .filter(|who| flag(who, "talking"))
@@ -115,24 +109,21 @@ fn participant(who: &Value) -> String {
     if flag(who, "muted") {
         line.push_str("  muted");
     }
-    if let Some(level) = who.get("level_dbfs").and_then(Value::as_f64) {
+    if let Some(level) = who["level_dbfs"].as_f64() {
         let _ = write!(line, "  {level:.0} dBFS");
     }
-    if let Some(codec) = who.get("codec").and_then(Value::as_str) {
+    if let Some(codec) = who["codec"].as_str() {
         let _ = write!(line, "  {}", words::clean(codec));
     }
     line
 }
 
 fn flag(of: &Value, key: &str) -> bool {
-    of.get(key).and_then(Value::as_bool).unwrap_or(false)
+    of[key].as_bool().unwrap_or(false)
 }
 
 fn name(of: &Value) -> String {
-    let name = of
-        .get("name")
-        .or_else(|| of.get("room"))
-        .and_then(Value::as_str);
+    let name = of["name"].as_str().or(of["room"].as_str());
     words::clean(name.unwrap_or("(no name)"))
 }
 

@@ -19,8 +19,9 @@ pub use lines::Lines;
 pub use log::{Log, LogFormat, start_log};
 pub use watch::{stdout_is_closed, terminal_is_gone};
 
-use crate::{environment::FlagError, words};
+use crate::words;
 use std::{
+    fmt,
     io::{self, Write as _},
     process::ExitCode,
     time::Duration,
@@ -78,9 +79,11 @@ impl From<OutputError> for Problem {
     }
 }
 
-impl From<FlagError> for Problem {
-    fn from(error: FlagError) -> Self {
-        Self::Usage(error.to_string())
+impl Problem {
+    /// A flag or argument that cannot be used: as the user types it, what is wrong with it, and what
+    /// to write instead.
+    pub fn with_flag(flag: &str, problem: impl fmt::Display) -> Self {
+        Self::Usage(format!("{flag}: {problem}"))
     }
 }
 

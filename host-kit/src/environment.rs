@@ -59,26 +59,6 @@ fn without_empty_variable(arg: Arg) -> Arg {
     }
 }
 
-/// A flag or argument that cannot be used, with a message that says how to fix it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{flag}: {problem}")]
-pub struct FlagError {
-    /// The flag or argument as the user types it.
-    pub flag: &'static str,
-    /// What is wrong with it, and what to write instead.
-    pub problem: String,
-}
-
-impl FlagError {
-    /// Creates an error for a flag.
-    pub fn new(flag: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            flag,
-            problem: problem.into(),
-        }
-    }
-}
-
 /// Starts the log on stderr as `RUST_LOG` asks, or with `default`, a valid filter, if that is
 /// unset, empty or malformed. What is wrong with it is the first line of the log.
 ///

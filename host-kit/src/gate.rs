@@ -4,7 +4,7 @@ mod threshold;
 
 pub use threshold::{Threshold, rms_to_dbfs};
 
-use crate::environment::FlagError;
+use crate::console::Problem;
 use clap::Args;
 use talkspurt_core::{
     audio::format::FrameDuration,
@@ -16,46 +16,31 @@ const DEFAULT: GateConfig = GateConfig::default_for(FrameDuration::Ms20);
 /// Default distance of the closing threshold below the opening one. With less, a gate flutters.
 const HYSTERESIS_DB: f64 = 6.0;
 
-/// The flags of a gate that sends voice and nothing else, as typed.
+/// The flags of a gate that sends voice and nothing else.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Gate")]
 pub struct GateFlags {
     /// A frame louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.
     #[arg(
         long,
         value_name = "LEVEL",
-        default_value_t = DEFAULT.open_rms.to_string(),
-        allow_hyphen_values = true,
-        help_heading = "Gate"
+        default_value = "2000",
+        allow_hyphen_values = true
     )]
-    pub gate_open: String,
+    pub gate_open: Threshold,
     /// The gate closes when the mean of the window falls below this.
     /// [default: 500, or 6 dB below --gate-open where that is lower]
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        allow_hyphen_values = true,
-        help_heading = "Gate"
-    )]
-    pub gate_close: Option<String>,
+    #[arg(long, value_name = "LEVEL", allow_hyphen_values = true)]
+    pub gate_close: Option<Threshold>,
     /// Number of frames in the window whose mean closes the gate.
-    #[arg(
-        long,
-        value_name = "FRAMES",
-        default_value_t = DEFAULT.window_frames.into(),
-        help_heading = "Gate"
-    )]
+    #[arg(long, value_name = "FRAMES", default_value_t = DEFAULT.window_frames.into())]
     pub gate_window: u16,
     /// How much sound from before the opening is sent first, so that no word loses its onset: at
     /// most 200 ms, on a microcontroller 60.
-    #[arg(
-        long,
-        value_name = "MS",
-        default_value_t = PRE_ROLL_DEFAULT_MS as u16,
-        help_heading = "Gate"
-    )]
+    #[arg(long, value_name = "MS", default_value_t = PRE_ROLL_DEFAULT_MS as u16)]
     pub pre_roll: u16,
     /// Send every frame, even silent ones.
-    #[arg(long, help_heading = "Gate")]
+    #[arg(long)]
     pub no_gate: bool,
 }
 
@@ -64,24 +49,17 @@ impl GateFlags {
     ///
     /// # Errors
     /// Names the flag that cannot be used.
-    pub fn settings(&self, pre_roll_ms_max: u16) -> Result<GateSettings, FlagError> {
-        let level = |flag, text: &str| {
-            text.parse::<Threshold>()
-                .map_err(|problem| FlagError::new(flag, problem))
-        };
-        let open = level("--gate-open", &self.gate_open)?;
-        let close = match &self.gate_close {
-            Some(close) => level("--gate-close", close)?,
-            None => {
-                let usual = Threshold::from_rms(DEFAULT.close_rms);
-                close_below(open, usual, HYSTERESIS_DB)
-            }
-        };
+    pub fn settings(&self, pre_roll_ms_max: u16) -> Result<GateSettings, Problem> {
+        let open = self.gate_open;
+        let close = self.gate_close.unwrap_or_else(|| {
+            let usual = Threshold::from_rms(DEFAULT.close_rms);
+            close_below(open, usual, HYSTERESIS_DB)
+        });
         if close > open {
             let problem = format!(
                 "{close} lies above --gate-open {open}, so the gate would flutter. Give a lower one"
             );
-            return Err(FlagError::new("--gate-close", problem));
+            return Err(Problem::with_flag("--gate-close", problem));
         }
         let window_frames = u8::try_from(self.gate_window)
             .ok()
@@ -91,14 +69,14 @@ impl GateFlags {
                     "{} is not a number of frames from 1 to {GATE_WINDOW_FRAMES_MAX}",
                     self.gate_window
                 );
-                FlagError::new("--gate-window", problem)
+                Problem::with_flag("--gate-window", problem)
             })?;
         if self.pre_roll > pre_roll_ms_max {
             let problem = format!(
                 "{} ms is too long; at most {pre_roll_ms_max}",
                 self.pre_roll
             );
-            return Err(FlagError::new("--pre-roll", problem));
+            return Err(Problem::with_flag("--pre-roll", problem));
         }
         Ok(GateSettings {
             open_rms: open.rms,

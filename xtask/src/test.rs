@@ -129,25 +129,18 @@ fn watch(mut cargo: Command, suites: &mut Vec<Suite>) -> Result<bool> {
 
 fn print_report(suites: &[Suite], took: Duration, no_docker: Option<&str>) {
     let mut table = table(["suite", "passed", "failed", "ignored", "time"]);
-    let mut row = |name: &str, counts: [u32; 3], took: Duration, ended_early: bool| {
-        let [passed, mut failed, ignored] = counts.map(|count| count.to_string());
-        if ended_early {
-            failed = "ended early".to_owned();
-        }
-        table.add_row([name.to_owned(), passed, failed, ignored, duration(took)]);
+    let mut row = |name: &str, counts: [u32; 3], time: &str| {
+        let [passed, failed, ignored] = counts.map(|count| count.to_string());
+        table.add_row([name, &passed, &failed, &ignored, time]);
     };
     for suite in suites
         .iter()
         .filter(|suite| suite.result != Some([0, 0, 0]))
     {
-        row(
-            &suite.name,
-            suite.counts(),
-            suite.took,
-            suite.result.is_none(),
-        );
+        let ended = suite.result.map_or("ended early", |_| &suite.time);
+        row(&suite.name, suite.counts(), ended);
     }
-    row("all", sum(suites), took, false);
+    row("all", sum(suites), &duration(took));
     println!("\n{table}");
     for suite in suites {
         for name in &suite.failures {
@@ -166,14 +159,14 @@ fn print_report(suites: &[Suite], took: Duration, no_docker: Option<&str>) {
 }
 
 /// What one test program did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Suite {
     name: String,
     /// passed, failed, ignored; `None` where the program ended before it said so.
     result: Option<[u32; 3]>,
     failures: BTreeSet<String>,
-    began: Instant,
-    took: Duration,
+    /// How long its tests took, in cargo's words.
+    time: String,
 }
 
 impl Suite {
@@ -190,22 +183,15 @@ fn sum(suites: &[Suite]) -> [u32; 3] {
 
 /// Reads a line of cargo test's output.
 fn read_line(line: &str, suites: &mut Vec<Suite>) {
-    let began = Instant::now();
     if let Some(name) = suite_name(line) {
-        let (failures, took) = (BTreeSet::new(), Duration::ZERO);
         suites.push(Suite {
             name,
-            result: None,
-            failures,
-            began,
-            took,
+            ..Suite::default()
         });
     } else if let Some(suite) = suites.last_mut() {
-        let result = line.strip_prefix("test result: ");
-        if result.is_some() || suite.result.is_none() {
-            suite.took = suite.began.elapsed();
-        }
-        if let Some(result) = result {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            let (_, time) = result.rsplit_once("finished in ").unwrap_or_default();
+            suite.time = time.to_owned();
             // A doc test program may print two results, one for each edition; they add up.
             let [before, more] = [suite.result.unwrap_or_default(), counts(result)];
             suite.result = Some([0, 1, 2].map(|kind| before[kind] + more[kind]));

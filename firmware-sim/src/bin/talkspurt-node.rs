@@ -12,7 +12,7 @@ use talkspurt_core::voice::uplink::PRE_ROLL_DEFAULT_MS;
 use talkspurt_core::wire::{ParticipantName, RoomName};
 use talkspurt_host_kit::channels::InputChannel;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, Problem};
-use talkspurt_host_kit::environment::{self, FlagError};
+use talkspurt_host_kit::environment;
 use talkspurt_host_kit::flags;
 use talkspurt_host_kit::gate::GateFlags;
 use talkspurt_host_kit::random::random;
@@ -198,7 +198,7 @@ fn line(cli: &Cli, reporter: &mut Reporter) -> Result<Box<dyn Line>, Problem> {
     }
 }
 
-fn config(cli: &Cli) -> Result<ClientConfig, FlagError> {
+fn config(cli: &Cli) -> Result<ClientConfig, Problem> {
     let request = JoinRequest::new(cli.room.clone(), cli.name.clone(), &[cli.codec]);
     let mut config = ClientConfig::new(request);
     config.request.muted = cli.muted;

@@ -101,25 +101,17 @@ impl Reporter {
             NodeEvent::RosterComplete => self.roster_complete(now),
             NodeEvent::ParticipantJoined(participant) => {
                 self.enter(participant);
-                let (id, name) = (participant.id.0, participant.name.as_str());
-                let text = format!("{} joined", clean(name));
-                self.tell(
+                self.tell_of(
                     now,
+                    participant.id,
                     "participant_joined",
-                    json!({"id": id, "name": name}),
-                    &text,
+                    "joined",
+                    json!({}),
                 );
             }
             NodeEvent::ParticipantLeft(id) => {
-                let name = self.name_of(*id);
+                self.tell_of(now, *id, "participant_left", "left", json!({}));
                 self.roster.remove(&id.0);
-                let text = format!("{} left", clean(&name));
-                self.tell(
-                    now,
-                    "participant_left",
-                    json!({"id": id.0, "name": name}),
-                    &text,
-                );
             }
             NodeEvent::State(id, flags) => self.state(now, *id, *flags),
             NodeEvent::Lost { reason, text } => self.reconnecting(now, *reason, text),
@@ -210,7 +202,6 @@ impl Reporter {
     }
 
     fn state(&mut self, now: Instant, id: ParticipantId, flags: ParticipantFlags) {
-        let name = self.name_of(id);
         let before = self
             .roster
             .get(&id.0)
@@ -221,19 +212,32 @@ impl Reporter {
         let changed = |flag| (before.has(flag) != flags.has(flag)).then(|| flags.has(flag));
         if let Some(talking) = changed(ParticipantFlags::TALKING) {
             let event = if talking { "talking" } else { "silent" };
-            let text = format!("{} is {event}", clean(&name));
-            self.tell(now, event, json!({"id": id.0, "name": name}), &text);
+            self.tell_of(now, id, event, &format!("is {event}"), json!({}));
         }
         if let Some(muted) = changed(ParticipantFlags::MUTED) {
-            let state = if muted { "muted" } else { "unmuted" };
-            let text = format!("{} is {state}", clean(&name));
-            self.tell(
-                now,
-                "muted",
-                json!({"id": id.0, "name": name, "muted": muted}),
-                &text,
-            );
+            let does = if muted { "is muted" } else { "is unmuted" };
+            self.tell_of(now, id, "muted", does, json!({"muted": muted}));
         }
+    }
+
+    /// Reports what a participant does.
+    fn tell_of(
+        &mut self,
+        now: Instant,
+        id: ParticipantId,
+        event: &str,
+        does: &str,
+        mut fields: Value,
+    ) {
+        // If noise has swallowed the packet that named the participant, the number has to do.
+        let name = self.roster.get(&id.0).map_or_else(
+            || format!("participant {}", id.0),
+            |entry| entry.name.clone(),
+        );
+        let text = format!("{} {does}", clean(&name));
+        fields["id"] = id.0.into();
+        fields["name"] = name.into();
+        self.tell(now, event, fields, &text);
     }
 
     fn enter(&mut self, participant: &Participant) {
@@ -242,14 +246,6 @@ impl Reporter {
             flags: participant.flags,
         };
         self.roster.insert(participant.id.0, entry);
-    }
-
-    /// If noise has swallowed the packet that named the participant, the number has to do.
-    fn name_of(&self, id: ParticipantId) -> String {
-        self.roster.get(&id.0).map_or_else(
-            || format!("participant {}", id.0),
-            |entry| entry.name.clone(),
-        )
     }
 
     /// Checks that the output still takes lines.

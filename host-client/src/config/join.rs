@@ -8,7 +8,7 @@ use talkspurt_core::{
     wire::{ParticipantName, RoomName},
 };
 use talkspurt_host_kit::{
-    channels::InputChannel, environment::FlagError, server_address::ServerAddress,
+    channels::InputChannel, console::Problem, server_address::ServerAddress,
     wav::refuse_overwriting,
 };
 
@@ -89,9 +89,9 @@ pub enum EventsFormat {
 }
 
 impl TryFrom<JoinFlags> for JoinConfig {
-    type Error = FlagError;
+    type Error = Problem;
 
-    fn try_from(flags: JoinFlags) -> Result<Self, FlagError> {
+    fn try_from(flags: JoinFlags) -> Result<Self, Problem> {
         let mut gate = flags.gate.settings(PRE_ROLL_MS_MAX)?;
         // Push-to-talk sends everything, however quiet.
         gate.enabled &= !flags.ptt;

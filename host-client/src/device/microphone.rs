@@ -3,7 +3,7 @@
 use super::{callback::CaptureLink, pace::Pace, settling::Settling};
 use crate::{
     audio::{Captured, ROOM_RATE_HZ, Source, to_i16},
-    resample::{DriftControl, ToRoom},
+    resample::{Converter, DriftControl},
 };
 use std::{sync::mpsc::Receiver, time::Instant};
 
@@ -21,7 +21,7 @@ pub struct Microphone {
 /// One opened stream.
 struct Open {
     link: CaptureLink,
-    converter: ToRoom,
+    converter: Converter,
     input: Vec<f32>,
     control: DriftControl,
     pace: Pace,
@@ -62,7 +62,7 @@ impl Microphone {
 
 impl Open {
     fn new(link: CaptureLink, frame_samples: usize) -> Option<Self> {
-        let converter = ToRoom::new(link.shared.rate_hz(), ROOM_RATE_HZ, frame_samples)
+        let converter = Converter::to_room(link.shared.rate_hz(), ROOM_RATE_HZ, frame_samples)
             .inspect_err(
                 |error| tracing::error!(%error, "the microphone's rate cannot be converted"),
             )

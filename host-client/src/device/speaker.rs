@@ -3,7 +3,7 @@
 use super::{callback::PlaybackLink, pace::Pace, settling::Settling};
 use crate::{
     audio::{ROOM_RATE_HZ, Sink, to_f32},
-    resample::{DriftControl, ToDevice},
+    resample::{Converter, DriftControl},
 };
 use std::{sync::mpsc::Receiver, time::Instant};
 
@@ -22,7 +22,7 @@ pub struct Speaker {
 /// One opened stream.
 struct Open {
     link: PlaybackLink,
-    converter: ToDevice,
+    converter: Converter,
     input: Vec<f32>,
     control: DriftControl,
     pace: Pace,
@@ -58,7 +58,7 @@ impl Speaker {
 
 impl Open {
     fn new(link: PlaybackLink, frame_samples: usize) -> Option<Self> {
-        let converter = ToDevice::new(ROOM_RATE_HZ, link.shared.rate_hz(), frame_samples)
+        let converter = Converter::to_device(ROOM_RATE_HZ, link.shared.rate_hz(), frame_samples)
             .inspect_err(|error| tracing::error!(%error, "the speaker's rate cannot be converted"))
             .ok()?;
         let (control, pace) = (DriftControl::default(), Pace::new());

@@ -6,19 +6,10 @@ use talkspurt_core::time::{Duration, Instant};
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// A sum that is returned at most once a second.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LogThrottle {
     sum: u64,
     next_at: Instant,
-}
-
-impl Default for LogThrottle {
-    fn default() -> Self {
-        Self {
-            sum: 0,
-            next_at: Instant::ZERO,
-        }
-    }
 }
 
 impl LogThrottle {

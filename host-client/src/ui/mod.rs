@@ -17,6 +17,7 @@ use crate::{
     net::{self, Failure, Handle},
 };
 use command_queue::Leave;
+use screen::Stay;
 use std::{
     env,
     io::{self, IsTerminal as _},
@@ -41,7 +42,7 @@ const SLOW_PATIENCE: Duration = Duration::from_secs(5);
 /// Joins, shows what happens until the end, and returns how it ended.
 pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
     let how = Showing::of(&config);
-    if config.push_to_talk && !matches!(how, Showing::Live { .. }) {
+    if config.push_to_talk && !matches!(how, Showing::Live(_)) {
         return Err(Failure::NoKeys);
     }
     let (session, handle) = net::start(config, epoch).inspect_err(|failure| {
@@ -126,33 +127,25 @@ fn wait(
 enum Showing {
     Json,
     Plain,
-    Live {
-        room: String,
-        server: String,
-        push_to_talk: bool,
-    },
+    Live(Stay),
 }
 
 impl Showing {
     fn of(config: &JoinConfig) -> Self {
         match config.events {
             EventsFormat::Json { .. } => Self::Json,
-            EventsFormat::Auto if can_show_live_view() => Self::Live {
+            EventsFormat::Auto if can_show_live_view() => Self::Live(Stay {
                 room: config.room.to_string(),
                 server: config.server.to_string(),
                 push_to_talk: config.push_to_talk,
-            },
+            }),
             EventsFormat::Auto | EventsFormat::Plain => Self::Plain,
         }
     }
 
     fn show(&self, handle: &Handle, shown_count: &AtomicU64) -> Result<(), Failure> {
         match self {
-            Self::Live {
-                room,
-                server,
-                push_to_talk,
-            } => screen::run(handle, shown_count, room, server, *push_to_talk),
+            Self::Live(stay) => screen::run(handle, shown_count, stay),
             Self::Json => print_events(handle, shown_count, |event| Some(event.to_json())),
             Self::Plain => {
                 let mut own_id = None;

@@ -34,10 +34,16 @@ const CATCH_UP_EVERY: Duration = Duration::from_millis(10);
 /// Lines kept for the view, and events taken for one screen.
 const LINES_MAX: usize = 200;
 
+/// What the view is of.
+pub(super) struct Stay {
+    pub(super) room: String,
+    pub(super) server: String,
+    pub(super) push_to_talk: bool,
+}
+
 /// State of the display.
 struct Showing<'a> {
-    room: &'a str,
-    server: &'a str,
+    stay: &'a Stay,
     keys: Keys,
     queue: CommandQueue,
     /// Events and screens shown so far: while it grows, a slow terminal makes progress.
@@ -47,24 +53,17 @@ struct Showing<'a> {
 }
 
 /// Shows the session until it is over. Then leaves the last line in the ordinary terminal.
-pub(super) fn run(
-    handle: &Handle,
-    shown_count: &AtomicU64,
-    room: &str,
-    server: &str,
-    push_to_talk: bool,
-) -> Result<(), Failure> {
+pub(super) fn run(handle: &Handle, shown_count: &AtomicU64, stay: &Stay) -> Result<(), Failure> {
     let stderr = StderrLines::capture();
     let mut showing = Showing {
-        room,
-        server,
-        keys: Keys::new(push_to_talk),
+        stay,
+        keys: Keys::new(stay.push_to_talk),
         queue: CommandQueue::new(handle.commands.clone()),
         shown_count,
         own_id: None,
         lines: VecDeque::new(),
     };
-    let shown = LiveTerminal::take(push_to_talk).and_then(|mut terminal| {
+    let shown = LiveTerminal::take(stay.push_to_talk).and_then(|mut terminal| {
         let shown = showing.run(&mut terminal, handle, &stderr);
         terminal.give_back();
         shown
@@ -97,8 +96,8 @@ impl Showing<'_> {
             keep(&mut self.lines, stderr.take());
             let snapshot = handle.snapshot.borrow().clone();
             let scene = Scene {
-                room: self.room,
-                server: self.server,
+                room: &self.stay.room,
+                server: &self.stay.server,
                 snapshot: &snapshot,
                 lines: &self.lines,
                 help: self.keys.help(),
@@ -157,9 +156,13 @@ mod tests {
     fn a_flood_of_events_is_taken_screen_by_screen() {
         let (teller, events) = channel(Instant::now());
         let shown_count = AtomicU64::new(0);
+        let stay = Stay {
+            room: "kitchen".to_owned(),
+            server: "host".to_owned(),
+            push_to_talk: false,
+        };
         let mut showing = Showing {
-            room: "kitchen",
-            server: "host",
+            stay: &stay,
             keys: Keys::new(false),
             queue: CommandQueue::new(tokio::sync::mpsc::channel(1).0),
             shown_count: &shown_count,

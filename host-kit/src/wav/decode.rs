@@ -100,14 +100,11 @@ impl Decoder {
         let whole = ReadOnlySource::new(Cursor::new(start).chain(input));
         let stream = MediaSourceStream::new(Box::new(whole), Default::default());
         let reader = open(stream).map_err(fault)?;
-        let track = reader
-            .default_track(TrackType::Audio)
-            .ok_or_else(|| Fault::format("it has no sound in it"))?;
-        let parameters = track
-            .codec_params
-            .as_ref()
-            .and_then(|parameters| parameters.audio())
-            .ok_or_else(|| Fault::format("it has no sound in it"))?;
+        let track = reader.default_track(TrackType::Audio);
+        let parameters = track.and_then(|track| track.codec_params.as_ref()?.audio());
+        let (Some(track), Some(parameters)) = (track, parameters) else {
+            return Err(Fault::format("it has no sound in it"));
+        };
         if parameters.codec == well_known::CODEC_ID_OPUS {
             return Err(Fault::compressed("Opus", "Ogg"));
         }

@@ -5,14 +5,14 @@
 //! seekable.
 
 use super::Fault;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use symphonia::core::codecs::audio::{AudioCodecId, well_known};
 
 /// Most chunks before the samples. Real files have a handful.
 const CHUNKS_MAX: u32 = 1_000;
 /// Most bytes of them: many times a cover picture or a broadcaster's metadata.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
-/// Longest `fmt ` chunk that is read: real ones have 16, 18 or 40 bytes.
+/// Longest beginning of a chunk that is kept: real `fmt ` chunks have 16, 18 or 40 bytes.
 const FORMAT_BYTES_MAX: u64 = 1_024;
 /// Sizes from here on mean "unknown", as recorders write them into a pipe: 0x7FFFF000 (sox),
 /// 0x80000000 (arecord), 0xFFFFFFFF (ffmpeg).
@@ -74,9 +74,9 @@ impl<R: Read> RiffReader<R> {
                 ));
             };
             match &id {
-                b"fmt " => format = Some(parse_format(&header.body(bytes, FORMAT_BYTES_MAX)?)?),
+                b"fmt " => format = Some(parse_format(&header.body(bytes)?)?),
                 b"ds64" => {
-                    let body = header.body(bytes, FORMAT_BYTES_MAX)?;
+                    let body = header.body(bytes)?;
                     let bytes = body.get(8..16).and_then(|bytes| bytes.try_into().ok());
                     long_data_bytes = bytes.map(u64::from_le_bytes);
                 }
@@ -102,7 +102,7 @@ impl<R: Read> RiffReader<R> {
                         warning: None,
                     });
                 }
-                _ => header.skip(bytes)?,
+                _ => header.skip(bytes + bytes % 2)?,
             }
         }
         Err(Fault::format(
@@ -194,38 +194,29 @@ impl<R: Read> Header<R> {
     /// Returns the next chunk's id and size; `None` at the end of the stream.
     fn chunk(&mut self) -> Result<Option<([u8; 4], u64)>, Fault> {
         let mut bytes = [0; 8];
-        let mut count = 0;
-        while count < bytes.len() {
-            match self.input.read(&mut bytes[count..]) {
-                Ok(0) => return Ok(None),
-                Ok(read) => count += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Io(error)),
-            }
+        match self.input.read_exact(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            result => result.map_err(Fault::Io)?,
         }
         self.position += 8;
         let id = [bytes[0], bytes[1], bytes[2], bytes[3]];
         Ok(Some((id, u64::from(u32_at(&bytes, 4)))))
     }
 
-    /// Reads a chunk's content and keeps its first `most` bytes. A cut chunk is shorter.
-    fn body(&mut self, bytes: u64, most: u64) -> Result<Vec<u8>, Fault> {
+    /// Reads a chunk's content and keeps its beginning. A cut chunk is shorter.
+    fn body(&mut self, bytes: u64) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
-        let kept = bytes.min(most);
+        let kept = bytes.min(FORMAT_BYTES_MAX);
         let read = (&mut self.input)
             .take(kept)
             .read_to_end(&mut body)
             .map_err(Fault::Io)?;
         self.position += read as u64;
-        self.skip_exactly(bytes - kept + bytes % 2)?;
+        self.skip(bytes - kept + bytes % 2)?;
         Ok(body)
     }
 
     fn skip(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.skip_exactly(bytes + bytes % 2)
-    }
-
-    fn skip_exactly(&mut self, bytes: u64) -> Result<(), Fault> {
         if self.position.saturating_add(bytes) > HEADER_BYTES_MAX {
             return Err(Fault::format("there is no sound within its first 64 MiB"));
         }

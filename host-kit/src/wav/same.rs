@@ -1,6 +1,6 @@
 //! Whether a recording would overwrite its own input.
 
-use crate::environment::FlagError;
+use crate::console::Problem;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -16,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When both are the same file.
-pub fn refuse_overwriting(input: &Path, output: &Path) -> Result<(), FlagError> {
+pub fn refuse_overwriting(input: &Path, output: &Path) -> Result<(), Problem> {
     match same_file(input, output) {
         false => Ok(()),
-        true => Err(FlagError::new(
+        true => Err(Problem::with_flag(
             "--output",
-            format!(
+            format_args!(
                 "{} is the file that --input plays and would be overwritten; give another one",
                 output.display()
             ),
