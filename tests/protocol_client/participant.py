@@ -11,23 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import packets as wire
+import reasons
 from events import ClientError, Clock
 from joining import MUTED, fault_of, hello_of
-from listener import Listener, Recording
+from listener import Recording
 from packets import Packet
 from roster import Roster
+from session import Session
 from shown import shown
 from stream import OldStream, Stream, connect
-from talker import Talker
 from waiting import BackOff, Ping, Pings
 
-LEAVING, BAD_VERSION, MALFORMED, NOT_FOR_NOW = 0, 1, 8, 9
-NAME_TAKEN, IDLE, CLOSED, NO_PACKETS = 129, 134, 137, 139
-# Reasons from here on: it may try again.
-TRY_AGAIN = 128
-
 REPEAT_S, GIVE_UP_S = 1.0, 5.0
-QUIET_PING_S, QUIET_BREAK_S = 1.0, 3.0
 # How long a stream is read behind a Bye.
 LINGER_S = 1.0
 # The back-off is as short as at first behind a session that has lasted for so long.
@@ -57,25 +52,26 @@ class Client:
         self.wanted = False
         self.failure = None
         self.token = b""
-        self.welcomed = self.was_welcomed = False
-        self.welcome: Packet | None = None
-        self.roster: Roster | None = None
-        self.listener: Listener | None = None
-        self.participants = 0
+        self.was_welcomed = False
+        # The running one, or the last.
+        self.session: Session | None = None
         self.hello = None
         self.give_up_at = self.repeat_at = self.retry_at = math.inf
         self.back_off = BackOff(options.attempts, self.random)
         self.pings = Pings(self.random.getrandbits(16))
         self.answer = None
         self.muted, self.mutes = options.muted, 0
-        self.heard_at = -math.inf
         self.endings = self.sessions = self.heard = self.pongs = 0
-        self._forget_session()
 
-    def _forget_session(self) -> None:
-        self.talker: Talker | None = None
-        self.quiet_ping_at = None
-        self.ping_at = math.inf
+    @property
+    def roster(self) -> Roster | None:
+        """The list of those in the room."""
+        return self.session and self.session.roster
+
+    @property
+    def participants(self) -> int:
+        """How many are in the room."""
+        return self.session.participants if self.session else 0
 
     def emit(self, event: str, **fields: Any) -> None:
         if event == "heard":
@@ -90,7 +86,6 @@ class Client:
         stream = Stream(connect(host, port, GIVE_UP_S), self.emit, self.clock)
         self._close()
         self.stream, self.state = stream, "open"
-        self.heard_at = self.clock()
         self.emit("connected", host=host, port=port)
 
     def _close(self) -> None:
@@ -157,8 +152,9 @@ class Client:
             if self.state != "open":
                 self.connect()
         except ClientError as error:
-            self.emit("ended", reason=CLOSED, by="stream", text=str(error), **{"class": "again"})
-            self._again_later(CLOSED, 0, str(error))
+            reason, text = reasons.CLOSED, str(error)
+            self.emit("ended", reason=reason, by="stream", text=text, **{"class": "again"})
+            self._again_later(reason, 0, text)
             return
         self._say_hello(bool(self.token))
 
@@ -168,7 +164,7 @@ class Client:
             nonce = self.random.randbytes(8)
         token = self.token if with_token else b""
         self.hello = hello_of(self.options, nonce, token, self.muted)
-        self._forget_session()
+        self.session = None
         self.mutes += 1
         self.state, now = "waiting", self.clock()
         self.give_up_at, self.repeat_at = now + GIVE_UP_S, now + REPEAT_S
@@ -178,37 +174,26 @@ class Client:
     def _joined(self, value: Packet) -> None:
         fault = fault_of(value, self.hello)
         if fault:
-            self._end(NOT_FOR_NOW, fault)
+            self._end(reasons.NOT_FOR_NOW, fault)
             return
-        now = self.clock()
-        self.welcome, self.state = value, "joined"
-        self.welcomed = self.was_welcomed = True
+        self.state, self.was_welcomed = "joined", True
         self.sessions += 1
-        self.joined_at = now
         self.give_up_at = self.repeat_at = math.inf
         token = bytes.fromhex(value["resume"])
         self.token = token if len(token) == 16 else b""
-        self.talker = Talker(value, self.options, self.random, self._send, self.emit, self.clock)
         self.stream.deframer.max_packet = min(self.options.max_packet, wire.MAX_PACKET_HOST)
-        self.participants = value["participants"]
         fields = ("id", "codec_up", "codec_down", "rate", "frame_ms", "idle_timeout_ms")
         fields += ("max_packet", "revision", "participants")
         self.emit("joined", resumable=bool(self.token), **{key: value[key] for key in fields})
-        self.roster = Roster(value["revision"], self.options.roster, self.emit, now)
-        self.listener = Listener(value["codec_down"], value["rate"], value["frame_ms"],
-                                 self.recording, self.emit)  # fmt: skip
+        parts = (self.options, self.random, self.recording, self._send, self.emit, self.clock)
+        self.session = Session(value, *parts)
         self._ping()
-        self.ping_at = now + self._ping_every()
-
-    def _ping_every(self) -> float:
-        return self.welcome["idle_timeout_ms"] // 3 / 1000
 
     # Ending
 
     def _end_listening(self) -> None:
-        if self.listener and self.welcomed:
-            self.listener.finish()
-        self.welcomed = False
+        if self.session:
+            self.session.listener.finish()
 
     def _over(
         self,
@@ -222,14 +207,14 @@ class Client:
         """The session, or the attempt, has ended."""
         self._stop_talking(can_send=False)
         self._end_listening()
-        again = reason >= TRY_AGAIN
+        again = reason >= reasons.TRY_AGAIN
         if not again:
             self.token = b""
-        if self.welcome and self.state == "joined" and self.clock() - self.joined_at >= LASTED_S:
+        if self.state == "joined" and self.clock() - self.session.began_at >= LASTED_S:
             self.back_off.reset()
         first = not self.was_welcomed
         self._close()
-        self.give_up_at = self.repeat_at = self.ping_at = math.inf
+        self.give_up_at = self.repeat_at = math.inf
         self.endings += 1
         text = shown(text, 160)
         self.emit(event, reason=reason, by=by, retry_ms=retry_ms, text=text,
@@ -238,7 +223,7 @@ class Client:
             return
         if not again:
             self._fail(reason, text or f"reason {reason}")
-        elif reason == NAME_TAKEN and first:
+        elif reason == reasons.NAME_TAKEN and first:
             self._fail(reason, text or "the name is taken")
         else:
             self._again_later(reason, retry_ms, text)
@@ -260,17 +245,9 @@ class Client:
         """Ends the session with a reason, from this side."""
         self._bye(reason, text)
         stream, self.stream = self.stream, None
-        self._linger(stream)
-        self._over(reason, "client", text=text)
-
-    def _linger(self, stream: Stream) -> None:
-        """A TCP stream that is closed with bytes that nobody has read may take with it what was
-        sent last. So it is closed for writing, and read for a moment."""
-        if stream.broken or stream.out:
-            stream.close()
-            return
         stream.shut_down()
         self._keep_old(stream, LINGER_S, quiet=True)
+        self._over(reason, "client", text=text)
 
     def _keep_old(self, stream: Stream, seconds: float, quiet: bool) -> None:
         self._drop_old()
@@ -288,12 +265,10 @@ class Client:
 
     def leave(self) -> None:
         """Bye 0. Reads on for a moment, so that closing does not destroy what is on its way."""
-        if not self.stream:
-            self.wanted, self.retry_at = False, math.inf
-            raise ClientError("there is no stream to leave")
         self.wanted, self.retry_at = False, math.inf
-        self._stop_talking()
-        self._bye(LEAVING, "")
+        if not self.stream:
+            raise ClientError("there is no stream to leave")
+        self._bye(reasons.LEAVING, "")
         self.stream.finish(self.clock() + LINGER_S)
         self._end_listening()
         self._close()
@@ -302,15 +277,13 @@ class Client:
 
     def drop(self) -> None:
         """Closes the stream without a Bye, and keeps the token."""
-        self.wanted, self.retry_at = False, math.inf
         self._stop_talking()
-        self._end_listening()
-        self._close()
+        self.close()
         self.emit("left")
 
     def close(self) -> None:
         """Gives everything up."""
-        self.wanted = False
+        self.wanted, self.retry_at = False, math.inf
         self._end_listening()
         self._close()
         self._drop_old()
@@ -326,18 +299,19 @@ class Client:
         self._need_session()
         if self.muted:
             raise ClientError("the microphone is muted")
-        self.talker.say(samples)
+        self.session.talker.say(samples)
 
     def is_saying(self) -> bool:
         """Whether there is something left to send."""
-        return bool(self.talker and self.talker.queue)
+        return bool(self.session and self.session.talker.queue)
 
     def _last_seq(self) -> int | None:
-        return self.talker.last_seq if self.talker else None
+        return self.session.talker.last_seq if self.session else None
 
     def _stop_talking(self, can_send: bool = True) -> None:
-        if self.talker:
-            self.talker.stop(can_send and bool(self.stream) and not self.stream.broken)
+        if self.session:
+            is_running = self.state == "joined" and self.stream and not self.stream.broken
+            self.session.talker.stop(can_send and bool(is_running))
 
     def set_muted(self, muted: bool, again: bool = False) -> None:
         self._need_session()
@@ -394,20 +368,20 @@ class Client:
             if self.stream is not stream or not (broke and data):
                 break
         if self.stream is stream and stream.broken:
-            self._over(CLOSED, "stream", text=stream.broken)
+            self._over(reasons.CLOSED, "stream", text=stream.broken)
 
     def _chunk(self, stream: Stream, data: bytes) -> None:
         for packet in stream.packets(data):
             if packet is None:
-                self._end(NO_PACKETS, "too many bytes are no packets")
+                self._end(reasons.NO_PACKETS, "too many bytes are no packets")
             else:
                 self._packet(packet)
             if self.stream is not stream:
                 return
 
     def _hears(self) -> None:
-        """A valid packet is a sign of life, whatever it says."""
-        self.heard_at, self.quiet_ping_at = self.clock(), None
+        if self.session:
+            self.session.hears()
 
     def _packet(self, packet: bytes) -> None:
         try:
@@ -418,10 +392,10 @@ class Client:
             return
         except wire.Malformed as error:
             self.emit("error", message=f"a malformed packet: {error}: {packet[:32].hex(' ')}")
-            self._end(MALFORMED, f"malformed: {error}")
+            self._end(reasons.MALFORMED, f"malformed: {error}")
             return
         except wire.UnknownCritical:
-            self._end(NOT_FOR_NOW, f"unknown packet {packet[0]:#04x}")
+            self._end(reasons.NOT_FOR_NOW, f"unknown packet {packet[0]:#04x}")
             return
         except wire.Skipped:
             self._hears()
@@ -442,28 +416,17 @@ class Client:
         elif kind == "Bye":
             after = value["after"]
             self._over(value["reason"], "server", value["retry_ms"], value["text"], after=after)
-        elif kind == "Voice":
-            self.listener.packet(value, self.clock())
-        elif kind == "Roster":
-            self.roster.page(value, self.clock())
-            self._recount()
-        elif kind == "Count":
-            self.participants = value["participants"]
-            self.emit("count", participants=self.participants)
         else:
-            self.roster.change(value, self.clock())
-            self._recount()
-
-    def _recount(self) -> None:
-        if self.roster.complete and self.roster.wanted:
-            self.participants = len(self.roster.entries)
+            self.session.handle(value)
 
     def _other_version(self, other: wire.OtherVersion) -> None:
         version = other.version
         mine = self.hello and other.nonce == bytes.fromhex(self.hello["nonce"])
         if self.state == "waiting" and mine:
             text = f"the server answers with version {version}"
-            self._over(BAD_VERSION, "server", text=text, event="rejected", server_version=version)
+            self._over(
+                reasons.BAD_VERSION, "server", text=text, event="rejected", server_version=version
+            )
         else:
             self.emit("ignored", packet="Welcome", why=f"version {version}")
 
@@ -480,9 +443,7 @@ class Client:
         if self.state == "waiting" and mine:
             self._joined(value)
         elif self.state == "joined" and mine and value["revision"] and value["participants"]:
-            self.participants = value["participants"]
-            self.roster.welcome_again(value["revision"], self.clock())
-            self.emit("welcome_again", revision=value["revision"], participants=self.participants)
+            self.session.welcome_again(value)
         else:
             self.emit("ignored", packet="Welcome", why="it answers no Hello of now")
 
@@ -513,12 +474,8 @@ class Client:
         return [one for one in also if one in ready]
 
     def _next_due(self) -> float:
-        due = min(self.give_up_at, self.retry_at, self.ping_at)
-        if self.state == "joined":
-            due = min(due, self.talker.due())
-            if self.listener.spurt:
-                due = min(due, self.clock() + 0.01)
-        return due
+        due = min(self.give_up_at, self.retry_at)
+        return min(due, self.session.next_due()) if self.state == "joined" else due
 
     def _timers(self) -> None:
         now = self.clock()
@@ -528,7 +485,7 @@ class Client:
             self._send("Pong", number=number)
         if self.state == "waiting":
             if now >= self.give_up_at:
-                self._over(CLOSED, "client", text="no answer to the Hello")
+                self._over(reasons.CLOSED, "client", text="no answer to the Hello")
             elif now >= self.repeat_at:
                 self.repeat_at = now + REPEAT_S
                 if self.options.lossy:
@@ -536,34 +493,8 @@ class Client:
         elif self.state == "backoff" and now >= self.retry_at:
             self._try_to_join()
         elif self.state == "joined":
-            self._timers_in_session(now)
-
-    def _timers_in_session(self, now: float) -> None:
-        self.talker.speak(now)
-        self.listener.tick(now)
-        if now - self.heard_at >= self.welcome["idle_timeout_ms"] / 1000:
-            self._end(IDLE, "nothing was heard")
-            return
-        if now >= self.ping_at:
-            self.ping_at = now + self._ping_every()
-            self._ping()
-        self._watch(now)
-        why = self.roster.due(now) if self.state == "joined" else None
-        if why:
-            self.emit("roster_request", why=why)
-            self._send("RosterRequest")
-
-    def _watch(self, now: float) -> None:
-        """A client that sends voice and hears nothing pings every second, and gives up after 3."""
-        if now - self.talker.sent_at > 1.0 and self.quiet_ping_at is None:
-            return
-        quiet_since = max(self.heard_at, self.joined_at)
-        if self.quiet_ping_at is None:
-            if now - quiet_since >= QUIET_PING_S:
-                self.quiet_ping_at = self.last_quiet_ping = now
-                self._ping()
-        elif now - self.quiet_ping_at >= QUIET_BREAK_S:
-            self._over(CLOSED, "client", text="voice goes out and nothing comes")
-        elif now - self.last_quiet_ping >= QUIET_PING_S:
-            self.last_quiet_ping = now
-            self._ping()
+            why = self.session.timers(self._ping)
+            if why == "idle":
+                self._end(reasons.IDLE, "nothing was heard")
+            elif why == "quiet":
+                self._over(reasons.CLOSED, "client", text="voice goes out and nothing comes")

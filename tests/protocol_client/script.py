@@ -126,7 +126,7 @@ class Script:
 
     def do_start(self, word: str, *rest: str) -> None:
         self.client._need_session()
-        rate = self.client.welcome["rate"]
+        rate = self.client.session.welcome["rate"]
         if word == "say" and len(rest) == 1:
             samples = read_wav(rest[0], rate)
         elif word == "tone" and len(rest) in (2, 3):

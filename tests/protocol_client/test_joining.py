@@ -191,7 +191,8 @@ class Joining(Case):
             self.until(lambda: len(self.log.all("roster")) == 2)
         self.assertEqual(hellos[0], hellos[1])
         self.assertEqual(self.log.one("welcome_again")["revision"], 305)
-        self.assertEqual((self.client.welcome["id"], self.client.welcome["frame_ms"]), (7, 20))
+        welcome = self.client.session.welcome
+        self.assertEqual((welcome["id"], welcome["frame_ms"]), (7, 20))
         self.assertEqual((self.client.participants, self.client.sessions), (5, 1))
         self.assertEqual(self.log.all("roster_request"), [])
         self.client.leave()

@@ -9,6 +9,7 @@ import examples
 import framing
 import packets as wire
 import participant
+import session
 import sound
 from scripted_server import DOCUMENT, TOKEN, TOKEN_2, Case, Peer, adpcm_welcome
 
@@ -155,7 +156,7 @@ class Streams(Case):
                 kinds.append(value["packet"])
             self.assertGreaterEqual(kinds.count("Ping"), 4)
 
-        with mock.patch.multiple(participant, QUIET_PING_S=0.1, QUIET_BREAK_S=0.5):
+        with mock.patch.multiple(session, QUIET_PING_S=0.1, QUIET_BREAK_S=0.5):
             self.begin(part, line=("--attempts", "1"))
             self.join()
             self.client.say(sound.tone(440, 3000, 9000, 16000))

@@ -193,7 +193,7 @@ class Talking(Case):
         sent = b"".join(bytes.fromhex(one["payload"]) for one in voice)
         self.assertEqual(sent, sound.bytes_of(samples))
         # The first packet has the time of the frame that opened the gate.
-        opened = (voice[0]["timestamp"] - self.client.talker.timestamp) % (1 << 32)
+        opened = (voice[0]["timestamp"] - self.client.session.talker.timestamp) % (1 << 32)
         self.assertGreaterEqual(opened, 5 * 8)
         self.assertGreater(time.monotonic() - began, 0.18)
 
@@ -230,8 +230,8 @@ class Talking(Case):
         self.begin(part)
         self.join()
         self.client.say(sound.tone(440, 3000, 12000, 16000))
-        self.until(lambda: self.client.is_saying() and self.client.talker.clock_frame > 0
-                   and len(self.client.talker.queue) < 140)  # fmt: skip
+        self.until(lambda: self.client.is_saying() and self.client.session.talker.clock_frame > 0
+                   and len(self.client.session.talker.queue) < 140)  # fmt: skip
         self.client.set_muted(True)
         with self.assertRaises(events.ClientError):
             self.client.say([1000] * 320)
