@@ -16,11 +16,15 @@ use talkspurt_testkit::fixture::SOON;
 use talkspurt_testkit::process::Process;
 use talkspurt_testkit::workspace;
 
-use crate::program::{MINUTES, python};
+use crate::program::{MINUTES, directory, program, python};
 
 #[test]
 fn the_client_passes_its_own_tests() -> Result<()> {
-    let mut tests = Process::spawn("test_client.py", &mut python("test_client.py"))?;
+    let mut command = python();
+    command
+        .args(["-m", "unittest", "discover"])
+        .arg(directory());
+    let mut tests = Process::spawn("unittest", &mut command)?;
     tests.wait_for_success(MINUTES)?;
     let log = tests.log();
     ensure!(log.contains("\nOK"), "{log}");
@@ -45,7 +49,7 @@ fn the_documents_examples_are_what_the_client_reads_and_writes() -> Result<()> {
 fn check(document: &str) -> Result<()> {
     let mut check = Process::spawn(
         "packets.py",
-        python("packets.py").args(["--check", document]),
+        program("packets.py").args(["--check", document]),
     )?;
     check.wait_for_success(SOON)
 }

@@ -1,5 +1,6 @@
 //! Running the Python client: its command line, its events, its end.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,16 +14,22 @@ use talkspurt_testkit::workspace;
 /// Enough for the longest script on a busy machine.
 pub const MINUTES: Duration = Duration::from_secs(180);
 
-/// Returns a command that runs one of the programs of `tests/protocol_client`.
-pub fn python(program: &str) -> Command {
+/// Returns the directory of the Python client.
+pub fn directory() -> PathBuf {
+    workspace::root().join("tests/protocol_client")
+}
+
+/// Returns a command that runs Python, and leaves no compiled files behind.
+pub fn python() -> Command {
     let mut command = Command::new("python3");
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
-        .arg(
-            workspace::root()
-                .join("tests/protocol_client")
-                .join(program),
-        )
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+}
+
+/// Returns a command that runs one of the client's programs.
+pub fn program(name: &str) -> Command {
+    let mut command = python();
+    command.arg(directory().join(name));
     command
 }
 
@@ -37,7 +44,7 @@ impl Client {
         // Each has nonces and tokens of its own.
         static SEEDS: AtomicU32 = AtomicU32::new(1);
         let seed = SEEDS.fetch_add(1, Ordering::Relaxed).to_string();
-        let mut command = python("client.py");
+        let mut command = program("client.py");
         command
             .args(["--server", server, "--room", "r", "--name", name])
             .args(["--seed", &seed])
