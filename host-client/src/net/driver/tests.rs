@@ -163,7 +163,7 @@ fn a_roster_that_comes_again_tells_what_was_missed() {
 #[test]
 fn a_roster_longer_than_a_room_is_kept_as_far_as_it_goes() {
     let stayed = stay(Duration::from_secs(2), |stream| {
-        let mut bytes = welcome(0, &["ann"]);
+        let mut bytes = welcome(1, &["ann"]);
         for id in 1..=5_000 {
             let (revision, entry) = (1 + id, entry(id, "bob"));
             bytes.extend(stream_of(&ServerPacket::Joined(Joined { revision, entry })));
@@ -268,7 +268,7 @@ fn a_stream_that_never_ends_a_packet_is_a_loss() {
 #[test]
 fn a_flood_of_events_is_left_out_and_counted() {
     let stayed = stay(Duration::from_secs(2), |stream| {
-        let mut bytes = welcome(0, &["ann"]);
+        let mut bytes = welcome(1, &["ann"]);
         let (revision, entry) = (2, entry(7, "bob"));
         bytes.extend(stream_of(&ServerPacket::Joined(Joined { revision, entry })));
         for revision in 3..40_000 {
