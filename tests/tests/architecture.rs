@@ -221,7 +221,11 @@ fn the_hub_depends_on_no_runtime() {
     let foreign: Vec<&Value> = foreign.map(|used| &used["name"]).collect();
     let (map, tables) = foreign.split_first().expect("dependencies");
     assert_eq!(*map, "slotmap");
-    let expected = ["unicode-normalization", "unicode-properties", "unicode-security"];
+    let expected = [
+        "unicode-normalization",
+        "unicode-properties",
+        "unicode-security",
+    ];
     assert_eq!(*tables, expected);
 }
 
