@@ -274,6 +274,7 @@ impl Gate {
         self.window_sum += u32::from(rms);
     }
 
+    #[inline(never)]
     fn forget_oldest(&mut self) {
         self.window_sum -= u32::from(self.window.pop_front().unwrap_or(0));
     }

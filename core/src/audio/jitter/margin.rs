@@ -66,6 +66,7 @@ impl Margin {
     }
 
     /// Begins to watch for a surplus anew.
+    #[inline(never)]
     pub(super) const fn restart_window(&mut self) {
         self.window_pops = 0;
         self.window_least_waiting = u16::MAX;

@@ -395,6 +395,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.state.margin.restart_window();
     }
 
+    #[inline(never)]
     fn end_talkspurt(&mut self) {
         self.state.phase = Phase::Idle;
         self.state.margin.restart_window();

@@ -64,6 +64,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     /// A buffer that is full has a stall behind it, too; and what a wide margin or a pre-roll is for
     /// is no stall.
+    #[inline(never)]
     pub(super) fn stall_max_frames(&self) -> u16 {
         let margin_frames = self.state.margin.target_frames().saturating_mul(2);
         let most = self.state.config.stall_max_frames.max(margin_frames);
@@ -88,6 +89,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     /// Whether the newest item is no terminator: more is on its way.
+    #[inline(never)]
     pub(super) fn goes_on(&self) -> bool {
         let newest = (0..SLOTS as u16)
             .rev()
