@@ -27,8 +27,8 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// Creates a converter from samples at `device_hz` to frames of `frame_samples` at `room_hz`: it
-    /// takes [`needs`](Self::needs) samples, and gives one frame.
+    /// Creates a converter from samples at `device_hz` to frames of `frame_samples` at `room_hz`.
+    /// It takes [`needs`](Self::needs) samples, and gives one frame.
     pub fn to_room(
         device_hz: u32,
         room_hz: u32,
@@ -38,8 +38,8 @@ impl Converter {
         Self::new(ratio, frame_samples, FixedAsync::Output)
     }
 
-    /// Creates a converter from frames of `frame_samples` at `room_hz` to samples at `device_hz`: it
-    /// takes one frame, and gives a varying number of samples.
+    /// Creates a converter from frames of `frame_samples` at `room_hz` to samples at `device_hz`.
+    /// It takes one frame, and gives a varying number of samples.
     pub fn to_device(
         room_hz: u32,
         device_hz: u32,

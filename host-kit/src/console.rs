@@ -80,8 +80,8 @@ impl From<OutputError> for Problem {
 }
 
 impl Problem {
-    /// A flag or argument that cannot be used: as the user types it, what is wrong with it, and what
-    /// to write instead.
+    /// A flag or argument that cannot be used: as the user types it, what is wrong with it, and
+    /// what to write instead.
     pub fn with_flag(flag: &str, problem: impl fmt::Display) -> Self {
         Self::Usage(format!("{flag}: {problem}"))
     }

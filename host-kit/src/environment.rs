@@ -91,7 +91,8 @@ fn filter_of(variable: Result<String, VarError>, default: &str) -> Result<EnvFil
     };
     Err(format!(
         "RUST_LOG={text:?} is ignored, {default:?} is used: {what}; \
-         expected a level (error, warn, info, debug, trace, off) or MODULE=LEVEL, separated by commas"
+         expected a level (error, warn, info, debug, trace, off) or MODULE=LEVEL, \
+         separated by commas"
     ))
 }
 
