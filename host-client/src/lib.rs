@@ -10,9 +10,9 @@
 //!                                                        └─ the kit's wav (files in place of devices)
 //! ```
 //!
-//! Each external thing has one owner: `device` alone knows cpal, `net::link` the
-//! socket, `ui` the terminal. The session thread never waits for any of them. Its clock
-//! ([`clock::FrameClock`]) says when a frame is due, and no frame is left out.
+//! Each external thing has one owner: `device` alone knows cpal, `net::link` the socket, `ui` the
+//! terminal. The session thread never waits for any of them. Its clock ([`clock::FrameClock`]) says
+//! when a frame is due, and no frame is left out.
 #![deny(missing_docs)]
 // These macros panic when the stream cannot be written. The host kit's `console` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

@@ -33,8 +33,8 @@ pub struct ParticipantReport {
     pub talking: bool,
     /// Whether they have muted their microphone.
     pub muted: bool,
-    /// The loudness of the latest frame relative to full scale, as the client says; null if they are
-    /// not heard.
+    /// The loudness of the latest frame relative to full scale, as the client says; null if they
+    /// are not heard.
     pub level_dbfs: Option<f64>,
     /// `pcm16` or `adpcm`.
     pub codec: &'static str,

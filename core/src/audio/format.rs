@@ -2,8 +2,9 @@
 
 use crate::time::Duration;
 
-/// Samples per second: a multiple of 400, so that each frame has a whole and even number of samples.
-/// Sessions run at 16 kHz today; the others are named so that no packet changes its meaning later.
+/// Samples per second: a multiple of 400, so that each frame has a whole and even number of
+/// samples. Sessions run at 16 kHz today; the others are named so that no packet changes its
+/// meaning later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SampleRate {
@@ -26,8 +27,8 @@ impl SampleRate {
         self as usize * ms
     }
 
-    /// The rate of that many samples per second, if it is one of ours; others are ignored where they
-    /// are offered.
+    /// The rate of that many samples per second, if it is one of ours; others are ignored where
+    /// they are offered.
     pub const fn from_hz(hz: u32) -> Option<Self> {
         match hz {
             8_000 => Some(Self::Hz8000),

@@ -205,7 +205,14 @@ impl ServerSession {
                     self.event(ServerEvent::RosterRequested);
                 }
             }
-            (ClientPacket::Bye(bye), _) => self.close(Reason::LEAVING, bye.after),
+            (ClientPacket::Bye(bye), _) => {
+                // A client that lost us comes back, by its token; all others have left.
+                let reason = match bye.reason {
+                    lost @ (Reason::IDLE_TIMEOUT | Reason::DAMAGE) => lost,
+                    _ => Reason::LEAVING,
+                };
+                self.close(reason, bye.after);
+            }
             _ => self.end(
                 Reason::NO_SESSION,
                 "this connection has not joined a room: send a Hello first",

@@ -12,8 +12,8 @@ const QUIET_HALF_DB: u8 = 24;
 /// All of a sound, as a weight.
 pub(super) const FULL_Q15: i32 = 1 << 15;
 
-/// Finds the frames of a talkspurt that are quiet beside the loudest of late: in a pause rather than
-/// in a vowel.
+/// Finds the frames of a talkspurt that are quiet beside the loudest of late: in a pause rather
+/// than in a vowel.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct QuietFrames {

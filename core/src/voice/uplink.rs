@@ -357,8 +357,8 @@ impl<C> State<C> {
         self.quiet_frames = QuietFrames::NEW;
     }
 
-    /// Whether the oldest unsent frame is left out. Each frame is judged when it is the newest: what
-    /// lies before the one that opened the gate never is.
+    /// Whether the oldest unsent frame is left out. Each frame is judged when it is the newest:
+    /// what lies before the one that opened the gate never is.
     fn leaves_out(&mut self, age_frames: u16) -> bool {
         if age_frames == 0 && !self.leaves_out {
             self.leaves_out = self.timestamp.distance(self.clock) > 0

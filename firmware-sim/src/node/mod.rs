@@ -14,9 +14,9 @@
 //!
 //! The node speaks first: it sends a Hello, and again each second until the server answers. A
 //! session that ends for whatever reason (a Bye, a Reject because the server was restarted, silence
-//! for the idle timeout because the line is cut) leads back there, after a pause that the server may
-//! ask for. Between sessions the speaker plays silence and what the microphone hears is thrown away,
-//! so that both keep their time.
+//! for the idle timeout because the line is cut) leads back there, after a pause that the server
+//! may ask for. Between sessions the speaker plays silence and what the microphone hears is thrown
+//! away, so that both keep their time.
 
 mod event;
 mod port;
@@ -117,8 +117,8 @@ enum Link {
 impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE: usize, C: Codec>
     Node<PAYLOAD, ENCODED, SLOTS, QUEUE, C>
 {
-    /// Creates a node that calls its server at the first [`Self::poll`]. `start` tells this start of
-    /// the node from all earlier ones: random, or a count that is kept. If it comes again, the
+    /// Creates a node that calls its server at the first [`Self::poll`]. `start` tells this start
+    /// of the node from all earlier ones: random, or a count that is kept. If it comes again, the
     /// server takes the node for the one before, and what it says for old voice.
     ///
     /// # Errors

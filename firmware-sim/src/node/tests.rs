@@ -61,7 +61,8 @@ fn it_calls_again_with_back_off_until_it_is_answered() {
     assert_eq!(world.events.last().unwrap(), "calling 1");
 }
 
-/// Returns how long the node waits after a session that ended so, once it had lasted for `lived_ms`.
+/// Returns how long the node waits after a session that ended so, once it had lasted for
+/// `lived_ms`.
 fn pause_ms(calls_in_vain_ms: u64, lived_ms: u64, reason: Reason) -> u64 {
     let mut world = World::new(115_200, Vec::new(), true);
     world.server = None;

@@ -29,8 +29,8 @@ impl SharedEncoders {
     }
 }
 
-/// What numbers the voice packets of a tick: contiguous within a talkspurt, and the same for all who
-/// hear it.
+/// What numbers the voice packets of a tick: contiguous within a talkspurt, and the same for all
+/// who hear it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Counts the room's ticks.

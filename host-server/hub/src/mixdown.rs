@@ -115,8 +115,8 @@ impl Mixdown {
         self.shared.clear();
     }
 
-    /// Adds a talker, whose frame `pop` writes, and whose level it returns. Returns `None` if the talker has none in this tick,
-    /// nor had one in the last.
+    /// Adds a talker, whose frame `pop` writes, and whose level it returns. Returns `None` if the
+    /// talker has none in this tick, nor had one in the last.
     pub fn add(
         &mut self,
         state: &mut TalkerState,

@@ -329,7 +329,8 @@ impl Participant {
         self.is_active() || self.stops.is_some() || self.listener.streaming
     }
 
-    /// The level of the latest frame in the mix, as its packet said; `None` when they are not heard.
+    /// The level of the latest frame in the mix, as its packet said; `None` when they are not
+    /// heard.
     pub fn level(&self) -> Option<u8> {
         let voice = self.voice.as_ref().filter(|voice| voice.is_active())?;
         self.own.map(|_| voice.level())

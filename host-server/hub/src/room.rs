@@ -26,6 +26,10 @@ const TICKS_MADE_UP_MAX: u64 = 5;
 /// The largest number of a participant: 22 bits, beneath the number of the server.
 const ID_MAX: u32 = (1 << 22) - 1;
 
+/// Of a room, so many that have left are still heard, or as many as are in it: coming and going
+/// takes no memory that grows.
+const PARTING_LEAST: usize = 4;
+
 /// Who hears whom.
 #[derive(Debug)]
 pub struct Room {
@@ -359,6 +363,10 @@ impl Room {
                 link,
                 untold,
             });
+            if self.parting.len() > self.members.map.len().max(PARTING_LEAST) {
+                let longest_gone = self.parting.remove(0);
+                self.forget(&longest_gone, out);
+            }
         }
         self.members.count_changed(out.now);
         // Control packets go before voice: what waits would follow on the Welcome of the next room.
@@ -374,6 +382,12 @@ impl Room {
             name: participant.name.clone(),
             room: self.name.clone(),
             participants: self.members.map.len(),
+        }
+    }
+
+    fn forget(&mut self, gone: &Parting, out: &mut Outbound) {
+        if let Some(reason) = gone.untold {
+            self.tell_left(gone.participant.id, reason, out);
         }
     }
 
@@ -454,9 +468,7 @@ impl Room {
         }
         let is_gone = |it: &mut Parting| it.participant.is_gone();
         for gone in self.parting.extract_if(.., is_gone).collect::<Vec<_>>() {
-            if let Some(reason) = gone.untold {
-                self.tell_left(gone.participant.id, reason, out);
-            }
+            self.forget(&gone, out);
         }
         let mut goes_on = !self.parting.is_empty();
         let dropped = self.members.send_voice(&mut out.ready, |participant| {

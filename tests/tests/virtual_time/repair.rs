@@ -268,8 +268,9 @@ fn assert_errs_only_where_excused(noisy: &Client, calm: &Client) {
     assert_eq!(of(noisy), of(calm), "excused: {:?}", noisy.excused);
 }
 
-/// One byte in 500 for two minutes, with a change each 200 ms: each loss is repaired while the noise
-/// goes on. Of a lost SetMuted one Pong may be lost as well, and of a lost roster two answers.
+/// One byte in 500 for two minutes, with a change each 200 ms: each loss is repaired while the
+/// noise goes on. Of a lost SetMuted one Pong may be lost as well, and of a lost roster two
+/// answers.
 #[test]
 fn under_steady_noise_no_roster_errs_for_long() {
     for_each_seed(8, |seed| {

@@ -166,8 +166,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.state = State::new(config);
     }
 
-    /// Takes an item that arrived at `now`: its sequence number, its time on the sender's clock, and
-    /// whether it is the talkspurt's last.
+    /// Takes an item that arrived at `now`: its sequence number, its time on the sender's clock,
+    /// and whether it is the talkspurt's last.
     pub fn push(
         &mut self,
         now: Instant,

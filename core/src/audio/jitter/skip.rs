@@ -62,8 +62,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
-    /// A buffer that is full has a stall behind it, too; and what a wide margin or a pre-roll is for
-    /// is no stall.
+    /// A buffer that is full has a stall behind it, too; and what a wide margin or a pre-roll is
+    /// for is no stall.
     #[inline(never)]
     pub(super) fn stall_max_frames(&self) -> u16 {
         let margin_frames = self.state.margin.target_frames().saturating_mul(2);

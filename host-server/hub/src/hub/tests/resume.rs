@@ -235,6 +235,47 @@ fn whoever_has_said_bye_or_has_another_name_resumes_nothing() {
 }
 
 #[test]
+fn a_client_that_lost_the_server_may_come_back_whatever_it_said_at_its_end() {
+    for (reason, same) in [
+        (Reason::IDLE_TIMEOUT, true),
+        (Reason::DAMAGE, true),
+        (Reason::MALFORMED, false),
+        (Reason::STOPPING, false),
+    ] {
+        let mut bench = Bench::new(config());
+        let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+        let (id, token, _) = welcome(&mut bench, ada);
+        bench.forget_received();
+        bench.send(ada, &ClientPacket::Bye(Bye::from(reason)));
+        assert_eq!(bench.take_received(bob), [Received::Left(id)], "{reason:?}");
+        let again = bench.connect();
+        resume(&mut bench, again, "ada", token);
+        assert_eq!(welcome(&mut bench, again).0 == id, same, "{reason:?}");
+    }
+}
+
+#[test]
+fn those_who_come_and_go_are_not_all_played_out() {
+    let mut bench = Bench::new(config());
+    let bob = bench.join("kitchen", "bob");
+    for nth in 0..50 {
+        let guest = bench.join("kitchen", &format!("guest {nth}"));
+        bench.speak(guest, 300, false);
+        let after = Some(Seq(9_999));
+        let bye = Bye::from(Reason::LEAVING);
+        bench.send(guest, &ClientPacket::Bye(Bye { after, ..bye }));
+    }
+    let left = |bench: &mut Bench| {
+        let received = bench.take_received(bob);
+        let left = received.iter().filter(|it| matches!(it, Received::Left(_)));
+        left.count()
+    };
+    assert_eq!(left(&mut bench), 46, "four are still waited for");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(left(&mut bench), 4);
+}
+
+#[test]
 fn a_hello_that_comes_again_is_answered_in_the_same_way() {
     let mut bench = Bench::new(config());
     let bob = bench.join("kitchen", "bob");
