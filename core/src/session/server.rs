@@ -206,10 +206,15 @@ impl ServerSession {
                 }
             }
             (ClientPacket::Bye(bye), _) => {
-                // A client that lost us comes back, by its token; all others have left.
+                // What only a server says is not told to others as a client's reason; its class is.
                 let reason = match bye.reason {
-                    lost @ (Reason::IDLE_TIMEOUT | Reason::DAMAGE) => lost,
-                    _ => Reason::LEAVING,
+                    own @ (Reason::MALFORMED
+                    | Reason::UNEXPECTED
+                    | Reason::IDLE_TIMEOUT
+                    | Reason::SLOW_READER
+                    | Reason::DAMAGE) => own,
+                    other if other.is_permanent() => Reason::LEAVING,
+                    _ => Reason::CONNECTION_LOST,
                 };
                 self.close(reason, bye.after);
             }

@@ -63,6 +63,8 @@ pub(super) struct Driver {
     prepared: Option<Prepared>,
     /// Present from the first joining on. It keeps running during reconnects.
     audio: Option<AudioClock>,
+    /// Whether a server has answered that speaks the protocol.
+    has_answered: bool,
     /// When to leave, and why.
     leave_at: Option<(Instant, &'static str)>,
     /// What earlier connections of this stay have carried.
@@ -108,6 +110,7 @@ impl Driver {
             unlogged_bytes: LogThrottle::default(),
             prepared: Some(prepared),
             audio: None,
+            has_answered: false,
             leave_at: None,
             counts: Counts::default(),
             config,
@@ -218,7 +221,7 @@ impl Driver {
                 self.participant.join(now, self.reconnect.nonce());
                 self.phase = Phase::Open(Box::new(Link::new(stream)));
             }
-            Err(source) if self.audio.is_none() => {
+            Err(source) if !self.has_answered => {
                 return Err(Failure::Unreachable {
                     server: self.config.server.to_string(),
                     source,
@@ -289,6 +292,10 @@ impl Driver {
 
     /// Starts the sound, at the first joining.
     fn welcomed(&mut self, params: &SessionParams, now: Instant) {
+        self.has_answered = true;
+        if let Phase::Open(link) = &mut self.phase {
+            link.welcomed_at = Some(now);
+        }
         if let Some(audio) = &mut self.audio {
             audio.follow(params);
         } else if let Some(prepared) = self.prepared.take() {

@@ -27,8 +27,8 @@ const CLOSE_READ_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct Link {
     stream: TcpStream,
     outgoing: Outgoing,
-    /// When it was opened.
-    pub(super) since: Instant,
+    /// When the server let us in.
+    pub(super) welcomed_at: Option<Instant>,
     bytes_received: u64,
     /// The first bytes received.
     greeting: Vec<u8>,
@@ -39,7 +39,7 @@ impl Link {
         Self {
             stream,
             outgoing: Outgoing::default(),
-            since: Instant::now(),
+            welcomed_at: None,
             bytes_received: 0,
             greeting: Vec::new(),
         }

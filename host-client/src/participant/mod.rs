@@ -85,7 +85,6 @@ pub struct Participant {
     deafened: bool,
     /// The format of the latest session. Outside a session silent frames have it, too.
     format: AudioFormat,
-    was_welcomed: bool,
     /// Whether the list of the session was complete once.
     is_listed: bool,
     /// Consecutive frames that the source did not have.
@@ -123,7 +122,6 @@ impl Participant {
             key_held: config.push_to_talk.then_some(false),
             deafened: false,
             format,
-            was_welcomed: false,
             is_listed: false,
             dry_frames: 0,
             output_meter: LevelMeter::new(format.rate),
@@ -138,7 +136,6 @@ impl Participant {
 
     /// Says Hello over a newly connected stream, with a nonce that was never used before.
     pub fn join(&mut self, now: Instant, nonce: Nonce) {
-        self.was_welcomed = false;
         self.roster.clear();
         self.client.reset_stream();
         self.client.join(now, HANDSHAKE_TIMEOUT_DEFAULT, nonce);
@@ -209,7 +206,6 @@ impl Participant {
 
     /// Prepares the voice and the list for a session.
     fn welcomed(&mut self, params: &SessionParams) {
-        self.was_welcomed = true;
         self.is_listed = false;
         self.roster.clear();
         self.format = params.format;
@@ -367,13 +363,7 @@ impl Participant {
         self.client.params()
     }
 
-    /// Returns whether the server has accepted the latest join.
-    #[must_use]
-    pub fn was_welcomed(&self) -> bool {
-        self.was_welcomed
-    }
-
-    /// Returns the text of the server's Reject; empty if it had none.
+    /// Returns the text of the server's Reject or Bye; empty if it had none.
     #[must_use]
     pub fn closing_text(&self) -> &str {
         self.client.closing_text()

@@ -82,7 +82,7 @@ fn line(event: &Event, own_id: &mut Option<u32>) -> Option<String> {
         } => {
             let secs = *retry_in_ms as f64 / 1_000.0;
             let reason = clean(reason);
-            format!("lost the server ({reason}); trying again in {secs:.1} s (try {attempt})")
+            format!("not in the room ({reason}); trying again in {secs:.1} s (try {attempt})")
         }
         EventKind::Left { reason, counts } => left_line(reason, counts),
     })
@@ -207,7 +207,7 @@ mod tests {
                 "ann is silent",
                 "you are muted",
                 "cat left",
-                "lost the server (gone); trying again in 0.2 s (try 1)",
+                "not in the room (gone); trying again in 0.2 s (try 1)",
                 "left after 1.5 s (left): sent 0 of 0 frames, heard 0, concealed 0, lost 0",
             ]
         );

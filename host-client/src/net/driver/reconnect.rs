@@ -70,6 +70,7 @@ impl Driver {
     pub(super) fn rejected(&mut self, reason: Reason, least: CoreDuration) -> Result<(), Failure> {
         let text = self.words_of_server(reason);
         let is_first = self.audio.is_none();
+        self.has_answered = true;
         if reason.is_permanent() || (is_first && reason == Reason::NAME_TAKEN) {
             return Err(Failure::Refused { reason, text });
         }
@@ -111,7 +112,7 @@ impl Driver {
         let Phase::Open(link) = &self.phase else {
             return Ok(());
         };
-        if self.audio.is_none() {
+        if !self.has_answered {
             let server = &self.config.server;
             let what = greeting::explain(server, link.greeting());
             return Err(Failure::NotTalkspurt {
@@ -119,11 +120,11 @@ impl Driver {
                 problem: what.unwrap_or(reason),
             });
         }
-        let was_welcomed = self.participant.was_welcomed();
-        if was_welcomed && now - link.since >= GOOD_LIFE {
+        let welcomed_at = link.welcomed_at;
+        if welcomed_at.is_some_and(|at| now - at >= GOOD_LIFE) {
             self.reconnect.reset();
         }
-        self.counts.reconnects += u32::from(was_welcomed);
+        self.counts.reconnects += u32::from(welcomed_at.is_some());
         // Sends what the session still has to say (a Bye after a protocol error), as far as the
         // socket takes it.
         self.transmit(now);
@@ -171,7 +172,8 @@ mod tests {
         driver.reconnect.next(CoreDuration::ZERO);
         driver.connected(TcpStream::connect(address).await).unwrap();
         let welcome = stream_of(&ServerPacket::Welcome(welcome_packet(1, 1)));
-        let now = Instant::now();
+        // The time before the Welcome does not count.
+        let now = Instant::now() + Duration::from_secs(4);
         let mut rest = &welcome[..];
         while !rest.is_empty() {
             rest = driver
@@ -182,7 +184,7 @@ mod tests {
         let Phase::Open(link) = &driver.phase else {
             panic!("it is in the room")
         };
-        let ended = link.since + lived;
+        let ended = link.welcomed_at.unwrap() + lived;
         driver.lost("cut".to_owned(), ended).unwrap();
         driver.reconnect.attempt
     }

@@ -407,7 +407,7 @@ fn a_server_that_sends_but_reads_nothing_for_the_idle_timeout_is_left() {
         driver.transmit(start);
         server.write_all(&welcome(1, &["ann"])).unwrap();
         hear(&mut driver, start, |driver| {
-            driver.participant.was_welcomed()
+            driver.participant.params().is_some()
         })
         .await;
         // Until both kernels' buffers are full.

@@ -51,7 +51,7 @@ async fn joined_pair() -> (Link, StdStream, Participant) {
     link.transmit(CoreInstant::ZERO, &mut participant).unwrap();
     server.write_all(&welcome(1, &["ann"])).unwrap();
     let mut buffer = [0; READ_BYTES];
-    while !participant.was_welcomed() {
+    while participant.params().is_none() {
         link.ready().await;
         let Ok(mut bytes) = link.read(&mut buffer) else {
             continue;

@@ -240,7 +240,9 @@ fn a_client_that_lost_the_server_may_come_back_whatever_it_said_at_its_end() {
         (Reason::IDLE_TIMEOUT, true),
         (Reason::DAMAGE, true),
         (Reason::MALFORMED, false),
-        (Reason::STOPPING, false),
+        (Reason::STOPPING, true),
+        (Reason(77), false),
+        (Reason(200), true),
     ] {
         let mut bench = Bench::new(config());
         let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
