@@ -317,12 +317,19 @@ impl<
         self.follow_session();
     }
 
-    /// Ends a running talkspurt, as when the microphone is gone.
+    /// Ends a running talkspurt, as when the input has ended.
     pub fn end_talkspurt(&mut self, now: Instant) {
         self.uplink.finish();
         if self.session.params().is_some() {
             self.queue_voice(now);
         }
+    }
+
+    /// Says that a frame period has brought no frame of the microphone: a running talkspurt ends, and
+    /// the session's clock, by which the others tell how long a pause was, goes on.
+    pub fn miss_frame(&mut self, now: Instant) {
+        self.uplink.miss_frame();
+        self.end_talkspurt(now);
     }
 
     /// Writes the frame that is due for the speaker. Call it once a frame period.

@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use crate::time::{Duration, Instant};
+use crate::voice::uplink::PRE_ROLL_MAX_MS;
 use crate::wire::{AROUND_PAYLOAD_BYTES, ClientPacket, Voice, encode};
 
 /// Voice that has waited for longer is dropped: what is heard later than that disturbs a
@@ -11,7 +12,7 @@ const VOICE_AGE_MAX: Duration = Duration::from_millis(300);
 
 /// Voice that may wait at most, in milliseconds, for a program that was held up and queues all of
 /// it at one moment: as much as may wait by its age, and the longest pre-roll.
-pub(super) const WAITING_MS_MAX: u32 = 300 + 500;
+pub(super) const WAITING_MS_MAX: u32 = VOICE_AGE_MAX.as_millis() as u32 + PRE_ROLL_MAX_MS as u32;
 
 /// What stands before each packet: its length, and when it was queued in milliseconds, which wrap.
 const HEADER_BYTES: usize = 2 + 4;

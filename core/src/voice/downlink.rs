@@ -120,6 +120,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     /// Begins another stream, as [`Downlink::new`] does, in place: a microcontroller has no room
     /// for a second downlink.
+    #[inline(never)]
     pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
         self.jitter.restart(jitter);
         self.last.set_len(format.frame_samples());

@@ -275,6 +275,13 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         history.clear();
     }
 
+    /// Says that a frame period brought no frame, as the microphone is gone or has lost samples: a
+    /// running talkspurt ends as [`Uplink::finish`] ends it, and the clock goes on.
+    pub fn miss_frame(&mut self) {
+        self.finish();
+        self.state.clock = self.state.clock.plus(self.state.frame_units);
+    }
+
     /// Mutes: nothing is sent, and nothing said while muted is sent later.
     pub fn set_muted(&mut self, muted: bool) {
         if muted && !self.state.muted {

@@ -11,6 +11,7 @@ use std::ops::Range;
 use crate::common::mic::{quiet, word};
 use crate::common::session_pair::{NONCE, Pair, closed, pages, reject, rejected, say};
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{GateConfigError, GateDecision, GateSettings};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
@@ -21,7 +22,7 @@ use talkspurt_core::endpoint::{
 use talkspurt_core::session::{ClientEvent, JoinRequest};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
-use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::voice::uplink::history_samples;
 use talkspurt_core::wire::{
     Bye, CREDENTIALS_BYTES_MAX, ClientPacket, ParticipantFlags, Reason, ServerPacket, ServerPong,
     Voice, parse,
@@ -31,7 +32,11 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 type Client<const PAYLOAD: usize, const ENCODED: usize> =
-    endpoint::Client<PAYLOAD, ENCODED, 64, 32_768, HISTORY_SAMPLES_DEFAULT>;
+    endpoint::Client<PAYLOAD, ENCODED, 64, 32_768, HISTORY_SAMPLES>;
+
+/// Keeps more than a pre-roll may have.
+const HISTORY_MS: usize = 300;
+const HISTORY_SAMPLES: usize = history_samples(AudioFormat::DEFAULT, HISTORY_MS);
 
 /// A client of any codec.
 type Whole = Client<PAYLOAD_MAX, TRANSMIT_MAX>;

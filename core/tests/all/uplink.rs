@@ -256,6 +256,27 @@ fn mute_drops_the_pre_roll_from_before_it() {
 }
 
 #[test]
+fn a_missed_frame_ends_the_talkspurt_and_the_clock_goes_on() {
+    let mut mic = Mic::new(config());
+    mic.capture(&quiet(1));
+    mic.capture(&word(2));
+    for _ in 3..=7 {
+        mic.uplink.miss_frame();
+    }
+    let end = mic.poll_all();
+    assert_eq!(marks(&end), [(None, true)], "once");
+    // The pre-roll had put it a frame ahead of its time.
+    assert_eq!((end[0].seq, end[0].timestamp), (2, 8 * 4));
+    let begin = mic.capture(&word(8));
+    assert_eq!(
+        marks(&begin),
+        [(Some(8), false)],
+        "no pre-roll across a gap"
+    );
+    assert_eq!((begin[0].seq, begin[0].timestamp), (3, 8 * 8));
+}
+
+#[test]
 fn muting_twice_ends_once() {
     let mut mic = Mic::new(config());
     mic.capture(&word(1));

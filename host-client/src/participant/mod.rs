@@ -265,10 +265,10 @@ impl Participant {
                 if self.dry_frames * u32::from(self.format.frame.ms()) < DRY_MS_MAX {
                     self.push(now, frame);
                 } else {
-                    self.client.end_talkspurt(now);
+                    self.client.miss_frame(now);
                 }
             }
-            Captured::Missing => {}
+            Captured::Missing => self.client.miss_frame(now),
             Captured::End => self.client.end_talkspurt(now),
         }
         captured

@@ -422,8 +422,8 @@ fn unsent_voice_beyond_the_longest_pre_roll_and_300_ms_is_dropped_and_counted() 
     while script.left() > 0 {
         room.participant.capture(room.now, &mut script);
     }
-    // 500 ms and 300 ms, in frames of 20 ms.
-    assert_eq!(room.participant.counts().frames_dropped, 200 - 40);
+    // 200 ms and 300 ms, in frames of 20 ms.
+    assert_eq!(room.participant.counts().frames_dropped, 200 - 25);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn a_stalled_carrier_costs_voice_older_than_300_ms_and_nothing_else() {
 
 #[test]
 fn a_burst_is_bounded_by_the_longest_pre_roll_and_300_ms() {
-    for (frame_ms, most) in [(20, 40), (10, 80), (5, 160)] {
+    for (frame_ms, most) in [(20, 25), (10, 50), (5, 100)] {
         let mut end = End::joined(frame_ms);
         let samples = 16 * usize::from(frame_ms);
         for number in 0..200 {
@@ -195,6 +195,23 @@ fn a_microphone_that_is_gone_ends_the_talkspurt() {
 }
 
 #[test]
+fn a_frame_that_is_missed_ends_the_talkspurt() {
+    let mut end = End::joined(20);
+    end.say(0..1);
+    for _ in 0..3 {
+        end.client.miss_frame(end.now);
+    }
+    assert_eq!(end.sent(), [Sent::Frame(0), Sent::EndOfTalk]);
+    end.say(1..2);
+    assert_eq!(
+        end.sent(),
+        frames(1..2),
+        "and what was said before is no pre-roll"
+    );
+    assert_eq!(end.client.stats().frames_captured, 2);
+}
+
+#[test]
 fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     let mut config = ClientConfig::new(request());
     config.gate.close_rms = config.gate.open_rms + 1;
@@ -250,6 +267,27 @@ fn the_pre_roll_is_as_long_as_configured() {
     (0..30).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
     end.client.push_frame(end.now, &word(30)[..80]);
     assert_eq!(end.sent(), frames(26..31));
+}
+
+#[test]
+fn the_pre_roll_is_200_ms_at_most() {
+    let mut config = ClientConfig::new(request());
+    config.pre_roll_ms = HISTORY_MS as u16;
+    let mut end = End::new();
+    end.client = Whole::new(config).unwrap();
+    for (frame_ms, pre_roll_frames) in [(20, 10), (10, 20), (5, 40)] {
+        end.join(frame_ms);
+        let samples = 16 * usize::from(frame_ms);
+        (0..80).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..samples]));
+        end.client.push_frame(end.now, &word(80)[..samples]);
+        assert_eq!(
+            end.sent(),
+            frames(80 - pre_roll_frames..81),
+            "{frame_ms} ms"
+        );
+        end.client.end(Reason::LEAVING);
+        end.sent();
+    }
 }
 
 #[test]
