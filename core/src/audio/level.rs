@@ -63,7 +63,7 @@ pub fn half_db(rms: u16) -> u8 {
         mantissa >>= carry;
         log2 = log2 << 1 | carry;
     }
-    let below_full_scale = (15 << 12) - log2;
+    let below_full_scale = u32::saturating_sub(15 << 12, log2);
     // An octave has 40 log10(2) = 12.0412 of them, times 2^12.
     ((below_full_scale * 49_321 + (1 << 23)) >> 24) as u8
 }

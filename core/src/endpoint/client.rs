@@ -390,8 +390,10 @@ impl<
         if self.session.params().is_some() {
             self.queue_voice(now);
         }
-        // It may overtake what was said before.
-        self.session.set_muted(self.muted, self.uplink.last_seq());
+        // It may overtake what was said before, in this session.
+        let session = self.session.params();
+        let last_seq = session.and_then(|_| self.uplink.last_seq());
+        self.session.set_muted(self.muted, last_seq);
     }
 
     fn is_silenced(&self) -> bool {

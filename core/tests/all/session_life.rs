@@ -6,7 +6,8 @@ use talkspurt_core::seq::Seq;
 use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{
-    ClientPacket, ParticipantFlags, Reason, Reject, ServerPacket, ServerPong, SetMuted, Text, parse,
+    Bye, ClientPacket, PROTOCOL_VERSION, ParticipantFlags, Reason, Reject, ServerPacket,
+    ServerPong, SetMuted, Text, parse,
 };
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -383,7 +384,7 @@ fn an_unreadable_packet_ends_the_session() {
         pair.client.handle_packet(pair.now, parse(packet));
         pair.pump();
         assert_eq!(pair.client_events(), [closed(reason)]);
-        let left = ServerEvent::Left(Reason::LEAVING, None);
+        let left = ServerEvent::Left(reason, None);
         assert_eq!(pair.server_events(), [left], "it said Bye");
         let mut pair = Pair::new();
         pair.server.handle_packet(pair.now, parse(packet));
@@ -453,4 +454,38 @@ fn packets_and_timeouts_after_the_end_are_ignored() {
         (pair.client.poll_timeout(), pair.server.poll_timeout()),
         (None, None)
     );
+}
+
+#[test]
+fn a_hello_that_was_refused_before_it_went_out_is_not_sent() {
+    let mut pair = Pair::new();
+    pair.client.begin(MS(5_000), [9; 8], pair.now);
+    pair.send_to_client(&ServerPacket::Reject(Reject {
+        reason: Reason::NO_SESSION,
+        version: PROTOCOL_VERSION,
+        nonce: [0; 8],
+        retry_ms: 0,
+        text: Text::from(""),
+    }));
+    assert_eq!(pair.client.poll_transmit(), None);
+}
+
+#[test]
+fn only_who_leaves_is_played_out() {
+    let mut pair = Pair::joined();
+    pair.client.set_muted(true, Some(Seq(10)));
+    pair.client.set_muted(false, Some(Seq(20)));
+    pair.client.end(Reason::IDLE_TIMEOUT);
+    pair.client.end(Reason::DAMAGE);
+    let bye = Bye::from(Reason::IDLE_TIMEOUT);
+    assert_eq!(pair.client.poll_transmit(), Some(ClientPacket::Bye(bye)));
+    let mut pair = Pair::joined();
+    pair.client.leave(Some(Seq(20)));
+    pair.client.end(Reason::DAMAGE);
+    let after = Some(Seq(20));
+    let bye = Bye {
+        after,
+        ..Bye::from(Reason::LEAVING)
+    };
+    assert_eq!(pair.client.poll_transmit(), Some(ClientPacket::Bye(bye)));
 }

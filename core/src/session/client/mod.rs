@@ -246,8 +246,8 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// Tells the server that the microphone is muted, or not, `after` this voice packet;
-    /// remembered for the Hello if that has not gone yet.
+    /// Tells the server that the microphone is muted, or not, `after` this voice packet of the
+    /// session. The next Hello says it, too.
     pub fn set_muted(&mut self, muted: bool, after: Option<Seq>) {
         if self.request.muted != muted {
             (self.request.muted, self.run.after) = (muted, after);
@@ -257,11 +257,15 @@ impl ClientSession {
     /// Leaves, `after` this voice packet: a Bye is transmitted, and the session is over.
     pub fn leave(&mut self, after: Option<Seq>) {
         self.run.after = after;
-        self.end(Reason::LEAVING);
+        self.close(Reason::LEAVING, Some(Reason::LEAVING));
     }
 
-    /// Ends the session from this side, with a Bye. Changes nothing once it is over.
+    /// Ends the session from this side, with a Bye: what was said is not played out. Changes
+    /// nothing once it is over.
     pub fn end(&mut self, reason: Reason) {
+        if !self.is_closed() {
+            self.run.after = None;
+        }
         self.close(reason, Some(reason));
     }
 
@@ -461,8 +465,7 @@ impl ClientSession {
             return;
         }
         // A client that has not said Hello yet need not say Bye.
-        let greeted = !core::mem::take(&mut self.run.hello_due);
-        self.run.bye_due = bye.filter(|_| greeted);
+        self.run.bye_due = bye.filter(|_| !self.run.hello_due);
         if self.events.is_full() {
             // Whatever the last of them tells holds no longer.
             let _ = self.events.pop_back();
@@ -478,6 +481,7 @@ impl ClientSession {
             self.resume = None;
         }
         self.state = State::Closed;
+        self.run.hello_due = false;
         let wait = Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into());
         self.event(event(reason, wait));
     }

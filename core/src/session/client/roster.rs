@@ -42,8 +42,10 @@ impl RosterWatch {
 
     /// The server has told a change. Returns whether it is news.
     pub(super) fn handle_change(&mut self, now: Instant, revision: u32) -> bool {
-        // No change is told between the pages of a roster.
-        self.listing = None;
+        // No change is told between the pages of a roster: the rest of it was lost.
+        if self.listing.take().is_some() {
+            self.miss(now);
+        }
         let next = self.revision.checked_add(1).unwrap_or(1);
         self.handle_revision(now, revision, next)
     }
