@@ -85,7 +85,7 @@ enum Received {
     },
     Roster(Vec<(u32, String, u32)>),
     Joined(u32, String),
-    Left(u32),
+    Left(u32, Reason),
     State(u32, ParticipantFlags),
     Count(u32),
     Voice {
@@ -430,7 +430,7 @@ impl Received {
                 let (id, name, _) = entry(&joined.entry);
                 Self::Joined(id, name)
             }
-            ServerPacket::Left(left) => Self::Left(left.id.0),
+            ServerPacket::Left(left) => Self::Left(left.id.0, left.reason),
             ServerPacket::State(state) => Self::State(state.id.0, state.flags),
             ServerPacket::Count(participants) => Self::Count(participants),
             ServerPacket::Voice(voice) => {

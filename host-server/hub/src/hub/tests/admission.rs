@@ -179,7 +179,10 @@ fn a_member_that_says_hello_again_is_out_until_it_is_answered() {
     answer(&mut bench);
     bench.forget_received();
     bench.hello(bob, "kitchen", "bob", CodecId::Pcm16);
-    assert_eq!(bench.take_received(ada), [Received::Left(2)]);
+    assert_eq!(
+        bench.take_received(ada),
+        [Received::Left(2, Reason::REJOINED)]
+    );
     bench.speak(ada, 9, true);
     bench.pass(FRAME);
     assert_eq!(bench.take_received(bob), []);
@@ -254,11 +257,17 @@ fn one_read_may_bring_a_whole_stay_and_the_next() {
         2,
         "{welcomes:?}"
     );
-    for (peer, room) in [(ada, "kitchen"), (eve, "attic")] {
+    for (peer, room, reason) in [
+        (ada, "kitchen", Reason::REJOINED),
+        (eve, "attic", Reason::LEAVING),
+    ] {
         let told = bench.take_received(peer);
         let joined = Received::Joined(2, "bob".to_owned());
         assert_eq!(told.first(), Some(&joined), "{room}");
-        assert!(told.contains(&Received::Left(2)), "{room}: {told:?}");
+        assert!(
+            told.contains(&Received::Left(2, reason)),
+            "{room}: {told:?}"
+        );
     }
     let left = bench.events.iter().filter_map(|event| match event {
         Event::Left(who, reason) => Some((who.room.as_str(), *reason)),

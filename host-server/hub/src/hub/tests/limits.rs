@@ -102,7 +102,7 @@ fn who_was_stalled_for_a_moment_gets_all_that_waited() {
             &received[..],
             [
                 Received::Joined(..),
-                Received::Left(_),
+                Received::Left(_, Reason::IDLE_TIMEOUT),
                 Received::Bye(Reason::IDLE_TIMEOUT)
             ]
         ),

@@ -132,7 +132,10 @@ fn a_session_goes_on_on_its_own_stream_and_the_others_notice_nothing() {
     resume(&mut bench, ada, "ada", token_again);
     assert_eq!(bench.take_received(bob), []);
     bench.pass(FRAME);
-    assert_eq!(bench.take_received(bob), [Received::Left(id)]);
+    assert_eq!(
+        bench.take_received(bob),
+        [Received::Left(id, Reason::REJOINED)]
+    );
     bench.answers = true;
     bench.deliver();
     let joined = Received::Joined(id, "ada".to_owned());
@@ -158,7 +161,10 @@ fn a_token_outlives_a_refusal() {
         assert!(is_refused, "{received:?}");
         bench.pass(FRAME);
         let told = bench.take_received(bob);
-        assert_eq!(told.contains(&Received::Left(id)), on_own_stream);
+        assert_eq!(
+            told.contains(&Received::Left(id, Reason::REJOINED)),
+            on_own_stream
+        );
         assert_eq!(bench.peers[ada].closed, on_own_stream);
         let again = bench.connect();
         resume(&mut bench, again, "ada", token);
@@ -236,20 +242,26 @@ fn whoever_has_said_bye_or_has_another_name_resumes_nothing() {
 
 #[test]
 fn a_client_that_lost_the_server_may_come_back_whatever_it_said_at_its_end() {
-    for (reason, same) in [
-        (Reason::IDLE_TIMEOUT, true),
-        (Reason::DAMAGE, true),
-        (Reason::MALFORMED, false),
-        (Reason::STOPPING, true),
-        (Reason(77), false),
-        (Reason(200), true),
+    for (reason, told, same) in [
+        (Reason::IDLE_TIMEOUT, Reason::IDLE_TIMEOUT, true),
+        (Reason::DAMAGE, Reason::DAMAGE, true),
+        (Reason::MALFORMED, Reason::MALFORMED, false),
+        (Reason::STOPPING, Reason::CONNECTION_LOST, true),
+        (Reason::REJOINED, Reason::CONNECTION_LOST, true),
+        (Reason::RESUMED, Reason::LEAVING, false),
+        (Reason(77), Reason::LEAVING, false),
+        (Reason(200), Reason::CONNECTION_LOST, true),
     ] {
         let mut bench = Bench::new(config());
         let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
         let (id, token, _) = welcome(&mut bench, ada);
         bench.forget_received();
         bench.send(ada, &ClientPacket::Bye(Bye::from(reason)));
-        assert_eq!(bench.take_received(bob), [Received::Left(id)], "{reason:?}");
+        assert_eq!(
+            bench.take_received(bob),
+            [Received::Left(id, told)],
+            "{reason:?}"
+        );
         let again = bench.connect();
         resume(&mut bench, again, "ada", token);
         assert_eq!(welcome(&mut bench, again).0 == id, same, "{reason:?}");
@@ -269,7 +281,9 @@ fn those_who_come_and_go_are_not_all_played_out() {
     }
     let left = |bench: &mut Bench| {
         let received = bench.take_received(bob);
-        let left = received.iter().filter(|it| matches!(it, Received::Left(_)));
+        let left = received
+            .iter()
+            .filter(|it| matches!(it, Received::Left(..)));
         left.count()
     };
     assert_eq!(left(&mut bench), 46, "four are still waited for");
@@ -347,7 +361,7 @@ fn what_was_said_before_a_mute_or_a_bye_is_heard() {
         assert_eq!(heard, expected);
         let told = bench.take_received(bob);
         if is_bye {
-            assert!(told.contains(&Received::Left(1)));
+            assert!(told.contains(&Received::Left(1, Reason::LEAVING)));
             let again = bench.join("kitchen", "ada");
             assert_eq!(welcome(&mut bench, again).0, 3);
         } else {
@@ -371,7 +385,7 @@ fn the_name_of_one_who_is_only_played_out_is_free() {
     bench.join("kitchen", "\u{430}da");
     let told = bench.take_received(bob);
     let expected = [
-        Received::Left(1),
+        Received::Left(1, Reason::LEAVING),
         Received::Joined(3, "\u{430}da".to_owned()),
     ];
     assert_eq!(told, expected);

@@ -65,13 +65,19 @@ fn joins_and_leaves_are_told_to_the_others_at_once() {
         [Received::Joined(bob_id, "bob".to_owned())]
     );
     bench.send(bob, &ClientPacket::Bye(Bye::from(Reason::LEAVING)));
-    assert_eq!(bench.take_received(ada), [Received::Left(bob_id)]);
+    assert_eq!(
+        bench.take_received(ada),
+        [Received::Left(bob_id, Reason::LEAVING)]
+    );
     assert!(bench.peers[bob].closed);
     let eve = bench.join("kitchen", "eve");
     bench.forget_received();
     bench.close(eve);
     assert!(
-        matches!(bench.take_received(ada)[..], [Received::Left(_)]),
+        matches!(
+            bench.take_received(ada)[..],
+            [Received::Left(_, Reason::CONNECTION_LOST)]
+        ),
         "a broken connection is a leave"
     );
 }
@@ -189,7 +195,10 @@ fn a_second_hello_leaves_and_joins_anew() {
     assert_eq!(entries.len(), 2);
     assert_eq!(
         bench.take_received(bob),
-        [Received::Left(old), Received::Joined(new, "ada".to_owned())]
+        [
+            Received::Left(old, Reason::REJOINED),
+            Received::Joined(new, "ada".to_owned())
+        ]
     );
     bench.speak(bob, 9, true);
     bench.pass(FRAME);
@@ -261,7 +270,7 @@ fn everyone_ends_with_the_true_list_after_a_churn() {
         for received in &bench.peers[peer].received {
             match received {
                 Received::Joined(id, _) => list.push(*id),
-                Received::Left(id) => list.retain(|entry| entry != id),
+                Received::Left(id, _) => list.retain(|entry| entry != id),
                 _ => {}
             }
         }

@@ -131,7 +131,10 @@ fn a_connection_that_breaks_while_it_is_written_to_is_gone() {
     let link = bench.peers[lis].link.unwrap();
     assert_eq!(bench.hub.write(link, bench.now, |_| None), None);
     bench.deliver();
-    assert_eq!(bench.take_received(ann), [Received::Left(2)]);
+    assert_eq!(
+        bench.take_received(ann),
+        [Received::Left(2, Reason::CONNECTION_LOST)]
+    );
     assert_eq!(bench.hub.gauges().handshakes, 0);
     let lost = &bench.hub.counters().sessions_ended["connection_lost"];
     assert_eq!(*lost, 1);
