@@ -15,8 +15,8 @@
 //! The node speaks first: it sends a Hello, and again each second until the server answers. A
 //! session that ends for whatever reason (a Bye, a Reject because the server was restarted, silence
 //! for the idle timeout because the line is cut) leads back there, after a pause that the server
-//! may ask for. Between sessions the speaker plays silence and what the microphone hears is thrown
-//! away, so that both keep their time.
+//! may ask for. Between sessions the speaker plays silence and the microphone's sound is
+//! discarded, so that both keep their time.
 
 mod event;
 mod port;
@@ -42,7 +42,8 @@ pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 /// voice packets for the port.
 pub type AdpcmNode = Node<ADPCM_PAYLOAD_MAX, { encoded_len_max(352) + 1 }, 16, 1448, ImaAdpcm>;
 
-/// A node that can also do PCM16, for boards with the memory and for lines of 460,800 baud or more.
+/// A node that also supports PCM16, for boards with enough memory and lines of 460,800 baud or
+/// more.
 pub type Pcm16Node =
     Node<PAYLOAD_MAX, { encoded_len_max(PAYLOAD_MAX + AROUND_PAYLOAD_BYTES) + 1 }, 16, 4096>;
 
@@ -68,7 +69,7 @@ const GOOD_LIFE: Duration = Duration::from_secs(5);
 /// The wait after a refusal that the same Hello would meet again. Nobody may be there to change
 /// it, and the server may be.
 const RETRY_PERMANENT: Duration = Duration::from_secs(60);
-/// Bytes read at a time: small, since they lie on the stack.
+/// Bytes read at a time: few, since they are on the stack.
 const CHUNK_BYTES: usize = 64;
 /// Chunks read per call, so that a port that never runs dry cannot block the loop.
 const CHUNKS_PER_POLL: usize = 32;

@@ -74,6 +74,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether half of the control packets that may wait do: no time for another roster.
+    pub fn is_half_full(&self) -> bool {
+        2 * self.control_bytes > self.control_bytes_max
+    }
+
     /// Appends a voice packet; the oldest that waits makes room for it. Returns how many were
     /// dropped (0 or 1).
     pub fn push_voice(&mut self, packet: SharedPacket) -> u64 {

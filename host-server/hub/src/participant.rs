@@ -237,9 +237,16 @@ impl Participant {
         self.mute_when_stopped(now)
     }
 
-    /// Hears no more of them than what was said up to the packet `after`.
+    /// The number of the last voice packet that came.
+    pub fn last_seq(&self) -> Option<Seq> {
+        self.last_seq
+    }
+
+    /// Hears no more of them than what was said up to the packet `after`. Saying so again takes no
+    /// more time.
     pub fn stop_after(&mut self, after: Option<Seq>, now: Instant) {
-        self.stops = Some((after, now + PLAY_OUT_MAX));
+        let until = self.stops.map_or(now + PLAY_OUT_MAX, |(_, until)| until);
+        self.stops = Some((after, until));
         if after.is_none() {
             self.clear_voice();
         }

@@ -213,18 +213,20 @@ impl Room {
         }
     }
 
-    /// Sends someone the whole roster.
+    /// Sends someone the whole roster. Whoever has not read the last one yet asks again later.
     fn send_roster(&mut self, to: MemberId, out: &mut Outbound) {
-        let max_packet = self.members.map.get(to).map(|it| it.participant.max_packet);
+        let Some(Member { link, participant }) = self.members.map.get(to) else {
+            return;
+        };
+        if link.outbox.is_half_full() {
+            return;
+        }
+        let max_packet = participant.max_packet;
         let here = self.members.map.values().map(|member| &member.participant);
         let parting = self.parting.iter().filter(|it| it.untold.is_some());
         let parting = parting.map(|it| &it.participant);
         let everyone: Vec<&Participant> = here.chain(parting).collect();
-        let pages = roster::pages(
-            self.members.revision,
-            everyone.into_iter(),
-            max_packet.unwrap_or_default(),
-        );
+        let pages = roster::pages(self.members.revision, everyone.into_iter(), max_packet);
         for page in pages {
             self.members.send(to, page, &mut out.ready);
         }
@@ -345,7 +347,16 @@ impl Room {
         out.counters.frames.add(&participant.jitter_stats());
         out.counters.left(reason);
         out.events.push_back(Event::Left(presence, reason));
-        participant.stop_after(after, out.now);
+        // Nothing comes behind a Bye: what it names and is not here was lost.
+        let until = after.zip(participant.last_seq());
+        let until = until.map(|(after, last)| {
+            if last.distance(after) < 0 {
+                last
+            } else {
+                after
+            }
+        });
+        participant.stop_after(until, out.now);
         let has_stopped = participant.has_stopped(out.now);
         let event = link.next_event(out.now, Standing::default());
         let goes_on = match &event {

@@ -392,6 +392,53 @@ fn the_name_of_one_who_is_only_played_out_is_free() {
 }
 
 #[test]
+fn nothing_is_waited_for_behind_a_bye() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    bench.forget_received();
+    let after = Some(Seq(7));
+    let bye = Bye::from(Reason::LEAVING);
+    bench.send(ada, &ClientPacket::Bye(Bye { after, ..bye }));
+    let left = Received::Left(1, Reason::LEAVING);
+    assert_eq!(bench.take_received(bob), [left]);
+}
+
+#[test]
+fn whoever_mutes_again_and_again_is_not_heard_for_longer() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    let (muted, after) = (true, Some(Seq(99)));
+    for _ in 0..6 {
+        bench.send(ada, &ClientPacket::SetMuted(SetMuted { muted, after }));
+        bench.pass(Duration::from_millis(100));
+    }
+    let told = bench.take_received(bob);
+    let muted = Received::State(1, ParticipantFlags::MUTED);
+    assert!(told.contains(&muted), "{told:?}");
+}
+
+#[test]
+fn whoever_has_not_read_the_roster_gets_no_other() {
+    let mut bench = Bench::new(HubConfig {
+        max_participants: 1_000,
+        room_capacity: 1_000,
+        ..config()
+    });
+    for nth in 0..600 {
+        bench.join("kitchen", &format!("{nth:032}"));
+    }
+    bench.peers[0].reads = false;
+    for _ in 0..5 {
+        bench.send(0, &ClientPacket::RosterRequest);
+    }
+    bench.peers[0].reads = true;
+    bench.deliver_to(bench.peers[0].link.unwrap());
+    assert!(!bench.peers[0].closed);
+    let received = bench.take_received(0);
+    assert!(matches!(received.last(), Some(Received::Roster(_))));
+}
+
+#[test]
 fn what_never_comes_is_waited_for_half_a_second() {
     let mut bench = Bench::new(config());
     let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
