@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the seeds of `corpus/` that are made of the examples in docs/PROTOCOL.md.
 
-Run it after the examples have changed: `python3 fuzz/seeds.py`. Seeds that were written by hand or
-found by a run stay as they are.
+Run it after the examples have changed: `python3 fuzz/seeds.py`. Of other seeds only those stay that
+`BY_HAND` names: add what a run has found there.
 """
 
 import pathlib
