@@ -155,7 +155,8 @@ fn the_end_of_the_input_ends_the_talkspurt() {
 #[test]
 fn a_microphone_that_vanishes_while_talking_does_not_talk_for_ever() {
     let missing = [(Captured::Missing, 0); 100];
-    let said = Room::of("--no-gate").run([(Captured::Frame, 7)].into_iter().chain(missing));
+    let mut room = Room::of("--no-gate");
+    let said = room.run([(Captured::Frame, 7)].into_iter().chain(missing));
     let expected = 1 + 14 + 1;
     assert_eq!(
         said.len(),
@@ -163,6 +164,13 @@ fn a_microphone_that_vanishes_while_talking_does_not_talk_for_ever() {
         "the frame, 280 ms of silence, the terminator"
     );
     assert_eq!(said.last(), Some(&(0, true)));
+    let mut back = Script::of([(Captured::Frame, 7)]);
+    room.participant.capture(room.now, &mut back);
+    let packets = room.packets();
+    let Ok(ClientPacket::Voice(voice)) = parse(packets.last().unwrap()) else {
+        panic!("{packets:?}")
+    };
+    assert_eq!(voice.timestamp, Timestamp(8 * 102), "its clock has gone on");
 }
 
 #[test]

@@ -121,6 +121,9 @@ struct State {
 }
 
 impl State {
+    // If it is not inlined, the compiler builds the slots on the stack and moves them from there: a
+    // node has no room for that.
+    #[inline(always)]
     const fn new(config: JitterConfig) -> Self {
         Self {
             config,
