@@ -225,7 +225,7 @@ impl Stage {
         f32: FromSample<T>,
     {
         let Plugin { pcm, channels, .. } = &self.plugin;
-        let shared = callback.shared().clone();
+        let shared = callback.shared.clone();
         let mut buffer = vec![T::EQUILIBRIUM; self.plugin.buffer_frames * channels];
         let io = pcm.io_checked::<T>()?;
         // If `start` fails, the first `avail` reports it.
@@ -250,7 +250,7 @@ impl Stage {
         mut callback: PlaybackCallback,
     ) -> alsa::Result<()> {
         let Plugin { pcm, channels, .. } = &self.plugin;
-        let shared = callback.shared().clone();
+        let shared = callback.shared.clone();
         let mut buffer = vec![T::EQUILIBRIUM; self.plugin.period_frames * channels];
         let io = pcm.io_checked::<T>()?;
         let rate_hz = self.plugin.rate_hz;

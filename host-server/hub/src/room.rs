@@ -152,13 +152,9 @@ impl Room {
         let is_theirs =
             |it: &mut Parting| it.link == link_id || it.participant.look == participant.look;
         let parted: Vec<Parting> = self.parting.extract_if(.., is_theirs).collect();
-        for Parting {
-            participant: before,
-            untold,
-            ..
-        } in parted
-        {
-            match untold {
+        for parting in parted {
+            let before = parting.participant;
+            match parting.untold {
                 Some(_) if resumes == Some(before.id) => participant.resume_from(&before),
                 Some(reason) => self.tell_left(before.id, reason, out),
                 None => {}
@@ -353,11 +349,10 @@ impl Room {
         }
         if goes_on || !has_stopped {
             self.next_tick.get_or_insert(out.now);
-            let (link, untold) = (link.id, goes_on.then_some(reason));
             self.parting.push(Parting {
                 participant,
-                link,
-                untold,
+                link: link.id,
+                untold: goes_on.then_some(reason),
             });
         }
         self.members.count_changed(out.now);
