@@ -11,22 +11,8 @@ use talkspurt_core::wire::{ServerPacket, Voice};
 
 use crate::outbox::SharedPacket;
 
-/// The encoders of a room for the mixes that are shared.
-#[derive(Clone, Debug)]
-pub struct SharedEncoders([AnyCodec; CodecId::ALL.len()]);
-
-impl Default for SharedEncoders {
-    fn default() -> Self {
-        Self(CodecId::ALL.map(AnyCodec::from))
-    }
-}
-
-impl SharedEncoders {
-    /// Returns the encoder for one codec.
-    pub fn of(&mut self, codec: CodecId) -> &mut AnyCodec {
-        &mut self.0[usize::from(codec.id())]
-    }
-}
+/// The encoders of a room for the mixes that are shared, by the number of their codec.
+pub type SharedEncoders = [AnyCodec; CodecId::ALL.len()];
 
 /// What numbers the voice packets of a tick: contiguous within a talkspurt, and the same for all who
 /// hear it.

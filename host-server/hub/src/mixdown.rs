@@ -226,7 +226,7 @@ impl Mixdown {
             listener.state = same.after;
             return Arc::clone(&same.packet);
         }
-        let (state, encoder) = (&mut listener.state, encoders.of(codec));
+        let (state, encoder) = (&mut listener.state, &mut encoders[usize::from(codec.id())]);
         let packet = self.packet(None, state, encoder, stamp, terminator);
         self.shared.push(SharedMix {
             codec,

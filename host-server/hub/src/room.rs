@@ -1,5 +1,6 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
 
+use talkspurt_core::audio::codec::{AnyCodec, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{HelloRequest, ServerEvent};
@@ -83,7 +84,7 @@ impl Room {
             joins: 0,
             last_id: 0,
             states: Announcements::default(),
-            encoders: SharedEncoders::default(),
+            encoders: CodecId::ALL.map(AnyCodec::from),
             began: now,
             stamp: Stamp::default(),
             next_tick: None,
