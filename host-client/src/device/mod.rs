@@ -95,13 +95,14 @@ pub struct DeviceGuard {
 impl Drop for DeviceGuard {
     fn drop(&mut self) {
         self.stop = None;
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("a device's thread panicked");
-        }
+        join(&mut self.thread, "a device's");
+    }
+}
+
+/// Waits for the end of a thread.
+fn join(thread: &mut Option<JoinHandle<()>>, whose: &str) {
+    if thread.take().is_some_and(|thread| thread.join().is_err()) {
+        tracing::error!("{whose} thread panicked");
     }
 }
 

@@ -67,13 +67,7 @@ pub(super) struct PluginStream {
 impl Drop for PluginStream {
     fn drop(&mut self) {
         self.running.store(false, Relaxed);
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("a sound card's thread panicked");
-        }
+        super::join(&mut self.thread, "a sound card's");
     }
 }
 
