@@ -57,10 +57,16 @@ fn the_longest_packets_fit() {
     let too_small = encode(&ServerPacket::Ping(7), &mut [0; 1]);
     assert_eq!(too_small, Err(EncodeError));
     // An entry has a length of one byte.
-    let name = "n".repeat(128);
-    let entry = RosterEntry::new(ParticipantId(1), ParticipantFlags(0), &name);
-    let packet = ServerPacket::Joined(Joined { revision: 1, entry });
-    assert_eq!(encode(&packet, &mut [0; 300]), Err(EncodeError));
+    for (name_len, encoded) in [
+        (123, Ok(2 + 128)),
+        (124, Err(EncodeError)),
+        (128, Err(EncodeError)),
+    ] {
+        let name = "n".repeat(name_len);
+        let entry = RosterEntry::new(ParticipantId(1), ParticipantFlags(0), &name);
+        let packet = ServerPacket::Joined(Joined { revision: 1, entry });
+        assert_eq!(encode(&packet, &mut [0; 300]), encoded, "{name_len}");
+    }
 }
 
 #[test]
@@ -103,6 +109,48 @@ fn a_greeting_of_another_version_is_told_by_it() {
     assert_eq!(server(&[0, 3]).err(), Some(ParseError::Unknown), "a Hello");
 }
 
+const BARE_HELLO: [u8; 24] = [
+    0, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0xe0, 2, 0, 0, 1, b'r', 1, b'n', 0, 0, 0, 0, 0, 0,
+];
+
+#[test]
+fn an_entry_that_is_cut_short_within_its_length_is_malformed() {
+    let joined = |entry: &[u8]| {
+        let len = entry.len() as u8;
+        [&[0x0a, 1, len], entry].concat()
+    };
+    let entry = &[7, 0, 1, b'n', 0];
+    assert!(server(&joined(entry)).is_ok());
+    assert!(
+        server(&joined(&[&entry[..], &[9]].concat())).is_ok(),
+        "a later field"
+    );
+    for len in 0..entry.len() {
+        let cut = joined(&entry[..len]);
+        assert_eq!(server(&cut).err(), Some(ParseError::Malformed), "{len}");
+        // What comes behind it is no part of it.
+        let page = [&[9, 1, 0, 2, 2][..], &cut[2..], &joined(entry)[2..]].concat();
+        assert_eq!(server(&page).err(), Some(ParseError::Malformed), "{len}");
+    }
+}
+
+#[test]
+fn marks_that_are_not_known_are_neither_written_nor_read() {
+    let mut out = [0; 64];
+    let loud = Voice {
+        stream: 0xff,
+        terminator: false,
+        ..voice(&[1])
+    };
+    let len = encode(&ClientPacket::Voice(loud), &mut out).unwrap();
+    assert_eq!(out[8], 0x0f);
+    out[8] = 0x70;
+    let Ok(ClientPacket::Voice(read)) = client(&out[..len]) else {
+        panic!("voice")
+    };
+    assert_eq!((read.stream, read.terminator), (0, false));
+}
+
 #[test]
 fn a_hello_without_a_nonce_and_a_bye_that_says_too_much_are_malformed() {
     let hello = |nonce: Nonce, codecs: &[u8]| {
@@ -111,6 +159,15 @@ fn a_hello_without_a_nonce_and_a_bye_that_says_too_much_are_malformed() {
         [&head[..], &[len], codecs, &[len], codecs, &[0, 0, 0, 0]].concat()
     };
     assert!(client(&hello([1; 8], &[1; 8])).is_ok());
+    for (up, down) in [(8, 9), (9, 8)] {
+        let Ok(ClientPacket::Hello(mut offers)) = client(&BARE_HELLO) else {
+            panic!("a Hello")
+        };
+        (offers.codecs_up, offers.codecs_down) = (&[1; 9][..up], &[1; 9][..down]);
+        let mut out = [0; 64];
+        let len = encode(&ClientPacket::Hello(offers), &mut out).unwrap();
+        assert_eq!(client(&out[..len]).err(), Some(ParseError::Malformed));
+    }
     let malformed = Some(ParseError::Malformed);
     assert_eq!(client(&hello(NO_NONCE, &[1])).err(), malformed);
     assert_eq!(client(&hello([1; 8], &[1; 9])).err(), malformed);

@@ -107,3 +107,22 @@ fn invalid_payloads_are_errors_and_change_nothing() {
         Ok(PushOutcome::Queued)
     );
 }
+
+#[test]
+fn the_level_is_that_of_the_frame_that_was_played_last_also_where_it_ends_the_word() {
+    let mut ear = Ear::plain();
+    let payload = [1; 640];
+    for (number, level) in [(0u16, 30), (1, 60), (2, 10)] {
+        let voice = Voice {
+            seq: Seq(number),
+            timestamp: Timestamp(8 * u32::from(number)),
+            level,
+            stream: 0,
+            terminator: number == 2,
+            payload: &payload,
+        };
+        ear.downlink.push(Instant::ZERO, &voice).unwrap();
+        ear.play();
+        assert_eq!(ear.downlink.level(), level);
+    }
+}

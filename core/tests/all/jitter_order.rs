@@ -360,3 +360,17 @@ fn overflow_drops_the_oldest() {
     assert_eq!(line.buffer.stats().skipped, 59);
     assert_eq!(line.buffer.stats().lost, 4, "66 to 69");
 }
+
+#[test]
+fn what_was_said_before_a_clear_is_over_whether_it_had_come_or_not() {
+    let mut line = Line::new(0);
+    for number in [0, 1, 3] {
+        line.push(number);
+    }
+    assert_eq!(line.pop(), item(0));
+    line.buffer.clear();
+    for number in [1, 2, 3] {
+        assert_eq!(line.push(number), PushOutcome::Late, "{number}");
+    }
+    assert_eq!((line.push(4), line.pop()), (PushOutcome::Queued, item(4)));
+}

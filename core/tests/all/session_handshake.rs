@@ -1,7 +1,7 @@
 //! The handshake: the two ends of a session against each other, on virtual time.
 
 use crate::common::session_pair::{
-    NONCE, Pair, REVISION, closed, pages, reject, rejected, room_of, say,
+    NONCE, Pair, REVISION, bytes_of, closed, pages, reject, rejected, room_of, say,
 };
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::seq::Seq;
@@ -193,6 +193,35 @@ fn every_hello_that_cannot_be_granted_is_refused_with_its_reason() {
     let mut pair = Pair::new();
     pair.send_to_server(&ClientPacket::Hello(good_hello()));
     assert!(matches!(pair.server_events()[..], [ServerEvent::Hello(_)]));
+}
+
+#[test]
+fn any_roster_but_0_is_the_list() {
+    for (roster, wants_list) in [(0, false), (1, true), (2, true), (255, true)] {
+        let mut pair = Pair::new();
+        let hello = Hello {
+            roster,
+            ..good_hello()
+        };
+        pair.send_to_server(&ClientPacket::Hello(hello));
+        let [ServerEvent::Hello(hello)] = &pair.server_events()[..] else {
+            panic!("no Hello")
+        };
+        assert_eq!(hello.roster, wants_list, "{roster}");
+    }
+}
+
+#[test]
+fn a_server_that_takes_less_than_352_bytes_is_none() {
+    for (max_packet, is_taken) in [(351, false), (352, true)] {
+        let mut pair = Pair::new();
+        let mut welcome = Pair::welcome_packet(&["ada"]);
+        // A frame of 5 ms would fit either.
+        (welcome.frame_ms, welcome.max_packet) = (5, max_packet);
+        pair.client.poll_transmit();
+        pair.send_to_client(&ServerPacket::Welcome(welcome));
+        assert_eq!(pair.client.params().is_some(), is_taken, "{max_packet}");
+    }
 }
 
 #[test]
@@ -472,4 +501,41 @@ fn a_pong_outside_a_session_says_nothing_of_a_room() {
         (pong.revision, pong.flags),
         (REVISION, ParticipantFlags::MUTED)
     );
+}
+
+#[test]
+fn a_pong_tells_what_the_server_was_told_of_the_microphone_last() {
+    let mut pair = Pair::new();
+    pair.client.set_muted(true, None);
+    pair.client.begin(Duration::from_secs(5), NONCE, pair.now);
+    let Some(ClientPacket::Hello(hello)) = pair.client.poll_transmit() else {
+        panic!("no Hello")
+    };
+    let (hello, mut repeated) = (hello.clone(), hello);
+    repeated.flags = ParticipantFlags::default();
+    let mute = |muted| {
+        let after = None;
+        ClientPacket::SetMuted(talkspurt_core::wire::SetMuted { muted, after })
+    };
+    let mut again = repeated.clone();
+    again.nonce = [8; 8];
+    let packets = [
+        (ClientPacket::Hello(hello), true),
+        (ClientPacket::Hello(repeated), true),
+        (mute(false), false),
+        (mute(true), true),
+        (ClientPacket::Hello(again), false),
+    ]
+    .map(|(packet, muted)| (bytes_of(&packet), muted));
+    for (packet, muted) in packets {
+        pair.bytes_to_server(&packet);
+        if let Some(ServerEvent::Hello(_)) = pair.server_events().last() {
+            pair.server.accept();
+        }
+        pair.send_to_server(&ClientPacket::Ping(1));
+        let Some(ServerPacket::Pong(pong)) = pair.next_of_server() else {
+            panic!("no Pong")
+        };
+        assert_eq!(pong.flags.has(ParticipantFlags::MUTED), muted);
+    }
 }

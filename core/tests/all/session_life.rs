@@ -95,6 +95,22 @@ fn leaving_tells_the_server() {
 }
 
 #[test]
+fn a_bye_names_its_own_last_voice_and_not_that_of_a_mute() {
+    for after in [None, Some(Seq(9))] {
+        let mut pair = Pair::joined();
+        pair.client.set_muted(true, Some(Seq(7)));
+        pair.pump();
+        pair.client.set_muted(false, Some(Seq(7)));
+        pair.pump();
+        pair.server_events();
+        pair.client.leave(after);
+        pair.pump();
+        let left = ServerEvent::Left(Reason::LEAVING, after);
+        assert_eq!(pair.server_events(), [left]);
+    }
+}
+
+#[test]
 fn who_leaves_before_the_hello_has_gone_says_nothing() {
     let mut pair = Pair::new();
     pair.client.leave(None);
@@ -350,6 +366,22 @@ fn so_many_pings_and_roster_requests_are_answered_and_the_rest_is_ignored() {
     pair.now += MS(2_000);
     assert_eq!(answers(&mut pair), (20, 2));
     assert!(pair.server.is_joined());
+}
+
+#[test]
+fn of_several_pings_that_wait_the_newest_is_answered() {
+    let mut pair = Pair::joined();
+    for number in [1, 2, 3] {
+        pair.send_to_server(&ClientPacket::Ping(number));
+        pair.send_to_client(&ServerPacket::Ping(number));
+    }
+    let Some(ServerPacket::Pong(pong)) = pair.next_of_server() else {
+        panic!("no Pong")
+    };
+    assert_eq!(pong.number, 3);
+    assert_eq!(pair.next_of_server(), None);
+    assert_eq!(pair.client.poll_transmit(), Some(ClientPacket::Pong(3)));
+    assert_eq!(pair.client.poll_transmit(), None);
 }
 
 #[test]

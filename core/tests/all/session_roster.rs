@@ -106,6 +106,11 @@ fn what_is_old_is_ignored_and_what_is_missing_is_asked_about_once() {
     pair.send_to_client(&state(REVISION + 3));
     assert_eq!(pair.client_events().len(), 1, "it is news");
     assert!(asks(&mut pair));
+    // What was missed is old by now, should it still come.
+    for old in [REVISION + 1, REVISION + 3] {
+        pair.send_to_client(&state(old));
+        assert_eq!(pair.client_events(), []);
+    }
     // What follows is in order again.
     pair.send_to_client(&state(REVISION + 4));
     assert_eq!(pair.client_events().len(), 1);
@@ -209,6 +214,12 @@ fn a_page_must_bring_someone_unless_the_roster_is_empty_and_nobody_is_left_out()
         panic!("{events:?}")
     };
     assert_eq!((a.id.0, b.id.0), (7, 8));
+    pair.send_to_client(&page(0, 2, &[0, 7]));
+    let events = pair.client_events();
+    assert!(
+        matches!(&events[..], [ClientEvent::Listed { is_first: true, .. }, _]),
+        "{events:?}"
+    );
     pair.send_to_client(&page(0, 0, &[]));
     assert_eq!(pair.client_events(), [ClientEvent::RosterComplete]);
 }
@@ -231,6 +242,35 @@ fn a_second_welcome_tells_those_without_the_roster_how_many_there_are() {
     welcome.participants = 3;
     pair.send_to_client(&ServerPacket::Welcome(welcome));
     assert_eq!(pair.client_events(), [ClientEvent::Count(3)]);
+}
+
+#[test]
+fn a_second_welcome_begins_the_list_anew_whatever_was_known() {
+    for revision in [REVISION - 9, REVISION, REVISION + 9] {
+        let mut pair = Pair::joined();
+        let names = ["n"; 9];
+        let first_page = pages(&names, revision).remove(0);
+        pair.send_to_client(&ServerPacket::Roster(first_page));
+        let mut welcome = Pair::welcome_packet(&names);
+        welcome.revision = revision;
+        pair.send_to_client(&ServerPacket::Welcome(welcome));
+        pair.client_events();
+        // The next change is news, and says nothing of a gap; the pages are missed in time.
+        pair.send_to_client(&state(revision + 1));
+        assert_eq!(pair.client_events().len(), 1, "{revision}");
+        assert_eq!(asks_after_ms(&mut pair), 2_000, "{revision}");
+        // What was collected before does not count.
+        let mut pair = Pair::joined();
+        let [first, second] = &pages(&names, revision)[..] else {
+            panic!("two pages")
+        };
+        pair.send_to_client(&ServerPacket::Roster(first.clone()));
+        pair.send_to_client(&ServerPacket::Welcome(welcome));
+        pair.send_to_client(&ServerPacket::Roster(second.clone()));
+        let events = pair.client_events();
+        assert!(!events.contains(&ClientEvent::RosterComplete));
+        assert!(asks(&mut pair));
+    }
 }
 
 #[test]
@@ -273,14 +313,46 @@ fn pages_of_different_rosters_make_none() {
     for (first, second) in [
         (page(310, 0, 2, &["ada"]), page(311, 1, 2, &["bob"])),
         (page(310, 0, 2, &["ada"]), page(310, 1, 3, &["bob"])),
+        (page(310, 0, 3, &["ada"]), page(310, 1, 2, &["bob"])),
         (page(310, 0, 2, &["ada"]), page(310, 2, 2, &[])),
         (page(310, 0, 2, &["ada"]), page(310, 1, 2, &["bob", "eve"])),
         (page(310, 0, 0, &["ada"]), page(310, u32::MAX, 0, &["bob"])),
     ] {
+        pair.now += MS(2_000);
         pair.send_to_client(&first);
         pair.send_to_client(&second);
         assert!(!pair.client_events().contains(&ClientEvent::RosterComplete));
+        assert!(asks(&mut pair));
     }
+}
+
+#[test]
+fn the_revision_of_a_complete_roster_becomes_its_own() {
+    for revision in [REVISION - 5, REVISION + 5] {
+        let mut pair = Pair::joined();
+        send_roster(&mut pair, &["ada", "bob"], revision);
+        pair.client_events();
+        pair.send_to_client(&state(revision));
+        assert_eq!(pair.client_events(), [], "{revision}: it is in the list");
+        pair.send_to_client(&state(revision + 1));
+        assert_eq!(pair.client_events().len(), 1, "{revision}");
+        assert!(!asks(&mut pair), "{revision}");
+    }
+}
+
+#[test]
+fn a_second_welcome_is_no_reason_to_ask_sooner_than_a_second_later() {
+    let mut pair = Pair::joined();
+    pair.send_to_client(&state(REVISION + 2));
+    assert!(asks(&mut pair));
+    pair.now += MS(100);
+    let names = ["n"; 9];
+    let welcome = Pair::welcome_packet(&names);
+    pair.send_to_client(&ServerPacket::Welcome(welcome));
+    // Of its pages the first is lost.
+    let page = pages(&names, REVISION).remove(1);
+    pair.send_to_client(&ServerPacket::Roster(page));
+    assert_eq!(asks_after_ms(&mut pair), 900);
 }
 
 #[test]

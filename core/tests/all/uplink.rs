@@ -458,3 +458,32 @@ fn a_frame_that_waits_when_the_microphone_is_muted_is_not_sent_later() {
     assert_eq!(marks(&mic.capture(&word(13))), [(Some(13), false)]);
     assert_eq!(marks(&mic.capture(&word(14))), [(Some(14), false)]);
 }
+
+#[test]
+fn how_loud_the_last_word_was_makes_nothing_quiet_in_the_next() {
+    let mut mic = Mic::new(config());
+    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    let of = |amplitude: i16| [amplitude, -amplitude].repeat(160);
+    (0..10).for_each(|_| _ = mic.capture(&of(30_000)));
+    mic.uplink.finish();
+    mic.poll_all();
+    (21..=30).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    let soft = of(5_000);
+    assert_eq!(mic.capture(&soft).len(), 4, "with its pre-roll");
+    for n in 0..10 {
+        assert_eq!(mic.capture(&soft).len(), 1, "{n}");
+    }
+}
+
+#[test]
+fn a_frame_that_was_to_be_left_out_and_is_lost_takes_no_other_with_it() {
+    let mut mic = Mic::new(config());
+    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    mic.capture(&word(11));
+    assert_eq!(mic.capture(&quiet(12)), [], "it waits to be left out");
+    for mark in 13..=17 {
+        mic.uplink.push(&word(mark));
+    }
+    let kept = [14, 15, 16, 17].map(|mark| (Some(mark), false));
+    assert_eq!(marks(&mic.poll_all()), kept);
+}

@@ -503,3 +503,29 @@ fn a_configuration_that_cannot_work_is_refused() {
     );
     assert!(Pcm16Node::new(config, 1, Instant::ZERO).is_ok());
 }
+
+#[test]
+fn each_call_of_each_start_has_a_nonce_of_its_own() {
+    let mut nonces = Vec::new();
+    for start in [0, 1, u32::MAX] {
+        let mut node = World::new(115_200, Vec::new(), true).node;
+        node.start = start;
+        nonces.extend([(); 3].map(|()| node.next_nonce()));
+    }
+    for (i, nonce) in nonces.iter().enumerate() {
+        assert!(
+            *nonce != [0; 8] && !nonces[..i].contains(nonce),
+            "{nonces:?}"
+        );
+    }
+}
+
+#[test]
+fn nodes_of_different_starts_do_not_call_alike() {
+    let random = |start| {
+        let mut node = World::new(115_200, Vec::new(), true).node;
+        node.start = start;
+        node.random(Instant::ZERO)
+    };
+    assert!(random(1).abs_diff(random(2)) > 1_000);
+}

@@ -85,3 +85,81 @@ impl Ended {
         Some(self.0.remove(at)?.presence.id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::LinkId;
+    use crate::testing::request;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A session of ann in the kitchen, with this number, whose token is made of its last byte.
+    fn session(id: u32) -> EndedSession {
+        let HelloRequest { room, name, .. } = request("ann");
+        EndedSession {
+            tokens: Tokens {
+                own: [id as u8; 16],
+                earlier: None,
+            },
+            presence: Presence {
+                link: LinkId::default(),
+                id: ParticipantId(id),
+                name,
+                room,
+                participants: 1,
+            },
+            at: Instant::ZERO,
+        }
+    }
+
+    fn resuming(id: u32) -> HelloRequest {
+        HelloRequest {
+            resume: Some([id as u8; 16]),
+            ..request("ann")
+        }
+    }
+
+    #[test]
+    fn a_token_of_an_ended_session_is_good_once_in_its_room_and_for_its_name() {
+        let mut ended = Ended::default();
+        (1..=3).for_each(|id| ended.push(session(id)));
+        let now = Instant::ZERO + SECOND;
+        let elsewhere = HelloRequest {
+            room: "cellar".parse().unwrap(),
+            ..resuming(2)
+        };
+        let as_another = HelloRequest {
+            name: "bob".parse().unwrap(),
+            ..resuming(2)
+        };
+        for other in [elsewhere, as_another, request("ann")] {
+            assert_eq!(ended.take(&other, now), None);
+        }
+        assert_eq!(ended.take(&resuming(2), now), Some(ParticipantId(2)));
+        assert_eq!(ended.take(&resuming(2), now), None);
+        assert_eq!(ended.take(&resuming(1), now), Some(ParticipantId(1)));
+    }
+
+    #[test]
+    fn of_too_many_ended_sessions_the_oldest_are_forgotten() {
+        let mut ended = Ended::default();
+        let last = ENDED_MAX as u32 + 1;
+        for id in 1..=last {
+            // Each token for itself.
+            let mut session = session(id);
+            session.tokens.own[..4].copy_from_slice(&id.to_le_bytes());
+            ended.push(session);
+        }
+        let mut take = |id: u32| {
+            let mut hello = resuming(id);
+            if let Some(token) = &mut hello.resume {
+                token[..4].copy_from_slice(&id.to_le_bytes());
+            }
+            ended.take(&hello, Instant::ZERO)
+        };
+        assert_eq!(take(1), None);
+        assert_eq!(take(2), Some(ParticipantId(2)));
+        assert_eq!(take(last), Some(ParticipantId(last)));
+    }
+}

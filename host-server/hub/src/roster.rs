@@ -234,10 +234,13 @@ mod tests {
     use crate::participant::Participant;
     use crate::ready::Ready;
     use crate::testing::{TOKENS, request};
+    use talkspurt_core::audio::codec::CodecId;
     use talkspurt_core::audio::format::AudioFormat;
+    use talkspurt_core::carrier::deframer::{Deframer, Feed};
+    use talkspurt_core::carrier::stream::ENCODED_MAX;
     use talkspurt_core::seq::{Seq, Timestamp};
     use talkspurt_core::time::Duration;
-    use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Voice};
+    use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Voice, parse};
 
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(ms)
@@ -285,6 +288,69 @@ mod tests {
         });
         let ids = ids.collect();
         (members, ids)
+    }
+
+    /// Reads the packet of one side from its bytes in a stream.
+    fn read<T>(packet: &SharedPacket, read: impl FnOnce(ServerPacket<'_>, usize) -> T) -> T {
+        let mut deframer = Deframer::<ENCODED_MAX>::new();
+        let (Feed::Packet(bytes), _) = deframer.feed(packet) else {
+            panic!("no packet")
+        };
+        read(parse(bytes).unwrap(), bytes.len())
+    }
+
+    #[test]
+    fn a_page_has_as_many_entries_as_fit_with_all_numbers_at_their_longest() {
+        for (name_bytes, max_packet, a_page) in [
+            // 17 bytes, and 21 around each name.
+            (32, 352, 6),
+            (23, 352, 7),
+            (20, 352, 8),
+            (32, 1_280, 8),
+        ] {
+            let participants: Vec<_> = (0..20)
+                .map(|_| {
+                    let request = request(&"n".repeat(name_bytes));
+                    let mut it = Participant::new(&request, TOKENS, AudioFormat::DEFAULT);
+                    it.id = ParticipantId(u32::MAX);
+                    it
+                })
+                .collect();
+            let pages = pages(u32::MAX, participants.iter(), max_packet);
+            let mut listed = 0;
+            for page in &pages {
+                read(page, |packet, bytes| {
+                    let ServerPacket::Roster(page) = packet else {
+                        panic!("no page")
+                    };
+                    assert!(bytes <= max_packet);
+                    assert_eq!((page.first, page.total), (listed, 20));
+                    listed += page.entries.len() as u32;
+                    let is_last = listed == 20;
+                    assert!(is_last || page.entries.len() == a_page, "{name_bytes}");
+                });
+            }
+            assert_eq!(pages.len(), 20_usize.div_ceil(a_page), "{name_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_welcome_names_the_codec_of_each_direction() {
+        let mut request = request("ann");
+        request.codec_up = CodecId::ImaAdpcm;
+        let newcomer = Participant::new(&request, TOKENS, AudioFormat::DEFAULT);
+        let welcome = welcome(&Members::default(), &newcomer, &HubConfig::default());
+        read(&welcome, |packet, _| {
+            let ServerPacket::Welcome(welcome) = packet else {
+                panic!("no Welcome")
+            };
+            let codecs = [welcome.codec_up, welcome.codec_down];
+            assert_eq!(codecs, [CodecId::ImaAdpcm, CodecId::Pcm16].map(CodecId::id));
+            assert_eq!(
+                (welcome.nonce, welcome.resume),
+                (request.nonce, Some(TOKENS.own))
+            );
+        });
     }
 
     #[test]

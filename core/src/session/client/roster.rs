@@ -35,6 +35,7 @@ impl RosterWatch {
         *self = Self {
             revision,
             ask_at: Some(now + seconds(PATIENCE_S)),
+            asked_at: self.asked_at,
             patience_s: 2 * PATIENCE_S,
             ..Self::default()
         };

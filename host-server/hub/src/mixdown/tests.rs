@@ -77,6 +77,27 @@ fn each_hears_the_mean_of_the_others() {
 }
 
 #[test]
+fn the_level_is_that_of_the_loudest_of_the_others() {
+    let (mut mixdown, mut shared) = desk();
+    let own: Vec<_> = [300, 5_000, 1_000]
+        .map(|value| mixdown.add(&mut nobody_yet(), talker(value, false)))
+        .into();
+    let loudest = [5_000, 1_000, 5_000, 5_000];
+    for (own, loudest) in own.into_iter().chain([None]).zip(loudest) {
+        let mut listener = Listener::new(CodecId::Pcm16);
+        let packet = mixdown.packet_for(&mut listener, own, &mut shared, stamp(7));
+        let mut deframer = Deframer::<ENCODED_MAX>::new();
+        let (Feed::Packet(bytes), _) = deframer.feed(packet.as_ref().unwrap()) else {
+            panic!("no packet")
+        };
+        let Ok(ServerPacket::Voice(voice)) = parse(bytes) else {
+            panic!("no voice")
+        };
+        assert_eq!(voice.level, level::half_db(loudest));
+    }
+}
+
+#[test]
 fn listeners_who_do_not_talk_share_one_encoding_a_codec() {
     let (mut mixdown, mut shared) = desk();
     mixdown.add(&mut nobody_yet(), talker(300, false));

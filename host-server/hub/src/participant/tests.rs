@@ -135,6 +135,97 @@ fn the_muted_are_not_heard() {
     );
 }
 
+/// A tick of a room with nobody else.
+fn tick(participant: &mut Participant, ms: u64) {
+    let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
+    mixdown.begin();
+    participant.speak(at(ms), &mut mixdown);
+}
+
+#[test]
+fn a_mute_takes_effect_when_the_packet_that_it_names_was_heard_in_whatever_order_it_came() {
+    // The numbers wrap in the midst of it.
+    let frame = |n: u16| Voice {
+        timestamp: Timestamp(8 * u32::from(n)),
+        ..voice(n.wrapping_sub(3), n == 4)
+    };
+    for after_is_last in [true, false] {
+        let mut participant = participant();
+        participant.push_voice(&frame(1), at(0)).unwrap();
+        let after = if after_is_last { 4 } else { 2 };
+        assert!(!participant.set_muted(true, Some(frame(after).seq), at(0)));
+        for (n, is_taken) in [(4, after_is_last), (2, true), (3, after_is_last)] {
+            let waiting = participant.depth_frames();
+            participant.push_voice(&frame(n), at(10)).unwrap();
+            assert_eq!(participant.depth_frames() > waiting, is_taken, "{n}");
+        }
+        let muted_at = (1..).find(|n| {
+            tick(&mut participant, 20 * n);
+            participant.is_muted()
+        });
+        // A tick for each frame, and one to fade where nothing ends the word.
+        let ticks = if after_is_last { 4 } else { 3 };
+        assert_eq!(muted_at, Some(ticks));
+        assert!(!participant.is_talking() && !participant.needs_tick());
+        // Whoever is muted already has said nothing since.
+        let after = Some(Seq(900));
+        assert!(!participant.set_muted(true, after, at(100)) && !participant.needs_tick());
+    }
+}
+
+#[test]
+fn what_a_mute_names_is_waited_for_and_heard_for_half_a_second() {
+    for talks_on in [false, true] {
+        let mut participant = participant();
+        participant.set_muted(true, Some(Seq(99)), at(0));
+        let muted_at = (1..).find(|&n| {
+            if talks_on {
+                let taken = participant.push_voice(&voice(n, false), at(20 * u64::from(n) - 10));
+                assert!(taken.unwrap().heard_from.is_some(), "{n}");
+            }
+            tick(&mut participant, 20 * u64::from(n));
+            participant.is_muted()
+        });
+        assert_eq!(muted_at, Some(25), "500 ms");
+        assert!(!participant.is_talking() && !participant.needs_tick());
+    }
+}
+
+#[test]
+fn unmuting_takes_back_a_mute_that_still_waits() {
+    let mut participant = participant();
+    participant.set_muted(true, Some(Seq(5)), at(0));
+    assert!(!participant.set_muted(false, None, at(100)));
+    let taken = participant.push_voice(&voice(6, true), at(120)).unwrap();
+    assert!(taken.flags_changed && taken.heard_from.is_some());
+    for n in 7..40 {
+        tick(&mut participant, 20 * n);
+        assert!(!participant.is_muted(), "{n}");
+    }
+}
+
+#[test]
+fn whoever_goes_on_for_another_is_told_of_where_that_one_was_left() {
+    let mut before = participant();
+    (before.id, before.joined) = (ParticipantId(7), 3);
+    before.tell(ParticipantFlags::MUTED, at(10));
+    before.push_voice(&voice(1, true), at(10)).unwrap();
+    tick(&mut before, 20);
+    assert_eq!(
+        before.news(),
+        Some(ParticipantFlags::TALKING),
+        "a moment ago"
+    );
+    let mut participant = participant();
+    participant.resume_from(&before);
+    assert_eq!((participant.id, participant.joined), (before.id, 3));
+    assert_eq!(participant.told, ParticipantFlags::MUTED);
+    assert_eq!(participant.tell_from, at(110));
+    assert_eq!(participant.news(), Some(ParticipantFlags::TALKING));
+    participant.tell(ParticipantFlags::TALKING, at(110));
+    assert_eq!(participant.news(), Some(ParticipantFlags::default()));
+}
+
 #[test]
 fn a_wrong_payload_is_an_error() {
     let wrong = Voice {

@@ -62,6 +62,33 @@ fn a_name_that_looks_like_another_is_refused_and_told_which() {
 }
 
 #[test]
+fn of_all_that_is_wrong_with_a_hello_the_first_is_said() {
+    let (long_room, long_credentials) = ("r".repeat(65), [7; 65]);
+    let (bad_room, bad_name) = (&long_room[..], " bob");
+    for (room, credentials, name, reason) in [
+        (bad_room, &long_credentials[..], bad_name, Reason::BAD_ROOM),
+        (
+            "kitchen",
+            &long_credentials,
+            bad_name,
+            Reason::BAD_CREDENTIALS,
+        ),
+        ("kitchen", &long_credentials, "bob", Reason::BAD_CREDENTIALS),
+        ("kitchen", &[], bad_name, Reason::BAD_NAME),
+        ("kitchen", &[], "bob", Reason::NAME_TAKEN),
+    ] {
+        let (mut bench, ..) = bench_with_room();
+        let peer = bench.connect();
+        let hello = Hello {
+            credentials,
+            ..hello(room, name, &[0], [200; 8])
+        };
+        bench.send(peer, &ClientPacket::Hello(hello));
+        assert_rejected(&mut bench, peer, reason);
+    }
+}
+
+#[test]
 fn full_rooms_and_full_servers_say_so() {
     let mut bench = Bench::new(HubConfig {
         room_capacity: 2,
@@ -73,6 +100,13 @@ fn full_rooms_and_full_servers_say_so() {
     }
     let fourth = bench.join("b", "4");
     assert_rejected(&mut bench, fourth, Reason::SERVER_FULL);
+    // Of a full server the room says nothing more.
+    let fifth = bench.join("a", "5");
+    let received = bench.take_received(fifth);
+    assert!(
+        matches!(received[..], [Received::Reject(Reason::SERVER_FULL, _)]),
+        "{received:?}"
+    );
     bench.close(2);
     let third = bench.join("a", "3");
     assert_rejected(&mut bench, third, Reason::ROOM_FULL);

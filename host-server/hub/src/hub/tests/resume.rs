@@ -77,7 +77,7 @@ fn whoever_is_replaced_in_mid_word_fades_for_the_others_only() {
 
 #[test]
 fn a_token_is_good_until_something_comes_that_shows_that_the_next_has_arrived() {
-    for is_heard in [false, true] {
+    for (is_heard, by_voice) in [(false, false), (true, false), (true, true)] {
         let mut bench = Bench::new(config());
         let [ada, _bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
         let (id, token, _) = welcome(&mut bench, ada);
@@ -88,7 +88,11 @@ fn a_token_is_good_until_something_comes_that_shows_that_the_next_has_arrived() 
         for _ in 0..2 {
             bench.send(second, &ClientPacket::Hello(hello.clone()));
         }
-        if is_heard {
+        // Noise is nothing that was said.
+        bench.send_bytes(second, &[7, 7, 0]);
+        if by_voice {
+            bench.speak(second, 300, true);
+        } else if is_heard {
             bench.send(second, &ClientPacket::Ping(1));
         }
         for ended in [false, true] {
@@ -315,7 +319,11 @@ fn whoever_wants_only_the_number_gets_that_once_a_second() {
     };
     bench.send(node, &ClientPacket::Hello(hello));
     bench.pass(Duration::from_secs(2));
-    bench.forget_received();
+    let received = bench.take_received(node);
+    assert!(
+        matches!(&received[..], [Received::Welcome { roster, .. }, Received::Count(1)] if roster.is_empty()),
+        "{received:?}"
+    );
     for name in ["ada", "bob", "eve"] {
         bench.join("kitchen", name);
     }
@@ -332,6 +340,58 @@ fn whoever_wants_only_the_number_gets_that_once_a_second() {
     let received = bench.take_received(node);
     assert!(
         matches!(&received[..], [Received::Roster(all)] if all.len() == 4),
+        "{received:?}"
+    );
+    bench.pass(Duration::from_secs(2));
+    bench.close(1);
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.take_received(node), [Received::Count(3)]);
+}
+
+#[test]
+fn a_number_that_was_given_to_another_meanwhile_does_not_come_back() {
+    for is_played_out in [false, true] {
+        let mut bench = Bench::new(config());
+        let ada = bench.join("kitchen", "ada");
+        let (id, token, _) = welcome(&mut bench, ada);
+        bench.close(ada);
+        // The room was over, and counts from 1 again.
+        let [bob, _cat] = ["bob", "cat"].map(|name| bench.join("kitchen", name));
+        assert_eq!(welcome(&mut bench, bob).0, id);
+        if is_played_out {
+            bench.speak(bob, 300, true);
+            let (after, bye) = (Some(Seq(1)), Bye::from(Reason::LEAVING));
+            bench.send(bob, &ClientPacket::Bye(Bye { after, ..bye }));
+        }
+        let again = bench.connect();
+        resume(&mut bench, again, "ada", token);
+        assert_ne!(welcome(&mut bench, again).0, id);
+    }
+}
+
+#[test]
+fn whoever_is_out_without_the_others_knowing_is_in_the_roster() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    let (_, token, _) = welcome(&mut bench, ada);
+    bench.forget_received();
+    bench.answers = false;
+    resume(&mut bench, ada, "ada", token);
+    bench.send(bob, &ClientPacket::RosterRequest);
+    let received = bench.take_received(bob);
+    let [Received::Roster(all)] = &received[..] else {
+        panic!("{received:?}")
+    };
+    let mut names: Vec<_> = all.iter().map(|(_, name, _)| &name[..]).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["ada", "bob"]);
+    // They are told to have left, and are not listed any more.
+    bench.pass(FRAME);
+    assert_eq!(bench.take_received(bob), [Received::Left(1)]);
+    bench.send(bob, &ClientPacket::RosterRequest);
+    let received = bench.take_received(bob);
+    assert!(
+        matches!(&received[..], [Received::Roster(all)] if all.len() == 1),
         "{received:?}"
     );
 }

@@ -295,3 +295,31 @@ fn a_late_tick_after_which_nobody_talks_gives_none_up() {
     assert_eq!(bench.heard(bob), [(Some(100), true)]);
     assert_eq!(bench.hub.counters().ticks_skipped, 0);
 }
+
+#[test]
+fn voice_is_timed_by_the_age_of_the_room() {
+    let mut bench = Bench::new(HubConfig {
+        idle_timeout: Duration::from_secs(60),
+        ..config()
+    });
+    bench.pass(Duration::from_millis(777));
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    let began = bench.now;
+    for pause_ms in [0, 93, 990, 4_001, 9_999] {
+        bench.pass(Duration::from_millis(pause_ms));
+        bench.forget_received();
+        bench.speak(ada, 300, false);
+        bench.speak(ada, 300, true);
+        bench.pass(FRAME * 3);
+        let received = bench.take_received(bob);
+        let times = received.iter().filter_map(|received| match received {
+            Received::Voice { timestamp, at, .. } => Some((*timestamp, *at)),
+            _ => None,
+        });
+        let times: Vec<_> = times.collect();
+        let (first, at) = times[0];
+        let age = at.duration_since(began).as_micros();
+        assert_eq!(u64::from(first), age / 2_500, "{pause_ms} ms");
+        assert_eq!(times[1].0, first + 8, "a frame later");
+    }
+}
