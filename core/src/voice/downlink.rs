@@ -276,9 +276,10 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
             return;
         }
         // What is remembered of the last frame gives way to `out` next: its place is free.
-        let Some(Received { payload, .. }) = self.jitter.skip_into() else {
+        let Some(Received { payload, level }) = self.jitter.skip_into() else {
             return;
         };
+        self.state.level = self.state.level.min(level);
         self.last.set_len(self.frame_samples());
         if !payload.is_empty() && self.state.decoder.decode(&payload, &mut self.last).is_ok() {
             fade(out, self.last.iter(), 0, FULL_Q15);

@@ -4,7 +4,7 @@ use crate::common::jitter_line::{Line, item};
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig, Pop, Shrink};
 use talkspurt_core::seq::{Seq, Timestamp};
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 
 /// At 5 ms a frame, 300 ms are more than the buffer holds.
 #[test]
@@ -12,7 +12,9 @@ fn a_buffer_that_a_stall_has_filled_keeps_the_newest_only() {
     let mut buffer = JitterBuffer::<u32, 32>::new(JitterConfig::default_for(FrameDuration::Ms5, 0));
     let push = |buffer: &mut JitterBuffer<u32, 32>, number: u32| {
         let timestamp = Timestamp(2 * number);
-        buffer.push(Instant::ZERO, Seq(number as u16), timestamp, false, number);
+        let sent = number.min(100) + 200 * (number / 100).min(1);
+        let now = Instant::ZERO + Duration::from_millis(5) * sent;
+        buffer.push(now, Seq(number as u16), timestamp, false, number);
     };
     for number in 0..100 {
         push(&mut buffer, number);

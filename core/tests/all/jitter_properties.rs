@@ -45,6 +45,8 @@ struct Model {
     /// Of a talkspurt that is to come: its first number, and how early the newest item is now.
     coming: Option<(u64, u64)>,
     early: u64,
+    /// For so many items more, the talkspurt may still show that it is early.
+    young: u64,
     underruns: u64,
     backlog_over: usize,
     gap: bool,
@@ -107,8 +109,12 @@ impl Model {
         self.waiting.insert(number, Item { time, terminator });
         if is_later {
             self.newest = Some((number, time, terminator));
-            if let (Some((_, early)), Some((on_time, at))) = (&mut self.coming, self.on_time) {
-                *early = (time + at).saturating_sub(on_time + now).min(10);
+            let (on_time, at) = self.on_time.unwrap_or((time, now));
+            let is_early = (time + at).saturating_sub(on_time + now).min(10);
+            match &mut self.coming {
+                Some((_, early)) => *early = is_early,
+                None if self.young > 0 => self.early = self.early.max(is_early),
+                None => {}
             }
         }
         if dropped == 0 {
@@ -170,7 +176,9 @@ impl Model {
             }
             Phase::Filling(_) => {
                 self.phase = Phase::Playing;
-                self.early = early.unwrap_or(self.early);
+                if let Some(early) = early {
+                    (self.early, self.young) = (early, 20);
+                }
                 self.coming = None;
                 self.backlog_over = self.stall_max();
             }
@@ -194,6 +202,10 @@ impl Model {
         self.drop_backlog();
         let due = self.next;
         self.next += 1;
+        let is_ending = self.waiting.values().any(|item| item.terminator);
+        if !is_ending && self.waiting.contains_key(&due) {
+            self.young = self.young.saturating_sub(1);
+        }
         let Some(item) = self.take(due) else {
             self.gap = true;
             return Pop::Missing;

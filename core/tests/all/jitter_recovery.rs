@@ -4,6 +4,7 @@
 use crate::common::jitter_line::{Line, item, last};
 use talkspurt_core::audio::format::FrameDuration::Ms20;
 use talkspurt_core::audio::jitter::{JitterConfig, Pop, Shrink};
+use talkspurt_core::time::Duration;
 
 /// One stream on virtual time. Frame `n` is captured in period `n` and arrives when the network
 /// delivers it.
@@ -346,6 +347,38 @@ fn a_lead_that_was_taken_back_tolerates_no_delay_later() {
     stream.talk(200);
     // The underrun has widened the margin by one.
     assert_ne!(stream.line.buffer.shrink_due(), Shrink::No);
+}
+
+#[test]
+fn a_stall_soon_after_a_lead_was_taken_back_leaves_no_delay_for_long() {
+    let mut stream = with_pre_roll(0, 3, 0);
+    stream.pass(3, |_| 0..0);
+    stream.talk(60);
+    stream.stall(3);
+    let mut due = false;
+    for _ in 0..600 {
+        stream.talk(1);
+        due |= stream.line.buffer.shrink_due() != Shrink::No;
+    }
+    assert!(due, "what the network adds is taken back");
+}
+
+#[test]
+fn a_pre_roll_that_comes_over_a_slow_line_stays_too() {
+    // A packet takes 15.6 ms at 115,200 baud; 60 ms of pre-roll are sent at once.
+    let mut line = Line::with(JitterConfig::default_for(Ms20, 0));
+    let sent_ms = |number: u32| f64::from(number.saturating_sub(3)) * 20.0;
+    let (mut arrives_ms, mut number) = (15.6, 0);
+    for pop in 1..1_000 {
+        while arrives_ms <= f64::from(pop) * 20.0 {
+            line.push_after(number, Duration::from_micros((arrives_ms * 1_000.0) as u64));
+            number += 1;
+            arrives_ms = f64::max(arrives_ms, sent_ms(number)) + 15.6;
+        }
+        line.pop();
+        assert_eq!(line.buffer.shrink_due(), Shrink::No, "{pop}");
+    }
+    assert_eq!(line.buffer.stats().skipped, 0);
 }
 
 #[test]

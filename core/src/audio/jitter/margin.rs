@@ -10,6 +10,10 @@ const OVERDUE_WINDOWS: u8 = 3;
 /// again.
 const CALM_PARTS: u16 = 2;
 
+/// For so many pops a talkspurt is young: 400 ms in frames of 20 ms. A pre-roll of 200 ms has come
+/// by then, even on a line that carries little more than voice.
+const YOUNG_POPS: u8 = 20;
+
 /// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that
 /// wait beyond it through a whole window are surplus.
 #[derive(Clone, Debug)]
@@ -24,8 +28,11 @@ pub(super) struct Margin {
     calm_least_waiting: u16,
     window_pops: u16,
     window_least_waiting: u16,
-    window_most_waiting: u16,
+    /// By so much an item that came in the window was early at most.
+    window_most_early: u16,
     windows_overdue: u8,
+    /// Pops in which items may still show that the talkspurt is early.
+    young_pops: u8,
 }
 
 impl Margin {
@@ -37,8 +44,9 @@ impl Margin {
             calm_least_waiting: u16::MAX,
             window_pops: 0,
             window_least_waiting: u16::MAX,
-            window_most_waiting: 0,
+            window_most_early: 0,
             windows_overdue: 0,
+            young_pops: 0,
         }
     }
 
@@ -54,6 +62,16 @@ impl Margin {
     /// as the sender takes its lead back.
     pub(super) const fn begin(&mut self, early_frames: u16) {
         self.early_frames = early_frames;
+        self.young_pops = YOUNG_POPS;
+    }
+
+    /// An item that is early by so much has come. On a slow line a pre-roll takes its time to come,
+    /// and shows only then.
+    pub(super) fn arrived(&mut self, early_frames: u16) {
+        self.window_most_early = self.window_most_early.max(early_frames);
+        if self.young_pops > 0 {
+            self.early_frames = self.early_frames.max(early_frames);
+        }
     }
 
     /// Whether an item is to be dropped.
@@ -70,7 +88,6 @@ impl Margin {
     pub(super) const fn restart_window(&mut self) {
         self.window_pops = 0;
         self.window_least_waiting = u16::MAX;
-        self.window_most_waiting = 0;
         self.windows_overdue = 0;
     }
 
@@ -119,9 +136,9 @@ impl Margin {
         {
             self.target_frames = self.lowered_by(1, config);
         }
+        self.young_pops = self.young_pops.saturating_sub(1);
         self.window_pops += 1;
         self.window_least_waiting = self.window_least_waiting.min(waiting_frames);
-        self.window_most_waiting = self.window_most_waiting.max(all_waiting_frames);
         self.judge_window(config);
     }
 
@@ -147,10 +164,9 @@ impl Margin {
         } else {
             self.windows_overdue.saturating_add(1)
         };
-        let most_early = self.window_most_waiting.saturating_sub(self.target_frames);
-        self.early_frames = self.early_frames.min(most_early);
+        self.early_frames = self.early_frames.min(self.window_most_early);
+        self.window_most_early = 0;
         self.window_pops = 0;
         self.window_least_waiting = u16::MAX;
-        self.window_most_waiting = 0;
     }
 }

@@ -204,8 +204,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
                 timestamp,
                 terminator,
             });
-            if let Some(coming) = &mut state.coming {
-                coming.early_frames = state.pace.early_frames(now, timestamp, &state.config);
+            let early_frames = state.pace.early_frames(now, timestamp, &state.config);
+            match &mut state.coming {
+                Some(coming) => coming.early_frames = early_frames,
+                None => state.margin.arrived(early_frames),
             }
         }
         if dropped == 0 {

@@ -45,6 +45,13 @@ impl Line {
             .push(self.now, seq, timestamp, terminator, number)
     }
 
+    /// Pushes an item that comes at that time.
+    pub fn push_after(&mut self, number: u32, at: Duration) {
+        let (seq, timestamp) = (Seq(number as u16), Timestamp(frame_time(number)));
+        let now = Instant::ZERO + at;
+        self.buffer.push(now, seq, timestamp, false, number);
+    }
+
     pub fn pop(&mut self) -> Pop<u32> {
         self.now += Duration::from_millis(20);
         self.buffer.pop()
