@@ -7,6 +7,7 @@
 //! - `events` (feature `events`): one event as a line of JSON.
 //! - [`flags`]: values that flags of several programs take.
 //! - `gate` (feature `gate`): the flags of the voice gate, and what they mean.
+//! - [`log_throttle`]: one log line for many occurrences.
 //! - [`random`]: numbers that do not come again.
 //! - [`sample`]: samples as integers and as floats.
 //! - [`server_address`]: `HOST[:PORT]` to connect to, `ADDR:PORT` to listen on.
@@ -28,6 +29,7 @@ pub mod events;
 pub mod flags;
 #[cfg(feature = "gate")]
 pub mod gate;
+pub mod log_throttle;
 pub mod random;
 pub mod sample;
 pub mod server_address;

@@ -15,10 +15,7 @@ mod platform {
     /// included.
     fn events(fd: BorrowedFd<'_>, wanted: PollFlags, patience: Duration) -> PollFlags {
         let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
-        let timeout = Timespec {
-            tv_sec: patience.as_secs() as i64,
-            tv_nsec: i64::from(patience.subsec_nanos()),
-        };
+        let timeout = Timespec::try_from(patience).unwrap_or_default();
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) => fds[0].revents(),
             // Interrupted by a signal: nothing is known, and the caller asks again.
