@@ -127,11 +127,11 @@ pub struct ServeArgs {
     room_capacity: u32,
     /// Time allowed from connecting to a complete Hello (as "5", "5s" or "500ms"; up to 60 s)
     #[arg(long, env = "TALKSPURT_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "5s",
-          value_parser = handshake_timeout)]
+          value_parser = |text: &str| duration_within(text, 100, 60_000))]
     handshake_timeout: Duration,
     /// Drop a peer after this long without a packet or keepalive (up to 1 h)
     #[arg(long, env = "TALKSPURT_IDLE_TIMEOUT", value_name = "TIME", default_value = "15s",
-          value_parser = idle_timeout)]
+          value_parser = |text: &str| duration_within(text, 500, 3_600_000))]
     idle_timeout: Duration,
     /// Format of the log lines (RUST_LOG selects which)
     #[arg(
@@ -153,7 +153,10 @@ impl From<ServeArgs> for Config {
                     frame: args.frame_ms,
                     ..AudioFormat::DEFAULT
                 },
-                mix_rule: args.mix.into(),
+                mix_rule: match args.mix {
+                    MixArg::Mean => MixRule::Mean,
+                    MixArg::Sum => MixRule::Sum,
+                },
                 room_capacity: args.room_capacity as usize,
                 handshake_timeout: args.handshake_timeout.into(),
                 idle_timeout: args.idle_timeout.into(),
@@ -186,25 +189,9 @@ enum MixArg {
     Sum,
 }
 
-impl From<MixArg> for MixRule {
-    fn from(arg: MixArg) -> Self {
-        match arg {
-            MixArg::Mean => Self::Mean,
-            MixArg::Sum => Self::Sum,
-        }
-    }
-}
-
-fn handshake_timeout(text: &str) -> Result<Duration, String> {
-    duration_within(text, Duration::from_millis(100), Duration::from_secs(60))
-}
-
-fn idle_timeout(text: &str) -> Result<Duration, String> {
-    duration_within(text, Duration::from_millis(500), Duration::from_secs(3_600))
-}
-
 /// Reads "5", "2.5", "5s" or "500ms"; a bare number is seconds.
-fn duration_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+fn duration_within(text: &str, least_ms: u64, most_ms: u64) -> Result<Duration, String> {
+    let [least, most] = [least_ms, most_ms].map(Duration::from_millis);
     let (number, unit_secs) = match text.strip_suffix("ms") {
         Some(number) => (number, 0.001),
         None => (text.strip_suffix('s').unwrap_or(text), 1.0),

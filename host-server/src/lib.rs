@@ -13,7 +13,6 @@
 //! | [`turns`] | whether due work or input goes first |
 //! | [`http`], [`metrics`], [`process`], [`report`] | the pages |
 //! | [`journal`] | the log of what happens in the rooms |
-//! | [`trouble`] | how often to report that accepting fails |
 #![deny(missing_docs)]
 
 pub mod capacity;
@@ -30,7 +29,6 @@ pub mod shutdown;
 #[cfg(test)]
 mod testing;
 pub mod ticker;
-pub mod trouble;
 pub mod turns;
 
 pub use server::run;

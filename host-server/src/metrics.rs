@@ -76,17 +76,11 @@ pub fn render(
 struct PageRegistry(Registry);
 
 impl PageRegistry {
-    fn add_gauges(&mut self, gauges: &Gauges) {
-        let &Gauges {
-            rooms,
-            participants,
-            talkers,
-            handshakes,
-        } = gauges;
-        self.gauge("rooms", "Rooms with participants", rooms);
-        self.gauge("participants", "Participants in all rooms", participants);
-        self.gauge("talkers", "Participants who are talking", talkers);
-        self.gauge("handshakes", "Connections not joined yet", handshakes);
+    fn add_gauges(&mut self, of: &Gauges) {
+        self.gauge("rooms", "Rooms with participants", of.rooms);
+        self.gauge("participants", "Participants in all rooms", of.participants);
+        self.gauge("talkers", "Participants who are talking", of.talkers);
+        self.gauge("handshakes", "Connections not joined yet", of.handshakes);
     }
 
     fn add_counters(&mut self, of: &Counters) {

@@ -62,10 +62,8 @@ pub async fn run(
         }
         server.stopping.notify_one();
         server.act(|hub, now| hub.shut_down(now));
-        if tokio::time::timeout(DRAIN_TIMEOUT, server.drained())
-            .await
-            .is_err()
-        {
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, server.drained()).await;
+        if drained.is_err() {
             tracing::warn!(
                 connections = server.connections.get(),
                 "stopped with connections still open"
@@ -113,7 +111,7 @@ struct Server {
     ticker: Ticker,
     /// The deadline that the driver sleeps towards.
     armed: Cell<Option<Instant>>,
-    turns: Cell<Turns>,
+    turns: RefCell<Turns>,
     /// Signals that there is unwritten output.
     unsent: Notify,
     read_buffer: RefCell<Box<[u8]>>,
@@ -142,7 +140,7 @@ impl Server {
             sockets: RefCell::default(),
             ticker: Ticker::default(),
             armed: Cell::new(None),
-            turns: Cell::default(),
+            turns: RefCell::default(),
             unsent: Notify::new(),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into()),
             mix_times: MixTimes::default(),
@@ -324,10 +322,8 @@ impl Server {
 
     fn is_due_first(&self) -> bool {
         let due = self.hub.borrow().poll_timeout();
-        let mut turns = self.turns.get();
-        let is_due_first = turns.is_due_first(due, self.ticker.now());
-        self.turns.set(turns);
-        is_due_first
+        let mut turns = self.turns.borrow_mut();
+        turns.is_due_first(due, self.ticker.now())
     }
 
     /// Does the work due in the frame period that begins with the earliest deadline, so that a late
@@ -355,9 +351,7 @@ impl Server {
                 }
             }
         }
-        let mut turns = self.turns.get();
-        turns.worked(now, self.ticker.now());
-        self.turns.set(turns);
+        self.turns.borrow_mut().worked(now, self.ticker.now());
         self.settle(now);
     }
 

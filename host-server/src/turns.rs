@@ -17,7 +17,7 @@ const AWAY_MIN: Duration = Duration::from_millis(2);
 const GRACE: Duration = Duration::from_millis(5);
 
 /// Divides the thread's time between due work and input.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 pub struct Turns {
     /// When [`Turns::is_due_first`] was last called.
     asked_at: Instant,
@@ -25,17 +25,6 @@ pub struct Turns {
     input_until: Instant,
     /// The deadline before which input went first. That happens once for each.
     graced: Option<Instant>,
-}
-
-impl Default for Turns {
-    /// Starts with due work first.
-    fn default() -> Self {
-        Self {
-            asked_at: Instant::ZERO,
-            input_until: Instant::ZERO,
-            graced: None,
-        }
-    }
 }
 
 impl Turns {

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::codec::{AnyCodec, CodecId};
 use talkspurt_core::audio::format::FrameDuration;
-use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
@@ -12,22 +11,8 @@ use talkspurt_core::wire::{ServerPacket, Voice};
 
 use crate::outbox::SharedPacket;
 
-/// The encoders of a room for the mixes that are shared.
-#[derive(Clone, Debug)]
-pub struct SharedEncoders([AnyCodec; CodecId::ALL.len()]);
-
-impl Default for SharedEncoders {
-    fn default() -> Self {
-        Self(CodecId::ALL.map(AnyCodec::from))
-    }
-}
-
-impl SharedEncoders {
-    /// Returns the encoder for one codec.
-    pub fn of(&mut self, codec: CodecId) -> &mut AnyCodec {
-        &mut self.0[usize::from(codec.id())]
-    }
-}
+/// The encoders of a room for the mixes that are shared, by the number of their codec.
+pub type SharedEncoders = [AnyCodec; CodecId::ALL.len()];
 
 /// What numbers the voice packets of a tick: contiguous within a talkspurt, and the same for all who
 /// hear it.
@@ -49,21 +34,6 @@ impl Stamp {
                 .plus(frame.units().wrapping_mul(frames as u32)),
         }
     }
-}
-
-/// Encodes a mix whose loudest talker has this level.
-pub fn encode_mix(
-    mix: &Frame,
-    encoder: &mut AnyCodec,
-    stamp: Stamp,
-    level: u8,
-    terminator: bool,
-) -> SharedPacket {
-    let mut payload = [0; PAYLOAD_MAX];
-    let len = encoder
-        .encode(mix, &mut payload)
-        .expect("a frame of a session fits its payload");
-    encode_voice(stamp, level, terminator, &payload[..len])
 }
 
 /// Writes a voice packet.

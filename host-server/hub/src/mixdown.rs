@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use talkspurt_core::audio::codec::{AnyCodec, CodecId};
+use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level;
@@ -15,7 +15,7 @@ use talkspurt_core::audio::mixer::{
 };
 use talkspurt_core::voice::downlink::Playout;
 
-use crate::encodings::{SharedEncoders, Stamp, encode_mix, encode_voice};
+use crate::encodings::{SharedEncoders, Stamp, encode_voice};
 use crate::outbox::SharedPacket;
 
 /// Buffers for the mixing of one room at a time.
@@ -206,7 +206,11 @@ impl Mixdown {
         render(&self.talkers, own, self.rule, state, &mut self.mix);
         self.encodings += 1;
         let level = loudest.unwrap_or(level::SILENCE);
-        encode_mix(&self.mix, encoder, stamp, level, terminator)
+        let mut payload = [0; PAYLOAD_MAX];
+        let len = encoder
+            .encode(&self.mix, &mut payload)
+            .expect("a frame of a session fits its payload");
+        encode_voice(stamp, level, terminator, &payload[..len])
     }
 
     fn shared_packet(
@@ -222,7 +226,7 @@ impl Mixdown {
             listener.state = same.after;
             return Arc::clone(&same.packet);
         }
-        let (state, encoder) = (&mut listener.state, encoders.of(codec));
+        let (state, encoder) = (&mut listener.state, &mut encoders[usize::from(codec.id())]);
         let packet = self.packet(None, state, encoder, stamp, terminator);
         self.shared.push(SharedMix {
             codec,

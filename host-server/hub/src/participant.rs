@@ -188,8 +188,8 @@ impl Participant {
         voice: &Voice<'_>,
         now: Instant,
     ) -> Result<VoiceTaken, CodecError> {
-        let is_too_late = |after: Option<Seq>| after.is_none_or(|it| voice.seq.distance(it) > 0);
-        if self.is_muted() || self.stops.is_some_and(|(after, _)| is_too_late(after)) {
+        let is_after = |seq: Option<Seq>| seq.is_none_or(|it| voice.seq.distance(it) > 0);
+        if self.is_muted() || self.stops.is_some_and(|(last, _)| is_after(last)) {
             return Ok(VoiceTaken::default());
         }
         let (codec, format) = (self.codec_up, self.format);
@@ -199,10 +199,7 @@ impl Participant {
         });
         let was_active = downlink.is_active();
         let outcome = downlink.push(now, voice)?;
-        if self
-            .last_seq
-            .is_none_or(|last| voice.seq.distance(last) > 0)
-        {
+        if is_after(self.last_seq) {
             self.last_seq = Some(voice.seq);
         }
         let taken = matches!(

@@ -1,5 +1,6 @@
 //! One room: its members, its roster, its ticks. It owns their links, and all its timers.
 
+use talkspurt_core::audio::codec::{AnyCodec, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::session::{HelloRequest, ServerEvent};
@@ -83,7 +84,7 @@ impl Room {
             joins: 0,
             last_id: 0,
             states: Announcements::default(),
-            encoders: SharedEncoders::default(),
+            encoders: CodecId::ALL.map(AnyCodec::from),
             began: now,
             stamp: Stamp::default(),
             next_tick: None,
@@ -152,13 +153,9 @@ impl Room {
         let is_theirs =
             |it: &mut Parting| it.link == link_id || it.participant.look == participant.look;
         let parted: Vec<Parting> = self.parting.extract_if(.., is_theirs).collect();
-        for Parting {
-            participant: before,
-            untold,
-            ..
-        } in parted
-        {
-            match untold {
+        for parting in parted {
+            let before = parting.participant;
+            match parting.untold {
                 Some(_) if resumes == Some(before.id) => participant.resume_from(&before),
                 Some(reason) => self.tell_left(before.id, reason, out),
                 None => {}
@@ -353,11 +350,10 @@ impl Room {
         }
         if goes_on || !has_stopped {
             self.next_tick.get_or_insert(out.now);
-            let (link, untold) = (link.id, goes_on.then_some(reason));
             self.parting.push(Parting {
                 participant,
-                link,
-                untold,
+                link: link.id,
+                untold: goes_on.then_some(reason),
             });
         }
         self.members.count_changed(out.now);

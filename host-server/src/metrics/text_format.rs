@@ -1,6 +1,7 @@
 //! The older of the two formats that Prometheus reads: text, version 0.0.4. It is made from the
 //! newer one, OpenMetrics.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The format of a page.
@@ -47,16 +48,10 @@ impl Format {
 /// info without its `_info`. Here the name is that of the sample, and an info is a gauge.
 pub fn from_open_metrics(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
-    let kinds: Vec<(&str, &str)> = page
+    let kinds: BTreeMap<&str, &str> = page
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
         .collect();
-    let kind_of = |name: &str| {
-        kinds
-            .iter()
-            .find(|(other, _)| *other == name)
-            .map(|(_, kind)| *kind)
-    };
     for line in page.lines() {
         // Writing to a String cannot fail.
         let _ = match line
@@ -68,7 +63,7 @@ pub fn from_open_metrics(page: &str) -> String {
             Some(("UNIT", _)) => Ok(()),
             Some((what, rest)) => {
                 let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-                let (suffix, kind) = match kind_of(name) {
+                let (suffix, kind) = match kinds.get(name).copied() {
                     Some("counter") => ("_total", "counter"),
                     Some("info") => ("_info", "gauge"),
                     Some("unknown") => ("", "untyped"),

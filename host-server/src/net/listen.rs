@@ -6,17 +6,19 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use talkspurt_core::time::{Duration, Instant};
+use talkspurt_host_kit::log_throttle::LogThrottle;
 use talkspurt_host_kit::words;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::ticker::Ticker;
-use crate::trouble::AcceptTrouble;
 
 /// Connections that wait to be accepted: all clients of a full server, reconnecting at once after a
 /// restart.
 const BACKLOG: u32 = 1024;
 /// The pause after accepting has failed, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// While accepting keeps failing, one report in this time.
+const TROUBLE_EVERY: Duration = Duration::from_secs(60);
 /// EMFILE and ENFILE, on every Unix.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 /// EAFNOSUPPORT.
@@ -91,7 +93,7 @@ pub struct Acceptor<F> {
     listener: TcpListener,
     what: &'static str,
     clock: Ticker,
-    trouble: AcceptTrouble,
+    trouble: LogThrottle,
     free_descriptors: F,
     paused_until: Option<Instant>,
 }
@@ -104,7 +106,7 @@ impl<F: Fn()> Acceptor<F> {
             listener,
             what,
             clock: Ticker::default(),
-            trouble: AcceptTrouble::default(),
+            trouble: LogThrottle::default(),
             free_descriptors,
             paused_until: None,
         }
@@ -137,7 +139,8 @@ impl<F: Fn()> Acceptor<F> {
         if out_of_descriptors && !has_connection(&self.listener) {
             return;
         }
-        if let Some(times) = self.trouble.failed(self.clock.now()) {
+        self.trouble.add(1);
+        if let Some(times) = self.trouble.take(self.clock.now(), TROUBLE_EVERY) {
             tracing::warn!(times, "cannot accept {}: {}", self.what, describe(error));
         }
         if out_of_descriptors {
@@ -248,6 +251,23 @@ mod tests {
             assert!(told[0].starts_with(&starts), "{told:?}");
         }
         assert!(lines(OUT_OF_DESCRIPTORS[0], "a connection").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_go_on_are_reported_once_a_minute() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        let mut acceptor = Acceptor::new(listener, "a connection", || {});
+        let mut told = Vec::new();
+        for _ in 0..150 {
+            told.extend(lines_logged(|| {
+                acceptor.handle_trouble(&io::ErrorKind::OutOfMemory.into());
+            }));
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        }
+        assert_eq!(told.len(), 3, "{told:?}");
+        for (line, times) in told.iter().zip([1, 60, 60]) {
+            assert!(line.contains(&format!("times={times}")), "{line}");
+        }
     }
 
     #[tokio::test]

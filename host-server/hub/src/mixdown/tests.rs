@@ -49,7 +49,7 @@ fn desk() -> (Mixdown, SharedEncoders) {
 fn desk_by(rule: MixRule) -> (Mixdown, SharedEncoders) {
     let mut mixdown = Mixdown::new(rule, AudioFormat::DEFAULT);
     mixdown.begin();
-    (mixdown, SharedEncoders::default())
+    (mixdown, CodecId::ALL.map(AnyCodec::from))
 }
 
 fn nobody_yet() -> TalkerState {
