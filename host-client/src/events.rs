@@ -1,5 +1,6 @@
 //! Events that a session reports to its user.
 
+use crate::device::DeviceNotice;
 use serde::Serialize;
 use std::mem;
 use talkspurt_host_kit::{events, words::without_numbers};
@@ -66,14 +67,7 @@ pub enum EventKind {
         deafened: bool,
     },
     /// The microphone or speaker was opened or lost, or is not available.
-    Device {
-        /// `microphone` or `speaker`.
-        device: String,
-        /// `opened`, `lost` or `absent`.
-        state: &'static str,
-        /// Its name and format, or why it is not available.
-        text: String,
-    },
+    Device(DeviceNotice),
     /// Someone has been talking for three seconds, too quietly for the gate: nothing was sent.
     InputQuiet {
         /// How loud the loud parts are, in dBFS.
@@ -130,9 +124,9 @@ impl EventKind {
     /// Removes the system's error numbers from its texts.
     pub(crate) fn for_people(mut self) -> Self {
         let text = match &mut self {
-            Self::Device { text, .. } | Self::Recording { text, .. } | Self::Failed { text } => {
-                Some(text)
-            }
+            Self::Device(DeviceNotice { text, .. })
+            | Self::Recording { text, .. }
+            | Self::Failed { text } => Some(text),
             Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => Some(reason),
             Self::InputEnded { problem } => problem.as_mut(),
             _ => None,
@@ -155,7 +149,7 @@ impl EventKind {
             | Self::Talking { name, .. }
             | Self::Silent { name, .. }
             | Self::Muted { name, .. } => name.len(),
-            Self::Device { device, text, .. } => device.len() + text.len(),
+            Self::Device(notice) => notice.text.len(),
             Self::Reconnecting { reason, .. } | Self::Left { reason, .. } => reason.len(),
             Self::Failed { text } => text.len(),
             Self::Recording { file, text, .. } => text.len() + file.as_ref().map_or(0, String::len),

@@ -14,6 +14,11 @@
 //! `nice`), nothing changes.
 
 use thread_priority::ThreadPriority;
+#[cfg(unix)]
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 
 /// Above every ordinary thread, below what sound servers usually use (20 and more).
 const REAL_TIME: u8 = 10;
@@ -40,10 +45,6 @@ pub(crate) fn raise() {
 /// inherit its priority.
 #[cfg(unix)]
 pub(crate) fn prefer() {
-    use thread_priority::unix::{
-        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
     // It was started by the session's thread, and inherited its priority.
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
     let ordinary = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
@@ -62,10 +63,6 @@ pub(crate) fn prefer() {}
 
 #[cfg(unix)]
 fn real_time(priority: ThreadPriority) -> Result<(), thread_priority::Error> {
-    use thread_priority::unix::{
-        RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     set_thread_priority_and_policy(thread_native_id(), priority, policy)
 }
@@ -78,9 +75,7 @@ fn real_time(priority: ThreadPriority) -> Result<(), thread_priority::Error> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use thread_priority::unix::{
-        ThreadSchedulePolicy, thread_native_id, thread_schedule_policy_param,
-    };
+    use thread_priority::unix::thread_schedule_policy_param;
 
     fn is_real_time() -> bool {
         let (policy, _) = thread_schedule_policy_param(thread_native_id()).unwrap();

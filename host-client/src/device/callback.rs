@@ -16,14 +16,14 @@ const RING_SECS: u32 = 1;
 /// The microphone's callback: writes the chosen channel to the ring.
 pub(super) struct CaptureCallback {
     ring: Producer<f32>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     picker: ChannelPicker,
 }
 
 /// The speaker's callback: copies the ring to the channels.
 pub(super) struct PlaybackCallback {
     ring: Consumer<f32>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     channels: usize,
     /// Whether the ring had samples at the last callback. Silence before the first sample is not a
     /// shortfall.
@@ -91,10 +91,6 @@ impl CaptureCallback {
         }
         self.shared.note_callback(data.len() / channels, now);
     }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
 }
 
 impl PlaybackCallback {
@@ -121,10 +117,6 @@ impl PlaybackCallback {
         }
         self.playing = !short;
         self.shared.note_callback(data.len() / self.channels, now);
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 }
 

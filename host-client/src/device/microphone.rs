@@ -62,7 +62,7 @@ impl Microphone {
 
 impl Open {
     fn new(link: CaptureLink, frame_samples: usize) -> Option<Self> {
-        let converter = Converter::to_room(link.shared.rate_hz(), ROOM_RATE_HZ, frame_samples)
+        let converter = Converter::to_room(link.shared.rate_hz, ROOM_RATE_HZ, frame_samples)
             .inspect_err(
                 |error| tracing::error!(%error, "the microphone's rate cannot be converted"),
             )
@@ -80,12 +80,12 @@ impl Open {
     }
 
     fn read(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        let rate_hz = f64::from(self.link.shared.rate_hz());
+        let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         self.pace.observe(&self.link.shared, frame_s);
         // Before a frame is taken, the device and the ring should hold that frame, a callback and
         // the margin.
-        let target = self.converter.needs() as f64 + self.pace.target(self.link.shared.rate_hz());
+        let target = self.converter.needs() as f64 + self.pace.target(self.link.shared.rate_hz);
         let settled = self.link.ring.slots() as f64 + self.link.shared.since_callback(now);
         if self.primed && settled > target + EXCESS_MAX_S * rate_hz {
             self.drop_samples((settled - target) as usize);
@@ -251,7 +251,7 @@ mod tests {
 
     impl Device {
         fn callback_shortfalls(&self) -> u32 {
-            self.callback.shared().shortfalls()
+            self.callback.shared.shortfalls()
         }
     }
 

@@ -29,12 +29,13 @@ pub use choice::{DeviceChoice, DeviceInfo, list};
 pub use microphone::Microphone;
 pub use speaker::Speaker;
 
+use serde::Serialize;
 use std::{
     convert::Infallible,
     fmt,
     sync::{
         Arc,
-        mpsc::{self, Sender},
+        mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
 };
@@ -42,11 +43,13 @@ use supervisor::Supervisor;
 use talkspurt_host_kit::{channels::InputChannel, words};
 
 /// Direction of the sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Direction {
     /// A microphone.
+    #[serde(rename = "microphone")]
     Input,
     /// A speaker.
+    #[serde(rename = "speaker")]
     Output,
 }
 
@@ -60,9 +63,10 @@ impl fmt::Display for Direction {
 }
 
 /// What happened to a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceNotice {
     /// The microphone or the speaker.
+    #[serde(rename = "device")]
     pub direction: Direction,
     /// What happened.
     pub state: DeviceState,
@@ -71,7 +75,8 @@ pub struct DeviceNotice {
 }
 
 /// States of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeviceState {
     /// It is running.
     Opened,
@@ -90,27 +95,23 @@ pub struct DeviceGuard {
 impl Drop for DeviceGuard {
     fn drop(&mut self) {
         self.stop = None;
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("a device's thread panicked");
-        }
+        join(&mut self.thread, "a device's");
+    }
+}
+
+/// Waits for the end of a thread.
+fn join(thread: &mut Option<JoinHandle<()>>, whose: &str) {
+    if thread.take().is_some_and(|thread| thread.join().is_err()) {
+        tracing::error!("{whose} thread panicked");
     }
 }
 
 /// Keeps several devices open. They are closed together: a sound system that hangs then costs its
 /// delay once, not once per device.
 #[derive(Default)]
-pub struct DeviceGuards(Vec<DeviceGuard>);
+pub struct DeviceGuards(pub Vec<DeviceGuard>);
 
 impl DeviceGuards {
-    /// Adds a device.
-    pub fn add(&mut self, guard: DeviceGuard) {
-        self.0.push(guard);
-    }
-
     /// Starts to close the devices. Dropping this waits for that.
     pub fn stop(&mut self) {
         for guard in &mut self.0 {
@@ -133,15 +134,9 @@ pub fn open_microphone(
     channel: InputChannel,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Microphone, DeviceGuard) {
-    let (links, receiver) = mpsc::channel();
-    let guard = spawn(
-        Direction::Input,
-        choice,
-        Arc::new(move |choice| stream::open_capture(choice, channel)),
-        links,
-        Box::new(notices),
-    );
-    (Microphone::new(receiver), guard)
+    let open = move |choice: &_| stream::open_capture(choice, channel);
+    let (links, guard) = spawn(Direction::Input, choice, Arc::new(open), Box::new(notices));
+    (Microphone::new(links), guard)
 }
 
 /// Opens a speaker and keeps it open. Returns at once; `notices` is told what happens to it.
@@ -149,15 +144,9 @@ pub fn open_speaker(
     choice: DeviceChoice,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Speaker, DeviceGuard) {
-    let (links, receiver) = mpsc::channel();
-    let guard = spawn(
-        Direction::Output,
-        choice,
-        Arc::new(stream::open_playback),
-        links,
-        Box::new(notices),
-    );
-    (Speaker::new(receiver), guard)
+    let open = Arc::new(stream::open_playback);
+    let (links, guard) = spawn(Direction::Output, choice, open, Box::new(notices));
+    (Speaker::new(links), guard)
 }
 
 /// Checks that a device named by the user exists. The default device may be missing: it may appear
@@ -175,9 +164,9 @@ fn spawn<L: Send + 'static>(
     direction: Direction,
     choice: DeviceChoice,
     open: supervisor::Open<L>,
-    links: Sender<L>,
     notices: Box<dyn Fn(DeviceNotice) + Send>,
-) -> DeviceGuard {
+) -> (Receiver<L>, DeviceGuard) {
+    let (links, received) = mpsc::channel();
     let (stop, stopped) = mpsc::channel();
     let supervisor = Supervisor {
         direction,
@@ -199,10 +188,8 @@ fn spawn<L: Send + 'static>(
             tracing::error!(error, "no thread for the {direction}");
         })
         .ok();
-    DeviceGuard {
-        stop: Some(stop),
-        thread,
-    }
+    let stop = Some(stop);
+    (received, DeviceGuard { stop, thread })
 }
 
 #[cfg(test)]
@@ -228,8 +215,8 @@ mod tests {
     fn devices_are_closed_together() {
         let ((tell_first, first), (tell_second, second)) = (mpsc::channel(), mpsc::channel());
         let mut guards = DeviceGuards::default();
-        guards.add(guard(second, tell_first));
-        guards.add(guard(first, tell_second));
+        guards.0.push(guard(second, tell_first));
+        guards.0.push(guard(first, tell_second));
         let (done, closed) = mpsc::channel();
         thread::spawn(move || {
             drop(guards);

@@ -67,13 +67,7 @@ pub(super) struct PluginStream {
 impl Drop for PluginStream {
     fn drop(&mut self) {
         self.running.store(false, Relaxed);
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("a sound card's thread panicked");
-        }
+        super::join(&mut self.thread, "a sound card's");
     }
 }
 
@@ -225,7 +219,7 @@ impl Stage {
         f32: FromSample<T>,
     {
         let Plugin { pcm, channels, .. } = &self.plugin;
-        let shared = callback.shared().clone();
+        let shared = callback.shared.clone();
         let mut buffer = vec![T::EQUILIBRIUM; self.plugin.buffer_frames * channels];
         let io = pcm.io_checked::<T>()?;
         // If `start` fails, the first `avail` reports it.
@@ -250,7 +244,7 @@ impl Stage {
         mut callback: PlaybackCallback,
     ) -> alsa::Result<()> {
         let Plugin { pcm, channels, .. } = &self.plugin;
-        let shared = callback.shared().clone();
+        let shared = callback.shared.clone();
         let mut buffer = vec![T::EQUILIBRIUM; self.plugin.period_frames * channels];
         let io = pcm.io_checked::<T>()?;
         let rate_hz = self.plugin.rate_hz;

@@ -13,7 +13,8 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Shared {
     epoch: Instant,
-    rate_hz: u32,
+    /// Samples per second and channel.
+    pub(super) rate_hz: u32,
     callbacks: AtomicU32,
     last_frames: AtomicU32,
     last_at_us: AtomicU64,
@@ -38,11 +39,6 @@ impl Shared {
             fatal: AtomicBool::new(false),
             hardware_delay_us: AtomicU32::new(0),
         }
-    }
-
-    /// Returns samples per second and channel.
-    pub(super) fn rate_hz(&self) -> u32 {
-        self.rate_hz
     }
 
     /// Notes a data callback of `frames` sample frames.

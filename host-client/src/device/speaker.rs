@@ -58,7 +58,7 @@ impl Speaker {
 
 impl Open {
     fn new(link: PlaybackLink, frame_samples: usize) -> Option<Self> {
-        let converter = Converter::to_device(ROOM_RATE_HZ, link.shared.rate_hz(), frame_samples)
+        let converter = Converter::to_device(ROOM_RATE_HZ, link.shared.rate_hz, frame_samples)
             .inspect_err(|error| tracing::error!(%error, "the speaker's rate cannot be converted"))
             .ok()?;
         let (control, pace) = (DriftControl::default(), Pace::new());
@@ -74,13 +74,13 @@ impl Open {
     }
 
     fn write(&mut self, frame: &[i16], now: Instant) {
-        let rate_hz = f64::from(self.link.shared.rate_hz());
+        let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         if self.pace.observe(&self.link.shared, frame_s) {
             tracing::debug!("the speaker ran dry");
         }
         // Before a frame is added, the device and the ring should hold a callback and the margin.
-        let target = self.pace.target(self.link.shared.rate_hz());
+        let target = self.pace.target(self.link.shared.rate_hz);
         let callback = f64::from(self.link.shared.last_frames());
         let fill = self.ring_fill();
         let settled = fill as f64 + callback - self.link.shared.since_callback(now);
@@ -210,7 +210,7 @@ mod tests {
                 device.run_until(now);
                 speaker.write_at(&tone_frame(n), now);
             }
-            let shortfalls = device.callback.shared().shortfalls();
+            let shortfalls = device.callback.shared.shortfalls();
             assert!(
                 shortfalls <= 2,
                 "{rate_hz} Hz {ppm} ppm: ran dry {shortfalls} times"

@@ -135,13 +135,13 @@ fn build_capture<T: SizedSample>(
 where
     f32: cpal::FromSample<T>,
 {
-    let shared = callback.shared().clone();
+    let shared = callback.shared.clone();
     device.build_input_stream::<T, _, _>(
         config,
         move |data, info| {
             let time = info.timestamp();
             callback
-                .shared()
+                .shared
                 .note_hardware_delay(time.callback.saturating_duration_since(time.capture));
             callback.take(data, Instant::now());
         },
@@ -155,13 +155,13 @@ fn build_playback<T: SizedSample + cpal::FromSample<f32>>(
     config: StreamConfig,
     mut callback: PlaybackCallback,
 ) -> Result<cpal::Stream, Error> {
-    let shared = callback.shared().clone();
+    let shared = callback.shared.clone();
     device.build_output_stream::<T, _, _>(
         config,
         move |data, info| {
             let time = info.timestamp();
             callback
-                .shared()
+                .shared
                 .note_hardware_delay(time.playback.saturating_duration_since(time.callback));
             callback.fill(data, Instant::now());
         },

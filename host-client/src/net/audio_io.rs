@@ -4,7 +4,7 @@ use super::{Failure, event_channel::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
     config::{Input, JoinConfig, Output},
-    device::{self, DeviceChoice, DeviceGuards, DeviceNotice, DeviceState, Direction},
+    device::{self, DeviceChoice, DeviceGuards, DeviceNotice, Direction},
     events::EventKind,
 };
 use talkspurt_host_kit::{
@@ -76,7 +76,7 @@ impl AudioIo {
             PreparedInput::Source(source) => source,
             PreparedInput::Device(choice, channel) => {
                 let (microphone, guard) = device::open_microphone(choice, channel, notices(teller));
-                devices.add(guard);
+                devices.0.push(guard);
                 Box::new(microphone)
             }
         };
@@ -84,7 +84,7 @@ impl AudioIo {
             PreparedOutput::Sink(sink) => sink,
             PreparedOutput::Device(choice) => {
                 let (speaker, guard) = device::open_speaker(choice, notices(teller));
-                devices.add(guard);
+                devices.0.push(guard);
                 Box::new(speaker)
             }
         };
@@ -99,17 +99,5 @@ impl AudioIo {
 
 fn notices(teller: &Teller) -> impl Fn(DeviceNotice) + Send + 'static {
     let teller = teller.clone();
-    move |notice| {
-        let state = match notice.state {
-            DeviceState::Opened => "opened",
-            DeviceState::Lost => "lost",
-            DeviceState::Absent => "absent",
-        };
-        let device = notice.direction.to_string();
-        teller.tell(EventKind::Device {
-            device,
-            state,
-            text: notice.text,
-        });
-    }
+    move |notice| teller.tell(EventKind::Device(notice))
 }

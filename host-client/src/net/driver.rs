@@ -9,9 +9,8 @@ use super::{
     audio_clock::AudioClock,
     audio_io::{AudioIo, Prepared},
     connect::{Connecting, connect},
-    event_channel::Teller,
+    event_channel::{LOG_EVERY, Teller},
     link::{Link, READ_BYTES},
-    log_throttle::LogThrottle,
 };
 use crate::{
     config::JoinConfig,
@@ -26,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::Reason};
-use talkspurt_host_kit::{random::random, words};
+use talkspurt_host_kit::{log_throttle::LogThrottle, random::random, words};
 use tokio::{
     net::TcpStream,
     select,
@@ -269,7 +268,7 @@ impl Driver {
         let unseen_bytes = dropped_bytes.saturating_sub(self.dropped_bytes);
         self.unlogged_bytes.add(unseen_bytes);
         self.dropped_bytes += unseen_bytes;
-        if let Some(bytes) = self.unlogged_bytes.take(now) {
+        if let Some(bytes) = self.unlogged_bytes.take(now, LOG_EVERY) {
             tracing::warn!(bytes, "dropped bytes that are not a packet");
         }
     }

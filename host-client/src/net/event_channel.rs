@@ -1,6 +1,6 @@
 //! The ordered channel of events from the session to its user.
 
-use super::{flood::Floods, log_throttle::LogThrottle};
+use super::flood::Floods;
 use crate::events::{Event, EventKind};
 use std::{
     sync::{
@@ -10,7 +10,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use talkspurt_core::time::Instant as CoreInstant;
+use talkspurt_core::time::{Duration as CoreDuration, Instant as CoreInstant};
+use talkspurt_host_kit::log_throttle::LogThrottle;
 
 /// Most events that may wait for a slow reader. Hours of changes in a room fit. Beyond that events
 /// are lost, and the log says so.
@@ -18,19 +19,13 @@ const EVENTS_MAX: usize = 16_384;
 /// Most heap bytes that they may hold: as many names of 32 bytes are 0.5 MB, and the roster of a
 /// full room in each of a hundred joinings 6.4 MB. Does not count the allocator's overhead.
 const EVENTS_HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Least time between two log lines about the same thing.
+pub(super) const LOG_EVERY: CoreDuration = CoreDuration::from_secs(1);
 
 /// Creates a channel for events stamped with the time since `epoch`.
 pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
     let (sender, receiver) = mpsc::sync_channel(EVENTS_MAX);
-    let waiting = Arc::new(Waiting {
-        heap_bytes: AtomicUsize::new(0),
-        missed: AtomicU64::new(0),
-        bounds: Mutex::new(Bounds {
-            floods: Floods::new(CoreInstant::ZERO),
-            left_out: LogThrottle::default(),
-            unread: LogThrottle::default(),
-        }),
-    });
+    let waiting = Arc::<Waiting>::default();
     let teller = Teller {
         sender,
         waiting: Arc::clone(&waiting),
@@ -40,6 +35,7 @@ pub(crate) fn channel(epoch: Instant) -> (Teller, Events) {
 }
 
 /// State shared by both ends.
+#[derive(Default)]
 struct Waiting {
     heap_bytes: AtomicUsize,
     /// Events lost since the last one that was sent.
@@ -48,6 +44,7 @@ struct Waiting {
 }
 
 /// Limits on events, and how many were lost since the log last said so.
+#[derive(Default)]
 struct Bounds {
     floods: Floods,
     left_out: LogThrottle,
@@ -80,10 +77,10 @@ impl Teller {
     /// Logs how many events were lost, if any, at most once a second.
     pub(super) fn log_lost(&self) {
         let now = self.now();
-        if let Some(events) = self.bounds(|bounds| bounds.unread.take(now)) {
+        if let Some(events) = self.bounds(|bounds| bounds.unread.take(now, LOG_EVERY)) {
             tracing::error!(events, "nobody reads the events; some are lost");
         }
-        if let Some(events) = self.bounds(|bounds| bounds.left_out.take(now)) {
+        if let Some(events) = self.bounds(|bounds| bounds.left_out.take(now, LOG_EVERY)) {
             tracing::warn!(
                 events,
                 "the server reports more events than a room can cause; some are left out"
@@ -180,6 +177,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{DeviceNotice, DeviceState, Direction};
     use crate::events::{Counts, RosterLine};
 
     fn joined(id: u32) -> EventKind {
@@ -220,13 +218,12 @@ mod tests {
     fn error_numbers_are_removed_from_event_texts() {
         let (teller, events) = channel(Instant::now());
         let denied = || "permission denied (os error 13); try y".to_owned();
-        let device = "speaker".to_owned();
-        let (state, text, file) = ("lost", denied(), None);
-        teller.tell(EventKind::Device {
-            device,
-            state,
-            text,
-        });
+        let (state, file) = ("lost", None);
+        teller.tell(EventKind::Device(DeviceNotice {
+            direction: Direction::Output,
+            state: DeviceState::Lost,
+            text: denied(),
+        }));
         let (reason, counts) = (denied(), Counts::default());
         teller.tell(EventKind::Left { reason, counts });
         let text = denied();

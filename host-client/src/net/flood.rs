@@ -2,6 +2,10 @@
 //! a user who keeps them.
 
 use crate::events::EventKind;
+use std::{
+    collections::HashMap,
+    mem::{Discriminant, discriminant},
+};
 use talkspurt_core::{time::Instant, token_bucket::TokenBucket};
 
 /// Events of each kind at once: twice a full room of 1,000 whose members all join, talk or leave
@@ -18,40 +22,36 @@ const JOINED_EVERY_SECS: u32 = 10;
 /// Budgets for each kind: a flood of one kind does not hide the others.
 #[derive(Debug)]
 pub(super) struct Floods {
+    /// In seconds.
     joined: TokenBucket,
-    came: TokenBucket,
-    went: TokenBucket,
-    talking: TokenBucket,
-    silent: TokenBucket,
-    muted: TokenBucket,
+    others: HashMap<Discriminant<EventKind>, TokenBucket>,
+}
+
+impl Default for Floods {
+    fn default() -> Self {
+        Self {
+            joined: TokenBucket::new(JOINED_BURST * JOINED_EVERY_SECS, 1, Instant::ZERO),
+            others: HashMap::new(),
+        }
+    }
 }
 
 impl Floods {
-    pub(super) fn new(now: Instant) -> Self {
-        let budget = || TokenBucket::new(BURST, PER_SECOND, now);
-        Self {
-            // In seconds.
-            joined: TokenBucket::new(JOINED_BURST * JOINED_EVERY_SECS, 1, now),
-            came: budget(),
-            went: budget(),
-            talking: budget(),
-            silent: budget(),
-            muted: budget(),
-        }
-    }
-
     /// Returns whether this event may be sent now. Events that a server cannot cause always may.
     pub(super) fn admit(&mut self, kind: &EventKind, now: Instant) -> bool {
-        let budget = match kind {
-            EventKind::Joined { .. } => return self.joined.take(JOINED_EVERY_SECS, now),
-            EventKind::ParticipantJoined(_) => &mut self.came,
-            EventKind::ParticipantLeft { .. } => &mut self.went,
-            EventKind::Talking { .. } => &mut self.talking,
-            EventKind::Silent { .. } => &mut self.silent,
-            EventKind::Muted { .. } => &mut self.muted,
-            _ => return true,
-        };
-        budget.take(1, now)
+        match kind {
+            EventKind::Joined { .. } => self.joined.take(JOINED_EVERY_SECS, now),
+            EventKind::ParticipantJoined(_)
+            | EventKind::ParticipantLeft { .. }
+            | EventKind::Talking { .. }
+            | EventKind::Silent { .. }
+            | EventKind::Muted { .. } => {
+                let budget = self.others.entry(discriminant(kind));
+                let full = || TokenBucket::new(BURST, PER_SECOND, now);
+                budget.or_insert_with(full).take(1, now)
+            }
+            _ => true,
+        }
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_flood_is_bounded_and_hides_nothing_else() {
         let mut now = Instant::ZERO;
-        let mut floods = Floods::new(now);
+        let mut floods = Floods::default();
         let mut told = 0;
         for _ in 0..100_000 {
             told += u32::from(floods.admit(&talking(), now));
@@ -118,7 +118,7 @@ mod tests {
         assert!(day_bytes < 5_000_000_000, "{day_bytes}");
 
         let mut now = Instant::ZERO;
-        let mut floods = Floods::new(now);
+        let mut floods = Floods::default();
         let mut told = 0;
         for _ in 0..1_000 {
             let kind = EventKind::Joined {
@@ -164,7 +164,7 @@ mod tests {
             muted: true,
         };
         let now = Instant::ZERO;
-        let mut floods = Floods::new(now);
+        let mut floods = Floods::default();
         // One after the other: none takes from the next.
         for (kind, most) in [
             (joined, JOINED_BURST),
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_full_room_may_talk_at_once() {
         let now = Instant::ZERO;
-        let mut floods = Floods::new(now);
+        let mut floods = Floods::default();
         assert!((0..1_000).all(|_| floods.admit(&talking(), now)));
         assert!((0..1_000).all(|_| floods.admit(&silent(), now)));
     }

@@ -13,7 +13,6 @@ mod event_channel;
 mod flood;
 mod greeting;
 mod link;
-mod log_throttle;
 mod outgoing;
 mod signals;
 

@@ -1,6 +1,9 @@
 //! Events as plain lines, for logs, pipes and the lower part of the live view.
 
-use crate::events::{Counts, Event, EventKind, RosterLine};
+use crate::{
+    device::{DeviceNotice, DeviceState, Direction},
+    events::{Counts, Event, EventKind, RosterLine},
+};
 use talkspurt_host_kit::{sound::recording_line, words::clean};
 
 /// Returns the line for an event; `None` if a reader need not know it. `own_id` stores our number
@@ -54,11 +57,7 @@ fn line(event: &Event, own_id: &mut Option<u32>) -> Option<String> {
         }
         EventKind::Deafened { deafened: true } => "you hear nothing now".to_owned(),
         EventKind::Deafened { deafened: false } => "you hear the room again".to_owned(),
-        EventKind::Device {
-            device,
-            state,
-            text,
-        } => device_line(device, state, text),
+        EventKind::Device(notice) => device_line(notice),
         EventKind::InputQuiet {
             level_dbfs,
             gate_open_dbfs,
@@ -101,13 +100,13 @@ fn left_line(reason: &str, counts: &Counts) -> String {
     )
 }
 
-fn device_line(device: &str, state: &str, text: &str) -> String {
-    let text = clean(text);
-    match (device, state) {
-        (_, "opened") => format!("{device}: {text}"),
-        (_, "lost") => format!("lost the {device} ({text}); reopening it"),
-        ("microphone", _) => format!("no microphone, you can only listen ({text})"),
-        _ => format!("no {device}, you hear nothing ({text})"),
+fn device_line(notice: &DeviceNotice) -> String {
+    let (device, text) = (notice.direction, clean(&notice.text));
+    match (device, notice.state) {
+        (_, DeviceState::Opened) => format!("{device}: {text}"),
+        (_, DeviceState::Lost) => format!("lost the {device} ({text}); reopening it"),
+        (Direction::Input, _) => format!("no {device}, you can only listen ({text})"),
+        (Direction::Output, _) => format!("no {device}, you hear nothing ({text})"),
     }
 }
 
@@ -156,11 +155,11 @@ mod tests {
                 frame_ms: 20,
                 roster: vec![line(1, "ann"), line(2, "bob")],
             },
-            EventKind::Device {
-                device: "microphone".into(),
-                state: "absent",
+            EventKind::Device(DeviceNotice {
+                direction: Direction::Input,
+                state: DeviceState::Absent,
                 text: "none found".into(),
-            },
+            }),
             EventKind::ParticipantJoined(line(3, "cat")),
             EventKind::Talking {
                 id: 2,

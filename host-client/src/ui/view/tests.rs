@@ -1,0 +1,136 @@
+use super::*;
+use crate::events::Counts;
+use ratatui::{Terminal, backend::TestBackend};
+
+pub(in crate::ui) fn snapshot() -> Snapshot {
+    let line = |id, name: &str, talking, muted| RosterLine {
+        id,
+        name: name.into(),
+        talking,
+        muted,
+    };
+    Snapshot {
+        connected: true,
+        id: 2,
+        codec: "pcm16",
+        frame_ms: 20,
+        roster: vec![
+            line(1, "ann", false, true),
+            line(2, "bob", false, false),
+            line(3, "cat", true, false),
+        ],
+        input_rms: 3_000,
+        output_rms: 0,
+        gate: Some((Threshold::from_rms(2_000), Threshold::from_rms(500))),
+        talking: true,
+        muted: false,
+        key_held: None,
+        too_quiet: false,
+        deafened: false,
+        round_trip_ms: Some(1.25),
+        playout_ms: 60,
+        counts: Counts {
+            packets_lost: 4,
+            ..Counts::default()
+        },
+    }
+}
+
+fn drawn(width: u16, height: u16, snapshot: &Snapshot) -> Vec<String> {
+    let lines = VecDeque::from(["joined kitchen".to_owned(), "cat is talking".to_owned()]);
+    let scene = Scene {
+        room: "kitchen",
+        server: "localhost:8255",
+        snapshot,
+        lines: &lines,
+        help: " m mute ",
+    };
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, &scene)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let row = |y| {
+        (0..width)
+            .map(|x| buffer[(x, y)].symbol())
+            .collect::<String>()
+    };
+    (0..height).map(row).collect()
+}
+
+#[test]
+fn everything_asked_for_is_on_the_screen() {
+    let rows = drawn(110, 20, &snapshot());
+    let all = rows.join("\n");
+    for part in [
+        "kitchen on localhost:8255",
+        "in the room",
+        "talking",
+        "● cat",
+        "✕ ann muted",
+        "○ bob (you)",
+        "┃",
+        "│",
+        "round trip 1.2 ms",
+        "playout 60 ms",
+        "lost 4",
+        "gate -24/-36 dB",
+        "cat is talking",
+        "m mute",
+    ] {
+        assert!(all.contains(part), "{part} is missing:\n{all}");
+    }
+    let cat = rows.iter().position(|row| row.contains("● cat")).unwrap();
+    let ann = rows.iter().position(|row| row.contains("✕ ann")).unwrap();
+    assert!(cat < ann, "talkers come first");
+}
+
+#[test]
+fn long_lines_are_wrapped_between_words() {
+    let rows = wrapped("you are too quiet, nothing is sent", 16);
+    assert_eq!(rows, ["you are too", "  quiet, nothing", "  is sent"]);
+    assert_eq!(wrapped("abcdefghijkl", 6), ["abcd", "  efgh", "  ijkl"]);
+    assert_eq!(wrapped("", 6), [""]);
+    assert_eq!(wrapped("a b", 3), ["a b"]);
+    let rows = wrapped("joined the talk-spurt", 16);
+    assert_eq!(rows, ["joined the", "  talk-spurt"], "no word is divided");
+    // Wide characters take two columns each.
+    let rows = wrapped("joined 東京の部屋 as 田中一郎太郎次 (pcm16)", 14);
+    assert_eq!(
+        rows,
+        [
+            "joined",
+            "  東京の部屋",
+            "  as",
+            "  田中一郎太郎",
+            "  次 (pcm16)"
+        ]
+    );
+}
+
+#[test]
+fn control_characters_in_names_are_removed() {
+    let mut odd = snapshot();
+    odd.roster[1].name = "b\u{202e}o\u{1b}[2Jb".into();
+    let all = drawn(110, 20, &odd).join("\n");
+    assert!(all.contains("○ bo[2Jb (you)"), "{all}");
+}
+
+#[test]
+fn any_size_of_terminal_is_drawn() {
+    let mut crowded = snapshot();
+    crowded.roster = (0..500)
+        .map(|id| RosterLine {
+            id,
+            name: "x".repeat(32),
+            talking: false,
+            muted: false,
+        })
+        .collect();
+    for (width, height) in [(1, 1), (5, 3), (20, 8), (80, 24), (300, 100)] {
+        drawn(width, height, &crowded);
+    }
+    let rows = drawn(80, 24, &crowded);
+    assert!(
+        rows.iter().any(|row| row.contains("and 486 more")),
+        "{rows:#?}"
+    );
+}
