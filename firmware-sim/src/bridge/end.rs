@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::queue::ByteQueue;
+use crate::host::is_only_waiting;
 
 /// How long a thread may stay in one call before it checks whether its end is closed.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -38,25 +39,14 @@ impl End {
         incoming: Arc<ByteQueue>,
         outgoing: Arc<ByteQueue>,
     ) -> io::Result<Self> {
-        let mut end = Self {
-            state: Arc::default(),
-            threads: Vec::new(),
-        };
-        let state = Arc::clone(&end.state);
-        let read = move || end_with(&state, |state| read_loop(state, &mut reader, &incoming));
-        end.threads.push(
-            thread::Builder::new()
-                .name(format!("{name} in"))
-                .spawn(read)?,
-        );
-        let state = Arc::clone(&end.state);
-        let write = move || end_with(&state, |state| write_loop(state, &mut writer, &outgoing));
-        end.threads.push(
-            thread::Builder::new()
-                .name(format!("{name} out"))
-                .spawn(write)?,
-        );
-        Ok(end)
+        let state = Arc::default();
+        let read = move |state: &_| read_loop(state, &mut reader, &incoming);
+        let write = move |state: &_| write_loop(state, &mut writer, &outgoing);
+        let threads = vec![
+            spawn(format!("{name} in"), &state, read)?,
+            spawn(format!("{name} out"), &state, write)?,
+        ];
+        Ok(Self { state, threads })
     }
 
     /// Returns why this end stopped working, once it did.
@@ -75,11 +65,19 @@ impl End {
     }
 }
 
-fn end_with(state: &OnceLock<io::Error>, run: impl FnOnce(&OnceLock<io::Error>) -> io::Result<()>) {
-    if let Err(error) = run(state) {
-        // The first of the two threads to fail says why; the other follows.
-        let _ = state.set(error);
-    }
+fn spawn(
+    name: String,
+    state: &Arc<OnceLock<io::Error>>,
+    run: impl FnOnce(&OnceLock<io::Error>) -> io::Result<()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let state = Arc::clone(state);
+    let run = move || {
+        if let Err(error) = run(&state) {
+            // The first of the two threads to fail says why; the other follows.
+            let _ = state.set(error);
+        }
+    };
+    thread::Builder::new().name(name).spawn(run)
 }
 
 fn read_loop(
@@ -123,11 +121,4 @@ fn write_loop(
         }
     }
     Ok(())
-}
-
-fn is_only_waiting(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted
-    )
 }

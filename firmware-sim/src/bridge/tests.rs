@@ -30,7 +30,7 @@ impl Running {
             server: ServerAddress::parse(server, 0).unwrap(),
         };
         let (sender, events) = channel();
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::default();
         let stop = shutdown.clone();
         let thread = thread::spawn(move || {
             run(&config, &stop, |event| {
@@ -256,7 +256,7 @@ fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way
     let mut server = accept(&listener);
     bridge.wait_until_bridging();
     let mut writer = node.try_clone_native().unwrap();
-    let feeding = Shutdown::new();
+    let feeding = Shutdown::default();
     let stop = feeding.clone();
     let mut packet = [0x5A; 128];
     packet[127] = 0;

@@ -35,13 +35,7 @@ pub struct Reporter {
     format: Format,
     room: String,
     name: String,
-    roster: BTreeMap<u32, Entry>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    name: String,
-    flags: ParticipantFlags,
+    roster: BTreeMap<u32, Participant>,
 }
 
 impl Reporter {
@@ -194,7 +188,7 @@ impl Reporter {
     }
 
     fn roster_complete(&mut self, now: Instant) {
-        let entries: Vec<Value> = self.roster.iter().map(entry_json).collect();
+        let entries: Vec<Value> = self.roster.values().map(entry_json).collect();
         let entries_in_order = self.roster.values();
         let names: Vec<String> = entries_in_order.map(|entry| clean(&entry.name)).collect();
         let text = format!("in the room: {}", names.join(", "));
@@ -232,7 +226,7 @@ impl Reporter {
         // If noise has swallowed the packet that named the participant, the number has to do.
         let name = self.roster.get(&id.0).map_or_else(
             || format!("participant {}", id.0),
-            |entry| entry.name.clone(),
+            |entry| entry.name.to_string(),
         );
         let text = format!("{} {does}", clean(&name));
         fields["id"] = id.0.into();
@@ -241,11 +235,7 @@ impl Reporter {
     }
 
     fn enter(&mut self, participant: &Participant) {
-        let entry = Entry {
-            name: participant.name.as_str().to_owned(),
-            flags: participant.flags,
-        };
-        self.roster.insert(participant.id.0, entry);
+        self.roster.insert(participant.id.0, participant.clone());
     }
 
     /// Checks that the output still takes lines.
@@ -289,10 +279,10 @@ pub(super) fn sentence(reason: Reason, text: &str) -> String {
     }
 }
 
-fn entry_json((id, entry): (&u32, &Entry)) -> Value {
+fn entry_json(entry: &Participant) -> Value {
     json!({
-        "id": id,
-        "name": entry.name,
+        "id": entry.id.0,
+        "name": entry.name.as_str(),
         "talking": entry.flags.has(ParticipantFlags::TALKING),
         "muted": entry.flags.has(ParticipantFlags::MUTED),
     })

@@ -19,12 +19,6 @@ const NOTICE: Duration = Duration::from_millis(20);
 pub struct Shutdown(Arc<AtomicBool>);
 
 impl Shutdown {
-    /// Creates a flag that is not set.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Creates a flag that SIGINT, SIGTERM and SIGHUP set. A program started by `nohup` survives
     /// the hang-up.
     ///
@@ -33,7 +27,7 @@ impl Shutdown {
     pub fn on_signals() -> io::Result<Self> {
         // Checked first: a handler for an ignored SIGHUP would undo what `nohup` did.
         let with_hangup = !hangup_is_ignored();
-        let shutdown = Self::new();
+        let shutdown = Self::default();
         for signal in [SIGINT, SIGTERM] {
             flag::register(signal, Arc::clone(&shutdown.0))?;
         }
@@ -73,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_request_ends_a_long_sleep() {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::default();
         let sleeper = shutdown.clone();
         let thread =
             thread::spawn(move || sleeper.sleep_unless(Duration::from_secs(3600), || false));
@@ -85,7 +79,7 @@ mod tests {
     #[test]
     fn the_wake_condition_ends_it_too() {
         let mut asked = 0;
-        Shutdown::new().sleep_unless(Duration::from_secs(3600), || {
+        Shutdown::default().sleep_unless(Duration::from_secs(3600), || {
             asked += 1;
             asked == 2
         });

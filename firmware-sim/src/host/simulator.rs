@@ -291,7 +291,7 @@ mod tests {
                 after: Some(Duration::from_millis(5)),
             },
         };
-        let failure = simulator.run(115_200, &Shutdown::new()).unwrap_err();
+        let failure = simulator.run(115_200, &Shutdown::default()).unwrap_err();
         assert_eq!(failure.to_string(), "no storage space");
         let lines = lines(simulator.reporter);
         assert_eq!(lines.len(), 2, "{lines:?}");

@@ -12,6 +12,8 @@ use serialport::SerialPort;
 use talkspurt_host_kit::words::describe;
 use tracing::{info, warn};
 
+use crate::host::is_only_waiting;
+
 /// An endless stream of bytes in two directions. Neither call blocks, and neither can fail: a cut
 /// cable looks like silence.
 pub trait Line {
@@ -81,10 +83,7 @@ impl PtyLine {
 
     fn is_far_end_open(&self) -> bool {
         let mut ends = [PollFd::new(&self.near, PollFlags::OUT)];
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let at_once = Timespec::default();
         poll(&mut ends, Some(&at_once)).is_ok() && !ends[0].revents().contains(PollFlags::HUP)
     }
 }
@@ -145,14 +144,7 @@ impl PortLine {
         let Some(port) = &mut self.port else { return 0 };
         match action(port.as_mut()) {
             Ok(count) => count,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted
-                ) =>
-            {
-                0
-            }
+            Err(error) if is_only_waiting(&error) => 0,
             Err(error) => {
                 warn!(
                     "lost {}: {}; looking for it every {} ms",
