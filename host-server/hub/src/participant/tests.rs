@@ -174,6 +174,18 @@ fn a_mute_takes_effect_when_the_packet_that_it_names_was_heard_in_whatever_order
 }
 
 #[test]
+fn what_has_come_is_known_where_the_numbers_wrap() {
+    for (last, after, has_come) in [(u16::MAX, 0, false), (0, u16::MAX, true)] {
+        let mut participant = participant();
+        participant.push_voice(&voice(last, false), at(0)).unwrap();
+        tick(&mut participant, 20);
+        let is_muted = participant.set_muted(true, Some(Seq(after)), at(30));
+        tick(&mut participant, 40);
+        assert_eq!((is_muted, participant.is_muted()), (false, has_come));
+    }
+}
+
+#[test]
 fn what_a_mute_names_is_waited_for_and_heard_for_half_a_second() {
     for talks_on in [false, true] {
         let mut participant = participant();
