@@ -343,7 +343,7 @@ fn no_state_of_a_connection_is_left_to_the_next() {
     assert_eq!(room.events(), [], "its driver knows");
     assert_eq!(room.participant.snapshot(room.now).roster, []);
     room.participant.join(room.now, NONCE);
-    assert!(!room.participant.params().is_some());
+    assert_eq!(room.participant.params(), None);
     room.join();
     assert_eq!(room.participant.snapshot(room.now).output_rms, 0);
 }

@@ -387,7 +387,10 @@ fn whoever_is_out_without_the_others_knowing_is_in_the_roster() {
     assert_eq!(names, ["ada", "bob"]);
     // They are told to have left, and are not listed any more.
     bench.pass(FRAME);
-    assert_eq!(bench.take_received(bob), [Received::Left(1, Reason::LEAVING)]);
+    assert_eq!(
+        bench.take_received(bob),
+        [Received::Left(1, Reason::LEAVING)]
+    );
     bench.send(bob, &ClientPacket::RosterRequest);
     let received = bench.take_received(bob);
     assert!(
