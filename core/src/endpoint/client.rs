@@ -325,8 +325,8 @@ impl<
         }
     }
 
-    /// Says that a frame period has brought no frame of the microphone: a running talkspurt ends, and
-    /// the session's clock, by which the others tell how long a pause was, goes on.
+    /// Says that a frame period has brought no frame of the microphone: a running talkspurt ends,
+    /// and the session's clock, by which the others tell how long a pause was, goes on.
     pub fn miss_frame(&mut self, now: Instant) {
         self.uplink.miss_frame();
         self.end_talkspurt(now);

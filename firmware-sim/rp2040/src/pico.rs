@@ -94,8 +94,8 @@ impl Pico {
 }
 
 /// Tells this start from others: bits of the ring oscillator, which runs from power-up (RP2040 data
-/// sheet, section 2.17.5), taken at intervals of 0.1 ms, in which it drifts. They are not good enough
-/// for keys.
+/// sheet, section 2.17.5), taken at intervals of 0.1 ms, in which it drifts. They are not good
+/// enough for keys.
 fn random(oscillator: &pac::ROSC) -> u32 {
     (0..u32::BITS).fold(0, |bits, _| {
         cortex_m::asm::delay(12_500);
