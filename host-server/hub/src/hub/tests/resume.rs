@@ -389,7 +389,7 @@ fn whoever_is_out_without_the_others_knowing_is_in_the_roster() {
     bench.pass(FRAME);
     assert_eq!(
         bench.take_received(bob),
-        [Received::Left(1, Reason::LEAVING)]
+        [Received::Left(1, Reason::REJOINED)]
     );
     bench.send(bob, &ClientPacket::RosterRequest);
     let received = bench.take_received(bob);
