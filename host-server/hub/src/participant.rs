@@ -50,7 +50,7 @@ pub struct Participant {
     pub id: ParticipantId,
     /// Their name, which looks like no other in the room.
     pub name: ParticipantName,
-    /// How it [looks](look).
+    /// How it looks: two that look alike are the same name.
     pub look: String,
     /// Counts the joins to the room: gives the order of joining.
     pub joined: u64,

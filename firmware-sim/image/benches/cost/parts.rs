@@ -109,9 +109,10 @@ fn jitter(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {
-    let Ok(mut uplink) =
-        Uplink::<HISTORY_SAMPLES_DEFAULT>::new(UplinkConfig::default_for(CodecId::ImaAdpcm.into(), FORMAT))
-    else {
+    let Ok(mut uplink) = Uplink::<HISTORY_SAMPLES_DEFAULT>::new(UplinkConfig::default_for(
+        CodecId::ImaAdpcm.into(),
+        FORMAT,
+    )) else {
         unreachable!("the default is good")
     };
     let (mut payload, mut out) = ([0; ADPCM_PAYLOAD_MAX], [0; ENCODED]);
