@@ -11,7 +11,7 @@ use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
 use crate::time::Instant;
-use crate::voice::shorten::{FULL_Q15, Fade, QuietFrames};
+use crate::voice::shorten::{FULL_Q15, Fade, QUIET_HALF_DB, QuietFrames};
 use crate::wire::Voice;
 
 /// What [`Downlink::pop`] wrote.
@@ -266,7 +266,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather
     /// than in a vowel.
     fn shorten_delay(&mut self, level: u8, out: &mut Frame<FRAME>) {
-        let quiet = self.state.quiet_frames.is_quiet(level);
+        let quiet = self.state.quiet_frames.is_quiet(level, QUIET_HALF_DB);
         let due = match self.jitter.shrink_due() {
             Shrink::No => false,
             Shrink::WhenQuiet => quiet,

@@ -6,8 +6,11 @@ use crate::audio::level::SILENCE;
 /// What was loud fades from memory by this a frame, ...
 const FALL_HALF_DB: u8 = 2;
 
-/// ... and a frame that is so much softer is quiet.
-const QUIET_HALF_DB: u8 = 24;
+/// ... and a frame that is so much softer is quiet: rather in a pause than in a vowel.
+pub(super) const QUIET_HALF_DB: u8 = 24;
+
+/// A frame that is so much softer is between two words, or before a plosive.
+pub(super) const PAUSE_HALF_DB: u8 = 40;
 
 /// All of a sound, as a weight.
 pub(super) const FULL_Q15: i32 = 1 << 15;
@@ -27,10 +30,10 @@ impl QuietFrames {
         recent_level: SILENCE,
     };
 
-    /// Takes the level of the talkspurt's next frame. Returns whether it is quiet.
-    pub(super) fn is_quiet(&mut self, level: u8) -> bool {
+    /// Takes the level of the talkspurt's next frame. Returns whether it is softer by that much.
+    pub(super) fn is_quiet(&mut self, level: u8, softer_half_db: u8) -> bool {
         self.recent_level = level.min(self.recent_level.saturating_add(FALL_HALF_DB));
-        level >= self.recent_level.saturating_add(QUIET_HALF_DB)
+        level >= self.recent_level.saturating_add(softer_half_db)
     }
 }
 

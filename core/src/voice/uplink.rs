@@ -7,7 +7,7 @@ use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
-use crate::voice::shorten::{FULL_Q15, Fade, QuietFrames};
+use crate::voice::shorten::{FULL_Q15, Fade, PAUSE_HALF_DB, QuietFrames};
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
@@ -92,6 +92,10 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> 
     history: History<HISTORY>,
 }
 
+/// Of four frames one is left out at most: a pause between two words, or before a plosive, remains
+/// one.
+const KEPT_FRAMES_LEAST: u8 = 3;
+
 /// All but the sound, which is too large to be made in one place and moved to another.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -107,6 +111,8 @@ struct State<C> {
     closing: bool,
     /// The oldest of them is quiet, and is left out to take back the pre-roll's delay.
     leaves_out: bool,
+    /// Frames since one was left out.
+    kept_frames: u8,
     quiet_frames: QuietFrames,
     /// The talkspurt before the unsent frames ends with an empty packet of this time.
     empty_terminator_due: Option<Timestamp>,
@@ -341,6 +347,7 @@ impl<C> State<C> {
             unsent_frames: 0,
             closing: false,
             leaves_out: false,
+            kept_frames: 0,
             quiet_frames: QuietFrames::NEW,
             empty_terminator_due: None,
             last_seq: None,
@@ -362,6 +369,7 @@ impl<C> State<C> {
         }
         self.unsent_frames = pre_roll_frames + 1;
         self.quiet_frames = QuietFrames::NEW;
+        self.kept_frames = KEPT_FRAMES_LEAST;
     }
 
     /// Whether the oldest unsent frame is left out. Each frame is judged when it is the newest:
@@ -369,8 +377,15 @@ impl<C> State<C> {
     fn leaves_out(&mut self, age_frames: u16) -> bool {
         if age_frames == 0 && !self.leaves_out {
             self.leaves_out = self.timestamp.distance(self.clock) > 0
-                && self.quiet_frames.is_quiet(half_db(self.level_rms))
+                && self
+                    .quiet_frames
+                    .is_quiet(half_db(self.level_rms), PAUSE_HALF_DB)
+                && self.kept_frames >= KEPT_FRAMES_LEAST
                 && !self.closing;
+            self.kept_frames = match self.leaves_out {
+                true => 0,
+                false => self.kept_frames.saturating_add(1),
+            };
         }
         self.leaves_out
     }

@@ -404,10 +404,10 @@ fn a_talkspurt_takes_its_lead_back_by_leaving_out_quiet_frames() {
         (&marks[..], ahead),
         (&[8, 9, 10, 11, 12, 13, 15, 16][..], 2)
     );
-    // Three frames in all, and no more than these.
-    let quiet: Vec<i16> = (13..=20).collect();
-    let (marks, ahead) = lead_after(3, 15, &quiet);
-    assert_eq!(marks[5..11], [13, 15, 17, 19, 20, 21]);
+    // Three frames in all, one of four at most, and no more than these.
+    let quiet: Vec<i16> = (13..=30).collect();
+    let (marks, ahead) = lead_after(3, 20, &quiet);
+    assert_eq!(marks[5..], [13, 15, 16, 17, 18, 20, 21, 22, 23, 25, 26, 27]);
     assert_eq!(ahead, 0);
     // Without a pre-roll nothing is left out.
     let (marks, ahead) = lead_after(0, 15, &quiet);
