@@ -354,13 +354,16 @@ fn a_stall_soon_after_a_lead_was_taken_back_leaves_no_delay_for_long() {
     let mut stream = with_pre_roll(0, 3, 0);
     stream.pass(3, |_| 0..0);
     stream.talk(60);
-    stream.stall(3);
-    let mut due = false;
+    stream.stall(5);
     for _ in 0..600 {
         stream.talk(1);
-        due |= stream.line.buffer.shrink_due() != Shrink::No;
+        if stream.line.buffer.shrink_due() != Shrink::No {
+            stream.line.buffer.skip_into().unwrap();
+        }
     }
-    assert!(due, "what the network adds is taken back");
+    // The underrun has widened the margin by one.
+    let late = stream.is_late();
+    assert!(late.is_some_and(|late| late <= 1), "{late:?}");
 }
 
 #[test]
