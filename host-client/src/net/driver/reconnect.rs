@@ -189,6 +189,21 @@ mod tests {
         driver.reconnect.attempt
     }
 
+    #[tokio::test]
+    async fn a_connection_without_a_welcome_does_not_start_the_pauses_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (teller, _events) = event_channel::channel(Instant::now());
+        let (_leave, commands) = tokio::sync::mpsc::channel(1);
+        let mut driver = driver(listener_config(address.port()), teller, commands);
+        driver.reconnect.next(CoreDuration::ZERO);
+        driver.has_answered = true;
+        driver.connected(TcpStream::connect(address).await).unwrap();
+        let later = Instant::now() + Duration::from_secs(60);
+        driver.lost("cut".to_owned(), later).unwrap();
+        assert_eq!(driver.reconnect.attempt, 2);
+    }
+
     #[test]
     fn only_a_session_of_five_seconds_starts_the_pauses_over() {
         let runtime = tokio::runtime::Builder::new_current_thread()
