@@ -34,15 +34,10 @@ const WHOLE: Bounds = Bounds {
 /// packet.
 const SPARSE: Bounds = Bounds {
     share: 0.8,
-    // A frame behind a damaged one is blended with what stood in for that.
-    similarity: 0.99,
+    // Frames behind damaged ones begin with the rest of what stood in for those. Seeds 1 to 6 give
+    // 0.9932 to 0.9985.
+    similarity: 0.992,
     gap_ms: 120.0,
-    ..WHOLE
-};
-/// The noise has widened the listener's margin. A pre-roll of 60 ms comes on top of it until its
-/// sender has taken it back.
-const AFTER: Bounds = Bounds {
-    delay_ms: 360.0,
     ..WHOLE
 };
 
@@ -136,7 +131,7 @@ fn check_sentences(
         missed <= 3 * sparse_hits + 4,
         "{who} missed {missed} frames for {sparse_hits} damaged bytes: {noisy}"
     );
-    AFTER.check(&format!("{who}, after the noise"), &hear(&talk.after, due)?)?;
+    WHOLE.check(&format!("{who}, after the noise"), &hear(&talk.after, due)?)?;
     Ok(())
 }
 

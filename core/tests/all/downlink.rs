@@ -31,12 +31,14 @@ fn packets_are_played_bit_for_bit_at_every_frame_duration() {
 }
 
 #[test]
-fn the_margin_is_as_configured_and_one_frame_more_after_an_underrun() {
+fn the_margin_is_as_configured_and_one_frame_more_after_a_late_frame() {
     let mut ear = Ear::new(CodecId::Pcm16, FrameDuration::Ms20, 3);
     assert_eq!(ear.downlink.target_frames(), 3);
     (0..4).for_each(|number| _ = ear.receive(number, &voice(number, 320)));
     (0..4).for_each(|_| assert_eq!(ear.play(), PLAYED));
     assert_eq!(ear.play(), Playout::Concealed);
+    let _ = ear.receive(4, &voice(4, 320));
+    assert_eq!(ear.play(), PLAYED);
     assert_eq!(ear.downlink.target_frames(), 4);
 }
 

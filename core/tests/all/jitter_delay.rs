@@ -46,6 +46,59 @@ fn several_underruns_in_a_row_grow_the_margin_once() {
     let mut line = Line::new(0);
     line.run(0..3);
     (0..4).for_each(|_| assert_eq!(line.pop(), Pop::Underrun));
+    line.run(3..5);
+    assert_eq!(line.buffer.target_frames(), 1);
+}
+
+#[test]
+fn a_lost_item_widens_no_margin() {
+    let mut line = Line::new(0);
+    line.run(0..3);
+    for (lost, next) in [(1, 4), (1, 6), (2, 9)] {
+        (0..lost).for_each(|_| assert_eq!(line.pop(), Pop::Underrun));
+        line.run(next..next + 1);
+    }
+    assert_eq!(line.buffer.stats().lost, 4);
+    assert_eq!(line.buffer.target_frames(), 0);
+}
+
+#[test]
+fn a_lost_terminator_widens_no_margin() {
+    let mut line = Line::new(0);
+    line.run(0..3);
+    while line.pop() == Pop::Underrun {}
+    // Its number is the next but one, and its time shows the pause between.
+    line.push_at(4, 1_000, false);
+    assert_eq!(line.pop(), item(4));
+    assert_eq!(line.buffer.target_frames(), 0);
+    // Nor does one that was never sent.
+    while line.pop() == Pop::Underrun {}
+    line.push_at(5, 2_000, false);
+    assert_eq!(line.pop(), item(5));
+    assert_eq!(line.buffer.target_frames(), 0);
+}
+
+#[test]
+fn a_stall_that_outlasts_concealment_widens_the_margin() {
+    let mut line = Line::new(0);
+    line.run(0..3);
+    while line.pop() == Pop::Underrun {}
+    line.push(3);
+    assert_eq!(line.buffer.target_frames(), 1);
+}
+
+#[test]
+fn an_item_that_is_overtaken_widens_the_margin_when_it_comes() {
+    let mut line = Line::new(0);
+    line.run(0..3);
+    assert_eq!(line.pop(), Pop::Underrun);
+    line.run(4..5);
+    assert_eq!(line.buffer.target_frames(), 0, "it may be lost");
+    assert_eq!(line.push(2), PushOutcome::Late, "a duplicate");
+    assert_eq!(line.buffer.target_frames(), 0);
+    assert_eq!(line.push(3), PushOutcome::Late);
+    assert_eq!(line.buffer.target_frames(), 1);
+    assert_eq!(line.push(3), PushOutcome::Late, "a duplicate of it");
     assert_eq!(line.buffer.target_frames(), 1);
 }
 

@@ -14,7 +14,7 @@ const CALM_PARTS: u16 = 2;
 /// by then, even on a line that carries little more than voice.
 const YOUNG_POPS: u8 = 20;
 
-/// The margin now aimed at. Underruns widen it, a long time without them takes it back; items that
+/// The margin now aimed at. Late items widen it, a long time without them takes it back; items that
 /// wait beyond it through a whole window are surplus.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -91,15 +91,11 @@ impl Margin {
         self.windows_overdue = 0;
     }
 
-    /// Nothing was there in the midst of a talkspurt; `first`: for the first time in a row, which
-    /// widens the margin.
-    pub(super) fn underrun(&mut self, first: bool, config: &JitterConfig, slots: u16) {
-        if first {
-            let most = config.target_max_frames.min(slots / 2);
-            self.target_frames = (self.target_frames + 1).min(most.max(config.target_frames));
-        }
+    /// An item came later than the margin allows for.
+    pub(super) fn widen(&mut self, config: &JitterConfig, slots: u16) {
+        let most = config.target_max_frames.min(slots / 2);
+        self.target_frames = (self.target_frames + 1).min(most.max(config.target_frames));
         self.restart_calm();
-        self.restart_window();
     }
 
     /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin

@@ -11,9 +11,10 @@
 //! # How the delay follows the network
 //! - It starts with a margin of `target_frames` (0: the first item is due at the next pop).
 //! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses
-//!   nothing, and so moves the playout one frame later; the margin for the next talkspurt grows by
-//!   one frame. If the item then proves to be lost, the playout moves back: it was concealed
-//!   already.
+//!   nothing, and so moves the playout one frame later. If a later item comes instead, the playout
+//!   moves back, as the missing one was concealed already.
+//! - The margin grows by one frame when the missing item comes after all, in either case. If it
+//!   never comes it was lost, and no margin would have helped.
 //! - Items that are early by their timestamps, as a pre-roll is, are no delay: the sender takes its
 //!   lead back.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be
@@ -113,6 +114,8 @@ struct State {
     coming: Option<Coming>,
     margin: Margin,
     underruns_in_a_row: u16,
+    /// The last item that an underrun concealed, and that a later one overtook: lost or late.
+    given_up: Option<Seq>,
     /// Something between the last item that was popped and the next one is not played.
     gap: bool,
     /// There was such a gap before the item that was popped last.
@@ -138,6 +141,7 @@ impl State {
             coming: None,
             margin: Margin::new(&config),
             underruns_in_a_row: 0,
+            given_up: None,
             gap: false,
             resumed: false,
             stats: JitterStats::NONE,
@@ -181,6 +185,9 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     ) -> PushOutcome {
         if !self.is_due(now, seq, timestamp) {
             self.state.stats.late = self.state.stats.late.wrapping_add(1);
+            if self.state.given_up == Some(seq) {
+                self.widen();
+            }
             return PushOutcome::Late;
         }
         let dropped = self.make_room_for(seq);
@@ -245,6 +252,9 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             }
         }
         if state.phase == Phase::Idle || (state.queued == 0 && begins) {
+            if !begins && seq == state.next {
+                self.came_after_underrun();
+            }
             self.start_talkspurt(seq);
         }
         if matches!(self.state.phase, Phase::Filling(_))
@@ -432,7 +442,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     fn played(&mut self, slot: Slot<T>) -> Pop<T> {
-        self.state.underruns_in_a_row = 0;
+        self.came_after_underrun();
         self.state.resumed = core::mem::take(&mut self.state.gap);
         if slot.terminator {
             self.end_after_terminator();
@@ -455,6 +465,20 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
     }
 
+    /// The item that is due next has come. If there were underruns, it was late.
+    #[inline(never)]
+    fn came_after_underrun(&mut self) {
+        if core::mem::take(&mut self.state.underruns_in_a_row) > 0 {
+            self.widen();
+        }
+    }
+
+    #[inline(never)]
+    fn widen(&mut self) {
+        self.state.given_up = None;
+        self.state.margin.widen(&self.state.config, SLOTS as u16);
+    }
+
     fn underrun(&mut self) -> Pop<T> {
         self.state.underruns_in_a_row = self.state.underruns_in_a_row.saturating_add(1);
         self.state.gap = true;
@@ -462,11 +486,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             self.end_talkspurt();
             return Pop::Silence;
         }
-        self.state.margin.underrun(
-            self.state.underruns_in_a_row == 1,
-            &self.state.config,
-            SLOTS as u16,
-        );
+        self.state.margin.restart_window();
         self.state.stats.concealed = self.state.stats.concealed.wrapping_add(1);
         Pop::Underrun
     }

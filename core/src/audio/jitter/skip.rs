@@ -104,6 +104,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             && self.slots[Self::index(self.state.next)].is_none()
         {
             self.state.underruns_in_a_row -= 1;
+            self.state.given_up = Some(self.state.next);
             self.jump(1);
         }
     }
