@@ -18,6 +18,7 @@ mod writer;
 pub use background::BackgroundReader;
 pub use reader::WavReader;
 pub use recorder::Recorder;
+pub use resample::resample_block;
 pub use same::refuse_overwriting;
 pub use writer::WavWriter;
 
