@@ -31,11 +31,13 @@ use std::{io, path::Path};
 const RATE_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
 /// Why a sound file cannot be played.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Fault {
     /// The file does not exist, or cannot be read.
-    Io(io::Error),
+    #[error("{}", describe(.0))]
+    Io(#[from] io::Error),
     /// It is not a sound file, or one of an unsupported kind. Says what to do.
+    #[error("{0}")]
     Format(String),
 }
 
