@@ -12,13 +12,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::convert::Infallible;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use talkspurt_core::audio::format::FrameDuration;
 
-use crate::cli::FloorArgs;
 use crate::poller::{Poller, Ready};
 
 /// The longest packet that it sends: more than the protocol's longest, so that a length from the
@@ -62,13 +62,13 @@ impl Seat {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub fn serve(args: &FloorArgs) -> Result<Infallible> {
+pub fn serve(address: SocketAddr, frame: FrameDuration) -> Result<Infallible> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    let listener = TcpListener::bind(args.listen)
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);
-    let mut floor = Floor::new(listener, Duration::from_millis(args.frame_ms.ms().into()))?;
+    let mut floor = Floor::new(listener, frame.duration().into())?;
     loop {
         floor.step()?;
     }
