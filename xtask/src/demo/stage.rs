@@ -26,7 +26,7 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
     for (index, participant) in plan.participants.iter().enumerate() {
         wav::write(&spoken_path(directory, participant), &plan.spoken_by(index))?;
     }
-    let server = Server::start(&[])?;
+    let mut server = Server::start(&[])?;
     eprintln!(
         "    server on {}, pages on http://{}/rooms",
         server.address, server.http
@@ -46,7 +46,8 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
     for actor in &mut actors {
         show_logs(actor, shown, |line| eprintln!("{line}"));
     }
-    end_server(server)?;
+    server.process.terminate()?;
+    server.process.wait_for_success(Duration::from_secs(5))?;
     Ok(experiences)
 }
 
@@ -99,9 +100,4 @@ fn speaking(plan: &Plan, now: Duration) -> String {
     } else {
         who.join(", ")
     }
-}
-
-fn end_server(mut server: Server) -> Result<()> {
-    server.process.terminate()?;
-    server.process.wait_for_success(Duration::from_secs(5))
 }
