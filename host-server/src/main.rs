@@ -12,7 +12,7 @@ use talkspurt_server::{health, net, run, shutdown};
 fn main() -> ExitCode {
     let args: Args = environment::parse();
     let done = match args.command {
-        Some(Command::Health(health)) => health::probe(health.http),
+        Some(Command::Health { http }) => health::probe(http),
         None => serve(Config::from(args.serve)),
     };
     match done {
