@@ -36,13 +36,12 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
         .iter()
         .map(|participant| Actor::start(participant, directory, &server))
         .collect::<Result<_>>()?;
-    let joined: Vec<Instant> = actors.iter().map(Actor::joined_at).collect::<Result<_>>()?;
+    for actor in &actors {
+        actor.joined_at()?;
+    }
     watch(plan, &mut actors, shown)?;
-    let experiences = actors
-        .iter_mut()
-        .zip(joined)
-        .map(|(actor, joined_at)| actor.finish(joined_at))
-        .collect::<Result<_>>()?;
+    let finished = actors.iter_mut().map(Actor::finish);
+    let experiences = finished.collect::<Result<_>>()?;
     for actor in &mut actors {
         show_logs(actor, shown, |line| eprintln!("{line}"));
     }
