@@ -339,7 +339,7 @@ impl Room {
         out.counters.left(reason);
         out.events.push_back(Event::Left(presence, reason));
         // Nothing comes behind a Bye: what it names and is not here was lost.
-        participant.stop_after(after.and(participant.last_seq()), out.now);
+        participant.stop_after(after.and(participant.last_seq), out.now);
         let has_stopped = participant.has_stopped(out.now);
         let event = link.next_event(out.now, Standing::default());
         let goes_on = match &event {
