@@ -94,8 +94,8 @@ struct Connection {
 #[derive(Default)]
 struct Room {
     listeners: Vec<u64>,
-    ticking: bool,
-    ticks_without_voice: u32,
+    /// How often it is still sent to; 0 while nobody talks.
+    ticks_left: u32,
 }
 
 impl Floor {
@@ -185,8 +185,7 @@ impl Floor {
 
     fn voice_came(&mut self, room_id: u16) {
         let room = self.rooms.entry(room_id).or_default();
-        room.ticks_without_voice = 0;
-        if !std::mem::replace(&mut room.ticking, true) {
+        if std::mem::replace(&mut room.ticks_left, 1 + TICKS_WITHOUT_VOICE_MAX) == 0 {
             self.ticks
                 .push(Reverse((Instant::now() + self.period, room_id)));
         }
@@ -205,9 +204,8 @@ impl Floor {
                 let _ = stream.write(&packet[..usize::from(seat.packet_bytes)]);
             }
         }
-        room.ticks_without_voice += 1;
-        room.ticking = room.ticks_without_voice <= TICKS_WITHOUT_VOICE_MAX;
-        if room.ticking {
+        room.ticks_left -= 1;
+        if room.ticks_left > 0 {
             self.ticks.push(Reverse((due + self.period, room_id)));
         }
     }
@@ -274,7 +272,7 @@ mod tests {
             heard % 7 == 0 && (1..=ticks).contains(&(heard / 7)),
             "{heard}"
         );
-        while floor.rooms[&0].ticking {
+        while floor.rooms[&0].ticks_left > 0 {
             floor.step().unwrap();
         }
         assert_eq!(
