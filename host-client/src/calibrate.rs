@@ -56,7 +56,7 @@ pub fn listen(
     let mut meter = LevelMeter::new(FORMAT.rate);
     let mut clock = FrameClock::new(Instant::now(), FORMAT.frame.ms());
     let frames = span.as_millis() as u64 / u64::from(FORMAT.frame.ms());
-    while clock.done_frames() < frames {
+    for _ in 0..frames {
         let due = clock.next_due();
         if real_time {
             thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -79,12 +79,9 @@ pub fn listen(
 #[must_use]
 pub fn propose(mut levels: Vec<u16>) -> Option<Proposal> {
     levels.sort_unstable();
-    let at = |share: f64| {
-        levels
-            .get(((levels.len().max(1) - 1) as f64 * share).round() as usize)
-            .copied()
-    };
-    let (usual_rms, loud_rms) = (at(0.5)?, at(LOUD_SHARE)?);
+    let last = levels.len().checked_sub(1)?;
+    let at = |share: f64| levels[(last as f64 * share).round() as usize];
+    let (usual_rms, loud_rms) = (at(0.5), at(LOUD_SHARE));
     let open = Threshold::from_rms(loud_rms)
         .shifted_db(OPEN_ABOVE_LOUD_DB)
         .max(Threshold::from_rms(OPEN_RMS_MIN));

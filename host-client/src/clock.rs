@@ -39,12 +39,6 @@ impl FrameClock {
     pub fn next_due(&self) -> Instant {
         self.start + Duration::from_micros(self.done_frames * self.frame_us)
     }
-
-    /// Returns how many frames have been taken.
-    #[must_use]
-    pub fn done_frames(&self) -> u64 {
-        self.done_frames
-    }
 }
 
 #[cfg(test)]
@@ -67,7 +61,7 @@ mod tests {
         }
         let elapsed_frames = (now - start).as_micros() as u64 / 20_000;
         assert_eq!(
-            clock.done_frames(),
+            clock.done_frames,
             elapsed_frames + 1,
             "frame 0 is due at once"
         );

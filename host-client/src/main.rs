@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, epoch: Instant) -> Result<(), Problem> {
     let filter = environment::filter(&cli.log).map_err(|problem| {
         let advice = "try info, or talkspurt_client::net=debug";
-        Problem::Usage(format!("--log: {problem}; {advice}"))
+        Problem::with_flag("--log", format_args!("{problem}; {advice}"))
     })?;
     let _log = console::start_log(filter, LogFormat::Text { module: false });
     obey(cli.command, epoch)
@@ -73,15 +73,15 @@ fn list_devices() -> Result<(), Problem> {
         if devices.is_empty() {
             text.push_str("  none\n");
         }
-        for device in devices {
+        for (number, device) in (1..).zip(devices) {
             let default = if device.is_default { " (default)" } else { "" };
             let format = device
                 .format
                 .unwrap_or_else(|_| "cannot be opened now".to_owned());
             let _ = writeln!(
                 text,
-                "  {:>2}  {}{default}  [{}]  {format}",
-                device.number, device.name, device.id
+                "  {number:>2}  {}{default}  [{}]  {format}",
+                device.name, device.id
             );
         }
     }
@@ -89,18 +89,16 @@ fn list_devices() -> Result<(), Problem> {
 }
 
 fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
-    if !(0.2..=600.0).contains(&flags.seconds) {
-        let problem = format!(
-            "{} is not a number of seconds from 0.2 to 600",
-            flags.seconds
-        );
-        return Err(Problem::Usage(format!("--seconds: {problem}")));
+    let seconds = flags.seconds;
+    if !(0.2..=600.0).contains(&seconds) {
+        let problem = format!("{seconds} is not a number of seconds from 0.2 to 600");
+        return Err(Problem::with_flag("--seconds", problem));
     }
     let channel = flags.input_channel.unwrap_or_default();
     let levels = match &flags.input {
         Some(path) => {
             let mut source = WavReader::open(path, channel).map_err(Problem::Failed)?;
-            measure(&mut source, flags.seconds, false)
+            measure(&mut source, seconds, false)
         }
         None => {
             let choice = DeviceChoice::parse(flags.input_device.as_deref());
@@ -114,7 +112,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
                         console::report(&format!("no {}: {}", notice.direction, notice.text));
                     }
                 });
-            measure(&mut microphone, flags.seconds, true)
+            measure(&mut microphone, seconds, true)
         }
     };
     let Some(found) = calibrate::propose(levels) else {

@@ -8,8 +8,9 @@
 
 use rubato::{
     Adjustable as _, Async, FixedAsync, Resampler as _, ResamplerConstructionError,
-    SincInterpolationParameters, WindowFunction, audioadapter_buffers::direct::SequentialSlice,
+    SincInterpolationParameters, WindowFunction,
 };
+use talkspurt_host_kit::{sample::ROOM_RATE_HZ, wav::resample_block};
 
 /// Largest relative correction: 0.5 % is 9 cents of pitch (hardly audible in speech) and 10 times
 /// what cheap crystals need (about 500 ppm between the worst two).
@@ -27,25 +28,23 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// Creates a converter from samples at `device_hz` to frames of `frame_samples` at `room_hz`.
+    /// Creates a converter from samples at `device_hz` to the room's frames of `frame_samples`.
     /// It takes [`needs`](Self::needs) samples, and gives one frame.
     pub fn to_room(
         device_hz: u32,
-        room_hz: u32,
         frame_samples: usize,
     ) -> Result<Self, ResamplerConstructionError> {
-        let ratio = f64::from(room_hz) / f64::from(device_hz);
+        let ratio = f64::from(ROOM_RATE_HZ) / f64::from(device_hz);
         Self::new(ratio, frame_samples, FixedAsync::Output)
     }
 
-    /// Creates a converter from frames of `frame_samples` at `room_hz` to samples at `device_hz`.
+    /// Creates a converter from the room's frames of `frame_samples` to samples at `device_hz`.
     /// It takes one frame, and gives a varying number of samples.
     pub fn to_device(
-        room_hz: u32,
         device_hz: u32,
         frame_samples: usize,
     ) -> Result<Self, ResamplerConstructionError> {
-        let ratio = f64::from(device_hz) / f64::from(room_hz);
+        let ratio = f64::from(device_hz) / f64::from(ROOM_RATE_HZ);
         Self::new(ratio, frame_samples, FixedAsync::Input)
     }
 
@@ -88,16 +87,7 @@ impl Converter {
 
     /// Converts exactly [`needs`](Self::needs) samples.
     pub fn convert(&mut self, input: &[f32]) -> &[f32] {
-        // It refuses only buffers that are too short, which would be our own bug.
-        let capacity = self.output.len();
-        let source =
-            SequentialSlice::new(input, 1, input.len()).expect("one channel fits its own length");
-        let mut target = SequentialSlice::new_mut(&mut self.output, 1, capacity)
-            .expect("one channel fits its own length");
-        let (_, made) = self
-            .resampler
-            .process_into_buffer(&source, &mut target, None)
-            .expect("input is as long as asked for");
+        let made = resample_block(&mut self.resampler, input, &mut self.output);
         &self.output[..made]
     }
 }

@@ -20,19 +20,13 @@ impl StderrLines {
 
     /// Takes the lines since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
-        self.pipe
-            .as_ref()
-            .map(|pipe| pipe.lines.try_iter().take(unix::LINES_MAX).collect())
-            .unwrap_or_default()
+        let lines = |pipe: &unix::Pipe| pipe.lines.try_iter().take(unix::LINES_MAX).collect();
+        self.pipe.as_ref().map_or_else(Vec::new, lines)
     }
 }
 
-/// Restores stderr even if a [`StderrLines`] still lives in a thread that is stuck: the program
-/// ends, and has a last line to write.
 #[cfg(unix)]
-pub(crate) fn give_back() {
-    unix::give_back();
-}
+pub(crate) use unix::give_back;
 
 #[cfg(not(unix))]
 pub(crate) fn give_back() {}
@@ -66,7 +60,7 @@ pub(crate) fn muffled<R>(work: impl FnOnce() -> R) -> R {
 #[cfg(unix)]
 mod unix {
     use std::{
-        fs::OpenOptions,
+        fs::File,
         io::{self, BufRead as _, BufReader, Read as _},
         os::fd::{AsFd, OwnedFd},
         sync::{
@@ -84,7 +78,9 @@ mod unix {
     /// The original stderr, while it is captured.
     static CAPTURED: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
-    pub(super) fn give_back() {
+    /// Restores stderr even if a [`StderrLines`](super::StderrLines) still lives in a thread that
+    /// is stuck: the program ends, and has a last line to write.
+    pub(crate) fn give_back() {
         if let Some(before) = captured(None) {
             let _ = rustix::stdio::dup2_stderr(&before);
         }
@@ -109,11 +105,8 @@ mod unix {
 
         /// Returns `None` if that fails: then it is noisy.
         pub(super) fn to_nothing() -> Option<Self> {
-            OpenOptions::new()
-                .write(true)
-                .open("/dev/null")
-                .and_then(Self::to)
-                .ok()
+            let nothing = File::options().write(true).open("/dev/null");
+            nothing.and_then(Self::to).ok()
         }
     }
 
@@ -138,20 +131,15 @@ mod unix {
             // Ends when stderr is restored: then the pipe's other end is closed.
             let read = move || {
                 let mut reader = BufReader::new(reader);
+                let mut line = Vec::new();
                 loop {
-                    let mut line = Vec::new();
-                    match reader
-                        .by_ref()
-                        .take(LINE_BYTES_MAX)
-                        .read_until(b'\n', &mut line)
-                    {
-                        Ok(0) | Err(_) => return,
-                        Ok(_) => {}
-                    }
-                    let text: String = String::from_utf8_lossy(&line)
-                        .chars()
-                        .filter(|c| !c.is_control())
-                        .collect();
+                    line.clear();
+                    let mut rest = reader.by_ref().take(LINE_BYTES_MAX);
+                    let Ok(1..) = rest.read_until(b'\n', &mut line) else {
+                        return;
+                    };
+                    let text = String::from_utf8_lossy(&line);
+                    let text = text.chars().filter(|c| !c.is_control()).collect();
                     // Once enough lines wait, more are dropped: a flood must not block its writer.
                     if let Err(TrySendError::Disconnected(_)) = sender.try_send(text) {
                         return;

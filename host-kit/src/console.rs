@@ -65,18 +65,9 @@ pub enum Problem {
     /// Anything else: exit code 1.
     #[error("{0}")]
     Failed(String),
-    /// The reader of stdout wants no more: exit code 0, no message.
-    #[error("stdout was closed")]
-    ReaderGone,
-}
-
-impl From<OutputError> for Problem {
-    fn from(error: OutputError) -> Self {
-        match error {
-            OutputError::Closed => Self::ReaderGone,
-            OutputError::Failed(_) => Self::Failed(error.to_string()),
-        }
-    }
+    /// Stdout takes no more: exit code 1, or 0 without a message when its reader has closed it.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 impl Problem {
@@ -96,9 +87,9 @@ pub fn exit(program: &str, outcome: Result<(), Problem>) -> ExitCode {
 /// Does the same, and returns a number.
 pub(crate) fn exit_code(program: &str, outcome: Result<(), Problem>) -> u8 {
     let (text, code) = match outcome {
-        Ok(()) | Err(Problem::ReaderGone) => return 0,
+        Ok(()) | Err(Problem::Output(OutputError::Closed)) => return 0,
         Err(Problem::Usage(text)) => (text, EXIT_USAGE),
-        Err(Problem::Failed(text)) => (text, EXIT_FAILURE),
+        Err(problem) => (problem.to_string(), EXIT_FAILURE),
     };
     // Libraries put the system's own errors into their texts.
     report(&format!("{program}: {}", words::without_numbers(text)));

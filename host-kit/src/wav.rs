@@ -18,6 +18,7 @@ mod writer;
 pub use background::BackgroundReader;
 pub use reader::WavReader;
 pub use recorder::Recorder;
+pub use resample::resample_block;
 pub use same::refuse_overwriting;
 pub use writer::WavWriter;
 
@@ -30,11 +31,13 @@ use std::{io, path::Path};
 const RATE_HZ: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
 /// Why a sound file cannot be played.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Fault {
     /// The file does not exist, or cannot be read.
-    Io(io::Error),
+    #[error("{}", describe(.0))]
+    Io(#[from] io::Error),
     /// It is not a sound file, or one of an unsupported kind. Says what to do.
+    #[error("{0}")]
     Format(String),
 }
 

@@ -81,16 +81,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check whether a running server is healthy: exit code 0 if it is, 1 if not
-    Health(HealthArgs),
-}
-
-/// The flags of `health`.
-#[derive(Debug, ClapArgs)]
-pub struct HealthArgs {
-    /// The address of the server's HTTP pages
-    #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
-          value_parser = numeric_address)]
-    pub http: SocketAddr,
+    Health {
+        /// The address of the server's HTTP pages
+        #[arg(long, env = "TALKSPURT_HTTP", value_name = "ADDR:PORT", default_value = DEFAULT_HTTP,
+              value_parser = numeric_address)]
+        http: SocketAddr,
+    },
 }
 
 /// The flags for serving, each also in the environment.
@@ -164,21 +160,6 @@ impl From<ServeArgs> for Config {
             },
             capacity: Capacity::of(args.max_participants as usize),
             log_format: args.log_format,
-        }
-    }
-}
-
-impl Default for Config {
-    /// The defaults of the command line, but with port 0 on the loopback for both addresses, as
-    /// tests need it.
-    fn default() -> Self {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self {
-            listen: any_port,
-            http: any_port,
-            hub: HubConfig::default(),
-            capacity: Capacity::of(1_000),
-            log_format: LogFormat::Text,
         }
     }
 }
@@ -291,6 +272,6 @@ mod tests {
     #[test]
     fn health_is_a_subcommand() {
         let args = parse(&["health", "--http", "127.0.0.1:9"]).unwrap();
-        assert!(matches!(args.command, Some(Command::Health(health)) if health.http.port() == 9));
+        assert!(matches!(args.command, Some(Command::Health { http }) if http.port() == 9));
     }
 }

@@ -1,7 +1,7 @@
 //! `talkspurt-server health`: the probe for a container's HEALTHCHECK, so that the image needs no
 //! shell and no curl.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::net::describe;
 /// by default.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Only the start of an answer is read; a status line is far shorter.
-const ANSWER_BYTES_MAX: usize = 512;
+const ANSWER_BYTES_MAX: u64 = 512;
 
 /// Asks the server whose HTTP is at `http` for `/healthz`.
 ///
@@ -72,19 +72,13 @@ fn status_line(target: SocketAddr) -> io::Result<String> {
     // One write, so that the request goes out in one piece.
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = [0; ANSWER_BYTES_MAX];
-    let mut filled = 0;
-    while filled < answer.len() && !answer[..filled].contains(&b'\n') {
-        match stream.read(&mut answer[filled..])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => filled += count,
-        }
+    let mut line = Vec::new();
+    let mut start = BufReader::new(stream).take(ANSWER_BYTES_MAX);
+    start.read_until(b'\n', &mut line)?;
+    if start.limit() > 0 && !line.ends_with(b"\n") {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let line = answer[..filled]
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    Ok(String::from_utf8_lossy(line).trim_end().to_owned())
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 
 #[cfg(test)]

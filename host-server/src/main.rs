@@ -1,7 +1,7 @@
 //! The server program: reads its flags, binds its ports, and serves until it is told to stop.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use talkspurt_host_kit::environment;
@@ -12,7 +12,7 @@ use talkspurt_server::{health, net, run, shutdown};
 fn main() -> ExitCode {
     let args: Args = environment::parse();
     let done = match args.command {
-        Some(Command::Health(health)) => health::probe(health.http),
+        Some(Command::Health { http }) => health::probe(http),
         None => serve(Config::from(args.serve)),
     };
     match done {
@@ -43,12 +43,12 @@ fn serve(mut config: Config) -> Result<(), String> {
             .map_err(|error| format!("cannot listen for signals: {}", net::describe(&error)))?;
         let listener = net::bind(config.listen, "--listen").map_err(|error| error.to_string())?;
         let http = net::bind(config.http, "--http").map_err(|error| error.to_string())?;
+        let voice = address(&listener)?;
         // Whoever started the server may have closed its stdout, which is no reason not to serve.
         let _ = writeln!(
             io::stdout(),
-            "listening on {}{}\nhttp on {}",
-            address(&listener)?,
-            families(&listener),
+            "listening on {voice}{}\nhttp on {}",
+            families(voice.ip()),
             address(&http)?
         );
         run(listener, http, config, stop).await;
@@ -57,18 +57,17 @@ fn serve(mut config: Config) -> Result<(), String> {
     })
 }
 
-fn address(listener: &tokio::net::TcpListener) -> Result<String, String> {
+fn address(listener: &tokio::net::TcpListener) -> Result<SocketAddr, String> {
     listener
         .local_addr()
-        .map(|address| address.to_string())
         .map_err(|error| format!("cannot tell the port: {}", net::describe(&error)))
 }
 
 /// What an address does not show by itself.
-fn families(listener: &tokio::net::TcpListener) -> &'static str {
-    match listener.local_addr() {
-        Ok(bound) if bound.ip() == Ipv6Addr::UNSPECIFIED => " (IPv6 and IPv4)",
-        Ok(bound) if bound.ip() == Ipv4Addr::UNSPECIFIED => " (IPv4)",
+fn families(bound: IpAddr) -> &'static str {
+    match bound {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => " (IPv6 and IPv4)",
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => " (IPv4)",
         _ => "",
     }
 }

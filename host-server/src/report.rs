@@ -77,7 +77,7 @@ fn participant_report(Member { link, participant }: &Member) -> ParticipantRepor
         talking: participant.is_talking(),
         muted: participant.is_muted(),
         level_dbfs: level.map(|half_db| 0.0 - f64::from(half_db) / 2.0),
-        codec: participant.listener.codec().name(),
+        codec: participant.listener.codec.name(),
         jitter_depth_frames: participant.depth_frames(),
         slow_consumer_drops: link.outbox.voice_dropped(),
     }

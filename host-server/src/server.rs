@@ -58,7 +58,10 @@ pub async fn run(
         tasks.spawn_local(Rc::clone(&server).accept(listener));
         tokio::select! {
             () = shutdown => {}
-            ended = tasks.join_next() => never_ends(ended),
+            Some(ended) = tasks.join_next() => {
+                pass_on_panic(ended);
+                panic!("a task of the server ended");
+            }
         }
         server.stopping.notify_one();
         server.act(|hub, now| hub.shut_down(now));
@@ -76,14 +79,6 @@ pub async fn run(
 /// What a client can resume its session with.
 fn random_token() -> Token {
     (u128::from(random()) << 64 | u128::from(random())).to_le_bytes()
-}
-
-/// The server's own tasks never end.
-fn never_ends(ended: Option<Result<(), JoinError>>) {
-    if let Some(ended) = ended {
-        pass_on_panic(ended);
-    }
-    panic!("a task of the server ended");
 }
 
 /// A panic in a task is a bug of ours and must not be hidden: half a server is worse than one that

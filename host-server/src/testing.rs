@@ -4,9 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use clap::Parser;
 use talkspurt_core::carrier::stream::ENCODED_MAX;
 use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFlags};
+
+use crate::config::{Args, Config};
+
+/// Returns the configuration of a server that is started without flags.
+pub fn config() -> Config {
+    Config::from(Args::parse_from(["talkspurt-server"]).serve)
+}
 
 /// Collects what is written to it.
 #[derive(Clone, Default)]

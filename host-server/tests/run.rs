@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::Parser;
 use peer::Peer;
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::wire::Reason;
-use talkspurt_server::config::Config;
+use talkspurt_server::config::{Args, Config};
 use talkspurt_server::{net, run};
 use tokio::sync::oneshot;
 
@@ -14,7 +15,8 @@ use tokio::sync::oneshot;
 mod peer;
 
 /// Runs a server in a thread of its own; gives where it listens and what stops it.
-fn start(config: Config) -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>) {
+fn start() -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>) {
+    let config = Config::from(Args::parse_from(["talkspurt-server"]).serve);
     let (stop, stopped) = oneshot::channel();
     let (started, address) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -23,8 +25,9 @@ fn start(config: Config) -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinH
             .build()
             .unwrap();
         runtime.block_on(async {
-            let listener = net::bind(config.listen, "--listen").unwrap();
-            let http = net::bind(config.http, "--http").unwrap();
+            let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+            let listener = net::bind(any_port, "--listen").unwrap();
+            let http = net::bind(any_port, "--http").unwrap();
             started.send(listener.local_addr().unwrap()).unwrap();
             run(listener, http, config, async { stopped.await.unwrap() }).await;
         });
@@ -34,8 +37,8 @@ fn start(config: Config) -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinH
 
 #[test]
 fn two_servers_run_side_by_side_and_stop_when_told() {
-    let (first, stop_first, first_thread) = start(Config::default());
-    let (second, stop_second, second_thread) = start(Config::default());
+    let (first, stop_first, first_thread) = start();
+    let (second, stop_second, second_thread) = start();
     let mut ada = Peer::join(first, "kitchen", "ada");
     let mut bob = Peer::join(second, "kitchen", "bob");
     stop_first.send(()).unwrap();
@@ -52,7 +55,7 @@ fn two_servers_run_side_by_side_and_stop_when_told() {
 
 #[test]
 fn voice_goes_from_one_to_the_other() {
-    let (server, stop, thread) = start(Config::default());
+    let (server, stop, thread) = start();
     let mut ada = Peer::join(server, "kitchen", "ada");
     let mut bob = Peer::join(server, "kitchen", "bob");
     let mut eve = Peer::join(server, "attic", "eve");
@@ -75,7 +78,7 @@ fn voice_goes_from_one_to_the_other() {
 
 #[test]
 fn an_end_is_possible_while_nobody_is_there() {
-    let (_, stop, thread) = start(Config::default());
+    let (_, stop, thread) = start();
     stop.send(()).unwrap();
     thread.join().unwrap();
 }

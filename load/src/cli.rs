@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
@@ -117,19 +117,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Be the floor: receive and send the bytes of the load, and do nothing else
-    FloorServer(FloorArgs),
-}
-
-/// The flags of `floor-server`.
-#[derive(Debug, Args)]
-pub struct FloorArgs {
-    /// Where to listen; the real address is printed
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT",
-          value_parser = numeric_address)]
-    pub listen: SocketAddr,
-    /// How often listeners are sent a packet, in milliseconds
-    #[arg(long, default_value = "20", value_name = "MS", value_parser = frame_duration)]
-    pub frame_ms: FrameDuration,
+    FloorServer {
+        /// Where to listen; the real address is printed
+        #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT",
+              value_parser = numeric_address)]
+        listen: SocketAddr,
+        /// How often listeners are sent a packet, in milliseconds
+        #[arg(long, default_value = "20", value_name = "MS", value_parser = frame_duration)]
+        frame_ms: FrameDuration,
+    },
 }
 
 /// The loads that have targets.

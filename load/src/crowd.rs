@@ -158,7 +158,7 @@ fn join_again_and_again(server: SocketAddr, stop: &AtomicBool) -> Result<Vec<f64
         let newcomer = Generator::join(silent("newcomers", 1), Opposite::Server, server)?;
         took_ms.push(started.elapsed().as_secs_f64() * 1_000.0);
         // How leaving ends on a crowded server is not what is measured.
-        let _ = newcomer.leave(Opposite::Server);
+        let _ = newcomer.leave();
         std::thread::sleep(NEWCOMER_PAUSE);
     }
     Ok(took_ms)

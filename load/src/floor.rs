@@ -12,13 +12,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::convert::Infallible;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use talkspurt_core::audio::format::FrameDuration;
 
-use crate::cli::FloorArgs;
 use crate::poller::{Poller, Ready};
 
 /// The longest packet that it sends: more than the protocol's longest, so that a length from the
@@ -62,13 +62,13 @@ impl Seat {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub fn serve(args: &FloorArgs) -> Result<Infallible> {
+pub fn serve(address: SocketAddr, frame: FrameDuration) -> Result<Infallible> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    let listener = TcpListener::bind(args.listen)
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);
-    let mut floor = Floor::new(listener, Duration::from_millis(args.frame_ms.ms().into()))?;
+    let mut floor = Floor::new(listener, frame.duration().into())?;
     loop {
         floor.step()?;
     }
@@ -94,8 +94,8 @@ struct Connection {
 #[derive(Default)]
 struct Room {
     listeners: Vec<u64>,
-    ticking: bool,
-    ticks_without_voice: u32,
+    /// How often it is still sent to; 0 while nobody talks.
+    ticks_left: u32,
 }
 
 impl Floor {
@@ -185,8 +185,7 @@ impl Floor {
 
     fn voice_came(&mut self, room_id: u16) {
         let room = self.rooms.entry(room_id).or_default();
-        room.ticks_without_voice = 0;
-        if !std::mem::replace(&mut room.ticking, true) {
+        if std::mem::replace(&mut room.ticks_left, 1 + TICKS_WITHOUT_VOICE_MAX) == 0 {
             self.ticks
                 .push(Reverse((Instant::now() + self.period, room_id)));
         }
@@ -205,9 +204,8 @@ impl Floor {
                 let _ = stream.write(&packet[..usize::from(seat.packet_bytes)]);
             }
         }
-        room.ticks_without_voice += 1;
-        room.ticking = room.ticks_without_voice <= TICKS_WITHOUT_VOICE_MAX;
-        if room.ticking {
+        room.ticks_left -= 1;
+        if room.ticks_left > 0 {
             self.ticks.push(Reverse((due + self.period, room_id)));
         }
     }
@@ -274,7 +272,7 @@ mod tests {
             heard % 7 == 0 && (1..=ticks).contains(&(heard / 7)),
             "{heard}"
         );
-        while floor.rooms[&0].ticking {
+        while floor.rooms[&0].ticks_left > 0 {
             floor.step().unwrap();
         }
         assert_eq!(

@@ -16,6 +16,7 @@ use crate::peer::{Peer, Traffic};
 use crate::plan::Plan;
 use crate::poller::{Poller, Ready};
 use crate::speech::{Speech, mark_in};
+use crate::stall::Who;
 
 use stalling::Stalled;
 
@@ -42,6 +43,7 @@ pub enum Opposite {
 /// All participants of a plan.
 pub struct Generator {
     plan: Plan,
+    opposite: Opposite,
     epoch: time::Instant,
     poller: Poller,
     buffer: Box<[u8]>,
@@ -86,6 +88,7 @@ impl Generator {
     pub fn join(plan: Plan, opposite: Opposite, address: SocketAddr) -> Result<Self> {
         let mut generator = Self {
             plan,
+            opposite,
             epoch: time::Instant::now(),
             poller: Poller::new()?,
             buffer: vec![0; READ_BYTES].into(),
@@ -101,7 +104,7 @@ impl Generator {
         };
         let deadline = generator.now() + JOIN_LIMIT;
         for participant in 0..plan.participants {
-            generator.connect(participant, opposite, address)?;
+            generator.connect(participant, address)?;
             generator.wait_for_joins(JOINS_AT_ONCE - 1, deadline)?;
         }
         generator.wait_for_joins(0, deadline)?;
@@ -171,9 +174,9 @@ impl Generator {
     ///
     /// # Errors
     /// The server does not close in time.
-    pub fn leave(mut self, opposite: Opposite) -> Result<Found> {
+    pub fn leave(mut self) -> Result<Found> {
         self.timers.clear();
-        if opposite == Opposite::Server {
+        if self.opposite == Opposite::Server {
             let now = self.now();
             self.peers.iter_mut().for_each(|peer| peer.leave(now));
             let deadline = now + LEAVE_LIMIT;
@@ -182,7 +185,7 @@ impl Generator {
                 self.step(deadline)?;
             }
         }
-        Ok(self.ledger.map(Ledger::close).unwrap_or_default())
+        Ok(self.ledger.map(|ledger| ledger.found).unwrap_or_default())
     }
 
     /// Waits for one thing to come or to be due, for at most `span`.
@@ -203,13 +206,8 @@ impl Generator {
         Instant::ZERO + self.epoch.elapsed().into()
     }
 
-    fn connect(
-        &mut self,
-        participant: usize,
-        opposite: Opposite,
-        address: SocketAddr,
-    ) -> Result<()> {
-        let peer = match opposite {
+    fn connect(&mut self, participant: usize, address: SocketAddr) -> Result<()> {
+        let peer = match self.opposite {
             Opposite::Server => {
                 Peer::join(address, self.plan.join_request(participant)?, self.now())?
             }
@@ -309,7 +307,7 @@ impl Generator {
     }
 
     fn send_frame(&mut self, participant: usize, due: Instant) -> Result<()> {
-        if self.is_held(participant) {
+        if self.holds(Who::Talker, participant) {
             self.held.push((due, participant));
             return Ok(());
         }
@@ -335,7 +333,7 @@ impl Generator {
 
     /// Has the poll tell when a blocked connection takes more, and only then.
     fn watch(&mut self, participant: usize) -> Result<()> {
-        if self.does_not_read(participant) {
+        if self.holds(Who::Listener, participant) {
             return Ok(());
         }
         let peer = &self.peers[participant];

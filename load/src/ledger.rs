@@ -13,7 +13,8 @@ use crate::plan::Plan;
 pub struct Ledger {
     plan: Plan,
     rooms: Vec<Room>,
-    found: Found,
+    /// What they come to so far.
+    pub found: Found,
     /// When the first mark was sent.
     since: Option<Instant>,
 }
@@ -102,11 +103,6 @@ impl Ledger {
             by_second[second].push(delay_ms);
         }
     }
-
-    /// Closes the books.
-    pub fn close(self) -> Found {
-        self.found
-    }
 }
 
 impl Found {
@@ -167,7 +163,7 @@ mod tests {
         ledger.hear(3, mark, at_ms(121));
         ledger.hear(3, mark, at_ms(141));
         ledger.hear(5, mark, at_ms(112));
-        let found = ledger.close();
+        let found = ledger.found;
         assert_eq!(found.delays_ms(), [21.0, 12.0]);
         assert_eq!((found.expected, found.repeated), (2, 1));
         assert_eq!(found.share_delivered(), Some(1.0));
@@ -181,7 +177,7 @@ mod tests {
                 let mark = ledger.send(4, at_ms(sent_ms));
                 ledger.hear(3, mark, at_ms(sent_ms + delay_ms));
             }
-            ledger.close()
+            ledger.found
         };
         let mut found = Found::default();
         found.add(&round([10, 2_000, 30]));
@@ -197,7 +193,7 @@ mod tests {
         ledger.hear(4, mark, at_ms(1));
         ledger.hear(1, mark, at_ms(1));
         ledger.hear(3, Mark { serial: 9, ..mark }, at_ms(1));
-        let found = ledger.close();
+        let found = ledger.found;
         assert_eq!((found.own_heard, found.crossed), (1, 2));
         assert_eq!(found.share_delivered(), Some(0.0));
     }

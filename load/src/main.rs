@@ -56,8 +56,8 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     // A thousand connections need more than the usual 1,024.
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    if let Some(Command::FloorServer(args)) = &cli.command {
-        match floor::serve(args)? {}
+    if let Some(Command::FloorServer { listen, frame_ms }) = cli.command {
+        match floor::serve(listen, frame_ms)? {}
     }
     let mut order = cli.order()?;
     round::take_announced_frame(&mut order)?;

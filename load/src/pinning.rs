@@ -4,7 +4,7 @@
 //! the midst of the server's sending, as often as not. What that costs is charged to the server,
 //! and differs from run to run. Real listeners are on other machines.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -27,14 +27,8 @@ impl Processors {
         let mut usable = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
         let service = usable.next().context("no processor")?;
         let generator = usable.next_back();
-        ensure!(
-            generator.is_some(),
-            "--pin needs two processors, here is one"
-        );
-        Ok(Self {
-            service,
-            generator: generator.unwrap_or(service),
-        })
+        let generator = generator.context("--pin needs two processors, here is one")?;
+        Ok(Self { service, generator })
     }
 }
 

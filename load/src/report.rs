@@ -87,11 +87,7 @@ fn describe(order: &Order) -> String {
         plan.format.frame.ms(),
         order.rounds,
         order.span.as_secs_f64(),
-        if order.processors.is_some() {
-            "; pinned"
-        } else {
-            ""
-        }
+        order.processors.map_or("", |_| "; pinned")
     )
 }
 

@@ -71,7 +71,7 @@ pub fn take_announced_frame(order: &mut Order) -> Result<()> {
         let generator = Generator::join(one, Opposite::Server, address);
         let generator = generator.context("the running server")?;
         order.plan.format.frame = generator.frame();
-        generator.leave(Opposite::Server)?;
+        generator.leave()?;
     }
     Ok(())
 }
@@ -152,7 +152,7 @@ fn measure(
         grown_bytes: resident.saturating_sub(resident_before),
         bytes_in: traffic.sent_bytes - traffic_before.sent_bytes,
         bytes_out: traffic.received_bytes - traffic_before.received_bytes,
-        found: generator.leave(opposite)?,
+        found: generator.leave()?,
         generator_cpu_ms: own_cpu.as_secs_f64() * 1_000.0,
         pacing,
         counters: counters

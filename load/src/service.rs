@@ -110,12 +110,10 @@ impl Service {
 
 /// The address in a line such as `listening on ADDR:PORT`.
 fn announced(stdout: &mut impl BufRead, what: &str) -> Result<SocketAddr> {
-    let mut line = String::new();
-    while stdout.read_line(&mut line)? > 0 {
-        if let Some(address) = line.trim().strip_prefix(what) {
+    for line in stdout.lines() {
+        if let Some(address) = line?.trim().strip_prefix(what) {
             return Ok(address.parse()?);
         }
-        line.clear();
     }
     bail!("it ended without saying where")
 }

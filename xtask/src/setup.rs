@@ -124,13 +124,7 @@ fn answers(probe: &str) -> bool {
 
 /// What installs packages and touches no other: apt-get would rather remove one than leave a wish
 /// open.
-const APT_INSTALL: [&str; 5] = [
-    "install",
-    "--quiet",
-    "--yes",
-    "--no-install-recommends",
-    "--no-remove",
-];
+const APT_INSTALL: &str = "install --quiet --yes --no-install-recommends --no-remove";
 
 /// The command that a person types, who decides about removals.
 fn by_hand(packages: &str) -> String {
@@ -156,7 +150,7 @@ fn install_system(packages: &[&str]) -> Result<()> {
     shown(command("apt-get").args(["update", "--quiet"]))?;
     let mut install = command("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    shown(install.args(APT_INSTALL).args(packages)).with_context(|| {
+    shown(install.args(APT_INSTALL.split(' ')).args(packages)).with_context(|| {
         format!(
             "cannot install {list} without removing what is installed, or for the reason above. \
              Type this, see what it would remove, and decide:\n\n    {by_hand}\n"
@@ -240,7 +234,7 @@ mod tests {
 
     #[test]
     fn nothing_is_removed_without_a_person() {
-        assert!(APT_INSTALL.contains(&"--no-remove"));
+        assert!(APT_INSTALL.contains("--no-remove"));
         let typed = by_hand("sox");
         assert!(
             !typed.contains("--yes") && typed.ends_with(" sox"),

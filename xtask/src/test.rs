@@ -44,9 +44,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
     }
     let started = Instant::now();
     let (suites, cargo_succeeded) = run_cargo_test(options, no_docker.is_some())?;
-    let counts = sum(&suites);
     print_report(&suites, started.elapsed(), no_docker.as_deref());
-    let [passed, failed, _] = counts;
+    let [passed, failed, _] = sum(&suites);
     println!("{passed} passed, {failed} failed");
     // For scripts that print more after the tests.
     fs::write(

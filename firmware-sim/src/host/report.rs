@@ -66,7 +66,7 @@ impl Reporter {
 
     /// Reports what happened to the recording. The node goes on in any case.
     pub fn recording(&mut self, now: Instant, notice: &RecordingNotice) {
-        let (state, file, text) = (notice.state(), notice.file(), notice.text());
+        let (state, file, text) = notice.parts();
         let sentence = recording_line(state, file.as_deref(), &text);
         let mut fields = json!({"state": state, "text": text});
         if let Some(file) = file {

@@ -27,11 +27,11 @@ pub struct JoinConfig {
     /// The participant's name.
     pub name: ParticipantName,
     /// Source of the sound to send.
-    pub input: Input,
+    pub input: SoundEnd,
     /// Which channel of it is heard.
     pub input_channel: InputChannel,
     /// Destination of the mix.
-    pub output: Output,
+    pub output: SoundEnd,
     /// The only codec to offer; all when `None`.
     pub codec: Option<CodecId>,
     /// How long received frames wait at first.
@@ -52,26 +52,25 @@ pub struct JoinConfig {
     pub events: EventsFormat,
 }
 
-/// Source of the sound to send.
+/// Source of the sound to send, or destination of the mix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// A microphone.
+pub enum SoundEnd {
+    /// A microphone or speaker.
     Device(DeviceChoice),
-    /// A sound file, played in real time.
+    /// A sound file, played in real time, or a WAV file to record.
     File(PathBuf),
-    /// None: the participant only listens.
+    /// None: the participant only listens, or the mix is discarded.
     None,
 }
 
-/// Destination of the mix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// A speaker.
-    Device(DeviceChoice),
-    /// A WAV file.
-    File(PathBuf),
-    /// None: the mix is discarded.
-    None,
+impl SoundEnd {
+    fn of(file: Option<PathBuf>, device: Option<&str>) -> Self {
+        match file {
+            Some(word) if word.as_os_str() == "none" => Self::None,
+            Some(path) => Self::File(path),
+            None => Self::Device(DeviceChoice::parse(device)),
+        }
+    }
 }
 
 /// How to show events.
@@ -103,17 +102,9 @@ impl TryFrom<JoinFlags> for JoinConfig {
             server: flags.server,
             room: flags.room,
             name: flags.name,
-            input: match flags.input {
-                Some(word) if word.as_os_str() == "none" => Input::None,
-                Some(path) => Input::File(path),
-                None => Input::Device(DeviceChoice::parse(flags.input_device.as_deref())),
-            },
+            input: SoundEnd::of(flags.input, flags.input_device.as_deref()),
             input_channel: flags.input_channel.unwrap_or_default(),
-            output: match flags.output {
-                Some(word) if word.as_os_str() == "none" => Output::None,
-                Some(path) => Output::File(path),
-                None => Output::Device(DeviceChoice::parse(flags.output_device.as_deref())),
-            },
+            output: SoundEnd::of(flags.output, flags.output_device.as_deref()),
             codec: flags.codec,
             playout_delay_ms: flags.playout_delay.unwrap_or(usual_playout_ms),
             gate,
@@ -130,7 +121,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
                 (None, false) => EventsFormat::Auto,
             },
         };
-        if let (Input::File(input), Output::File(output)) = (&config.input, &config.output) {
+        if let (SoundEnd::File(input), SoundEnd::File(output)) = (&config.input, &config.output) {
             refuse_overwriting(input, output)?;
         }
         Ok(config)

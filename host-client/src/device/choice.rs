@@ -34,8 +34,6 @@ impl DeviceChoice {
 /// One line of `talkspurt devices`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// For `--input-device` or `--output-device`, from 1.
-    pub number: usize,
     /// What the system calls it.
     pub name: String,
     /// How the sound system addresses it.
@@ -46,20 +44,19 @@ pub struct DeviceInfo {
     pub format: Result<String, String>,
 }
 
-/// Lists all devices of one direction, in the order of their numbers.
+/// Lists all devices of one direction, in the order of their numbers, from 1.
 pub fn list(direction: Direction) -> Result<Vec<DeviceInfo>, String> {
     let probe = || {
         let host = cpal::default_host();
         let default = default_device(&host, direction).and_then(|device| device.id().ok());
         let devices = all(&host, direction)?;
-        let info = devices.into_iter().enumerate().map(|(index, device)| {
+        let info = devices.into_iter().map(|device| {
             let (name, id) = names(&device);
             let format = preferred(&device, direction)
                 .map(|config| describe(&config))
                 .map_err(|error| error.to_string());
             let is_default = default.is_some() && device.id().ok() == default;
             DeviceInfo {
-                number: index + 1,
                 name,
                 id,
                 is_default,
@@ -106,14 +103,10 @@ fn all(host: &cpal::Host, direction: Direction) -> Result<Vec<cpal::Device>, Str
 /// Returns the first line of a device's description, and its id.
 pub(super) fn names(device: &cpal::Device) -> (String, String) {
     let id = device.id().map(|id| id.id().to_owned()).unwrap_or_default();
-    let name = device
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    (if name.is_empty() { id.clone() } else { name }, id)
+    let text = device.to_string();
+    let name = text.lines().next().unwrap_or_default().trim();
+    let name = if name.is_empty() { &id } else { name };
+    (name.to_owned(), id)
 }
 
 /// Returns the index of the chosen device among `(name, id)` pairs.
@@ -131,11 +124,8 @@ fn pick(names: &[(String, String)], choice: &DeviceChoice) -> Result<usize, Stri
             if let Some(index) = names.iter().position(|(name, id)| same(id) || same(name)) {
                 return Ok(index);
             }
-            let mut like = names
-                .iter()
-                .enumerate()
-                .filter(|(_, (name, _))| name.to_lowercase().contains(&wanted))
-                .map(|(i, _)| i);
+            let is_like = |&index: &usize| names[index].0.to_lowercase().contains(&wanted);
+            let mut like = (0..names.len()).filter(is_like);
             match (like.next(), like.next()) {
                 (Some(index), None) => Ok(index),
                 (Some(_), Some(_)) => Err(format!("`{wanted}` matches several devices")),

@@ -7,10 +7,7 @@
 //! what counts: errors end a stream only after a while without a callback.
 
 use super::shared::Shared;
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Errors without a single callback for this long mean that the stream is dead. A plugin starved on
 /// a busy machine recovers sooner (measured: gaps of up to half a second), and a new stream has
@@ -23,13 +20,16 @@ const STORM_ERRORS: u32 = 100;
 const STALL: Duration = Duration::from_millis(2_500);
 
 /// Why a stream is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Loss {
     /// The device itself says so.
+    #[error("the device is gone")]
     Gone,
     /// Errors without sound.
+    #[error("the sound system reports errors without end")]
     Storm,
     /// No more callbacks.
+    #[error("the sound system has stopped responding")]
     Stalled,
 }
 
@@ -64,16 +64,6 @@ impl Health {
             return Some(Loss::Storm);
         }
         (quiet >= STALL).then_some(Loss::Stalled)
-    }
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gone => "the device is gone",
-            Self::Storm => "the sound system reports errors without end",
-            Self::Stalled => "the sound system has stopped responding",
-        })
     }
 }
 

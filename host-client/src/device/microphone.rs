@@ -1,10 +1,12 @@
 //! The session's side of a microphone: frames for the room, whatever the device delivers.
 
-use super::{callback::CaptureLink, pace::Pace, settling::Settling};
-use crate::{
-    audio::{Captured, ROOM_RATE_HZ, Source, to_i16},
-    resample::{Converter, DriftControl},
+use super::{
+    Direction,
+    callback::CaptureLink,
+    session_end::{Open, SessionEnd},
 };
+use crate::audio::{Captured, ROOM_RATE_HZ, Source, to_i16};
+use rtrb::Consumer;
 use std::{sync::mpsc::Receiver, time::Instant};
 
 /// More than this above the target is old sound (the session was stalled) and is dropped. Seconds.
@@ -12,45 +14,15 @@ const EXCESS_MAX_S: f64 = 0.080;
 
 /// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the
 /// supervisor has reopened one.
-pub struct Microphone {
-    links: Receiver<CaptureLink>,
-    open: Option<Open>,
-    frame_samples: usize,
-}
-
-/// One opened stream.
-struct Open {
-    link: CaptureLink,
-    converter: Converter,
-    input: Vec<f32>,
-    control: DriftControl,
-    pace: Pace,
-    settling: Settling,
-    /// False until the ring has filled up to its target: at the start, and after it ran dry.
-    primed: bool,
-}
+pub struct Microphone(SessionEnd<Consumer<f32>>);
 
 impl Microphone {
     pub(super) fn new(links: Receiver<CaptureLink>) -> Self {
-        Self {
-            links,
-            open: None,
-            frame_samples: 0,
-        }
+        Self(SessionEnd::new(Direction::Input, links))
     }
 
     fn read_at(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        if frame.len() != self.frame_samples {
-            // The first frame, or a new session with another frame duration.
-            self.frame_samples = frame.len();
-            let link = self.open.take().map(|open| open.link);
-            self.open = link.and_then(|link| Open::new(link, frame.len()));
-        }
-        while let Ok(link) = self.links.try_recv() {
-            self.open = Open::new(link, self.frame_samples);
-        }
-        self.open.take_if(|open| open.link.ring.is_abandoned());
-        match &mut self.open {
+        match self.0.current(frame.len()) {
             Some(open) => open.read(frame, now),
             None => {
                 frame.fill(0);
@@ -60,25 +32,7 @@ impl Microphone {
     }
 }
 
-impl Open {
-    fn new(link: CaptureLink, frame_samples: usize) -> Option<Self> {
-        let converter = Converter::to_room(link.shared.rate_hz, ROOM_RATE_HZ, frame_samples)
-            .inspect_err(
-                |error| tracing::error!(%error, "the microphone's rate cannot be converted"),
-            )
-            .ok()?;
-        let (control, pace) = (DriftControl::default(), Pace::new());
-        Some(Self {
-            link,
-            converter,
-            input: Vec::new(),
-            control,
-            pace,
-            settling: Settling::default(),
-            primed: false,
-        })
-    }
-
+impl Open<Consumer<f32>> {
     fn read(&mut self, frame: &mut [i16], now: Instant) -> Captured {
         let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
@@ -132,19 +86,13 @@ impl Open {
 
     /// Drops old samples, but never those of the frame about to be read.
     fn drop_samples(&mut self, count: usize) {
-        let spare = self
-            .link
-            .ring
-            .slots()
-            .saturating_sub(self.converter.needs());
-        for _ in 0..count.min(spare) {
+        let held = self.link.ring.slots();
+        let samples = count.min(held.saturating_sub(self.converter.needs()));
+        for _ in 0..samples {
             let _ = self.link.ring.pop();
         }
         self.control.forget_fill();
-        tracing::debug!(
-            samples = count.min(spare),
-            "dropped old sound from the microphone"
-        );
+        tracing::debug!(samples, "dropped old sound from the microphone");
     }
 }
 
@@ -267,7 +215,7 @@ mod tests {
         let now = device.start + Duration::from_millis(1_900);
         device.run_until(now);
         assert_eq!(microphone.read_at(&mut frame, now), Captured::Frame);
-        let left_ms = microphone.open.as_ref().unwrap().link.ring.slots() / 48;
+        let left_ms = microphone.0.open.as_ref().unwrap().link.ring.slots() / 48;
         assert!(left_ms < 40, "{left_ms} ms of old sound left");
     }
 

@@ -19,6 +19,7 @@ mod microphone;
 mod pace;
 #[cfg(target_os = "linux")]
 mod plugin;
+mod session_end;
 mod settling;
 mod shared;
 mod speaker;

@@ -22,7 +22,7 @@ use super::{
 };
 use alsa::{
     Direction, PCM, ValueOr,
-    pcm::{Access, Format, Frames, HwParams, IO, IoFormat, State},
+    pcm::{Access, Format, Frames, HwParams, IoFormat, State},
     poll::{Descriptors as _, poll},
 };
 use cpal::{FromSample, Sample, SampleFormat, SupportedStreamConfig, traits::DeviceTrait as _};
@@ -60,8 +60,6 @@ static OPENING: Mutex<()> = Mutex::new(());
 pub(super) struct PluginStream {
     running: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// Keeps ALSA's configuration loaded.
-    _device: cpal::Device,
 }
 
 impl Drop for PluginStream {
@@ -74,12 +72,13 @@ impl Drop for PluginStream {
 /// An opened device that is not one of the kernel's sound cards.
 pub(super) struct Plugin {
     pcm: PCM,
-    device: cpal::Device,
-    format: SampleFormat,
-    channels: usize,
-    rate_hz: u32,
+    /// Keeps ALSA's configuration loaded.
+    _device: cpal::Device,
+    config: SupportedStreamConfig,
     period_frames: usize,
     buffer_frames: usize,
+    /// Becomes false when the owner stops the stream.
+    running: Arc<AtomicBool>,
 }
 
 impl Plugin {
@@ -149,48 +148,43 @@ impl Plugin {
         Ok(
             (period > 0 && buffer >= period && pcm.count() > 0).then(|| Self {
                 pcm,
-                device: device.clone(),
-                format: config.sample_format(),
-                channels: usize::from(config.channels()),
-                rate_hz: config.sample_rate(),
+                _device: device.clone(),
+                config: *config,
                 period_frames: period as usize,
                 buffer_frames: buffer as usize,
+                running: Arc::new(AtomicBool::new(true)),
             }),
         )
     }
 
     /// Starts recording.
     pub(super) fn record(self, callback: CaptureCallback) -> Option<PluginStream> {
-        match self.format {
-            SampleFormat::I16 => self.run("alsa_in", move |stage| stage.record::<i16>(callback)),
-            SampleFormat::I32 => self.run("alsa_in", move |stage| stage.record::<i32>(callback)),
-            _ => self.run("alsa_in", move |stage| stage.record::<f32>(callback)),
+        match self.config.sample_format() {
+            SampleFormat::I16 => self.run("alsa_in", |plugin| plugin.record_as::<i16>(callback)),
+            SampleFormat::I32 => self.run("alsa_in", |plugin| plugin.record_as::<i32>(callback)),
+            _ => self.run("alsa_in", |plugin| plugin.record_as::<f32>(callback)),
         }
     }
 
     /// Starts playing.
     pub(super) fn play(self, callback: PlaybackCallback) -> Option<PluginStream> {
-        match self.format {
-            SampleFormat::I16 => self.run("alsa_out", move |stage| stage.play::<i16>(callback)),
-            SampleFormat::I32 => self.run("alsa_out", move |stage| stage.play::<i32>(callback)),
-            _ => self.run("alsa_out", move |stage| stage.play::<f32>(callback)),
+        match self.config.sample_format() {
+            SampleFormat::I16 => self.run("alsa_out", |plugin| plugin.play_as::<i16>(callback)),
+            SampleFormat::I32 => self.run("alsa_out", |plugin| plugin.play_as::<i32>(callback)),
+            _ => self.run("alsa_out", |plugin| plugin.play_as::<f32>(callback)),
         }
     }
 
     fn run(
         self,
         name: &str,
-        work: impl FnOnce(Stage) -> alsa::Result<()> + Send + 'static,
+        work: impl FnOnce(Self) -> alsa::Result<()> + Send + 'static,
     ) -> Option<PluginStream> {
-        let (running, device) = (Arc::new(AtomicBool::new(true)), self.device.clone());
-        let stage = Stage {
-            plugin: self,
-            running: running.clone(),
-        };
+        let running = self.running.clone();
         let thread = thread::Builder::new().name(name.to_owned());
         let thread = thread
             .spawn(move || {
-                if let Err(error) = quietly(|| work(stage)) {
+                if let Err(error) = quietly(|| work(self)) {
                     tracing::debug!(%error, "a sound card's stream has ended");
                 }
             })
@@ -202,59 +196,47 @@ impl Plugin {
         Some(PluginStream {
             running,
             thread: Some(thread),
-            _device: device,
         })
     }
-}
 
-/// What a stream's thread works with.
-struct Stage {
-    plugin: Plugin,
-    running: Arc<AtomicBool>,
-}
-
-impl Stage {
-    fn record<T: Sample + IoFormat>(self, mut callback: CaptureCallback) -> alsa::Result<()>
+    fn record_as<T: Sample + IoFormat>(self, mut callback: CaptureCallback) -> alsa::Result<()>
     where
         f32: FromSample<T>,
     {
-        let Plugin { pcm, channels, .. } = &self.plugin;
+        let (pcm, channels) = (&self.pcm, usize::from(self.config.channels()));
         let shared = callback.shared.clone();
-        let mut buffer = vec![T::EQUILIBRIUM; self.plugin.buffer_frames * channels];
+        let mut buffer = vec![T::EQUILIBRIUM; self.buffer_frames * channels];
         let io = pcm.io_checked::<T>()?;
         // If `start` fails, the first `avail` reports it.
         let _ = pcm.start();
         self.drive(&shared, || {
             let ready = usize::try_from(pcm.avail()?).unwrap_or(0);
             let room = ready.min(buffer.len() / channels) * channels;
-            let frames = if room > 0 {
-                io.readi(&mut buffer[..room])?
-            } else {
-                0
-            };
-            if frames > 0 {
-                callback.take(&buffer[..frames * channels], Instant::now());
+            if room == 0 {
+                return Ok(0);
             }
+            let frames = io.readi(&mut buffer[..room])?;
+            callback.take(&buffer[..frames * channels], Instant::now());
             Ok(frames)
         })
     }
 
-    fn play<T: Sample + IoFormat + FromSample<f32>>(
+    fn play_as<T: Sample + IoFormat + FromSample<f32>>(
         self,
         mut callback: PlaybackCallback,
     ) -> alsa::Result<()> {
-        let Plugin { pcm, channels, .. } = &self.plugin;
+        let (pcm, channels) = (&self.pcm, usize::from(self.config.channels()));
         let shared = callback.shared.clone();
-        let mut buffer = vec![T::EQUILIBRIUM; self.plugin.period_frames * channels];
+        let mut buffer = vec![T::EQUILIBRIUM; self.period_frames * channels];
         let io = pcm.io_checked::<T>()?;
-        let rate_hz = self.plugin.rate_hz;
+        let rate_hz = f64::from(self.config.sample_rate());
         // Samples of the buffer that the device has not taken yet.
         let mut rest = 0;
         self.drive(&shared, || {
             let room = usize::try_from(pcm.avail()?).unwrap_or(0) * channels;
             if rest == 0 && room >= buffer.len() {
                 if let Ok(frames) = pcm.delay() {
-                    let delay_s = frames.max(0) as f64 / f64::from(rate_hz);
+                    let delay_s = frames.max(0) as f64 / rate_hz;
                     shared.note_hardware_delay(Duration::from_secs_f64(delay_s));
                 }
                 callback.fill(&mut buffer, Instant::now());
@@ -263,7 +245,7 @@ impl Stage {
             if rest == 0 || room == 0 {
                 return Ok(0);
             }
-            let frames = write(&io, &buffer[buffer.len() - rest..])?;
+            let frames = io.writei(&buffer[buffer.len() - rest..])?;
             rest -= (frames * channels).min(rest);
             Ok(frames)
         })
@@ -278,9 +260,9 @@ impl Stage {
         shared: &Shared,
         mut transfer: impl FnMut() -> alsa::Result<usize>,
     ) -> alsa::Result<()> {
-        let pcm = &self.plugin.pcm;
+        let pcm = &self.pcm;
         let mut descriptors = pcm.get()?;
-        let mut clock = Clock::new(self.plugin.rate_hz, Instant::now());
+        let mut clock = Clock::new(self.config.sample_rate(), Instant::now());
         while self.running.load(Relaxed) {
             let woken = poll(&mut descriptors, POLL_MS).and_then(|count| {
                 // Plugins acknowledge their wake-ups in this call.
@@ -333,13 +315,6 @@ impl Clock {
         self.moved_frames += frames;
         let moved_s = self.moved_frames as f64 / f64::from(self.rate_hz);
         moved_s > (now - self.start + LEAD_MAX).as_secs_f64()
-    }
-}
-
-fn write<T: Copy>(io: &IO<'_, T>, samples: &[T]) -> alsa::Result<usize> {
-    match io.writei(samples) {
-        Err(error) if is_passing(&error) => Ok(0),
-        result => result,
     }
 }
 

@@ -1,10 +1,12 @@
 //! The session's side of a speaker: the room's frames at the device's rate and pace.
 
-use super::{callback::PlaybackLink, pace::Pace, settling::Settling};
-use crate::{
-    audio::{ROOM_RATE_HZ, Sink, to_f32},
-    resample::{Converter, DriftControl},
+use super::{
+    Direction,
+    callback::PlaybackLink,
+    session_end::{Open, SessionEnd},
 };
+use crate::audio::{ROOM_RATE_HZ, Sink, to_f32};
+use rtrb::Producer;
 use std::{sync::mpsc::Receiver, time::Instant};
 
 /// More than this above the target is delay (the session caught up after a stall): frames are
@@ -14,66 +16,27 @@ const EXCESS_MAX_S: f64 = 0.060;
 /// A speaker as a [`Sink`]. It outlives its device: after a loss it discards frames until the
 /// supervisor has reopened one.
 pub struct Speaker {
-    links: Receiver<PlaybackLink>,
-    open: Option<Open>,
-    frame_samples: usize,
-}
-
-/// One opened stream.
-struct Open {
-    link: PlaybackLink,
-    converter: Converter,
-    input: Vec<f32>,
-    control: DriftControl,
-    pace: Pace,
-    settling: Settling,
+    end: SessionEnd<Producer<f32>>,
     delay_ms: u32,
 }
 
 impl Speaker {
     pub(super) fn new(links: Receiver<PlaybackLink>) -> Self {
         Self {
-            links,
-            open: None,
-            frame_samples: 0,
+            end: SessionEnd::new(Direction::Output, links),
+            delay_ms: 0,
         }
     }
 
     fn write_at(&mut self, frame: &[i16], now: Instant) {
-        if frame.len() != self.frame_samples {
-            // The first frame, or a new session with another frame duration.
-            self.frame_samples = frame.len();
-            let link = self.open.take().map(|open| open.link);
-            self.open = link.and_then(|link| Open::new(link, frame.len()));
-        }
-        while let Ok(link) = self.links.try_recv() {
-            self.open = Open::new(link, self.frame_samples);
-        }
-        self.open.take_if(|open| open.link.ring.is_abandoned());
-        if let Some(open) = &mut self.open {
-            open.write(frame, now);
-        }
+        let open = self.end.current(frame.len());
+        self.delay_ms = open.map_or(0, |open| open.write(frame, now));
     }
 }
 
-impl Open {
-    fn new(link: PlaybackLink, frame_samples: usize) -> Option<Self> {
-        let converter = Converter::to_device(ROOM_RATE_HZ, link.shared.rate_hz, frame_samples)
-            .inspect_err(|error| tracing::error!(%error, "the speaker's rate cannot be converted"))
-            .ok()?;
-        let (control, pace) = (DriftControl::default(), Pace::new());
-        Some(Self {
-            link,
-            converter,
-            input: Vec::new(),
-            control,
-            pace,
-            settling: Settling::default(),
-            delay_ms: 0,
-        })
-    }
-
-    fn write(&mut self, frame: &[i16], now: Instant) {
+impl Open<Producer<f32>> {
+    /// Returns how long the samples wait now before they are heard, in milliseconds.
+    fn write(&mut self, frame: &[i16], now: Instant) -> u32 {
         let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         if self.pace.observe(&self.link.shared, frame_s) {
@@ -84,11 +47,11 @@ impl Open {
         let callback = f64::from(self.link.shared.last_frames());
         let fill = self.ring_fill();
         let settled = fill as f64 + callback - self.link.shared.since_callback(now);
-        self.delay_ms = (settled * 1_000.0 / rate_hz) as u32 + self.link.shared.hardware_delay_ms();
+        let delay_ms = (settled * 1_000.0 / rate_hz) as u32 + self.link.shared.hardware_delay_ms();
         if settled > target + EXCESS_MAX_S * rate_hz {
             tracing::debug!("dropped a frame: the speaker is too far behind");
             self.control.forget_fill();
-            return;
+            return delay_ms;
         }
         let mut cut = 0;
         if fill == 0 {
@@ -111,6 +74,7 @@ impl Open {
             // A full ring means that the device takes nothing, which the supervisor notices.
             let _ = self.link.ring.push(sample);
         }
+        delay_ms
     }
 
     fn ring_fill(&self) -> usize {
@@ -131,7 +95,7 @@ impl Sink for Speaker {
     }
 
     fn delay_ms(&self) -> u32 {
-        self.open.as_ref().map_or(0, |open| open.delay_ms)
+        self.delay_ms
     }
 }
 
@@ -250,7 +214,7 @@ mod tests {
         // One callback of 10 ms and the margin of 20 ms to start with.
         let delay_ms = speaker.delay_ms();
         assert!((24..=36).contains(&delay_ms), "{delay_ms} ms after 1 s");
-        let drift_ppm = speaker.open.as_ref().unwrap().control.drift_ppm();
+        let drift_ppm = speaker.end.open.as_ref().unwrap().control.drift_ppm();
         assert!(drift_ppm.abs() < 100.0, "{drift_ppm} ppm of pitch");
     }
 
@@ -276,7 +240,7 @@ mod tests {
         let start = device.start;
         drop(device);
         speaker.write_at(&tone_frame(1), start);
-        assert!(speaker.open.is_none());
+        assert!(speaker.end.open.is_none());
         let (mut callback, link) = callback::playback(8_000, 2, start);
         sender.send(link).unwrap();
         (2..4).for_each(|n| speaker.write_at(&tone_frame(n), start));

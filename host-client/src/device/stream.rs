@@ -11,7 +11,7 @@ use super::{
     shared::Shared,
 };
 use cpal::{
-    BufferSize, Error, ErrorKind, FrameCount, SampleFormat, SizedSample, StreamConfig,
+    BufferSize, Error, ErrorKind, FrameCount, FromSample, SampleFormat, SizedSample, StreamConfig,
     SupportedBufferSize, SupportedStreamConfig,
     traits::{DeviceTrait as _, StreamTrait as _},
 };
@@ -23,27 +23,19 @@ use talkspurt_host_kit::channels::InputChannel;
 const BUFFER_MS: u32 = 15;
 
 /// A running stream. Dropping it closes the device.
-pub(super) struct Opened<L> {
-    _stream: Running,
-    pub(super) link: Option<L>,
+pub(super) struct Opened {
+    /// Carries the samples: of cpal or of a plugin.
+    _stream: Box<dyn Send>,
     pub(super) shared: Arc<Shared>,
     /// The device and its format, for people.
     pub(super) description: String,
-}
-
-/// Carries the samples. Held only to be dropped.
-#[expect(dead_code, reason = "dropping it closes the device")]
-enum Running {
-    Cpal(cpal::Stream),
-    #[cfg(target_os = "linux")]
-    Plugin(PluginStream),
 }
 
 /// Opens a microphone.
 pub(super) fn open_capture(
     choice: &DeviceChoice,
     channel: InputChannel,
-) -> Result<Opened<CaptureLink>, String> {
+) -> Result<(Opened, CaptureLink), String> {
     let chosen = Chosen::find(Direction::Input, choice)?;
     let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
     channel
@@ -53,7 +45,7 @@ pub(super) fn open_capture(
 }
 
 /// Opens a speaker.
-pub(super) fn open_playback(choice: &DeviceChoice) -> Result<Opened<PlaybackLink>, String> {
+pub(super) fn open_playback(choice: &DeviceChoice) -> Result<(Opened, PlaybackLink), String> {
     let chosen = Chosen::find(Direction::Output, choice)?;
     let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
     chosen.open(|| callback::playback(rate_hz, channels, Instant::now()))
@@ -65,34 +57,35 @@ trait Callback: Sized {
     #[cfg(target_os = "linux")]
     fn run_on(self, plugin: Plugin) -> Option<PluginStream>;
 
-    /// Has cpal carry the samples in this format.
-    fn build(
+    /// Has cpal carry the samples, of the type `T`.
+    fn build<T>(self, device: &cpal::Device, config: StreamConfig) -> Result<cpal::Stream, Error>
+    where
+        T: SizedSample + FromSample<f32>,
+        f32: FromSample<T>;
+
+    /// Has cpal carry the samples in this format, if that is linear.
+    fn build_for(
         self,
         device: &cpal::Device,
         config: StreamConfig,
         format: SampleFormat,
-    ) -> Result<cpal::Stream, Error>;
-}
-
-/// Calls `$build::<sample type>(arguments)` for the format, if it has linear samples.
-macro_rules! build_for {
-    ($format:expr, $build:ident, $arguments:tt) => {
-        match $format {
-            SampleFormat::I8 => $build::<i8>$arguments,
-            SampleFormat::I16 => $build::<i16>$arguments,
-            SampleFormat::I24 => $build::<cpal::I24>$arguments,
-            SampleFormat::I32 => $build::<i32>$arguments,
-            SampleFormat::I64 => $build::<i64>$arguments,
-            SampleFormat::U8 => $build::<u8>$arguments,
-            SampleFormat::U16 => $build::<u16>$arguments,
-            SampleFormat::U24 => $build::<cpal::U24>$arguments,
-            SampleFormat::U32 => $build::<u32>$arguments,
-            SampleFormat::U64 => $build::<u64>$arguments,
-            SampleFormat::F32 => $build::<f32>$arguments,
-            SampleFormat::F64 => $build::<f64>$arguments,
+    ) -> Result<cpal::Stream, Error> {
+        match format {
+            SampleFormat::I8 => self.build::<i8>(device, config),
+            SampleFormat::I16 => self.build::<i16>(device, config),
+            SampleFormat::I24 => self.build::<cpal::I24>(device, config),
+            SampleFormat::I32 => self.build::<i32>(device, config),
+            SampleFormat::I64 => self.build::<i64>(device, config),
+            SampleFormat::U8 => self.build::<u8>(device, config),
+            SampleFormat::U16 => self.build::<u16>(device, config),
+            SampleFormat::U24 => self.build::<cpal::U24>(device, config),
+            SampleFormat::U32 => self.build::<u32>(device, config),
+            SampleFormat::U64 => self.build::<u64>(device, config),
+            SampleFormat::F32 => self.build::<f32>(device, config),
+            SampleFormat::F64 => self.build::<f64>(device, config),
             _ => Err(Error::new(ErrorKind::UnsupportedConfig)),
         }
-    };
+    }
 }
 
 impl Callback for CaptureCallback {
@@ -101,13 +94,22 @@ impl Callback for CaptureCallback {
         plugin.record(self)
     }
 
-    fn build(
-        self,
+    fn build<T>(
+        mut self,
         device: &cpal::Device,
         config: StreamConfig,
-        format: SampleFormat,
-    ) -> Result<cpal::Stream, Error> {
-        build_for!(format, build_capture, (device, config, self))
+    ) -> Result<cpal::Stream, Error>
+    where
+        T: SizedSample + FromSample<f32>,
+        f32: FromSample<T>,
+    {
+        let shared = self.shared.clone();
+        device.build_input_stream::<T, _, _>(
+            config,
+            move |data, _| self.take(data, Instant::now()),
+            move |error| shared.note_error(is_fatal(error.kind())),
+            None,
+        )
     }
 }
 
@@ -117,57 +119,28 @@ impl Callback for PlaybackCallback {
         plugin.play(self)
     }
 
-    fn build(
-        self,
+    fn build<T>(
+        mut self,
         device: &cpal::Device,
         config: StreamConfig,
-        format: SampleFormat,
-    ) -> Result<cpal::Stream, Error> {
-        build_for!(format, build_playback, (device, config, self))
+    ) -> Result<cpal::Stream, Error>
+    where
+        T: SizedSample + FromSample<f32>,
+        f32: FromSample<T>,
+    {
+        let shared = self.shared.clone();
+        device.build_output_stream::<T, _, _>(
+            config,
+            move |data, info| {
+                let time = info.timestamp();
+                let delay = time.playback.saturating_duration_since(time.callback);
+                self.shared.note_hardware_delay(delay);
+                self.fill(data, Instant::now());
+            },
+            move |error| shared.note_error(is_fatal(error.kind())),
+            None,
+        )
     }
-}
-
-fn build_capture<T: SizedSample>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut callback: CaptureCallback,
-) -> Result<cpal::Stream, Error>
-where
-    f32: cpal::FromSample<T>,
-{
-    let shared = callback.shared.clone();
-    device.build_input_stream::<T, _, _>(
-        config,
-        move |data, info| {
-            let time = info.timestamp();
-            callback
-                .shared
-                .note_hardware_delay(time.callback.saturating_duration_since(time.capture));
-            callback.take(data, Instant::now());
-        },
-        move |error| shared.note_error(is_fatal(error.kind())),
-        None,
-    )
-}
-
-fn build_playback<T: SizedSample + cpal::FromSample<f32>>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut callback: PlaybackCallback,
-) -> Result<cpal::Stream, Error> {
-    let shared = callback.shared.clone();
-    device.build_output_stream::<T, _, _>(
-        config,
-        move |data, info| {
-            let time = info.timestamp();
-            callback
-                .shared
-                .note_hardware_delay(time.playback.saturating_duration_since(time.callback));
-            callback.fill(data, Instant::now());
-        },
-        move |error| shared.note_error(is_fatal(error.kind())),
-        None,
-    )
 }
 
 /// Returns whether a stream never recovers by itself after this error.
@@ -207,20 +180,28 @@ impl Chosen {
     fn open<C: Callback, R>(
         &self,
         ends: impl Fn() -> (C, Link<R>),
-    ) -> Result<Opened<Link<R>>, String> {
+    ) -> Result<(Opened, Link<R>), String> {
         #[cfg(target_os = "linux")]
         if let Some(plugin) = self.plugin() {
             let (callback, link) = ends();
             if let Some(stream) = callback.run_on(plugin) {
-                return Ok(self.opened(Running::Plugin(stream), link));
+                return Ok(self.opened(stream, link));
             }
         }
-        for_each_buffer_size(&self.config, |config| {
+        let with_buffer = |buffer_size| {
+            let config = StreamConfig {
+                buffer_size,
+                ..self.config.config()
+            };
             let (callback, link) = ends();
-            let stream = callback.build(&self.device, config, self.config.sample_format())?;
+            let stream = callback.build_for(&self.device, config, self.config.sample_format())?;
             stream.play()?;
-            Ok(self.opened(Running::Cpal(stream), link))
-        })
+            Ok(self.opened(stream, link))
+        };
+        // A short one first, then whatever the device prefers.
+        with_buffer(BufferSize::Fixed(wanted_frames(&self.config)))
+            .or_else(|_: Error| with_buffer(BufferSize::Default))
+            .map_err(|error| error.to_string())
     }
 
     #[cfg(target_os = "linux")]
@@ -233,13 +214,13 @@ impl Chosen {
         Plugin::open(&self.device, direction, &self.config, frames)
     }
 
-    fn opened<R>(&self, stream: Running, link: Link<R>) -> Opened<Link<R>> {
-        Opened {
-            _stream: stream,
+    fn opened<R>(&self, stream: impl Send + 'static, link: Link<R>) -> (Opened, Link<R>) {
+        let opened = Opened {
+            _stream: Box::new(stream),
             shared: link.shared.clone(),
-            link: Some(link),
             description: format!("{} ({})", self.name, describe(&self.config)),
-        }
+        };
+        (opened, link)
     }
 }
 
@@ -271,22 +252,6 @@ fn wanted_frames(config: &SupportedStreamConfig) -> FrameCount {
         SupportedBufferSize::Range { min, max } => wanted.clamp(min, max.max(min)),
         SupportedBufferSize::Unknown => wanted,
     }
-}
-
-/// Tries a short buffer first, then whatever the device prefers.
-fn for_each_buffer_size<O>(
-    config: &SupportedStreamConfig,
-    mut open: impl FnMut(StreamConfig) -> Result<O, Error>,
-) -> Result<O, String> {
-    let fixed = BufferSize::Fixed(wanted_frames(config));
-    let at = |buffer_size| StreamConfig {
-        channels: config.channels(),
-        sample_rate: config.sample_rate(),
-        buffer_size,
-    };
-    open(at(fixed))
-        .or_else(|_| open(at(BufferSize::Default)))
-        .map_err(|error| error.to_string())
 }
 
 /// Runs `work` while the ALSA library's messages from this thread go to the log instead of stderr.

@@ -39,7 +39,7 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens a device; the type says whether it is a microphone or a speaker.
-pub(super) type Open<L> = Arc<dyn Fn(&DeviceChoice) -> Result<Opened<L>, String> + Send + Sync>;
+pub(super) type Open<L> = Arc<dyn Fn(&DeviceChoice) -> Result<(Opened, L), String> + Send + Sync>;
 
 /// One device's thread, and its ends of all channels.
 pub(super) struct Supervisor<L> {
@@ -62,14 +62,11 @@ impl<L: Send + 'static> Supervisor<L> {
                 return;
             };
             match result {
-                Ok(mut opened) => {
+                Ok((opened, link)) => {
                     let opened_at = Instant::now();
                     told_absent = false;
                     self.tell(DeviceState::Opened, opened.description.clone());
-                    let handed = opened
-                        .link
-                        .take()
-                        .is_some_and(|link| self.links.send(link).is_ok());
+                    let handed = self.links.send(link).is_ok();
                     let lost = handed.then(|| self.watch(&opened)).flatten();
                     close(opened);
                     let Some(reason) = lost else { return };
@@ -96,7 +93,8 @@ impl<L: Send + 'static> Supervisor<L> {
 
     /// Opens the device. Returns `None` if the owner stops meanwhile. Reports once if the sound
     /// system does not answer.
-    fn open(&self, told_absent: &mut bool) -> Option<Result<Opened<L>, String>> {
+    fn open(&self, told_absent: &mut bool) -> Option<Result<(Opened, L), String>> {
+        let direction = self.direction;
         let (open, choice) = (Arc::clone(&self.open), self.choice.clone());
         let (sender, result) = mpsc::sync_channel(1);
         let spawned = thread::Builder::new()
@@ -107,17 +105,14 @@ impl<L: Send + 'static> Supervisor<L> {
             });
         if let Err(error) = spawned {
             let error = words::describe(&error);
-            return Some(Err(format!(
-                "no thread for the {}: {error}",
-                self.direction
-            )));
+            return Some(Err(format!("no thread for the {direction}: {error}")));
         }
         let started = Instant::now();
         loop {
             match result.recv_timeout(WATCH_EVERY) {
                 Ok(result) => return Some(result),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Some(Err(format!("opening the {} failed", self.direction)));
+                    return Some(Err(format!("opening the {direction} failed")));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -127,8 +122,7 @@ impl<L: Send + 'static> Supervisor<L> {
             if !*told_absent && started.elapsed() >= OPEN_LIMIT {
                 *told_absent = true;
                 let problem = format!(
-                    "the sound system does not answer; the {} is used as soon as it does",
-                    self.direction
+                    "the sound system does not answer; the {direction} is used as soon as it does"
                 );
                 self.tell(DeviceState::Absent, problem);
             }
@@ -136,7 +130,7 @@ impl<L: Send + 'static> Supervisor<L> {
     }
 
     /// Returns why the stream was lost; `None` when the owner stops.
-    fn watch(&self, opened: &Opened<L>) -> Option<String> {
+    fn watch(&self, opened: &Opened) -> Option<String> {
         let mut health = Health::new(Instant::now());
         loop {
             if self.stopped_within(WATCH_EVERY) {
@@ -167,7 +161,7 @@ impl<L: Send + 'static> Supervisor<L> {
 }
 
 /// Closes a device, and goes on without waiting if the sound system does not release it.
-fn close<L: Send + 'static>(opened: Opened<L>) {
+fn close(opened: Opened) {
     let (sender, closed) = mpsc::channel::<Infallible>();
     let spawned = thread::Builder::new()
         .name("device close".into())
@@ -194,7 +188,7 @@ mod tests {
     use crate::device::callback::CaptureLink;
 
     /// Opens a device with a hung sound server.
-    fn never(_: &DeviceChoice) -> Result<Opened<CaptureLink>, String> {
+    fn never(_: &DeviceChoice) -> Result<(Opened, CaptureLink), String> {
         loop {
             thread::park();
         }

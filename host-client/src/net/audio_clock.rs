@@ -68,11 +68,8 @@ impl AudioClock {
     /// Reports what has happened to a recording.
     pub(super) fn tell_of_recording(&mut self, teller: &Teller) {
         while let Some(notice) = self.io.sink.next_notice() {
-            teller.tell(EventKind::Recording {
-                state: notice.state(),
-                file: notice.file(),
-                text: notice.text(),
-            });
+            let (state, file, text) = notice.parts();
+            teller.tell(EventKind::Recording { state, file, text });
         }
     }
 }

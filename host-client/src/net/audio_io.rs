@@ -3,7 +3,7 @@
 use super::{Failure, event_channel::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
-    config::{Input, JoinConfig, Output},
+    config::{JoinConfig, SoundEnd},
     device::{self, DeviceChoice, DeviceGuards, DeviceNotice, Direction},
     events::EventKind,
 };
@@ -15,50 +15,45 @@ use talkspurt_host_kit::{
 /// What can be opened before joining: if a file cannot be played or written, the user learns it
 /// before the client joins.
 pub(super) struct Prepared {
-    input: PreparedInput,
-    output: PreparedOutput,
+    input: End<dyn Source>,
+    channel: InputChannel,
+    output: End<dyn Sink>,
 }
 
-enum PreparedInput {
-    /// A microphone, opened after joining.
-    Device(DeviceChoice, InputChannel),
-    /// The input, ready.
-    Source(Box<dyn Source>),
-}
-
-enum PreparedOutput {
-    /// A speaker, opened after joining.
+enum End<T: ?Sized> {
+    /// A device, opened after joining.
     Device(DeviceChoice),
-    /// The output, ready. A file's content is replaced after joining.
-    Sink(Box<dyn Sink>),
+    /// Ready. The content of a file to record is replaced after joining.
+    Ready(Box<T>),
 }
 
 /// Opens files, and checks that named devices exist.
 pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
-    if let Output::Device(choice) = &config.output {
+    if let SoundEnd::Device(choice) = &config.output {
         device::check(Direction::Output, choice).map_err(Failure::Sound)?;
     }
-    let input = match &config.input {
-        Input::Device(choice) => {
+    let channel = config.input_channel;
+    let input: End<dyn Source> = match &config.input {
+        SoundEnd::Device(choice) => {
             device::check(Direction::Input, choice).map_err(Failure::Sound)?;
-            PreparedInput::Device(choice.clone(), config.input_channel)
+            End::Device(choice.clone())
         }
-        Input::File(path) => {
-            let source =
-                BackgroundReader::open(path, config.input_channel).map_err(Failure::Sound)?;
-            PreparedInput::Source(Box::new(source))
+        SoundEnd::File(path) => {
+            let reader = BackgroundReader::open(path, channel).map_err(Failure::Sound)?;
+            End::Ready(Box::new(reader))
         }
-        Input::None => PreparedInput::Source(Box::new(NoSource)),
+        SoundEnd::None => End::Ready(Box::new(NoSource)),
     };
-    let output = match &config.output {
-        Output::Device(choice) => PreparedOutput::Device(choice.clone()),
-        Output::File(path) => {
-            let recorder = Recorder::open(path).map_err(Failure::Sound)?;
-            PreparedOutput::Sink(Box::new(recorder))
-        }
-        Output::None => PreparedOutput::Sink(Box::new(NoSink)),
+    let output: End<dyn Sink> = match &config.output {
+        SoundEnd::Device(choice) => End::Device(choice.clone()),
+        SoundEnd::File(path) => End::Ready(Box::new(Recorder::open(path).map_err(Failure::Sound)?)),
+        SoundEnd::None => End::Ready(Box::new(NoSink)),
     };
-    Ok(Prepared { input, output })
+    Ok(Prepared {
+        input,
+        channel,
+        output,
+    })
 }
 
 /// The opened source and sink. Dropping them closes the devices.
@@ -73,16 +68,17 @@ impl AudioIo {
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut devices = DeviceGuards::default();
         let source = match prepared.input {
-            PreparedInput::Source(source) => source,
-            PreparedInput::Device(choice, channel) => {
-                let (microphone, guard) = device::open_microphone(choice, channel, notices(teller));
+            End::Ready(source) => source,
+            End::Device(choice) => {
+                let (microphone, guard) =
+                    device::open_microphone(choice, prepared.channel, notices(teller));
                 devices.0.push(guard);
                 Box::new(microphone)
             }
         };
         let mut sink = match prepared.output {
-            PreparedOutput::Sink(sink) => sink,
-            PreparedOutput::Device(choice) => {
+            End::Ready(sink) => sink,
+            End::Device(choice) => {
                 let (speaker, guard) = device::open_speaker(choice, notices(teller));
                 devices.0.push(guard);
                 Box::new(speaker)

@@ -19,12 +19,15 @@ use crate::{
 };
 use reconnect::Reconnect;
 use std::{
-    future::pending,
     io,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
-use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant, wire::Reason};
+use talkspurt_core::{
+    session::SessionParams,
+    time::{Duration as CoreDuration, Instant as CoreInstant},
+    wire::Reason,
+};
 use talkspurt_host_kit::{log_throttle::LogThrottle, random::random, words};
 use tokio::{
     net::TcpStream,
@@ -151,43 +154,34 @@ impl Driver {
 
     async fn next_wake(&mut self) -> Wake {
         let deadline = self.deadline();
-        let io = async {
+        let of_phase = async {
             match &mut self.phase {
-                Phase::Connecting(connecting) => Wake::Connected(connecting.await),
-                Phase::Open(link) => {
-                    link.ready().await;
-                    Wake::SocketOrTime
-                }
-                Phase::Pausing { .. } => pending().await,
+                Phase::Connecting(connecting) => return Wake::Connected(connecting.await),
+                Phase::Open(link) => link.ready().await,
+                Phase::Pausing { until } => sleep_until((*until).into()).await,
             }
+            Wake::SocketOrTime
         };
         let timeout = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => pending().await,
-            }
+            sleep_until(deadline?.into()).await;
+            Some(())
         };
         select! {
             biased;
             command = self.commands.recv() => Wake::Command(command),
-            wake = io => wake,
-            () = timeout => Wake::SocketOrTime,
+            wake = of_phase => wake,
+            Some(()) = timeout => Wake::SocketOrTime,
         }
     }
 
+    /// Returns when something is due in any phase.
     fn deadline(&self) -> Option<Instant> {
-        let of_phase = match &self.phase {
-            Phase::Pausing { until } => Some(*until),
-            Phase::Connecting(_) | Phase::Open(_) => None,
-        };
         let of_core = [self.participant.poll_timeout(), self.stuck_until()];
         let of_core = of_core.into_iter().flatten().min();
         let of_core = of_core.map(|at| self.epoch + Duration::from_micros(at.as_micros()));
         let of_audio = self.audio.as_ref().map(AudioClock::next_due);
-        [of_phase, of_core, of_audio, self.leave_at.map(|(at, _)| at)]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [of_core, of_audio, self.leave_at.map(|(at, _)| at)];
+        due.into_iter().flatten().min()
     }
 
     /// Returns when a socket that takes nothing is given up.
@@ -226,7 +220,7 @@ impl Driver {
                     source,
                 });
             }
-            Err(error) => self.pause(words::describe(&error)),
+            Err(error) => self.pause(CoreDuration::ZERO, words::describe(&error)),
         }
         Ok(())
     }

@@ -92,11 +92,8 @@ impl Teller {
     fn try_tell(&self, kind: EventKind) -> bool {
         let heap_bytes = kind.heap_bytes();
         let waiting = &self.waiting.heap_bytes;
-        let fitting = |before: usize| {
-            before
-                .checked_add(heap_bytes)
-                .filter(|&sum| sum <= EVENTS_HEAP_BYTES_MAX)
-        };
+        let fitting =
+            |before| Some(before + heap_bytes).filter(|&sum| sum <= EVENTS_HEAP_BYTES_MAX);
         // Only a count: it orders no other data.
         if waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fitting)
@@ -127,13 +124,8 @@ impl Teller {
 
     fn bounds<T>(&self, with: impl FnOnce(&mut Bounds) -> T) -> T {
         // Sums and budgets stay valid even if a holder panicked.
-        with(
-            &mut self
-                .waiting
-                .bounds
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        let bounds = self.waiting.bounds.lock();
+        with(&mut bounds.unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -51,17 +51,10 @@ impl Signals {
     }
 
     async fn next_is_hangup(&mut self) -> bool {
-        let hangup = &mut self.hangup;
-        let hung_up = async {
-            match hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = self.interrupt.recv() => false,
             _ = self.terminate.recv() => false,
-            _ = hung_up => true,
+            Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
         }
     }
 }

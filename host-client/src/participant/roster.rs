@@ -44,11 +44,8 @@ impl Roster {
             .filter_map(|id| self.remove(ParticipantId(id)))
             .collect();
         for line in listed.values() {
-            if self
-                .lines
-                .get(&line.id)
-                .is_some_and(|known| known.name == line.name)
-            {
+            let known = self.lines.get(&line.id);
+            if known.is_some_and(|known| known.name == line.name) {
                 changes.extend(self.update_line(line.id, line.talking, line.muted));
             } else {
                 changes.push(EventKind::ParticipantJoined(line.clone()));
@@ -70,12 +67,8 @@ impl Roster {
 
     /// Removes a participant. Returns `None` for an unknown one.
     pub(super) fn remove(&mut self, id: ParticipantId) -> Option<EventKind> {
-        self.lines
-            .remove(&id.0)
-            .map(|line| EventKind::ParticipantLeft {
-                id: line.id,
-                name: line.name,
-            })
+        let RosterLine { id, name, .. } = self.lines.remove(&id.0)?;
+        Some(EventKind::ParticipantLeft { id, name })
     }
 
     /// Returns what changed with a participant: talking, muted, or both.

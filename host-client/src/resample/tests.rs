@@ -40,7 +40,7 @@ fn purity_db(signal: &[f32], hz: f64, rate_hz: f64) -> f64 {
 
 /// Returns half a second of a tone as the room gets it, after the filter has settled.
 fn to_room(hz: f64, device_hz: u32, correction: f64) -> Vec<f32> {
-    let mut converter = Converter::to_room(device_hz, 16_000, 320).unwrap();
+    let mut converter = Converter::to_room(device_hz, 320).unwrap();
     converter.set_correction(correction);
     let (mut fed, mut heard) = (0, Vec::new());
     while heard.len() < 11_200 {
@@ -57,7 +57,7 @@ fn to_room(hz: f64, device_hz: u32, correction: f64) -> Vec<f32> {
 
 /// Returns 400 ms of a tone as a device gets it.
 fn to_device(hz: f64, device_hz: u32) -> Vec<f32> {
-    let mut converter = Converter::to_device(16_000, device_hz, 320).unwrap();
+    let mut converter = Converter::to_device(device_hz, 320).unwrap();
     let mut heard = Vec::new();
     for frame in 0..35 {
         let input: Vec<f32> = (frame * 320..(frame + 1) * 320)
@@ -145,7 +145,7 @@ struct Drifted {
 
 /// Plays a 440 Hz tone through a speaker's ring.
 fn play_drifting(ppm: f64, minutes: usize) -> Drifted {
-    let mut converter = Converter::to_device(16_000, 48_000, 320).unwrap();
+    let mut converter = Converter::to_device(48_000, 320).unwrap();
     let mut control = DriftControl::default();
     let target = 0.030;
     let mut fill = target * 48_000.0;

@@ -50,13 +50,10 @@ impl Keys {
                 return talk.key(key.kind, at);
             }
         }
+        let shift = |db| (key.kind != KeyEventKind::Release).then_some(Command::ShiftGate(db));
         match key.code {
-            KeyCode::Up if key.kind != KeyEventKind::Release => {
-                Some(Command::ShiftGate(GATE_STEP_DB))
-            }
-            KeyCode::Down if key.kind != KeyEventKind::Release => {
-                Some(Command::ShiftGate(-GATE_STEP_DB))
-            }
+            KeyCode::Up => shift(GATE_STEP_DB),
+            KeyCode::Down => shift(-GATE_STEP_DB),
             _ if !pressed => None,
             KeyCode::Char('m' | 'M') if !control => Some(Command::SetMuted(!now.muted)),
             KeyCode::Char('d' | 'D') if !control => Some(Command::SetDeafened(!now.deafened)),

@@ -90,12 +90,11 @@ pub fn join(config: JoinConfig, epoch: Instant) -> Result<(), Failure> {
 
 /// Reports a failure as an event: a reader of events need not read standard error, too.
 fn print_failure(failure: &Failure, epoch: Instant) {
+    let text = failure.to_string();
     let event = Event {
         t_ms: epoch.elapsed().as_millis() as u64,
         missed: 0,
-        kind: EventKind::Failed {
-            text: failure.to_string(),
-        },
+        kind: EventKind::Failed { text },
     };
     // The line on standard error says the same.
     let _ = console::print(&(event.to_json() + "\n"));

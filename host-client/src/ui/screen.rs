@@ -96,8 +96,7 @@ impl Showing<'_> {
             keep(&mut self.lines, stderr.take());
             let snapshot = handle.snapshot.borrow().clone();
             let scene = Scene {
-                room: &self.stay.room,
-                server: &self.stay.server,
+                stay: self.stay,
                 snapshot: &snapshot,
                 lines: &self.lines,
                 help: self.keys.help(),

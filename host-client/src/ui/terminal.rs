@@ -159,22 +159,13 @@ fn restore(terminal: &mut impl io::Write) -> io::Result<()> {
     )
 }
 
-fn read_keys(keys: &SyncSender<Event>, ending: &AtomicBool) {
+fn read_keys(keys: &SyncSender<Event>, ending: &AtomicBool) -> io::Result<()> {
     while !ending.load(Ordering::Relaxed) && !console::terminal_is_gone() {
-        let read = event::poll(LOOK_EVERY).and_then(|is_there| match is_there {
-            true => event::read().map(Some),
-            false => Ok(None),
-        });
-        match read {
-            Ok(None) => {}
-            Ok(Some(event)) => {
-                if keys.send(event).is_err() {
-                    return;
-                }
-            }
-            Err(_) => return,
+        if event::poll(LOOK_EVERY)? && keys.send(event::read()?).is_err() {
+            break;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

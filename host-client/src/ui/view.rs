@@ -1,6 +1,6 @@
 //! Draws the live view: a pure function of the snapshot and the last lines.
 
-use super::meter::meter;
+use super::{meter::meter, screen::Stay};
 use crate::{
     config::{Threshold, rms_to_dbfs},
     events::RosterLine,
@@ -18,8 +18,7 @@ use talkspurt_host_kit::words::clean;
 
 /// Everything to draw.
 pub(super) struct Scene<'a> {
-    pub(super) room: &'a str,
-    pub(super) server: &'a str,
+    pub(super) stay: &'a Stay,
     pub(super) snapshot: &'a Snapshot,
     /// What happened, oldest first.
     pub(super) lines: &'a VecDeque<String>,
@@ -45,7 +44,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>) {
 
 fn draw_sound(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>) {
     let now = scene.snapshot;
-    let place = format!(" {} on {} ", clean(scene.room), scene.server);
+    let place = format!(" {} on {} ", clean(&scene.stay.room), scene.stay.server);
     let block = Block::bordered().title(Span::styled(place, Modifier::BOLD));
     let width = usize::from(block.inner(area).width);
     let lines = vec![
@@ -148,18 +147,14 @@ fn draw_roster(frame: &mut Frame<'_>, area: Rect, now: &Snapshot) {
     let mut shown: Vec<&RosterLine> = now.roster.iter().collect();
     // Talkers come first, so that they are visible in a long roster.
     shown.sort_by_key(|line| (!line.talking, line.id));
-    let hidden = shown.len().saturating_sub(height);
-    let visible = if hidden > 0 {
-        height.saturating_sub(1)
-    } else {
-        height
-    };
+    let is_cut = shown.len() > height;
+    let visible = height.saturating_sub(usize::from(is_cut));
     let mut lines: Vec<_> = shown
         .iter()
         .take(visible)
         .map(|line| roster_line(line, now.id))
         .collect();
-    if hidden > 0 {
+    if is_cut {
         lines.push(Line::from(format!("  and {} more", shown.len() - visible)));
     }
     frame.render_widget(Paragraph::new(lines).block(block), area);

@@ -167,14 +167,10 @@ impl Channel {
         let step = CHECK_MS as f32;
         self.fast += (mean - self.fast) * (step / FAST_MS);
         self.slow += (mean - self.slow) * (step / SLOW_MS);
-        if self.fast < NOTHING {
-            self.fast = 0.0;
-        }
-        if self.slow < NOTHING {
-            self.slow = 0.0;
-        }
-        if self.high.abs() < NOTHING {
-            self.high = 0.0;
+        for value in [&mut self.fast, &mut self.slow, &mut self.high] {
+            if value.abs() < NOTHING {
+                *value = 0.0;
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{OutputError, stdout_is_closed};
 use std::{
     io::{self, Write},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
@@ -30,7 +30,7 @@ pub struct Lines {
 #[derive(Debug, Default)]
 struct Shared {
     waiting_bytes: AtomicUsize,
-    failure: Mutex<Option<OutputError>>,
+    failure: OnceLock<OutputError>,
 }
 
 impl Lines {
@@ -55,7 +55,7 @@ impl Lines {
         let write = move || {
             let _alive: SyncSender<()> = alive;
             if let Err(error) = write_all(output, &lines, &written) {
-                written.fail(error);
+                let _ = written.failure.set(error.into());
             }
         };
         thread::Builder::new().name("stdout".into()).spawn(write)?;
@@ -125,13 +125,7 @@ impl Lines {
 
 impl Shared {
     fn failed(&self) -> Result<(), OutputError> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.clone().map_or(Ok(()), Err)
-    }
-
-    fn fail(&self, error: io::Error) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        *failure = Some(error.into());
+        self.failure.get().cloned().map_or(Ok(()), Err)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::EnvFilter;
 
 /// Most lines that may wait for stderr. More are lost.
 const LINES_MAX: usize = 4_096;
@@ -38,7 +38,7 @@ pub fn start_log(filter: EnvFilter, format: LogFormat) -> Log {
         .with_env_filter(filter)
         // These would be reported with a macro that panics.
         .log_internal_errors(false)
-        .with_writer(writer);
+        .with_writer(move || writer.clone());
     match format {
         LogFormat::Text { module } => builder
             .with_target(module)
@@ -115,14 +115,6 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 

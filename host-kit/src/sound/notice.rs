@@ -1,6 +1,6 @@
 //! What happened to a recording, in words.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What happened to a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,40 +25,26 @@ pub enum RecordingNotice {
 }
 
 impl RecordingNotice {
-    /// Returns what happened in a word, for an event: `continued`, `stopped` or `lost`.
+    /// Returns it for an event: what happened in a word (`continued`, `stopped` or `lost`), the file
+    /// concerned, and why.
     #[must_use]
-    pub fn state(&self) -> &'static str {
+    pub fn parts(&self) -> (&'static str, Option<String>, String) {
+        let name = |path: &Path| Some(path.display().to_string());
         match self {
-            Self::Continued { .. } => "continued",
-            Self::Stopped { .. } => "stopped",
-            Self::Lost { .. } => "lost",
-        }
-    }
-
-    /// Returns the file concerned.
-    #[must_use]
-    pub fn file(&self) -> Option<String> {
-        match self {
-            Self::Continued { path } | Self::Stopped { path, .. } => {
-                Some(path.display().to_string())
+            Self::Continued { path } => {
+                let text = "the previous file is as long as a WAV file can be";
+                ("continued", name(path), text.to_owned())
             }
-            Self::Lost { .. } => None,
-        }
-    }
-
-    /// Returns why it happened.
-    #[must_use]
-    pub fn text(&self) -> String {
-        match self {
-            Self::Continued { .. } => "the previous file is as long as a WAV file can be".into(),
-            Self::Stopped { problem, .. } => problem.clone(),
-            Self::Lost { ms } => format!("the disk was too slow: {ms} ms are silence"),
+            Self::Stopped { path, problem } => ("stopped", name(path), problem.clone()),
+            Self::Lost { ms } => {
+                let text = format!("the disk was too slow: {ms} ms are silence");
+                ("lost", None, text)
+            }
         }
     }
 }
 
-/// Returns a sentence for people about a notice, from its [state](RecordingNotice::state),
-/// [file](RecordingNotice::file) and [text](RecordingNotice::text).
+/// Returns a sentence for people about a notice, from its [parts](RecordingNotice::parts).
 #[must_use]
 pub fn recording_line(state: &str, file: Option<&str>, text: &str) -> String {
     let file = file.unwrap_or_default();
@@ -101,9 +87,9 @@ mod tests {
                 "the recording has a gap (the disk was too slow: 40 ms are silence)",
             ),
         ] {
-            let file = notice.file();
-            let told = recording_line(notice.state(), file.as_deref(), &notice.text());
-            assert_eq!((notice.state(), told.as_str()), (state, line));
+            let (told_state, file, text) = notice.parts();
+            let told = recording_line(told_state, file.as_deref(), &text);
+            assert_eq!((told_state, told.as_str()), (state, line));
         }
     }
 }

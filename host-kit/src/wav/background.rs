@@ -35,7 +35,6 @@ pub struct BackgroundReader {
     ring: Consumer<i16>,
     thread: Thread,
     reports: Receiver<Report>,
-    problem: Option<String>,
 }
 
 /// What the thread reports.
@@ -61,31 +60,24 @@ impl BackgroundReader {
             .name("input file".into())
             .spawn(move || read_ahead(owned, channel, producer, &report));
         let thread = spawned.map_err(|error| Fault::Io(error).at(path))?;
-        let mut reader = Self {
+        let reader = Self {
             ring,
             thread: thread.thread().clone(),
             reports,
-            problem: None,
         };
-        reader.wait_for_beginning();
-        match reader.problem.take() {
-            Some(problem) => Err(problem),
-            None => Ok(reader),
-        }
+        reader.wait_for_beginning()?;
+        Ok(reader)
     }
 
-    fn wait_for_beginning(&mut self) {
+    fn wait_for_beginning(&self) -> Result<(), String> {
         let start = Instant::now();
         let mut patience = PIPE_PATIENCE;
         loop {
             let left = patience.saturating_sub(start.elapsed());
             match self.reports.recv_timeout(left) {
                 Ok(Report::IsRegular) => patience = FILE_PATIENCE,
-                Ok(Report::Failed(problem)) => {
-                    self.problem = Some(problem);
-                    return;
-                }
-                Ok(Report::Ready) | Err(_) => return,
+                Ok(Report::Failed(problem)) => return Err(problem),
+                Ok(Report::Ready) | Err(_) => return Ok(()),
             }
         }
     }
@@ -116,12 +108,10 @@ impl Source for BackgroundReader {
     }
 
     fn take_problem(&mut self) -> Option<String> {
-        self.reports.try_iter().for_each(|report| {
-            if let Report::Failed(problem) = report {
-                self.problem = Some(problem);
-            }
-        });
-        self.problem.take()
+        self.reports.try_iter().find_map(|report| match report {
+            Report::Failed(problem) => Some(problem),
+            Report::IsRegular | Report::Ready => None,
+        })
     }
 }
 

@@ -37,9 +37,10 @@ pub(super) type Bytes = Box<dyn Read + Send + Sync>;
 pub(super) struct Decoder {
     packets: Packets,
     decoder: Box<dyn AudioDecoder>,
-    channels: u16,
-    rate_hz: u32,
-    warning: Option<String>,
+    pub(super) channels: u16,
+    pub(super) rate_hz: u32,
+    /// What is wrong with a damaged file, until it is taken.
+    pub(super) warning: Option<String>,
 }
 
 enum Packets {
@@ -57,10 +58,7 @@ impl Decoder {
     /// Reads the header. `file_bytes` is the length of the file, if it has one.
     pub(super) fn open(mut input: Bytes, file_bytes: Option<u64>) -> Result<Self, Fault> {
         let mut start = Vec::with_capacity(12);
-        (&mut input)
-            .take(12)
-            .read_to_end(&mut start)
-            .map_err(Fault::Io)?;
+        (&mut input).take(12).read_to_end(&mut start)?;
         match (start.first_chunk(), start.get(8..)) {
             (Some(b"RIFF" | b"RF64" | b"BW64"), Some(b"WAVE")) => {
                 Self::riff(RiffReader::new(input, u32_at(&start, 4), file_bytes)?)
@@ -76,7 +74,7 @@ impl Decoder {
     }
 
     fn riff(reader: RiffReader<Bytes>) -> Result<Self, Fault> {
-        let format = reader.format();
+        let format = reader.format;
         let decoder =
             PcmDecoder::try_new(&pcm_parameters(&format), &AudioDecoderOptions::default())
                 .map_err(fault)?;
@@ -125,19 +123,6 @@ impl Decoder {
         })
     }
 
-    pub(super) fn channels(&self) -> u16 {
-        self.channels
-    }
-
-    pub(super) fn rate_hz(&self) -> u32 {
-        self.rate_hz
-    }
-
-    /// Takes the warning about a damaged file. Gives it once.
-    pub(super) fn take_warning(&mut self) -> Option<String> {
-        self.warning.take()
-    }
-
     /// Replaces `out` with the next interleaved samples; empty at the end.
     pub(super) fn read(&mut self, out: &mut Vec<f32>) {
         out.clear();
@@ -153,11 +138,7 @@ impl Decoder {
                     return;
                 }
                 Err(error) => {
-                    let problem = match fault(error) {
-                        Fault::Io(error) => crate::words::describe(&error),
-                        Fault::Format(problem) => problem,
-                    };
-                    self.warning = Some(format!("it ends here: {problem}"));
+                    self.warning = Some(format!("it ends here: {}", fault(error)));
                     return;
                 }
             }
@@ -171,11 +152,8 @@ impl Decoder {
     fn read_packet(&mut self, out: &mut Vec<f32>) -> Result<bool, Error> {
         let decoded = match &mut self.packets {
             Packets::Riff { reader, block } => {
-                let read = reader.read_block(BLOCK_FRAMES, block);
-                self.warning = reader.take_warning().or(self.warning.take());
-                if let Err(Fault::Io(error)) = read {
-                    return Err(Error::IoError(error));
-                }
+                reader.read_block(BLOCK_FRAMES, block)?;
+                self.warning = reader.warning.take().or(self.warning.take());
                 if block.is_empty() {
                     return Ok(false);
                 }

@@ -41,11 +41,8 @@ impl WavReader {
     /// # Errors
     /// When it cannot be read, or its format is not supported.
     pub fn open(path: &Path, channel: InputChannel) -> Result<Self, String> {
-        let opened = File::open(path).and_then(|file| {
-            let metadata = file.metadata()?;
-            Ok((file, metadata))
-        });
-        let (file, metadata) = opened.map_err(|error| Fault::Io(error).at(path))?;
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = opened.map_err(|error| Fault::Io(error).at(path))?;
         let file_bytes = metadata.is_file().then_some(metadata.len());
         Self::from_bytes(BufReader::new(file), file_bytes, path, channel)
     }
@@ -71,8 +68,8 @@ impl WavReader {
         channel: InputChannel,
     ) -> Result<Self, Fault> {
         let decoder = Decoder::open(input, file_bytes)?;
-        channel.check(decoder.channels()).map_err(Fault::Format)?;
-        let converter = match decoder.rate_hz() {
+        channel.check(decoder.channels).map_err(Fault::Format)?;
+        let converter = match decoder.rate_hz {
             ROOM_RATE_HZ => None,
             rate_hz => {
                 Some(ToRoomRate::new(rate_hz).map_err(|error| Fault::format(error.to_string()))?)
@@ -80,7 +77,7 @@ impl WavReader {
         };
         Ok(Self {
             path: path.to_owned(),
-            picker: ChannelPicker::new(channel, decoder.channels(), decoder.rate_hz()),
+            picker: ChannelPicker::new(channel, decoder.channels, decoder.rate_hz),
             decoder,
             converter,
             interleaved: Vec::new(),
@@ -104,7 +101,7 @@ impl WavReader {
 
     fn refill(&mut self) {
         self.decoder.read(&mut self.interleaved);
-        if let Some(problem) = self.decoder.take_warning() {
+        if let Some(problem) = self.decoder.warning.take() {
             tracing::warn!("{}: {problem}", self.path.display());
         }
         self.mono.clear();

@@ -66,7 +66,15 @@ impl Recorder {
         let (opened, opening) = mpsc::channel();
         let (finished, done) = mpsc::channel();
         let phase = Arc::new(AtomicU8::new(Phase::WAIT));
-        let writing = Writing::new(path, limit_bytes, samples, phase.clone(), notify);
+        let writing = Writing {
+            first: path.to_owned(),
+            path: path.to_owned(),
+            number: 1,
+            samples,
+            limit_bytes,
+            phase: phase.clone(),
+            notify,
+        };
         let failed = |problem: &str| format!("cannot write {}: {problem}", path.display());
         let thread = thread::Builder::new()
             .name("recorder".into())

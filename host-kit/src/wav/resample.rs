@@ -2,7 +2,7 @@
 
 use crate::sample::{ROOM_RATE_HZ, to_i16};
 use rubato::{
-    Fft, FixedSync, Resampler as _, ResamplerConstructionError, WindowFunction,
+    Fft, FixedSync, Resampler, ResamplerConstructionError, WindowFunction,
     audioadapter_buffers::direct::SequentialSlice,
 };
 use std::collections::VecDeque;
@@ -73,7 +73,7 @@ impl ToRoomRate {
     /// Converts one block. The output never exceeds `whole` samples in all.
     fn step(&mut self, whole: u64, ready: &mut VecDeque<i16>) {
         let block = self.fft.input_frames_next();
-        let made = process(&mut self.fft, &self.pending[..block], &mut self.output);
+        let made = resample_block(&mut self.fft, &self.pending[..block], &mut self.output);
         self.pending.drain(..block);
         let fresh = self.delay.min(made)..made;
         self.delay -= fresh.start;
@@ -86,14 +86,22 @@ impl ToRoomRate {
     }
 }
 
-fn process(fft: &mut Fft<f32>, block: &[f32], output: &mut [f32]) -> usize {
+/// Converts a block of one channel, and returns how many samples that makes. Does not allocate.
+///
+/// # Panics
+/// When the block has another length than the resampler asks for, or its output does not fit.
+pub fn resample_block(
+    resampler: &mut impl Resampler<f32>,
+    block: &[f32],
+    output: &mut [f32],
+) -> usize {
     let capacity = output.len();
     let source =
         SequentialSlice::new(block, 1, block.len()).expect("one channel fits its own length");
     let mut target =
         SequentialSlice::new_mut(output, 1, capacity).expect("one channel fits its own length");
-    // It refuses only buffers of a wrong length, and these are right.
-    fft.process_into_buffer(&source, &mut target, None)
+    resampler
+        .process_into_buffer(&source, &mut target, None)
         .expect("buffers have the length asked for")
         .1
 }

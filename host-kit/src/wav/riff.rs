@@ -5,7 +5,7 @@
 //! seekable.
 
 use super::Fault;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use symphonia::core::codecs::audio::{AudioCodecId, well_known};
 
 /// Most chunks before the samples. Real files have a handful.
@@ -39,7 +39,7 @@ impl Format {
 /// The samples of a RIFF WAVE stream, as bytes.
 pub(super) struct RiffReader<R> {
     input: R,
-    format: Format,
+    pub(super) format: Format,
     /// Bytes of the sound still to come; `None` means up to the end of the stream.
     left: Option<u64>,
     /// Bytes of the file after the stated end of the sound, where both are known.
@@ -48,7 +48,8 @@ pub(super) struct RiffReader<R> {
     is_over: bool,
     /// The first part of a sample frame whose rest has not been read.
     ahead: Vec<u8>,
-    warning: Option<String>,
+    /// What is wrong with a damaged file, until it is taken.
+    pub(super) warning: Option<String>,
 }
 
 /// The header while it is being read.
@@ -110,18 +111,9 @@ impl<R: Read> RiffReader<R> {
         ))
     }
 
-    pub(super) fn format(&self) -> Format {
-        self.format
-    }
-
-    /// Takes the warning about a damaged file. Gives it once.
-    pub(super) fn take_warning(&mut self) -> Option<String> {
-        self.warning.take()
-    }
-
     /// Replaces `block` with the next whole sample frames, at most `frames`; empty at the end of
     /// the sound.
-    pub(super) fn read_block(&mut self, frames: usize, block: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn read_block(&mut self, frames: usize, block: &mut Vec<u8>) -> io::Result<()> {
         let frame_bytes = self.format.frame_bytes();
         block.clear();
         block.append(&mut self.ahead);
@@ -148,11 +140,8 @@ impl<R: Read> RiffReader<R> {
         Ok(())
     }
 
-    fn fill(&mut self, count: usize, block: &mut Vec<u8>) -> Result<usize, Fault> {
-        (&mut self.input)
-            .take(count as u64)
-            .read_to_end(block)
-            .map_err(Fault::Io)
+    fn fill(&mut self, count: usize, block: &mut Vec<u8>) -> io::Result<usize> {
+        (&mut self.input).take(count as u64).read_to_end(block)
     }
 
     fn end_early(&mut self) {
@@ -165,7 +154,7 @@ impl<R: Read> RiffReader<R> {
 
     /// Returns whether the sound goes on past its stated end. What follows may be another chunk,
     /// the end of the file, or sound that a stale header does not count.
-    fn goes_on(&mut self, block: &mut Vec<u8>) -> Result<bool, Fault> {
+    fn goes_on(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         if self.is_over {
             return Ok(false);
         }
@@ -196,7 +185,7 @@ impl<R: Read> Header<R> {
         let mut bytes = [0; 8];
         match self.input.read_exact(&mut bytes) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            result => result.map_err(Fault::Io)?,
+            result => result?,
         }
         self.position += 8;
         let id = [bytes[0], bytes[1], bytes[2], bytes[3]];
@@ -207,11 +196,7 @@ impl<R: Read> Header<R> {
     fn body(&mut self, bytes: u64) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
         let kept = bytes.min(FORMAT_BYTES_MAX);
-        let read = (&mut self.input)
-            .take(kept)
-            .read_to_end(&mut body)
-            .map_err(Fault::Io)?;
-        self.position += read as u64;
+        self.position += (&mut self.input).take(kept).read_to_end(&mut body)? as u64;
         self.skip(bytes - kept + bytes % 2)?;
         Ok(body)
     }
@@ -220,9 +205,7 @@ impl<R: Read> Header<R> {
         if self.position.saturating_add(bytes) > HEADER_BYTES_MAX {
             return Err(Fault::format("there is no sound within its first 64 MiB"));
         }
-        let skipped = std::io::copy(&mut (&mut self.input).take(bytes), &mut std::io::sink())
-            .map_err(Fault::Io)?;
-        self.position += skipped;
+        self.position += io::copy(&mut (&mut self.input).take(bytes), &mut io::sink())?;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::link::Link;
 use crate::lobby::Lobby;
 use crate::outbound::Outbound;
 use crate::outbox::Outbox;
-use crate::resume::{Entry, Resumed};
+use crate::resume::Entry;
 use crate::room::Room;
 use crate::shard::Shard;
 
@@ -39,18 +39,12 @@ const HELLO_GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Hub {
     config: HubConfig,
-    places: SlotMap<LinkId, Place>,
+    /// Every link: those in no room of the shard are in the lobby.
+    links: SlotMap<LinkId, ()>,
     lobby: Lobby,
     shard: Shard,
     out: Outbound,
     is_stopping: bool,
-}
-
-/// Where a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Lobby,
-    Shard,
 }
 
 // Who comes and who goes
@@ -61,7 +55,7 @@ impl Hub {
         assert!(config.room_capacity <= ROOM_CAPACITY_MAX);
         Self {
             config,
-            places: SlotMap::with_key(),
+            links: SlotMap::with_key(),
             lobby: Lobby::new(config.handshake_timeout),
             shard: Shard::new(&config),
             out: Outbound {
@@ -78,7 +72,7 @@ impl Hub {
     /// that means to join says Hello at once.
     pub fn connect(&mut self, now: Instant) -> Option<LinkId> {
         let most = self.config.max_participants + self.config.max_handshakes;
-        let is_crowded = self.places.len() >= most;
+        let is_crowded = self.links.len() >= most;
         let out = self.out.at(now);
         if self.is_stopping || (is_crowded && !self.lobby.refuse_oldest(Duration::ZERO, out)) {
             out.counters.refused(match self.is_stopping {
@@ -87,7 +81,7 @@ impl Hub {
             });
             return None;
         }
-        let id = self.places.insert(Place::Lobby);
+        let id = self.links.insert(());
         let link = Link::new(id, &self.config, now);
         self.lobby.enter(Box::new(link), None, out);
         Some(id)
@@ -141,10 +135,12 @@ impl Hub {
             return Err(objection);
         }
         if let Some((link, early)) = self.lobby.take_waiting(id) {
-            self.places[id] = Place::Shard;
-            let ended = || self.out.ended.take(&request, now).map(Resumed::Ended);
-            let resumes = running.or_else(ended);
-            let entry = Entry { token, resumes };
+            let ended = || self.out.ended.take(&request, now);
+            let entry = Entry {
+                token,
+                resumes: running.map(|(session, _)| session).or_else(ended),
+                replaces: running.map(|(_, member)| member),
+            };
             self.shard.join(link, &request, entry, self.out.at(now));
             self.take_back(now);
             self.take_in(id, &early, now);
@@ -165,7 +161,7 @@ impl Hub {
         });
         self.take_back(now);
         self.lobby.handle_closed(id, self.out.at(now));
-        self.places.remove(id);
+        self.links.remove(id);
     }
 
     /// Says Bye to everyone, and lets nobody in from now on.
@@ -181,7 +177,6 @@ impl Hub {
     fn take_back(&mut self, now: Instant) {
         while let Some((link, event)) = self.out.departed.pop_front() {
             self.shard.members.remove(link.id);
-            self.places[link.id] = Place::Lobby;
             self.lobby.enter(link, event, self.out.at(now));
         }
     }
@@ -198,19 +193,15 @@ impl Hub {
     /// Each place takes all that is for it: only a link that moves leaves some to the next.
     fn take_in(&mut self, id: LinkId, mut bytes: &[u8], now: Instant) {
         let mut has_left_room = false;
-        while !bytes.is_empty()
-            && let Some(place) = self.places.get(id)
-        {
-            let (bytes, out) = (&mut bytes, self.out.at(now));
-            match place {
-                Place::Lobby => self.lobby.handle_bytes(id, bytes, has_left_room, out),
-                Place::Shard => {
-                    has_left_room = true;
-                    self.shard.enter(id, out, |room, member, out| {
-                        room.handle_bytes(member, bytes, out);
-                    });
-                }
+        while !bytes.is_empty() && self.links.contains_key(id) {
+            let is_in_room = self.shard.enter(id, self.out.at(now), |room, member, out| {
+                room.handle_bytes(member, &mut bytes, out);
+            });
+            if !is_in_room {
+                let out = self.out.at(now);
+                self.lobby.handle_bytes(id, &mut bytes, has_left_room, out);
             }
+            has_left_room |= is_in_room;
             self.take_back(now);
         }
     }
@@ -268,11 +259,8 @@ impl Hub {
         now: Instant,
         mut write: impl FnMut(&Outbox) -> Option<usize>,
     ) -> Option<Close> {
-        let place = *self.places.get(id)?;
-        let link = match place {
-            Place::Lobby => self.lobby.link_mut(id)?,
-            Place::Shard => self.shard.link_mut(id)?,
-        };
+        let link = self.shard.link_mut(id);
+        let link = link.or_else(|| self.lobby.link_mut(id))?;
         // A link in a room is not over.
         while !link.is_done(now) {
             link.outbox.separate(now);
@@ -296,7 +284,7 @@ impl Hub {
         }
         let unsent = !link.outbox.is_empty();
         self.lobby.remove(id);
-        self.places.remove(id);
+        self.links.remove(id);
         Some(Close { unsent })
     }
 
@@ -335,7 +323,7 @@ impl Hub {
             rooms: self.rooms().len(),
             participants,
             talkers: all.filter(|participant| participant.is_talking()).count(),
-            handshakes: self.places.len() - participants,
+            handshakes: self.links.len() - participants,
         }
     }
 }

@@ -113,22 +113,6 @@ impl Members {
         }
     }
 
-    /// Sends each the voice packet that `packet_for` makes for them. Returns how many older packets
-    /// were dropped for that.
-    pub fn send_voice(
-        &mut self,
-        ready: &mut Ready,
-        mut packet_for: impl FnMut(&mut Participant) -> Option<SharedPacket>,
-    ) -> u64 {
-        let mut dropped = 0;
-        for Member { link, participant } in self.map.values_mut() {
-            if let Some(packet) = packet_for(participant) {
-                dropped += link.push_voice(packet, ready);
-            }
-        }
-        dropped
-    }
-
     /// Returns the next event of a member's session. When there is none left, takes note of the
     /// link's output and deadline.
     pub fn next_event(&mut self, id: MemberId, out: &mut Outbound) -> Option<ServerEvent> {

@@ -55,7 +55,8 @@ struct HeardFrame {
 #[derive(Clone, Debug)]
 pub struct Listener {
     state: MixState,
-    codec: CodecId,
+    /// The codec of what the listener gets.
+    pub codec: CodecId,
     /// Encodes the listener's own mix, once there was one: that without their voice, which nobody
     /// shares.
     own_mix: Option<AnyCodec>,
@@ -80,11 +81,6 @@ impl Listener {
             own_mix: None,
             streaming: false,
         }
-    }
-
-    /// The codec of what the listener gets.
-    pub fn codec(&self) -> CodecId {
-        self.codec
     }
 }
 
@@ -220,7 +216,7 @@ impl Mixdown {
         stamp: Stamp,
         terminator: bool,
     ) -> SharedPacket {
-        let (codec, before) = (listener.codec(), listener.state);
+        let (codec, before) = (listener.codec, listener.state);
         let is_same = |mix: &&SharedMix| mix.codec == codec && mix.before == before;
         if let Some(same) = self.shared.iter().find(is_same) {
             listener.state = same.after;

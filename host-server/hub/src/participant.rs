@@ -65,7 +65,7 @@ pub struct Participant {
     /// The codec of what they say.
     pub codec_up: CodecId,
     /// The number of the last packet of it that came.
-    last_seq: Option<Seq>,
+    pub last_seq: Option<Seq>,
     /// They are heard up to this packet, and until then at the latest: they have muted, or left.
     stops: Option<(Option<Seq>, Instant)>,
     /// Mix state for this listener.
@@ -232,11 +232,6 @@ impl Participant {
             self.stop_after(after, now);
         }
         self.mute_when_stopped(now)
-    }
-
-    /// The number of the last voice packet that came.
-    pub fn last_seq(&self) -> Option<Seq> {
-        self.last_seq
     }
 
     /// Hears no more of them than what was said up to the packet `after`. Saying so again takes no

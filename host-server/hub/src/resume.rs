@@ -20,17 +20,10 @@ const ENDED_MAX: usize = 1_024;
 pub struct Entry {
     /// With this the session can be resumed.
     pub token: Token,
-    /// Which session this one resumes.
-    pub resumes: Option<Resumed>,
-}
-
-/// A session that is resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resumed {
-    /// It still runs: the new one replaces it.
-    Running(ParticipantId, MemberId),
-    /// It has ended: the new one gets its number.
-    Ended(ParticipantId),
+    /// Whose session this one resumes: it gets their number.
+    pub resumes: Option<ParticipantId>,
+    /// Who has that session, if it still runs: this one replaces it.
+    pub replaces: Option<MemberId>,
 }
 
 /// What a session can be resumed with.

@@ -17,7 +17,7 @@ use crate::mixdown::Mixdown;
 use crate::names;
 use crate::outbound::Outbound;
 use crate::participant::Participant;
-use crate::resume::{EndedSession, Entry, Resumed, Tokens};
+use crate::resume::{EndedSession, Entry, Tokens};
 use crate::roster::{self, Announcements};
 
 /// Missed ticks that are made up for at once: what a listener's jitter buffer takes without
@@ -139,18 +139,13 @@ impl Room {
         out: &mut Outbound,
     ) -> MemberId {
         let link_id = link.id;
-        let resumes = match entry.resumes {
-            Some(Resumed::Running(id, member)) => {
-                let text = "the session went on over another connection";
-                self.with(member, out, |link| link.end(Reason::RESUMED, text));
-                Some(id)
-            }
-            Some(Resumed::Ended(id)) => Some(id),
-            None => None,
-        };
+        if let Some(replaced) = entry.replaces {
+            let text = "the session went on over another connection";
+            self.with(replaced, out, |link| link.end(Reason::RESUMED, text));
+        }
         let tokens = Tokens {
             own: entry.token,
-            earlier: request.resume.filter(|_| resumes.is_some()),
+            earlier: request.resume.filter(|_| entry.resumes.is_some()),
         };
         let mut participant = Participant::new(request, tokens, self.config.format);
         // Whoever is only played out does not hold the name, and nobody hears themselves fade.
@@ -160,14 +155,14 @@ impl Room {
         for parting in parted {
             let before = parting.participant;
             match parting.untold {
-                Some(_) if resumes == Some(before.id) => participant.resume_from(&before),
+                Some(_) if entry.resumes == Some(before.id) => participant.resume_from(&before),
                 Some(reason) => self.tell_left(before.id, reason, out),
                 None => {}
             }
             participant.earlier = before.fade(out.now).or(participant.earlier);
         }
         if participant.id == ParticipantId(0) {
-            let again = resumes.filter(|id| !self.is_taken(*id));
+            let again = entry.resumes.filter(|id| !self.is_taken(*id));
             participant.id = again.unwrap_or_else(|| self.new_id());
             self.last_id = self.last_id.max(participant.id.0);
             self.joins += 1;
@@ -189,12 +184,12 @@ impl Room {
         member
     }
 
-    /// Returns the session that a Hello resumes, if it runs here and the name is theirs.
-    pub(crate) fn session(&self, request: &HelloRequest) -> Option<Resumed> {
+    /// Returns whose session a Hello resumes, if it runs here and the name is theirs.
+    pub(crate) fn session(&self, request: &HelloRequest) -> Option<(ParticipantId, MemberId)> {
         let is_it = |it: &Participant| it.tokens.has(request.resume) && it.name == request.name;
         let mut members = self.members.map.iter();
         let (member, found) = members.find(|(_, member)| is_it(&member.participant))?;
-        Some(Resumed::Running(found.participant.id, member))
+        Some((found.participant.id, member))
     }
 
     /// Sends someone the Welcome, and the roster if they want it.
@@ -219,11 +214,10 @@ impl Room {
             return;
         }
         let max_packet = participant.max_packet;
-        let here = self.members.map.values().map(|member| &member.participant);
         let parting = self.parting.iter().filter(|it| it.untold.is_some());
         let parting = parting.map(|it| &it.participant);
-        let everyone: Vec<&Participant> = here.chain(parting).collect();
-        let pages = roster::pages(self.members.revision, everyone.into_iter(), max_packet);
+        let everyone: Vec<&Participant> = self.participants().chain(parting).collect();
+        let pages = roster::pages(self.members.revision, &everyone, max_packet);
         for page in pages {
             self.members.send(to, page, &mut out.ready);
         }
@@ -345,15 +339,7 @@ impl Room {
         out.counters.left(reason);
         out.events.push_back(Event::Left(presence, reason));
         // Nothing comes behind a Bye: what it names and is not here was lost.
-        let until = after.zip(participant.last_seq());
-        let until = until.map(|(after, last)| {
-            if last.distance(after) < 0 {
-                last
-            } else {
-                after
-            }
-        });
-        participant.stop_after(until, out.now);
+        participant.stop_after(after.and(participant.last_seq), out.now);
         let has_stopped = participant.has_stopped(out.now);
         let event = link.next_event(out.now, Standing::default());
         let goes_on = match &event {
@@ -478,13 +464,14 @@ impl Room {
             self.forget(&gone, out);
         }
         let mut goes_on = !self.parting.is_empty();
-        let dropped = self.members.send_voice(&mut out.ready, |participant| {
+        for Member { link, participant } in self.members.map.values_mut() {
             let own = participant.own;
             let listener = &mut participant.listener;
-            let packet = mixdown.packet_for(listener, own, &mut self.encoders, stamp);
+            if let Some(packet) = mixdown.packet_for(listener, own, &mut self.encoders, stamp) {
+                out.counters.slow_consumer_drops += link.push_voice(packet, &mut out.ready);
+            }
             goes_on |= participant.needs_tick();
-            packet
-        });
+        }
         // Late ticks are made up for at once, so that the frames that wait for them do not wait for
         // ever; but not without bound. Those that are given up keep their numbers.
         let frame = self.config.format.frame;
@@ -496,6 +483,5 @@ impl Room {
         self.stamp = self.stamp.plus(given_up, frame);
         out.counters.ticks += 1;
         out.counters.ticks_skipped += given_up;
-        out.counters.slow_consumer_drops += dropped;
     }
 }

@@ -51,7 +51,7 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
         resume: Some(newcomer.tokens.own),
         id: newcomer.id,
         codec_up: newcomer.codec_up.id(),
-        codec_down: newcomer.listener.codec().id(),
+        codec_down: newcomer.listener.codec.id(),
         rate_hz: config.format.rate.hz(),
         frame_ms: config.format.frame.ms(),
         idle_timeout_ms: idle_timeout_ms.try_into().unwrap_or(u32::MAX),
@@ -61,11 +61,7 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
 }
 
 /// Makes the pages of the whole roster, for one who takes packets of so many bytes.
-pub fn pages<'a>(
-    revision: u32,
-    everyone: impl ExactSizeIterator<Item = &'a Participant>,
-    max_packet: usize,
-) -> Vec<SharedPacket> {
+pub fn pages(revision: u32, everyone: &[&Participant], max_packet: usize) -> Vec<SharedPacket> {
     let total = everyone.len() as u32;
     let mut page = Roster {
         revision,
@@ -179,10 +175,9 @@ impl Announcements {
         at: Instant,
         out: &mut Outbound,
     ) {
-        let Some(participant) = members.participant_mut(member) else {
-            return;
-        };
-        let Some(flags) = participant.news() else {
+        let participant = members.participant_mut(member);
+        let news = participant.and_then(|it| Some((it.news()?, it)));
+        let Some((flags, participant)) = news else {
             return;
         };
         participant.tell(flags, at);
@@ -316,7 +311,8 @@ mod tests {
                     it
                 })
                 .collect();
-            let pages = pages(u32::MAX, participants.iter(), max_packet);
+            let everyone: Vec<_> = participants.iter().collect();
+            let pages = pages(u32::MAX, &everyone, max_packet);
             let mut listed = 0;
             for page in &pages {
                 read(page, |packet, bytes| {

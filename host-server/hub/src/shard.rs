@@ -67,17 +67,19 @@ impl Shard {
         self.collect(room, out);
     }
 
-    /// Has the room of a link do something with its member.
+    /// Has the room of a link do something with its member; returns whether it is in one.
     pub fn enter(
         &mut self,
         link: LinkId,
         out: &mut Outbound,
         act: impl FnOnce(&mut Room, MemberId, &mut Outbound),
-    ) {
-        if let Some(&(room, member)) = self.members.get(link) {
-            act(&mut self.rooms[room], member, out);
-            self.collect(room, out);
-        }
+    ) -> bool {
+        let Some(&(room, member)) = self.members.get(link) else {
+            return false;
+        };
+        act(&mut self.rooms[room], member, out);
+        self.collect(room, out);
+        true
     }
 
     /// Ends all sessions.

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use socket2::SockRef;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_host_kit::log_throttle::LogThrottle;
@@ -19,10 +20,6 @@ const BACKLOG: u32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// While accepting keeps failing, one report in this time.
 const TROUBLE_EVERY: Duration = Duration::from_secs(60);
-/// EMFILE and ENFILE, on every Unix.
-const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
-/// EAFNOSUPPORT.
-const ADDRESS_FAMILY_NOT_SUPPORTED: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
 
 /// Why an address cannot be listened on, in one line with advice.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +64,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn is_ipv6_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(ADDRESS_FAMILY_NOT_SUPPORTED)
+        || Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
-    OUT_OF_DESCRIPTORS.map(Some).contains(&error.raw_os_error())
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }
 
 /// Describes an error for people, without the system's number.
@@ -214,7 +214,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let freed = Cell::new(0);
         let mut acceptor = Acceptor::new(listener, "a connection", || freed.set(freed.get() + 1));
-        let no_descriptor = io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS[0]);
+        let no_descriptor = Errno::MFILE.into();
         acceptor.handle_trouble(&no_descriptor);
         assert_eq!(freed.get(), 0, "freed although nobody waits");
         assert!(acceptor.paused_until.is_some(), "no pause");
@@ -250,7 +250,7 @@ mod tests {
             assert!(told[0].to_ascii_lowercase().contains("memory"), "{told:?}");
             assert!(told[0].starts_with(&starts), "{told:?}");
         }
-        assert!(lines(OUT_OF_DESCRIPTORS[0], "a connection").is_empty());
+        assert!(lines(Errno::MFILE.raw_os_error(), "a connection").is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,8 +292,7 @@ mod tests {
 
     #[test]
     fn without_ipv6_any_address_is_ipv4() {
-        let error = io::Error::from_raw_os_error;
-        assert!(is_ipv6_absent(&error(ADDRESS_FAMILY_NOT_SUPPORTED)));
+        assert!(is_ipv6_absent(&Errno::AFNOSUPPORT.into()));
         assert!(is_ipv6_absent(&io::ErrorKind::AddrNotAvailable.into()));
         assert!(!is_ipv6_absent(&io::ErrorKind::AddrInUse.into()));
     }

@@ -31,17 +31,8 @@ impl Generator {
         self.schedule(first, 0, Timer::Stall);
     }
 
-    /// Whether a stall keeps a participant from talking.
-    pub(super) fn is_held(&self, participant: usize) -> bool {
-        self.holds(Who::Talker, participant)
-    }
-
-    /// Whether a stall has taken a participant out of the poll.
-    pub(super) fn does_not_read(&self, participant: usize) -> bool {
-        self.holds(Who::Listener, participant)
-    }
-
-    fn holds(&self, who: Who, participant: usize) -> bool {
+    /// Whether a stall keeps a participant from talking, or has taken it out of the poll.
+    pub(super) fn holds(&self, who: Who, participant: usize) -> bool {
         self.stalled.as_ref().is_some_and(|stalled| {
             stalled.until.is_some()
                 && stalled.stall.who == who

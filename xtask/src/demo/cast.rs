@@ -151,7 +151,8 @@ impl Actor {
     }
 
     /// Waits until it has left.
-    pub fn finish(&mut self, joined_at: Instant) -> Result<Experience> {
+    pub fn finish(&mut self) -> Result<Experience> {
+        let joined_at = self.joined_at()?;
         let participant = self.participant;
         let (captured, sent, report) = match &mut self.program {
             Program::Host(process) => {

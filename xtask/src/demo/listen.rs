@@ -3,10 +3,9 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use talkspurt_testkit::process::Process;
 use talkspurt_testkit::wav::{self, millis};
 
 use crate::run::{command, find_program, output};
@@ -67,23 +66,9 @@ fn play(player: &str, recording: &Path) {
     let sound = wav::read(recording).map_or(0, |sound| sound.len());
     let within = Duration::from_secs_f64(millis(sound) / 1_000.0) + GRACE;
     println!("Playing it with {player} ...");
-    let mut command = command(player);
-    command
-        .arg(recording)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let Ok(mut child) = command.spawn() else {
-        return;
-    };
-    let began = Instant::now();
-    while matches!(child.try_wait(), Ok(None)) {
-        if began.elapsed() > within {
-            // An error means that it has ended meanwhile.
-            let _ = child.kill();
-            let _ = child.wait();
-            return println!("{player} did not come to an end, and was stopped.");
-        }
-        thread::sleep(Duration::from_millis(100));
+    let playing = Process::spawn(player, command(player).arg(recording));
+    if playing.is_ok_and(|mut playing| playing.wait(within).is_err()) {
+        println!("{player} did not come to an end, and was stopped.");
     }
 }
 

@@ -26,7 +26,7 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
     for (index, participant) in plan.participants.iter().enumerate() {
         wav::write(&spoken_path(directory, participant), &plan.spoken_by(index))?;
     }
-    let server = Server::start(&[])?;
+    let mut server = Server::start(&[])?;
     eprintln!(
         "    server on {}, pages on http://{}/rooms",
         server.address, server.http
@@ -36,17 +36,17 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
         .iter()
         .map(|participant| Actor::start(participant, directory, &server))
         .collect::<Result<_>>()?;
-    let joined: Vec<Instant> = actors.iter().map(Actor::joined_at).collect::<Result<_>>()?;
+    for actor in &actors {
+        actor.joined_at()?;
+    }
     watch(plan, &mut actors, shown)?;
-    let experiences = actors
-        .iter_mut()
-        .zip(joined)
-        .map(|(actor, joined_at)| actor.finish(joined_at))
-        .collect::<Result<_>>()?;
+    let finished = actors.iter_mut().map(Actor::finish);
+    let experiences = finished.collect::<Result<_>>()?;
     for actor in &mut actors {
         show_logs(actor, shown, |line| eprintln!("{line}"));
     }
-    end_server(server)?;
+    server.process.terminate()?;
+    server.process.wait_for_success(Duration::from_secs(5))?;
     Ok(experiences)
 }
 
@@ -99,9 +99,4 @@ fn speaking(plan: &Plan, now: Duration) -> String {
     } else {
         who.join(", ")
     }
-}
-
-fn end_server(mut server: Server) -> Result<()> {
-    server.process.terminate()?;
-    server.process.wait_for_success(Duration::from_secs(5))
 }

@@ -74,7 +74,7 @@ impl Driver {
         if reason.is_permanent() || (is_first && reason == Reason::NAME_TAKEN) {
             return Err(Failure::Refused { reason, text });
         }
-        self.pause_for(least, text);
+        self.pause(least, text);
         Ok(())
     }
 
@@ -128,15 +128,11 @@ impl Driver {
         // Sends what the session still has to say (a Bye after a protocol error), as far as the
         // socket takes it.
         self.transmit(now);
-        self.pause_for(least, reason);
+        self.pause(least, reason);
         Ok(())
     }
 
-    pub(super) fn pause(&mut self, reason: String) {
-        self.pause_for(CoreDuration::ZERO, reason);
-    }
-
-    fn pause_for(&mut self, least: CoreDuration, reason: String) {
+    pub(super) fn pause(&mut self, least: CoreDuration, reason: String) {
         let (attempt, pause) = self.reconnect.next(least);
         let retry_in_ms = pause.as_millis() as u64;
         self.teller.tell(EventKind::Reconnecting {

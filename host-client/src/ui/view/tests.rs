@@ -38,9 +38,13 @@ pub(in crate::ui) fn snapshot() -> Snapshot {
 
 fn drawn(width: u16, height: u16, snapshot: &Snapshot) -> Vec<String> {
     let lines = VecDeque::from(["joined kitchen".to_owned(), "cat is talking".to_owned()]);
+    let stay = Stay {
+        room: "kitchen".into(),
+        server: "localhost:8255".into(),
+        push_to_talk: false,
+    };
     let scene = Scene {
-        room: "kitchen",
-        server: "localhost:8255",
+        stay: &stay,
         snapshot,
         lines: &lines,
         help: " m mute ",

@@ -38,35 +38,17 @@ impl Phase {
 /// What the thread owns.
 pub(super) struct Writing {
     /// Path of the first file.
-    first: PathBuf,
+    pub(super) first: PathBuf,
     /// Path of the current file.
-    path: PathBuf,
-    number: u32,
-    samples: Consumer<i16>,
-    limit_bytes: u32,
-    phase: Arc<AtomicU8>,
-    notify: Sender<RecordingNotice>,
+    pub(super) path: PathBuf,
+    pub(super) number: u32,
+    pub(super) samples: Consumer<i16>,
+    pub(super) limit_bytes: u32,
+    pub(super) phase: Arc<AtomicU8>,
+    pub(super) notify: Sender<RecordingNotice>,
 }
 
 impl Writing {
-    pub(super) fn new(
-        path: &Path,
-        limit_bytes: u32,
-        samples: Consumer<i16>,
-        phase: Arc<AtomicU8>,
-        notify: Sender<RecordingNotice>,
-    ) -> Self {
-        Self {
-            first: path.to_owned(),
-            path: path.to_owned(),
-            number: 1,
-            samples,
-            limit_bytes,
-            phase,
-            notify,
-        }
-    }
-
     /// Opens the file, reports that to `opened`, writes until the end, and reports that to
     /// `finished`.
     pub(super) fn run(mut self, opened: &Sender<io::Result<()>>, finished: &Sender<()>) {

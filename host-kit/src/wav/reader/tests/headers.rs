@@ -96,7 +96,7 @@ fn a_cut_file_says_so() {
         let mut warnings = Vec::new();
         while !samples.is_empty() {
             decoder.read(&mut samples);
-            warnings.extend(decoder.take_warning());
+            warnings.extend(decoder.warning.take());
         }
         warnings
     };

@@ -1,0 +1,77 @@
+//! The session's end of a device: its current stream, and what adapts frames to that.
+
+use super::{Direction, callback::Link, pace::Pace, settling::Settling};
+use crate::resample::{Converter, DriftControl};
+use std::sync::{Arc, mpsc::Receiver};
+
+/// The session's end of a device. It outlives the device's streams: after a loss it has none until
+/// the supervisor has opened the next one.
+pub(super) struct SessionEnd<R> {
+    direction: Direction,
+    links: Receiver<Link<R>>,
+    pub(super) open: Option<Open<R>>,
+    frame_samples: usize,
+}
+
+/// One opened stream.
+pub(super) struct Open<R> {
+    pub(super) link: Link<R>,
+    pub(super) converter: Converter,
+    pub(super) input: Vec<f32>,
+    pub(super) control: DriftControl,
+    pub(super) pace: Pace,
+    pub(super) settling: Settling,
+    /// False until a microphone's ring has filled up to its target: at the start, and after it ran
+    /// dry.
+    pub(super) primed: bool,
+}
+
+impl<R> SessionEnd<R> {
+    pub(super) fn new(direction: Direction, links: Receiver<Link<R>>) -> Self {
+        Self {
+            direction,
+            links,
+            open: None,
+            frame_samples: 0,
+        }
+    }
+
+    /// Returns the current stream, if there is one, for frames of this length.
+    pub(super) fn current(&mut self, frame_samples: usize) -> Option<&mut Open<R>> {
+        if frame_samples != self.frame_samples {
+            // The first frame, or a new session with another frame duration.
+            self.frame_samples = frame_samples;
+            let link = self.open.take().map(|open| open.link);
+            self.open = link.and_then(|link| self.opened(link));
+        }
+        while let Ok(link) = self.links.try_recv() {
+            self.open = self.opened(link);
+        }
+        // A stream's callbacks share it until they have ended.
+        self.open
+            .take_if(|open| Arc::strong_count(&open.link.shared) == 1);
+        self.open.as_mut()
+    }
+
+    fn opened(&self, link: Link<R>) -> Option<Open<R>> {
+        let direction = self.direction;
+        let convert = match direction {
+            Direction::Input => Converter::to_room,
+            Direction::Output => Converter::to_device,
+        };
+        let converter = convert(link.shared.rate_hz, self.frame_samples)
+            .inspect_err(
+                |error| tracing::error!(%error, "the {direction}'s rate cannot be converted"),
+            )
+            .ok()?;
+        Some(Open {
+            link,
+            converter,
+            input: Vec::new(),
+            control: DriftControl::default(),
+            pace: Pace::new(),
+            settling: Settling::default(),
+            primed: false,
+        })
+    }
+}
