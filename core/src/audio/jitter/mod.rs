@@ -175,6 +175,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     /// Takes an item that arrived at `now`: its sequence number, its time on the sender's clock,
     /// and whether it is the talkspurt's last.
+    #[inline(never)]
     pub fn push(
         &mut self,
         now: Instant,
@@ -185,7 +186,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     ) -> PushOutcome {
         if !self.is_due(now, seq, timestamp) {
             self.state.stats.late = self.state.stats.late.wrapping_add(1);
-            if self.state.given_up == Some(seq) {
+            if self.state.given_up.take_if(|it| *it == seq).is_some() {
                 self.widen();
             }
             return PushOutcome::Late;
@@ -466,7 +467,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     /// The item that is due next has come. If there were underruns, it was late.
-    #[inline(never)]
     fn came_after_underrun(&mut self) {
         if core::mem::take(&mut self.state.underruns_in_a_row) > 0 {
             self.widen();
@@ -475,7 +475,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     #[inline(never)]
     fn widen(&mut self) {
-        self.state.given_up = None;
         self.state.margin.widen(&self.state.config, SLOTS as u16);
     }
 
