@@ -3,6 +3,8 @@
 use embedded_io::{Write, WriteReady};
 use heapless::Vec;
 
+use super::NodeStats;
+
 /// Writes packets to a port that may take only a part of them at a time.
 #[derive(Clone, Debug)]
 pub struct Writer<const ENCODED: usize> {
@@ -10,15 +12,6 @@ pub struct Writer<const ENCODED: usize> {
     sent_bytes: usize,
     /// Whether nothing was left after the last write.
     pub drained: bool,
-}
-
-/// Result of a call of [`Writer::write`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Bytes that the port took.
-    pub bytes: usize,
-    /// Whether the port reported an error. The bytes are tried again.
-    pub failed: bool,
 }
 
 impl<const ENCODED: usize> Writer<ENCODED> {
@@ -32,32 +25,33 @@ impl<const ENCODED: usize> Writer<ENCODED> {
         }
     }
 
-    /// Writes as much as the port takes without blocking. `next` provides the packets.
+    /// Writes as much as the port takes without blocking, and counts it. `next` provides the
+    /// packets. What an error of the port has stopped is tried again at the next call.
     pub fn write<P: Write + WriteReady>(
         &mut self,
         port: &mut P,
         mut next: impl FnMut(&mut [u8]) -> Option<usize>,
-    ) -> Written {
-        let mut done = Written::default();
+        stats: &mut NodeStats,
+    ) {
         loop {
             self.drained = self.sent_bytes == self.packet.len() && !self.load(&mut next);
             if self.drained {
-                return done;
+                return;
             }
             let written = match port.write_ready() {
                 Ok(true) => port.write(&self.packet[self.sent_bytes..]),
-                Ok(false) => return done,
+                Ok(false) => return,
                 Err(error) => Err(error),
             };
             match written {
-                Ok(0) => return done,
+                Ok(0) => return,
                 Ok(count) => {
                     self.sent_bytes = (self.sent_bytes + count).min(self.packet.len());
-                    done.bytes += count;
+                    stats.transmitted_bytes += count as u64;
                 }
                 Err(_) => {
-                    done.failed = true;
-                    return done;
+                    stats.serial_errors = stats.serial_errors.wrapping_add(1);
+                    return;
                 }
             }
         }
@@ -121,12 +115,14 @@ mod tests {
                 room,
                 taken: std::vec::Vec::new(),
             };
-            let done = writer.write(&mut port, |out| {
+            let next = |out: &mut [u8]| {
                 let number = numbers.next()?;
                 out[..4].fill(number);
                 Some(4)
-            });
-            assert_eq!(done.bytes, port.taken.len());
+            };
+            let mut stats = NodeStats::default();
+            writer.write(&mut port, next, &mut stats);
+            assert_eq!(stats.transmitted_bytes, port.taken.len() as u64);
             (port.taken, numbers.len(), writer.drained)
         };
         assert_eq!(write(3), ([1; 3].to_vec(), 2, false));
