@@ -10,7 +10,7 @@ use talkspurt_host_kit::console::{self, Lines, LogFormat, OutputError, Problem};
 use talkspurt_host_kit::environment;
 use talkspurt_host_kit::server_address::{ServerAddress, VOICE_PORT};
 use talkspurt_host_kit::words::{describe, unreachable};
-use talkspurt_node::bridge::{self, Config, Direction, Event};
+use talkspurt_node::bridge::{self, Config, Event};
 use talkspurt_node::host::arguments::parse_serial;
 use talkspurt_node::host::shutdown::Shutdown;
 use tracing::{info, warn};
@@ -130,10 +130,10 @@ fn tell(config: &Config, lines: &mut Lines, event: Event) {
         }
         Event::PortLost(error) => warn!("lost {serial}: {}; reopening it", describe(&error)),
         Event::ServerLost(error) => warn!("lost {server}: {}; reconnecting", describe(&error)),
-        Event::Dropped(Direction::ToServer, bytes) => {
+        Event::DroppedForServer(bytes) => {
             warn!("dropped {bytes} bytes for {server}, which reads too slowly")
         }
-        Event::Dropped(Direction::ToSerial, bytes) => {
+        Event::DroppedForSerial(bytes) => {
             warn!("dropped {bytes} bytes for {serial}, which is too slow")
         }
         Event::Unconnected(bytes) => {

@@ -54,15 +54,6 @@ pub struct Config {
     pub server: ServerAddress,
 }
 
-/// A direction through the bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the serial port to the server.
-    ToServer,
-    /// From the server to the serial port.
-    ToSerial,
-}
-
 /// What happened on the bridge.
 #[derive(Debug)]
 pub enum Event {
@@ -76,8 +67,10 @@ pub enum Event {
     PortLost(io::Error),
     /// The connection ended.
     ServerLost(io::Error),
-    /// Bytes were dropped because their destination did not take them fast enough.
-    Dropped(Direction, u64),
+    /// Bytes were dropped because the server did not take them fast enough.
+    DroppedForServer(u64),
+    /// Bytes were dropped because the serial port did not take them fast enough.
+    DroppedForSerial(u64),
     /// Bytes came from the port while there was no connection, and were discarded.
     Unconnected(u64),
 }
@@ -214,14 +207,12 @@ impl Queues {
     }
 
     fn report_dropped(&self, report: &mut impl FnMut(Event)) {
-        for (direction, queue) in [
-            (Direction::ToServer, &self.to_server),
-            (Direction::ToSerial, &self.to_serial),
-        ] {
-            let lost = queue.take_lost().overflow_bytes;
-            if lost > 0 {
-                report(Event::Dropped(direction, lost));
-            }
+        let (server, serial) = (self.to_server.take_lost(), self.to_serial.take_lost());
+        if server.overflow_bytes > 0 {
+            report(Event::DroppedForServer(server.overflow_bytes));
+        }
+        if serial.overflow_bytes > 0 {
+            report(Event::DroppedForSerial(serial.overflow_bytes));
         }
     }
 
