@@ -200,11 +200,8 @@ impl<
 
     /// Returns when to call [`Client::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let session = self.session.poll_timeout();
-        match (session, self.leaving_until) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => one.or(other),
-        }
+        let timeouts = [self.session.poll_timeout(), self.leaving_until];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Takes the next event.

@@ -7,6 +7,7 @@ use super::PINGS_PER_TIMEOUT;
 use super::join::{ClientEvent, JoinRequest, SessionParams};
 use crate::audio::codec::CodecId;
 use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
+use crate::backoff::WAIT_MAX;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::{
@@ -28,9 +29,6 @@ const IDLE_TIMEOUT_MS_MIN: u32 = 500;
 
 /// A Hello that has no answer goes again after this long: a serial line may have lost it.
 const HELLO_EVERY: Duration = Duration::from_secs(1);
-
-/// A client never waits for longer before it tries again, whatever the server asks for.
-const RETRY_MS_MAX: u32 = 60_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -198,16 +196,10 @@ impl ClientSession {
                 repeat_at,
             } => Some(deadline.min(repeat_at)),
             State::Joined(params) => {
-                let next = self
-                    .run
-                    .next_ping_at
-                    .min(self.run.heard_at + params.idle_timeout);
-                Some(
-                    self.run
-                        .roster
-                        .poll_timeout()
-                        .map_or(next, |at| next.min(at)),
-                )
+                let idle_at = self.run.heard_at + params.idle_timeout;
+                let next = self.run.next_ping_at.min(idle_at);
+                let ask_at = self.run.roster.poll_timeout();
+                Some(ask_at.map_or(next, |at| next.min(at)))
             }
             State::Closed => None,
         }
@@ -482,8 +474,8 @@ impl ClientSession {
         }
         self.state = State::Closed;
         self.run.hello_due = false;
-        let wait = Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into());
-        self.event(event(reason, wait));
+        let wait = Duration::from_millis(retry_ms.into());
+        self.event(event(reason, wait.min(WAIT_MAX)));
     }
 
     fn event(&mut self, event: ClientEvent) {
