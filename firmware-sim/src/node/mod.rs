@@ -28,7 +28,7 @@ use talkspurt_core::backoff::{Backoff, spread};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::Client;
 use talkspurt_core::session::HANDSHAKE_TIMEOUT_DEFAULT;
-use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::time::{Duration, Instant, earlier};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{AROUND_PAYLOAD_BYTES, Nonce, Reason};
 
@@ -365,7 +365,8 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     fn transmit<P: SerialPort>(&mut self, now: Instant, port: &mut P) {
         let client = &mut self.client;
         let next = |out: &mut [u8]| Some(client.poll_transmit(now, out)?.len);
-        self.writer.write(port, next, &mut self.stats);
+        let errors = &mut self.stats.serial_errors;
+        self.stats.transmitted_bytes += self.writer.write(port, next, errors) as u64;
     }
 
     fn next_call<P, M: SampleSource, S: SampleSink>(
@@ -380,7 +381,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         let started = self.format.is_some();
         let microphone = board.microphone.next_frame_at().filter(|_| started);
         let speaker = board.speaker.next_frame_at().filter(|_| started);
-        [link, microphone, speaker].into_iter().flatten().min()
+        earlier(link, earlier(microphone, speaker))
     }
 }
 

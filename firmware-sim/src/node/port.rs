@@ -3,8 +3,6 @@
 use embedded_io::{Write, WriteReady};
 use heapless::Vec;
 
-use super::NodeStats;
-
 /// Writes packets to a port that may take only a part of them at a time.
 #[derive(Clone, Debug)]
 pub struct Writer<const ENCODED: usize> {
@@ -25,33 +23,35 @@ impl<const ENCODED: usize> Writer<ENCODED> {
         }
     }
 
-    /// Writes as much as the port takes without blocking, and counts it. `next` provides the
-    /// packets. What an error of the port has stopped is tried again at the next call.
+    /// Writes as much as the port takes without blocking. `next` provides the packets. Returns the
+    /// bytes that the port took. An error of the port is counted in `errors`; what it has stopped
+    /// is tried again at the next call.
     pub fn write<P: Write + WriteReady>(
         &mut self,
         port: &mut P,
         mut next: impl FnMut(&mut [u8]) -> Option<usize>,
-        stats: &mut NodeStats,
-    ) {
+        errors: &mut u32,
+    ) -> usize {
+        let mut taken_bytes = 0;
         loop {
             self.drained = self.sent_bytes == self.packet.len() && !self.load(&mut next);
             if self.drained {
-                return;
+                return taken_bytes;
             }
             let written = match port.write_ready() {
                 Ok(true) => port.write(&self.packet[self.sent_bytes..]),
-                Ok(false) => return,
+                Ok(false) => return taken_bytes,
                 Err(error) => Err(error),
             };
             match written {
-                Ok(0) => return,
+                Ok(0) => return taken_bytes,
                 Ok(count) => {
                     self.sent_bytes = (self.sent_bytes + count).min(self.packet.len());
-                    stats.transmitted_bytes += count as u64;
+                    taken_bytes += count;
                 }
                 Err(_) => {
-                    stats.serial_errors = stats.serial_errors.wrapping_add(1);
-                    return;
+                    *errors = errors.wrapping_add(1);
+                    return taken_bytes;
                 }
             }
         }
@@ -120,9 +120,8 @@ mod tests {
                 out[..4].fill(number);
                 Some(4)
             };
-            let mut stats = NodeStats::default();
-            writer.write(&mut port, next, &mut stats);
-            assert_eq!(stats.transmitted_bytes, port.taken.len() as u64);
+            let taken_bytes = writer.write(&mut port, next, &mut 0);
+            assert_eq!(taken_bytes, port.taken.len());
             (port.taken, numbers.len(), writer.drained)
         };
         assert_eq!(write(3), ([1; 3].to_vec(), 2, false));

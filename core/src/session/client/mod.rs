@@ -7,7 +7,6 @@ use super::PINGS_PER_TIMEOUT;
 use super::join::{ClientEvent, JoinRequest, SessionParams};
 use crate::audio::codec::CodecId;
 use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
-use crate::backoff::WAIT_MAX;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::{
@@ -29,6 +28,9 @@ const IDLE_TIMEOUT_MS_MIN: u32 = 500;
 
 /// A Hello that has no answer goes again after this long: a serial line may have lost it.
 const HELLO_EVERY: Duration = Duration::from_secs(1);
+
+/// A client never waits for longer before it tries again, whatever the server asks for.
+const RETRY_MS_MAX: u32 = 60_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -474,8 +476,8 @@ impl ClientSession {
         }
         self.state = State::Closed;
         self.run.hello_due = false;
-        let wait = Duration::from_millis(retry_ms.into());
-        self.event(event(reason, wait.min(WAIT_MAX)));
+        let wait = Duration::from_millis(retry_ms.min(RETRY_MS_MAX).into());
+        self.event(event(reason, wait));
     }
 
     fn event(&mut self, event: ClientEvent) {
