@@ -69,6 +69,15 @@ impl Duration {
     }
 }
 
+/// Returns the earlier of two moments, as far as there are any. (An iterator over the two takes a
+/// microcontroller a hundred bytes more.)
+pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Operators that stop at both ends of what there is.
 macro_rules! saturating {
     ($($left:ident.$operator:ident($right:ident) -> $output:ident: $trait:ident $by:ident;)*) => {$(
@@ -140,6 +149,14 @@ mod tests {
             Duration::from_secs(u64::MAX),
             Duration::from_micros(u64::MAX)
         );
+    }
+
+    #[test]
+    fn the_earlier_moment_is_that_of_those_there_are() {
+        let [early, late] = [1, 2].map(|micros| Some(Instant::from_micros(micros)));
+        assert_eq!((earlier(early, late), earlier(late, early)), (early, early));
+        assert_eq!((earlier(late, None), earlier(None, late)), (late, late));
+        assert_eq!(earlier(None, None), None);
     }
 
     #[test]

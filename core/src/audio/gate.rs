@@ -27,19 +27,9 @@ pub struct GateConfig {
 }
 
 impl GateConfig {
-    /// How long the gate is held by default: 100 ms, so that a soft word ending is not cut at the
-    /// window's edge.
-    pub const HOLD_MS: u32 = 100;
-
     /// The defaults at this frame duration.
     pub const fn default_for(frame: FrameDuration) -> Self {
-        Self {
-            open_rms: 2_000,
-            close_rms: 500,
-            window_frames: 10,
-            hold_frames: frame.frames_in_ms(Self::HOLD_MS) as u8,
-            enabled: true,
-        }
+        GateSettings::DEFAULT.for_frame(frame)
     }
 
     /// Whether a gate can run with these values.
@@ -77,6 +67,16 @@ pub struct GateSettings {
 }
 
 impl GateSettings {
+    /// The original system's thresholds and window, and a hold of 100 ms, so that a soft word ending
+    /// is not cut at the window's edge.
+    const DEFAULT: Self = Self {
+        open_rms: 2_000,
+        close_rms: 500,
+        window_frames: 10,
+        hold_ms: 100,
+        enabled: true,
+    };
+
     /// Returns the gate of sessions with this frame duration.
     pub const fn for_frame(&self, frame: FrameDuration) -> GateConfig {
         let hold_frames = frame.frames_in_ms(self.hold_ms as u32);
@@ -104,14 +104,7 @@ impl GateSettings {
 
 impl Default for GateSettings {
     fn default() -> Self {
-        let gate = GateConfig::default_for(FrameDuration::Ms20);
-        Self {
-            open_rms: gate.open_rms,
-            close_rms: gate.close_rms,
-            window_frames: gate.window_frames,
-            hold_ms: GateConfig::HOLD_MS as u16,
-            enabled: gate.enabled,
-        }
+        Self::DEFAULT
     }
 }
 

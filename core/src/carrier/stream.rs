@@ -57,10 +57,8 @@ pub struct Separator {
 
 impl Separator {
     /// For a stream on which nothing was written yet: its first packet may follow noise, too.
-    pub const fn new() -> Self {
-        Self {
-            due_at: Instant::ZERO,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Returns whether a zero goes before a packet that begins at `now`.

@@ -11,7 +11,7 @@ use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::{BadReason, Deframer, Feed};
 use crate::carrier::stream::{self, Separator, encoded_len_max};
 use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams, tolerated_garbage};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earlier};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
 use crate::voice::uplink::{EncodedFrame, Uplink};
@@ -200,11 +200,7 @@ impl<
 
     /// Returns when to call [`Client::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let session = self.session.poll_timeout();
-        match (session, self.leaving_until) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => one.or(other),
-        }
+        earlier(self.session.poll_timeout(), self.leaving_until)
     }
 
     /// Takes the next event.

@@ -9,7 +9,7 @@ use semihosting::fs::File;
 use semihosting::io::Read as _;
 use semihosting::sys::arm_compat::sys_time;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_node::node::{self, AdpcmNode, NodeEvent};
+use talkspurt_node::node::{self, AdpcmNode, ClientEvent, NodeEvent};
 use talkspurt_node_driver::uart::{QUEUE_BYTES, QueuedUart, Queues};
 
 use crate::arguments::Setup;
@@ -87,8 +87,8 @@ fn run_loop(node: &mut AdpcmNode, wired: &mut Wired, clock: &mut Clock, leaving:
             node.leave(now);
         }
         let call_at = node.poll(now, wired, &mut |event| {
-            if matches!(event, NodeEvent::Joined { .. }) && leaving.joined_at.is_none() {
-                leaving.joined_at = Some(now);
+            if matches!(event, NodeEvent::Joined { .. }) {
+                leaving.joined_at.get_or_insert(now);
             }
             log_event(&event);
         });
@@ -142,7 +142,9 @@ impl Leaving {
 
 fn log_event(event: &NodeEvent<'_>) {
     match event {
-        NodeEvent::RosterComplete | NodeEvent::State(..) => log::debug!("{}", event),
+        NodeEvent::Room(ClientEvent::RosterComplete | ClientEvent::State(..)) => {
+            log::debug!("{}", event)
+        }
         NodeEvent::Rejected { .. } | NodeEvent::Lost { .. } => log::warn!("{}", event),
         _ => log::info!("{}", event),
     }

@@ -68,11 +68,6 @@ impl FileMicrophone {
         self.ended_at
     }
 
-    /// Returns how punctually its frames were fetched.
-    pub const fn deadline(&self) -> Deadline {
-        self.schedule.deadline
-    }
-
     /// Fills `frame` from the file, and with silence after its end.
     fn read(&mut self, now: Instant, frame: &mut [i16]) {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(frame);

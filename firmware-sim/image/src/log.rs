@@ -39,10 +39,4 @@ macro_rules! log_nothing {
 }
 
 #[cfg(not(feature = "log"))]
-pub use log_nothing as debug;
-#[cfg(not(feature = "log"))]
-pub use log_nothing as error;
-#[cfg(not(feature = "log"))]
-pub use log_nothing as info;
-#[cfg(not(feature = "log"))]
-pub use log_nothing as warn;
+pub use {log_nothing as debug, log_nothing as error, log_nothing as info, log_nothing as warn};

@@ -49,38 +49,24 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let elf = fs::read(&arguments.image)
-        .with_context(|| format!("cannot read {}", arguments.image.display()))?;
-    let texts = Texts::of(&elf)
-        .with_context(|| format!("{} has no log texts", arguments.image.display()))?;
+    let image = arguments.image.display();
+    let elf = fs::read(&arguments.image).with_context(|| format!("cannot read {image}"))?;
+    let (table, places) = texts(&elf).with_context(|| format!("{image} has no log texts"))?;
     let log: Box<dyn Read> = match &arguments.log {
         Some(path) => {
             Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
         }
         None => Box::new(io::stdin().lock()),
     };
-    let places = arguments.places.then_some(&texts.places);
-    print(
-        &texts.table,
-        places,
-        arguments.level,
-        log,
-        &mut io::stdout().lock(),
-    )
+    let places = arguments.places.then_some(&places);
+    print(&table, places, arguments.level, log)
 }
 
-/// The log's data in the ELF file.
-struct Texts {
-    table: Table,
-    places: Locations,
-}
-
-impl Texts {
-    fn of(elf: &[u8]) -> Result<Self> {
-        let table = Table::parse(elf)?.context("it was built without the feature `log`")?;
-        let places = table.get_locations(elf)?;
-        Ok(Self { table, places })
-    }
+/// Returns the log's texts from the ELF file, and where in the source each stands.
+fn texts(elf: &[u8]) -> Result<(Table, Locations)> {
+    let table = Table::parse(elf)?.context("it was built without the feature `log`")?;
+    let places = table.get_locations(elf)?;
+    Ok((table, places))
 }
 
 /// Prints lines as they come, until `log` ends. Unreadable data is reported and skipped, as after a
@@ -89,9 +75,9 @@ fn print(
     table: &Table,
     places: Option<&Locations>,
     least: Level,
-    mut log: impl Read,
-    out: &mut impl Write,
+    mut log: Box<dyn Read>,
 ) -> Result<()> {
+    let mut out = io::stdout().lock();
     let mut decoder = table.new_stream_decoder();
     let mut chunk = [0; 1024];
     loop {
@@ -121,13 +107,10 @@ fn print(
 }
 
 fn level(frame: &Frame<'_>) -> Level {
-    match frame.level().map(|level| level.as_str()) {
-        Some("trace") => Level::Trace,
-        Some("debug") => Level::Debug,
-        Some("warn") => Level::Warn,
-        Some("error") => Level::Error,
-        _ => Level::Info,
-    }
+    let level = frame
+        .level()
+        .map(|level| Level::from_str(level.as_str(), false));
+    level.and_then(Result::ok).unwrap_or(Level::Info)
 }
 
 /// Formats a line as `    1.234 INFO  joined (src/app.rs:12)`: seconds since power-up, level, text.

@@ -8,6 +8,7 @@ pub mod log;
 mod sound;
 mod uart;
 
+use embedded_hal::digital::OutputPin;
 use rp2040_hal::Sio;
 use rp2040_hal::adc::{Adc, AdcPin};
 use rp2040_hal::dma::DMAExt;
@@ -106,17 +107,13 @@ fn random(oscillator: &pac::ROSC) -> u32 {
 impl Led {
     /// Turns the LED on.
     pub fn on(&mut self) {
-        self.set(PinState::High);
+        // A pin of the chip itself cannot fail.
+        let _ = self.0.set_high();
     }
 
     /// Turns the LED off.
     pub fn off(&mut self) {
-        self.set(PinState::Low);
-    }
-
-    fn set(&mut self, state: PinState) {
-        use embedded_hal::digital::OutputPin;
-        // A pin of the chip itself cannot fail.
-        let _ = self.0.set_state(state);
+        // As above.
+        let _ = self.0.set_low();
     }
 }

@@ -46,14 +46,6 @@ pub struct FromAdc {
 }
 
 impl FromAdc {
-    /// Starts with silence at half of the supply.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            bias: (SUMS / 2) << BIAS_SHIFT,
-        }
-    }
-
     /// Returns the sample for its readings. Anything louder than 16 bits is clipped.
     pub fn sample(&mut self, readings: &[u16; STEPS_PER_SAMPLE]) -> i16 {
         let reading = |word: &u16| i32::from(word & READING_MASK);
@@ -65,8 +57,11 @@ impl FromAdc {
 }
 
 impl Default for FromAdc {
+    /// Starts with silence at half of the supply.
     fn default() -> Self {
-        Self::new()
+        Self {
+            bias: (SUMS / 2) << BIAS_SHIFT,
+        }
     }
 }
 
@@ -108,7 +103,7 @@ mod tests {
     const PERIOD: u32 = 2_000;
 
     fn settled(at: u16) -> FromAdc {
-        let mut from_adc = FromAdc::new();
+        let mut from_adc = FromAdc::default();
         for _ in 0..RATE_HZ / 2 {
             from_adc.sample(&[at; STEPS_PER_SAMPLE]);
         }
@@ -125,13 +120,13 @@ mod tests {
 
     #[test]
     fn a_microphone_that_idles_in_the_middle_is_silent_from_the_first_sample() {
-        assert_eq!(FromAdc::new().sample(&[2_048; STEPS_PER_SAMPLE]), 0);
+        assert_eq!(FromAdc::default().sample(&[2_048; STEPS_PER_SAMPLE]), 0);
     }
 
     #[test]
     fn the_mark_of_a_failed_conversion_is_not_part_of_the_reading() {
         let words = [2_048, 2_048 | 1 << 15, 2_048, 2_048];
-        assert_eq!(FromAdc::new().sample(&words), 0);
+        assert_eq!(FromAdc::default().sample(&words), 0);
     }
 
     #[test]

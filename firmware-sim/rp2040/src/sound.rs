@@ -34,7 +34,7 @@ pub struct MicrophoneIsr {
 pub fn microphone(queue: &'static mut SampleQueue) -> (Microphone, MicrophoneIsr) {
     let (producer, consumer) = queue.split_const();
     let isr = MicrophoneIsr {
-        from_adc: FromAdc::new(),
+        from_adc: FromAdc::default(),
         recorded: producer,
     };
     (Microphone { recorded: consumer }, isr)

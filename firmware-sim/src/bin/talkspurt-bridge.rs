@@ -8,10 +8,8 @@ use std::time::Duration;
 use clap::Parser;
 use talkspurt_host_kit::console::{self, Lines, LogFormat, OutputError, Problem};
 use talkspurt_host_kit::environment;
-use talkspurt_host_kit::server_address::{ServerAddress, VOICE_PORT};
 use talkspurt_host_kit::words::{describe, unreachable};
-use talkspurt_node::bridge::{self, Config, Direction, Event};
-use talkspurt_node::host::arguments::parse_serial;
+use talkspurt_node::bridge::{self, Config, Event};
 use talkspurt_node::host::shutdown::Shutdown;
 use tracing::{info, warn};
 
@@ -32,20 +30,8 @@ use tracing::{info, warn};
 #[derive(Debug, Parser)]
 #[command(name = "talkspurt-bridge", version, verbatim_doc_comment)]
 struct Args {
-    /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node
-    /// --serial pty` printed
-    #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL", value_parser = parse_serial)]
-    serial: String,
-
-    /// Baud rate of the port (8 data bits, no parity, 1 stop bit); ADPCM voice needs 115200
-    #[arg(long, value_name = "N", default_value_t = 115_200, env = "TALKSPURT_BAUD",
-          value_parser = clap::value_parser!(u32).range(1200..=12_000_000))]
-    baud: u32,
-
-    /// Server to connect to; the port is 8255 by default
-    #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
-          value_parser = |text: &str| ServerAddress::parse(text, VOICE_PORT))]
-    server: ServerAddress,
+    #[command(flatten)]
+    config: Config,
 }
 
 /// How often to check that stdout still has a reader.
@@ -55,10 +41,10 @@ const FINISH_PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let args: Args = environment::parse();
-    console::exit("talkspurt-bridge", run(args))
+    console::exit("talkspurt-bridge", run(&args.config))
 }
 
-fn run(args: Args) -> Result<(), Problem> {
+fn run(config: &Config) -> Result<(), Problem> {
     let _log = environment::start_log("info", LogFormat::Text { module: false });
     let failed = |what: &str, error: &dyn std::error::Error| {
         Problem::Failed(format!("{what}: {}", describe(error)))
@@ -68,14 +54,9 @@ fn run(args: Args) -> Result<(), Problem> {
     let lines = Lines::to_stdout().map_err(|error| failed("cannot write to stdout", &error))?;
     let lines = Arc::new(Mutex::new(Some(lines)));
     let watch = watch_stdout(Arc::clone(&lines), shutdown.clone());
-    let config = Config {
-        serial: args.serial,
-        baud: args.baud,
-        server: args.server,
-    };
-    bridge::run(&config, &shutdown, |event| {
+    bridge::run(config, &shutdown, |event| {
         if let Some(lines) = &mut *lines.lock().unwrap_or_else(PoisonError::into_inner) {
-            tell(&config, lines, event);
+            tell(config, lines, event);
         }
     });
     info!("stopped");
@@ -130,10 +111,10 @@ fn tell(config: &Config, lines: &mut Lines, event: Event) {
         }
         Event::PortLost(error) => warn!("lost {serial}: {}; reopening it", describe(&error)),
         Event::ServerLost(error) => warn!("lost {server}: {}; reconnecting", describe(&error)),
-        Event::Dropped(Direction::ToServer, bytes) => {
+        Event::DroppedForServer(bytes) => {
             warn!("dropped {bytes} bytes for {server}, which reads too slowly")
         }
-        Event::Dropped(Direction::ToSerial, bytes) => {
+        Event::DroppedForSerial(bytes) => {
             warn!("dropped {bytes} bytes for {serial}, which is too slow")
         }
         Event::Unconnected(bytes) => {

@@ -20,12 +20,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::host::arguments::parse_serial;
 use crate::host::shutdown::Shutdown;
 use connect::connect;
 use open::{SerialEnd, ServerEnd};
 use queue::ByteQueue;
 use talkspurt_core::backoff::Backoff;
-use talkspurt_host_kit::server_address::ServerAddress;
+use talkspurt_host_kit::server_address::{ServerAddress, VOICE_PORT};
 
 /// How often the ends are checked. A lost one is noticed within this time.
 const LOOK: Duration = Duration::from_millis(20);
@@ -43,24 +44,23 @@ const QUEUE_MIN_BYTES: usize = 4096;
 /// One start bit, eight data bits, one stop bit.
 const BITS_PER_BYTE: u32 = 10;
 
-/// What to connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What to connect, and the flags that say it. The server's name is looked up for each connection.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Config {
-    /// Path of the serial port, such as `/dev/ttyUSB0`.
+    /// Serial port of the node, such as /dev/ttyUSB0 or /dev/ttyACM0, or what `talkspurt-node
+    /// --serial pty` printed
+    #[arg(long, value_name = "PATH", env = "TALKSPURT_SERIAL", value_parser = parse_serial)]
     pub serial: String,
-    /// Baud rate of the port.
-    pub baud: u32,
-    /// The server. Its name is looked up for each connection.
-    pub server: ServerAddress,
-}
 
-/// A direction through the bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the serial port to the server.
-    ToServer,
-    /// From the server to the serial port.
-    ToSerial,
+    /// Baud rate of the port (8 data bits, no parity, 1 stop bit); ADPCM voice needs 115200
+    #[arg(long, value_name = "N", default_value_t = 115_200, env = "TALKSPURT_BAUD",
+          value_parser = clap::value_parser!(u32).range(1200..=12_000_000))]
+    pub baud: u32,
+
+    /// Server to connect to; the port is 8255 by default
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
+          value_parser = |text: &str| ServerAddress::parse(text, VOICE_PORT))]
+    pub server: ServerAddress,
 }
 
 /// What happened on the bridge.
@@ -76,8 +76,10 @@ pub enum Event {
     PortLost(io::Error),
     /// The connection ended.
     ServerLost(io::Error),
-    /// Bytes were dropped because their destination did not take them fast enough.
-    Dropped(Direction, u64),
+    /// Bytes were dropped because the server did not take them fast enough.
+    DroppedForServer(u64),
+    /// Bytes were dropped because the serial port did not take them fast enough.
+    DroppedForSerial(u64),
     /// Bytes came from the port while there was no connection, and were discarded.
     Unconnected(u64),
 }
@@ -214,14 +216,12 @@ impl Queues {
     }
 
     fn report_dropped(&self, report: &mut impl FnMut(Event)) {
-        for (direction, queue) in [
-            (Direction::ToServer, &self.to_server),
-            (Direction::ToSerial, &self.to_serial),
-        ] {
-            let lost = queue.take_lost().overflow_bytes;
-            if lost > 0 {
-                report(Event::Dropped(direction, lost));
-            }
+        let (server, serial) = (self.to_server.take_lost(), self.to_serial.take_lost());
+        if server.overflow_bytes > 0 {
+            report(Event::DroppedForServer(server.overflow_bytes));
+        }
+        if serial.overflow_bytes > 0 {
+            report(Event::DroppedForSerial(serial.overflow_bytes));
         }
     }
 

@@ -229,7 +229,7 @@ fn a_port_that_does_not_drain_neither_grows_the_buffers_nor_stops_the_other_way(
     node.write_all(b"still here").unwrap();
     expect(&mut server, b"still here");
     let dropped = bridge.wait_for(|event| match event {
-        Event::Dropped(Direction::ToSerial, bytes) => Some(bytes),
+        Event::DroppedForSerial(bytes) => Some(bytes),
         _ => None,
     });
     assert!(dropped > 0);
@@ -271,7 +271,7 @@ fn a_server_that_does_not_read_neither_grows_the_buffers_nor_stops_the_other_way
         }
     });
     let dropped = bridge.wait_for(|event| match event {
-        Event::Dropped(Direction::ToServer, bytes) => Some(bytes),
+        Event::DroppedForServer(bytes) => Some(bytes),
         _ => None,
     });
     assert!(dropped > 0);

@@ -21,12 +21,12 @@ pub struct PacedSink {
     clock: Option<FrameClock>,
 }
 
-/// Counts frame periods from its origin. Nothing that happens meanwhile moves them.
+/// Frame periods, one after the other. Nothing that happens meanwhile moves them.
 #[derive(Clone, Copy, Debug)]
 struct FrameClock {
-    origin: Instant,
+    /// When the next one begins.
+    next: Instant,
     frame: Duration,
-    taken: u64,
 }
 
 impl PacedSource {
@@ -49,7 +49,7 @@ impl PacedSource {
 
 impl SampleSource for PacedSource {
     fn start(&mut self, now: Instant, format: AudioFormat) {
-        FrameClock::start(&mut self.clock, now, format);
+        self.clock = Some(FrameClock::start(self.clock, now, format));
     }
 
     fn capture(&mut self, now: Instant, frame: &mut [i16]) -> bool {
@@ -57,21 +57,21 @@ impl SampleSource for PacedSource {
             return false;
         };
         // A frame is ready when its last sample has been heard.
-        if now < clock.period(clock.taken + 1) {
+        if now < clock.next + clock.frame {
             return false;
         }
         if self.sound.read(frame) == Captured::End && self.ended_at.is_none() {
-            self.ended_at = Some(clock.period(clock.taken));
+            self.ended_at = Some(clock.next);
             if let Some(problem) = self.sound.take_problem() {
                 warn!("the input has ended: {problem}");
             }
         }
-        clock.taken += 1;
+        clock.next += clock.frame;
         true
     }
 
     fn next_frame_at(&self) -> Option<Instant> {
-        self.clock.map(|clock| clock.period(clock.taken + 1))
+        self.clock.map(|clock| clock.next + clock.frame)
     }
 }
 
@@ -93,7 +93,7 @@ impl SampleSink for PacedSink {
         if self.clock.is_none() {
             self.sink.begin();
         }
-        FrameClock::start(&mut self.clock, now, format);
+        self.clock = Some(FrameClock::start(self.clock, now, format));
     }
 
     fn is_ready(&mut self, now: Instant) -> bool {
@@ -103,41 +103,22 @@ impl SampleSink for PacedSink {
     fn play(&mut self, frame: &[i16]) {
         self.sink.write(frame);
         if let Some(clock) = &mut self.clock {
-            clock.taken += 1;
+            clock.next += clock.frame;
         }
     }
 
     fn next_frame_at(&self) -> Option<Instant> {
-        self.clock.map(|clock| clock.period(clock.taken))
+        self.clock.map(|clock| clock.next)
     }
 }
 
 impl FrameClock {
-    /// Starts a clock, or leaves a running one alone. A new frame duration continues where the last
-    /// one was.
-    fn start(clock: &mut Option<Self>, now: Instant, format: AudioFormat) {
-        let frame = format.frame.duration();
-        match clock {
-            Some(running) if running.frame == frame => {}
-            Some(running) => {
-                *running = Self {
-                    origin: running.period(running.taken),
-                    frame,
-                    taken: 0,
-                }
-            }
-            None => {
-                *clock = Some(Self {
-                    origin: now,
-                    frame,
-                    taken: 0,
-                })
-            }
+    /// Starts a clock. One that runs already goes on where it is, with the frames of this format.
+    fn start(running: Option<Self>, now: Instant, format: AudioFormat) -> Self {
+        Self {
+            next: running.map_or(now, |clock| clock.next),
+            frame: format.frame.duration(),
         }
-    }
-
-    fn period(&self, number: u64) -> Instant {
-        self.origin + self.frame.saturating_mul(number)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Events of the simulated node on stdout: plain lines for a person, or one JSON object per line.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -13,7 +14,7 @@ use talkspurt_host_kit::events::Event;
 use talkspurt_host_kit::sound::{RecordingNotice, recording_line};
 use talkspurt_host_kit::words::clean;
 
-use crate::node::{NodeEvent, NodeStats};
+use crate::node::{ClientEvent, NodeEvent, NodeStats};
 use crate::uart::Counters;
 
 /// How long the last lines may take to be written.
@@ -83,7 +84,14 @@ impl Reporter {
                 params,
                 participants,
             } => self.joined(now, params, *participants),
-            NodeEvent::Listed {
+            NodeEvent::Room(event) => self.room(now, event),
+            NodeEvent::Lost { reason, text } => self.reconnecting(now, *reason, text),
+        }
+    }
+
+    fn room(&mut self, now: Instant, event: &ClientEvent) {
+        match event {
+            ClientEvent::Listed {
                 participant,
                 is_first,
             } => {
@@ -92,23 +100,18 @@ impl Reporter {
                 }
                 self.enter(participant);
             }
-            NodeEvent::RosterComplete => self.roster_complete(now),
-            NodeEvent::ParticipantJoined(participant) => {
+            ClientEvent::RosterComplete => self.roster_complete(now),
+            ClientEvent::ParticipantJoined(participant) => {
                 self.enter(participant);
-                self.tell_of(
-                    now,
-                    participant.id,
-                    "participant_joined",
-                    "joined",
-                    json!({}),
-                );
+                let id = participant.id;
+                self.tell_of(now, id, "participant_joined", "joined", json!({}));
             }
-            NodeEvent::ParticipantLeft(id) => {
+            ClientEvent::ParticipantLeft(id, _) => {
                 self.tell_of(now, *id, "participant_left", "left", json!({}));
                 self.roster.remove(&id.0);
             }
-            NodeEvent::State(id, flags) => self.state(now, *id, *flags),
-            NodeEvent::Lost { reason, text } => self.reconnecting(now, *reason, text),
+            ClientEvent::State(id, flags) => self.state(now, *id, *flags),
+            _ => {}
         }
     }
 
@@ -117,12 +120,8 @@ impl Reporter {
         self.roster.clear();
         let sentence = sentence(reason, text);
         let text = format!("lost the server: {sentence}; calling it again");
-        self.tell(
-            now,
-            "reconnecting",
-            json!({"reason": reason.label()}),
-            &text,
-        );
+        let fields = json!({"reason": reason.label()});
+        self.tell(now, "reconnecting", fields, &text);
     }
 
     /// Reports that the node has left, with its counts.
@@ -189,20 +188,16 @@ impl Reporter {
 
     fn roster_complete(&mut self, now: Instant) {
         let entries: Vec<Value> = self.roster.values().map(entry_json).collect();
-        let entries_in_order = self.roster.values();
-        let names: Vec<String> = entries_in_order.map(|entry| clean(&entry.name)).collect();
+        let names = self.roster.values().map(|entry| clean(&entry.name));
+        let names: Vec<String> = names.collect();
         let text = format!("in the room: {}", names.join(", "));
         self.tell(now, "roster", json!({"roster": entries}), &text);
     }
 
     fn state(&mut self, now: Instant, id: ParticipantId, flags: ParticipantFlags) {
-        let before = self
-            .roster
-            .get(&id.0)
-            .map_or_else(ParticipantFlags::default, |entry| entry.flags);
-        if let Some(entry) = self.roster.get_mut(&id.0) {
-            entry.flags = flags;
-        }
+        let known = self.roster.get_mut(&id.0);
+        let before = known.map(|entry| mem::replace(&mut entry.flags, flags));
+        let before = before.unwrap_or_default();
         let changed = |flag| (before.has(flag) != flags.has(flag)).then(|| flags.has(flag));
         if let Some(talking) = changed(ParticipantFlags::TALKING) {
             let event = if talking { "talking" } else { "silent" };

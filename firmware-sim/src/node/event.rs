@@ -1,8 +1,8 @@
 //! What a node reports: events as they happen, and counts.
 
 use talkspurt_core::endpoint::ClientStats;
-use talkspurt_core::session::{Participant, SessionParams};
-use talkspurt_core::wire::{ParticipantFlags, ParticipantId, Reason};
+use talkspurt_core::session::{ClientEvent, SessionParams};
+use talkspurt_core::wire::Reason;
 
 /// An event. A board may show it with an LED, or log it; a host prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +20,8 @@ pub enum NodeEvent<'a> {
         /// Participants in the room.
         participants: u32,
     },
-    /// Someone in the room, in a list that replaces what was known of it.
-    Listed {
-        /// Who.
-        participant: &'a Participant,
-        /// Whether the list begins here.
-        is_first: bool,
-    },
-    /// All were listed.
-    RosterComplete,
-    /// Someone joined.
-    ParticipantJoined(&'a Participant),
-    /// Someone left.
-    ParticipantLeft(ParticipantId),
-    /// A participant (or the node) started or stopped talking, was muted or unmuted.
-    State(ParticipantId, ParticipantFlags),
+    /// What the server tells of the room: who is in it, who comes and goes, and what they do.
+    Room(&'a ClientEvent),
     /// The server refuses the node, which will ask again.
     Rejected {
         /// Why.

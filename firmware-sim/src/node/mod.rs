@@ -27,8 +27,8 @@ use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::backoff::{Backoff, spread};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::Client;
-use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, SessionParams};
-use talkspurt_core::time::{Duration, Instant};
+use talkspurt_core::session::HANDSHAKE_TIMEOUT_DEFAULT;
+use talkspurt_core::time::{Duration, Instant, earlier};
 use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
 use talkspurt_core::wire::{AROUND_PAYLOAD_BYTES, Nonce, Reason};
 
@@ -36,6 +36,7 @@ use port::Writer;
 
 pub use event::{NodeEvent, NodeStats};
 pub use talkspurt_core::endpoint::{ClientConfig, ClientConfigError};
+pub use talkspurt_core::session::ClientEvent;
 pub use talkspurt_node_driver::{Board, SampleSink, SampleSource, SerialPort};
 
 /// A node for ADPCM that fits a microcontroller: a jitter buffer of 16 packets, and a queue of 8
@@ -261,25 +262,12 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         while let Some(event) = self.client.poll_event() {
             match event {
                 ClientEvent::Joined(params, participants) => {
-                    self.enter(now, params, board);
+                    self.enter(now, params.format, board);
                     on_event(NodeEvent::Joined {
                         params,
                         participants,
                     });
                 }
-                ClientEvent::Listed {
-                    participant,
-                    is_first,
-                } => on_event(NodeEvent::Listed {
-                    participant: &participant,
-                    is_first,
-                }),
-                ClientEvent::RosterComplete => on_event(NodeEvent::RosterComplete),
-                ClientEvent::ParticipantJoined(participant) => {
-                    on_event(NodeEvent::ParticipantJoined(&participant))
-                }
-                ClientEvent::ParticipantLeft(id, _) => on_event(NodeEvent::ParticipantLeft(id)),
-                ClientEvent::State(id, flags) => on_event(NodeEvent::State(id, flags)),
                 ClientEvent::Rejected(reason, pause) => {
                     on_event(NodeEvent::Rejected {
                         reason,
@@ -298,7 +286,7 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
                     }
                     self.wait(now, reason, pause);
                 }
-                _ => {}
+                event => on_event(NodeEvent::Room(&event)),
             }
         }
     }
@@ -307,10 +295,9 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
     fn enter<P, M: SampleSource, S: SampleSink>(
         &mut self,
         now: Instant,
-        params: SessionParams,
+        format: AudioFormat,
         board: &mut Board<P, M, S>,
     ) {
-        let format = params.format;
         self.format = Some(format);
         board.microphone.start(now, format);
         board.speaker.start(now, format);
@@ -377,14 +364,9 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
 
     fn transmit<P: SerialPort>(&mut self, now: Instant, port: &mut P) {
         let client = &mut self.client;
-        let done = self.writer.write(port, |out| {
-            client.poll_transmit(now, out).map(|packet| packet.len)
-        });
-        self.stats.transmitted_bytes += done.bytes as u64;
-        self.stats.serial_errors = self
-            .stats
-            .serial_errors
-            .wrapping_add(u32::from(done.failed));
+        let next = |out: &mut [u8]| Some(client.poll_transmit(now, out)?.len);
+        let errors = &mut self.stats.serial_errors;
+        self.stats.transmitted_bytes += self.writer.write(port, next, errors) as u64;
     }
 
     fn next_call<P, M: SampleSource, S: SampleSink>(
@@ -400,13 +382,6 @@ impl<const PAYLOAD: usize, const ENCODED: usize, const SLOTS: usize, const QUEUE
         let microphone = board.microphone.next_frame_at().filter(|_| started);
         let speaker = board.speaker.next_frame_at().filter(|_| started);
         earlier(link, earlier(microphone, speaker))
-    }
-}
-
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, other) => one.or(other),
     }
 }
 

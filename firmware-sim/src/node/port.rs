@@ -12,15 +12,6 @@ pub struct Writer<const ENCODED: usize> {
     pub drained: bool,
 }
 
-/// Result of a call of [`Writer::write`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Bytes that the port took.
-    pub bytes: usize,
-    /// Whether the port reported an error. The bytes are tried again.
-    pub failed: bool,
-}
-
 impl<const ENCODED: usize> Writer<ENCODED> {
     /// Creates a writer without a packet.
     #[inline]
@@ -32,32 +23,35 @@ impl<const ENCODED: usize> Writer<ENCODED> {
         }
     }
 
-    /// Writes as much as the port takes without blocking. `next` provides the packets.
+    /// Writes as much as the port takes without blocking. `next` provides the packets. Returns the
+    /// bytes that the port took. An error of the port is counted in `errors`; what it has stopped
+    /// is tried again at the next call.
     pub fn write<P: Write + WriteReady>(
         &mut self,
         port: &mut P,
         mut next: impl FnMut(&mut [u8]) -> Option<usize>,
-    ) -> Written {
-        let mut done = Written::default();
+        errors: &mut u32,
+    ) -> usize {
+        let mut taken_bytes = 0;
         loop {
             self.drained = self.sent_bytes == self.packet.len() && !self.load(&mut next);
             if self.drained {
-                return done;
+                return taken_bytes;
             }
             let written = match port.write_ready() {
                 Ok(true) => port.write(&self.packet[self.sent_bytes..]),
-                Ok(false) => return done,
+                Ok(false) => return taken_bytes,
                 Err(error) => Err(error),
             };
             match written {
-                Ok(0) => return done,
+                Ok(0) => return taken_bytes,
                 Ok(count) => {
                     self.sent_bytes = (self.sent_bytes + count).min(self.packet.len());
-                    done.bytes += count;
+                    taken_bytes += count;
                 }
                 Err(_) => {
-                    done.failed = true;
-                    return done;
+                    *errors = errors.wrapping_add(1);
+                    return taken_bytes;
                 }
             }
         }
@@ -121,12 +115,13 @@ mod tests {
                 room,
                 taken: std::vec::Vec::new(),
             };
-            let done = writer.write(&mut port, |out| {
+            let next = |out: &mut [u8]| {
                 let number = numbers.next()?;
                 out[..4].fill(number);
                 Some(4)
-            });
-            assert_eq!(done.bytes, port.taken.len());
+            };
+            let taken_bytes = writer.write(&mut port, next, &mut 0);
+            assert_eq!(taken_bytes, port.taken.len());
             (port.taken, numbers.len(), writer.drained)
         };
         assert_eq!(write(3), ([1; 3].to_vec(), 2, false));

@@ -34,12 +34,12 @@ pub const RING_BYTES: usize = 512;
 
 /// A UART on a [`Line`].
 #[derive(Debug)]
-pub struct Uart<L, const FIFO: usize = FIFO_BYTES, const RING: usize = RING_BYTES> {
+pub struct Uart<L> {
     line: L,
     pace: Pace,
-    receive_fifo: Deque<u8, FIFO>,
-    receive_ring: Deque<u8, RING>,
-    transmit_ring: Deque<u8, RING>,
+    receive_fifo: Deque<u8, FIFO_BYTES>,
+    receive_ring: Deque<u8, RING_BYTES>,
+    transmit_ring: Deque<u8, RING_BYTES>,
     counters: Counters,
 }
 
@@ -56,7 +56,7 @@ pub struct Counters {
     pub unheard_bytes: u64,
 }
 
-impl<L: Line, const FIFO: usize, const RING: usize> Uart<L, FIFO, RING> {
+impl<L: Line> Uart<L> {
     /// Creates an idle UART at `baud` bits per second, powered up at `now`.
     ///
     /// # Panics
@@ -175,42 +175,29 @@ impl Pace {
     }
 }
 
-impl<L, const FIFO: usize, const RING: usize> ErrorType for Uart<L, FIFO, RING> {
+impl<L> ErrorType for Uart<L> {
     type Error = Infallible;
 }
 
 /// Reads from the ring. Returns `Ok(0)` instead of blocking when it is empty.
-impl<L, const FIFO: usize, const RING: usize> Read for Uart<L, FIFO, RING> {
+impl<L> Read for Uart<L> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
-        let mut count = 0;
-        for slot in buf {
-            let Some(byte) = self.receive_ring.pop_front() else {
-                break;
-            };
-            *slot = byte;
-            count += 1;
-        }
-        Ok(count)
+        let fill = |slot: &mut u8| self.receive_ring.pop_front().map(|byte| *slot = byte);
+        Ok(buf.iter_mut().map_while(fill).count())
     }
 }
 
-impl<L, const FIFO: usize, const RING: usize> ReadReady for Uart<L, FIFO, RING> {
+impl<L> ReadReady for Uart<L> {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
         Ok(!self.receive_ring.is_empty())
     }
 }
 
 /// Writes as much as the ring has room for. Returns `Ok(0)` instead of blocking when it is full.
-impl<L, const FIFO: usize, const RING: usize> Write for Uart<L, FIFO, RING> {
+impl<L> Write for Uart<L> {
     fn write(&mut self, buf: &[u8]) -> Result<usize, Infallible> {
-        let mut count = 0;
-        for &byte in buf {
-            if self.transmit_ring.push_back(byte).is_err() {
-                break;
-            }
-            count += 1;
-        }
-        Ok(count)
+        let taken = |&&byte: &&u8| self.transmit_ring.push_back(byte).is_ok();
+        Ok(buf.iter().take_while(taken).count())
     }
 
     /// Does nothing: bytes leave by [`Uart::service`], not by waiting.
@@ -219,7 +206,7 @@ impl<L, const FIFO: usize, const RING: usize> Write for Uart<L, FIFO, RING> {
     }
 }
 
-impl<L, const FIFO: usize, const RING: usize> WriteReady for Uart<L, FIFO, RING> {
+impl<L> WriteReady for Uart<L> {
     fn write_ready(&mut self) -> Result<bool, Infallible> {
         Ok(!self.transmit_ring.is_full())
     }

@@ -60,9 +60,9 @@ pub trait Codec: Default {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CodecId {
     /// Two bytes a sample, little-endian: lossless, 256 kbit/s at 16 kHz.
-    Pcm16,
+    Pcm16 = 0,
     /// IMA ADPCM, four bits a sample: about 31 dB signal to noise, 65 kbit/s at 16 kHz.
-    ImaAdpcm,
+    ImaAdpcm = 1,
 }
 
 impl CodecId {
@@ -71,10 +71,7 @@ impl CodecId {
 
     /// Its number on the wire.
     pub const fn id(self) -> u8 {
-        match self {
-            Self::Pcm16 => 0,
-            Self::ImaAdpcm => 1,
-        }
+        self as u8
     }
 
     /// The codec of that number, if this build knows it.

@@ -198,16 +198,10 @@ impl ClientSession {
                 repeat_at,
             } => Some(deadline.min(repeat_at)),
             State::Joined(params) => {
-                let next = self
-                    .run
-                    .next_ping_at
-                    .min(self.run.heard_at + params.idle_timeout);
-                Some(
-                    self.run
-                        .roster
-                        .poll_timeout()
-                        .map_or(next, |at| next.min(at)),
-                )
+                let idle_at = self.run.heard_at + params.idle_timeout;
+                let next = self.run.next_ping_at.min(idle_at);
+                let ask_at = self.run.roster.poll_timeout();
+                Some(ask_at.map_or(next, |at| next.min(at)))
             }
             State::Closed => None,
         }

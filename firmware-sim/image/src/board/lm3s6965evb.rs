@@ -108,12 +108,7 @@ unsafe impl InterruptNumber for Interrupt {
 
 unsafe extern "C" fn uart0() {
     // SAFETY: no other handler calls it.
-    unsafe {
-        ISR.serve(|isr| {
-            isr.receive();
-            isr.send();
-        });
-    }
+    unsafe { ISR.serve(Isr::serve) };
 }
 
 unsafe extern "C" fn timer0a() {

@@ -45,23 +45,18 @@ fn told(format: Format) -> Vec<String> {
             participants: 1,
         },
     );
-    reporter.event(at, &listed(&participant(7, "kettle")));
-    reporter.event(at, &NodeEvent::RosterComplete);
-    reporter.event(at, &NodeEvent::ParticipantJoined(&participant(8, "ann")));
-    reporter.event(
-        at,
-        &NodeEvent::State(ParticipantId(8), ParticipantFlags::TALKING),
-    );
-    reporter.event(at, &NodeEvent::State(ParticipantId(8), both));
-    reporter.event(
-        at,
-        &NodeEvent::State(ParticipantId(8), ParticipantFlags::MUTED),
-    );
-    reporter.event(at, &NodeEvent::ParticipantLeft(ParticipantId(8)));
-    reporter.event(
-        at,
-        &NodeEvent::State(ParticipantId(99), ParticipantFlags::TALKING),
-    );
+    for event in [
+        listed(participant(7, "kettle")),
+        ClientEvent::RosterComplete,
+        ClientEvent::ParticipantJoined(participant(8, "ann")),
+        ClientEvent::State(ParticipantId(8), ParticipantFlags::TALKING),
+        ClientEvent::State(ParticipantId(8), both),
+        ClientEvent::State(ParticipantId(8), ParticipantFlags::MUTED),
+        ClientEvent::ParticipantLeft(ParticipantId(8), Reason::LEAVING),
+        ClientEvent::State(ParticipantId(99), ParticipantFlags::TALKING),
+    ] {
+        reporter.event(at, &NodeEvent::Room(&event));
+    }
     reporter.event(
         at,
         &NodeEvent::Lost {
@@ -127,8 +122,8 @@ fn text_says_the_same_in_words() {
     assert_eq!(lines[5], "ann is muted");
 }
 
-fn listed(participant: &Participant) -> NodeEvent<'_> {
-    NodeEvent::Listed {
+fn listed(participant: Participant) -> ClientEvent {
+    ClientEvent::Listed {
         participant,
         is_first: true,
     }
@@ -142,14 +137,17 @@ fn told_of(name: &str, format: Format) -> Vec<String> {
         flags: ParticipantFlags::default(),
         name: ParticipantName::new(name).unwrap(),
     };
-    let at = Instant::ZERO;
-    reporter.event(at, &listed(&participant));
-    reporter.event(at, &NodeEvent::RosterComplete);
-    reporter.event(at, &NodeEvent::ParticipantJoined(&participant));
-    for flags in [ParticipantFlags::TALKING, ParticipantFlags::MUTED] {
-        reporter.event(at, &NodeEvent::State(participant.id, flags));
+    let id = participant.id;
+    for event in [
+        listed(participant.clone()),
+        ClientEvent::RosterComplete,
+        ClientEvent::ParticipantJoined(participant),
+        ClientEvent::State(id, ParticipantFlags::TALKING),
+        ClientEvent::State(id, ParticipantFlags::MUTED),
+        ClientEvent::ParticipantLeft(id, Reason::LEAVING),
+    ] {
+        reporter.event(Instant::ZERO, &NodeEvent::Room(&event));
     }
-    reporter.event(at, &NodeEvent::ParticipantLeft(participant.id));
     lines(reporter)
 }
 

@@ -352,15 +352,16 @@ pub fn describe(event: &NodeEvent<'_>) -> String {
         } => {
             std::format!("joined {} of {participants}", params.id.0)
         }
-        NodeEvent::Listed { participant, .. } => {
-            std::format!("listed {}", participant.name.as_str())
-        }
-        NodeEvent::RosterComplete => "complete".into(),
-        NodeEvent::ParticipantJoined(participant) => {
-            std::format!("came {}", participant.name.as_str())
-        }
-        NodeEvent::ParticipantLeft(id) => std::format!("went {}", id.0),
-        NodeEvent::State(id, flags) => std::format!("state {} {}", id.0, flags.0),
+        NodeEvent::Room(event) => match event {
+            ClientEvent::Listed { participant, .. } => std::format!("listed {}", participant.name),
+            ClientEvent::RosterComplete => "complete".into(),
+            ClientEvent::ParticipantJoined(participant) => {
+                std::format!("came {}", participant.name)
+            }
+            ClientEvent::ParticipantLeft(id, _) => std::format!("went {}", id.0),
+            ClientEvent::State(id, flags) => std::format!("state {} {}", id.0, flags.0),
+            other => panic!("{other:?} is not for the board"),
+        },
         NodeEvent::Rejected { reason, text } => std::format!("rejected {} {text}", reason.label()),
         NodeEvent::Lost { reason, text } => std::format!("lost {} {text}", reason.label())
             .trim_end()
