@@ -88,9 +88,9 @@ const PROBES: usize = 4;
 impl LevelMeter {
     /// Creates a meter that has heard nothing yet: whatever offset the first samples have counts
     /// for nothing.
-    pub fn new(rate: SampleRate) -> Self {
+    pub const fn new(rate: SampleRate) -> Self {
         Self {
-            high_pass: HighPass::default(),
+            high_pass: HighPass::new(),
             block_samples: (rate.hz() / BLOCKS_PER_SECOND) as usize,
         }
     }
@@ -182,6 +182,25 @@ impl Dbfs {
             None => Self::SILENCE,
         }
     }
+
+    /// The smallest root mean square that reads at least this level: 0..=32768.
+    pub fn to_rms(self) -> u16 {
+        let (mut low, mut high) = (0u16, 32_768);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if Self::from_rms(middle) >= self {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+
+    /// 1/256 dB.
+    pub const fn as_q8(self) -> i16 {
+        self.0
+    }
 }
 
 /// The binary logarithm in Q16, rounded down; `None` for 0. One squaring a bit: no table, no float.
@@ -231,6 +250,16 @@ mod tests {
         }
         assert!(off_by_one <= 32_768 / 600, "{off_by_one}");
         assert_eq!(half_db(0), SILENCE);
+    }
+
+    #[test]
+    fn dbfs_to_rms_inverts_for_every_level() {
+        for q8 in Dbfs::SILENCE.0..=0 {
+            let rms = Dbfs(q8).to_rms();
+            assert!(Dbfs::from_rms(rms) >= Dbfs(q8));
+            assert!(rms == 0 || Dbfs::from_rms(rms - 1) < Dbfs(q8));
+        }
+        assert_eq!(Dbfs(-24 * 256).to_rms(), 2_068);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use talkspurt_core::audio::format::{FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::level::{SILENCE, half_db, rms};
 use talkspurt_core::audio::mixer::{
-    Accumulator, Contribution, MixRule, MixState, Part, TalkerState, Talkers, render,
+    Accumulator, Contribution, Gain, MixRule, MixState, Part, TalkerState, Talkers, render,
 };
 
 /// Of 5, 10 and 20 ms at 16 kHz.
@@ -194,10 +194,7 @@ proptest! {
         let expected = (hear(&talkers(len, &others), None, rule, &mut state), state);
         for ((part, voice), gain) in parts.into_iter().zip(seeds).zip(gains) {
             let mut own = frame_of(part, voice, len);
-            for sample in own.1.iter_mut() {
-                let scaled = (i32::from(*sample) * i32::from(gain)) >> 12;
-                *sample = scaled.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-            }
+            Gain(gain).apply(&mut own.1);
             let all = talkers(len, others.iter().chain([&own]));
             let mut state = state_after(before, rule, seed);
             let heard = hear(&all, Some(contribution(&own)), rule, &mut state);

@@ -17,7 +17,7 @@ pub fn run(out: &mut Out<'_>) {
     }
     measure(&[], out);
     for rms in (0..=32_768).step_by(61) {
-        out(&Dbfs::from_rms(rms).0.to_le_bytes());
+        out(&Dbfs::from_rms(rms).as_q8().to_le_bytes());
     }
 }
 
@@ -25,6 +25,7 @@ fn measure(samples: &[i16], out: &mut Out<'_>) {
     out(&mean_square(samples).to_le_bytes());
     out(&rms(samples).to_le_bytes());
     out(&peak(samples).to_le_bytes());
-    let dbfs = Dbfs::from_mean_square(mean_square(samples));
-    out(&dbfs.0.to_le_bytes());
+    out(&Dbfs::from_mean_square(mean_square(samples))
+        .as_q8()
+        .to_le_bytes());
 }

@@ -3,7 +3,9 @@
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::level::{half_db, rms};
-use talkspurt_core::audio::mixer::{Contribution, MixRule, MixState, TalkerState, Talkers, render};
+use talkspurt_core::audio::mixer::{
+    Contribution, Gain, MixRule, MixState, TalkerState, Talkers, render,
+};
 
 use crate::Out;
 use crate::sound::voice;
@@ -58,14 +60,12 @@ pub fn run(out: &mut Out<'_>) {
 fn frame(number: u32, talker: u32, silent: bool) -> Frame<SAMPLES> {
     let mut frame = Frame::silence(SAMPLES);
     voice(number * 4 + talker, &mut frame);
-    let gain_q12 = match silent {
-        true => 1,
-        false => 4_096 + 3_000 * talker.cast_signed(),
+    let gain = if silent {
+        1
+    } else {
+        4_096 + 3_000 * talker as u16
     };
-    for sample in frame.iter_mut() {
-        let scaled = (i32::from(*sample) * gain_q12) >> 12;
-        *sample = scaled.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-    }
+    Gain(gain).apply(&mut frame);
     frame
 }
 

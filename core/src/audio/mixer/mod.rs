@@ -22,6 +22,29 @@ mod fade;
 mod limit;
 mod talkers;
 
+/// A fixed-point factor for samples, in Q12: 4096 is unity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Gain(pub u16);
+
+impl Gain {
+    /// Leaves samples as they are, bit for bit.
+    pub const UNITY: Self = Self(1 << 12);
+
+    /// Scales every sample, rounding towards minus infinity and saturating at 16 bits.
+    ///
+    /// A listener's own voice vanishes from its mix at any gain, because the scaled frame is what
+    /// is added and what is taken away.
+    pub fn apply(self, samples: &mut [i16]) {
+        if self == Self::UNITY {
+            return;
+        }
+        for sample in samples {
+            *sample = saturate((i64::from(*sample) * i64::from(self.0)) >> 12);
+        }
+    }
+}
+
 /// How a sum becomes something to listen to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -326,5 +349,24 @@ mod tests {
             last = mix(&[quiet], MixRule::Sum, &mut state)[319];
         }
         assert_eq!(last, 1_000, "recovered within 0.5 s");
+    }
+
+    #[test]
+    fn unity_gain_changes_nothing_and_others_saturate() {
+        let mut all: std::vec::Vec<i16> = (i16::MIN..=i16::MAX).collect();
+        Gain::UNITY.apply(&mut all);
+        assert!(all.iter().copied().eq(i16::MIN..=i16::MAX));
+        Gain(u16::MAX).apply(&mut all);
+        assert_eq!((all[0], all[65_535]), (i16::MIN, i16::MAX));
+        for (gain, heard) in [
+            (4_096, [-3, 0, 3, 5_000, 30_000]),
+            (8_192, [-6, 0, 6, 10_000, i16::MAX]),
+            (2_048, [-2, 0, 1, 2_500, 15_000]),
+            (0, [0; 5]),
+        ] {
+            let mut samples = [-3, 0, 3, 5_000, 30_000];
+            Gain(gain).apply(&mut samples);
+            assert_eq!(samples, heard, "{gain}");
+        }
     }
 }
