@@ -15,8 +15,7 @@ const FRACTION_BITS: u32 = 5;
 /// It runs on the means of blocks ([`BLOCKS_PER_SECOND`]), so any sample rate has the same
 /// coefficients. A first-order section takes the offset; two state-variable filters (H. Chamberlin,
 /// Musical Applications of Microprocessors, 1985) follow, each with a zero. That is two dozen
-/// additions and shifts for each block, and a multiplication of 32 bits. The default has heard
-/// nothing yet.
+/// additions and shifts for each block, and a multiplication of 32 bits.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HighPass {
@@ -35,6 +34,17 @@ struct Section {
 }
 
 impl HighPass {
+    /// A filter that has heard nothing yet.
+    pub const fn new() -> Self {
+        const STILL: Section = Section { low: 0, band: 0 };
+        Self {
+            offset: 0,
+            has_begun: false,
+            at_60_hz: STILL,
+            at_50_hz: STILL,
+        }
+    }
+
     /// The first sample that it ever hears is all offset, so that there is no step at the
     /// beginning. What is begun goes on.
     pub fn begin(&mut self, first: i16) {

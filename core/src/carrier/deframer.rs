@@ -59,8 +59,14 @@ pub enum BadReason {
 
 impl<const N: usize> Deframer<N> {
     /// Creates the receiving end of a new stream.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            buffer: Vec::new(),
+            is_too_long: false,
+            unreported_bytes: 0,
+            given_out: false,
+            dropped_bytes: 0,
+        }
     }
 
     /// Takes bytes up to the end of one packet. Returns what came of them, and the bytes that are

@@ -57,8 +57,10 @@ pub struct Separator {
 
 impl Separator {
     /// For a stream on which nothing was written yet: its first packet may follow noise, too.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            due_at: Instant::ZERO,
+        }
     }
 
     /// Returns whether a zero goes before a packet that begins at `now`.

@@ -11,7 +11,7 @@ fn gain_db(hz: u32) -> f64 {
 
 /// The gain, and the correlation with the tone: from -1 to 1.
 fn gain_db_and_correlation(hz: u32) -> (f64, f64) {
-    let mut filter = HighPass::default();
+    let mut filter = HighPass::new();
     let (mut before, mut after, mut both) = (0.0_f64, 0.0_f64, 0.0_f64);
     // Two seconds to settle and one to measure, which holds whole periods of any whole frequency.
     for block in 0..3 * BLOCKS_PER_SECOND {
@@ -63,7 +63,7 @@ fn voice_keeps_its_sign() {
 fn an_offset_is_gone_within_100_ms_and_an_initial_one_makes_no_step() {
     for offset in [i16::MIN, -600, 600, i16::MAX] {
         let mean_q2 = i32::from(offset) * 4;
-        let mut filter = HighPass::default();
+        let mut filter = HighPass::new();
         filter.begin(offset);
         for _ in 0..BLOCKS_PER_SECOND {
             assert_eq!(filter.below(mean_q2), i32::from(offset));
@@ -71,7 +71,7 @@ fn an_offset_is_gone_within_100_ms_and_an_initial_one_makes_no_step() {
         // Once the filter has begun, `begin` changes nothing.
         filter.begin(0);
         assert_eq!(filter.below(mean_q2), i32::from(offset));
-        let mut filter = HighPass::default();
+        let mut filter = HighPass::new();
         let rest: Vec<i32> = (0..BLOCKS_PER_SECOND)
             .map(|_| (filter.below(mean_q2) - i32::from(offset)).abs())
             .collect();
@@ -90,7 +90,7 @@ fn an_offset_is_gone_within_100_ms_and_an_initial_one_makes_no_step() {
 fn the_part_taken_away_fits_a_sample_at_the_extremes() {
     let mut reached = (false, false);
     for half_period in [7, 20, 25, 33, 40, 80, 400] {
-        let mut filter = HighPass::default();
+        let mut filter = HighPass::new();
         for block in 0..2 * BLOCKS_PER_SECOND {
             let high = block / half_period % 2 == 0;
             let extreme = if high { i16::MAX } else { i16::MIN };
