@@ -6,11 +6,12 @@
 //! [`DriftControl`] turns that into a small correction of the ratio, which spreads the difference
 //! over the sound, so that it never becomes a click.
 
+use crate::audio::ROOM_RATE_HZ;
 use rubato::{
     Adjustable as _, Async, FixedAsync, Resampler as _, ResamplerConstructionError,
     SincInterpolationParameters, WindowFunction,
 };
-use talkspurt_host_kit::{sample::ROOM_RATE_HZ, wav::resample_block};
+use talkspurt_host_kit::wav::resample_block;
 
 /// Largest relative correction: 0.5 % is 9 cents of pitch (hardly audible in speech) and 10 times
 /// what cheap crystals need (about 500 ppm between the worst two).

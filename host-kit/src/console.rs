@@ -62,12 +62,12 @@ pub enum Problem {
     /// A flag or variable that cannot be used: exit code 2.
     #[error("{0}")]
     Usage(String),
-    /// Anything else: exit code 1.
-    #[error("{0}")]
-    Failed(String),
     /// Stdout takes no more: exit code 1, or 0 without a message when its reader has closed it.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// Anything else: exit code 1.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl Problem {

@@ -27,11 +27,11 @@ pub struct JoinConfig {
     /// The participant's name.
     pub name: ParticipantName,
     /// Source of the sound to send.
-    pub input: SoundEnd,
+    pub input: SoundChoice,
     /// Which channel of it is heard.
     pub input_channel: InputChannel,
     /// Destination of the mix.
-    pub output: SoundEnd,
+    pub output: SoundChoice,
     /// The only codec to offer; all when `None`.
     pub codec: Option<CodecId>,
     /// How long received frames wait at first.
@@ -54,7 +54,7 @@ pub struct JoinConfig {
 
 /// Source of the sound to send, or destination of the mix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SoundEnd {
+pub enum SoundChoice {
     /// A microphone or speaker.
     Device(DeviceChoice),
     /// A sound file, played in real time, or a WAV file to record.
@@ -63,7 +63,7 @@ pub enum SoundEnd {
     None,
 }
 
-impl SoundEnd {
+impl SoundChoice {
     fn of(file: Option<PathBuf>, device: Option<&str>) -> Self {
         match file {
             Some(word) if word.as_os_str() == "none" => Self::None,
@@ -102,9 +102,9 @@ impl TryFrom<JoinFlags> for JoinConfig {
             server: flags.server,
             room: flags.room,
             name: flags.name,
-            input: SoundEnd::of(flags.input, flags.input_device.as_deref()),
+            input: SoundChoice::of(flags.input, flags.input_device.as_deref()),
             input_channel: flags.input_channel.unwrap_or_default(),
-            output: SoundEnd::of(flags.output, flags.output_device.as_deref()),
+            output: SoundChoice::of(flags.output, flags.output_device.as_deref()),
             codec: flags.codec,
             playout_delay_ms: flags.playout_delay.unwrap_or(usual_playout_ms),
             gate,
@@ -121,7 +121,9 @@ impl TryFrom<JoinFlags> for JoinConfig {
                 (None, false) => EventsFormat::Auto,
             },
         };
-        if let (SoundEnd::File(input), SoundEnd::File(output)) = (&config.input, &config.output) {
+        if let (SoundChoice::File(input), SoundChoice::File(output)) =
+            (&config.input, &config.output)
+        {
             refuse_overwriting(input, output)?;
         }
         Ok(config)

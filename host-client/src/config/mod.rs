@@ -6,5 +6,5 @@
 pub mod flags;
 mod join;
 
-pub use join::{EventsFormat, JoinConfig, SoundEnd};
+pub use join::{EventsFormat, JoinConfig, SoundChoice};
 pub use talkspurt_host_kit::gate::{Threshold, opening_at, rms_to_dbfs};

@@ -3,7 +3,7 @@
 use super::{
     Direction,
     callback::CaptureLink,
-    session_end::{Open, SessionEnd},
+    session_end::{OpenStream, SessionEnd},
 };
 use crate::audio::{Captured, ROOM_RATE_HZ, Source, to_i16};
 use rtrb::Consumer;
@@ -14,15 +14,19 @@ const EXCESS_MAX_S: f64 = 0.080;
 
 /// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the
 /// supervisor has reopened one.
-pub struct Microphone(SessionEnd<Consumer<f32>>);
+pub struct Microphone {
+    end: SessionEnd<Consumer<f32>>,
+}
 
 impl Microphone {
     pub(super) fn new(links: Receiver<CaptureLink>) -> Self {
-        Self(SessionEnd::new(Direction::Input, links))
+        Self {
+            end: SessionEnd::new(Direction::Input, links),
+        }
     }
 
     fn read_at(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        match self.0.current(frame.len()) {
+        match self.end.current(frame.len(), Consumer::is_abandoned) {
             Some(open) => open.read(frame, now),
             None => {
                 frame.fill(0);
@@ -32,7 +36,7 @@ impl Microphone {
     }
 }
 
-impl Open<Consumer<f32>> {
+impl OpenStream<Consumer<f32>> {
     fn read(&mut self, frame: &mut [i16], now: Instant) -> Captured {
         let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
@@ -215,7 +219,7 @@ mod tests {
         let now = device.start + Duration::from_millis(1_900);
         device.run_until(now);
         assert_eq!(microphone.read_at(&mut frame, now), Captured::Frame);
-        let left_ms = microphone.0.open.as_ref().unwrap().link.ring.slots() / 48;
+        let left_ms = microphone.end.open.as_ref().unwrap().link.ring.slots() / 48;
         assert!(left_ms < 40, "{left_ms} ms of old sound left");
     }
 

@@ -216,7 +216,9 @@ impl Plugin {
                 return Ok(0);
             }
             let frames = io.readi(&mut buffer[..room])?;
-            callback.take(&buffer[..frames * channels], Instant::now());
+            if frames > 0 {
+                callback.take(&buffer[..frames * channels], Instant::now());
+            }
             Ok(frames)
         })
     }

@@ -2,27 +2,28 @@
 
 use super::{Direction, callback::Link, pace::Pace, settling::Settling};
 use crate::resample::{Converter, DriftControl};
-use std::sync::{Arc, mpsc::Receiver};
+use std::sync::mpsc::Receiver;
 
 /// The session's end of a device. It outlives the device's streams: after a loss it has none until
 /// the supervisor has opened the next one.
 pub(super) struct SessionEnd<R> {
     direction: Direction,
     links: Receiver<Link<R>>,
-    pub(super) open: Option<Open<R>>,
+    pub(super) open: Option<OpenStream<R>>,
     frame_samples: usize,
 }
 
 /// One opened stream.
-pub(super) struct Open<R> {
+pub(super) struct OpenStream<R> {
     pub(super) link: Link<R>,
     pub(super) converter: Converter,
+    /// Samples to convert.
     pub(super) input: Vec<f32>,
     pub(super) control: DriftControl,
     pub(super) pace: Pace,
     pub(super) settling: Settling,
-    /// False until a microphone's ring has filled up to its target: at the start, and after it ran
-    /// dry.
+    /// Only for a microphone: false until its ring has filled up to its target, at the start and
+    /// after it ran dry.
     pub(super) primed: bool,
 }
 
@@ -36,8 +37,13 @@ impl<R> SessionEnd<R> {
         }
     }
 
-    /// Returns the current stream, if there is one, for frames of this length.
-    pub(super) fn current(&mut self, frame_samples: usize) -> Option<&mut Open<R>> {
+    /// Returns the current stream, if there is one, for frames of this length. `is_over` tells from
+    /// a stream's ring that its callback has gone.
+    pub(super) fn current(
+        &mut self,
+        frame_samples: usize,
+        is_over: fn(&R) -> bool,
+    ) -> Option<&mut OpenStream<R>> {
         if frame_samples != self.frame_samples {
             // The first frame, or a new session with another frame duration.
             self.frame_samples = frame_samples;
@@ -47,13 +53,11 @@ impl<R> SessionEnd<R> {
         while let Ok(link) = self.links.try_recv() {
             self.open = self.opened(link);
         }
-        // A stream's callbacks share it until they have ended.
-        self.open
-            .take_if(|open| Arc::strong_count(&open.link.shared) == 1);
+        self.open.take_if(|open| is_over(&open.link.ring));
         self.open.as_mut()
     }
 
-    fn opened(&self, link: Link<R>) -> Option<Open<R>> {
+    fn opened(&self, link: Link<R>) -> Option<OpenStream<R>> {
         let direction = self.direction;
         let convert = match direction {
             Direction::Input => Converter::to_room,
@@ -64,7 +68,7 @@ impl<R> SessionEnd<R> {
                 |error| tracing::error!(%error, "the {direction}'s rate cannot be converted"),
             )
             .ok()?;
-        Some(Open {
+        Some(OpenStream {
             link,
             converter,
             input: Vec::new(),

@@ -3,7 +3,7 @@
 use super::{
     Direction,
     callback::PlaybackLink,
-    session_end::{Open, SessionEnd},
+    session_end::{OpenStream, SessionEnd},
 };
 use crate::audio::{ROOM_RATE_HZ, Sink, to_f32};
 use rtrb::Producer;
@@ -29,12 +29,12 @@ impl Speaker {
     }
 
     fn write_at(&mut self, frame: &[i16], now: Instant) {
-        let open = self.end.current(frame.len());
+        let open = self.end.current(frame.len(), Producer::is_abandoned);
         self.delay_ms = open.map_or(0, |open| open.write(frame, now));
     }
 }
 
-impl Open<Producer<f32>> {
+impl OpenStream<Producer<f32>> {
     /// Returns how long the samples wait now before they are heard, in milliseconds.
     fn write(&mut self, frame: &[i16], now: Instant) -> u32 {
         let rate_hz = f64::from(self.link.shared.rate_hz);

@@ -24,7 +24,7 @@ const BUFFER_MS: u32 = 15;
 
 /// A running stream. Dropping it closes the device.
 pub(super) struct Opened {
-    /// Carries the samples: of cpal or of a plugin.
+    /// cpal's stream or a plugin's, held only to be dropped.
     _stream: Box<dyn Send>,
     pub(super) shared: Arc<Shared>,
     /// The device and its format, for people.

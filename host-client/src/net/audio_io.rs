@@ -3,7 +3,7 @@
 use super::{Failure, event_channel::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
-    config::{JoinConfig, SoundEnd},
+    config::{JoinConfig, SoundChoice},
     device::{self, DeviceChoice, DeviceGuards, DeviceNotice, Direction},
     events::EventKind,
 };
@@ -15,12 +15,12 @@ use talkspurt_host_kit::{
 /// What can be opened before joining: if a file cannot be played or written, the user learns it
 /// before the client joins.
 pub(super) struct Prepared {
-    input: End<dyn Source>,
+    input: PreparedEnd<dyn Source>,
     channel: InputChannel,
-    output: End<dyn Sink>,
+    output: PreparedEnd<dyn Sink>,
 }
 
-enum End<T: ?Sized> {
+enum PreparedEnd<T: ?Sized> {
     /// A device, opened after joining.
     Device(DeviceChoice),
     /// Ready. The content of a file to record is replaced after joining.
@@ -29,25 +29,27 @@ enum End<T: ?Sized> {
 
 /// Opens files, and checks that named devices exist.
 pub(super) fn prepare(config: &JoinConfig) -> Result<Prepared, Failure> {
-    if let SoundEnd::Device(choice) = &config.output {
+    if let SoundChoice::Device(choice) = &config.output {
         device::check(Direction::Output, choice).map_err(Failure::Sound)?;
     }
     let channel = config.input_channel;
-    let input: End<dyn Source> = match &config.input {
-        SoundEnd::Device(choice) => {
+    let input: PreparedEnd<dyn Source> = match &config.input {
+        SoundChoice::Device(choice) => {
             device::check(Direction::Input, choice).map_err(Failure::Sound)?;
-            End::Device(choice.clone())
+            PreparedEnd::Device(choice.clone())
         }
-        SoundEnd::File(path) => {
+        SoundChoice::File(path) => {
             let reader = BackgroundReader::open(path, channel).map_err(Failure::Sound)?;
-            End::Ready(Box::new(reader))
+            PreparedEnd::Ready(Box::new(reader))
         }
-        SoundEnd::None => End::Ready(Box::new(NoSource)),
+        SoundChoice::None => PreparedEnd::Ready(Box::new(NoSource)),
     };
-    let output: End<dyn Sink> = match &config.output {
-        SoundEnd::Device(choice) => End::Device(choice.clone()),
-        SoundEnd::File(path) => End::Ready(Box::new(Recorder::open(path).map_err(Failure::Sound)?)),
-        SoundEnd::None => End::Ready(Box::new(NoSink)),
+    let output: PreparedEnd<dyn Sink> = match &config.output {
+        SoundChoice::Device(choice) => PreparedEnd::Device(choice.clone()),
+        SoundChoice::File(path) => {
+            PreparedEnd::Ready(Box::new(Recorder::open(path).map_err(Failure::Sound)?))
+        }
+        SoundChoice::None => PreparedEnd::Ready(Box::new(NoSink)),
     };
     Ok(Prepared {
         input,
@@ -68,8 +70,8 @@ impl AudioIo {
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut devices = DeviceGuards::default();
         let source = match prepared.input {
-            End::Ready(source) => source,
-            End::Device(choice) => {
+            PreparedEnd::Ready(source) => source,
+            PreparedEnd::Device(choice) => {
                 let (microphone, guard) =
                     device::open_microphone(choice, prepared.channel, notices(teller));
                 devices.0.push(guard);
@@ -77,8 +79,8 @@ impl AudioIo {
             }
         };
         let mut sink = match prepared.output {
-            End::Ready(sink) => sink,
-            End::Device(choice) => {
+            PreparedEnd::Ready(sink) => sink,
+            PreparedEnd::Device(choice) => {
                 let (speaker, guard) = device::open_speaker(choice, notices(teller));
                 devices.0.push(guard);
                 Box::new(speaker)

@@ -174,7 +174,7 @@ impl Driver {
         }
     }
 
-    /// Returns when something is due in any phase.
+    /// Returns when the next thing is due, apart from the end of a pause before reconnecting.
     fn deadline(&self) -> Option<Instant> {
         let of_core = [self.participant.poll_timeout(), self.stuck_until()];
         let of_core = of_core.into_iter().flatten().min();

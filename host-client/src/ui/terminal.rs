@@ -159,6 +159,7 @@ fn restore(terminal: &mut impl io::Write) -> io::Result<()> {
     )
 }
 
+/// Reads keys until the view ends. An error ends it like a closed channel, and `next` reports that.
 fn read_keys(keys: &SyncSender<Event>, ending: &AtomicBool) -> io::Result<()> {
     while !ending.load(Ordering::Relaxed) && !console::terminal_is_gone() {
         if event::poll(LOOK_EVERY)? && keys.send(event::read()?).is_err() {

@@ -25,8 +25,8 @@ pub enum RecordingNotice {
 }
 
 impl RecordingNotice {
-    /// Returns it for an event: what happened in a word (`continued`, `stopped` or `lost`), the file
-    /// concerned, and why.
+    /// Returns the parts of an event: what happened in a word (`continued`, `stopped` or `lost`),
+    /// the file concerned, and why.
     #[must_use]
     pub fn parts(&self) -> (&'static str, Option<String>, String) {
         let name = |path: &Path| Some(path.display().to_string());

@@ -89,7 +89,7 @@ impl ToRoomRate {
 /// Converts a block of one channel, and returns how many samples that makes. Does not allocate.
 ///
 /// # Panics
-/// When the block has another length than the resampler asks for, or its output does not fit.
+/// When the block is shorter than the resampler asks for, or `output` too short for the result.
 pub fn resample_block(
     resampler: &mut impl Resampler<f32>,
     block: &[f32],
@@ -102,6 +102,6 @@ pub fn resample_block(
         SequentialSlice::new_mut(output, 1, capacity).expect("one channel fits its own length");
     resampler
         .process_into_buffer(&source, &mut target, None)
-        .expect("buffers have the length asked for")
+        .expect("the buffers are long enough")
         .1
 }

@@ -33,8 +33,8 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(
         (config.input, config.output),
         (
-            SoundEnd::Device(DeviceChoice::Default),
-            SoundEnd::Device(DeviceChoice::Default)
+            SoundChoice::Device(DeviceChoice::Default),
+            SoundChoice::Device(DeviceChoice::Default)
         )
     );
     assert_eq!(
@@ -51,8 +51,8 @@ fn defaults_are_those_of_the_manual() {
 fn files_replace_devices() {
     let config =
         join("--input in.wav --output none --codec adpcm --no-gate --muted --events json").unwrap();
-    assert_eq!(config.input, SoundEnd::File("in.wav".into()));
-    assert_eq!(config.output, SoundEnd::None);
+    assert_eq!(config.input, SoundChoice::File("in.wav".into()));
+    assert_eq!(config.output, SoundChoice::None);
     assert_eq!(config.codec, Some(CodecId::ImaAdpcm));
     assert!(!config.gate.enabled && config.muted);
     assert_eq!(config.events, EventsFormat::Json { levels: false });
@@ -72,7 +72,7 @@ fn paths_need_not_be_utf_8() {
         panic!("not join")
     };
     let config = JoinConfig::try_from(*flags).unwrap();
-    assert_eq!(config.output, SoundEnd::File(path.into()));
+    assert_eq!(config.output, SoundChoice::File(path.into()));
 }
 
 #[test]
