@@ -69,9 +69,9 @@ impl Duration {
     }
 }
 
-/// Returns the earlier of two moments, as far as there are any. (An iterator over the two takes a
-/// microcontroller a hundred bytes more.)
+/// Returns the earlier of two moments, as far as there are any.
 pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    // An iterator over the two takes a microcontroller a hundred bytes more.
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (one, other) => one.or(other),

@@ -13,7 +13,7 @@ use crate::config::{Args, Config};
 
 /// Returns the configuration of a server that is started without flags.
 pub fn config() -> Config {
-    Config::from(Args::parse_from(["talkspurt-server"]).serve)
+    Config::from(Args::try_parse_from(["talkspurt-server"]).unwrap().serve)
 }
 
 /// Collects what is written to it.

@@ -16,7 +16,7 @@ mod peer;
 
 /// Runs a server in a thread of its own; gives where it listens and what stops it.
 fn start() -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>) {
-    let config = Config::from(Args::parse_from(["talkspurt-server"]).serve);
+    let config = Config::from(Args::try_parse_from(["talkspurt-server"]).unwrap().serve);
     let (stop, stopped) = oneshot::channel();
     let (started, address) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {

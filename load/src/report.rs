@@ -87,7 +87,11 @@ fn describe(order: &Order) -> String {
         plan.format.frame.ms(),
         order.rounds,
         order.span.as_secs_f64(),
-        order.processors.map_or("", |_| "; pinned")
+        if order.processors.is_some() {
+            "; pinned"
+        } else {
+            ""
+        }
     )
 }
 

@@ -73,9 +73,14 @@ pub fn run(options: &Options) -> Result<Verdict> {
     ]);
     for package in packages {
         let (name, least_percent) = package.target();
-        let results = target_dir().join("mutants").join(name);
+        let of = match (&options.shard, &options.in_diff) {
+            (Some(shard), _) => shard.replace('/', "-of-"),
+            (None, Some(_)) => "diff".to_owned(),
+            (None, None) => "whole".to_owned(),
+        };
+        let results = target_dir().join("mutants").join(name).join(of);
         test(*package, options, &results)?;
-        let counts = counts(&results)?;
+        let counts = counts(&results, options.in_diff.is_some())?;
         let score = percent(counts);
         let passes = options.shard.is_some() || score >= least_percent;
         good &= passes;
@@ -107,11 +112,12 @@ fn test(package: Package, options: &Options, directory: &Path) -> Result<()> {
     // The tests that are fast, and whose subject these files are. Building is most of the time: it,
     // too, is to be of these tests only.
     mutants.arg("--cargo-arg=--lib");
-    match package {
-        Package::Core => mutants.arg("--cargo-arg=--tests"),
-        Package::Hub => &mut mutants,
-        Package::Server => mutants.args(PURE.map(|file| format!("--file={file}"))),
-    };
+    if matches!(package, Package::Core) {
+        mutants.arg("--cargo-arg=--tests");
+    }
+    if matches!(package, Package::Server) {
+        mutants.args(PURE.map(|file| format!("--file={file}")));
+    }
     if let Some(shard) = &options.shard {
         // Every Nth: each part has something of every file.
         mutants.args(["--sharding", "round-robin", "--shard", shard]);
@@ -141,13 +147,15 @@ fn test(package: Package, options: &Options, directory: &Path) -> Result<()> {
 
 /// How many mutants were caught, hung, were missed, and did not compile. cargo-mutants has named
 /// the missed.
-fn counts(directory: &Path) -> Result<[u64; 4]> {
+fn counts(directory: &Path, in_diff: bool) -> Result<[u64; 4]> {
     let path = directory.join("mutants.out/outcomes.json");
-    if !path.exists() {
-        // Nothing was to be tested.
+    if in_diff && !path.exists() {
+        // The diff changes nothing that is mutated.
         return Ok([0; 4]);
     }
-    let outcomes: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+    let text = fs::read_to_string(&path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let outcomes: Value = serde_json::from_str(&text)?;
     let mut counts = [0; 4];
     let kinds = ["caught", "timeout", "missed", "unviable"];
     for (kind, count) in kinds.into_iter().zip(&mut counts) {
@@ -196,18 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn missing_results_are_none_and_incomplete_ones_an_error() {
+    fn missing_results_are_none_of_a_diff_and_otherwise_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(counts(dir.path()).unwrap(), [0; 4]);
+        assert_eq!(counts(dir.path(), true).unwrap(), [0; 4]);
+        let error = counts(dir.path(), false).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read"), "{error}");
         fs::create_dir(dir.path().join("mutants.out")).unwrap();
         let path = dir.path().join("mutants.out/outcomes.json");
         let mut outcomes = serde_json::json!({ "caught": 4, "missed": 2, "timeout": 3 });
         fs::write(&path, outcomes.to_string()).unwrap();
-        let error = counts(dir.path()).unwrap_err().to_string();
+        let error = counts(dir.path(), true).unwrap_err().to_string();
         assert!(error.contains("lacks unviable"), "{error}");
         outcomes["unviable"] = 6.into();
         fs::write(&path, outcomes.to_string()).unwrap();
-        assert_eq!(counts(dir.path()).unwrap(), [4, 3, 2, 6]);
+        assert_eq!(counts(dir.path(), false).unwrap(), [4, 3, 2, 6]);
     }
 
     #[test]

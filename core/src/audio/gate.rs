@@ -67,8 +67,8 @@ pub struct GateSettings {
 }
 
 impl GateSettings {
-    /// The original system's thresholds and window, and a hold of 100 ms, so that a soft word ending
-    /// is not cut at the window's edge.
+    /// The original system's thresholds and window, and a hold of 100 ms, so that a soft word
+    /// ending is not cut at the window's edge.
     const DEFAULT: Self = Self {
         open_rms: 2_000,
         close_rms: 500,

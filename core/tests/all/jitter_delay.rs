@@ -4,7 +4,7 @@ use crate::common::jitter_line::{Line, item, last};
 use talkspurt_core::audio::jitter::{JitterConfig, Pop, PushOutcome, Shrink};
 
 #[test]
-fn underruns_grow_the_margin_up_to_its_bound_and_calm_shrinks_it() {
+fn late_items_grow_the_margin_up_to_its_bound_and_calm_shrinks_it() {
     let mut line = Line::new(1);
     let mut number = 0;
     for round in 1..20u16 {
@@ -21,7 +21,7 @@ fn underruns_grow_the_margin_up_to_its_bound_and_calm_shrinks_it() {
         assert_eq!(
             line.buffer.target_frames(),
             (1 + round).min(10),
-            "after {round} underruns"
+            "after {round} late items"
         );
     }
     let mut targets = Vec::new();
@@ -42,7 +42,7 @@ fn underruns_grow_the_margin_up_to_its_bound_and_calm_shrinks_it() {
 }
 
 #[test]
-fn several_underruns_in_a_row_grow_the_margin_once() {
+fn an_item_that_is_late_by_several_frames_grows_the_margin_once() {
     let mut line = Line::new(0);
     line.run(0..3);
     (0..4).for_each(|_| assert_eq!(line.pop(), Pop::Underrun));

@@ -191,7 +191,7 @@ fn what_fits_behind_a_terminator_or_the_end_begins_a_talkspurt() {
     assert_eq!([line.pop(), line.pop()], [Pop::Silence, item(2)]);
     while line.pop() != Pop::Silence {}
     assert!(!line.buffer.is_active());
-    // It has ended without a terminator, and an underrun has widened the margin.
+    // It has ended without a terminator, and a late item has widened the margin.
     line.push(3);
     assert_eq!(
         [line.pop(), line.pop(), line.pop()],

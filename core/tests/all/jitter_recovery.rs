@@ -80,7 +80,7 @@ fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
         stream.talk(50);
         assert_eq!(stream.is_late(), Some(target.into()), "before");
         stream.stall(250);
-        // The underrun has widened the margin by one.
+        // The late item has widened the margin by one.
         assert_eq!(
             stream.is_late(),
             Some(u32::from(target) + 1),
@@ -174,7 +174,7 @@ fn one_stall_of_120_ms_is_gone_after_the_next_pause() {
 }
 
 #[test]
-fn a_margin_that_losses_widened_is_gone_after_the_next_calm_pause() {
+fn a_margin_that_stalls_widened_is_gone_after_the_next_calm_pause() {
     let mut stream = Stream::new(2);
     // The storm: short stalls, until the margin is at its maximum.
     while stream.line.buffer.target_frames() < 10 {
@@ -345,7 +345,7 @@ fn a_lead_that_was_taken_back_tolerates_no_delay_later() {
     stream.stall(3);
     assert_eq!(stream.is_late(), Some(3));
     stream.talk(200);
-    // The underrun has widened the margin by one.
+    // The late item has widened the margin by one.
     assert_ne!(stream.line.buffer.shrink_due(), Shrink::No);
 }
 
@@ -361,7 +361,7 @@ fn a_stall_soon_after_a_lead_was_taken_back_leaves_no_delay_for_long() {
             stream.line.buffer.skip_into().unwrap();
         }
     }
-    // The underrun has widened the margin by one.
+    // The late item has widened the margin by one.
     let late = stream.is_late();
     assert!(late.is_some_and(|late| late <= 1), "{late:?}");
 }

@@ -195,8 +195,15 @@ impl<I: InterruptLine> Read for QueuedUart<'_, I> {
             return Ok(0);
         }
         self.interrupt.wait_while(|| !self.received.ready());
-        let fill = |slot: &mut u8| self.received.dequeue().map(|byte| *slot = byte);
-        Ok(buf.iter_mut().map_while(fill).count())
+        let mut count = 0;
+        for slot in buf {
+            let Some(byte) = self.received.dequeue() else {
+                break;
+            };
+            *slot = byte;
+            count += 1;
+        }
+        Ok(count)
     }
 }
 

@@ -113,7 +113,7 @@ impl Led {
 
     /// Turns the LED off.
     pub fn off(&mut self) {
-        // As above.
+        // A pin of the chip itself cannot fail.
         let _ = self.0.set_low();
     }
 }

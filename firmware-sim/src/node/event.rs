@@ -21,6 +21,7 @@ pub enum NodeEvent<'a> {
         participants: u32,
     },
     /// What the server tells of the room: who is in it, who comes and goes, and what they do.
+    /// Never `Joined`, `Rejected` or `Closed`, which are events of the node.
     Room(&'a ClientEvent),
     /// The server refuses the node, which will ask again.
     Rejected {

@@ -182,8 +182,15 @@ impl<L> ErrorType for Uart<L> {
 /// Reads from the ring. Returns `Ok(0)` instead of blocking when it is empty.
 impl<L> Read for Uart<L> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
-        let fill = |slot: &mut u8| self.receive_ring.pop_front().map(|byte| *slot = byte);
-        Ok(buf.iter_mut().map_while(fill).count())
+        let mut count = 0;
+        for slot in buf {
+            let Some(byte) = self.receive_ring.pop_front() else {
+                break;
+            };
+            *slot = byte;
+            count += 1;
+        }
+        Ok(count)
     }
 }
 
@@ -196,8 +203,14 @@ impl<L> ReadReady for Uart<L> {
 /// Writes as much as the ring has room for. Returns `Ok(0)` instead of blocking when it is full.
 impl<L> Write for Uart<L> {
     fn write(&mut self, buf: &[u8]) -> Result<usize, Infallible> {
-        let taken = |&&byte: &&u8| self.transmit_ring.push_back(byte).is_ok();
-        Ok(buf.iter().take_while(taken).count())
+        let mut count = 0;
+        for &byte in buf {
+            if self.transmit_ring.push_back(byte).is_err() {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Does nothing: bytes leave by [`Uart::service`], not by waiting.

@@ -175,9 +175,10 @@ impl Announcements {
         at: Instant,
         out: &mut Outbound,
     ) {
-        let participant = members.participant_mut(member);
-        let news = participant.and_then(|it| Some((it.news()?, it)));
-        let Some((flags, participant)) = news else {
+        let Some(participant) = members.participant_mut(member) else {
+            return;
+        };
+        let Some(flags) = participant.news() else {
             return;
         };
         participant.tell(flags, at);

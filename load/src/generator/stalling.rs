@@ -31,7 +31,8 @@ impl Generator {
         self.schedule(first, 0, Timer::Stall);
     }
 
-    /// Whether a stall keeps a participant from talking, or has taken it out of the poll.
+    /// Whether a stall of `who` holds this participant now: a talker sends nothing, a listener is
+    /// out of the poll.
     pub(super) fn holds(&self, who: Who, participant: usize) -> bool {
         self.stalled.as_ref().is_some_and(|stalled| {
             stalled.until.is_some()

@@ -36,6 +36,7 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
         .iter()
         .map(|participant| Actor::start(participant, directory, &server))
         .collect::<Result<_>>()?;
+    // The plan begins when all are in.
     for actor in &actors {
         actor.joined_at()?;
     }

@@ -5,7 +5,7 @@ use super::report::{JitterConfig, Shrink};
 /// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
 const OVERDUE_WINDOWS: u8 = 3;
 
-/// A pause takes back what was not needed of the margin if there was no underrun for this part of
+/// A pause takes back what was not needed of the margin if nothing came late for this part of
 /// the time in which it decays: 5 s by default. A Wi-Fi that stalls every few seconds needs it
 /// again.
 const CALM_PARTS: u16 = 2;
@@ -22,8 +22,8 @@ pub(super) struct Margin {
     target_frames: u16,
     /// Items that wait because they came before their time: what is left of the pre-roll.
     early_frames: u16,
-    pops_since_underrun: u16,
-    /// The fewest items that waited since the last underrun, or since the last pause that changed
+    pops_since_late: u16,
+    /// The fewest items that waited since the last late one, or since the last pause that changed
     /// the margin.
     calm_least_waiting: u16,
     window_pops: u16,
@@ -40,7 +40,7 @@ impl Margin {
         Self {
             target_frames: config.target_frames,
             early_frames: 0,
-            pops_since_underrun: 0,
+            pops_since_late: 0,
             calm_least_waiting: u16::MAX,
             window_pops: 0,
             window_least_waiting: u16::MAX,
@@ -117,19 +117,15 @@ impl Margin {
     }
 
     const fn is_calm(&self, config: &JitterConfig) -> bool {
-        self.pops_since_underrun >= config.decay_window_frames / CALM_PARTS
+        self.pops_since_late >= config.decay_window_frames / CALM_PARTS
     }
 
     /// An item was taken in its turn, and so many wait behind it.
     pub(super) fn taken(&mut self, all_waiting_frames: u16, config: &JitterConfig) {
         let waiting_frames = all_waiting_frames.saturating_sub(self.early_frames);
-        self.pops_since_underrun = self.pops_since_underrun.wrapping_add(1);
+        self.pops_since_late = self.pops_since_late.wrapping_add(1);
         self.calm_least_waiting = self.calm_least_waiting.min(waiting_frames);
-        if self
-            .pops_since_underrun
-            .checked_rem(config.decay_window_frames)
-            == Some(0)
-        {
+        if self.pops_since_late.checked_rem(config.decay_window_frames) == Some(0) {
             self.target_frames = self.lowered_by(1, config);
         }
         self.young_pops = self.young_pops.saturating_sub(1);
@@ -139,7 +135,7 @@ impl Margin {
     }
 
     const fn restart_calm(&mut self) {
-        self.pops_since_underrun = 0;
+        self.pops_since_late = 0;
         self.calm_least_waiting = u16::MAX;
     }
 

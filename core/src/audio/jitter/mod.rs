@@ -13,14 +13,15 @@
 //! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses
 //!   nothing, and so moves the playout one frame later. If a later item comes instead, the playout
 //!   moves back, as the missing one was concealed already.
-//! - The margin grows by one frame when the missing item comes after all, in either case. If it
-//!   never comes it was lost, and no margin would have helped.
+//! - The margin grows by one frame when the item that an underrun concealed comes after all, in
+//!   either case. If it never comes it was lost, and no margin would have helped. Of a stall that
+//!   lasts longer than the concealment, only the first item tells that it was late and not lost.
 //! - Items that are early by their timestamps, as a pre-roll is, are no delay: the sender takes its
 //!   lead back.
 //! - When more items lie waiting than the margin asks for, through a whole window, one is to be
 //!   dropped ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay
 //!   never only grows.
-//! - A long time without underruns takes the margin back, frame by frame. Where a talkspurt ends,
+//! - A long time without late items takes the margin back, frame by frame. Where a talkspurt ends,
 //!   the part of the margin that a network which was calm for 5 s did not touch goes at once, and
 //!   so does every item beyond the margin and a short pre-roll, unless what waits ends as well.
 //!   Before that, items go out of the quiet end of the talkspurt, so that the next one keeps its

@@ -10,12 +10,12 @@ pub struct JitterConfig {
     pub frame_units: u16,
     /// The margin to start with, and to come back to: frames that wait behind the one being popped.
     pub target_frames: u16,
-    /// The margin that underruns can drive it to.
+    /// The margin that late items can drive it to.
     pub target_max_frames: u16,
     /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an
     /// n-th of this.
     pub shrink_window_frames: u16,
-    /// For how long there must be no underrun before the margin goes down by one.
+    /// For how long nothing must come late before the margin goes down by one.
     pub decay_window_frames: u16,
     /// Underruns in a row after which a talkspurt without a terminator counts as ended. Of items
     /// lost in a row as many are concealed one by one; a longer gap is jumped.
