@@ -79,6 +79,16 @@ fn a_lost_terminator_widens_no_margin() {
 }
 
 #[test]
+fn a_loss_that_outlasts_concealment_widens_no_margin() {
+    let mut line = Line::new(0);
+    line.run(0..3);
+    while line.pop() == Pop::Underrun {}
+    line.push(9);
+    assert_eq!(line.pop(), item(9));
+    assert_eq!(line.buffer.target_frames(), 0);
+}
+
+#[test]
 fn a_stall_that_outlasts_concealment_widens_the_margin() {
     let mut line = Line::new(0);
     line.run(0..3);
