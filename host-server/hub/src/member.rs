@@ -128,3 +128,22 @@ impl Members {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_revision_is_0_where_the_numbers_wrap() {
+        let mut members = Members {
+            revision: u32::MAX,
+            ..Members::default()
+        };
+        let mut told = None;
+        members.tell_change(&mut Ready::default(), |revision| {
+            told = Some(revision);
+            ServerPacket::Count(0)
+        });
+        assert_eq!(told, Some(1));
+    }
+}
