@@ -86,6 +86,7 @@ pub fn hear(spoken: &[i16], recording: &Recording<'_>, due: i64, latest: usize) 
     if !anchors.is_empty() {
         let bounds = due - EARLY..due + latest as i64;
         anchors.extend(heard.refine(spoken, recording, bounds));
+        anchors.extend(heard.between(spoken, recording));
         anchors.sort_by_key(|anchor| anchor.spoken);
         heard = Frames::compare(spoken, recording.samples(), &anchors);
     }

@@ -139,6 +139,39 @@ impl Frames {
         found
     }
 
+    /// Places frames that were missed between two delays, and have one of their own: playout that
+    /// catches up by frames moves closer step by step. Each is looked for at the delays between.
+    pub(super) fn between(&self, spoken: &[i16], recording: &Recording<'_>) -> Vec<Anchor> {
+        const PIECE: usize = samples(40);
+        let mut found = Vec::new();
+        for run in &self.missed {
+            let next = self.heard.partition_point(|heard| heard.spoken < run.start);
+            let (Some(before), Some(after)) = (
+                next.checked_sub(1).map(|last| self.heard[last].delay()),
+                self.heard.get(next).map(|next| next.delay()),
+            ) else {
+                continue;
+            };
+            for at in run.clone().step_by(FRAME) {
+                let piece = at..at + PIECE;
+                if piece.end > run.end {
+                    break;
+                }
+                let from = at as i64 + before.min(after);
+                let to = piece.end as i64 + before.max(after);
+                let range = from.max(0) as usize..to.max(0) as usize;
+                let place = recording.find_within(&spoken[piece], range);
+                if let Some(place) = place.filter(|place| place.similarity >= PART_FOUND) {
+                    found.push(Anchor {
+                        spoken: at,
+                        heard: place.offset,
+                    });
+                }
+            }
+        }
+        found
+    }
+
     pub(super) fn summary(self, spoken: &[i16], due: i64) -> Hearing {
         let mut delays: Vec<i64> = self.heard.iter().map(|frame| frame.delay() - due).collect();
         delays.sort_unstable();

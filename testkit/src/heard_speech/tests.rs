@@ -148,6 +148,21 @@ fn a_frame_that_playout_dropped_costs_a_frame() {
 }
 
 #[test]
+fn sound_between_two_frames_that_were_dropped_was_heard() {
+    // Apart by less than a part: no part has the delay of what is between them.
+    for apart_ms in [80, 100, 120, 140, 160, 180] {
+        let mut sound = spoken();
+        for cut in [samples(610 + apart_ms), samples(610)] {
+            sound.drain(cut..cut + FRAME);
+        }
+        let hearing = heard(&recording(&sound, samples(100)));
+        let missed = hearing.frames - (hearing.share * hearing.frames as f64).round() as usize;
+        assert!(missed <= 4, "{apart_ms}: {hearing}");
+        assert!(hearing.gap_ms <= 40.0, "{apart_ms}: {hearing}");
+    }
+}
+
+#[test]
 fn a_soft_end_that_comes_sooner_than_the_rest_was_heard() {
     // Too short to be a part, and one frame earlier.
     let soft: Vec<i16> = noise(3, samples(140)).iter().map(|s| s / 6).collect();
