@@ -58,7 +58,8 @@ pub struct Config {
     pub baud: u32,
 
     /// Server to connect to; the port is 8255 by default
-    #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255", env = "TALKSPURT_SERVER",
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "localhost:8255",
+          env = "TALKSPURT_SERVER",
           value_parser = |text: &str| ServerAddress::parse(text, VOICE_PORT))]
     pub server: ServerAddress,
 }
