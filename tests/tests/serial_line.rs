@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,8 @@ const WHOLE: Bounds = Bounds {
 /// packet.
 const SPARSE: Bounds = Bounds {
     share: 0.8,
-    // Frames behind damaged ones begin with the rest of what stood in for those. Seeds 1 to 6 give
-    // 0.9932 to 0.9985.
+    // Frames behind damaged ones begin with the rest of what stood in for those. How loud these
+    // happen to be makes it 0.9932 to 0.9985 in seeds 1 to 6. The mean of several is held to WHOLE.
     similarity: 0.992,
     gap_ms: 120.0,
     ..WHOLE
@@ -43,11 +44,18 @@ const SPARSE: Bounds = Bounds {
 
 #[test]
 fn a_node_behind_talkspurt_bridge_is_heard_and_hears() {
-    for_each_seed(1, |seed| {
+    let under_noise = Mutex::new(Vec::new());
+    for_each_seed(SEEDS, |seed| {
         let pump = |serial: &str, server: &str| bridge(serial, BAUD, server);
-        repeat_if_line_spoilt(|| node_on_a_noisy_line(seed, pump))
+        let similarities = repeat_if_line_spoilt(|| node_on_a_noisy_line(seed, pump))
             .unwrap_or_else(|error| panic!("{error:#}"));
+        under_noise.lock().unwrap().push(similarities);
     });
+    let under_noise = under_noise.into_inner().unwrap().concat();
+    if under_noise.len() == 2 * SEEDS {
+        let mean = under_noise.iter().sum::<f64>() / under_noise.len() as f64;
+        assert!(mean >= WHOLE.similarity, "{mean:.4}: {under_noise:?}");
+    }
 }
 
 #[test]
@@ -64,6 +72,9 @@ fn socat(serial: &str, server: &str) -> Result<Process> {
     command.arg(format!("TCP:{server},nodelay"));
     Process::spawn("socat", &mut command).context("`cargo xtask setup` installs socat")
 }
+
+/// How many courses of the noise are tried behind the bridge.
+const SEEDS: usize = 4;
 
 /// What one side says, and when: a sentence on a clean line, one under sparse noise, a pause in
 /// which the line is unusable, and one after that.
@@ -105,14 +116,14 @@ impl Talk {
 }
 
 /// Checks that what was said before and after the noise is heard whole, and what was said during it
-/// nearly so.
+/// nearly so. Returns the similarity of the latter.
 fn check_sentences(
     who: &str,
     talk: &Talk,
     heard: &[i16],
     due: i64,
     sparse_hits: u64,
-) -> Result<()> {
+) -> Result<f64> {
     let recording = Recording::new(heard);
     let hear = |part: &Range<usize>, due: i64| {
         let due = due + part.start as i64;
@@ -132,10 +143,13 @@ fn check_sentences(
         "{who} missed {missed} frames for {sparse_hits} damaged bytes: {noisy}"
     );
     WHOLE.check(&format!("{who}, after the noise"), &hear(&talk.after, due)?)?;
-    Ok(())
+    Ok(noisy.similarity)
 }
 
-fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>) -> Result<()> {
+fn node_on_a_noisy_line(
+    seed: u64,
+    pump: impl Fn(&str, &str) -> Result<Process>,
+) -> Result<[f64; 2]> {
     let stage = Stage::new(&[])?;
     let (node_talk, desk_talk) = (Talk::new(&stage, 0)?, Talk::new(&stage, 1)?);
     let (says, hears) = (stage.path("node-says.wav"), stage.path("node-hears.wav"));
@@ -184,23 +198,12 @@ fn node_on_a_noisy_line(seed: u64, pump: impl Fn(&str, &str) -> Result<Process>)
     );
 
     let (desk_heard, node_heard) = (stage.heard("r", "desk")?, wav::read(&hears)?);
-    for (who, talk, heard, due) in [
-        (
-            "desk",
-            &node_talk,
-            &desk_heard,
-            due(node_joined, desk_joined),
-        ),
-        (
-            "node",
-            &desk_talk,
-            &node_heard,
-            due(desk_joined, node_joined),
-        ),
-    ] {
-        check_sentences(who, talk, heard, due, sparse_hits)?;
-    }
-    Ok(())
+    let due_at_desk = due(node_joined, desk_joined);
+    let due_at_node = due(desk_joined, node_joined);
+    Ok([
+        check_sentences("desk", &node_talk, &desk_heard, due_at_desk, sparse_hits)?,
+        check_sentences("node", &desk_talk, &node_heard, due_at_node, sparse_hits)?,
+    ])
 }
 
 #[test]

@@ -157,16 +157,24 @@ mod tests {
     use talkspurt_core::wire::ServerPacket;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// Returns the number of the try after two in vain and a session that lasted so long.
-    async fn try_after(lived: Duration) -> u32 {
+    /// A driver that is connected, after so many tries in vain, to a server that says nothing.
+    async fn connected_after(tries: usize) -> Driver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (teller, _events) = event_channel::channel(Instant::now());
         let (_leave, commands) = tokio::sync::mpsc::channel(1);
         let mut driver = driver(listener_config(address.port()), teller, commands);
-        driver.reconnect.next(CoreDuration::ZERO);
-        driver.reconnect.next(CoreDuration::ZERO);
+        for _ in 0..tries {
+            driver.reconnect.next(CoreDuration::ZERO);
+        }
+        driver.has_answered = true;
         driver.connected(TcpStream::connect(address).await).unwrap();
+        driver
+    }
+
+    /// Returns the number of the try after two in vain and a session that lasted so long.
+    async fn try_after(lived: Duration) -> u32 {
+        let mut driver = connected_after(2).await;
         let welcome = stream_of(&ServerPacket::Welcome(welcome_packet(1, 1)));
         // The time before the Welcome does not count.
         let now = Instant::now() + Duration::from_secs(4);
@@ -187,14 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_without_a_welcome_does_not_start_the_pauses_over() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (teller, _events) = event_channel::channel(Instant::now());
-        let (_leave, commands) = tokio::sync::mpsc::channel(1);
-        let mut driver = driver(listener_config(address.port()), teller, commands);
-        driver.reconnect.next(CoreDuration::ZERO);
-        driver.has_answered = true;
-        driver.connected(TcpStream::connect(address).await).unwrap();
+        let mut driver = connected_after(1).await;
         let later = Instant::now() + Duration::from_secs(60);
         driver.lost("cut".to_owned(), later).unwrap();
         assert_eq!(driver.reconnect.attempt, 2);
