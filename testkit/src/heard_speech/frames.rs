@@ -1,5 +1,6 @@
 //! Compares speech frame by frame with a recording, at the delays of the parts around each frame.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{FRAME, Hearing, PART, PART_FOUND, PER_MS, SPEECH_RMS};
@@ -258,20 +259,27 @@ impl Products {
     }
 }
 
-/// Finds a frame that was spoken at `at`, where the parts around it put it.
+/// Finds a frame that was spoken at `at`, where the parts around it put it: those closest to it, and
+/// all that are near. (A part in which the delay changes has the delay of most of it, and may begin
+/// well before the frames that share it.)
 fn find(
     frame: &[i16],
     at: usize,
     recording: &[i16],
     anchors: &[Anchor],
 ) -> Option<(Anchor, Products)> {
-    let next = anchors.partition_point(|anchor| anchor.spoken <= at);
-    let around = anchors[next.saturating_sub(2)..].iter().take(4);
-    let places = around.flat_map(|anchor| {
-        let expected = at as i64 + anchor.delay();
-        expected - DRIFT..=expected + DRIFT
-    });
-    let compared = places.filter_map(|place| {
+    let closest = anchors.partition_point(|anchor| anchor.spoken <= at);
+    let closest = closest.saturating_sub(2)..(closest + 2).min(anchors.len());
+    let near = |anchor: &Anchor| anchor.spoken.abs_diff(at) <= 2 * PART;
+    let around = anchors.iter().enumerate();
+    let around = around.filter(|(index, anchor)| closest.contains(index) || near(anchor));
+    let places: BTreeSet<i64> = around
+        .flat_map(|(_, anchor)| {
+            let expected = at as i64 + anchor.delay();
+            expected - DRIFT..=expected + DRIFT
+        })
+        .collect();
+    let compared = places.into_iter().filter_map(|place| {
         let heard = usize::try_from(place).ok()?;
         let window = recording.get(heard..heard + frame.len())?;
         Some((Anchor { spoken: at, heard }, Products::of(frame, window)))
