@@ -11,7 +11,8 @@ use talkspurt_core::wire::{ClientPacket, Hello, PROTOCOL_VERSION, ParticipantFla
 
 use crate::config::{Args, Config};
 
-/// Returns the configuration of a server that is started without flags.
+/// Returns the configuration of a server that is started without flags. (Variables of the
+/// environment that set flags, `TALKSPURT_...`, reach it as they reach any server.)
 pub fn config() -> Config {
     Config::from(Args::try_parse_from(["talkspurt-server"]).unwrap().serve)
 }

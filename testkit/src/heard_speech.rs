@@ -51,6 +51,13 @@ pub struct Hearing {
     explained: Vec<Range<usize>>,
 }
 
+impl Hearing {
+    /// How many frames of speech were not heard.
+    pub fn missed_frames(&self) -> usize {
+        ((1.0 - self.share) * self.frames as f64).round() as usize
+    }
+}
+
 impl fmt::Display for Hearing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -74,12 +81,7 @@ pub fn hear(spoken: &[i16], recording: &Recording<'_>, due: i64, latest: usize) 
     let found = parts.into_iter().filter_map(|part| {
         let from = due + part.start as i64 - EARLY;
         let to = due + (part.end + latest) as i64;
-        let range = from.max(0) as usize..to.max(0) as usize;
-        let found = recording.find_within(&spoken[part.clone()], range)?;
-        (found.similarity >= PART_FOUND).then_some(Anchor {
-            spoken: part.start,
-            heard: found.offset,
-        })
+        Anchor::find(spoken, part, recording, from..to)
     });
     let mut anchors = in_order(&found.collect::<Vec<_>>());
     let mut heard = Frames::compare(spoken, recording.samples(), &anchors);

@@ -11,6 +11,8 @@ use talkspurt_testkit::speech::{sentence, speak};
 use talkspurt_testkit::wav::samples;
 
 const FORMAT: AudioFormat = AudioFormat::DEFAULT;
+/// The samples of a unit of a timestamp.
+const UNIT_SAMPLES: usize = FORMAT.frame_samples() / FORMAT.frame.units() as usize;
 const BEFORE: usize = samples(1_000);
 /// Three frames of the sentence at most are left out, each blended with the next one. The last
 /// frames before the gate closes may be too soft to be sent.
@@ -48,7 +50,7 @@ fn send_and_receive(said: &[i16], silence: usize) -> Result<Vec<i16>> {
     for frame in spoken.chunks_exact(FORMAT.frame_samples()) {
         let _ = uplink.push(frame);
         while let Some(voice) = uplink.poll_voice(&mut payload) {
-            let starts = voice.timestamp.0 as usize * samples(5) / 2;
+            let starts = voice.timestamp.0 as usize * UNIT_SAMPLES;
             heard.resize(starts.max(heard.len()), 0);
             if !voice.payload.is_empty() {
                 let mut frame = vec![0; FORMAT.frame_samples()];

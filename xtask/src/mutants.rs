@@ -21,7 +21,7 @@ pub struct Options {
     #[arg(long)]
     package: Option<Package>,
     /// One part of N, K/N from 0/N on, which is too small a sample to be judged
-    #[arg(long, value_name = "K/N")]
+    #[arg(long, value_name = "K/N", value_parser = part_of)]
     shard: Option<String>,
     /// Only what this diff changes: a file as `git diff` writes it
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
@@ -80,7 +80,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
         };
         let results = target_dir().join("mutants").join(name).join(of);
         test(*package, options, &results)?;
-        let counts = counts(&results, options.in_diff.is_some())?;
+        let may_be_empty = options.in_diff.is_some() || options.shard.is_some();
+        let counts = counts(&results, may_be_empty)?;
         let score = percent(counts);
         let passes = options.shard.is_some() || score >= least_percent;
         good &= passes;
@@ -147,10 +148,10 @@ fn test(package: Package, options: &Options, directory: &Path) -> Result<()> {
 
 /// How many mutants were caught, hung, were missed, and did not compile. cargo-mutants has named
 /// the missed.
-fn counts(directory: &Path, in_diff: bool) -> Result<[u64; 4]> {
+fn counts(directory: &Path, may_be_empty: bool) -> Result<[u64; 4]> {
     let path = directory.join("mutants.out/outcomes.json");
-    if in_diff && !path.exists() {
-        // The diff changes nothing that is mutated.
+    if may_be_empty && !path.exists() {
+        // A diff changes nothing that is mutated, or a part is one of more than there are mutants.
         return Ok([0; 4]);
     }
     let text = fs::read_to_string(&path);
@@ -163,6 +164,15 @@ fn counts(directory: &Path, in_diff: bool) -> Result<[u64; 4]> {
         *count = found.with_context(|| format!("{} lacks {kind}", path.display()))?;
     }
     Ok(counts)
+}
+
+/// Checks that a part is one of so many: it names a directory that is emptied.
+fn part_of(text: &str) -> Result<String, String> {
+    let numbers = text.split_once('/').and_then(|(part, parts)| {
+        let (part, parts): (u32, u32) = (part.parse().ok()?, parts.parse().ok()?);
+        (part < parts).then(|| format!("{part}/{parts}"))
+    });
+    numbers.ok_or_else(|| "a part is K/N with K below N: 0/8 to 7/8".to_owned())
 }
 
 /// Of the mutants that compile, the share that a test notices; one that hangs is noticed as well.
@@ -204,7 +214,25 @@ mod tests {
     }
 
     #[test]
-    fn missing_results_are_none_of_a_diff_and_otherwise_an_error() {
+    fn a_part_is_one_of_so_many() {
+        assert_eq!(part_of("7/8").unwrap(), "7/8");
+        for wrong in [
+            "8/8",
+            "1",
+            "",
+            "..",
+            "whole",
+            "a/b",
+            "-1/2",
+            "0/0",
+            "0/../../8",
+        ] {
+            assert!(part_of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn missing_results_are_none_of_a_diff_or_a_part_and_otherwise_an_error() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(counts(dir.path(), true).unwrap(), [0; 4]);
         let error = counts(dir.path(), false).unwrap_err().to_string();

@@ -159,7 +159,8 @@ fn restore(terminal: &mut impl io::Write) -> io::Result<()> {
     )
 }
 
-/// Reads keys until the view ends. An error ends it like a closed channel, and `next` reports that.
+/// Reads keys until the view ends. An error ends it, too: its end of the channel closes, which
+/// `next` reports.
 fn read_keys(keys: &SyncSender<Event>, ending: &AtomicBool) -> io::Result<()> {
     while !ending.load(Ordering::Relaxed) && !console::terminal_is_gone() {
         if event::poll(LOOK_EVERY)? && keys.send(event::read()?).is_err() {

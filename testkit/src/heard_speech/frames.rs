@@ -32,6 +32,21 @@ pub(super) struct Anchor {
 }
 
 impl Anchor {
+    /// Looks for a piece of what was spoken between two places of the recording.
+    pub(super) fn find(
+        spoken: &[i16],
+        piece: Range<usize>,
+        recording: &Recording<'_>,
+        places: Range<i64>,
+    ) -> Option<Self> {
+        let places = places.start.max(0) as usize..places.end.max(0) as usize;
+        let found = recording.find_within(&spoken[piece.clone()], places)?;
+        (found.similarity >= PART_FOUND).then_some(Self {
+            spoken: piece.start,
+            heard: found.offset,
+        })
+    }
+
     fn delay(self) -> i64 {
         self.heard as i64 - self.spoken as i64
     }
@@ -81,8 +96,8 @@ impl Frames {
         for ((index, frame), _) in frames.zip(due_frames(spoken)).filter(|&(_, due)| due) {
             all.frames += 1;
             let from = all.heard.last().map_or(0, |last| last.heard + 1);
-            let found = find(frame, index * FRAME, recording, anchors);
-            let Some((anchor, products)) = found.filter(|(found, _)| found.heard >= from) else {
+            let Some((anchor, products)) = find(frame, index * FRAME, recording, anchors, from)
+            else {
                 all.miss(index * FRAME);
                 gap += 1;
                 all.longest_gap = all.longest_gap.max(gap);
@@ -128,14 +143,7 @@ impl Frames {
             let after = self.heard.get(next).map(|next| next.heard + OVERLAP);
             let from = (at as i64 + bounds.start).max(before.unwrap_or(0) as i64 - OVERLAP as i64);
             let to = (end as i64 + bounds.end).min(after.map_or(i64::MAX, |after| after as i64));
-            let range = from.max(0) as usize..to.max(0) as usize;
-            let place = recording.find_within(&spoken[at..end], range);
-            if let Some(place) = place.filter(|place| place.similarity >= PART_FOUND) {
-                found.push(Anchor {
-                    spoken: at,
-                    heard: place.offset,
-                });
-            }
+            found.extend(Anchor::find(spoken, at..end, recording, from..to));
         }
         found
     }
@@ -153,21 +161,11 @@ impl Frames {
             ) else {
                 continue;
             };
-            for at in run.clone().step_by(FRAME) {
-                let piece = at..at + PIECE;
-                if piece.end > run.end {
-                    break;
-                }
-                let from = at as i64 + before.min(after);
+            let pieces = run.clone().step_by(FRAME).map(|at| at..at + PIECE);
+            for piece in pieces.take_while(|piece| piece.end <= run.end) {
+                let from = piece.start as i64 + before.min(after);
                 let to = piece.end as i64 + before.max(after);
-                let range = from.max(0) as usize..to.max(0) as usize;
-                let place = recording.find_within(&spoken[piece], range);
-                if let Some(place) = place.filter(|place| place.similarity >= PART_FOUND) {
-                    found.push(Anchor {
-                        spoken: at,
-                        heard: place.offset,
-                    });
-                }
+                found.extend(Anchor::find(spoken, piece, recording, from..to));
             }
         }
         found
@@ -259,14 +257,15 @@ impl Products {
     }
 }
 
-/// Finds a frame that was spoken at `at`, where the parts around it put it: those closest to it, and
-/// all that are near. (A part in which the delay changes has the delay of most of it, and may begin
-/// well before the frames that share it.)
+/// Finds a frame that was spoken at `at`, at `from` of the recording or later, where the parts
+/// around it put it: those closest to it, and all that are near. (A part in which the delay changes
+/// has the delay of most of it, and may begin well before the frames that share it.)
 fn find(
     frame: &[i16],
     at: usize,
     recording: &[i16],
     anchors: &[Anchor],
+    from: usize,
 ) -> Option<(Anchor, Products)> {
     let closest = anchors.partition_point(|anchor| anchor.spoken <= at);
     let closest = closest.saturating_sub(2)..(closest + 2).min(anchors.len());
@@ -280,7 +279,7 @@ fn find(
         })
         .collect();
     let compared = places.into_iter().filter_map(|place| {
-        let heard = usize::try_from(place).ok()?;
+        let heard = usize::try_from(place).ok().filter(|&place| place >= from)?;
         let window = recording.get(heard..heard + frame.len())?;
         Some((Anchor { spoken: at, heard }, Products::of(frame, window)))
     });
