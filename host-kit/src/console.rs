@@ -124,3 +124,16 @@ pub fn show(text: &str) {
         let _ = io::stderr().write_all(text.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_stdout_is_no_failure_and_a_full_one_is() {
+        let failed = OutputError::Failed("no space left".to_owned());
+        for (error, code) in [(OutputError::Closed, 0), (failed, 1)] {
+            assert_eq!(exit_code("talkspurt", Err(error.into())), code);
+        }
+    }
+}

@@ -106,6 +106,12 @@ mod tests {
     }
 
     #[test]
+    fn of_a_line_without_end_the_start_is_enough() {
+        let line = format!("HTTP/1.1 200 OK{}", " ".repeat(1_000));
+        assert_eq!(probe(serve_once(line.leak())), Ok(()));
+    }
+
+    #[test]
     fn any_other_answer_is_unhealthy_and_says_why() {
         assert!(
             probe(serve_once("HTTP/1.1 503 Service Unavailable\r\n\r\n"))

@@ -176,6 +176,16 @@ fn while_pages_are_expected_a_gap_alone_is_no_reason_to_ask_again() {
 }
 
 #[test]
+fn a_request_that_may_have_to_be_made_again_is_waited_for() {
+    let mut pair = Pair::joined();
+    // The first Ping is due at once.
+    pair.client.handle_timeout(pair.now);
+    pair.send_to_client(&state(REVISION + 2));
+    assert!(asks(&mut pair));
+    assert_eq!(pair.client.poll_timeout(), Some(pair.now + MS(2_000)));
+}
+
+#[test]
 fn a_change_between_pages_ends_collecting() {
     let mut pair = Pair::joined();
     let pages = pages(&["n"; 9], REVISION);

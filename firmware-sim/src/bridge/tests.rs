@@ -217,6 +217,12 @@ fn the_last_words_arrive_although_the_server_goes_on_sending() {
 }
 
 #[test]
+fn where_nothing_is_dropped_nothing_is_said() {
+    let queues = Queues::for_baud(115_200);
+    queues.report_dropped(&mut |event| panic!("{event:?}"));
+}
+
+#[test]
 fn a_port_that_does_not_drain_neither_grows_the_buffers_nor_stops_the_other_way() {
     let (listener, address) = listen();
     let (mut node, _port, path) = pty();

@@ -206,6 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_another_has_now_is_a_newcomers() {
+        let mut roster = Roster::default();
+        roster.add(&ann(ParticipantFlags::default()));
+        let mut bob = ann(ParticipantFlags::default());
+        bob.name = ParticipantName::new("bob").unwrap();
+        roster.list(&bob, true);
+        let joined = EventKind::ParticipantJoined(line(&bob));
+        assert_eq!(roster.complete(), [joined]);
+    }
+
+    #[test]
     fn it_is_bounded() {
         let mut roster = Roster::default();
         let numbered = |number| Participant {

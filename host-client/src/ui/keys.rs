@@ -166,6 +166,18 @@ mod tests {
     }
 
     #[test]
+    fn an_arrow_that_is_held_goes_on_until_its_release() {
+        use KeyEventKind::{Press, Release, Repeat};
+        let (mut keys, now) = (Keys::new(false), snapshot());
+        for (code, db) in [(KeyCode::Up, GATE_STEP_DB), (KeyCode::Down, -GATE_STEP_DB)] {
+            let mut command = |kind| keys.command(key(code, kind), &now, Instant::now());
+            assert_eq!(command(Press), Some(Command::ShiftGate(db)));
+            assert_eq!(command(Repeat), Some(Command::ShiftGate(db)));
+            assert_eq!(command(Release), None);
+        }
+    }
+
+    #[test]
     fn without_push_to_talk_space_does_nothing() {
         let mut keys = Keys::new(false);
         assert_eq!(space(&mut keys, &[(0, KeyEventKind::Press)]), [None]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::frames::due_frames;
+use super::frames::{Anchor, Frames, due_frames, in_order};
 use super::*;
 use crate::noise::noise;
 
@@ -102,6 +102,68 @@ fn words_in_the_wrong_order_were_not_heard() {
 }
 
 #[test]
+fn parts_in_the_wrong_order_give_no_delay_but_one() {
+    let part = |spoken, heard| Anchor { spoken, heard };
+    let found = [part(0, 4 * PART), part(PART, 0), part(2 * PART, 5 * PART)];
+    let heard: Vec<usize> = in_order(&found).iter().map(|part| part.heard).collect();
+    assert_eq!(heard, [0, 5 * PART]);
+}
+
+/// How many frames are heard at the delays of one frame too early, on time, and one frame too late.
+fn frames_heard(spoken: &[i16], recording: &[i16]) -> usize {
+    let delays = [(FRAME, 0), (FRAME, FRAME), (FRAME, 2 * FRAME)];
+    let anchors = delays.map(|(spoken, heard)| Anchor { spoken, heard });
+    let hearing = Frames::compare(spoken, recording, &anchors).summary(spoken, 0);
+    (hearing.share * hearing.frames as f64).round() as usize
+}
+
+#[test]
+fn a_frame_counts_once_and_in_its_order_whatever_the_delays() {
+    let mut spoken = noise(1, 20 * FRAME);
+    assert_eq!(frames_heard(&spoken, &spoken), 20);
+    let mut swapped = spoken.clone();
+    let (one, other) = swapped[8 * FRAME..10 * FRAME].split_at_mut(FRAME);
+    one.swap_with_slice(other);
+    assert_eq!(frames_heard(&spoken, &swapped), 19);
+    // Said twice, heard once.
+    spoken.copy_within(8 * FRAME..9 * FRAME, 9 * FRAME);
+    let mut once = spoken.clone();
+    once.drain(9 * FRAME..10 * FRAME);
+    assert_eq!(frames_heard(&spoken, &once), 19);
+    // Half a frame from its place.
+    let mut moved = vec![0; 20 * FRAME];
+    for from in [8 * FRAME - FRAME / 2, 8 * FRAME + FRAME / 2] {
+        moved.fill(0);
+        moved[from..from + FRAME].copy_from_slice(&spoken[8 * FRAME..9 * FRAME]);
+        assert_eq!(frames_heard(&spoken, &moved), 0);
+    }
+}
+
+#[test]
+fn a_lost_word_that_comes_again_is_a_gap_of_its_own() {
+    let mut spoken = spoken();
+    spoken.copy_within(samples(2_600)..samples(2_700), samples(2_850));
+    let mut lost = spoken.clone();
+    lost[samples(2_600)..samples(2_700)].fill(0);
+    // The delay of the first sentence is the distance of the two words, and that of the second is 0.
+    let [pause, distance] = [0; 2].map(|_| vec![0; samples(250)]);
+    let sound = [
+        &distance,
+        &spoken[..samples(1_500)],
+        &pause,
+        &lost[samples(2_000)..],
+    ]
+    .concat();
+    let recording = recording(&sound, 0);
+    let hearing = hear(&spoken, &Recording::new(&recording), DUE as i64, LATEST).unwrap();
+    assert_eq!(
+        (hearing.gap_ms, hearing.share),
+        (100.0, 145.0 / 150.0),
+        "{hearing}"
+    );
+}
+
+#[test]
 fn sound_after_the_bound_of_delay_was_not_heard() {
     assert_fault(&recording(&spoken(), LATEST + samples(50)), "nothing heard");
     let late = [&spoken()[..samples(1_500)], &vec![0; samples(900)]].concat();
@@ -125,6 +187,12 @@ fn noise_under_speech_and_noise_in_a_pause_are_faults() {
         .map(|(speech, noise)| speech.saturating_add(noise / 6))
         .collect();
     assert_fault(&recording(&noisy, 100), "similarity");
+    let mut drowned = spoken();
+    let word = samples(600)..samples(700);
+    for (sample, noise) in drowned[word].iter_mut().zip(noise(3, samples(100))) {
+        *sample = sample.saturating_add(noise / 5 * 2);
+    }
+    assert_fault(&recording(&drowned, 100), "gap 100 ms");
     let mut beside = recording(&spoken(), 100);
     for (sample, noise) in beside.iter_mut().zip(noise(4, samples(100))) {
         *sample = noise / 6;
@@ -175,6 +243,20 @@ fn a_soft_end_that_comes_sooner_than_the_rest_was_heard() {
     .concat();
     let hearing = hear(&spoken, &Recording::new(&heard), 900, LATEST).unwrap();
     assert_eq!((hearing.frames, hearing.share), (37, 1.0), "{hearing}");
+}
+
+#[test]
+fn a_short_sound_far_from_any_part_was_heard() {
+    let pause = vec![0; samples(600)];
+    let spoken = [
+        &noise(1, samples(600))[..],
+        &pause,
+        &noise(2, FRAME),
+        &pause,
+    ]
+    .concat();
+    let hearing = hear(&spoken, &Recording::new(&spoken), 0, LATEST).unwrap();
+    assert_eq!((hearing.frames, hearing.share), (31, 1.0), "{hearing}");
 }
 
 #[test]

@@ -48,6 +48,15 @@ fn defaults_are_those_of_the_manual() {
 }
 
 #[test]
+fn each_direction_has_its_device() {
+    let config = join("--input-device mic --output-device 2").unwrap();
+    let microphone = DeviceChoice::Name("mic".into());
+    assert_eq!(config.input, SoundChoice::Device(microphone));
+    let speaker = SoundChoice::Device(DeviceChoice::Number(2));
+    assert_eq!(config.output, speaker);
+}
+
+#[test]
 fn files_replace_devices() {
     let config =
         join("--input in.wav --output none --codec adpcm --no-gate --muted --events json").unwrap();

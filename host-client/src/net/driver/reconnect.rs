@@ -151,9 +151,10 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{super::event_channel, tests::driver};
+    use super::super::{super::event_channel, Wake, tests::driver};
     use super::*;
     use crate::testing::{listener_config, stream_of, welcome_packet};
+    use std::io;
     use talkspurt_core::wire::ServerPacket;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -199,6 +200,47 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(60);
         driver.lost("cut".to_owned(), later).unwrap();
         assert_eq!(driver.reconnect.attempt, 2);
+    }
+
+    /// How long a driver pauses.
+    fn pause_of(driver: &Driver, since: Instant) -> Duration {
+        let Phase::Pausing { until } = driver.phase else {
+            panic!("it tries again")
+        };
+        until - since
+    }
+
+    #[tokio::test]
+    async fn a_pause_is_as_long_as_the_server_asks_and_short_where_it_says_nothing() {
+        let (mut driver, now) = (connected_after(0).await, Instant::now());
+        let refused = Err(io::ErrorKind::ConnectionRefused.into());
+        driver.connected(refused).unwrap();
+        assert!(pause_of(&driver, now) < Duration::from_secs(5));
+        let (mut driver, now) = (connected_after(0).await, Instant::now());
+        let least = CoreDuration::from_secs(20);
+        driver.closed(Reason::STOPPING, least, now).unwrap();
+        assert!(pause_of(&driver, now) >= Duration::from_secs(20));
+    }
+
+    #[tokio::test]
+    async fn a_hello_without_an_answer_and_the_end_of_the_stay_are_due() {
+        let mut driver = connected_after(0).await;
+        assert!(driver.deadline().is_some(), "the Hello comes again");
+        let soon = Instant::now();
+        driver.leave_at = Some((soon, "time is up"));
+        assert_eq!(driver.deadline(), Some(soon));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_pause_is_waited_for() {
+        let (teller, _events) = event_channel::channel(Instant::now());
+        let (_leave, commands) = tokio::sync::mpsc::channel(1);
+        let mut driver = driver(listener_config(1), teller, commands);
+        let until = Instant::now() + Duration::from_millis(50);
+        driver.phase = Phase::Pausing { until };
+        let waking = tokio::time::timeout(Duration::from_secs(10), driver.next_wake());
+        assert!(matches!(waking.await, Ok(Wake::SocketOrTime)));
+        assert!(Instant::now() >= until);
     }
 
     #[test]

@@ -119,6 +119,15 @@ fn control_characters_in_names_are_removed() {
 }
 
 #[test]
+fn a_roster_that_just_fits_is_not_cut() {
+    // The line that says how many more there are takes the place of one.
+    for height in 1..30 {
+        let all = drawn(110, height, &snapshot()).join("\n");
+        assert!(!all.contains("and 1 more"), "{all}");
+    }
+}
+
+#[test]
 fn any_size_of_terminal_is_drawn() {
     let mut crowded = snapshot();
     crowded.roster = (0..500)

@@ -106,6 +106,21 @@ fn at_the_limit_it_goes_on_in_the_next_file() {
     assert_eq!(recorder.next_notice(), None);
 }
 
+#[test]
+fn the_second_file_is_numbered_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open_limited(&dir.path().join("heard.wav"), 40_000).unwrap();
+    recorder.begin();
+    let all = ramp(30_000);
+    all.chunks(320).for_each(|frame| recorder.write(frame));
+    recorder.finish(PATIENCE).unwrap();
+    let path = dir.path().join("heard-2.wav");
+    let second = samples(&path);
+    assert_eq!(second, all[all.len() - second.len()..]);
+    let continued = RecordingNotice::Continued { path };
+    assert_eq!(recorder.next_notice(), Some(continued));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_stops_the_recording_and_nothing_else() {

@@ -374,3 +374,14 @@ fn what_a_peer_sends_after_its_session_has_ended_is_not_read() {
     assert!(bench.peers[ann].link.is_some(), "its Bye still waits");
     assert_eq!(bench.hub.counters().packets_in, before);
 }
+
+#[test]
+fn what_comes_over_a_link_that_is_gone_is_ignored() {
+    let mut bench = Bench::new(config());
+    let ada = bench.join("kitchen", "ada");
+    let link = bench.peers[ada].link.expect("connected");
+    bench.close(ada);
+    // In vain, but not without end.
+    bench.hub.handle_bytes(link, &[7, 7, 0], bench.now);
+    assert_eq!(bench.hub.gauges().handshakes, 0);
+}

@@ -245,6 +245,22 @@ fn whoever_has_said_bye_or_has_another_name_resumes_nothing() {
 }
 
 #[test]
+fn a_token_that_resumed_nothing_is_good_for_nothing_later() {
+    let mut bench = Bench::new(config());
+    let [ada, again] = [(); 2].map(|()| {
+        let peer = bench.connect();
+        resume(&mut bench, peer, "ada", [7; 16]);
+        peer
+    });
+    assert!(!bench.peers[ada].closed);
+    let received = bench.take_received(again);
+    assert!(
+        matches!(received[..], [Received::Reject(Reason::NAME_TAKEN, _)]),
+        "{received:?}"
+    );
+}
+
+#[test]
 fn a_client_that_lost_the_server_may_come_back_whatever_it_said_at_its_end() {
     for (reason, told, same) in [
         (Reason::IDLE_TIMEOUT, Reason::IDLE_TIMEOUT, true),
@@ -431,6 +447,16 @@ fn what_was_said_before_a_mute_or_a_bye_is_heard() {
             assert!(told.contains(&Received::State(1, ParticipantFlags::MUTED)));
         }
     }
+}
+
+#[test]
+fn what_waits_of_one_whose_connection_breaks_is_not_heard() {
+    let mut bench = Bench::new(config());
+    let [ada, bob] = ["ada", "bob"].map(|name| bench.join("kitchen", name));
+    (1..=5).for_each(|n| bench.speak(ada, 100 * n, n == 5));
+    bench.close(ada);
+    bench.pass(FRAME * 7);
+    assert_eq!(bench.heard(bob), []);
 }
 
 #[test]
