@@ -21,6 +21,9 @@ const OVERLAP: usize = samples(80);
 /// How far a frame may be from where the parts around it put it: clocks differ, and resamplers
 /// shift.
 const DRIFT: i64 = 16;
+/// Two frames that were heard lie at least this far apart, since no sound is two frames at once. In
+/// a steady vowel one would otherwise count twice.
+const APART: usize = FRAME - DRIFT as usize;
 /// Concealment, fading and the reverberation of filters last no longer than this after the speech.
 const TAIL: usize = samples(80);
 
@@ -95,7 +98,7 @@ impl Frames {
         let frames = spoken.chunks_exact(FRAME).enumerate();
         for ((index, frame), _) in frames.zip(due_frames(spoken)).filter(|&(_, due)| due) {
             all.frames += 1;
-            let from = all.heard.last().map_or(0, |last| last.heard + 1);
+            let from = all.heard.last().map_or(0, |last| last.heard + APART);
             let Some((anchor, products)) = find(frame, index * FRAME, recording, anchors, from)
             else {
                 all.miss(index * FRAME);
@@ -278,7 +281,8 @@ fn find(
             expected - DRIFT..=expected + DRIFT
         })
         .collect();
-    let compared = places.into_iter().filter_map(|place| {
+    // Of places that are as similar, the first: it leaves room for the frames that follow.
+    let compared = places.into_iter().rev().filter_map(|place| {
         let heard = usize::try_from(place).ok().filter(|&place| place >= from)?;
         let window = recording.get(heard..heard + frame.len())?;
         Some((Anchor { spoken: at, heard }, Products::of(frame, window)))

@@ -130,6 +130,12 @@ fn a_frame_counts_once_and_in_its_order_whatever_the_delays() {
     let mut once = spoken.clone();
     once.drain(9 * FRAME..10 * FRAME);
     assert_eq!(frames_heard(&spoken, &once), 19);
+    // The lost end of a steady vowel is not heard in the frame before it, a little later.
+    let vowel = |n: usize| (8_000.0 * (std::f64::consts::TAU * n as f64 / 160.0).sin()) as i16;
+    let vowel: Vec<i16> = (0..20 * FRAME).map(vowel).collect();
+    let mut gapped = vowel.clone();
+    gapped[19 * FRAME..].fill(0);
+    assert_eq!(frames_heard(&vowel, &gapped), 19);
     // Half a frame from its place.
     let mut moved = vec![0; 20 * FRAME];
     for from in [8 * FRAME - FRAME / 2, 8 * FRAME + FRAME / 2] {
