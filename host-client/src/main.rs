@@ -104,7 +104,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
             let choice = DeviceChoice::parse(flags.input_device.as_deref());
             device::check(Direction::Input, &choice).map_err(Problem::Failed)?;
             let (mut microphone, _guard) =
-                device::open_microphone(choice, channel, |notice| match notice.state {
+                device::open_microphone(choice, channel, None, |notice| match notice.state {
                     DeviceState::Opened => {
                         console::report(&format!("listening to {}", notice.text));
                     }

@@ -127,6 +127,11 @@ impl DriftControl {
         (proportional + self.drift).clamp(-CORRECTION_MAX, CORRECTION_MAX)
     }
 
+    /// Returns the excess of late, in seconds.
+    pub fn usual_excess_s(&self) -> f64 {
+        self.smooth_s
+    }
+
     /// Forgets the measured fill, because the ring was refilled or cut. Keeps the learned drift.
     pub fn forget_fill(&mut self) {
         self.smooth_s = 0.0;

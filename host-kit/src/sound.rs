@@ -26,6 +26,16 @@ pub trait Source: Send {
     /// Fills `frame` with the next frame of sound, or with silence where there is none.
     fn read(&mut self, frame: &mut [i16]) -> Captured;
 
+    /// Returns whether the next frame, of so many samples, has been captured as a whole. Reading it
+    /// may be put off for a moment if not.
+    fn is_ready(&mut self, _frame_samples: usize) -> bool {
+        true
+    }
+
+    /// Lets the source drop sound that waits needlessly long before the next frame. To be called
+    /// while nothing is sent, so that nobody hears the splice.
+    fn may_drop(&mut self) {}
+
     /// Takes the reason why the source ended, if that was not the end of a file.
     fn take_problem(&mut self) -> Option<String> {
         None
@@ -40,6 +50,18 @@ pub trait Sink: Send {
     /// Takes the next frame of sound. [`Self::next_notice`] reports what happened to it, if that
     /// needs reporting.
     fn write(&mut self, frame: &[i16]);
+
+    /// Takes a frame of silence between what is said. A device that has nothing to play need not
+    /// be fed.
+    fn write_silence(&mut self, frame: &[i16]) {
+        self.write(frame);
+    }
+
+    /// Returns by how much the next frame may be put off before what was written has been played:
+    /// a frame that comes late is then in time. `None` if frames are to come evenly, as in a file.
+    fn slack(&mut self) -> Option<Duration> {
+        None
+    }
 
     /// Returns how long samples written now wait before they are heard, in milliseconds.
     fn delay_ms(&self) -> u32 {

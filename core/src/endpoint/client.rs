@@ -473,6 +473,17 @@ impl<
         self.uplink.level_rms()
     }
 
+    /// Returns whether voice of others is being played, or waits for that.
+    pub fn is_hearing(&self) -> bool {
+        self.downlink.is_active()
+    }
+
+    /// Returns whether the next frame of that voice has come: a frame that is due may wait for it
+    /// as long as its device has sound.
+    pub fn is_next_here(&self) -> bool {
+        self.downlink.is_next_here()
+    }
+
     /// Returns how many frames wait to be played, and how many are aimed at.
     pub const fn playout_frames(&self) -> (u16, u16) {
         (self.downlink.depth_frames(), self.downlink.target_frames())

@@ -220,6 +220,11 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         self.state.cut || self.jitter.is_active()
     }
 
+    /// Whether [`Downlink::pop`] now would not have to stand in for a frame that is still to come.
+    pub fn is_next_here(&self) -> bool {
+        self.jitter.is_next_here()
+    }
+
     /// The level on the wire of the last frame that was played: also that of what conceals the next
     /// or fades.
     pub const fn level(&self) -> u8 {

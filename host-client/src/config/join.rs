@@ -13,7 +13,7 @@ use talkspurt_host_kit::{
 };
 
 /// Initial playout delay for a speaker: two frames of 20 ms ride out a busy scheduler.
-const PLAYOUT_DEVICE_MS: u16 = 40;
+const PLAYOUT_DEVICE_MS: u16 = 0;
 /// Initial playout delay for a file, where delay bothers nobody: later frames still arrive in time.
 const PLAYOUT_FILE_MS: u16 = 120;
 

@@ -3,7 +3,7 @@
 //! Nothing here allocates, locks, logs or blocks; the tests count allocations. Samples in the rings
 //! are mono `f32` at the device's rate.
 
-use super::shared::Shared;
+use super::{shared::Shared, wake::Waker};
 use cpal::{FromSample, Sample};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::{sync::Arc, time::Instant};
@@ -44,10 +44,11 @@ pub(super) fn capture(
     rate_hz: u32,
     channels: u16,
     channel: InputChannel,
+    waker: Option<Waker>,
     now: Instant,
 ) -> (CaptureCallback, CaptureLink) {
     let (producer, ring) = RingBuffer::new((rate_hz * RING_SECS) as usize);
-    let shared = Arc::new(Shared::new(rate_hz, now));
+    let shared = Arc::new(Shared::new(rate_hz, now, waker));
     let callback = CaptureCallback {
         ring: producer,
         shared: shared.clone(),
@@ -63,7 +64,7 @@ pub(super) fn playback(
     now: Instant,
 ) -> (PlaybackCallback, PlaybackLink) {
     let (ring, consumer) = RingBuffer::new((rate_hz * RING_SECS) as usize);
-    let shared = Arc::new(Shared::new(rate_hz, now));
+    let shared = Arc::new(Shared::new(rate_hz, now, None));
     let channels = usize::from(channels.max(1));
     let callback = PlaybackCallback {
         ring: consumer,
@@ -90,6 +91,8 @@ impl CaptureCallback {
             self.shared.note_shortfall();
         }
         self.shared.note_callback(data.len() / channels, now);
+        let held = self.ring.buffer().capacity() - self.ring.slots();
+        self.shared.note_held(held);
     }
 }
 
@@ -112,7 +115,7 @@ impl PlaybackCallback {
                 };
             }
         }
-        if short && self.playing {
+        if short && self.playing && !self.shared.is_resting() {
             self.shared.note_shortfall();
         }
         self.playing = !short;
@@ -130,7 +133,7 @@ mod tests {
         f32: FromSample<T>,
     {
         let now = Instant::now();
-        let (mut capture, mut heard) = capture(48_000, channels, InputChannel::Voice, now);
+        let (mut capture, mut heard) = capture(48_000, channels, InputChannel::Voice, None, now);
         let (mut playback, mut feed) = playback(48_000, channels, now);
         let recorded = vec![value; 480 * usize::from(channels)];
         let mut played = vec![T::EQUILIBRIUM; recorded.len()];
@@ -164,7 +167,7 @@ mod tests {
         let voice = |n: usize| 0.25 * (n as f32 * 0.05).sin();
         for (channels, on) in [(2usize, 1usize), (8, 5)] {
             let (mut callback, mut link) =
-                capture(48_000, channels as u16, InputChannel::Voice, now);
+                capture(48_000, channels as u16, InputChannel::Voice, None, now);
             let mut loudest = 0.0f32;
             for block in 0..20 {
                 let mut data = vec![0.0f32; 480 * channels];
@@ -180,7 +183,7 @@ mod tests {
             }
             assert!(loudest > 0.24, "channel {on} of {channels}: {loudest}");
         }
-        let (mut callback, mut link) = capture(48_000, 2, InputChannel::Voice, now);
+        let (mut callback, mut link) = capture(48_000, 2, InputChannel::Voice, None, now);
         let data: Vec<f32> = (0..480).flat_map(|n| [voice(n), -voice(n)]).collect();
         callback.take(&data, now);
         let heard: Vec<f32> = std::iter::from_fn(|| link.ring.pop().ok()).collect();
@@ -189,7 +192,7 @@ mod tests {
             (0..480).map(voice).collect::<Vec<_>>(),
             "opposite phases"
         );
-        let (mut callback, mut link) = capture(48_000, 2, InputChannel::Number(2), now);
+        let (mut callback, mut link) = capture(48_000, 2, InputChannel::Number(2), None, now);
         callback.take(&[0.5f32, 0.125], now);
         assert_eq!(link.ring.pop(), Ok(0.125));
     }
@@ -217,7 +220,7 @@ mod tests {
         callback.fill(&mut out, now);
         assert_eq!((out[39], out[40], link.shared.shortfalls()), (16_384, 0, 1));
 
-        let (mut callback, link) = capture(8_000, 1, InputChannel::Voice, now);
+        let (mut callback, link) = capture(8_000, 1, InputChannel::Voice, None, now);
         (0..101).for_each(|_| callback.take(&[0.0f32; 80], now));
         assert_eq!((link.shared.shortfalls(), link.ring.slots()), (1, 8_000));
     }
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn a_buffer_with_a_partial_frame_does_not_panic() {
         let now = Instant::now();
-        let (mut callback, link) = capture(8_000, 2, InputChannel::Voice, now);
+        let (mut callback, link) = capture(8_000, 2, InputChannel::Voice, None, now);
         callback.take(&[0.5f32; 7], now);
         assert_eq!(link.ring.slots(), 3);
     }

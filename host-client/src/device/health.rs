@@ -75,7 +75,7 @@ mod tests {
     /// and when it is given up, if it is.
     fn run(sections: &[(u64, u64, u64)]) -> Option<(Loss, u64)> {
         let start = Instant::now();
-        let shared = Shared::new(48_000, start);
+        let shared = Shared::new(48_000, start, None);
         let mut health = Health::new(start);
         let mut ms = 0;
         for (length_ms, callbacks_per_s, errors_per_s) in sections {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_device_that_says_it_has_gone_is_believed() {
         let now = Instant::now();
-        let shared = Shared::new(48_000, now);
+        let shared = Shared::new(48_000, now, None);
         let mut health = Health::new(now);
         assert_eq!(health.observe(&shared, now), None);
         shared.note_error(true);

@@ -4,13 +4,16 @@ use super::{
     Direction,
     callback::CaptureLink,
     session_end::{OpenStream, SessionEnd},
+    splice::{blend_samples, is_quiet},
 };
 use crate::audio::{Captured, ROOM_RATE_HZ, Source, to_i16};
 use rtrb::Consumer;
-use std::{sync::mpsc::Receiver, time::Instant};
+use std::{mem, sync::mpsc::Receiver, time::Instant};
 
 /// More than this above the target is old sound (the session was stalled) and is dropped. Seconds.
-const EXCESS_MAX_S: f64 = 0.080;
+const EXCESS_MAX_S: f64 = 0.020;
+/// While nothing is sent, an excess above this is dropped. Seconds.
+const SURPLUS_S: f64 = 0.001;
 
 /// A microphone as a [`Source`]. It outlives its device: after a loss it is silent until the
 /// supervisor has reopened one.
@@ -25,8 +28,17 @@ impl Microphone {
         }
     }
 
+    fn current(&mut self, frame_samples: usize) -> Option<&mut OpenStream<Consumer<f32>>> {
+        self.end.current(frame_samples, Consumer::is_abandoned)
+    }
+
+    fn is_ready_at(&mut self, frame_samples: usize, now: Instant) -> bool {
+        self.current(frame_samples)
+            .is_none_or(|open| open.is_ready(now))
+    }
+
     fn read_at(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        match self.end.current(frame.len(), Consumer::is_abandoned) {
+        match self.current(frame.len()) {
             Some(open) => open.read(frame, now),
             None => {
                 frame.fill(0);
@@ -37,25 +49,55 @@ impl Microphone {
 }
 
 impl OpenStream<Consumer<f32>> {
+    /// Before a frame is taken, the device and the ring should hold that frame, a callback and the
+    /// margin. Returns how much more they hold, in seconds.
+    fn excess_s(&self, now: Instant) -> f64 {
+        let shared = &self.link.shared;
+        let target = self.converter.needs() as f64 + self.pace.target(shared.rate_hz);
+        let settled = self.link.ring.slots() as f64 + shared.since_callback(now);
+        (settled - target) / f64::from(shared.rate_hz)
+    }
+
+    fn is_ready(&mut self, now: Instant) -> bool {
+        let needs = self.converter.needs();
+        if !self.primed || self.link.ring.slots() >= needs {
+            return true;
+        }
+        self.link.shared.wake_at(needs);
+        if self.link.ring.slots() >= needs {
+            return true;
+        }
+        let late_s = self.control.usual_excess_s() - self.excess_s(now);
+        self.pace.note_late(late_s);
+        false
+    }
+
     fn read(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         self.pace.observe(&self.link.shared, frame_s);
-        // Before a frame is taken, the device and the ring should hold that frame, a callback and
-        // the margin.
-        let target = self.converter.needs() as f64 + self.pace.target(self.link.shared.rate_hz);
-        let settled = self.link.ring.slots() as f64 + self.link.shared.since_callback(now);
-        if self.primed && settled > target + EXCESS_MAX_S * rate_hz {
-            self.drop_samples((settled - target) as usize);
+        let mut excess_s = self.excess_s(now);
+        if self.primed && self.settling.is_over() {
+            let late_s = self.control.usual_excess_s() - excess_s;
+            self.pace.note_late(late_s);
+            // Widening it moved the target.
+            excess_s = self.excess_s(now);
+        }
+        let is_unheard = mem::take(&mut self.is_unheard);
+        if self.primed && excess_s > EXCESS_MAX_S {
+            self.drop_oldest(excess_s);
         } else if self.primed && !self.settling.is_over() {
-            if let Some(excess) = self.settling.observe(settled - target, frame_s) {
+            if let Some(excess_s) = self.settling.observe(excess_s, frame_s) {
                 // Only an excess is cut. The pitch makes up for a lack, as missing sound cannot be
                 // added.
-                self.drop_samples(excess.max(0.0) as usize);
+                self.drop_oldest(excess_s.max(0.0));
             }
         } else if self.primed {
-            let correction = self.control.update((settled - target) / rate_hz, frame_s);
+            let correction = self.control.update(excess_s, frame_s);
             self.converter.set_correction(correction);
+            if is_unheard {
+                let surplus_s = self.surplus_s();
+                self.drop_oldest(surplus_s);
+            }
         }
         let enough = self.link.ring.slots() >= self.converter.needs();
         if self.primed && !enough {
@@ -64,11 +106,12 @@ impl OpenStream<Consumer<f32>> {
             self.control.forget_fill();
             self.primed = false;
         } else if !self.primed {
-            self.primed = settled >= target && enough;
+            self.primed = excess_s >= 0.0 && enough;
             self.settling.restart();
         }
         if self.primed {
             self.convert(frame);
+            self.is_unheard = is_quiet(frame);
             Captured::Frame
         } else {
             frame.fill(0);
@@ -83,26 +126,62 @@ impl OpenStream<Consumer<f32>> {
             // The caller made sure that there are enough. A missing sample is silence, not a panic.
             self.input.push(self.link.ring.pop().unwrap_or(0.0));
         }
+        let blended = self.input.len().min(self.dropped.len());
+        for (n, old) in self.dropped.drain(..).take(blended).enumerate() {
+            let share = (n + 1) as f32 / (blended + 1) as f32;
+            self.input[n] = old + (self.input[n] - old) * share;
+        }
         for (out, &sample) in frame.iter_mut().zip(self.converter.convert(&self.input)) {
             *out = to_i16(sample);
         }
     }
 
-    /// Drops old samples, but never those of the frame about to be read.
-    fn drop_samples(&mut self, count: usize) {
+    /// Drops so much of the oldest sound, but never that of the frame about to be read. What
+    /// follows is blended with its beginning.
+    fn drop_oldest(&mut self, span_s: f64) {
+        let rate_hz = f64::from(self.link.shared.rate_hz);
         let held = self.link.ring.slots();
-        let samples = count.min(held.saturating_sub(self.converter.needs()));
+        let spare = held.saturating_sub(self.converter.needs());
+        let samples = ((span_s * rate_hz) as usize).min(spare);
+        let blend = blend_samples(self.link.shared.rate_hz);
+        if samples == 0 {
+            return;
+        }
+        self.dropped.clear();
         for _ in 0..samples {
-            let _ = self.link.ring.pop();
+            let sample = self.link.ring.pop().unwrap_or(0.0);
+            if self.dropped.len() < blend {
+                self.dropped.push(sample);
+            }
         }
         self.control.forget_fill();
         tracing::debug!(samples, "dropped old sound from the microphone");
+    }
+
+    /// Narrows the margin to what is needed. Returns what waits beyond that, in seconds.
+    fn surplus_s(&mut self) -> f64 {
+        let surplus_s = self.control.usual_excess_s() + self.pace.narrow();
+        if surplus_s > SURPLUS_S {
+            surplus_s
+        } else {
+            0.0
+        }
     }
 }
 
 impl Source for Microphone {
     fn read(&mut self, frame: &mut [i16]) -> Captured {
         self.read_at(frame, Instant::now())
+    }
+
+    fn is_ready(&mut self, frame_samples: usize) -> bool {
+        self.is_ready_at(frame_samples, Instant::now())
+    }
+
+    fn may_drop(&mut self) {
+        if let Some(open) = &mut self.end.open {
+            open.is_unheard = true;
+        }
     }
 }
 
@@ -146,7 +225,7 @@ mod tests {
         callback_frames: usize,
     ) -> (Device, Microphone, mpsc::Sender<CaptureLink>) {
         let start = Instant::now();
-        let (callback, link) = callback::capture(rate_hz, 1, InputChannel::Voice, start);
+        let (callback, link) = callback::capture(rate_hz, 1, InputChannel::Voice, None, start);
         let (sender, receiver) = mpsc::channel();
         sender.send(link).unwrap();
         let rate_hz = f64::from(rate_hz) * (1.0 + ppm * 1e-6);
@@ -252,7 +331,7 @@ mod tests {
         drop(device);
         assert_eq!(microphone.read_at(&mut frame, lost_at), Captured::Missing);
         assert_eq!(frame, [0; 320]);
-        let (mut callback, link) = callback::capture(44_100, 2, InputChannel::Voice, lost_at);
+        let (mut callback, link) = callback::capture(44_100, 2, InputChannel::Voice, None, lost_at);
         sender.send(link).unwrap();
         let mut heard = 0;
         for n in 1..=20u32 {

@@ -23,12 +23,15 @@ mod session_end;
 mod settling;
 mod shared;
 mod speaker;
+mod splice;
 mod stream;
 mod supervisor;
+mod wake;
 
 pub use choice::{DeviceChoice, DeviceInfo, list};
 pub use microphone::Microphone;
 pub use speaker::Speaker;
+pub use wake::{Wake, Waker, pipe as wake_pipe};
 
 use serde::Serialize;
 use std::{
@@ -129,13 +132,15 @@ impl Drop for DeviceGuards {
 
 /// Opens a microphone and keeps it open. Returns at once; `notices` is told what happens to it.
 ///
-/// `channel` says which of several channels is heard.
+/// `channel` says which of several channels is heard. `waker` is called when a frame is whole that
+/// was asked for too early.
 pub fn open_microphone(
     choice: DeviceChoice,
     channel: InputChannel,
+    waker: Option<Waker>,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Microphone, DeviceGuard) {
-    let open = move |choice: &_| stream::open_capture(choice, channel);
+    let open = move |choice: &_| stream::open_capture(choice, channel, waker.clone());
     let (links, guard) = spawn(Direction::Input, choice, Arc::new(open), Box::new(notices));
     (Microphone::new(links), guard)
 }

@@ -41,11 +41,11 @@ const PERIODS: Frames = 2;
 /// A microphone's period. With a longer one the plugin waits for one more of the sound server's
 /// fragments, which adds delay (measured from mouth to ear: 10 ms less than with cpal's 15, where
 /// 15 read here were 20 more). Milliseconds.
-const CAPTURE_PERIOD_MS: u32 = 10;
+const CAPTURE_PERIOD_MS: u32 = 5;
 /// How long a thread waits for its device before it checks whether it should stop. Milliseconds.
 const POLL_MS: i32 = 100;
 /// Pause after a needless wake-up or an error. A fraction of a period.
-const NAP: Duration = Duration::from_millis(3);
+const NAP: Duration = Duration::from_millis(1);
 
 /// A device that moves this much more than its rate allows within [`CLOCK_WINDOW`] has no clock. A
 /// buffer is 30 ms.
@@ -127,7 +127,7 @@ impl Plugin {
             let period = match direction {
                 Direction::Playback => period,
                 Direction::Capture => {
-                    period.min((config.sample_rate() * CAPTURE_PERIOD_MS / 1_000).into())
+                    period.min((config.sample_rate() * CAPTURE_PERIOD_MS / 2_000).into())
                 }
             };
             hardware.set_period_size_near(period, ValueOr::Nearest)?;

@@ -25,6 +25,14 @@ pub(super) struct OpenStream<R> {
     /// Only for a microphone: false until its ring has filled up to its target, at the start and
     /// after it ran dry.
     pub(super) primed: bool,
+    /// Only for a microphone: the next frame is not heard, so that sound may be dropped before it.
+    pub(super) is_unheard: bool,
+    /// Only for a microphone: the beginning of what was dropped, to be blended with what follows.
+    pub(super) dropped: Vec<f32>,
+    /// Only for a speaker: what was converted, made shorter or longer.
+    pub(super) spliced: Vec<f32>,
+    /// Only for a speaker: silence that was written since the last sound, in frames of the device.
+    pub(super) silent_samples: usize,
 }
 
 impl<R> SessionEnd<R> {
@@ -76,6 +84,10 @@ impl<R> SessionEnd<R> {
             pace: Pace::new(),
             settling: Settling::default(),
             primed: false,
+            is_unheard: false,
+            dropped: Vec::new(),
+            spliced: Vec::new(),
+            silent_samples: 0,
         })
     }
 }

@@ -40,6 +40,11 @@ impl Settling {
         self.over
     }
 
+    /// Goes without it: the stream has run for long.
+    pub(super) fn skip(&mut self) {
+        self.over = true;
+    }
+
     /// Starts over with a restarted stream.
     pub(super) fn restart(&mut self) {
         *self = Self::default();

@@ -1,5 +1,6 @@
 //! State shared by a callback and the session, in atomics.
 
+use super::wake::Waker;
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -23,11 +24,19 @@ pub(super) struct Shared {
     errors: AtomicU32,
     fatal: AtomicBool,
     hardware_delay_us: AtomicU32,
+    /// The session plays nothing: an empty ring is no shortfall.
+    resting: AtomicBool,
+    waker: Option<Waker>,
+    /// Wake the session when the ring holds as much.
+    wake_at_samples: AtomicU32,
 }
 
 impl Shared {
-    pub(super) fn new(rate_hz: u32, epoch: Instant) -> Self {
+    pub(super) fn new(rate_hz: u32, epoch: Instant, waker: Option<Waker>) -> Self {
         Self {
+            resting: AtomicBool::new(true),
+            waker,
+            wake_at_samples: AtomicU32::new(u32::MAX),
             epoch,
             rate_hz,
             callbacks: AtomicU32::new(0),
@@ -56,12 +65,44 @@ impl Shared {
         self.shortfalls.fetch_add(1, Relaxed);
     }
 
+    /// Says whether the session plays nothing.
+    pub(super) fn set_resting(&self, resting: bool) {
+        self.resting.store(resting, Relaxed);
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting.load(Relaxed)
+    }
+
+    /// Asks the callback to wake the session once, when the ring holds so many samples. Look at the
+    /// ring afterwards: the callback may have come before this.
+    pub(super) fn wake_at(&self, samples: usize) {
+        let samples = u32::try_from(samples).unwrap_or(u32::MAX);
+        self.wake_at_samples.store(samples, Relaxed);
+    }
+
+    /// Wakes the session if it waits for as many samples as the ring holds.
+    pub(super) fn note_held(&self, samples: usize) {
+        if samples < self.wake_at_samples.load(Relaxed) as usize {
+            return;
+        }
+        self.wake_at_samples.store(u32::MAX, Relaxed);
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
     /// Notes an error callback. `fatal` means that the stream will not recover by itself.
     pub(super) fn note_error(&self, fatal: bool) {
         self.errors.fetch_add(1, Relaxed);
         if fatal {
             self.fatal.store(true, Relaxed);
         }
+    }
+
+    /// How long ago the stream was opened.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
     }
 
     /// Notes how long a sample takes between this callback and the air.

@@ -4,17 +4,34 @@ use super::{
     Direction,
     callback::PlaybackLink,
     session_end::{OpenStream, SessionEnd},
+    splice::{is_quiet, splice},
 };
 use crate::audio::{ROOM_RATE_HZ, Sink, to_f32};
 use rtrb::Producer;
-use std::{sync::mpsc::Receiver, time::Instant};
+use std::{
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
 
 /// More than this above the target is delay (the session caught up after a stall): frames are
 /// dropped. Seconds.
-const EXCESS_MAX_S: f64 = 0.060;
+const EXCESS_MAX_S: f64 = 0.020;
+/// Silence that pushes the end of what was said through the converter: twice its delay. Seconds.
+const TAIL_S: f64 = 0.008;
+/// In pauses, an excess or a lack above this is cut or added. Seconds.
+const SURPLUS_S: f64 = 0.001;
+/// Sound that begins after nothing is faded in over this, so that it does not click. Seconds.
+const FADE_IN_S: f64 = 0.002;
+/// A frame is put off only as long as the ring still holds this. Seconds.
+const SLACK_LEFT_S: f64 = 0.001;
+/// After this, a stream's callbacks come evenly. Seconds.
+const SETTLED_S: f64 = 1.0;
 
 /// A speaker as a [`Sink`]. It outlives its device: after a loss it discards frames until the
 /// supervisor has reopened one.
+///
+/// Between talkspurts it is not fed: the first frame then waits for the margin, and for nothing
+/// that was written before.
 pub struct Speaker {
     end: SessionEnd<Producer<f32>>,
     delay_ms: u32,
@@ -28,9 +45,26 @@ impl Speaker {
         }
     }
 
+    fn current(&mut self, frame_samples: usize) -> Option<&mut OpenStream<Producer<f32>>> {
+        self.end.current(frame_samples, Producer::is_abandoned)
+    }
+
     fn write_at(&mut self, frame: &[i16], now: Instant) {
-        let open = self.end.current(frame.len(), Producer::is_abandoned);
+        let open = self.current(frame.len());
         self.delay_ms = open.map_or(0, |open| open.write(frame, now));
+    }
+
+    fn write_silence_at(&mut self, frame: &[i16], now: Instant) {
+        if let Some(open) = self.current(frame.len()) {
+            open.write_silence(frame, now);
+        }
+    }
+
+    fn slack_at(&self, now: Instant) -> Duration {
+        self.end
+            .open
+            .as_ref()
+            .map_or(Duration::ZERO, |open| open.slack(now))
     }
 }
 
@@ -42,39 +76,118 @@ impl OpenStream<Producer<f32>> {
         if self.pace.observe(&self.link.shared, frame_s) {
             tracing::debug!("the speaker ran dry");
         }
-        // Before a frame is added, the device and the ring should hold a callback and the margin.
-        let target = self.pace.target(self.link.shared.rate_hz);
-        let callback = f64::from(self.link.shared.last_frames());
-        let fill = self.ring_fill();
-        let settled = fill as f64 + callback - self.link.shared.since_callback(now);
-        let delay_ms = (settled * 1_000.0 / rate_hz) as u32 + self.link.shared.hardware_delay_ms();
-        if settled > target + EXCESS_MAX_S * rate_hz {
+        let was_resting = self.link.shared.is_resting();
+        let is_dry = was_resting || self.ring_fill() == 0;
+        if is_dry {
+            self.pace.narrow();
+        } else if self.settling.is_over() {
+            self.pace
+                .note_late(self.control.usual_excess_s() - self.excess_s(now));
+        }
+        let excess_s = self.excess_s(now);
+        let delay_ms = (self.held_s(now) * 1_000.0) as u32 + self.link.shared.hardware_delay_ms();
+        if excess_s > EXCESS_MAX_S {
             tracing::debug!("dropped a frame: the speaker is too far behind");
             self.control.forget_fill();
             return delay_ms;
         }
-        let mut cut = 0;
-        if fill == 0 {
-            // At the start, or after it ran dry, silence provides the reserve.
-            self.push_silence((target - settled).max(0.0) as usize);
+        let mut surplus_s = 0.0;
+        if is_dry {
+            // Silence provides the reserve.
+            self.link.shared.set_resting(false);
+            self.push_silence((-excess_s * rate_hz).max(0.0) as usize);
             self.control.forget_fill();
-            self.settling.restart();
-        } else if !self.settling.is_over() {
-            if let Some(excess) = self.settling.observe(settled - target, frame_s) {
-                cut = excess.max(0.0) as usize;
-                self.push_silence((-excess).max(0.0) as usize);
+            if self.link.shared.age(now).as_secs_f64() < SETTLED_S {
+                self.settling.restart();
+            } else {
+                self.settling.skip();
             }
+        } else if !self.settling.is_over() {
+            surplus_s = self.settling.observe(excess_s, frame_s).unwrap_or(0.0);
         } else {
-            let correction = self.control.update((settled - target) / rate_hz, frame_s);
+            let correction = self.control.update(excess_s, frame_s);
             self.converter.set_correction(correction);
+            if is_quiet(frame) {
+                surplus_s = self.surplus_s();
+            }
+        }
+        self.silent_samples = 0;
+        self.input.clear();
+        self.input.extend(frame.iter().copied().map(to_f32));
+        if is_dry {
+            let fade = (FADE_IN_S * f64::from(ROOM_RATE_HZ)) as usize;
+            for (n, sample) in self.input.iter_mut().take(fade).enumerate() {
+                *sample *= n as f32 / fade as f32;
+            }
+        }
+        self.push_input(surplus_s);
+        delay_ms
+    }
+
+    /// Feeds silence until all that was said is out of the converter, then nothing.
+    fn write_silence(&mut self, frame: &[i16], now: Instant) {
+        let shared = &self.link.shared;
+        let tail = (TAIL_S * f64::from(shared.rate_hz)) as usize;
+        if shared.is_resting() {
+            return;
+        }
+        if self.silent_samples >= tail || self.excess_s(now) > EXCESS_MAX_S {
+            self.link.shared.set_resting(true);
+            return;
         }
         self.input.clear();
         self.input.extend(frame.iter().copied().map(to_f32));
-        for &sample in self.converter.convert(&self.input).iter().skip(cut) {
+        self.silent_samples += self.push_input(0.0);
+    }
+
+    /// Converts and pushes the input, shorter by so much. Returns how many samples it made.
+    fn push_input(&mut self, surplus_s: f64) -> usize {
+        let rate_hz = self.link.shared.rate_hz;
+        let surplus = (surplus_s * f64::from(rate_hz)) as isize;
+        let output = self.converter.convert(&self.input);
+        if splice(output, surplus, rate_hz, &mut self.spliced) != 0 {
+            self.control.forget_fill();
+        }
+        for &sample in &self.spliced {
             // A full ring means that the device takes nothing, which the supervisor notices.
             let _ = self.link.ring.push(sample);
         }
-        delay_ms
+        self.spliced.len()
+    }
+
+    /// Narrows the margin to what is needed. Returns by how much the ring is then too full, or too
+    /// empty, of late, in seconds.
+    fn surplus_s(&mut self) -> f64 {
+        let surplus_s = self.control.usual_excess_s() + self.pace.narrow();
+        if surplus_s.abs() > SURPLUS_S {
+            surplus_s
+        } else {
+            0.0
+        }
+    }
+
+    /// Sound in the ring and in the callback that runs, in seconds.
+    fn held_s(&self, now: Instant) -> f64 {
+        let shared = &self.link.shared;
+        let callback = f64::from(shared.last_frames());
+        let held = self.ring_fill() as f64 + callback - shared.since_callback(now);
+        held / f64::from(shared.rate_hz)
+    }
+
+    /// Before a frame is added, the device and the ring should hold a callback and the margin.
+    /// Returns how much more they hold, in seconds.
+    fn excess_s(&self, now: Instant) -> f64 {
+        let rate_hz = self.link.shared.rate_hz;
+        self.held_s(now) - self.pace.target(rate_hz) / f64::from(rate_hz)
+    }
+
+    fn slack(&self, now: Instant) -> Duration {
+        if self.link.shared.is_resting() {
+            return Duration::ZERO;
+        }
+        let callback_s = self.pace.callback() / f64::from(self.link.shared.rate_hz);
+        let slack_s = self.held_s(now) - callback_s - SLACK_LEFT_S;
+        Duration::from_secs_f64(slack_s.max(0.0))
     }
 
     fn ring_fill(&self) -> usize {
@@ -94,6 +207,14 @@ impl Sink for Speaker {
         self.write_at(frame, Instant::now());
     }
 
+    fn write_silence(&mut self, frame: &[i16]) {
+        self.write_silence_at(frame, Instant::now());
+    }
+
+    fn slack(&mut self) -> Option<Duration> {
+        Some(self.slack_at(Instant::now()))
+    }
+
     fn delay_ms(&self) -> u32 {
         self.delay_ms
     }
@@ -103,7 +224,7 @@ impl Sink for Speaker {
 mod tests {
     use super::*;
     use crate::device::callback::{self, PlaybackCallback};
-    use std::{sync::mpsc, time::Duration};
+    use std::sync::mpsc;
 
     /// A device on virtual time whose clock runs `ppm` fast.
     struct Device {

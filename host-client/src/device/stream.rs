@@ -9,6 +9,7 @@ use super::{
     callback::{self, CaptureCallback, CaptureLink, Link, PlaybackCallback, PlaybackLink},
     choice::{self, DeviceChoice},
     shared::Shared,
+    wake::Waker,
 };
 use cpal::{
     BufferSize, Error, ErrorKind, FrameCount, FromSample, SampleFormat, SizedSample, StreamConfig,
@@ -18,9 +19,8 @@ use cpal::{
 use std::{sync::Arc, time::Instant};
 use talkspurt_host_kit::channels::InputChannel;
 
-/// The buffer asked for: 15 ms. With ALSA's pulse plugin that gives callbacks of 10 ms and a round
-/// trip of 26 to 30 ms from speaker to microphone (measured); other hosts divide it their own way.
-const BUFFER_MS: u32 = 15;
+/// The period asked for. A device's buffer is two of them.
+const PERIOD_US: u32 = 2_500;
 
 /// A running stream. Dropping it closes the device.
 pub(super) struct Opened {
@@ -35,13 +35,14 @@ pub(super) struct Opened {
 pub(super) fn open_capture(
     choice: &DeviceChoice,
     channel: InputChannel,
+    waker: Option<Waker>,
 ) -> Result<(Opened, CaptureLink), String> {
     let chosen = Chosen::find(Direction::Input, choice)?;
     let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
     channel
         .check(channels)
         .map_err(|problem| format!("`{}` cannot be used: {problem}", chosen.name))?;
-    chosen.open(|| callback::capture(rate_hz, channels, channel, Instant::now()))
+    chosen.open(|| callback::capture(rate_hz, channels, channel, waker.clone(), Instant::now()))
 }
 
 /// Opens a speaker.
@@ -247,7 +248,7 @@ pub(super) fn describe(config: &SupportedStreamConfig) -> String {
 
 /// Returns the callback size to ask for.
 fn wanted_frames(config: &SupportedStreamConfig) -> FrameCount {
-    let wanted: FrameCount = config.sample_rate() * BUFFER_MS / 1_000;
+    let wanted: FrameCount = config.sample_rate() / 100 * PERIOD_US / 10_000;
     match *config.buffer_size() {
         SupportedBufferSize::Range { min, max } => wanted.clamp(min, max.max(min)),
         SupportedBufferSize::Unknown => wanted,

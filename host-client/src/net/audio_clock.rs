@@ -1,43 +1,84 @@
 //! The sound of a stay: frames on time, from the first joining to leaving, whatever the connection
 //! does. While the server is away frames are silent: a file has no gap.
+//!
+//! A microphone and a speaker have clocks of their own here. The microphone's frames are due evenly,
+//! and sent as soon as they are whole. The speaker's follow the packets ([`PlayoutClock`]). A file
+//! is given its frames evenly instead.
 
-use super::{audio_io::AudioIo, event_channel::Teller};
+use super::{
+    audio_io::AudioIo,
+    event_channel::Teller,
+    playout_clock::{Hearing, PlayoutClock},
+};
 use crate::{audio::Captured, clock::FrameClock, events::EventKind, participant::Participant};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant};
 
-/// Opened source and sink, and the clock that drives them.
+/// A frame that is due is waited for so long. Then the microphone counts as dry.
+const LATE_MAX: Duration = Duration::from_millis(40);
+
+/// Opened source and sink, and the clocks that drive them.
 pub(super) struct AudioClock {
     pub(super) io: AudioIo,
     pub(super) started_at: Instant,
-    frames: FrameClock,
+    capture: FrameClock,
+    playout: Playout,
     frame_ms: u8,
+    frame_samples: usize,
     input_ended: bool,
+    /// Voice packets that have come.
+    received: u32,
+    /// When to look again for what is due.
+    wake_at: Instant,
+}
+
+enum Playout {
+    /// As the packets come.
+    Device(PlayoutClock),
+    /// Evenly.
+    File(FrameClock),
 }
 
 impl AudioClock {
     /// The first frame is due now.
-    pub(super) fn new(io: AudioIo, params: &SessionParams, now: Instant) -> Self {
+    pub(super) fn new(mut io: AudioIo, params: &SessionParams, now: Instant) -> Self {
         let frame_ms = params.format.frame.ms();
+        let playout = match io.sink.slack() {
+            Some(_) => Playout::Device(PlayoutClock::new(now, frame_ms)),
+            None => Playout::File(FrameClock::new(now, frame_ms)),
+        };
         Self {
             io,
             started_at: now,
-            frames: FrameClock::new(now, frame_ms),
+            capture: FrameClock::new(now, frame_ms),
+            playout,
             frame_ms,
+            frame_samples: params.format.frame_samples(),
             input_ended: false,
+            received: 0,
+            wake_at: now,
         }
     }
 
     /// Adopts the parameters of a new session: a restarted server may have another frame duration.
     pub(super) fn follow(&mut self, params: &SessionParams) {
-        if self.frame_ms != params.format.frame.ms() {
-            self.frame_ms = params.format.frame.ms();
-            self.frames = FrameClock::new(self.frames.next_due(), self.frame_ms);
+        self.frame_samples = params.format.frame_samples();
+        let frame_ms = params.format.frame.ms();
+        if self.frame_ms == frame_ms {
+            return;
+        }
+        self.frame_ms = frame_ms;
+        self.capture = FrameClock::new(self.capture.next_due(), frame_ms);
+        match &mut self.playout {
+            Playout::Device(clock) => clock.set_frame_ms(frame_ms),
+            Playout::File(clock) => *clock = FrameClock::new(clock.next_due(), frame_ms),
         }
     }
 
+    /// When to call [`AudioClock::run`] again, unless packets come or the microphone wakes the
+    /// session earlier.
     pub(super) fn next_due(&self) -> Instant {
-        self.frames.next_due()
+        self.wake_at
     }
 
     /// Processes all frames due at `now`, but none due at `until` or later. Returns when the input
@@ -49,19 +90,62 @@ impl AudioClock {
         participant: &mut Participant,
         core_now: CoreInstant,
     ) -> Option<Instant> {
+        let is_over = |due| until.is_some_and(|until| due >= until);
         let mut ended_at = None;
-        while until.is_none_or(|until| self.frames.next_due() < until) {
-            let due = self.frames.next_due();
-            if !self.frames.take_due(now) {
-                break;
+        let capture_at = loop {
+            let due = self.capture.next_due();
+            if now < due || is_over(due) {
+                break due;
             }
+            let given_up_at = due + LATE_MAX;
+            if now < given_up_at && !self.io.source.is_ready(self.frame_samples) {
+                break given_up_at;
+            }
+            self.capture.take_due(now);
             let source = &mut *self.io.source;
             if !self.input_ended && participant.capture(core_now, source) == Captured::End {
                 self.input_ended = true;
                 ended_at = Some(due);
             }
-            participant.play(&mut *self.io.sink);
-        }
+        };
+        let playout_at = match &mut self.playout {
+            Playout::Device(clock) => {
+                let received = participant.frames_received();
+                if received != self.received {
+                    self.received = received;
+                    clock.arrived(now);
+                }
+                for _ in 0..clock.take_missed(now) {
+                    participant.skip_playout();
+                }
+                loop {
+                    let hearing = Hearing {
+                        is_active: participant.is_hearing(),
+                        is_next_here: participant.is_next_here(),
+                        slack: self.io.sink.slack().unwrap_or_default(),
+                    };
+                    let due = clock.next_due(now, hearing);
+                    if now < due || is_over(due) {
+                        break due;
+                    }
+                    participant.play(&mut *self.io.sink);
+                    clock.played(
+                        hearing.is_next_here,
+                        participant.waiting_frames(),
+                        participant.plays_pause(),
+                    );
+                }
+            }
+            Playout::File(clock) => loop {
+                let due = clock.next_due();
+                if now < due || is_over(due) {
+                    break due;
+                }
+                clock.take_due(now);
+                participant.play(&mut *self.io.sink);
+            },
+        };
+        self.wake_at = capture_at.min(playout_at);
         ended_at
     }
 

@@ -4,7 +4,7 @@ use super::{Failure, event_channel::Teller};
 use crate::{
     audio::{NoSink, NoSource, Sink, Source},
     config::{JoinConfig, SoundChoice},
-    device::{self, DeviceChoice, DeviceGuards, DeviceNotice, Direction},
+    device::{self, DeviceChoice, DeviceGuards, DeviceNotice, Direction, Wake},
     events::EventKind,
 };
 use talkspurt_host_kit::{
@@ -63,17 +63,27 @@ pub(super) struct AudioIo {
     pub(super) source: Box<dyn Source>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) devices: DeviceGuards,
+    /// Wakes the session when a frame is whole that it waits for.
+    wake: Option<Wake>,
 }
 
 impl AudioIo {
     /// Opens the rest. From here on sound flows.
     pub(super) fn open(prepared: Prepared, teller: &Teller) -> Self {
         let mut devices = DeviceGuards::default();
+        let mut wake = None;
         let source = match prepared.input {
             PreparedEnd::Ready(source) => source,
             PreparedEnd::Device(choice) => {
+                let waker = device::wake_pipe()
+                    .inspect_err(|error| tracing::debug!(%error, "no pipe to be woken by"))
+                    .ok()
+                    .map(|(waker, woken)| {
+                        wake = Some(woken);
+                        waker
+                    });
                 let (microphone, guard) =
-                    device::open_microphone(choice, prepared.channel, notices(teller));
+                    device::open_microphone(choice, prepared.channel, waker, notices(teller));
                 devices.0.push(guard);
                 Box::new(microphone)
             }
@@ -91,6 +101,15 @@ impl AudioIo {
             source,
             sink,
             devices,
+            wake,
+        }
+    }
+
+    /// Waits until the microphone wakes the session.
+    pub(super) async fn woken(&self) {
+        match &self.wake {
+            Some(wake) => wake.woken().await,
+            None => std::future::pending().await,
         }
     }
 }

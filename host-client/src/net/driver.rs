@@ -166,10 +166,15 @@ impl Driver {
             sleep_until(deadline?.into()).await;
             Some(())
         };
+        let of_microphone = async {
+            self.audio.as_ref()?.io.woken().await;
+            Some(())
+        };
         select! {
             biased;
             command = self.commands.recv() => Wake::Command(command),
             wake = of_phase => wake,
+            Some(()) = of_microphone => Wake::SocketOrTime,
             Some(()) = timeout => Wake::SocketOrTime,
         }
     }

@@ -14,6 +14,7 @@ mod flood;
 mod greeting;
 mod link;
 mod outgoing;
+mod playout_clock;
 mod signals;
 
 pub use event_channel::Events;

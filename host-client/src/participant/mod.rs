@@ -52,6 +52,8 @@ const QUEUE_BYTES: usize = 32 * 1024;
 /// A microphone that gives nothing while the gate is open counts as silent for this long. Then the
 /// talkspurt ends.
 const DRY_MS_MAX: u32 = 300;
+/// Below this level, nobody talks in a frame: -54 dBFS, the noise of a room.
+const PAUSE_RMS_MAX: u16 = 64;
 /// How long the live view shows that a voice is too quiet, unless it is heard earlier.
 const TOO_QUIET_SHOWN: Duration = Duration::from_secs(15);
 
@@ -250,6 +252,9 @@ impl Participant {
     pub fn capture(&mut self, now: Instant, source: &mut dyn Source) -> Captured {
         let mut samples = [0; FRAME_SAMPLES_MAX];
         let frame = &mut samples[..self.format.frame_samples()];
+        if !self.client.is_talking() {
+            source.may_drop();
+        }
         let captured = source.read(frame);
         if !self.is_in_room() {
             return captured;
@@ -278,18 +283,59 @@ impl Participant {
     /// silence; a deafened participant's frames are skipped.
     pub fn play(&mut self, sink: &mut dyn Sink) {
         let mut frame = Frame::silence(self.format.frame_samples());
+        let mut is_silent = true;
         if self.is_in_room() {
-            let playout = self.client.pop_frame(&mut frame);
+            is_silent = self.client.pop_frame(&mut frame) == Playout::Silence;
             let heard_rms = self.output_meter.rms(&frame);
-            self.output_rms = match playout {
-                Playout::Silence => 0,
-                _ => heard_rms,
-            };
+            self.output_rms = if is_silent { 0 } else { heard_rms };
         }
         if self.deafened {
+            is_silent = true;
             frame.silence_all();
         }
-        sink.write(&frame);
+        if is_silent {
+            sink.write_silence(&frame);
+        } else {
+            sink.write(&frame);
+        }
+    }
+
+    /// Passes over the frame that was due while the session was held up: it is not heard late.
+    pub fn skip_playout(&mut self) {
+        if self.is_in_room() {
+            let mut frame = Frame::silence(self.format.frame_samples());
+            self.client.pop_frame(&mut frame);
+        }
+    }
+
+    /// Returns whether voice of others is being played, or waits for that.
+    #[must_use]
+    pub fn is_hearing(&self) -> bool {
+        self.is_in_room() && self.client.is_hearing()
+    }
+
+    /// Returns whether the next frame of that voice has come.
+    #[must_use]
+    pub fn is_next_here(&self) -> bool {
+        self.client.is_next_here()
+    }
+
+    /// Returns how many frames of voice have come; it wraps.
+    #[must_use]
+    pub fn frames_received(&self) -> u32 {
+        self.client.stats().frames_received
+    }
+
+    /// Returns whether the frame that was played last is a pause between words.
+    #[must_use]
+    pub fn plays_pause(&self) -> bool {
+        self.output_rms < PAUSE_RMS_MAX
+    }
+
+    /// Returns how many frames of that voice wait.
+    #[must_use]
+    pub fn waiting_frames(&self) -> u16 {
+        self.client.playout_frames().0
     }
 
     /// Mutes or unmutes the microphone; the others are told.

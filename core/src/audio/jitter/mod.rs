@@ -374,6 +374,19 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.state.phase != Phase::Idle
     }
 
+    /// Whether a [`JitterBuffer::pop`] now would give an item, or wait for the margin: it need not
+    /// stand in for anything.
+    pub fn is_next_here(&self) -> bool {
+        match self.state.phase {
+            Phase::Idle => false,
+            Phase::Filling(_) => true,
+            Phase::Playing => {
+                self.slots[Self::index(self.state.next)].is_some()
+                    || (self.state.queued > 0 && self.state.coming.is_some())
+            }
+        }
+    }
+
     /// Items waiting now, in frames.
     pub const fn depth_frames(&self) -> u16 {
         self.state.queued
