@@ -215,6 +215,7 @@ mod tests {
             ([0; 80], 0),
             "silence before the first sample is not a shortfall"
         );
+        link.shared.set_resting(false);
         (0..120).for_each(|_| link.ring.push(0.5).unwrap());
         callback.fill(&mut out, now);
         callback.fill(&mut out, now);

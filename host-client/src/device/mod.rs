@@ -17,6 +17,7 @@ mod choice;
 mod health;
 mod microphone;
 mod pace;
+mod period;
 #[cfg(target_os = "linux")]
 mod plugin;
 mod session_end;
@@ -140,7 +141,9 @@ pub fn open_microphone(
     waker: Option<Waker>,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Microphone, DeviceGuard) {
-    let open = move |choice: &_| stream::open_capture(choice, channel, waker.clone());
+    let open = move |choice: &_, period| {
+        stream::open_capture(choice, channel, period, waker.clone())
+    };
     let (links, guard) = spawn(Direction::Input, choice, Arc::new(open), Box::new(notices));
     (Microphone::new(links), guard)
 }

@@ -36,19 +36,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Periods in a buffer, as in cpal. A microphone's buffer is as long.
-const PERIODS: Frames = 2;
-/// A microphone's period. With a longer one the plugin waits for one more of the sound server's
-/// fragments, which adds delay (measured from mouth to ear: 10 ms less than with cpal's 15, where
-/// 15 read here were 20 more). Milliseconds.
-const CAPTURE_PERIOD_MS: u32 = 5;
+/// Periods in a speaker's buffer, as in cpal: it is kept full, so its length is delay.
+const PLAYBACK_PERIODS: Frames = 2;
+/// Periods in a microphone's buffer: it is kept empty, and loses nothing while the thread is late.
+const CAPTURE_PERIODS: Frames = 20;
 /// How long a thread waits for its device before it checks whether it should stop. Milliseconds.
 const POLL_MS: i32 = 100;
 /// Pause after a needless wake-up or an error. A fraction of a period.
 const NAP: Duration = Duration::from_millis(1);
 
 /// A device that moves this much more than its rate allows within [`CLOCK_WINDOW`] has no clock. A
-/// buffer is 30 ms.
+/// buffer is 200 ms at most.
 const LEAD_MAX: Duration = Duration::from_millis(500);
 /// A device's pace is measured over this window, so that a crystal's drift does not add up.
 const CLOCK_WINDOW: Duration = Duration::from_secs(10);
@@ -123,13 +121,11 @@ impl Plugin {
             hardware.set_format(format)?;
             hardware.set_channels(config.channels().into())?;
             hardware.set_rate(config.sample_rate(), ValueOr::Nearest)?;
-            hardware.set_buffer_size_near(PERIODS * period)?;
-            let period = match direction {
-                Direction::Playback => period,
-                Direction::Capture => {
-                    period.min((config.sample_rate() * CAPTURE_PERIOD_MS / 2_000).into())
-                }
+            let periods = match direction {
+                Direction::Playback => PLAYBACK_PERIODS,
+                Direction::Capture => CAPTURE_PERIODS,
             };
+            hardware.set_buffer_size_near(periods * period)?;
             hardware.set_period_size_near(period, ValueOr::Nearest)?;
             pcm.hw_params(&hardware)?;
         }
@@ -137,7 +133,7 @@ impl Plugin {
         {
             let software = pcm.sw_params_current()?;
             let start = match direction {
-                Direction::Playback => PERIODS * period as Frames,
+                Direction::Playback => PLAYBACK_PERIODS * period as Frames,
                 Direction::Capture => 1,
             };
             software.set_start_threshold(start.min(buffer as Frames))?;
@@ -184,6 +180,7 @@ impl Plugin {
         let thread = thread::Builder::new().name(name.to_owned());
         let thread = thread
             .spawn(move || {
+                crate::priority::raise();
                 if let Err(error) = quietly(|| work(self)) {
                     tracing::debug!(%error, "a sound card's stream has ended");
                 }

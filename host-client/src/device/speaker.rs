@@ -332,9 +332,9 @@ mod tests {
             device.run_until(begin + at(n));
             speaker.write_at(&tone_frame(n), begin + at(n));
         }
-        // One callback of 10 ms and the margin of 20 ms to start with.
+        // One callback of 10 ms and the margin of 8 ms to start with.
         let delay_ms = speaker.delay_ms();
-        assert!((24..=36).contains(&delay_ms), "{delay_ms} ms after 1 s");
+        assert!((12..=24).contains(&delay_ms), "{delay_ms} ms after 1 s");
         let drift_ppm = speaker.end.open.as_ref().unwrap().control.drift_ppm();
         assert!(drift_ppm.abs() < 100.0, "{drift_ppm} ppm of pitch");
     }

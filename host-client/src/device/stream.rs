@@ -16,11 +16,11 @@ use cpal::{
     SupportedBufferSize, SupportedStreamConfig,
     traits::{DeviceTrait as _, StreamTrait as _},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use talkspurt_host_kit::channels::InputChannel;
-
-/// The period asked for. A device's buffer is two of them.
-const PERIOD_US: u32 = 2_500;
 
 /// A running stream. Dropping it closes the device.
 pub(super) struct Opened {
@@ -35,6 +35,7 @@ pub(super) struct Opened {
 pub(super) fn open_capture(
     choice: &DeviceChoice,
     channel: InputChannel,
+    period: Duration,
     waker: Option<Waker>,
 ) -> Result<(Opened, CaptureLink), String> {
     let chosen = Chosen::find(Direction::Input, choice)?;
@@ -42,14 +43,17 @@ pub(super) fn open_capture(
     channel
         .check(channels)
         .map_err(|problem| format!("`{}` cannot be used: {problem}", chosen.name))?;
-    chosen.open(|| callback::capture(rate_hz, channels, channel, waker.clone(), Instant::now()))
+    chosen.open(period, || callback::capture(rate_hz, channels, channel, waker.clone(), Instant::now()))
 }
 
 /// Opens a speaker.
-pub(super) fn open_playback(choice: &DeviceChoice) -> Result<(Opened, PlaybackLink), String> {
+pub(super) fn open_playback(
+    choice: &DeviceChoice,
+    period: Duration,
+) -> Result<(Opened, PlaybackLink), String> {
     let chosen = Chosen::find(Direction::Output, choice)?;
     let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
-    chosen.open(|| callback::playback(rate_hz, channels, Instant::now()))
+    chosen.open(period, || callback::playback(rate_hz, channels, Instant::now()))
 }
 
 /// What a stream calls for its samples: it records or plays.
@@ -180,10 +184,11 @@ impl Chosen {
     /// Opens it; `ends` creates the two ends of its ring, for each try.
     fn open<C: Callback, R>(
         &self,
+        period: Duration,
         ends: impl Fn() -> (C, Link<R>),
     ) -> Result<(Opened, Link<R>), String> {
         #[cfg(target_os = "linux")]
-        if let Some(plugin) = self.plugin() {
+        if let Some(plugin) = self.plugin(period) {
             let (callback, link) = ends();
             if let Some(stream) = callback.run_on(plugin) {
                 return Ok(self.opened(stream, link));
@@ -200,18 +205,18 @@ impl Chosen {
             Ok(self.opened(stream, link))
         };
         // A short one first, then whatever the device prefers.
-        with_buffer(BufferSize::Fixed(wanted_frames(&self.config)))
+        with_buffer(BufferSize::Fixed(wanted_frames(&self.config, period)))
             .or_else(|_: Error| with_buffer(BufferSize::Default))
             .map_err(|error| error.to_string())
     }
 
     #[cfg(target_os = "linux")]
-    fn plugin(&self) -> Option<Plugin> {
+    fn plugin(&self, period: Duration) -> Option<Plugin> {
         let direction = match self.direction {
             Direction::Input => alsa::Direction::Capture,
             Direction::Output => alsa::Direction::Playback,
         };
-        let frames = wanted_frames(&self.config);
+        let frames = wanted_frames(&self.config, period);
         Plugin::open(&self.device, direction, &self.config, frames)
     }
 
@@ -246,9 +251,9 @@ pub(super) fn describe(config: &SupportedStreamConfig) -> String {
     )
 }
 
-/// Returns the callback size to ask for.
-fn wanted_frames(config: &SupportedStreamConfig) -> FrameCount {
-    let wanted: FrameCount = config.sample_rate() / 100 * PERIOD_US / 10_000;
+/// Returns the callback size to ask for. A device's buffer is two of them.
+fn wanted_frames(config: &SupportedStreamConfig, period: Duration) -> FrameCount {
+    let wanted = (f64::from(config.sample_rate()) * period.as_secs_f64()) as FrameCount;
     match *config.buffer_size() {
         SupportedBufferSize::Range { min, max } => wanted.clamp(min, max.max(min)),
         SupportedBufferSize::Unknown => wanted,

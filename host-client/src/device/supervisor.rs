@@ -10,6 +10,7 @@ use super::{
     DeviceNotice, DeviceState, Direction,
     choice::DeviceChoice,
     health::Health,
+    period::Period,
     stream::{Opened, quietly},
 };
 use std::{
@@ -38,8 +39,19 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// How long closing may take, so that the remaining sound is played.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Opens a device; the type says whether it is a microphone or a speaker.
-pub(super) type Open<L> = Arc<dyn Fn(&DeviceChoice) -> Result<(Opened, L), String> + Send + Sync>;
+/// Opens a device that calls once a period; the type says whether it is a microphone or a speaker.
+pub(super) type Open<L> =
+    Arc<dyn Fn(&DeviceChoice, Duration) -> Result<(Opened, L), String> + Send + Sync>;
+
+/// Why a stream is no longer watched.
+enum End {
+    /// The owner has stopped.
+    Stopped,
+    /// It was lost, for this reason.
+    Lost(String),
+    /// Its period was too short.
+    TooTight,
+}
 
 /// One device's thread, and its ends of all channels.
 pub(super) struct Supervisor<L> {
@@ -57,20 +69,36 @@ impl<L: Send + 'static> Supervisor<L> {
     pub(super) fn run(self) {
         let mut pause = REOPEN_FIRST;
         let mut told_absent = false;
+        let mut period = Period::default();
+        let mut is_news = true;
         loop {
-            let Some(result) = self.open(&mut told_absent) else {
+            let Some(result) = self.open(period.get(), &mut told_absent) else {
                 return;
             };
             match result {
                 Ok((opened, link)) => {
                     let opened_at = Instant::now();
                     told_absent = false;
-                    self.tell(DeviceState::Opened, opened.description.clone());
-                    let handed = self.links.send(link).is_ok();
-                    let lost = handed.then(|| self.watch(&opened)).flatten();
+                    if is_news {
+                        self.tell(DeviceState::Opened, opened.description.clone());
+                    }
+                    is_news = true;
+                    if self.links.send(link).is_err() {
+                        close(opened);
+                        return;
+                    }
+                    let end = self.watch(&opened, &mut period);
                     close(opened);
-                    let Some(reason) = lost else { return };
-                    self.tell(DeviceState::Lost, reason);
+                    match end {
+                        End::Stopped => return,
+                        End::Lost(reason) => self.tell(DeviceState::Lost, reason),
+                        End::TooTight => {
+                            let (direction, period) = (self.direction, period.get());
+                            tracing::debug!(%direction, ?period, "gaps: opened with a longer period");
+                            is_news = false;
+                            continue;
+                        }
+                    }
                     if opened_at.elapsed() >= GOOD_LIFE {
                         pause = REOPEN_FIRST;
                     }
@@ -93,7 +121,11 @@ impl<L: Send + 'static> Supervisor<L> {
 
     /// Opens the device. Returns `None` if the owner stops meanwhile. Reports once if the sound
     /// system does not answer.
-    fn open(&self, told_absent: &mut bool) -> Option<Result<(Opened, L), String>> {
+    fn open(
+        &self,
+        period: Duration,
+        told_absent: &mut bool,
+    ) -> Option<Result<(Opened, L), String>> {
         let direction = self.direction;
         let (open, choice) = (Arc::clone(&self.open), self.choice.clone());
         let (sender, result) = mpsc::sync_channel(1);
@@ -101,7 +133,7 @@ impl<L: Send + 'static> Supervisor<L> {
             .name("device open".into())
             .spawn(move || {
                 // A device that opens too late is closed by this thread.
-                let _ = sender.send(quietly(|| open(&choice)));
+                let _ = sender.send(quietly(|| open(&choice, period)));
             });
         if let Err(error) = spawned {
             let error = words::describe(&error);
@@ -129,15 +161,20 @@ impl<L: Send + 'static> Supervisor<L> {
         }
     }
 
-    /// Returns why the stream was lost; `None` when the owner stops.
-    fn watch(&self, opened: &Opened) -> Option<String> {
+    /// Returns when the stream is to be closed.
+    fn watch(&self, opened: &Opened, period: &mut Period) -> End {
         let mut health = Health::new(Instant::now());
+        period.restart();
         loop {
             if self.stopped_within(WATCH_EVERY) {
-                return None;
+                return End::Stopped;
             }
-            if let Some(loss) = health.observe(&opened.shared, Instant::now()) {
-                return Some(loss.to_string());
+            let now = Instant::now();
+            if let Some(loss) = health.observe(&opened.shared, now) {
+                return End::Lost(loss.to_string());
+            }
+            if period.grows(&opened.shared, now) {
+                return End::TooTight;
             }
         }
     }
@@ -188,7 +225,7 @@ mod tests {
     use crate::device::callback::CaptureLink;
 
     /// Opens a device with a hung sound server.
-    fn never(_: &DeviceChoice) -> Result<(Opened, CaptureLink), String> {
+    fn never(_: &DeviceChoice, _: Duration) -> Result<(Opened, CaptureLink), String> {
         loop {
             thread::park();
         }

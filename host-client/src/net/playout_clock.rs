@@ -149,3 +149,6 @@ impl PlayoutClock {
         self.least_early = Duration::MAX;
     }
 }
+
+#[cfg(test)]
+mod tests;
