@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/protocol_client"))
 sys.dont_write_bytecode = True
 
-import packets  # noqa: E402
+import examples  # noqa: E402
 
 CORPUS = ROOT / "fuzz/corpus"
 BY_HAND = {"session": ["uplink-word", "downlink-loss"]}
@@ -29,7 +29,7 @@ def operation(kind, packet):
 
 
 def main():
-    vectors = packets.read_vectors((ROOT / "docs/PROTOCOL.md").read_text())
+    vectors = examples.read_vectors((ROOT / "docs/PROTOCOL.md").read_text())
     for target in "deframer", "session", "endpoint":
         kept = BY_HAND.get(target, [])
         seeds = {name: (CORPUS / target / name).read_bytes() for name in kept}

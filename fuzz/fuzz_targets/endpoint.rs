@@ -45,7 +45,9 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let request = JoinRequest::new("r".parse().unwrap(), "n".parse().unwrap(), &CodecId::ALL);
+        let (room, name) = ("r".parse().unwrap(), "n".parse().unwrap());
+        let mut request = JoinRequest::new(room, name, &CodecId::ALL);
+        request.shifts_frames = true;
         Self {
             now: Instant::ZERO,
             client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),
@@ -113,6 +115,10 @@ impl Rig {
             .iter_mut()
             .step_by(2)
             .for_each(|sample| *sample = -*sample);
+        let duration = self.client.params().map(|params| params.format.frame.duration());
+        if let Some(shift) = self.client.take_tick_shift() {
+            assert!(shift > Duration::ZERO && Some(shift) < duration);
+        }
         self.client.push_frame(self.now, &frame[..samples]);
     }
 

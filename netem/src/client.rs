@@ -34,6 +34,8 @@ pub struct Client {
     pub playouts: Vec<Playout>,
     /// When the first of these frames was played.
     pub heard_since: Option<Instant>,
+    /// By how much it has shifted the frames of its microphone, and when.
+    pub shifts: Vec<(Instant, Duration)>,
     /// How often it has joined.
     pub joins: u32,
     /// Why the last session ended, if it did.
@@ -42,7 +44,9 @@ pub struct Client {
     pub rejected: Option<Reason>,
     /// Session, voice and the packets waiting for the stream.
     endpoint: Box<Endpoint>,
-    next_frame_at: Option<Instant>,
+    /// When the next frame of the microphone ends, and when that of the speaker begins.
+    next_said_at: Option<Instant>,
+    next_heard_at: Option<Instant>,
     /// The rest of a packet that the stream has not taken yet.
     unsent: Vec<u8>,
     rejoin_at: Option<Instant>,
@@ -62,10 +66,12 @@ impl Client {
             heard: Vec::new(),
             playouts: Vec::new(),
             heard_since: None,
+            shifts: Vec::new(),
             joins: 0,
             closed: None,
             rejected: None,
-            next_frame_at: None,
+            next_said_at: None,
+            next_heard_at: None,
             unsent: Vec::new(),
             rejoin_at: None,
             said_samples: 0,
@@ -202,11 +208,12 @@ impl Client {
         self.excused.clear();
         self.listed = false;
         self.heard_since.get_or_insert(now);
-        self.next_frame_at = Some(now + self.person.phase);
+        self.next_said_at = Some(now + self.person.phase);
+        self.next_heard_at = self.next_said_at;
     }
 
     fn session_is_over(&mut self, now: Instant) {
-        self.next_frame_at = None;
+        (self.next_said_at, self.next_heard_at) = (None, None);
         self.roster.clear();
         self.listed = false;
         if self.person.persistent {
@@ -214,17 +221,31 @@ impl Client {
         }
     }
 
-    /// Runs one frame of microphone and speaker.
-    fn frame(&mut self, now: Instant, due: Instant) {
+    /// Runs one frame of the speaker.
+    fn hear(&mut self, due: Instant) {
         let Some(params) = self.endpoint.params() else {
-            self.next_frame_at = None;
+            self.next_heard_at = None;
             return;
         };
-        let samples = params.format.frame_samples();
-        self.next_frame_at = Some(due + params.format.frame.duration());
-        let mut out = Frame::silence(samples);
+        self.next_heard_at = Some(due + params.format.frame.duration());
+        let mut out = Frame::silence(params.format.frame_samples());
         self.playouts.push(self.endpoint.pop_frame(&mut out));
         self.heard.extend(&*out);
+    }
+
+    /// Runs one frame of the microphone, unless it is to end later.
+    fn speak(&mut self, now: Instant, due: Instant) {
+        let Some(params) = self.endpoint.params() else {
+            self.next_said_at = None;
+            return;
+        };
+        if let Some(shift) = self.endpoint.take_tick_shift() {
+            self.shifts.push((now, shift));
+            self.next_said_at = Some(due + shift);
+            return;
+        }
+        let samples = params.format.frame_samples();
+        self.next_said_at = Some(due + params.format.frame.duration());
         let left = &self.person.says[self.said_samples..];
         let said = &left[..left.len().min(samples)];
         self.said_samples += said.len();
@@ -280,14 +301,18 @@ impl Participant for Client {
             self.endpoint.handle_timeout(now);
             self.take_events(now);
         }
-        while let Some(due) = self.next_frame_at.filter(|due| *due <= now) {
-            self.frame(now, due);
+        while let Some(due) = self.next_heard_at.filter(|due| *due <= now) {
+            self.hear(due);
+        }
+        while let Some(due) = self.next_said_at.filter(|due| *due <= now) {
+            self.speak(now, due);
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let session = self.endpoint.poll_timeout();
-        [self.next_frame_at, session, self.rejoin_at]
+        let rejoin = self.rejoin_at;
+        [self.next_heard_at, self.next_said_at, session, rejoin]
             .into_iter()
             .flatten()
             .min()

@@ -64,6 +64,7 @@ fn about(packet: &[u8]) -> Vec<ParticipantId> {
         ServerPacket::Reject(_)
         | ServerPacket::Welcome(_)
         | ServerPacket::Count(_)
+        | ServerPacket::TickHint(_)
         | ServerPacket::Voice(_)
         | ServerPacket::Ping(_)
         | ServerPacket::Pong(_)

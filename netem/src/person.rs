@@ -32,6 +32,8 @@ pub struct Person {
     pub says: Vec<i16>,
     /// By how much these frames are shifted against those of others: less than a frame.
     pub phase: Duration,
+    /// Whether they are shifted as the server asks for.
+    pub shifts_frames: bool,
     /// How much sound waits initially before it is played, in milliseconds.
     pub margin_ms: u16,
     /// Whether to join again after a session that the client did not end itself.
@@ -48,6 +50,7 @@ impl Person {
             gate: true,
             says: Vec::new(),
             phase: Duration::ZERO,
+            shifts_frames: true,
             margin_ms: 20,
             persistent: false,
         }
@@ -61,7 +64,9 @@ impl Person {
     pub(crate) fn endpoint(&self) -> Box<Endpoint> {
         let room = RoomName::new(&self.room).expect("tests name rooms well");
         let name = ParticipantName::new(&self.name).expect("tests name people well");
-        let mut config = ClientConfig::new(JoinRequest::new(room, name, &[self.codec]));
+        let mut request = JoinRequest::new(room, name, &[self.codec]);
+        request.shifts_frames = self.shifts_frames;
+        let mut config = ClientConfig::new(request);
         config.gate.enabled = self.gate;
         config.playout_margin_ms = self.margin_ms;
         Box::new(Endpoint::new(config).expect("the defaults are valid"))

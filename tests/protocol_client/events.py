@@ -17,7 +17,7 @@ Every event has `event` and `t`, the milliseconds since the program began.
 connected              a stream is open
 hello                  nonce, resume (whether with a token), repeat
 joined                 id, codec_up, codec_down, rate, frame_ms, idle_timeout_ms, max_packet,
-                       revision, participants, resumable
+                       features, revision, participants, resumable
 welcome_again          the answer to a repeated Hello: revision, participants
 rejected               reason, class, retry_ms, text, server_version
 ended                  the session, or an attempt: reason, by (server, client, stream), class,
@@ -33,6 +33,8 @@ roster_request         why: gap, incomplete, broken, asked
 change                 packet, revision, id, name, flags, reason, applied
 count                  participants
 set_muted              muted, after, again (a Pong differed)
+tick_hint              seq, shift_us, why it is ignored (or null)
+shifted                shift_us: the frames begin later from now on
 said                   spurts: seq, timestamp, frames, crc32 (of the samples as they decode), level
 hearing                seq, timestamp: a talkspurt begins
 heard                  seq, timestamp, frames, missing, late, terminated, peak, rms, level, crc32

@@ -9,6 +9,7 @@ import voice
 from packets import Packet
 
 MUTED = 2
+TICK_HINTS = 1 << 5
 
 
 def hello_of(options: argparse.Namespace, nonce: bytes, token: bytes, muted: bool) -> Packet:
@@ -18,7 +19,7 @@ def hello_of(options: argparse.Namespace, nonce: bytes, token: bytes, muted: boo
         "version": wire.VERSION,
         "nonce": nonce.hex(" "),
         "max_packet": options.max_packet,
-        "features": 0,
+        "features": TICK_HINTS if options.tick_hints else 0,
         "resume": token.hex(" "),
         "room": options.room,
         "name": options.name,

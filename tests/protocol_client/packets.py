@@ -356,6 +356,7 @@ JOINED = Fields(("revision", U32), ("entry", ENTRY))
 LEFT = Fields(("revision", U32), ("id", U32), ("reason", U8))
 STATE = Fields(("revision", U32), ("id", U32), ("flags", U32))
 COUNT = Fields(("participants", U32))
+TICK_HINT = Fields(("seq", SEQ), ("shift_us", U16))
 
 # By sender and number: the name, and the fields.
 PACKETS = {
@@ -380,6 +381,7 @@ PACKETS = {
         0x0B: ("Left", LEFT),
         0x0C: ("State", STATE),
         0x0D: ("Count", COUNT),
+        0x47: ("TickHint", TICK_HINT),
     },
 }
 

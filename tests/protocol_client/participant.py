@@ -33,8 +33,8 @@ class Client:
     """A participant. Call `poll` often; the methods below say what to do.
 
     Options are attributes of any object, see `options`: host, port, room, name, codecs_up,
-    codecs_down, rates, max_packet, roster, muted, lossy, attempts, seed, record_s, pre_roll,
-    terminator."""
+    codecs_down, rates, max_packet, roster, muted, tick_hints, lossy, attempts, seed, record_s,
+    pre_roll, terminator."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class Client:
         self.token = token if len(token) == 16 else b""
         self.stream.deframer.max_packet = min(self.options.max_packet, wire.MAX_PACKET_HOST)
         fields = ("id", "codec_up", "codec_down", "rate", "frame_ms", "idle_timeout_ms")
-        fields += ("max_packet", "revision", "participants")
+        fields += ("max_packet", "features", "revision", "participants")
         self.emit("joined", resumable=bool(self.token), **{key: value[key] for key in fields})
         parts = (self.options, self.random, self.recording, self._send, self.emit, self.clock)
         self.session = Session(value, *parts)

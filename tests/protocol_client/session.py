@@ -50,13 +50,15 @@ class Session:
         self.heard_at, self.quiet_at = self.clock(), None
 
     def handle(self, value: Packet) -> None:
-        """Takes voice, a page or a change of the roster, or a count."""
+        """Takes voice, a hint, a page or a change of the roster, or a count."""
         kind, now = value["packet"], self.clock()
         if kind == "Voice":
             self.listener.packet(value, now)
         elif kind == "Count":
             self.participants = value["participants"]
             self.emit("count", participants=self.participants)
+        elif kind == "TickHint":
+            self.talker.hint(value["seq"], value["shift_us"])
         elif kind == "Roster":
             self.roster.page(value, now)
         else:

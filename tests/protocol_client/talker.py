@@ -43,6 +43,10 @@ class Talker:
         self.said: list[dict[str, Any]] = []
         self.last_seq: int | None = None
         self.sent_at = -math.inf
+        # What the server said last of when frames should begin, and the last packet before they
+        # were shifted.
+        self.shift_us = 0
+        self.shifted_after: int | None = None
 
     def say(self, samples: Sequence[int]) -> None:
         """Queues samples as talkspurts. Call `speak` until `queue` is empty."""
@@ -53,6 +57,7 @@ class Talker:
         frames = [samples[at : at + self.samples] for at in range(0, len(samples), self.samples)]
         if frames:
             frames[-1] = list(frames[-1]) + [0] * (self.samples - len(frames[-1]))
+        self._shift()
         frame_s = self.frame_ms / 1000
         now = int((self.clock() - self.began_at) / frame_s) + 1
         first, stamp = max(now, self.clock_frame + 1), 0
@@ -67,6 +72,32 @@ class Talker:
                 stamp += 1
         if not self.queue:
             self.emit("said", spurts=[])
+
+    def hint(self, seq: int, shift_us: int) -> None:
+        """Takes the server's word of when frames should begin. `say` follows it."""
+        why = self._fault_of_hint(seq, shift_us)
+        self.emit("tick_hint", seq=seq, shift_us=shift_us, why=why)
+        if why is None:
+            self.shift_us = shift_us
+
+    def _fault_of_hint(self, seq: int, shift_us: int) -> str | None:
+        if not self.options.tick_hints:
+            return "not asked for"
+        if not 0 < shift_us < 1000 * self.frame_ms:
+            return "no part of a frame"
+        if self.last_seq is None or voice.signed(self.last_seq - seq, 16) < 0:
+            return "no packet has this seq"
+        if self.shifted_after is not None and voice.signed(seq - self.shifted_after, 16) <= 0:
+            return "from before the last shift"
+        return None
+
+    def _shift(self) -> None:
+        """Has all frames begin later, and moves the clock on by as much."""
+        if self.shift_us:
+            self.emit("shifted", shift_us=self.shift_us)
+            self.began_at += self.shift_us / 1_000_000
+            self.timestamp += (self.shift_us + 1250) // 2500
+            self.shift_us, self.shifted_after = 0, self.last_seq
 
     def due(self) -> float:
         """When `speak` has something to do."""

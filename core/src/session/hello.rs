@@ -7,8 +7,8 @@ use super::ServerSession;
 use crate::audio::codec::CodecId;
 use crate::carrier::stream::PACKET_MAX;
 use crate::wire::{
-    AROUND_PAYLOAD_BYTES, CREDENTIALS_BYTES_MAX, Hello, Nonce, PACKET_BYTES_LEAST,
-    ParticipantFlags, ParticipantName, Reason, RoomName, Token,
+    AROUND_PAYLOAD_BYTES, CREDENTIALS_BYTES_MAX, FEATURE_TICK_HINT, Hello, Nonce,
+    PACKET_BYTES_LEAST, ParticipantFlags, ParticipantName, Reason, RoomName, Token,
 };
 
 /// A Hello whose offers are good. Room, credentials and name are the caller's to judge, in this
@@ -34,6 +34,8 @@ pub struct HelloRequest {
     pub muted: bool,
     /// Whether the client wants the roster, and not only how many are in the room.
     pub roster: bool,
+    /// The features that the client and this build have, as bits.
+    pub features: u32,
     /// What proves that the participant may join; `None` if it is longer than that can be.
     pub credentials: Option<Vec<u8, CREDENTIALS_BYTES_MAX, u8>>,
 }
@@ -78,6 +80,7 @@ impl ServerSession {
             codec_down,
             muted: hello.flags.has(ParticipantFlags::MUTED),
             roster: hello.roster > 0,
+            features: hello.features & FEATURE_TICK_HINT,
             credentials: Vec::from_slice(hello.credentials).ok(),
         })
     }

@@ -29,12 +29,16 @@ pub struct JoinRequest {
     pub muted: bool,
     /// Whether to be told who is in the room, and not only how many.
     pub roster: bool,
+    /// Whether the client can shift its frames
+    /// ([`Client::take_tick_shift`](crate::endpoint::Client::take_tick_shift)).
+    pub shifts_frames: bool,
     /// Proof that one may join; empty where none is asked for.
     pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX, u8>,
 }
 
 impl JoinRequest {
-    /// Creates a request at the default rate, without credentials, unmuted, for the roster.
+    /// Creates a request at the default rate, without credentials, unmuted, for the roster, of a
+    /// client that does not shift its frames.
     pub fn new(room: RoomName, name: ParticipantName, codecs: &[CodecId]) -> Self {
         let codecs = codecs
             .iter()
@@ -49,6 +53,7 @@ impl JoinRequest {
             rates: &[AudioFormat::DEFAULT.rate],
             muted: false,
             roster: true,
+            shifts_frames: false,
             credentials: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@ use crate::audio::format::AudioFormat;
 use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
+use crate::time::Duration;
 use crate::voice::shorten::{FULL_Q15, Fade, PAUSE_HALF_DB, QuietFrames};
 use crate::wire::Voice;
 
@@ -91,6 +92,9 @@ pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> 
     state: State<C>,
     history: History<HISTORY>,
 }
+
+/// The length of a unit of a timestamp.
+const UNIT_MICROS: u64 = 2_500;
 
 /// Of four frames one is left out at most: a pause between two words, or before a plosive, remains
 /// one.
@@ -286,6 +290,14 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     pub fn miss_frame(&mut self) {
         self.finish();
         self.state.clock = self.state.clock.plus(self.state.frame_units);
+    }
+
+    /// Says that the next frame begins later by so much than a frame after the last one. Between
+    /// talkspurts only.
+    pub(crate) const fn shift_clock(&mut self, later: Duration) {
+        // To the nearest unit: the error is below that of the clocks of sound cards.
+        let units = (later.as_micros() + UNIT_MICROS / 2) / UNIT_MICROS;
+        self.state.clock = self.state.clock.plus(units as u32);
     }
 
     /// Mutes: nothing is sent, and nothing said while muted is sent later.

@@ -10,7 +10,7 @@ pub use crate::wire::names::{
 };
 pub use crate::wire::packets::{
     Bye, ClientPacket, Hello, Joined, Left, Reject, Roster, RosterEntry, RosterPage, ServerPacket,
-    ServerPong, SetMuted, State, Voice, Welcome,
+    ServerPong, SetMuted, State, TickHint, Voice, Welcome,
 };
 pub use crate::wire::reasons::Reason;
 
@@ -35,6 +35,9 @@ pub const OFFERS_MAX: usize = 8;
 
 /// The longest credentials in bytes.
 pub const CREDENTIALS_BYTES_MAX: usize = 64;
+
+/// The bit of the feature that a client can shift its frames, as [`TickHint`] asks for.
+pub const FEATURE_TICK_HINT: u32 = 1 << 5;
 
 /// A packet with a payload has at most so many bytes around it.
 pub const AROUND_PAYLOAD_BYTES: usize = 11;

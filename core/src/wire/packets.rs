@@ -42,7 +42,9 @@ layouts! {
         pub nonce: Nonce,
         /// The longest packet that the client takes, in bytes.
         pub max_packet: u16,
-        /// The features that the client has, as bits. None are known yet.
+        /// The features that the client has, as bits, like [`FEATURE_TICK_HINT`].
+        ///
+        /// [`FEATURE_TICK_HINT`]: super::FEATURE_TICK_HINT
         pub features: u32,
         /// The token of the session that this one resumes.
         pub resume: Option<Token>,
@@ -184,6 +186,16 @@ layouts! {
         pub id: ParticipantId,
         /// All of their flags.
         pub flags: ParticipantFlags,
+    }
+
+    /// Tells a talker by how much its frames should begin later, so that they wait less for the
+    /// room's tick.
+    #[derive(Copy)]
+    pub struct TickHint {
+        /// The newest voice packet that had come.
+        pub seq: Seq,
+        /// By so many microseconds: less than a frame.
+        pub shift_us: u16,
     }
 }
 
@@ -411,5 +423,7 @@ packets! {
         0x0c = State(fields: State),
         /// How many are in the room, for clients without a roster.
         0x0d = Count(participants: u32),
+        /// By how much the client's frames should begin later.
+        0x47 = TickHint(fields: TickHint),
     }
 }

@@ -4,6 +4,7 @@
 mod life;
 mod payloads;
 mod stream;
+mod tick_hints;
 mod voice;
 
 use std::ops::Range;

@@ -194,6 +194,9 @@ fn server_value(packet: &ServerPacket<'_>) -> Value {
         ServerPacket::Count(participants) => {
             json!({"packet": "Count", "participants": participants})
         }
+        ServerPacket::TickHint(hint) => {
+            json!({"packet": "TickHint", "seq": hint.seq.0, "shift_us": hint.shift_us})
+        }
     }
 }
 
@@ -257,7 +260,7 @@ fn the_examples_of_the_specification_are_what_the_core_reads_and_writes() {
         .iter()
         .filter(|vector| vector.fields.contains_key("value"));
     let seen: BTreeSet<String> = packets.map(check_packet).collect();
-    assert_eq!(seen.len(), 7 + 11, "every packet has an example: {seen:?}");
+    assert_eq!(seen.len(), 7 + 12, "every packet has an example: {seen:?}");
 }
 
 #[test]

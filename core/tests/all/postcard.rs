@@ -81,6 +81,9 @@ fn server(packet: &ServerPacket<'_>) -> Written {
             to_allocvec(&(12u8, state.revision, state.id.0, state.flags.0))
         }
         ServerPacket::Count(participants) => to_allocvec(&(13u8, participants)),
+        ServerPacket::TickHint(hint) => {
+            to_allocvec(&(0x47u8, hint.seq.0.to_le_bytes(), hint.shift_us))
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `lobby` | links without a room |
 //! | `room` | members and their timers |
 //! | `member`, `participant` | one of them: link, voice in, what they hear |
+//! | `framing` | when a talker's frames come, and when they should |
 //! | `roster` | what a room tells of its members, and when |
 //! | `mixdown`, `encodings` | one tick's mixing and encoding, shared where possible |
 //! | `link`, `outbox` | one peer's session, and what waits for it |
@@ -38,6 +39,7 @@ pub mod counters;
 mod deadlines;
 mod encodings;
 mod event;
+mod framing;
 mod hub;
 mod ids;
 mod link;

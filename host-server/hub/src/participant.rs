@@ -9,9 +9,11 @@ use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::wire::{
-    Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry, Voice,
+    FEATURE_TICK_HINT, Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry,
+    TickHint, Voice,
 };
 
+use crate::framing::Framing;
 use crate::mixdown::{Listener, Mixdown, Own};
 use crate::names::look;
 use crate::resume::Tokens;
@@ -32,11 +34,6 @@ const _: () = assert!(
 /// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits
 /// for a tick anyhow.
 const PREFILL_FRAMES: u16 = 0;
-
-/// For so long the first frame of a talkspurt waits at least. The frames after it may then come so
-/// much later than their period says before one has to be concealed; together with the wait for the
-/// tick it stays below one frame and 5 ms.
-pub const TALKSPURT_LEAD: Duration = Duration::from_millis(3);
 
 /// How often the others are told what one does, at most, and how often a room has a round. Ten
 /// times a second are 120 bytes: someone who changes faster (a gate without a hold, or ill will)
@@ -62,6 +59,8 @@ pub struct Participant {
     pub max_packet: usize,
     /// Whether their client is told who is in the room, and not only how many.
     pub wants_roster: bool,
+    /// The features of the session.
+    pub features: u32,
     /// The codec of what they say.
     pub codec_up: CodecId,
     /// The number of the last packet of it that came.
@@ -86,6 +85,8 @@ pub struct Participant {
     voice: Option<Box<Downlink<SLOTS>>>,
     /// From when on the running talkspurt is heard.
     heard_from: Instant,
+    /// When their frames come.
+    framing: Framing,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
     /// Who they were before they rejoined the room in the midst of a word, which fades: their own,
@@ -100,6 +101,8 @@ pub struct VoiceTaken {
     pub flags_changed: bool,
     /// There are frames to be mixed, from then on.
     pub heard_from: Option<Instant>,
+    /// The client is to be told this.
+    pub hint: Option<TickHint>,
 }
 
 impl Participant {
@@ -115,6 +118,7 @@ impl Participant {
             tokens,
             max_packet: request.max_packet.into(),
             wants_roster: request.roster,
+            features: request.features,
             codec_up: request.codec_up,
             last_seq: None,
             stops: None,
@@ -128,6 +132,7 @@ impl Participant {
             format,
             voice: None,
             heard_from: Instant::ZERO,
+            framing: Framing::new(format.frame),
             talker: TalkerState::new(format.frame),
             earlier: None,
         }
@@ -179,7 +184,8 @@ impl Participant {
         self.flags.has(ParticipantFlags::MUTED)
     }
 
-    /// Takes a voice packet. Voice of a muted participant is not heard.
+    /// Takes a voice packet; `next_tick` is that of the room, if it ticks. Voice of a muted
+    /// participant is not heard.
     ///
     /// # Errors
     /// A payload that is no frame of this session.
@@ -187,6 +193,7 @@ impl Participant {
         &mut self,
         voice: &Voice<'_>,
         now: Instant,
+        next_tick: Option<Instant>,
     ) -> Result<VoiceTaken, CodecError> {
         let is_after = |seq: Option<Seq>| seq.is_none_or(|it| voice.seq.distance(it) > 0);
         if self.is_muted() || self.stops.is_some_and(|(last, _)| is_after(last)) {
@@ -209,7 +216,11 @@ impl Participant {
         // What follows at once on a word that was cut off takes that word's place in time: a pause
         // would be a click.
         if taken && !was_active {
-            self.heard_from = now + TALKSPURT_LEAD;
+            self.framing.begin(now);
+            self.heard_from = now + self.framing.lead(now, next_tick.is_some());
+        }
+        if !voice.payload.is_empty() {
+            self.framing.arrived(now);
         }
         // Whoever talks is shown until their last frame was mixed, whatever its packet says: nobody
         // is heard unshown, but for the frame in which a talker fades who was muted or left.
@@ -218,7 +229,17 @@ impl Participant {
         Ok(VoiceTaken {
             flags_changed,
             heard_from: self.is_active().then_some(self.heard_from),
+            hint: self.hint(next_tick, voice),
         })
+    }
+
+    /// Returns what to tell their client of when its frames come, if it is the time for that.
+    fn hint(&mut self, next_tick: Option<Instant>, voice: &Voice<'_>) -> Option<TickHint> {
+        let can_shift = self.features & FEATURE_TICK_HINT > 0;
+        let tick = next_tick.filter(|_| can_shift)?;
+        let (seq, ends) = (voice.seq, voice.terminator);
+        let shift_us = self.framing.shift(tick, ends)?;
+        Some(TickHint { seq, shift_us })
     }
 
     /// Mutes (when what was said up to the packet `after` has been heard) or unmutes. True if that

@@ -8,7 +8,7 @@ use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{Joined, Left, ParticipantId, Reason, RoomName, ServerPacket, SetMuted};
 
 use crate::config::HubConfig;
-use crate::encodings::{SharedEncoders, Stamp};
+use crate::encodings::{SharedEncoders, Stamp, encode};
 use crate::event::{Event, Presence, Work};
 use crate::ids::{LinkId, MemberId};
 use crate::link::{Input, Link, Standing};
@@ -16,7 +16,7 @@ use crate::member::{Member, Members};
 use crate::mixdown::Mixdown;
 use crate::names;
 use crate::outbound::Outbound;
-use crate::participant::Participant;
+use crate::participant::{Participant, VoiceTaken};
 use crate::resume::{EndedSession, Entry, Tokens};
 use crate::roster::{self, Announcements};
 
@@ -247,24 +247,35 @@ impl Room {
         {
             match link.receive(bytes, out.now, &mut out.counters) {
                 Input::Part => {}
-                Input::Voice(voice) => match participant.push_voice(&voice, out.now) {
-                    Ok(taken) => {
-                        participant.tokens.earlier = None;
-                        self.next_tick = self.next_tick.or(taken.heard_from);
-                        if taken.flags_changed {
-                            self.states.tell(member, &mut self.members, out);
+                Input::Voice(voice) => {
+                    match participant.push_voice(&voice, out.now, self.next_tick) {
+                        Ok(taken) => self.take_voice(member, taken, out),
+                        Err(_) => {
+                            let text = "a payload is no frame of this session";
+                            self.with(member, out, |link| link.end(Reason::UNEXPECTED, text));
                         }
                     }
-                    Err(_) => {
-                        let text = "a payload is no frame of this session";
-                        self.with(member, out, |link| link.end(Reason::UNEXPECTED, text));
-                    }
-                },
+                }
                 Input::Other(is_of_session) => {
                     participant.tokens.earlier.take_if(|_| is_of_session);
                     self.take_events(member, out);
                 }
             }
+        }
+    }
+
+    /// Follows what a voice packet changed.
+    fn take_voice(&mut self, member: MemberId, taken: VoiceTaken, out: &mut Outbound) {
+        if let Some(participant) = self.members.participant_mut(member) {
+            participant.tokens.earlier = None;
+        }
+        self.next_tick = self.next_tick.or(taken.heard_from);
+        if let Some(hint) = taken.hint {
+            let packet = encode(&ServerPacket::TickHint(hint));
+            self.members.send(member, packet, &mut out.ready);
+        }
+        if taken.flags_changed {
+            self.states.tell(member, &mut self.members, out);
         }
     }
 

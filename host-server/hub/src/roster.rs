@@ -47,7 +47,7 @@ pub fn welcome(members: &Members, newcomer: &Participant, config: &HubConfig) ->
         version: PROTOCOL_VERSION,
         nonce: newcomer.nonce,
         max_packet: PACKET_MAX as u16,
-        features: 0,
+        features: newcomer.features,
         resume: Some(newcomer.tokens.own),
         id: newcomer.id,
         codec_up: newcomer.codec_up.id(),
@@ -440,7 +440,7 @@ mod tests {
             terminator: false,
             payload,
         };
-        assert!(first.push_voice(&voice, at(0)).unwrap().flags_changed);
+        assert!(first.push_voice(&voice, at(0), None).unwrap().flags_changed);
         first.set_muted(true, None, at(0));
         ids[..3].iter().for_each(|id| {
             members.participant_mut(*id).unwrap().set_waits(true);

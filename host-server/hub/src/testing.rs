@@ -24,6 +24,7 @@ pub fn request(name: &str) -> HelloRequest {
         codec_down: CodecId::Pcm16,
         muted: false,
         roster: true,
+        features: 0,
         credentials: Some(Default::default()),
     }
 }

@@ -170,3 +170,32 @@ fn share(who: &str, spoken: &[i16], heard: &[i16]) -> Result<()> {
     ensure!(share > 0.95, "{who} heard only {share:.3}: {runs:?}");
     Ok(())
 }
+
+#[test]
+fn talkers_are_told_to_shift_their_frames_and_do() -> Result<()> {
+    repeat_if_spoilt(shifts)
+}
+
+/// One of five talkers makes the room's tick. The others begin their frames at any time: that all
+/// of them fit it by chance happens once in a thousand times.
+fn shifts() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let server = &stage.server.address;
+    let ada = Client::join(server, "ada", &[], "join; tone 440 6000; leave")?;
+    let words = "join; tone 300 400; wait 0.5; tone 300 400; leave";
+    let talkers = ["bea", "cem", "dan", "eve"];
+    let talkers = talkers.map(|name| Client::start(server, name, &["--tick-hints"], words));
+    let mut shifts = 0;
+    for talker in talkers {
+        let events = talker?.finish()?;
+        ensure!(events.one("joined")?["features"] == 32, "{events}");
+        let hints = events.all("tick_hint");
+        ensure!(hints.iter().all(|hint| hint["why"].is_null()), "{events}");
+        shifts += events.all("shifted").len();
+    }
+    let events = ada.finish()?;
+    ensure!(events.one("joined")?["features"] == 0, "{events}");
+    ensure!(events.all("tick_hint").is_empty(), "{events}");
+    ensure!(shifts > 0, "nobody was told anything");
+    Ok(())
+}

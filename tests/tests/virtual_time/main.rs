@@ -9,4 +9,5 @@ mod packets;
 mod repair;
 mod rosters;
 mod serial;
+mod tick_hints;
 mod voices;

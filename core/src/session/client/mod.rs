@@ -10,13 +10,14 @@ use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    AROUND_PAYLOAD_BYTES, Bye, ClientPacket, Hello, NO_NONCE, Nonce, OFFERS_MAX,
+    AROUND_PAYLOAD_BYTES, Bye, ClientPacket, FEATURE_TICK_HINT, Hello, NO_NONCE, Nonce, OFFERS_MAX,
     PACKET_BYTES_LEAST, PROTOCOL_VERSION, ParseError, ParticipantFlags, ROSTER_PAGE, Reason,
-    ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, Token, Voice, Welcome,
+    ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, TickHint, Token, Voice, Welcome,
 };
 
 mod roster;
 mod talking;
+mod tick_hint;
 
 /// The most events of one input: a full page of a roster, and its end.
 const EVENTS_MAX: usize = ROSTER_PAGE + 1;
@@ -77,6 +78,10 @@ struct Run {
     told_muted: bool,
     /// Whether that went before the last Ping, so that the Pong must agree.
     told_before_ping: bool,
+    /// What the server said last of the client's frames.
+    tick_hint: Option<TickHint>,
+    /// The last voice packet before the client shifted its frames.
+    shifted_after: Option<Seq>,
     hello_due: bool,
     ping_due: bool,
     pong_due: Option<u32>,
@@ -299,7 +304,7 @@ impl ClientSession {
             version: PROTOCOL_VERSION,
             nonce: self.nonce,
             max_packet: self.request.max_packet,
-            features: 0,
+            features: u32::from(self.request.shifts_frames) * FEATURE_TICK_HINT,
             resume: self.resume,
             room: &self.request.room,
             name: &self.request.name,
@@ -347,6 +352,7 @@ impl ClientSession {
             }
             // The rest belongs to a session, and before its Welcome to an earlier one.
             _ if self.params().is_none() => {}
+            ServerPacket::TickHint(hint) => self.run.tick_hint = Some(hint),
             ServerPacket::Bye(bye) => {
                 self.refused(ClientEvent::Closed, bye.reason, bye.retry_ms, bye.text);
             }

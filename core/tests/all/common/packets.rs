@@ -7,7 +7,7 @@ use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
     Bye, ClientPacket, Encode, Hello, Joined, Left, NO_NONCE, Nonce, PROTOCOL_VERSION,
     ParticipantFlags, ParticipantId, Reason, Reject, Roster, RosterEntry, ServerPacket, ServerPong,
-    SetMuted, State, Text, Token, Voice, Welcome, encode, parse,
+    SetMuted, State, Text, TickHint, Token, Voice, Welcome, encode, parse,
 };
 
 /// A nonce that comes often.
@@ -129,6 +129,9 @@ pub fn server_packet() -> impl Strategy<Value = OwnedServerPacket> {
             }))
         ),
         1 => any::<u32>().prop_map(move |participants| server(ServerPacket::Count(participants))),
+        1 => any::<(u16, u16)>().prop_map(move |(seq, shift_us)| server(ServerPacket::TickHint(
+            TickHint { seq: Seq(seq), shift_us }
+        ))),
     ]
 }
 

@@ -9,7 +9,7 @@ use talkspurt_core::endpoint::write_to_stream;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
     Bye, ClientPacket, Hello, Nonce, PROTOCOL_VERSION, ParticipantFlags, RosterEntry, ServerPacket,
-    SetMuted, Token, Voice, parse,
+    SetMuted, TickHint, Token, Voice, parse,
 };
 
 use super::*;
@@ -25,6 +25,7 @@ mod resume;
 mod rosters;
 mod slow;
 mod states;
+mod tick_hints;
 mod voice;
 
 const SAMPLES: usize = 320;
@@ -88,6 +89,7 @@ enum Received {
     Left(u32, Reason),
     State(u32, ParticipantFlags),
     Count(u32),
+    TickHint(TickHint),
     Voice {
         seq: u16,
         timestamp: u32,
@@ -433,6 +435,7 @@ impl Received {
             ServerPacket::Left(left) => Self::Left(left.id.0, left.reason),
             ServerPacket::State(state) => Self::State(state.id.0, state.flags),
             ServerPacket::Count(participants) => Self::Count(participants),
+            ServerPacket::TickHint(hint) => Self::TickHint(hint),
             ServerPacket::Voice(voice) => {
                 let codec = if voice.payload.len() == 163 {
                     CodecId::ImaAdpcm

@@ -3,6 +3,7 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::mixer::MixRule;
 use talkspurt_core::seq::{Seq, Timestamp};
 
+use crate::framing::TALKSPURT_LEAD;
 use crate::testing::{TOKENS, request};
 
 const FRAME: [u8; 640] = [1; 640];
@@ -32,20 +33,20 @@ fn talking_begins_with_the_first_packet_and_ends_when_the_terminator_was_mixed()
     let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
     assert!(
         participant
-            .push_voice(&voice(1, false), at(0))
+            .push_voice(&voice(1, false), at(0), None)
             .unwrap()
             .flags_changed
     );
     assert!(participant.is_talking());
     assert!(
         !participant
-            .push_voice(&voice(2, false), at(20))
+            .push_voice(&voice(2, false), at(20), None)
             .unwrap()
             .flags_changed
     );
     assert!(
         !participant
-            .push_voice(&voice(3, true), at(40))
+            .push_voice(&voice(3, true), at(40), None)
             .unwrap()
             .flags_changed
     );
@@ -63,7 +64,9 @@ fn talking_begins_with_the_first_packet_and_ends_when_the_terminator_was_mixed()
 #[test]
 fn nobody_is_heard_without_being_shown() {
     let mut participant = participant();
-    let taken = participant.push_voice(&voice(1, true), at(0)).unwrap();
+    let taken = participant
+        .push_voice(&voice(1, true), at(0), None)
+        .unwrap();
     assert!(taken.flags_changed && taken.heard_from.is_some() && participant.is_talking());
 }
 
@@ -97,7 +100,9 @@ fn what_a_newcomer_is_shown_as_is_no_news_and_its_change_is() {
 fn a_talkspurt_that_breaks_off_ends_by_itself() {
     let mut participant = participant();
     let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
-    participant.push_voice(&voice(1, false), at(0)).unwrap();
+    participant
+        .push_voice(&voice(1, false), at(0), None)
+        .unwrap();
     let ended_at = (1..).find(|tick| {
         mixdown.begin();
         participant.speak(at(tick * 20), &mut mixdown)
@@ -111,7 +116,9 @@ fn a_talkspurt_that_breaks_off_ends_by_itself() {
 fn the_first_frame_waits_for_its_lead() {
     let mut participant = participant();
     let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
-    let taken = participant.push_voice(&voice(1, false), at(18)).unwrap();
+    let taken = participant
+        .push_voice(&voice(1, false), at(18), None)
+        .unwrap();
     assert_eq!(taken.heard_from, Some(at(18) + TALKSPURT_LEAD));
     assert!(!participant.speak(at(20), &mut mixdown) && participant.own.is_none());
     assert!(!participant.speak(at(40), &mut mixdown) && participant.own.is_some());
@@ -120,12 +127,14 @@ fn the_first_frame_waits_for_its_lead() {
 #[test]
 fn the_muted_are_not_heard() {
     let mut participant = participant();
-    participant.push_voice(&voice(1, false), at(0)).unwrap();
+    participant
+        .push_voice(&voice(1, false), at(0), None)
+        .unwrap();
     assert!(participant.set_muted(true, None, at(0)));
     assert!(!participant.is_talking() && participant.is_muted() && !participant.needs_tick());
     assert_eq!(
         participant
-            .push_voice(&voice(2, false), at(20))
+            .push_voice(&voice(2, false), at(20), None)
             .unwrap()
             .heard_from,
         None
@@ -151,12 +160,12 @@ fn a_mute_takes_effect_when_the_packet_that_it_names_was_heard_in_whatever_order
     };
     for after_is_last in [true, false] {
         let mut participant = participant();
-        participant.push_voice(&frame(1), at(0)).unwrap();
+        participant.push_voice(&frame(1), at(0), None).unwrap();
         let after = if after_is_last { 4 } else { 2 };
         assert!(!participant.set_muted(true, Some(frame(after).seq), at(0)));
         for (n, is_taken) in [(4, after_is_last), (2, true), (3, after_is_last)] {
             let waiting = participant.depth_frames();
-            participant.push_voice(&frame(n), at(10)).unwrap();
+            participant.push_voice(&frame(n), at(10), None).unwrap();
             assert_eq!(participant.depth_frames() > waiting, is_taken, "{n}");
         }
         let muted_at = (1..).find(|n| {
@@ -177,7 +186,9 @@ fn a_mute_takes_effect_when_the_packet_that_it_names_was_heard_in_whatever_order
 fn what_has_come_is_known_where_the_numbers_wrap() {
     for (last, after, has_come) in [(u16::MAX, 0, false), (0, u16::MAX, true)] {
         let mut participant = participant();
-        participant.push_voice(&voice(last, false), at(0)).unwrap();
+        participant
+            .push_voice(&voice(last, false), at(0), None)
+            .unwrap();
         tick(&mut participant, 20);
         let is_muted = participant.set_muted(true, Some(Seq(after)), at(30));
         tick(&mut participant, 40);
@@ -192,7 +203,8 @@ fn what_a_mute_names_is_waited_for_and_heard_for_half_a_second() {
         participant.set_muted(true, Some(Seq(99)), at(0));
         let muted_at = (1..).find(|&n| {
             if talks_on {
-                let taken = participant.push_voice(&voice(n, false), at(20 * u64::from(n) - 10));
+                let taken =
+                    participant.push_voice(&voice(n, false), at(20 * u64::from(n) - 10), None);
                 assert!(taken.unwrap().heard_from.is_some(), "{n}");
             }
             tick(&mut participant, 20 * u64::from(n));
@@ -208,7 +220,9 @@ fn unmuting_takes_back_a_mute_that_still_waits() {
     let mut participant = participant();
     participant.set_muted(true, Some(Seq(5)), at(0));
     assert!(!participant.set_muted(false, None, at(100)));
-    let taken = participant.push_voice(&voice(6, true), at(120)).unwrap();
+    let taken = participant
+        .push_voice(&voice(6, true), at(120), None)
+        .unwrap();
     assert!(taken.flags_changed && taken.heard_from.is_some());
     for n in 7..40 {
         tick(&mut participant, 20 * n);
@@ -221,7 +235,7 @@ fn whoever_goes_on_for_another_is_told_of_where_that_one_was_left() {
     let mut before = participant();
     (before.id, before.joined) = (ParticipantId(7), 3);
     before.tell(ParticipantFlags::MUTED, at(10));
-    before.push_voice(&voice(1, true), at(10)).unwrap();
+    before.push_voice(&voice(1, true), at(10), None).unwrap();
     tick(&mut before, 20);
     assert_eq!(
         before.news(),
@@ -244,7 +258,7 @@ fn a_wrong_payload_is_an_error() {
         payload: &FRAME[..7],
         ..voice(1, false)
     };
-    assert!(participant().push_voice(&wrong, at(0)).is_err());
+    assert!(participant().push_voice(&wrong, at(0), None).is_err());
 }
 
 #[test]
@@ -254,7 +268,7 @@ fn an_empty_packet_makes_nobody_a_talker() {
         ..voice(1, true)
     };
     let mut participant = participant();
-    let taken = participant.push_voice(&empty, at(0)).unwrap();
+    let taken = participant.push_voice(&empty, at(0), None).unwrap();
     assert!(!taken.flags_changed && !participant.is_talking());
 }
 
@@ -262,8 +276,12 @@ fn an_empty_packet_makes_nobody_a_talker() {
 fn a_talkspurt_that_is_over_has_no_level() {
     let mut participant = participant();
     let mut mixdown = Mixdown::new(MixRule::Mean, AudioFormat::DEFAULT);
-    participant.push_voice(&voice(1, false), at(0)).unwrap();
-    participant.push_voice(&voice(2, true), at(20)).unwrap();
+    participant
+        .push_voice(&voice(1, false), at(0), None)
+        .unwrap();
+    participant
+        .push_voice(&voice(2, true), at(20), None)
+        .unwrap();
     let levels = [20, 40].map(|ms| {
         mixdown.begin();
         participant.speak(at(ms), &mut mixdown);
@@ -290,7 +308,7 @@ fn pre_roll_of_200_ms_that_comes_at_once_is_heard_whole_beside_a_margin() {
                 payload: &FRAME[..2 * format.frame_samples()],
                 ..voice(number, false)
             };
-            participant.push_voice(&voice, at(0)).unwrap();
+            participant.push_voice(&voice, at(0), None).unwrap();
         }
         assert_eq!(participant.depth_frames(), frames, "{frame:?}");
     }

@@ -3,7 +3,7 @@
 use talkspurt_core::audio::format::FrameDuration;
 
 use super::*;
-use crate::participant::TALKSPURT_LEAD;
+use crate::framing::TALKSPURT_LEAD;
 
 fn many(participants: usize) -> Bench {
     Bench::new(HubConfig {
