@@ -1,9 +1,10 @@
-//! When frames are due.
+//! When the frames of a microphone or of a file are due.
 //!
-//! A session has one clock: frame `n` is due `n` frame durations after the start, whatever happened
-//! meanwhile. A thread that was not scheduled for a while finds several frames due at once and
-//! processes them all, so nothing drifts and a WAV file has no gap. Sleeping one frame duration per
-//! frame would lose the time of the work and of every late wake-up.
+//! Frame `n` is due `n` frame durations after the start, whatever happened meanwhile. A thread that
+//! was not scheduled for a while finds several frames due at once and processes them all, so nothing
+//! drifts and a WAV file has no gap. Sleeping one frame duration per frame would lose the time of
+//! the work and of every late wake-up. What a speaker plays is due when the packets come, as
+//! `net::playout_clock` has it.
 
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,11 @@ impl FrameClock {
         let due = now >= self.next_due();
         self.done_frames += u64::from(due);
         due
+    }
+
+    /// Makes the next frame, and all that follow, due later by so much.
+    pub fn shift(&mut self, later: Duration) {
+        self.start += later;
     }
 
     /// Returns when the next frame is due.

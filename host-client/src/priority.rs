@@ -3,8 +3,9 @@
 //! A frame that is sent 20 ms late is heard as a gap. On a busy machine an ordinary thread may wait
 //! that long.
 //!
-//! - The session's thread gets real-time priority. It works for tens of microseconds per frame, so
-//!   it takes nothing from other programs.
+//! - The session's thread gets real-time priority, and so do our own threads that carry sound to and
+//!   from ALSA's plugins. They work for tens of microseconds per frame, so they take nothing from
+//!   other programs, and nap where a device makes them spin.
 //! - The sound library's threads must not have it. cpal's ALSA worker spins through errors at the
 //!   start, after an xrun and when a sound server dies; it would block the library's other thread,
 //!   the sound server and us (measured: with real-time priority 37 gaps in 22 s on a busy machine,
@@ -27,13 +28,13 @@ const REAL_TIME: u8 = 10;
 #[cfg(unix)]
 const PREFERRED_NICE: i32 = -11;
 
-/// Raises the calling thread, the session's, to real-time priority.
+/// Raises the calling thread, the session's or one that carries sound, to real-time priority.
 pub(crate) fn raise() {
     let Ok(level) = REAL_TIME.try_into() else {
         return;
     };
     match real_time(ThreadPriority::Crossplatform(level)) {
-        Ok(()) => tracing::debug!("the session runs with real-time priority"),
+        Ok(()) => tracing::debug!("this thread has real-time priority"),
         Err(error) => tracing::debug!(
             ?error,
             "no real-time priority; sound may stutter on a busy machine"

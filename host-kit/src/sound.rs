@@ -36,6 +36,10 @@ pub trait Source: Send {
     /// while nothing is sent, so that nobody hears the splice.
     fn may_drop(&mut self) {}
 
+    /// Passes over so much sound before the next frame, which will be read later by as much. Nobody
+    /// hears the splice.
+    fn skip(&mut self, _span: Duration) {}
+
     /// Takes the reason why the source ended, if that was not the end of a file.
     fn take_problem(&mut self) -> Option<String> {
         None

@@ -125,7 +125,7 @@ pub struct JoinFlags {
     pub codec: Option<CodecId>,
 
     /// How long received frames wait at first, so that late ones are still in time. Adapts from
-    /// there. [default: 40 for a speaker, 120 for a file]
+    /// there. [default: 0 for a speaker, 120 for a file]
     #[arg(long, value_name = "MS", help_heading = "Sound",
           value_parser = clap::value_parser!(u16).range(..=PLAYOUT_MS_MAX))]
     pub playout_delay: Option<u16>,

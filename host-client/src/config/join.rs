@@ -12,7 +12,7 @@ use talkspurt_host_kit::{
     wav::refuse_overwriting,
 };
 
-/// Initial playout delay for a speaker: two frames of 20 ms ride out a busy scheduler.
+/// Initial playout delay for a speaker: it waits for a late frame as long as its device has sound.
 const PLAYOUT_DEVICE_MS: u16 = 0;
 /// Initial playout delay for a file, where delay bothers nobody: later frames still arrive in time.
 const PLAYOUT_FILE_MS: u16 = 120;

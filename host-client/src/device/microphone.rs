@@ -8,7 +8,11 @@ use super::{
 };
 use crate::audio::{Captured, ROOM_RATE_HZ, Source, to_i16};
 use rtrb::Consumer;
-use std::{mem, sync::mpsc::Receiver, time::Instant};
+use std::{
+    mem,
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
 
 /// More than this above the target is old sound (the session was stalled) and is dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.020;
@@ -75,6 +79,10 @@ impl OpenStream<Consumer<f32>> {
     fn read(&mut self, frame: &mut [i16], now: Instant) -> Captured {
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
         self.pace.observe(&self.link.shared, frame_s);
+        let skipped_s = mem::take(&mut self.skipped_s);
+        if self.primed && skipped_s > 0.0 {
+            self.drop_oldest(skipped_s);
+        }
         let mut excess_s = self.excess_s(now);
         if self.primed && self.settling.is_over() {
             let late_s = self.control.usual_excess_s() - excess_s;
@@ -183,13 +191,19 @@ impl Source for Microphone {
             open.is_unheard = true;
         }
     }
+
+    fn skip(&mut self, span: Duration) {
+        if let Some(open) = &mut self.end.open {
+            open.skipped_s += span.as_secs_f64();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::device::callback::{self, CaptureCallback};
-    use std::{sync::mpsc, time::Duration};
+    use std::sync::mpsc;
     use talkspurt_host_kit::channels::InputChannel;
 
     /// A device on virtual time whose clock runs `ppm` fast.
@@ -204,10 +218,14 @@ mod tests {
 
     impl Device {
         fn run_until(&mut self, now: Instant) {
+            self.run_silent_until(now, false);
+        }
+
+        fn run_silent_until(&mut self, now: Instant, is_silent: bool) {
             self.recorded = (now - self.start).as_secs_f64() * self.rate_hz;
             while self.delivered + self.callback_frames <= self.recorded as usize {
                 let phase = |n: usize| {
-                    0.5 * (std::f64::consts::TAU * 440.0 * n as f64 / self.rate_hz).sin()
+                    0.5 * f64::from(u8::from(!is_silent)) * (std::f64::consts::TAU * 440.0 * n as f64 / self.rate_hz).sin()
                 };
                 let data: Vec<f32> = (self.delivered..self.delivered + self.callback_frames)
                     .map(|n| phase(n) as f32)
@@ -300,6 +318,97 @@ mod tests {
         assert_eq!(microphone.read_at(&mut frame, now), Captured::Frame);
         let left_ms = microphone.end.open.as_ref().unwrap().link.ring.slots() / 48;
         assert!(left_ms < 40, "{left_ms} ms of old sound left");
+    }
+
+    /// How much sound waits in the ring and in the device, in milliseconds.
+    fn held_ms(microphone: &Microphone, now: Instant) -> f64 {
+        let open = microphone.end.open.as_ref().unwrap();
+        let held = open.link.ring.slots() as f64 + open.link.shared.since_callback(now);
+        held * 1_000.0 / f64::from(open.link.shared.rate_hz)
+    }
+
+    /// Reads frames of 20 ms, on time, with `before` called before each. Returns how much waits in
+    /// the end, before the next one is due.
+    fn held_after(frames: u32, mut before: impl FnMut(u32, &mut Microphone)) -> f64 {
+        let (mut device, mut microphone, _sender) = connect(48_000, 0.0, 120);
+        let at = |n: u32| Duration::from_millis(20) * n;
+        for n in 1..=frames {
+            let now = device.start + at(n);
+            device.run_until(now);
+            before(n, &mut microphone);
+            microphone.read_at(&mut [0; 320], now);
+        }
+        let now = device.start + at(frames + 1);
+        device.run_until(now);
+        held_ms(&microphone, now)
+    }
+
+    #[test]
+    fn what_is_not_needed_is_dropped_while_nobody_hears_it() {
+        // A frame of 20 ms, a callback of 2.5, and the margin of 8 to start with.
+        let heard = held_after(500, |_, _| ());
+        assert!((29.0..34.0).contains(&heard), "{heard} ms while all is heard");
+        // Nothing was late, so the margin is the least: 2 ms.
+        let unheard = held_after(500, |_, microphone| microphone.may_drop());
+        assert!((23.0..26.0).contains(&unheard), "{unheard} ms");
+    }
+
+    #[test]
+    fn a_pause_in_the_sound_is_one_that_nobody_hears() {
+        let (mut device, mut microphone, _sender) = connect(48_000, 0.0, 120);
+        for n in 1..=500u32 {
+            let now = device.start + Duration::from_millis(20) * n;
+            device.run_silent_until(now, n > 400);
+            microphone.read_at(&mut [0; 320], now);
+        }
+        let now = device.start + Duration::from_millis(20) * 501;
+        device.run_silent_until(now, true);
+        let held = held_ms(&microphone, now);
+        assert!((23.0..26.0).contains(&held), "{held} ms");
+    }
+
+    #[test]
+    fn a_frame_that_is_not_whole_is_waited_for() {
+        let (mut device, mut microphone, _sender) = connect(48_000, 0.0, 480);
+        for n in 1..=300u32 {
+            let now = device.start + Duration::from_millis(20) * n;
+            device.run_until(now);
+            microphone.may_drop();
+            microphone.read_at(&mut [0; 320], now);
+        }
+        // The device is 12 ms late.
+        let due = device.start + Duration::from_millis(20) * 301;
+        device.run_until(due - Duration::from_millis(20));
+        assert!(!microphone.is_ready_at(320, due));
+        device.run_until(due);
+        assert!(microphone.is_ready_at(320, due));
+        assert_eq!(microphone.read_at(&mut [0; 320], due), Captured::Frame);
+        // Nothing was lost, and from now on there is more in reserve.
+        let target = microphone.end.open.as_ref().unwrap().pace.target(48_000) / 48.0;
+        assert!(target > 15.0, "{target} ms");
+    }
+
+    #[test]
+    fn frames_that_begin_later_wait_no_longer() {
+        let mut held = [0.0; 2];
+        for (held, shift_ms) in held.iter_mut().zip([0, 13]) {
+            let (mut device, mut microphone, _sender) = connect(48_000, 0.0, 120);
+            let mut shift = Duration::ZERO;
+            for n in 1..=300u32 {
+                if n == 200 {
+                    shift = Duration::from_millis(shift_ms);
+                    microphone.skip(shift);
+                }
+                let now = device.start + Duration::from_millis(20) * n + shift;
+                device.run_until(now);
+                assert!(n < 5 || microphone.is_ready_at(320, now), "frame {n}");
+                microphone.read_at(&mut [0; 320], now);
+            }
+            let now = device.start + Duration::from_millis(20) * 301 + shift;
+            device.run_until(now);
+            *held = held_ms(&microphone, now);
+        }
+        assert!((held[0] - held[1]).abs() < 1.0, "{held:?} ms");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) struct OpenStream<R> {
     pub(super) primed: bool,
     /// Only for a microphone: the next frame is not heard, so that sound may be dropped before it.
     pub(super) is_unheard: bool,
+    /// Only for a microphone: so many seconds are to be passed over before the next frame.
+    pub(super) skipped_s: f64,
     /// Only for a microphone: the beginning of what was dropped, to be blended with what follows.
     pub(super) dropped: Vec<f32>,
     /// Only for a speaker: what was converted, made shorter or longer.
@@ -85,6 +87,7 @@ impl<R> SessionEnd<R> {
             settling: Settling::default(),
             primed: false,
             is_unheard: false,
+            skipped_s: 0.0,
             dropped: Vec::new(),
             spliced: Vec::new(),
             silent_samples: 0,

@@ -318,6 +318,78 @@ mod tests {
         }
     }
 
+    /// Returns how long a frame written at `now` waits in the ring and in the callback, in
+    /// milliseconds, by when its first loud sample is heard.
+    fn first_heard_ms(device: &Device, since: usize, written_at: Instant) -> f64 {
+        let first = device.heard[since..].iter().position(|s| s.abs() > 0.1);
+        let first = (since + first.expect("it is heard")) as f64 / device.rate_hz;
+        (device.start + Duration::from_secs_f64(first) - written_at).as_secs_f64() * 1_000.0
+    }
+
+    #[test]
+    fn a_word_waits_for_no_silence_that_was_written_before_it() {
+        let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 120);
+        let at = |n: u64, phase_us: u64| Duration::from_micros(20_000 * n + phase_us);
+        let mut n = 0;
+        for phase_us in [0, 3_700, 11_000, 19_000, 7_300] {
+            for _ in 0..50 {
+                let now = device.start + at(n, phase_us);
+                device.run_until(now);
+                speaker.write_silence_at(&[0; 320], now);
+                n += 1;
+            }
+            let heard_before = device.heard.len();
+            let begins = device.start + at(n, phase_us);
+            for _ in 0..50 {
+                let now = device.start + at(n, phase_us);
+                device.run_until(now);
+                speaker.write_at(&[16_384; 320], now);
+                n += 1;
+            }
+            let ms = first_heard_ms(&device, heard_before, begins);
+            // A callback of 2.5 ms, the margin of 8 to start with, and the converter's 4 ms.
+            assert!((2.0..17.0).contains(&ms), "at {phase_us} us: {ms} ms");
+        }
+        assert_eq!(device.callback.shared.shortfalls(), 0, "a pause is none");
+    }
+
+    #[test]
+    fn a_pause_within_a_talkspurt_takes_what_is_not_needed() {
+        let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 120);
+        for n in 0..600u64 {
+            let now = device.start + Duration::from_millis(20 * n);
+            device.run_until(now);
+            if n < 500 {
+                speaker.write_at(&tone_frame(n), now);
+            } else {
+                speaker.write_at(&[10; 320], now);
+            }
+        }
+        let open = speaker.end.open.as_ref().unwrap();
+        let held_ms = open.held_s(device.start + Duration::from_millis(12_000)) * 1_000.0;
+        assert!((20.0..28.0).contains(&held_ms), "{held_ms} ms with the last frame");
+        assert_eq!(device.callback.shared.shortfalls(), 0);
+    }
+
+    #[test]
+    fn a_frame_may_be_put_off_as_long_as_there_is_sound() {
+        let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 120);
+        let start = device.start;
+        assert_eq!(speaker.slack_at(start), Duration::ZERO);
+        for n in 0..50u64 {
+            let now = start + Duration::from_millis(20 * n);
+            device.run_until(now);
+            speaker.write_at(&tone_frame(n), now);
+        }
+        let due = start + Duration::from_millis(1_000);
+        device.run_until(due);
+        let slack = speaker.slack_at(due);
+        assert!(slack > Duration::from_millis(4), "{slack:?} of 8 ms");
+        device.run_until(due + slack);
+        speaker.write_at(&tone_frame(50), due + slack);
+        assert_eq!(device.callback.shared.shortfalls(), 0);
+    }
+
     #[test]
     fn excess_after_the_start_is_cut_and_not_bent_away() {
         let (mut device, mut speaker, _sender) = connect(48_000, 0.0, 480);

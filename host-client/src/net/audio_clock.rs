@@ -97,6 +97,11 @@ impl AudioClock {
             if now < due || is_over(due) {
                 break due;
             }
+            if let Some(later) = participant.take_tick_shift() {
+                self.capture.shift(later);
+                self.io.source.skip(later);
+                continue;
+            }
             let given_up_at = due + LATE_MAX;
             if now < given_up_at && !self.io.source.is_ready(self.frame_samples) {
                 break given_up_at;
@@ -111,10 +116,8 @@ impl AudioClock {
         let playout_at = match &mut self.playout {
             Playout::Device(clock) => {
                 let received = participant.frames_received();
-                if received != self.received {
-                    self.received = received;
-                    clock.arrived(now);
-                }
+                clock.arrived(now, received.wrapping_sub(self.received));
+                self.received = received;
                 for _ in 0..clock.take_missed(now) {
                     participant.skip_playout();
                 }

@@ -6,18 +6,23 @@
 //! a frame that comes late is waited for as long as the device has sound, and moves the clock; and
 //! as all come early the clock goes after them, slowly, as each step bends the pitch.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-/// What is waited for before a talkspurt's first frame is played, before anything is known.
-const ALLOWANCE_START: Duration = Duration::from_millis(2);
+/// By how much frames are taken to come more or less early, before anything is known.
+const SPREAD_START: Duration = Duration::from_micros(1_500);
 /// Of the frames that come last, this much is left. It covers that packets are read a little later
 /// than they come.
 const LEFT: Duration = Duration::from_micros(500);
 /// The phase is judged over such windows.
-const WINDOW_FRAMES_MS: u32 = 1_000;
+const WINDOW_MS: u32 = 1_000;
 /// While voice is heard, the clock is set back by so much a window at most: a pitch that is 0.02 %
 /// higher. In a pause it is set back at once.
 const STEP_MAX: Duration = Duration::from_micros(200);
+/// So many packets are remembered: more never wait for long.
+const ARRIVALS_MAX: usize = 32;
 /// A clock that is behind by more was stopped: what it has missed is not played.
 const STALL: Duration = Duration::from_millis(60);
 
@@ -28,15 +33,42 @@ pub(super) struct PlayoutClock {
     due: Instant,
     /// Whether a talkspurt runs.
     is_hearing: bool,
-    /// When packets came last.
-    arrived_at: Option<Instant>,
-    /// How long after its first frame has come a talkspurt begins.
-    allowance: Duration,
-    window_frames: u32,
-    /// The least time by which frames of this window came before they were due.
-    least_early: Duration,
-    /// By how much the clock may be set back: frames of the last window came earlier by that.
+    /// When the latest packets came, newest first.
+    arrivals: VecDeque<Instant>,
+    window: Window,
+    /// By how much frames of the window before came more or less early.
+    spread_before: Duration,
+    /// By how much the clock may be set back: all frames of the last window came earlier by that.
     spare: Duration,
+}
+
+/// How early frames came of late, in microseconds before they were due.
+#[derive(Debug)]
+struct Window {
+    frames: u32,
+    least_us: i64,
+    most_us: i64,
+}
+
+impl Window {
+    const EMPTY: Self = Self {
+        frames: 0,
+        least_us: i64::MAX,
+        most_us: i64::MIN,
+    };
+
+    fn note(&mut self, early_us: i64) {
+        self.frames += 1;
+        self.least_us = self.least_us.min(early_us);
+        self.most_us = self.most_us.max(early_us);
+    }
+
+    fn spread(&self) -> Duration {
+        match self.frames {
+            0 => Duration::ZERO,
+            _ => Duration::from_micros(self.most_us.abs_diff(self.least_us)),
+        }
+    }
 }
 
 /// How the voice stands that is to be played.
@@ -57,10 +89,9 @@ impl PlayoutClock {
             frame: Duration::from_millis(frame_ms.into()),
             due: start,
             is_hearing: false,
-            arrived_at: None,
-            allowance: ALLOWANCE_START,
-            window_frames: 0,
-            least_early: Duration::MAX,
+            arrivals: VecDeque::with_capacity(ARRIVALS_MAX),
+            window: Window::EMPTY,
+            spread_before: SPREAD_START,
             spare: Duration::ZERO,
         }
     }
@@ -68,12 +99,15 @@ impl PlayoutClock {
     /// Goes on with frames of another duration.
     pub(super) fn set_frame_ms(&mut self, frame_ms: u8) {
         self.frame = Duration::from_millis(frame_ms.into());
-        self.restart_window();
+        self.window = Window::EMPTY;
     }
 
-    /// Voice packets have come.
-    pub(super) fn arrived(&mut self, now: Instant) {
-        self.arrived_at = Some(now);
+    /// So many voice packets have come.
+    pub(super) fn arrived(&mut self, now: Instant, packets: u32) {
+        for _ in 0..packets.min(ARRIVALS_MAX as u32) {
+            self.arrivals.truncate(ARRIVALS_MAX - 1);
+            self.arrivals.push_front(now);
+        }
     }
 
     /// Returns how many frames were missed while nothing ran: they are not to be heard.
@@ -84,7 +118,7 @@ impl PlayoutClock {
         }
         let missed = (behind.as_micros() / self.frame.as_micros()) as u32;
         self.due += self.frame * missed;
-        self.restart_window();
+        self.window = Window::EMPTY;
         missed
     }
 
@@ -94,9 +128,11 @@ impl PlayoutClock {
         let begins = hearing.is_active && !self.is_hearing;
         self.is_hearing = hearing.is_active;
         if begins {
-            self.due = now + self.allowance;
+            // The first one may have come earlier than others will.
+            let spread = self.window.spread().max(self.spread_before);
+            self.due = now + spread.min(self.frame) + LEFT;
             self.spare = Duration::ZERO;
-            self.restart_window();
+            self.end_window();
         }
         if self.is_hearing && !hearing.is_next_here {
             self.due + hearing.slack
@@ -110,26 +146,23 @@ impl PlayoutClock {
     pub(super) fn played(&mut self, was_here: bool, waiting_frames: u16, is_pause: bool) {
         let due = self.due;
         self.due += self.frame;
-        let Some(arrived_at) = self.arrived_at.filter(|_| self.is_hearing && was_here) else {
+        let came_at = self.arrivals.get(usize::from(waiting_frames)).copied();
+        let Some(came_at) = came_at.filter(|_| self.is_hearing && was_here) else {
             return;
         };
-        // The packets behind it came a frame apart.
-        let came_at = arrived_at.checked_sub(self.frame * u32::from(waiting_frames));
-        let Some(came_at) = came_at else { return };
-        if came_at > due {
-            let late = came_at - due + LEFT;
-            self.due += late;
-            self.allowance = (self.allowance + late).min(self.frame);
+        let late = came_at.saturating_duration_since(due);
+        let early = due.saturating_duration_since(came_at);
+        self.window
+            .note(early.as_micros() as i64 - late.as_micros() as i64);
+        if late > Duration::ZERO {
+            self.due += late + LEFT;
             self.spare = Duration::ZERO;
-            self.restart_window();
-            return;
-        }
-        self.least_early = self.least_early.min(due - came_at);
-        self.window_frames += 1;
-        let window_ms = self.window_frames * self.frame.as_millis() as u32;
-        if window_ms >= WINDOW_FRAMES_MS {
-            self.spare = self.least_early.saturating_sub(LEFT);
-            self.restart_window();
+            self.end_window();
+        } else if self.window.frames >= WINDOW_MS / self.frame.as_millis() as u32 {
+            let least = Duration::from_micros(self.window.least_us.unsigned_abs());
+            self.spare = least.saturating_sub(LEFT);
+            self.spread_before = Duration::ZERO;
+            self.end_window();
             self.set_back(STEP_MAX);
         }
         if is_pause {
@@ -137,16 +170,16 @@ impl PlayoutClock {
         }
     }
 
+    /// Keeps of a window how much its frames differed.
+    fn end_window(&mut self) {
+        self.spread_before = self.spread_before.max(self.window.spread());
+        self.window = Window::EMPTY;
+    }
+
     fn set_back(&mut self, step_max: Duration) {
         let step = self.spare.min(step_max);
         self.due -= step;
-        self.allowance = self.allowance.saturating_sub(step);
         self.spare -= step;
-    }
-
-    fn restart_window(&mut self) {
-        self.window_frames = 0;
-        self.least_early = Duration::MAX;
     }
 }
 

@@ -14,7 +14,7 @@ pub use snapshot::Snapshot;
 
 use crate::{
     audio::{Captured, Sink, Source},
-    config::{JoinConfig, Threshold, opening_at},
+    config::{JoinConfig, SoundChoice, Threshold, opening_at},
     events::EventKind,
 };
 use quiet::QuietWatch;
@@ -108,6 +108,8 @@ impl Participant {
         };
         let mut request = JoinRequest::new(config.room.clone(), config.name.clone(), codecs);
         request.muted = config.muted;
+        // A file's frames begin where they begin.
+        request.shifts_frames = matches!(config.input, SoundChoice::Device(_));
         let mut client = ClientConfig::new(request);
         client.gate = config.gate;
         client.pre_roll_ms = config.pre_roll_ms;
@@ -306,6 +308,12 @@ impl Participant {
             let mut frame = Frame::silence(self.format.frame_samples());
             self.client.pop_frame(&mut frame);
         }
+    }
+
+    /// Takes by how much the next frame of the microphone should begin later, as the server asks.
+    pub fn take_tick_shift(&mut self) -> Option<std::time::Duration> {
+        let later = self.client.take_tick_shift()?;
+        Some(std::time::Duration::from_micros(later.as_micros()))
     }
 
     /// Returns whether voice of others is being played, or waits for that.

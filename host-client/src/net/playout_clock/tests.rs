@@ -26,7 +26,7 @@ fn play(clock: &mut PlayoutClock, arrivals: &[Instant]) -> Played {
         let before = came;
         came += arrivals[came..].iter().take_while(|at| **at <= now).count();
         if came > before {
-            clock.arrived(now);
+            clock.arrived(now, (came - before) as u32);
         }
         let hearing = Hearing {
             is_active: came > 0,
