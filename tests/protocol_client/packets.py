@@ -356,7 +356,7 @@ JOINED = Fields(("revision", U32), ("entry", ENTRY))
 LEFT = Fields(("revision", U32), ("id", U32), ("reason", U8))
 STATE = Fields(("revision", U32), ("id", U32), ("flags", U32))
 COUNT = Fields(("participants", U32))
-TICK_HINT = Fields(("seq", SEQ), ("shift_us", U16))
+TICK_HINT = Fields(("seq", SEQ), ("shift_us", Fixed(2)))
 
 # By sender and number: the name, and the fields.
 PACKETS = {

@@ -197,25 +197,15 @@ impl<'a> Field<'a> for bool {
     }
 }
 
-impl<'a> Field<'a> for Seq {
-    fn read(from: &mut Reader<'a>) -> Self {
-        Self(u16::from_le_bytes(Field::read(from)))
-    }
-
-    fn write(&self, to: &mut Writer<'_>) {
-        to.put(&self.0.to_le_bytes());
-    }
-}
-
 impl<'a> Field<'a> for Option<Seq> {
     fn read(from: &mut Reader<'a>) -> Self {
-        bool::read(from).then(|| Seq::read(from))
+        bool::read(from).then(|| Seq(u16::from_le_bytes(Field::read(from))))
     }
 
     fn write(&self, to: &mut Writer<'_>) {
         self.is_some().write(to);
         if let Some(seq) = self {
-            seq.write(to);
+            to.put(&seq.0.to_le_bytes());
         }
     }
 }

@@ -82,7 +82,8 @@ fn server(packet: &ServerPacket<'_>) -> Written {
         }
         ServerPacket::Count(participants) => to_allocvec(&(13u8, participants)),
         ServerPacket::TickHint(hint) => {
-            to_allocvec(&(0x47u8, hint.seq.0.to_le_bytes(), hint.shift_us))
+            let (seq, shift_us) = (hint.seq.0.to_le_bytes(), hint.shift_us.to_le_bytes());
+            to_allocvec(&(0x47u8, seq, shift_us))
         }
     }
 }

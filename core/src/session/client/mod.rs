@@ -163,6 +163,11 @@ impl ClientSession {
         self.run.heard_at = now;
         match packet {
             ServerPacket::Voice(voice) => self.params().map(|_| voice),
+            // Whether it is of use is judged when it is taken.
+            ServerPacket::TickHint(hint) => {
+                self.run.tick_hint = Some(hint);
+                None
+            }
             packet => {
                 self.handle_control(now, packet);
                 None
@@ -352,7 +357,6 @@ impl ClientSession {
             }
             // The rest belongs to a session, and before its Welcome to an earlier one.
             _ if self.params().is_none() => {}
-            ServerPacket::TickHint(hint) => self.run.tick_hint = Some(hint),
             ServerPacket::Bye(bye) => {
                 self.refused(ClientEvent::Closed, bye.reason, bye.retry_ms, bye.text);
             }
