@@ -56,7 +56,7 @@ class Listener:
         onset, loud_before, last_delay = 0, -length * 10, None
         for at in range(0, len(self._said) - length - far, length):
             said = self._said[at : at + length]
-            if np.sqrt(np.mean(said**2)) < _LOUD_RMS:
+            if not _is_loud(said):
                 continue
             if at - loud_before > _PAUSE_MS * self._per_ms:
                 onset = at + int(np.argmax(np.abs(said) > _LOUD_RMS))
@@ -68,6 +68,8 @@ class Listener:
             else:
                 halves = self._halves(said, at, far, last_delay)
             for nth, (delay, similarity) in enumerate(halves):
+                if not _is_loud(said[nth * length // 2 :][: length // 2]):
+                    continue
                 starts = at + nth * length // 2
                 found.append(Part(
                     at_ms=starts / self._per_ms,
@@ -101,6 +103,10 @@ class Listener:
         similarity = product / np.sqrt(energy * np.sum(said**2))
         best = int(np.argmax(similarity))
         return least + best, float(similarity[best])
+
+
+def _is_loud(samples: Samples) -> bool:
+    return bool(np.sqrt(np.mean(samples**2)) >= _LOUD_RMS)
 
 
 def figures(parts: Sequence[Part], bare_ms: float = 0.0) -> dict[str, float | int | None]:

@@ -15,7 +15,7 @@ share of the time that was sent, of that which lies more than 500 ms behind spee
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,18 @@ def onsets(speech: np.ndarray) -> list[tuple[int, int]]:
     return out
 
 
+def near_speech(speech: np.ndarray, before_ms: int, after_ms: int) -> np.ndarray:
+    """Where there is speech, or was or will be so soon."""
+    before, after = before_ms // STEP_MS, after_ms // STEP_MS
+    near = np.zeros(len(speech), dtype=bool)
+    for place in np.flatnonzero(speech):
+        near[max(0, place - before) : place + 1 + after] = True
+    return near
+
+
 def far_from_speech(speech: np.ndarray) -> np.ndarray:
     """Where neither hold nor pre-roll is an excuse."""
-    far = np.ones(len(speech), dtype=bool)
-    for place in np.flatnonzero(speech):
-        far[max(0, place - PRE_ROLL_MS // STEP_MS) : place + HOLD_MS // STEP_MS] = False
-    return far
+    return ~near_speech(speech, PRE_ROLL_MS, HOLD_MS)
 
 
 def sent_places(spans_ms: Iterable[Sequence[float]], count: int) -> np.ndarray:
@@ -166,11 +172,3 @@ def run(examples: Examples, case: Case, frame_ms: int, settings: dict[str, Any])
     sent = sent_places(spans_ms, len(speech))
     return Outcome(case, frame_ms, GateFigures.of(speech, sent), GateFigures.of(strict, sent),
                    heard)  # fmt: skip
-
-
-def as_row(outcome: Outcome) -> dict[str, Any]:
-    """For the file of results."""
-    case = outcome.case
-    row: dict[str, Any] = {"voice": case.voice, "noise": case.noise, "snr_db": case.snr_db,
-                           "level_dbfs": case.level_dbfs, "frame_ms": outcome.frame_ms}  # fmt: skip
-    return row | {"figures": asdict(outcome.figures), "strict": asdict(outcome.strict)}

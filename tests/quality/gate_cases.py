@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,9 @@ class Plan:
     noises: Sequence[str] = NOISES
     snrs_db: Sequence[int] = SNRS_DB
     frames_ms: Sequence[int] = FRAMES_MS
-    # Scores of sound are computed at these levels, without noise and at the highest ratio.
-    scored_levels_dbfs: Sequence[int] = (-30,)
+    # The sound of clean speech is judged at these levels.
+    scored_levels_dbfs: Sequence[int] = LEVELS_DBFS
+    # Settings of the gate that are not the default, as the program `gate_on_wav` takes them.
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -85,12 +86,26 @@ def by_condition(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def by_level(outcomes: Sequence[Outcome], frame_ms: int = 20) -> list[dict[str, Any]]:
-    """A row for each level of clean speech."""
-    clean = [one for one in outcomes if one.case.noise == "clean" and one.frame_ms == frame_ms]
-    levels = sorted({one.case.level_dbfs for one in clean}, reverse=True)
-    return [{"level_dbfs": level} | _both([one for one in clean if one.case.level_dbfs == level])
-            for level in levels]  # fmt: skip
+def by_level(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """A row for each level of clean speech and frame duration."""
+    clean = [one for one in outcomes if one.case.noise == "clean"]
+    keys = sorted({(-one.case.level_dbfs, one.frame_ms) for one in clean})
+    return [
+        {"level_dbfs": -level, "frame_ms": frame_ms}
+        | _both([one for one in clean
+                 if (-one.case.level_dbfs, one.frame_ms) == (level, frame_ms)])
+        for level, frame_ms in keys
+    ]  # fmt: skip
+
+
+def by_run(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """A row for each signal and frame duration: where to look when a figure is bad."""
+    return [
+        {"voice": one.case.voice, "noise": one.case.noise, "snr_db": one.case.snr_db,
+         "level_dbfs": one.case.level_dbfs, "frame_ms": one.frame_ms,
+         "clipped_ms": one.figures.clipped_ms} | _both([one])
+        for one in outcomes
+    ]  # fmt: skip
 
 
 def _both(outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -108,8 +123,9 @@ def scored(outcomes: Sequence[Outcome], plan: Plan) -> list[dict[str, Any]]:
         for level in plan.scored_levels_dbfs:
             those = [one for one in outcomes if one.case.noise == "clean"
                      and (one.frame_ms, one.case.level_dbfs) == (frame_ms, level)]  # fmt: skip
-            with ThreadPoolExecutor(2) as pool:
-                scores = list(pool.map(_scores, those))
+            pairs = [(one.case.said, with_background(one)) for one in those]
+            with ProcessPoolExecutor() as pool:
+                scores = list(pool.map(_scores, pairs))
             rows.append({
                 "frame_ms": frame_ms,
                 "level_dbfs": level,
@@ -120,9 +136,24 @@ def scored(outcomes: Sequence[Outcome], plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-def _scores(outcome: Outcome) -> tuple[float, float]:
-    said, heard = outcome.case.said, outcome.heard
-    heard = np.pad(heard, (0, max(0, len(said) - len(heard))))
+# Around speech so much of what is heard is judged: the delay of a pre-roll is part of it.
+_JUDGED_BEFORE_MS, _JUDGED_AFTER_MS = 50, 400
+
+
+def with_background(outcome: Outcome) -> Samples:
+    """What is heard, with the background of the recording where there is no speech. A gate is there
+    to take that away, and PESQ takes it for damage: 3.1 for a recording without a flaw."""
+    said = outcome.case.said
+    heard = np.pad(outcome.heard, (0, max(0, len(said) - len(outcome.heard))))[: len(said)]
+    speech = gate.speech_places(outcome.case.clean)
+    near = gate.near_speech(speech, _JUDGED_BEFORE_MS, _JUDGED_AFTER_MS)
+    near = np.repeat(near, RATE_HZ * gate.STEP_MS // 1_000)
+    near = np.pad(near, (0, max(0, len(said) - len(near))))[: len(said)]
+    return np.where(near, heard, said)
+
+
+def _scores(pair: tuple[Samples, Samples]) -> tuple[float, float]:
+    said, heard = pair
     return pesq_wb(said, heard), stoi_of(said, aligned(said, heard))
 
 

@@ -4,8 +4,9 @@ lost packets on the way."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,24 +60,26 @@ def run(examples: Examples, said: Samples, **settings: Any) -> Scores:
 def measure(examples: Examples, speech: Speech, plan: Plan) -> list[dict[str, Any]]:
     """A row for each codec and loss: means over voices and seeds."""
     signals = [said_by(speech, voice) for voice in plan.voices]
-
-    def cell(codec: str, loss: int) -> dict[str, Any]:
-        seeds = range(1, plan.seeds + 1) if loss else (1,)
-        scores = [
-            run(examples, said, codec=codec, frame_ms=plan.frame_ms, loss_percent=loss,
-                seed=seed * 1000 + nth)
-            for nth, said in enumerate(signals) for seed in seeds
-        ]  # fmt: skip
-        return {
-            "codec": codec,
-            "frame_ms": plan.frame_ms,
-            "loss_percent": loss,
-            "pesq": float(np.mean([score.pesq for score in scores])),
-            "pesq_worst": min(score.pesq for score in scores),
-            "stoi": float(np.mean([score.stoi for score in scores])),
-            "runs": len(scores),
-        }
-
     cells = [(codec, loss) for codec in plan.codecs for loss in plan.losses_percent]
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda cell_: cell(*cell_), cells))
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(partial(_row, examples, signals, plan), cells))
+
+
+def _row(examples: Examples, signals: Sequence[Samples], plan: Plan,
+         cell: tuple[str, int]) -> dict[str, Any]:  # fmt: skip
+    codec, loss_percent = cell
+    seeds = range(1, plan.seeds + 1) if loss_percent else (1,)
+    scores = [
+        run(examples, said, codec=codec, frame_ms=plan.frame_ms, loss_percent=loss_percent,
+            seed=seed * 1_000 + nth)
+        for nth, said in enumerate(signals) for seed in seeds
+    ]  # fmt: skip
+    return {
+        "codec": codec,
+        "frame_ms": plan.frame_ms,
+        "loss_percent": loss_percent,
+        "pesq": float(np.mean([score.pesq for score in scores])),
+        "pesq_worst": min(score.pesq for score in scores),
+        "stoi": float(np.mean([score.stoi for score in scores])),
+        "runs": len(scores),
+    }

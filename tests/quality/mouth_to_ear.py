@@ -64,7 +64,13 @@ class Run:
         row["settled"] = delays.figures(delays.settled(self.parts), bare_ms)
         row["pesq"] = self.pesq
         if self.stall_ms is not None:
+            begin, end = self.stall_ms
             row["stall_ms"] = self.stall_ms
+            before = delays.median_ms(delays.between(self.parts, 0, begin - 200))
+            # The last of it: what remains of the stall.
+            after = delays.median_ms(delays.between(self.parts, end + 8_000, end + 60_000))
+            row["before_ms"] = None if before is None else before - bare_ms
+            row["after_ms"] = None if after is None else after - bare_ms
             row["recovered_after_ms"] = delays.recovered_after_ms(self.parts, self.stall_ms)
         last = max((part.at_ms for part in self.parts), default=0)
         if last > 120_000:

@@ -74,7 +74,7 @@ def active_level_dbfs(samples: Samples, rate_hz: int = RATE_HZ) -> float:
     if energy == 0:
         return dbfs(0)
     threshold, above = FULL_SCALE / 2, None
-    while threshold >= 0.5:
+    while threshold >= 1e-3:
         loud = np.flatnonzero(envelope >= threshold)
         if len(loud):
             # Each loud sample makes those up to the hangover active, or up to the next loud one.

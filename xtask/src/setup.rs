@@ -37,11 +37,15 @@ pub enum Purpose {
     Bench,
     /// The node's image on emulated boards
     Firmware,
+    /// PESQ, STOI, gate and delay figures
+    Quality,
+    /// Mumble's delay beside ours
+    Mumble,
 }
 
 /// Debian's packages: what each is for, its name, and the program or the shell command that tells
 /// whether it is there (on other systems under another name, perhaps).
-const SYSTEM_PACKAGES: [(Purpose, &str, &str); 14] = [
+const SYSTEM_PACKAGES: [(Purpose, &str, &str); 22] = [
     (Purpose::Build, "pkg-config", "pkg-config"),
     (Purpose::Build, "libasound2-dev", "pkg-config --exists alsa"),
     (Purpose::Speech, "espeak-ng", "espeak-ng"),
@@ -56,7 +60,23 @@ const SYSTEM_PACKAGES: [(Purpose, &str, &str); 14] = [
     (Purpose::Fuzz, "g++", "c++"),
     (Purpose::Bench, "valgrind", "valgrind"),
     (Purpose::Firmware, "qemu-system-arm", "qemu-system-arm"),
+    (Purpose::Quality, "alsa-utils", "arecord"),
+    (Purpose::Quality, "gcc", "cc"),
+    (Purpose::Quality, "python3-dev", PYTHON_HEADERS),
+    (
+        Purpose::Quality,
+        "python3-venv",
+        "python3 -m ensurepip --version",
+    ),
+    (Purpose::Mumble, "mumble", "mumble"),
+    (Purpose::Mumble, "mumble-server", "murmurd"),
+    (Purpose::Mumble, "xvfb", "Xvfb"),
+    (Purpose::Mumble, "xauth", "xauth"),
 ];
+
+/// What a Python package in C is compiled with.
+const PYTHON_HEADERS: &str =
+    "test -e \"$(python3 -c 'import sysconfig; print(sysconfig.get_path(\"include\"))')/Python.h\"";
 
 /// An ALSA plugin; its directory may depend on the architecture.
 const ALSA_PULSE: &str =
