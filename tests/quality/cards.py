@@ -46,9 +46,11 @@ class Cards:
         log = root / "daemon.log"
         command = ["pulseaudio", "-n", f"--file={root / 'daemon.pa'}", "--daemonize=no",
                    "--exit-idle-time=-1", "--use-pid-file=no", "--realtime=yes",
-                   "--high-priority=no", "--disable-shm=yes", f"--log-target=file:{log}"]  # fmt: skip
-        self.daemon = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+                   "--high-priority=no", "--disable-shm=yes",
+                   f"--log-target=file:{log}"]  # fmt: skip
+        nowhere = subprocess.DEVNULL
+        self.daemon = subprocess.Popen(command, env=environment, stdin=nowhere, stdout=nowhere,
+                                       stderr=nowhere)  # fmt: skip
         self.environment = environment | {"PULSE_SERVER": f"unix:{socket}"}
         until = time.monotonic() + _START_LIMIT_S
         while not self._answers():
@@ -80,19 +82,24 @@ class Cards:
 
     def play(self, path: Path) -> subprocess.Popen[bytes]:
         """Plays a file into the talker's microphone, in real time."""
-        return subprocess.Popen(["paplay", "-d", "feed_a", str(path)], env=self.environment)
+        return subprocess.Popen(["paplay", "-d", "feed_a", str(path)], env=self.environment,
+                                stderr=subprocess.DEVNULL)  # fmt: skip
 
     def record(self, path: Path) -> subprocess.Popen[bytes]:
         """Records all channels until it is interrupted."""
         return subprocess.Popen(
             ["parec", "-d", "cards.monitor", "--file-format=wav", "--format=s16le",
              f"--rate={RATE_HZ}", "--channels=4", f"--channel-map={','.join(_CHANNELS)}",
-             "--latency-msec=20", str(path)], env=self.environment)  # fmt: skip
+             "--latency-msec=20", str(path)], env=self.environment,
+            stderr=subprocess.DEVNULL)  # fmt: skip
 
 
 def _script(socket: Path) -> list[str]:
     """What the daemon does first."""
-    channel = lambda nth: f"master_channel_map={_CHANNELS[nth]} channel_map=mono remix=no"  # noqa: E731
+
+    def channel(nth: int) -> str:
+        return f"master_channel_map={_CHANNELS[nth]} channel_map=mono remix=no"
+
     return [
         ".fail",
         f"load-module module-native-protocol-unix auth-anonymous=1 socket={socket}",

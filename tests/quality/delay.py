@@ -47,7 +47,8 @@ def measure(bin_dir: Path, speech: Speech, plan: Plan) -> dict[str, Any]:
         results[kind].append(_row(result, bare_ms))
 
     frames, flags = (FRAMES_MS[:1], FLAGS[:1]) if plan.short else (FRAMES_MS, FLAGS)
-    ours = [Talkspurt(bin_dir, frame_ms, more) for frame_ms in frames for more in flags]
+    ours: list[System] = [Talkspurt(bin_dir, frame_ms, more)
+                          for frame_ms in frames for more in flags]  # fmt: skip
     for system in ours:
         add("rows", system, Scenario(plan.seconds))
     if plan.mumble:

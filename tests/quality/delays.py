@@ -152,7 +152,7 @@ def recovered_after_ms(parts: Sequence[Part], stall_ms: tuple[float, float],
     after = [part for part in parts if part.at_ms >= end and part.delay_ms is not None]
     if before is None or not after:
         return None
-    late = [part for part in after if part.delay_ms > before + within_ms]
+    late = [part for part in after if (part.delay_ms or 0.0) > before + within_ms]
     if not late:
         return 0.0
     if late[-1] is after[-1]:

@@ -125,14 +125,14 @@ class GateFigures:
 def summed(figures: Sequence[GateFigures]) -> dict[str, float]:
     """Figures over several signals, as tables show them."""
     clipped = [ms for one in figures for ms in one.clipped_ms]
-    share = lambda part, whole: 100 * sum(part) / max(1, sum(whole))  # noqa: E731
+    speech, far = (sum(one.speech_places for one in figures),
+                   sum(one.far_places for one in figures))  # fmt: skip
     return {
-        "missed_percent": share((f.missed_places for f in figures),
-                                (f.speech_places for f in figures)),
+        "missed_percent": 100 * sum(one.missed_places for one in figures) / max(1, speech),
         "onset_mean_ms": float(np.mean(clipped)) if clipped else 0.0,
         "onset_worst_ms": float(max(clipped, default=0)),
-        "open_percent": share((f.open_places for f in figures), (f.far_places for f in figures)),
-    }  # fmt: skip
+        "open_percent": 100 * sum(one.open_places for one in figures) / max(1, far),
+    }
 
 
 @dataclass(frozen=True)

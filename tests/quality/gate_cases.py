@@ -12,7 +12,7 @@ import numpy as np
 from examples import Examples
 from gate import Case, Outcome
 from samples import RATE_HZ, Samples, coloured_noise, gain, high_pass, rms
-from scores import lag_samples, pesq_wb, shifted, stoi_of
+from scores import lag_samples, pesq_wb, stoi_of
 from voices import Speech, Voice, pauses_between, quiet_microphone
 
 LEVELS_DBFS = (-20, -25, -30, -35, -40)
@@ -70,7 +70,7 @@ def measure(examples: Examples, speech: Speech, plan: Plan) -> list[Outcome]:
     """Runs every case at every frame duration."""
     runs = [(case, frame_ms) for case in cases(speech, plan) for frame_ms in plan.frames_ms]
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda one: gate.run(examples, *one, plan.settings), runs))
+        return list(pool.map(lambda one: gate.run(examples, one[0], one[1], plan.settings), runs))
 
 
 def by_condition(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -123,7 +123,8 @@ def scored(outcomes: Sequence[Outcome], plan: Plan) -> list[dict[str, Any]]:
         for level in plan.scored_levels_dbfs:
             those = [one for one in outcomes if one.case.noise == "clean"
                      and (one.frame_ms, one.case.level_dbfs) == (frame_ms, level)]  # fmt: skip
-            pairs = [(one.case.said, with_background(one)) for one in those]
+            pairs = [(one.case.said, with_background(one) if len(one.heard) else None)
+                     for one in those]  # fmt: skip
             with ProcessPoolExecutor() as pool:
                 scores = list(pool.map(_scores, pairs))
             rows.append({
@@ -152,8 +153,10 @@ def with_background(outcome: Outcome) -> Samples:
     return np.where(near, heard, said)
 
 
-def _scores(pair: tuple[Samples, Samples]) -> tuple[float, float]:
+def _scores(pair: tuple[Samples, Samples | None]) -> tuple[float, float]:
     said, heard = pair
+    if heard is None:
+        return 1.0, 0.0
     return pesq_wb(said, heard), stoi_of(said, aligned(said, heard))
 
 

@@ -38,7 +38,7 @@ class Verdict:
 
 def figures_of(results: Mapping[str, Any]) -> dict[str, float]:
     """The figures that are kept, of what the short form computes. None of them is a time."""
-    out = {}
+    out: dict[str, float] = {}
     for row in results.get("loss", ()):
         place = f"loss/{row['codec']}/{row['loss_percent']}"
         out |= {f"{place}/{name}": row[name] for name in ("pesq", "stoi")}

@@ -144,8 +144,8 @@ def _pesq(said: Samples, heard: Samples, parts: Sequence[Part]) -> float | None:
     if delay is None:
         return None
     shift, count = int(delay * cards.RATE_HZ / 1_000), _PESQ_S * cards.RATE_HZ
-    down = lambda samples: resample_poly(samples, 1, cards.RATE_HZ // RATE_HZ)  # noqa: E731
-    return pesq_wb(down(said[: len(said) - shift][:count]), down(heard[shift:][:count]))
+    pair = (said[: len(said) - shift][:count], heard[shift:][:count])
+    return pesq_wb(*(resample_poly(one, 1, cards.RATE_HZ // RATE_HZ) for one in pair))
 
 
 def _stall(who: str, programs: Running, sound: cards.Cards) -> None:

@@ -22,7 +22,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 INK, FAINT = "#24292f", "#d8dee4"
 _OF_FRAME = {5: GREEN, 10: BLUE, 20: ORANGE}
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "talkspurt",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -92,14 +92,14 @@ def draw_loss(rows: Sequence[Row], path: Path) -> None:
                 continue
             x = [row["loss_percent"] for row in those]
             y = [row["pesq"] for row in those]
-            axes.plot(x, y, marker="o", color=colour, label=name, clip_on=False)
+            axes.plot(x, y, marker="o", color=colour, label=name, clip_on=False, zorder=3)
             for at, value in zip(x, y, strict=True):
-                axes.annotate(f"{value:.2f}", (at, value), (6, 5), textcoords="offset points",
+                axes.annotate(f"{value:.2f}", (at, value), (7, -13), textcoords="offset points",
                               fontsize=9, color=colour)  # fmt: skip
         targets = loss.PESQ_TARGETS
         axes.plot(list(targets), list(targets.values()), linestyle="none", marker="_",
                   markersize=16, markeredgewidth=2, color=INK, label="target, PCM16")  # fmt: skip
-        axes.set(xlabel="packets lost, %", ylabel="PESQ-WB", ylim=(1, 4.8), xlim=(0, 21),
+        axes.set(xlabel="packets lost, %", ylabel="PESQ-WB", ylim=(1, 4.8), xlim=(0, 22),
                  title="Speech after lost packets")  # fmt: skip
         axes.set_xticks([0, 1, 5, 10, 20])
         axes.legend(loc="upper right")
@@ -115,6 +115,7 @@ def draw_gate_by_noise(rows: Sequence[Row], path: Path) -> None:
         for axes, (name, title, promise) in zip(all_axes, panels, strict=True):
             _gate_panel(axes, rows, conditions, name, promise)
             axes.set_title(title)
+        figure.get_layout_engine().set(wspace=0.06)
         first = all_axes[0]
         first.set_yticks(range(len(conditions)), [tables.condition_name(*one)
                                                   for one in conditions])  # fmt: skip
@@ -133,7 +134,7 @@ def _gate_panel(axes: Axes, rows: Sequence[Row], conditions: Sequence[tuple[str,
             x, y = zip(*points, strict=True)
             largest = max(largest, *x)
             axes.plot(x, y, linestyle="none", marker="o", markersize=5.5, color=colour,
-                      label=f"{frame_ms} ms frames", clip_on=False)  # fmt: skip
+                      label=f"{frame_ms} ms frames", clip_on=False, zorder=3)  # fmt: skip
     limits = [(promised[promise], place) for place, one in enumerate(conditions)
               if (promised := tables.PROMISED.get(one)) is not None]  # fmt: skip
     if limits:
@@ -155,7 +156,8 @@ def draw_gate_by_level(levels: Sequence[Row], scores: Sequence[Row], path: Path)
                 those = [row for row in rows if row["frame_ms"] == frame_ms]
                 axes.plot([row["level_dbfs"] for row in those], [row[name] for row in those],
                           marker="o", color=colour, label=f"{frame_ms} ms frames",
-                          clip_on=False)  # fmt: skip
+                          clip_on=False, zorder=3)  # fmt: skip
+                axes.set_xticks(sorted({row["level_dbfs"] for row in rows}))
         missed.set(title="Clean speech missed, %", xlabel="active level, dBFS")
         missed.set_ylim(0, max(5, missed.get_ylim()[1]))
         sound.set(title="PESQ-WB of what is heard", xlabel="active level, dBFS", ylim=(1, 4.7))

@@ -45,9 +45,13 @@ def end(programs: Sequence[subprocess.Popen[bytes]], patience_s: float = 5.0) ->
 class System(Protocol):
     """What can be measured."""
 
-    name: str
-    # How long it takes until both sides hear each other.
-    warm_up_s: float
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+
+    @property
+    def warm_up_s(self) -> float:
+        """How long it takes until both sides hear each other."""
 
     def start(self, cards: Cards, folder: Path) -> Running:
         """Starts its programs, which log into the folder."""

@@ -25,9 +25,12 @@ def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     rows = [list(map(str, row)) for row in rows]
     lines = [list(titles), *rows]
     width = [max(len(line[nth]) for line in lines) for nth in range(len(titles))]
-    text = lambda line: "| " + " | ".join(  # noqa: E731
-        cell.ljust(width[nth]) if nth == 0 else cell.rjust(width[nth])
-        for nth, cell in enumerate(line)) + " |"  # fmt: skip
+
+    def text(line: Sequence[str]) -> str:
+        cells = (cell.ljust(width[nth]) if nth == 0 else cell.rjust(width[nth])
+                 for nth, cell in enumerate(line))  # fmt: skip
+        return "| " + " | ".join(cells) + " |"
+
     rule = "|" + "|".join("-" * (wide + 2) if nth == 0 else "-" * (wide + 1) + ":"
                           for nth, wide in enumerate(width)) + "|"  # fmt: skip
     return "\n".join([text(lines[0]), rule, *map(text, rows)])
@@ -77,16 +80,15 @@ def gate_conditions_table(rows: Sequence[Row]) -> str:
     for noise, snr in conditions(rows):
         those = {row["frame_ms"]: row for row in rows
                  if (row["noise"], row["snr_db"]) == (noise, snr)}  # fmt: skip
-        of = lambda figure: [those[frame][figure] for frame in frames]  # noqa: E731, B023
-        promised = PROMISED.get((noise, snr))
-        missed, opened, mean, worst = promised or (None,) * 4
-        out.append([
-            condition_name(noise, snr),
-            slashed(of("missed_percent"), 1), number(missed),
-            slashed(of("onset_mean_ms")), number(mean),
-            slashed(of("onset_worst_ms")), number(worst),
-            slashed(of("open_percent"), 1), number(opened),
-        ])  # fmt: skip
+        most = PROMISED.get((noise, snr), (None,) * 4)
+        cells = [condition_name(noise, snr)]
+        for figure, digits, at_most in (("missed_percent", 1, most[0]),
+                                        ("onset_mean_ms", 0, most[2]),
+                                        ("onset_worst_ms", 0, most[3]),
+                                        ("open_percent", 1, most[1])):  # fmt: skip
+            cells += [slashed([those[frame][figure] for frame in frames], digits),
+                      number(at_most)]  # fmt: skip
+        out.append(cells)
     titles = ["at " + " / ".join(map(str, frames)) + " ms frames", "missed, %", "at most",
               "onset clipped, mean, ms", "at most", "worst, ms", "at most",
               "open without speech, %", "at most"]  # fmt: skip
@@ -98,13 +100,14 @@ def gate_levels_table(levels: Sequence[Row], scores: Sequence[Row]) -> str:
     frames = sorted({row["frame_ms"] for row in levels})
     out = []
     for level in sorted({row["level_dbfs"] for row in levels}, reverse=True):
-        of = lambda rows, figure: [  # noqa: E731
-            next((row[figure] for row in rows
-                  if (row["level_dbfs"], row["frame_ms"]) == (level, frame)), None)  # noqa: B023
-            for frame in frames]  # fmt: skip
-        out.append([f"{level} dBFS", slashed(of(levels, "missed_percent"), 1),
-                    slashed(of(levels, "onset_mean_ms")), slashed(of(levels, "onset_worst_ms")),
-                    slashed(of(scores, "pesq"), 2), slashed(of(scores, "stoi"), 3)])  # fmt: skip
+        cells = [f"{level} dBFS"]
+        for rows, figure, digits in ((levels, "missed_percent", 1), (levels, "onset_mean_ms", 0),
+                                     (levels, "onset_worst_ms", 0), (scores, "pesq", 2),
+                                     (scores, "stoi", 3)):  # fmt: skip
+            by_frame = {row["frame_ms"]: row[figure] for row in rows
+                        if row["level_dbfs"] == level}  # fmt: skip
+            cells.append(slashed([by_frame.get(frame) for frame in frames], digits))
+        out.append(cells)
     titles = ["at " + " / ".join(map(str, frames)) + " ms frames", "missed, %",
               "onset clipped, mean, ms", "worst, ms", "PESQ", "STOI"]  # fmt: skip
     return markdown(titles, out)
@@ -112,8 +115,8 @@ def gate_levels_table(levels: Sequence[Row], scores: Sequence[Row]) -> str:
 
 def delay_table(rows: Sequence[Row]) -> str:
     """From mouth to ear, less the bare loop."""
-    titles = ["ms, less the bare loop", "median", "p99", "least", "most", "first 0.5 s", "after 1 s",
-              "found of said", "PESQ"]  # fmt: skip
+    titles = ["ms, less the bare loop", "median", "p99", "least", "most", "first 0.5 s",
+              "after 1 s", "found of said", "PESQ"]  # fmt: skip
     return markdown(titles, (
         [label(row), number(row["median_ms"]), number(row["p99_ms"]), number(row["least_ms"]),
          number(row["most_ms"]), number(row["early"]["median_ms"]),
@@ -151,7 +154,8 @@ def long_table(rows: Sequence[Row]) -> str:
     titles = ["ms, less the bare loop", "first minute: median", "p99", "last minute: median", "p99",
               "found of said"]  # fmt: skip
     return markdown(titles, (
-        [label(row), number(row["first_minute"]["median_ms"]), number(row["first_minute"]["p99_ms"]),
-         number(row["last_minute"]["median_ms"]), number(row["last_minute"]["p99_ms"]),
+        [label(row),
+         *(number(row[minute][figure]) for minute in ("first_minute", "last_minute")
+           for figure in ("median_ms", "p99_ms")),
          f"{row['found']} of {row['said']}"]
         for row in rows))  # fmt: skip

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from samples import RATE_HZ, Samples, at_active_level, high_pass, more_of, read_mono, rms, write_wav
+from samples import RATE_HZ, Samples, at_active_level, high_pass, more_of, read_mono, rms
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ HELD_OUT: tuple[Voice, ...] = (
 _BABBLERS = (("en-us+m3", 190), ("en-gb+f1", 170), ("en-gb-x-gbclan+m7", 200), ("en-us+f5", 160),
              ("en-gb-x-rp+m1", 180), ("en-029+f4", 190))  # fmt: skip
 _HELD_OUT_BABBLERS = (("en-gb+m6", 185), ("en-us+f4", 175), ("en-gb-scotland+m2", 195),
-                      ("en-029+f1", 165), ("en-gb-x-gbclan+f2", 180), ("en-us+m8", 170))  # fmt: skip
+                      ("en-029+f1", 165), ("en-gb-x-gbclan+f2", 180),
+                      ("en-us+m8", 170))  # fmt: skip
 
 
 def pauses_between(parts: Iterable[Samples], pause_s: float, seed: int) -> Samples:
@@ -193,11 +194,3 @@ def quiet_microphone(samples: Samples, below_db: float = 50) -> Samples:
     rng = np.random.default_rng(len(samples))
     hiss = 32_768 * 10 ** ((-26 - below_db) / 20)
     return samples + hiss * rng.standard_normal(len(samples))
-
-
-def write_all(folder: Path, speech: Speech, voices: Iterable[Voice]) -> None:
-    """Writes each voice to a file, to be listened to."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for voice in voices:
-        name = voice.name.replace(", ", "_").replace(" ", "_")
-        write_wav(folder / f"{name}.wav", np.concatenate(speech.of(voice)))
