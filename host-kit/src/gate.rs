@@ -7,12 +7,13 @@ pub use threshold::{Threshold, rms_to_dbfs};
 use crate::console::Problem;
 use clap::Args;
 use talkspurt_core::{
-    audio::format::FrameDuration,
-    audio::gate::{GATE_WINDOW_FRAMES_MAX, GateConfig, GateSettings},
+    audio::gate::{GATE_HOLD_MS_MAX, GATE_WINDOW_MS_MAX, GateConfig, GateMode},
     voice::uplink::PRE_ROLL_DEFAULT_MS,
 };
 
-const DEFAULT: GateConfig = GateConfig::default_for(FrameDuration::Ms20);
+const DEFAULT: GateConfig = GateConfig::DEFAULT;
+/// The closing threshold of the original system, as an RMS.
+const CLOSE_RMS: u16 = 500;
 /// Default distance of the closing threshold below the opening one. With less, a gate flutters.
 const HYSTERESIS_DB: f64 = 6.0;
 
@@ -20,7 +21,7 @@ const HYSTERESIS_DB: f64 = 6.0;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Gate")]
 pub struct GateFlags {
-    /// A frame louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.
+    /// Sound louder than this opens the gate: RMS 0..32767, or dBFS as in -24dB.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -32,9 +33,12 @@ pub struct GateFlags {
     /// [default: 500, or 6 dB below --gate-open where that is lower]
     #[arg(long, value_name = "LEVEL", allow_hyphen_values = true)]
     pub gate_close: Option<Threshold>,
-    /// Number of frames in the window whose mean closes the gate.
-    #[arg(long, value_name = "FRAMES", default_value_t = DEFAULT.window_frames.into())]
+    /// Length of the window whose mean closes the gate: at most 320 ms.
+    #[arg(long, value_name = "MS", default_value_t = DEFAULT.window_ms)]
     pub gate_window: u16,
+    /// How long the gate stays open after that: at most 1275 ms.
+    #[arg(long, value_name = "MS", default_value_t = DEFAULT.hold_ms)]
+    pub gate_hold: u16,
     /// How much sound from before the opening is sent first, so that no word loses its onset: at
     /// most 200 ms, on a microcontroller 60.
     #[arg(long, value_name = "MS", default_value_t = PRE_ROLL_DEFAULT_MS as u16)]
@@ -49,10 +53,10 @@ impl GateFlags {
     ///
     /// # Errors
     /// Names the flag that cannot be used.
-    pub fn settings(&self, pre_roll_ms_max: u16) -> Result<GateSettings, Problem> {
+    pub fn settings(&self, pre_roll_ms_max: u16) -> Result<GateConfig, Problem> {
         let open = self.gate_open;
         let close = self.gate_close.unwrap_or_else(|| {
-            let usual = Threshold::from_rms(DEFAULT.close_rms);
+            let usual = Threshold::from_rms(CLOSE_RMS);
             close_below(open, usual, HYSTERESIS_DB)
         });
         if close > open {
@@ -61,29 +65,30 @@ impl GateFlags {
             );
             return Err(Problem::with_flag("--gate-close", problem));
         }
-        let window_frames = u8::try_from(self.gate_window)
-            .ok()
-            .filter(|frames| (1..=GATE_WINDOW_FRAMES_MAX).contains(&usize::from(*frames)))
-            .ok_or_else(|| {
-                let problem = format!(
-                    "{} is not a number of frames from 1 to {GATE_WINDOW_FRAMES_MAX}",
-                    self.gate_window
-                );
-                Problem::with_flag("--gate-window", problem)
-            })?;
-        if self.pre_roll > pre_roll_ms_max {
-            let problem = format!(
-                "{} ms is too long; at most {pre_roll_ms_max}",
-                self.pre_roll
-            );
-            return Err(Problem::with_flag("--pre-roll", problem));
+        for (flag, ms, allowed) in [
+            ("--gate-window", self.gate_window, 1..=GATE_WINDOW_MS_MAX),
+            ("--gate-hold", self.gate_hold, 0..=GATE_HOLD_MS_MAX),
+            ("--pre-roll", self.pre_roll, 0..=pre_roll_ms_max),
+        ] {
+            if !allowed.contains(&ms) {
+                let (least, most) = allowed.into_inner();
+                let problem =
+                    format!("{ms} is not a number of milliseconds from {least} to {most}");
+                return Err(Problem::with_flag(flag, problem));
+            }
         }
-        Ok(GateSettings {
+        let thresholds = GateMode::Fixed {
             open_rms: open.rms,
             close_rms: close.rms,
-            window_frames,
-            enabled: !self.no_gate,
-            ..GateSettings::default()
+        };
+        Ok(GateConfig {
+            mode: if self.no_gate {
+                GateMode::Off
+            } else {
+                thresholds
+            },
+            window_ms: self.gate_window,
+            hold_ms: self.gate_hold,
         })
     }
 }
@@ -91,14 +96,32 @@ impl GateFlags {
 /// Returns the gate with another opening level. It closes at the level of the flags, or lower: as
 /// far below the opening level as by default, or as far as the flags have it if that is less.
 #[must_use]
-pub fn opening_at(gate: &GateSettings, open: Threshold) -> GateSettings {
-    let close = Threshold::from_rms(gate.close_rms);
-    let apart_db = Threshold::from_rms(gate.open_rms).dbfs() - close.dbfs();
-    let hysteresis_db = apart_db.clamp(0.0, HYSTERESIS_DB);
-    GateSettings {
-        open_rms: open.rms,
-        close_rms: close_below(open, close, hysteresis_db).rms,
+pub fn opening_at(gate: &GateConfig, open: Threshold) -> GateConfig {
+    let Some((open_before, close)) = thresholds(gate) else {
+        return *gate;
+    };
+    let hysteresis_db = (open_before.dbfs() - close.dbfs()).clamp(0.0, HYSTERESIS_DB);
+    GateConfig {
+        mode: GateMode::Fixed {
+            open_rms: open.rms,
+            close_rms: close_below(open, close, hysteresis_db).rms,
+        },
         ..*gate
+    }
+}
+
+/// Returns the levels that open and close the gate; `None` if it is always open.
+#[must_use]
+pub const fn thresholds(gate: &GateConfig) -> Option<(Threshold, Threshold)> {
+    match gate.mode {
+        GateMode::Fixed {
+            open_rms,
+            close_rms,
+        } => Some((
+            Threshold::from_rms(open_rms),
+            Threshold::from_rms(close_rms),
+        )),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A participant's description: room, name, codec and what they say.
 
 use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::carrier::stream::TRANSMIT_MAX;
 use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::JoinRequest;
@@ -62,7 +63,9 @@ impl Person {
         let room = RoomName::new(&self.room).expect("tests name rooms well");
         let name = ParticipantName::new(&self.name).expect("tests name people well");
         let mut config = ClientConfig::new(JoinRequest::new(room, name, &[self.codec]));
-        config.gate.enabled = self.gate;
+        if !self.gate {
+            config.gate.mode = GateMode::Off;
+        }
         config.playout_margin_ms = self.margin_ms;
         Box::new(Endpoint::new(config).expect("the defaults are valid"))
     }

@@ -6,7 +6,7 @@ use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
+use crate::audio::gate::{GateConfig, GateConfigError, GateDecision};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::{BadReason, Deframer, Feed};
 use crate::carrier::stream::{self, Separator, encoded_len_max};
@@ -369,14 +369,12 @@ impl<
     /// Changes the gate.
     ///
     /// # Errors
-    /// As [`GateSettings::check`]; nothing is changed then.
-    pub fn set_gate(&mut self, gate: GateSettings) -> Result<(), GateConfigError> {
-        gate.check()?;
+    /// As [`GateConfig::check`]; nothing is changed then.
+    pub fn set_gate(&mut self, gate: GateConfig) -> Result<(), GateConfigError> {
+        // Between two sessions, too: each restarts the uplink.
+        self.uplink.set_gate(gate)?;
         self.config.gate = gate;
-        match self.session.params() {
-            Some(params) => self.uplink.set_gate(gate.for_frame(params.format.frame)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// A talkspurt that this cuts off ends at once: there may be no further frame that would end

@@ -47,7 +47,7 @@ impl<C> UplinkConfig<C> {
         Self {
             codec,
             format,
-            gate: GateConfig::default_for(format.frame),
+            gate: GateConfig::DEFAULT,
             pre_roll_frames: format.frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
         }
     }
@@ -168,7 +168,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         let Self { state, history } = self;
         state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
-        state.level_rms = state.meter.rms(frame);
+        let levels = state.meter.measure(frame);
+        state.level_rms = levels.rms();
         state.clock = state.clock.plus(state.frame_units);
         if state.muted {
             return GateDecision::Closed;
@@ -182,7 +183,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             history.clear();
         }
-        let decision = state.gate.push(state.level_rms);
+        let decision = state.gate.push(&levels);
         let kept_before = history.frames;
         history.push(frame);
         match decision {

@@ -13,7 +13,7 @@ use crate::common::session_pair::{NONCE, Pair, closed, pages, reject, rejected, 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::audio::gate::{GateConfigError, GateDecision, GateSettings};
+use talkspurt_core::audio::gate::{GateConfig, GateConfigError, GateDecision, GateMode};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX, encoded_len_max};
 use talkspurt_core::endpoint::{

@@ -69,7 +69,7 @@ fn an_invalid_gate_leaves_the_uplink_unchanged() {
     let mut uplink: Uplink = Uplink::new(config).unwrap();
     uplink.push(&sound(0, 320));
     let mut bad = config;
-    bad.gate.window_frames = 0;
+    bad.gate.window_ms = 0;
     assert!(uplink.restart(bad).is_err());
     assert!(uplink.is_talking() && uplink.stats().frames_captured == 1);
 }

@@ -2,7 +2,7 @@
 
 use super::Participant;
 use crate::{
-    config::{Threshold, rms_to_dbfs},
+    config::{Threshold, rms_to_dbfs, thresholds},
     events::{Counts, Levels, RosterLine},
 };
 use talkspurt_core::time::Instant;
@@ -61,14 +61,9 @@ impl Participant {
     /// Returns the current state.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let threshold = Threshold::from_rms;
-        let thresholds = (
-            threshold(self.gate.open_rms),
-            threshold(self.gate.close_rms),
-        );
         let mut snapshot = Snapshot {
             roster: self.roster.lines(),
-            gate: self.gate.enabled.then_some(thresholds),
+            gate: thresholds(&self.gate),
             muted: self.client.is_muted(),
             key_held: self.key_held,
             deafened: self.deafened,

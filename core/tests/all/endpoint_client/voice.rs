@@ -214,7 +214,10 @@ fn a_frame_that_is_missed_ends_the_talkspurt() {
 #[test]
 fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     let mut config = ClientConfig::new(request());
-    config.gate.close_rms = config.gate.open_rms + 1;
+    config.gate.mode = GateMode::Fixed {
+        open_rms: 500,
+        close_rms: 501,
+    };
     let wrong = GateConfigError::CloseAboveOpen;
     let bad = config.gate;
     assert_eq!(
@@ -227,9 +230,12 @@ fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     assert_eq!(end.sent(), frames(0..1), "nothing has changed");
     assert_eq!(End::new().client.set_gate(bad), Err(wrong));
     // Nothing reaches full scale, so this gate never opens. It stays for the next session.
-    let deaf = GateSettings {
-        open_rms: 32_768,
-        ..GateSettings::default()
+    let deaf = GateConfig {
+        mode: GateMode::Fixed {
+            open_rms: 32_768,
+            close_rms: 500,
+        },
+        ..GateConfig::DEFAULT
     };
     end.client.end_talkspurt(end.now);
     end.sent();
@@ -247,13 +253,13 @@ fn a_gate_changed_in_a_session_keeps_its_hold_time() {
     let [unchanged, changed] = [false, true].map(|is_changed| {
         let mut end = End::joined(5);
         if is_changed {
-            end.client.set_gate(GateSettings::default()).unwrap();
+            end.client.set_gate(GateConfig::DEFAULT).unwrap();
         }
         end.client.push_frame(end.now, &word(0)[..80]);
         (1..100).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
         end.sent()
     });
-    assert_eq!(unchanged, frames(0..31), "100 ms and the window");
+    assert_eq!(unchanged, frames(0..60), "100 ms and the window");
     assert_eq!(changed, unchanged);
 }
 
