@@ -27,7 +27,7 @@ pub struct Person {
     pub name: String,
     /// The codec to ask for.
     pub codec: CodecId,
-    /// Whether there is a gate. Without it every frame of `says` is sent, and nothing after them.
+    /// Whether there is a gate, with fixed thresholds. Without it every frame of `says` is sent, and nothing after them.
     pub gate: bool,
     /// What the microphone hears from the moment of joining, followed by silence.
     pub says: Vec<i16>,
@@ -63,9 +63,10 @@ impl Person {
         let room = RoomName::new(&self.room).expect("tests name rooms well");
         let name = ParticipantName::new(&self.name).expect("tests name people well");
         let mut config = ClientConfig::new(JoinRequest::new(room, name, &[self.codec]));
-        if !self.gate {
-            config.gate.mode = GateMode::Off;
-        }
+        config.gate.mode = match self.gate {
+            true => GateMode::ORIGINAL,
+            false => GateMode::Off,
+        };
         config.playout_margin_ms = self.margin_ms;
         Box::new(Endpoint::new(config).expect("the defaults are valid"))
     }

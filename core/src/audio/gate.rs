@@ -1,12 +1,15 @@
 //! The voice-activity gate. It sees levels only; who sends what because of it is the uplink's
 //! business.
 //!
-//! It runs in steps of 5 ms, whatever the frame duration: each step, it judges the RMS of the last
+//! Its thresholds follow the noise of the room, or stay where they are put. It runs in steps of 5 ms, whatever the frame duration: each step, it judges the RMS of the last
 //! 20 ms. So the same sound opens and closes it at the same times in frames of 5, 10 and 20 ms.
+
+use core::ops::RangeInclusive;
 
 use heapless::Deque;
 
 use crate::audio::level::{STEP_MS, StepLevels, root};
+use crate::audio::noise::NoiseFloor;
 
 /// The longest window, in milliseconds.
 pub const GATE_WINDOW_MS_MAX: u16 = 320;
@@ -20,6 +23,27 @@ const WINDOW_STEPS_MAX: usize = (GATE_WINDOW_MS_MAX / STEP_MS) as usize;
 /// Steps whose mean power is a level: the original's frame of 20 ms.
 const LEVEL_STEPS: usize = 4;
 
+/// How far above the noise floor a level opens the gate, in decibels, unless it is told otherwise.
+/// 20 ms of pink noise exceed the floor by 3 dB now and then; speech at 10 dB above the noise must
+/// open it.
+pub const GATE_OPEN_ABOVE_DB: u8 = 5;
+
+/// The margins that a gate can have, in decibels. The close threshold is 2 dB above the floor, so
+/// that the mean of a window of noise is below it.
+pub const GATE_OPEN_ABOVE_DB_RANGE: RangeInclusive<u8> = 2..=40;
+
+/// The close threshold's square, relative to the floor's, in 16ths: 2 dB.
+const CLOSE_ABOVE_Q4: u32 = 25;
+
+/// A floor counts as this RMS at least (-71 dBFS): that of a frame that
+/// [counts as silent](crate::audio::level::SILENT_FROM). So the lowest open threshold is 15
+/// (-67 dBFS), and a microphone of a dead quiet room, or one that sends zeros between words, opens
+/// the gate by no rounding noise.
+const FLOOR_RMS_MIN: u32 = 9;
+
+/// A floor counts as this RMS at most (-24 dBFS): in louder noise it is better to send too much.
+const FLOOR_RMS_MAX: u32 = 2_000;
+
 /// What opens and closes the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -27,6 +51,12 @@ const LEVEL_STEPS: usize = 4;
 pub enum GateMode {
     /// Nothing: it is always open.
     Off,
+    /// Thresholds that follow the noise floor.
+    Auto {
+        /// A level so many decibels above the floor opens the gate:
+        /// one of [`GATE_OPEN_ABOVE_DB_RANGE`].
+        open_above_db: u8,
+    },
     /// Thresholds that stay where they are. 2000 (-24.3 dBFS) and 500 (-36.3 dBFS) are the original
     /// system's.
     Fixed {
@@ -38,6 +68,11 @@ pub enum GateMode {
 }
 
 impl GateMode {
+    /// Thresholds that follow the noise floor at the default margin.
+    pub const AUTO: Self = Self::Auto {
+        open_above_db: GATE_OPEN_ABOVE_DB,
+    };
+
     /// The original system's thresholds.
     pub const ORIGINAL: Self = Self::Fixed {
         open_rms: 2_000,
@@ -60,10 +95,10 @@ pub struct GateConfig {
 }
 
 impl GateConfig {
-    /// The original system's thresholds and window, and a hold of 100 ms, so that a soft word
-    /// ending is not cut at the window's edge.
+    /// Thresholds that follow the room, the original system's window, and a hold of 100 ms, so that
+    /// a soft word ending is not cut at the window's edge.
     pub const DEFAULT: Self = Self {
-        mode: GateMode::ORIGINAL,
+        mode: GateMode::AUTO,
         window_ms: 200,
         hold_ms: 100,
     };
@@ -73,17 +108,21 @@ impl GateConfig {
     /// # Errors
     /// Says which value does not fit.
     pub const fn check(&self) -> Result<(), GateConfigError> {
-        if let GateMode::Fixed {
-            open_rms,
-            close_rms,
-        } = self.mode
-        {
-            if open_rms > 32_768 {
+        match self.mode {
+            GateMode::Fixed { open_rms, .. } if open_rms > 32_768 => {
                 return Err(GateConfigError::OpenAboveFullScale);
             }
-            if close_rms > open_rms {
-                return Err(GateConfigError::CloseAboveOpen);
+            GateMode::Fixed {
+                open_rms,
+                close_rms,
+            } if close_rms > open_rms => return Err(GateConfigError::CloseAboveOpen),
+            GateMode::Auto { open_above_db }
+                if open_above_db < *GATE_OPEN_ABOVE_DB_RANGE.start()
+                    || open_above_db > *GATE_OPEN_ABOVE_DB_RANGE.end() =>
+            {
+                return Err(GateConfigError::MarginOutOfRange);
             }
+            _ => {}
         }
         if self.window_ms == 0 || self.window_ms > GATE_WINDOW_MS_MAX {
             return Err(GateConfigError::WindowOutOfRange);
@@ -118,6 +157,8 @@ pub enum GateConfigError {
     OpenAboveFullScale,
     /// The close threshold is above the open threshold: the gate would flutter.
     CloseAboveOpen,
+    /// The margin above the noise floor is not 2..=40 dB.
+    MarginOutOfRange,
     /// The window is not 1..=320 ms long.
     WindowOutOfRange,
     /// The hold is longer than 1275 ms.
@@ -129,6 +170,7 @@ impl core::fmt::Display for GateConfigError {
         match self {
             Self::OpenAboveFullScale => write!(f, "the open threshold is above 32768"),
             Self::CloseAboveOpen => write!(f, "the close threshold is above the open threshold"),
+            Self::MarginOutOfRange => write!(f, "the margin above the noise is not 2 to 40 dB"),
             Self::WindowOutOfRange => {
                 write!(f, "the window is not 1 to {GATE_WINDOW_MS_MAX} ms long")
             }
@@ -153,6 +195,18 @@ pub enum GateDecision {
     Closing,
 }
 
+/// The levels that a gate goes by now, as RMS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct GateLevels {
+    /// The noise floor; `None` if the thresholds do not follow it, and in the first 60 ms.
+    pub noise_rms: Option<u16>,
+    /// A level above this opens the gate.
+    pub open_rms: u16,
+    /// The gate closes when the mean of the window falls below this.
+    pub close_rms: u16,
+}
+
 /// The gate: opens when 20 ms are loud, closes when a whole window has been quiet, and then a hold
 /// has passed.
 #[derive(Clone, Debug)]
@@ -162,12 +216,17 @@ pub struct Gate {
     recent: [u32; LEVEL_STEPS],
     recent_sum: u32,
     oldest: u8,
+    /// Steps to go until all of those are of what may be sent.
+    blind_steps: u8,
+    noise: NoiseFloor,
+    /// The square of the open threshold relative to the floor's, in 256ths.
+    open_above_q8: u32,
     /// The RMS at the latest steps since it opened, oldest first; empty while closed.
     window: Deque<u16, WINDOW_STEPS_MAX>,
     window_sum: u32,
     held_steps: u16,
     /// Whether it is open after the latest step.
-    is_open: bool,
+    is_step_open: bool,
     /// Whether a talkspurt of frames is running. It may end a frame later than the steps.
     is_talking: bool,
 }
@@ -204,10 +263,13 @@ impl Gate {
             recent: [0; LEVEL_STEPS],
             recent_sum: 0,
             oldest: 0,
+            blind_steps: 0,
+            noise: NoiseFloor::UNKNOWN,
+            open_above_q8: open_above_q8(config.mode),
             window: Deque::new(),
             window_sum: 0,
             held_steps: 0,
-            is_open: false,
+            is_step_open: false,
             is_talking: false,
         }
     }
@@ -219,12 +281,11 @@ impl Gate {
     pub fn push(&mut self, levels: &StepLevels) -> GateDecision {
         let mut opens = false;
         for &mean_square in levels.mean_squares() {
-            let level = self.level(mean_square);
-            self.step(level);
-            opens |= self.is_open;
+            self.step(mean_square);
+            opens |= self.is_step_open;
         }
         let goes_on = match self.is_talking {
-            true => self.is_open,
+            true => self.is_step_open,
             false => opens,
         };
         let decision = match (self.is_talking, goes_on) {
@@ -237,6 +298,13 @@ impl Gate {
         decision
     }
 
+    /// Takes the levels of a frame that is not sent, as while muted: noise is noise.
+    pub fn listen(&mut self, levels: &StepLevels) {
+        for &mean_square in levels.mean_squares() {
+            self.level(mean_square);
+        }
+    }
+
     /// Whether a talkspurt is running.
     pub const fn is_open(&self) -> bool {
         self.is_talking
@@ -244,15 +312,14 @@ impl Gate {
 
     /// Opens it at once, whatever the level: for voice that was judged elsewhere.
     pub const fn open(&mut self) {
-        self.is_open = true;
+        self.is_step_open = true;
         self.is_talking = true;
     }
 
     /// Closes it at once, as when the microphone is muted. What was loud before opens it no more.
     pub fn close(&mut self) {
         self.is_talking = false;
-        self.recent = [0; LEVEL_STEPS];
-        self.recent_sum = 0;
+        self.blind_steps = LEVEL_STEPS as u8;
         self.close_step();
     }
 
@@ -268,10 +335,46 @@ impl Gate {
     pub fn set_config(&mut self, config: GateConfig) -> Result<(), GateConfigError> {
         config.check()?;
         self.config = config;
+        self.open_above_q8 = open_above_q8(config.mode);
         while self.window.len() > usize::from(config.window_steps()) {
             self.forget_oldest();
         }
         Ok(())
+    }
+
+    /// Returns the levels that it goes by now; `None` if it is always open.
+    pub fn levels(&self) -> Option<GateLevels> {
+        let (open, close) = self.thresholds()?;
+        let noise = match self.config.mode {
+            GateMode::Auto { .. } => self.noise.mean_square(),
+            _ => None,
+        };
+        Some(GateLevels {
+            noise_rms: noise.map(root),
+            open_rms: root(open),
+            close_rms: root(close),
+        })
+    }
+
+    /// The greatest mean square that does not open it now, and the least that keeps it open.
+    fn thresholds(&self) -> Option<(u32, u32)> {
+        let square = |rms: u32| rms * rms;
+        match self.config.mode {
+            GateMode::Off => None,
+            GateMode::Fixed {
+                open_rms,
+                close_rms,
+            } => Some((
+                square(u32::from(open_rms) + 1) - 1,
+                square(close_rms.into()),
+            )),
+            GateMode::Auto { .. } => {
+                let floor = self.noise.mean_square().unwrap_or(0);
+                let floor = floor.clamp(square(FLOOR_RMS_MIN), square(FLOOR_RMS_MAX));
+                let open = (u64::from(floor) * u64::from(self.open_above_q8)) >> 8;
+                Some((open.min(1 << 30) as u32, (floor * CLOSE_ABOVE_Q4) >> 4))
+            }
+        }
     }
 
     /// Takes the mean square of a step. Returns that of the last 20 ms; what was before the first
@@ -281,28 +384,30 @@ impl Gate {
         self.recent_sum = self.recent_sum - *oldest + mean_square;
         *oldest = mean_square;
         self.oldest = self.oldest.wrapping_add(1);
-        self.recent_sum / LEVEL_STEPS as u32
+        let level = self.recent_sum / LEVEL_STEPS as u32;
+        if matches!(self.config.mode, GateMode::Auto { .. }) {
+            self.noise.push(level);
+        }
+        self.blind_steps = self.blind_steps.saturating_sub(1);
+        level
     }
 
     /// The rule, at one step.
     fn step(&mut self, mean_square: u32) {
-        let GateMode::Fixed {
-            open_rms,
-            close_rms,
-        } = self.config.mode
-        else {
-            self.is_open = true;
+        let level = self.level(mean_square);
+        let Some((open, close)) = self.thresholds() else {
+            self.is_step_open = true;
             return;
         };
-        if !self.is_open {
-            if root(mean_square) > open_rms {
-                self.is_open = true;
-                self.remember(root(mean_square));
+        if !self.is_step_open {
+            if self.may_open() && level > open {
+                self.is_step_open = true;
+                self.remember(root(level));
             }
             return;
         }
-        self.remember(root(mean_square));
-        if !self.window_is_quiet(close_rms) {
+        self.remember(root(level));
+        if !self.window_is_quiet(close) {
             self.held_steps = 0;
         } else if self.held_steps < self.config.hold_steps() {
             self.held_steps += 1;
@@ -311,11 +416,20 @@ impl Gate {
         }
     }
 
+    /// Whether the level means something, and what is compared with it.
+    fn may_open(&self) -> bool {
+        let is_known = match self.config.mode {
+            GateMode::Auto { .. } => self.noise.mean_square().is_some(),
+            _ => true,
+        };
+        is_known && self.blind_steps == 0
+    }
+
     fn close_step(&mut self) {
         self.window.clear();
         self.window_sum = 0;
         self.held_steps = 0;
-        self.is_open = false;
+        self.is_step_open = false;
     }
 
     fn remember(&mut self, rms: u16) {
@@ -333,12 +447,25 @@ impl Gate {
         self.window_sum -= u32::from(self.window.pop_front().unwrap_or(0));
     }
 
-    fn window_is_quiet(&self, close_rms: u16) -> bool {
+    fn window_is_quiet(&self, close: u32) -> bool {
         let window_steps = self.config.window_steps();
-        let full = self.window.len() == usize::from(window_steps);
-        // mean < close, without the division
-        full && self.window_sum < u32::from(close_rms) * u32::from(window_steps)
+        let mean = self.window_sum / u32::from(window_steps);
+        self.window.len() == usize::from(window_steps) && mean * mean < close
     }
+}
+
+/// The square of what a mode has for the open threshold relative to the floor's, in 256ths. A decibel
+/// is a factor of 1.2589, here 1289 / 1024.
+const fn open_above_q8(mode: GateMode) -> u32 {
+    let GateMode::Auto { open_above_db } = mode else {
+        return 0;
+    };
+    let (mut factor_q8, mut db) = (1 << 8, 0);
+    while db < open_above_db {
+        factor_q8 = (factor_q8 * 1_289 + (1 << 9)) >> 10;
+        db += 1;
+    }
+    factor_q8
 }
 
 #[cfg(test)]
@@ -436,6 +563,92 @@ mod tests {
         assert_eq!(push(&mut gate, 900), Closed);
     }
 
+    /// Pushes so many milliseconds of a level; returns the last decision.
+    fn hear(gate: &mut Gate, rms: u16, ms: u32) -> GateDecision {
+        let decisions = (0..ms / 20).map(|_| push(gate, rms));
+        decisions.last().unwrap()
+    }
+
+    fn auto() -> Gate {
+        Gate::new(GateConfig::DEFAULT).unwrap()
+    }
+
+    fn levels(gate: &Gate) -> (u16, u16) {
+        let levels = gate.levels().unwrap();
+        (levels.open_rms, levels.close_rms)
+    }
+
+    #[test]
+    fn auto_thresholds_follow_the_noise() {
+        let mut gate = auto();
+        assert_eq!(gate.levels().unwrap().noise_rms, None);
+        for (noise, ms, expected) in [
+            (100, 3_000, (118, 210, 147)),
+            (30, 1_000, (35, 62, 44)),
+            (1_000, 4_000, (1_185, 2_106, 1_481)),
+        ] {
+            hear(&mut gate, noise, ms);
+            let levels = gate.levels().unwrap();
+            let found = (levels.noise_rms.unwrap(), levels.open_rms, levels.close_rms);
+            let near = |a: u16, b: u16| a.abs_diff(b) <= 1 + b / 100;
+            assert!(
+                near(found.0, expected.0) && near(found.1, expected.1),
+                "{found:?}"
+            );
+            assert!(near(found.2, expected.2), "{found:?}");
+        }
+        let (open, close) = levels(&gate);
+        gate.set_config(GateConfig {
+            mode: GateMode::Auto { open_above_db: 11 },
+            ..GateConfig::DEFAULT
+        })
+        .unwrap();
+        let moved = levels(&gate);
+        assert!(moved.0.abs_diff(2 * open) < open / 50, "6 dB: {moved:?}");
+        assert_eq!(moved.1, close);
+    }
+
+    #[test]
+    fn noise_that_rises_opens_the_gate_for_some_seconds() {
+        let mut gate = auto();
+        assert_eq!(hear(&mut gate, 100, 5_000), Closed);
+        assert_eq!(push(&mut gate, 600), Opened);
+        assert_eq!(hear(&mut gate, 600, 1_600), Open);
+        assert_eq!(hear(&mut gate, 600, 1_000), Closed);
+        // And when it falls, speech at the level that it had is heard.
+        assert_eq!(hear(&mut gate, 100, 1_000), Closed);
+        assert_eq!(push(&mut gate, 600), Opened);
+    }
+
+    #[test]
+    fn a_word_that_begins_with_the_session_is_heard() {
+        let mut gate = auto();
+        // Three frames until the floor means anything: a node has that much pre-roll.
+        let decisions = [3_000; 4].map(|rms| push(&mut gate, rms));
+        assert_eq!(decisions, [Closed, Closed, Opened, Open]);
+    }
+
+    #[test]
+    fn auto_thresholds_have_bounds() {
+        let mut silent = auto();
+        hear(&mut silent, 0, 3_000);
+        assert_eq!(levels(&silent), (15, 11));
+        assert_eq!(hear(&mut silent, 9, 3_000), Closed, "a silent frame");
+        let mut noisy = auto();
+        hear(&mut noisy, 30_000, 3_000);
+        let (open, close) = levels(&noisy);
+        assert!((3_500..3_600).contains(&open) && (2_450..2_550).contains(&close));
+    }
+
+    #[test]
+    fn what_is_heard_while_muted_is_part_of_the_noise() {
+        let mut gate = auto();
+        let noise = StepLevels::even(FrameDuration::Ms20, 500);
+        (0..200).for_each(|_| gate.listen(&noise));
+        assert_eq!(push(&mut gate, 500), Closed);
+        assert_eq!(gate.levels().unwrap().noise_rms, Some(592));
+    }
+
     #[test]
     fn off_it_is_always_open() {
         let mut gate = Gate::new(GateConfig {
@@ -461,6 +674,13 @@ mod tests {
         let refused = |config: GateConfig| Gate::new(config).err();
         let open = with(32_769, 0);
         assert_eq!(refused(open), Some(GateConfigError::OpenAboveFullScale));
+        for open_above_db in [1, 41] {
+            let auto = GateConfig {
+                mode: GateMode::Auto { open_above_db },
+                ..ORIGINAL
+            };
+            assert_eq!(refused(auto), Some(GateConfigError::MarginOutOfRange));
+        }
         let close = with(2_000, 2_001);
         assert_eq!(refused(close), Some(GateConfigError::CloseAboveOpen));
         for window_ms in [0, 321] {

@@ -6,7 +6,7 @@ use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use crate::audio::gate::{GateConfig, GateConfigError, GateDecision};
+use crate::audio::gate::{GateConfig, GateConfigError, GateDecision, GateLevels};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::{BadReason, Deframer, Feed};
 use crate::carrier::stream::{self, Separator, encoded_len_max};
@@ -469,6 +469,11 @@ impl<
     /// Returns the level of the last frame of the microphone: RMS, 0..=32768.
     pub const fn level_rms(&self) -> u16 {
         self.uplink.level_rms()
+    }
+
+    /// Returns the levels that the gate goes by now; `None` if it is always open.
+    pub fn gate_levels(&self) -> Option<GateLevels> {
+        self.uplink.gate_levels()
     }
 
     /// Returns how many frames wait to be played, and how many are aimed at.

@@ -4,7 +4,7 @@
 
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
-use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
+use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision, GateLevels};
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
 use crate::voice::shorten::{FULL_Q15, Fade, PAUSE_HALF_DB, QuietFrames};
@@ -172,6 +172,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         state.level_rms = levels.rms();
         state.clock = state.clock.plus(state.frame_units);
         if state.muted {
+            state.gate.listen(&levels);
             return GateDecision::Closed;
         }
         if state.closing {
@@ -308,6 +309,11 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// The gate's thresholds as they are now.
     pub const fn gate_config(&self) -> &GateConfig {
         self.state.gate.config()
+    }
+
+    /// The levels that the gate goes by now; `None` if it is always open.
+    pub fn gate_levels(&self) -> Option<GateLevels> {
+        self.state.gate.levels()
     }
 
     /// Whether a talkspurt is running.

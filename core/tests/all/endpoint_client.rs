@@ -57,10 +57,17 @@ struct End {
     events: Vec<ClientEvent>,
 }
 
+/// A configuration whose gate a word opens from the first frame on, and a quiet frame never.
+fn fixed_gate(request: JoinRequest) -> ClientConfig {
+    let mut config = ClientConfig::new(request);
+    config.gate.mode = GateMode::ORIGINAL;
+    config
+}
+
 impl End {
     fn new() -> Self {
         Self {
-            client: Whole::new(ClientConfig::new(request())).unwrap(),
+            client: Whole::new(fixed_gate(request())).unwrap(),
             now: Instant::from_micros(1_000_000),
             events: Vec::new(),
         }

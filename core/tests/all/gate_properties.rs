@@ -15,6 +15,7 @@ use talkspurt_core::audio::level::{LevelMeter, StepLevels};
 /// `hold`, and one more step closes the gate.
 struct Naive {
     config: GateConfig,
+    floor: NaiveFloor,
     mean_squares: Vec<u32>,
     since_opening: Option<Vec<u64>>,
     quiet_in_a_row: u16,
@@ -24,6 +25,7 @@ impl Naive {
     fn new(config: GateConfig) -> Self {
         Self {
             config,
+            floor: NaiveFloor::default(),
             mean_squares: vec![0; 3],
             since_opening: None,
             quiet_in_a_row: 0,
@@ -33,33 +35,80 @@ impl Naive {
     fn level(&mut self, mean_square: u32) -> u64 {
         self.mean_squares.push(mean_square);
         let latest = self.mean_squares.iter().rev().take(4);
-        (latest.map(|&square| u64::from(square)).sum::<u64>() / 4).isqrt()
+        latest.map(|&square| u64::from(square)).sum::<u64>() / 4
+    }
+
+    /// The squares that the level must exceed to open, and reach to stay open; `None` where nothing
+    /// opens it.
+    fn thresholds(&self) -> Option<(u64, u64)> {
+        let square = |rms: u16| u64::from(rms) * u64::from(rms);
+        match self.config.mode {
+            GateMode::Auto { open_above_db } => {
+                let floor = self.floor.mean_square()?.clamp(square(9), square(2_000));
+                let factor = (0..open_above_db).fold(256, |f, _| (f * 1_289 + 512) / 1_024);
+                Some(((floor * factor / 256).min(1 << 30), floor * 25 / 16))
+            }
+            GateMode::Fixed {
+                open_rms,
+                close_rms,
+            } => Some((square(open_rms + 1) - 1, square(close_rms))),
+            _ => Some((0, 0)),
+        }
     }
 
     /// Returns whether it is open after the step.
     fn step(&mut self, mean_square: u32) -> bool {
         let level = self.level(mean_square);
-        let GateMode::Fixed {
-            open_rms,
-            close_rms,
-        } = self.config.mode
-        else {
+        self.floor.smooth(level);
+        if self.config.mode == GateMode::Off {
             return true;
-        };
+        }
+        let thresholds = self.thresholds();
         let Some(levels) = &mut self.since_opening else {
-            self.since_opening = (level > u64::from(open_rms)).then(|| vec![level]);
+            let opens = thresholds.is_some_and(|(open, _)| level > open);
+            self.since_opening = opens.then(|| vec![level.isqrt()]);
             self.quiet_in_a_row = 0;
-            return self.since_opening.is_some();
+            return opens;
         };
-        levels.push(level);
+        let (_, close) = thresholds.unwrap();
+        levels.push(level.isqrt());
         let window = usize::from(self.config.window_ms.div_ceil(5));
         let sum: u64 = levels.iter().rev().take(window).sum();
-        let is_quiet = levels.len() >= window && sum < u64::from(close_rms) * window as u64;
+        let mean = sum / window as u64;
+        let is_quiet = levels.len() >= window && mean * mean < close;
         self.quiet_in_a_row = if is_quiet { self.quiet_in_a_row + 1 } else { 0 };
         if self.quiet_in_a_row > self.config.hold_ms.div_ceil(5) {
             self.since_opening = None;
         }
         self.since_opening.is_some()
+    }
+}
+
+/// The lowest smoothed power of the last two seconds, in parts of 250 ms, and a little above it.
+#[derive(Default)]
+struct NaiveFloor {
+    heard: usize,
+    smoothed: u64,
+    all: Vec<u64>,
+}
+
+impl NaiveFloor {
+    fn smooth(&mut self, level: u64) {
+        self.heard += 1;
+        if self.heard <= 8 {
+            self.smoothed = 4 * level;
+        } else {
+            self.smoothed = self.smoothed - self.smoothed / 8 + 4 * level / 8;
+            self.all.push(self.smoothed);
+        }
+    }
+
+    fn mean_square(&self) -> Option<u64> {
+        let parts = self.all.len() / 50;
+        let latest = &self.all[50 * parts.saturating_sub(7)..];
+        let mean = latest.iter().min()? * 45 / 32 / 4;
+        let bound = if parts < 7 { 1_000_000 } else { u64::MAX };
+        (self.heard >= 12).then_some(mean.min(bound))
     }
 }
 
@@ -86,6 +135,7 @@ fn decisions(open: &[bool], steps: usize) -> Vec<GateDecision> {
 
 fn config() -> impl Strategy<Value = GateConfig> {
     let mode = prop_oneof![
+        4 => (2..=40u8).prop_map(|open_above_db| GateMode::Auto { open_above_db }),
         9 => (0..=3_000u16, 0..=3_000u16).prop_map(|(a, b)| GateMode::Fixed {
             open_rms: a.max(b),
             close_rms: a.min(b),

@@ -14,7 +14,7 @@ pub use snapshot::Snapshot;
 
 use crate::{
     audio::{Captured, Sink, Source},
-    config::{JoinConfig, opening_at, thresholds},
+    config::{JoinConfig, Threshold, shifted},
     events::EventKind,
 };
 use quiet::QuietWatch;
@@ -305,12 +305,9 @@ impl Participant {
         self.quiet.switch(self.may_be_too_quiet());
     }
 
-    /// Moves the threshold that opens the gate.
+    /// Moves the threshold that opens the gate, or its margin above the noise.
     pub fn shift_gate(&mut self, db: f64) {
-        let Some((open, _)) = thresholds(&self.gate) else {
-            return;
-        };
-        self.gate = opening_at(&self.gate_of_flags, open.shifted_db(db));
+        self.gate = shifted(&self.gate_of_flags, &self.gate, db);
         if let Err(error) = self.client.set_gate(self.gate) {
             tracing::warn!(%error, "the gate stays as it was");
         }
@@ -337,12 +334,12 @@ impl Participant {
     fn judge_level(&mut self, now: Instant) {
         let (level_rms, is_sent) = (self.client.level_rms(), self.client.is_talking());
         if let Some(found) = self.quiet.push(level_rms, is_sent)
-            && let Some((open, _)) = thresholds(&self.gate)
+            && let Some(gate) = self.client.gate_levels()
         {
             self.too_quiet_until = Some(now + TOO_QUIET_SHOWN);
             self.told.push_back(EventKind::InputQuiet {
                 level_dbfs: found.level_dbfs,
-                gate_open_dbfs: open.dbfs(),
+                gate_open_dbfs: Threshold::from_rms(gate.open_rms).dbfs(),
                 try_gate_open_dbfs: found.open_dbfs(),
             });
         }

@@ -16,14 +16,22 @@ fn settings(line: &str) -> Result<GateConfig, String> {
 
 /// The thresholds of a gate that has some.
 fn rms(gate: &GateConfig) -> (u16, u16) {
-    let (open, close) = thresholds(gate).unwrap();
-    (open.rms, close.rms)
+    match gate.mode {
+        GateMode::Fixed {
+            open_rms,
+            close_rms,
+        } => (open_rms, close_rms),
+        mode => panic!("{mode:?}"),
+    }
 }
 
 #[test]
 fn defaults_are_those_of_the_core() {
-    let gate = settings("").unwrap();
-    assert_eq!(gate, GateConfig::DEFAULT);
+    assert_eq!(settings(""), Ok(GateConfig::DEFAULT));
+    let fixed = settings("--gate fixed").unwrap();
+    assert_eq!(fixed.mode, GateMode::ORIGINAL);
+    let margin = settings("--gate auto --gate-margin 9").unwrap();
+    assert_eq!(margin.mode, GateMode::Auto { open_above_db: 9 });
     let flags = Program::parse_from(["program"]).gate;
     assert_eq!(flags.pre_roll, 60);
     assert_eq!(settings("--no-gate").unwrap().mode, GateMode::Off);
@@ -54,6 +62,19 @@ fn each_wrong_flag_is_named_in_the_error() {
             "--gate-close",
             "500 (-36.3 dBFS) lies above --gate-open 400 (-38.3",
         ),
+        ("--gate auto --gate-open 400", "--gate:", "are for `fixed`"),
+        (
+            "--gate fixed --gate-margin 6",
+            "--gate-margin",
+            "--gate auto",
+        ),
+        (
+            "--gate-open 400 --gate-margin 6",
+            "--gate-margin",
+            "--gate auto",
+        ),
+        ("--gate-margin 1", "--gate-margin", "from 2 to 40"),
+        ("--gate-margin 41", "--gate-margin", "from 2 to 40"),
         ("--gate-window 0", "--gate-window", "from 1 to 320"),
         ("--gate-window 321", "--gate-window", "from 1 to 320"),
         ("--gate-hold 1276", "--gate-hold", "from 0 to 1275"),
@@ -71,11 +92,8 @@ fn each_wrong_flag_is_named_in_the_error() {
 
 #[test]
 fn a_gate_that_is_moved_keeps_its_distance() {
-    let gate = settings("").unwrap();
-    let shifted = |gate: &GateConfig, db| {
-        let (open, _) = thresholds(gate).unwrap();
-        opening_at(gate, open.shifted_db(db))
-    };
+    let gate = settings("--gate fixed").unwrap();
+    let shifted = |gate: &GateConfig, db| super::shifted(gate, gate, db);
     // Fourteen times the client's down arrow.
     let moved = shifted(&gate, -14.0);
     let by_flag = settings(&format!("--gate-open {}", rms(&moved).0)).unwrap();
@@ -87,8 +105,8 @@ fn a_gate_that_is_moved_keeps_its_distance() {
     // A user who wants 2 dB gets 2 dB.
     let near = settings("--gate-open -20dB --gate-close -22dB").unwrap();
     let moved = shifted(&near, -10.0);
-    let (open, close) = thresholds(&moved).unwrap();
-    let distance_db = open.dbfs() - close.dbfs();
+    let (open, close) = rms(&moved);
+    let distance_db = rms_to_dbfs(open) - rms_to_dbfs(close);
     assert!((distance_db - 2.0).abs() < 0.1, "{distance_db}");
     let same = settings("--gate-open 900 --gate-close 900").unwrap();
     assert_eq!(
@@ -96,5 +114,19 @@ fn a_gate_that_is_moved_keeps_its_distance() {
         (300, 300)
     );
     let off = settings("--no-gate").unwrap();
-    assert_eq!(opening_at(&off, Threshold::from_rms(300)), off);
+    assert_eq!(shifted(&off, 3.0), off);
+}
+
+#[test]
+fn a_margin_is_moved_and_stays_within_its_range() {
+    let gate = settings("--gate-hold 50").unwrap();
+    let moved = |db| match shifted(&gate, &gate, db) {
+        GateConfig {
+            mode: GateMode::Auto { open_above_db },
+            window_ms: 200,
+            hold_ms: 50,
+        } => open_above_db,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([1.0, -1.0, -10.0, 90.0].map(moved), [6, 4, 2, 40]);
 }

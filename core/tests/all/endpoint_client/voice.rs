@@ -135,7 +135,7 @@ fn a_client_configured_as_muted_joins_muted() {
     let mut request = request();
     request.muted = true;
     let mut end = End::new();
-    end.client = Whole::new(ClientConfig::new(request)).unwrap();
+    end.client = Whole::new(fixed_gate(request)).unwrap();
     assert!(end.client.is_muted());
     end.client.join(end.now, PATIENCE, NONCE);
     assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
@@ -172,7 +172,7 @@ fn keeping_voice_back_tells_nobody() {
 
 #[test]
 fn a_margin_is_never_longer_than_half_the_buffer() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.playout_margin_ms = 60_000;
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();
@@ -213,7 +213,7 @@ fn a_frame_that_is_missed_ends_the_talkspurt() {
 
 #[test]
 fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.gate.mode = GateMode::Fixed {
         open_rms: 500,
         close_rms: 501,
@@ -253,7 +253,7 @@ fn a_gate_changed_in_a_session_keeps_its_hold_time() {
     let [unchanged, changed] = [false, true].map(|is_changed| {
         let mut end = End::joined(5);
         if is_changed {
-            end.client.set_gate(GateConfig::DEFAULT).unwrap();
+            end.client.set_gate(fixed_gate(request()).gate).unwrap();
         }
         end.client.push_frame(end.now, &word(0)[..80]);
         (1..100).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
@@ -265,7 +265,7 @@ fn a_gate_changed_in_a_session_keeps_its_hold_time() {
 
 #[test]
 fn the_pre_roll_is_as_long_as_configured() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.pre_roll_ms = 20;
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();
@@ -277,7 +277,7 @@ fn the_pre_roll_is_as_long_as_configured() {
 
 #[test]
 fn the_pre_roll_is_200_ms_at_most() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.pre_roll_ms = HISTORY_MS as u16;
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();

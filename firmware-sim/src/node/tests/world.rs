@@ -263,9 +263,10 @@ impl World {
             ParticipantName::new("kettle").unwrap(),
             &[CodecId::ImaAdpcm],
         ));
-        if !gated {
-            config.gate.mode = GateMode::Off;
-        }
+        config.gate.mode = match gated {
+            true => GateMode::ORIGINAL,
+            false => GateMode::Off,
+        };
         let cable = Cable {
             random: 0x5EED,
             ..Cable::default()
