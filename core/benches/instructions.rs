@@ -14,7 +14,7 @@ use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig, GateDecision};
 use talkspurt_core::audio::jitter::JitterConfig;
-use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::level::{StepLevels, rms};
 use talkspurt_core::audio::mixer::{
     Accumulator, Contribution, MixRule, MixState, Part, Talkers, render,
 };
@@ -91,9 +91,9 @@ fn level(frame: Frame) -> u16 {
 }
 
 fn open_gate() -> Gate {
-    let mut gate = Gate::new(GateConfig::default_for(FrameDuration::Ms20)).unwrap();
+    let mut gate = Gate::new(GateConfig::DEFAULT).unwrap();
     for _ in 0..20 {
-        gate.push(3_000);
+        gate.push(&StepLevels::even(FrameDuration::Ms20, 3_000));
     }
     gate
 }
@@ -101,7 +101,8 @@ fn open_gate() -> Gate {
 #[library_benchmark]
 #[bench::open(open_gate())]
 fn gate_push(mut gate: Gate) -> GateDecision {
-    black_box(&mut gate).push(black_box(3_000))
+    let levels = StepLevels::even(FrameDuration::Ms20, 3_000);
+    black_box(&mut gate).push(black_box(&levels))
 }
 
 #[library_benchmark]

@@ -6,6 +6,7 @@
 use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, PACKET_MAX, TRANSMIT_MAX};
 use talkspurt_core::endpoint::{Client, ClientConfig, write_to_stream};
@@ -27,7 +28,10 @@ const FRAMES_SAID: usize = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let request = JoinRequest::new("kitchen".parse()?, "ann".parse()?, &[CodecId::Pcm16]);
-    let mut ann = Box::new(Desktop::new(ClientConfig::new(request))?);
+    let mut config = ClientConfig::new(request);
+    // To a gate that follows the noise, a steady tone is noise.
+    config.gate.mode = GateMode::ORIGINAL;
+    let mut ann = Box::new(Desktop::new(config)?);
     let mut now = Instant::ZERO;
     let mut server = Echo::new(now);
     // Random in a program: it names the session.

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId};
 use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::audio::gate::{GateConfig, GateMode};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{TRANSMIT_MAX, enclose, encoded_len_max};
 use talkspurt_core::endpoint::{Client, ClientConfig};
@@ -133,12 +133,19 @@ impl Rig {
     }
 
     fn set_gate(&mut self, input: &mut Input<'_>) {
-        let gate = GateSettings {
-            open_rms: u16::from(input.number()) * 257,
-            close_rms: u16::from(input.number()) * 257,
-            window_frames: input.number(),
-            hold_ms: u16::from(input.number()) * 257,
-            enabled: input.number() % 2 == 0,
+        let (open, close) = (input.number(), input.number());
+        let (window, hold) = (input.number(), input.number());
+        let mode = match input.number() % 2 {
+            0 => GateMode::Fixed {
+                open_rms: u16::from(open) * 257,
+                close_rms: u16::from(close) * 257,
+            },
+            _ => GateMode::Off,
+        };
+        let gate = GateConfig {
+            mode,
+            window_ms: u16::from(window) * 2,
+            hold_ms: u16::from(hold) * 6,
         };
         let is_good = gate.check().is_ok();
         assert_eq!(self.client.set_gate(gate).is_ok(), is_good);

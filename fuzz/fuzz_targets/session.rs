@@ -63,9 +63,9 @@ impl Rig {
         client.begin(HANDSHAKE_TIMEOUT_DEFAULT, [1; 8], now);
         let config = ServerSessionConfig::new(FORMAT);
         let gate = GateConfig {
-            window_frames: 2,
-            hold_frames: 1,
-            ..GateConfig::default_for(FORMAT.frame)
+            window_ms: 40,
+            hold_ms: 20,
+            ..GateConfig::DEFAULT
         };
         let uplink = UplinkConfig {
             gate,

@@ -1,4 +1,5 @@
-//! `talkspurt calibrate`: listens to the noise and proposes gate thresholds.
+//! `talkspurt calibrate`: listens to the noise, shows what the gate makes of it, and proposes fixed
+//! thresholds.
 
 use crate::{
     audio::{Captured, Source},
@@ -9,7 +10,11 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use talkspurt_core::audio::{format::AudioFormat, level::LevelMeter};
+use talkspurt_core::audio::{
+    format::AudioFormat,
+    gate::{Gate, GateConfig, GateLevels},
+    level::{LevelMeter, peak},
+};
 
 /// The format in which levels are measured: a session's default.
 const FORMAT: AudioFormat = AudioFormat::DEFAULT;
@@ -27,6 +32,17 @@ const OPEN_RMS_LOUD: u16 = 8_231;
 /// Share of the frames that are no louder than "loud": all but one in twenty.
 const LOUD_SHARE: f64 = 0.95;
 
+/// What was heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The RMS of each frame captured.
+    pub levels_rms: Vec<u16>,
+    /// The levels that a gate in mode auto goes by in the end.
+    pub gate: Option<GateLevels>,
+    /// Whether any sample was not zero.
+    pub is_alive: bool,
+}
+
 /// What was heard, and the thresholds that follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proposal {
@@ -42,18 +58,19 @@ pub struct Proposal {
     pub is_noisy: bool,
 }
 
-/// Listens for `span` and returns the levels of all frames captured: in real time for a device, at
-/// once for a file.
+/// Listens for `span`: in real time for a device, at once for a file. `progress` gets each frame's
+/// level, and the levels that the gate goes by.
 pub fn listen(
     source: &mut dyn Source,
     span: Duration,
     real_time: bool,
-    mut progress: impl FnMut(u16),
-) -> Vec<u16> {
+    mut progress: impl FnMut(u16, Option<GateLevels>),
+) -> Heard {
     let mut frame = [0; FORMAT.frame_samples()];
-    let mut levels = Vec::new();
+    let mut heard = Heard::default();
     // The gate's own meter, or the thresholds would not fit the levels that the gate sees.
     let mut meter = LevelMeter::new(FORMAT.rate);
+    let mut gate = Gate::new(GateConfig::DEFAULT).expect("the default is valid");
     let mut clock = FrameClock::new(Instant::now(), FORMAT.frame.ms());
     let frames = span.as_millis() as u64 / u64::from(FORMAT.frame.ms());
     for _ in 0..frames {
@@ -64,15 +81,18 @@ pub fn listen(
         clock.take_due(due);
         match source.read(&mut frame) {
             Captured::Frame => {
-                let level = meter.rms(&frame);
-                levels.push(level);
-                progress(level);
+                let levels = meter.measure(&frame);
+                gate.push(&levels);
+                heard.levels_rms.push(levels.rms());
+                heard.is_alive |= peak(&frame) > 0;
+                progress(levels.rms(), gate.levels());
             }
             Captured::Missing => {}
             Captured::End => break,
         }
     }
-    levels
+    heard.gate = gate.levels();
+    heard
 }
 
 /// Proposes thresholds for noise of these levels; `None` if nothing was heard.
@@ -123,9 +143,10 @@ mod tests {
 
     #[test]
     fn thresholds_lie_above_the_noise_and_apart() {
-        let levels = listen(&mut Noise(0), Duration::from_secs(100), false, |_| ());
-        assert_eq!(levels.len(), 200);
-        let proposal = propose(levels).unwrap();
+        let heard = listen(&mut Noise(0), Duration::from_secs(100), false, |_, _| ());
+        assert!(heard.is_alive);
+        assert_eq!(heard.levels_rms.len(), 200);
+        let proposal = propose(heard.levels_rms).unwrap();
         assert_eq!((proposal.usual_rms, proposal.loud_rms), (100, 400));
         assert_eq!(
             (proposal.open.rms, proposal.close.rms, proposal.is_noisy),
@@ -145,9 +166,10 @@ mod tests {
 
     #[test]
     fn an_offset_is_not_noise() {
-        let levels = listen(&mut Offset, Duration::from_secs(2), false, |_| ());
-        assert_eq!(levels, [0; 100]);
-        assert_eq!(propose(levels).unwrap().open.rms, OPEN_RMS_MIN);
+        let heard = listen(&mut Offset, Duration::from_secs(2), false, |_, _| ());
+        assert_eq!(heard.levels_rms, [0; 100]);
+        assert!(heard.is_alive);
+        assert_eq!(propose(heard.levels_rms).unwrap().open.rms, OPEN_RMS_MIN);
     }
 
     #[test]
@@ -164,7 +186,46 @@ mod tests {
 
     #[test]
     fn without_sound_there_is_no_proposal() {
-        let levels = listen(&mut NoSource, Duration::from_millis(100), false, |_| ());
-        assert_eq!(propose(levels), None);
+        let heard = listen(&mut NoSource, Duration::from_millis(100), false, |_, _| ());
+        assert_eq!(propose(heard.levels_rms), None);
+    }
+
+    /// A microphone that gives the same sample for ever.
+    struct Constant(i16);
+
+    impl Source for Constant {
+        fn read(&mut self, frame: &mut [i16]) -> Captured {
+            frame.fill(self.0);
+            Captured::Frame
+        }
+    }
+
+    #[test]
+    fn a_microphone_that_gives_only_zeros_is_dead() {
+        for (sample, is_alive) in [(0, false), (1, true)] {
+            let heard = listen(
+                &mut Constant(sample),
+                Duration::from_secs(1),
+                false,
+                |_, _| (),
+            );
+            assert_eq!(heard.is_alive, is_alive);
+        }
+    }
+
+    #[test]
+    fn the_floor_and_the_thresholds_are_shown_as_they_move() {
+        let mut shown = Vec::new();
+        let mut noise = Noise(0);
+        let heard = listen(&mut noise, Duration::from_secs(4), false, |_, gate| {
+            shown.extend(gate);
+        });
+        assert_eq!(heard.gate, shown.last().copied());
+        assert_eq!(shown.first().unwrap().noise_rms, None);
+        // Nine of ten frames have an RMS of 100, and the floor lies 1.5 dB above the lowest.
+        let gate = heard.gate.unwrap();
+        let noise_rms = gate.noise_rms.unwrap();
+        assert!((118..=124).contains(&noise_rms), "{noise_rms}");
+        assert!(gate.close_rms > noise_rms && gate.open_rms > gate.close_rms);
     }
 }

@@ -179,6 +179,12 @@ pub struct Levels {
     pub input_dbfs: f64,
     /// The last played frame, in dBFS.
     pub output_dbfs: f64,
+    /// The noise floor that the gate goes by, in dBFS; null unless its thresholds follow it.
+    pub noise_dbfs: Option<f64>,
+    /// The level that opens the gate, in dBFS; null without a gate.
+    pub gate_open_dbfs: Option<f64>,
+    /// The level below which the gate closes, in dBFS; null without a gate.
+    pub gate_close_dbfs: Option<f64>,
     /// Round trip to the server, in milliseconds; null before the first measurement.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.

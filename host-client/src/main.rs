@@ -12,7 +12,7 @@ use std::{
 };
 use talkspurt_client::{
     audio::Source,
-    calibrate,
+    calibrate::{self, Heard},
     config::{
         JoinConfig, Threshold,
         flags::{CalibrateFlags, Cli, Command},
@@ -21,6 +21,7 @@ use talkspurt_client::{
     net::Failure,
     rooms, ui,
 };
+use talkspurt_core::audio::gate::GateLevels;
 use talkspurt_host_kit::{
     console::{self, LogFormat, Problem},
     environment,
@@ -95,7 +96,7 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
         return Err(Problem::with_flag("--seconds", problem));
     }
     let channel = flags.input_channel.unwrap_or_default();
-    let levels = match &flags.input {
+    let heard = match &flags.input {
         Some(path) => {
             let mut source = WavReader::open(path, channel).map_err(Problem::Failed)?;
             measure(&mut source, seconds, false)
@@ -115,14 +116,27 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
             measure(&mut microphone, seconds, true)
         }
     };
-    let Some(found) = calibrate::propose(levels) else {
+    if !heard.is_alive && !heard.levels_rms.is_empty() {
+        return Err(Problem::Failed(
+            "the microphone gives nothing but zeros: it is muted, switched off, or not allowed to be \
+             heard. Look at its switch and at the system's sound settings"
+                .into(),
+        ));
+    }
+    let gate = heard.gate;
+    let Some(found) = calibrate::propose(heard.levels_rms) else {
         return Err(Problem::Failed(
             "nothing was heard; see `talkspurt devices` for a microphone that works".into(),
         ));
     };
     let db = |rms| Threshold::from_rms(rms).dbfs();
-    let mut text = format!(
-        "usual noise {:.0} dBFS, loud noise {:.0} dBFS\ntry: --gate-open {} --gate-close {}   ({:.0} and {:.0} dBFS)\n",
+    let mut text = String::new();
+    if let Some(gate) = gate {
+        text = format!("{}\n", gate_text(gate));
+    }
+    let _ = write!(
+        text,
+        "usual noise {:.0} dBFS, loud noise {:.0} dBFS\nfor fixed thresholds, try: --gate-open {} --gate-close {}   ({:.0} and {:.0} dBFS)\n",
         db(found.usual_rms),
         db(found.loud_rms),
         found.open.rms,
@@ -140,17 +154,33 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
 }
 
 /// Measures the levels of the input, with a small live meter in a terminal.
-fn measure(source: &mut dyn Source, seconds: f64, real_time: bool) -> Vec<u16> {
+fn measure(source: &mut dyn Source, seconds: f64, real_time: bool) -> Heard {
     let live = real_time && io::stderr().is_terminal();
     let mut count = 0u32;
-    let levels = calibrate::listen(source, Duration::from_secs_f64(seconds), real_time, |rms| {
+    let span = Duration::from_secs_f64(seconds);
+    let heard = calibrate::listen(source, span, real_time, |rms, gate| {
         count += 1;
         if live && count.is_multiple_of(5) {
-            console::show(&format!("\r{:>6.1} dBFS ", Threshold::from_rms(rms).dbfs()));
+            let level = Threshold::from_rms(rms).dbfs();
+            let gate = gate.map(gate_text).unwrap_or_default();
+            console::show(&format!("\r{level:>6.1} dBFS; {gate} "));
         }
     });
     if live {
         console::show("\n");
     }
-    levels
+    heard
+}
+
+/// Says what the gate goes by.
+fn gate_text(gate: GateLevels) -> String {
+    let db = |rms| Threshold::from_rms(rms).dbfs();
+    let noise = gate
+        .noise_rms
+        .map_or("-".to_owned(), |rms| format!("{:.0}", db(rms)));
+    format!(
+        "noise floor {noise} dBFS: the gate opens above {:.0} and closes below {:.0} dBFS",
+        db(gate.open_rms),
+        db(gate.close_rms)
+    )
 }

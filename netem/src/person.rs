@@ -1,6 +1,7 @@
 //! A participant's description: room, name, codec and what they say.
 
 use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::carrier::stream::TRANSMIT_MAX;
 use talkspurt_core::endpoint::{Client, ClientConfig};
 use talkspurt_core::session::JoinRequest;
@@ -26,7 +27,7 @@ pub struct Person {
     pub name: String,
     /// The codec to ask for.
     pub codec: CodecId,
-    /// Whether there is a gate. Without it every frame of `says` is sent, and nothing after them.
+    /// Whether there is a gate, with fixed thresholds. Without it every frame of `says` is sent, and nothing after them.
     pub gate: bool,
     /// What the microphone hears from the moment of joining, followed by silence.
     pub says: Vec<i16>,
@@ -67,7 +68,10 @@ impl Person {
         let mut request = JoinRequest::new(room, name, &[self.codec]);
         request.shifts_frames = self.shifts_frames;
         let mut config = ClientConfig::new(request);
-        config.gate.enabled = self.gate;
+        config.gate.mode = match self.gate {
+            true => GateMode::ORIGINAL,
+            false => GateMode::Off,
+        };
         config.playout_margin_ms = self.margin_ms;
         Box::new(Endpoint::new(config).expect("the defaults are valid"))
     }

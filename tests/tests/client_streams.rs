@@ -249,7 +249,7 @@ fn murmur(ms: u64, rms: f64) -> Vec<i16> {
 #[test]
 fn a_talker_too_quiet_for_the_gate_is_told() -> Result<()> {
     let stage = Stage::new(&[])?;
-    let mut quiet = stage.join("r", "quiet", &murmur(4_000, 600.0), &[])?;
+    let mut quiet = stage.join("r", "quiet", &murmur(4_000, 600.0), &["--gate", "fixed"])?;
     let told = quiet.wait_for_event("input_quiet", SOON)?;
     ensure!(finish(&mut quiet, SOON)?.frames("sent")? == 0);
     let at = told.json["try_gate_open_dbfs"].to_string();
@@ -259,7 +259,12 @@ fn a_talker_too_quiet_for_the_gate_is_told() -> Result<()> {
     ensure!(left.frames("sent")? > 50, "the advice helps: {}", left.json);
     let told = |process: &Process| process.events().iter().any(|e| e.kind == "input_quiet");
     ensure!(!told(&heard));
-    let mut muted = stage.join("r", "muted", &murmur(4_000, 600.0), &["--muted"])?;
+    let mut muted = stage.join(
+        "r",
+        "muted",
+        &murmur(4_000, 600.0),
+        &["--gate", "fixed", "--muted"],
+    )?;
     finish(&mut muted, SOON)?;
     ensure!(!told(&muted));
     Ok(())

@@ -1,7 +1,7 @@
 //! How loud samples are, in integers.
 
 use crate::audio::filter::{BLOCKS_PER_SECOND, HighPass};
-use crate::audio::format::SampleRate;
+use crate::audio::format::{FrameDuration, SampleRate};
 
 /// The mean of the squares of `samples`, rounded down: 0 (silence, or no samples) to 2^30 (every
 /// sample -32768).
@@ -26,7 +26,7 @@ pub fn rms(samples: &[i16]) -> u16 {
 }
 
 /// The square root, rounded down, a bit at a time: the library's takes tables.
-fn root(square: u32) -> u16 {
+pub(super) fn root(square: u32) -> u16 {
     let (mut root, mut bit) = (0, 1 << 15);
     while bit > 0 {
         let longer = root | bit;
@@ -85,6 +85,61 @@ pub struct LevelMeter {
 /// Samples of a block that are looked at.
 const PROBES: usize = 4;
 
+/// Levels are measured in steps of so many milliseconds. All frame durations are multiples of it.
+pub const STEP_MS: u16 = 5;
+
+/// Blocks of the filter in a step.
+const STEP_BLOCKS: usize = BLOCKS_PER_SECOND as usize * STEP_MS as usize / 1_000;
+
+/// Steps in the longest frame.
+const FRAME_STEPS_MAX: usize = FrameDuration::Ms20.ms() as usize / STEP_MS as usize;
+
+/// Just below full scale, so that four of them fit 32 bits.
+const MEAN_SQUARE_MAX: u64 = (1 << 30) - 1;
+
+/// The levels of a frame's steps of 5 ms, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct StepLevels {
+    mean_squares: [u32; FRAME_STEPS_MAX],
+    steps: u8,
+}
+
+impl StepLevels {
+    /// The levels of no frame at all.
+    const NONE: Self = Self {
+        mean_squares: [0; FRAME_STEPS_MAX],
+        steps: 0,
+    };
+
+    /// The levels of a frame of this duration in which all is equally loud: an RMS of 0..=32767.
+    pub const fn even(frame: FrameDuration, rms: u16) -> Self {
+        let rms = if rms > 32_767 { 32_767 } else { rms };
+        let steps = frame.ms() / STEP_MS as u8;
+        let mut levels = Self {
+            steps,
+            ..Self::NONE
+        };
+        let mut step = 0;
+        while step < steps as usize {
+            levels.mean_squares[step] = rms as u32 * rms as u32;
+            step += 1;
+        }
+        levels
+    }
+
+    /// Returns the mean square of each step, below 2^30.
+    pub fn mean_squares(&self) -> &[u32] {
+        &self.mean_squares[..usize::from(self.steps)]
+    }
+
+    /// Returns the RMS of the whole frame: 0..=32767.
+    pub fn rms(&self) -> u16 {
+        let sum: u32 = self.mean_squares().iter().sum();
+        root(sum.checked_div(self.steps.into()).unwrap_or(0))
+    }
+}
+
 impl LevelMeter {
     /// Creates a meter that has heard nothing yet: whatever offset the first samples have counts
     /// for nothing.
@@ -95,32 +150,45 @@ impl LevelMeter {
         }
     }
 
-    /// Returns the RMS of the next frame: 0..=32768. Frames have whole blocks; samples beyond them
-    /// do not count.
+    /// Returns the levels of the next frame, step by step. Frames have whole steps, as all that a
+    /// session has; samples beyond them, or beyond 20 ms, do not count.
     #[inline(never)]
-    pub fn rms(&mut self, frame: &[i16]) -> u16 {
+    pub fn measure(&mut self, frame: &[i16]) -> StepLevels {
         if let Some(&first) = frame.first() {
             self.high_pass.begin(first);
         }
-        let blocks = frame.chunks_exact(self.block_samples);
-        let probes = (blocks.len() * PROBES) as u64;
-        let sum: u64 = if self.block_samples == PROBES {
-            self.square_sum(frame.as_chunks().0)
-        } else {
-            let probes = |block: &[i16]| match *block {
-                [a, _, _, b, _, _, c, _, _, d, ..] => [a, b, c, d],
-                [a, b, ..] => [a, a, b, b],
-                _ => [0; PROBES],
-            };
-            blocks.map(|block| self.square_sum(&[probes(block)])).sum()
-        };
-        let mean_square = sum.checked_div(probes).unwrap_or(0);
-        root(mean_square.min(1 << 30) as u32)
+        let mut levels = StepLevels::NONE;
+        let steps = frame.chunks_exact(self.block_samples * STEP_BLOCKS);
+        for (step, level) in steps.zip(&mut levels.mean_squares) {
+            let mean_square = self.square_sum(step) / (STEP_BLOCKS * PROBES) as u64;
+            *level = mean_square.min(MEAN_SQUARE_MAX) as u32;
+            levels.steps += 1;
+        }
+        levels
     }
 
-    /// Sums the squares of what is left of the next blocks.
+    /// Returns the RMS of the next frame, 0..=32767, as [`LevelMeter::measure`] takes it.
+    pub fn rms(&mut self, frame: &[i16]) -> u16 {
+        self.measure(frame).rms()
+    }
+
+    /// Sums the squares of what is left of a step's blocks.
+    fn square_sum(&mut self, step: &[i16]) -> u64 {
+        if self.block_samples == PROBES {
+            return self.square_sum_of_probes(step.as_chunks().0);
+        }
+        let probes = |block: &[i16]| match *block {
+            [a, _, _, b, _, _, c, _, _, d, ..] => [a, b, c, d],
+            [a, b, ..] => [a, a, b, b],
+            _ => [0; PROBES],
+        };
+        let blocks = step.chunks_exact(self.block_samples);
+        let sums = blocks.map(|block| self.square_sum_of_probes(&[probes(block)]));
+        sums.sum()
+    }
+
     #[inline(never)]
-    fn square_sum(&mut self, blocks: &[[i16; PROBES]]) -> u64 {
+    fn square_sum_of_probes(&mut self, blocks: &[[i16; PROBES]]) -> u64 {
         // On its own, the state stays in registers: on a Cortex-M that saves a fifth of the time.
         let mut high_pass = self.high_pass.clone();
         let mut sum = 0;

@@ -9,3 +9,4 @@ pub mod gate;
 pub mod jitter;
 pub mod level;
 pub mod mixer;
+mod noise;

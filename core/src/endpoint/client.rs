@@ -6,7 +6,7 @@ use super::voice_queue::{VoiceQueue, WAITING_MS_MAX};
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use crate::audio::gate::{GateConfigError, GateDecision, GateSettings};
+use crate::audio::gate::{GateConfig, GateConfigError, GateDecision, GateLevels};
 use crate::audio::jitter::JitterStats;
 use crate::carrier::deframer::{BadReason, Deframer, Feed};
 use crate::carrier::stream::{self, Separator, encoded_len_max};
@@ -371,14 +371,12 @@ impl<
     /// Changes the gate.
     ///
     /// # Errors
-    /// As [`GateSettings::check`]; nothing is changed then.
-    pub fn set_gate(&mut self, gate: GateSettings) -> Result<(), GateConfigError> {
-        gate.check()?;
+    /// As [`GateConfig::check`]; nothing is changed then.
+    pub fn set_gate(&mut self, gate: GateConfig) -> Result<(), GateConfigError> {
+        // Between two sessions, too: each restarts the uplink.
+        self.uplink.set_gate(gate)?;
         self.config.gate = gate;
-        match self.session.params() {
-            Some(params) => self.uplink.set_gate(gate.for_frame(params.format.frame)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// A talkspurt that this cuts off ends at once: there may be no further frame that would end
@@ -484,6 +482,11 @@ impl<
     /// as long as its device has sound.
     pub fn is_next_here(&self) -> bool {
         self.downlink.is_next_here()
+    }
+
+    /// Returns the levels that the gate goes by now; `None` if it is always open.
+    pub fn gate_levels(&self) -> Option<GateLevels> {
+        self.uplink.gate_levels()
     }
 
     /// Returns how many frames wait to be played, and how many are aimed at.

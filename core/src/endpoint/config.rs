@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use crate::audio::codec::{Codec, CodecId};
 use crate::audio::format::{AudioFormat, FrameDuration};
-use crate::audio::gate::{GateConfigError, GateSettings};
+use crate::audio::gate::{GateConfig, GateConfigError};
 use crate::audio::jitter::JitterConfig;
 use crate::carrier::stream::packet_len_max;
 use crate::session::JoinRequest;
@@ -18,7 +18,7 @@ pub struct ClientConfig {
     /// Room, name, codecs in order of preference, credentials.
     pub request: JoinRequest,
     /// When voice is sent.
-    pub gate: GateSettings,
+    pub gate: GateConfig,
     /// Sound from before the gate opened that is sent first, in milliseconds, as far as the
     /// uplink's history reaches.
     pub pre_roll_ms: u16,
@@ -62,7 +62,7 @@ impl ClientConfig {
     pub fn new(request: JoinRequest) -> Self {
         Self {
             request,
-            gate: GateSettings::default(),
+            gate: GateConfig::default(),
             pre_roll_ms: PRE_ROLL_DEFAULT_MS as u16,
             playout_margin_ms: 40,
         }
@@ -110,7 +110,7 @@ impl ClientConfig {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct VoiceConfig {
-    pub(super) gate: GateSettings,
+    pub(super) gate: GateConfig,
     pub(super) pre_roll_ms: u16,
     playout_margin_ms: u16,
 }
@@ -120,7 +120,7 @@ impl VoiceConfig {
         UplinkConfig {
             codec,
             format,
-            gate: self.gate.for_frame(format.frame),
+            gate: self.gate,
             pre_roll_frames: frames(format.frame, self.pre_roll_ms.min(PRE_ROLL_MAX_MS)),
         }
     }

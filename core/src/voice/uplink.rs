@@ -4,7 +4,7 @@
 
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
-use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision};
+use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision, GateLevels};
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
 use crate::time::Duration;
@@ -48,7 +48,7 @@ impl<C> UplinkConfig<C> {
         Self {
             codec,
             format,
-            gate: GateConfig::default_for(format.frame),
+            gate: GateConfig::DEFAULT,
             pre_roll_frames: format.frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
         }
     }
@@ -172,9 +172,11 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
         let Self { state, history } = self;
         state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
-        state.level_rms = state.meter.rms(frame);
+        let levels = state.meter.measure(frame);
+        state.level_rms = levels.rms();
         state.clock = state.clock.plus(state.frame_units);
         if state.muted {
+            state.gate.listen(&levels);
             return GateDecision::Closed;
         }
         if state.closing {
@@ -186,7 +188,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             history.clear();
         }
-        let decision = state.gate.push(state.level_rms);
+        let decision = state.gate.push(&levels);
         let kept_before = history.frames;
         history.push(frame);
         match decision {
@@ -319,6 +321,11 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// The gate's thresholds as they are now.
     pub const fn gate_config(&self) -> &GateConfig {
         self.state.gate.config()
+    }
+
+    /// The levels that the gate goes by now; `None` if it is always open.
+    pub fn gate_levels(&self) -> Option<GateLevels> {
+        self.state.gate.levels()
     }
 
     /// Whether a talkspurt is running.

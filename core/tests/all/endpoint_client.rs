@@ -14,7 +14,7 @@ use crate::common::session_pair::{NONCE, Pair, closed, pages, reject, rejected, 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::audio::gate::{GateConfigError, GateDecision, GateSettings};
+use talkspurt_core::audio::gate::{GateConfig, GateConfigError, GateDecision, GateMode};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX, encoded_len_max};
 use talkspurt_core::endpoint::{
@@ -58,10 +58,17 @@ struct End {
     events: Vec<ClientEvent>,
 }
 
+/// A configuration whose gate a word opens from the first frame on, and a quiet frame never.
+fn fixed_gate(request: JoinRequest) -> ClientConfig {
+    let mut config = ClientConfig::new(request);
+    config.gate.mode = GateMode::ORIGINAL;
+    config
+}
+
 impl End {
     fn new() -> Self {
         Self {
-            client: Whole::new(ClientConfig::new(request())).unwrap(),
+            client: Whole::new(fixed_gate(request())).unwrap(),
             now: Instant::from_micros(1_000_000),
             events: Vec::new(),
         }

@@ -6,6 +6,7 @@ use std::f64::consts::TAU;
 use talkspurt_core::audio::codec::{CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::audio::mixer::{MixRule, MixState, Part, Talkers, render};
 use talkspurt_core::carrier::stream::{ENCODED_MAX, TRANSMIT_MAX};
@@ -44,7 +45,8 @@ fn tone(format: AudioFormat, number: usize) -> Vec<i16> {
 #[test]
 fn a_voice_passes_bit_for_bit_and_its_gaps_do_not_click() {
     for format in formats() {
-        let config = UplinkConfig::default_for(CodecId::Pcm16.into(), format);
+        let mut config = UplinkConfig::default_for(CodecId::Pcm16.into(), format);
+        config.gate.mode = GateMode::ORIGINAL;
         let mut uplink = Uplink::<HISTORY>::new(config).unwrap();
         let jitter = JitterConfig::default_for(format.frame, 0);
         let mut downlink: Downlink<16, { 2 * FRAME }, FRAME> =
@@ -105,7 +107,9 @@ fn request(rates: &'static [SampleRate]) -> ClientConfig {
     let names = ("kitchen".parse().unwrap(), "ada".parse().unwrap());
     let mut request = JoinRequest::new(names.0, names.1, &codecs);
     request.rates = rates;
-    ClientConfig::new(request)
+    let mut config = ClientConfig::new(request);
+    config.gate.mode = GateMode::ORIGINAL;
+    config
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::common::mic::Mic;
 use std::f64::consts::TAU;
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::{AudioFormat, SampleRate};
+use talkspurt_core::audio::gate::{GateConfig, GateMode};
 use talkspurt_core::audio::level::{LevelMeter, rms};
 use talkspurt_core::voice::uplink::UplinkConfig;
 
@@ -159,6 +160,10 @@ fn sent(sound: &[i16]) -> Vec<(usize, Vec<u8>)> {
     // Without a pre-roll no frame is left out, nor sent later than captured.
     let mut mic = Mic::new(UplinkConfig {
         pre_roll_frames: 0,
+        gate: GateConfig {
+            mode: GateMode::ORIGINAL,
+            ..GateConfig::DEFAULT
+        },
         ..UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT)
     });
     let mut sent = Vec::new();

@@ -5,6 +5,7 @@ use crate::common::wide_band;
 use talkspurt_core::audio::codec::{CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
@@ -65,11 +66,12 @@ fn a_restarted_uplink_sends_what_a_new_one_sends() {
 
 #[test]
 fn an_invalid_gate_leaves_the_uplink_unchanged() {
-    let config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), AudioFormat::DEFAULT);
+    let mut config = UplinkConfig::default_for(CodecId::ImaAdpcm.into(), AudioFormat::DEFAULT);
+    config.gate.mode = GateMode::ORIGINAL;
     let mut uplink: Uplink = Uplink::new(config).unwrap();
     uplink.push(&sound(0, 320));
     let mut bad = config;
-    bad.gate.window_frames = 0;
+    bad.gate.window_ms = 0;
     assert!(uplink.restart(bad).is_err());
     assert!(uplink.is_talking() && uplink.stats().frames_captured == 1);
 }

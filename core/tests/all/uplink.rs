@@ -4,17 +4,24 @@ use crate::common::mic::{Mic, Sent, quiet, word};
 use crate::common::wide_band;
 use talkspurt_core::audio::codec::{Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
-use talkspurt_core::audio::gate::{GateConfig, GateDecision};
+use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
-/// Closes after three quiet frames; the pre-roll is three frames.
+/// The original's gate.
+const FIXED: GateConfig = GateConfig {
+    mode: GateMode::ORIGINAL,
+    ..GateConfig::DEFAULT
+};
+
+/// Closes in the third quiet frame: the word is part of the level for 15 ms, and leaves the window of
+/// 40 ms then. The pre-roll is three frames.
 fn config() -> UplinkConfig {
     UplinkConfig {
         gate: GateConfig {
-            window_frames: 3,
-            hold_frames: 0,
-            ..GateConfig::default_for(FrameDuration::Ms20)
+            window_ms: 40,
+            hold_ms: 0,
+            ..FIXED
         },
         ..UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT)
     }
@@ -300,7 +307,7 @@ fn unmuting_without_mute_interrupts_nothing() {
 #[test]
 fn without_a_gate_every_frame_is_sent_and_finish_ends_it() {
     let mut config = config();
-    config.gate.enabled = false;
+    config.gate.mode = GateMode::Off;
     let mut mic = Mic::new(config);
     for mark in 1..=50 {
         assert_eq!(marks(&mic.capture(&quiet(mark))), [(Some(mark), false)]);
@@ -314,8 +321,10 @@ fn new_thresholds_apply_from_the_next_frame() {
     let mut mic = Mic::new(config());
     assert_eq!(mic.capture(&quiet(100)), []);
     let sensitive = GateConfig {
-        open_rms: 50,
-        close_rms: 10,
+        mode: GateMode::Fixed {
+            open_rms: 50,
+            close_rms: 10,
+        },
         ..config().gate
     };
     mic.uplink.set_gate(sensitive).unwrap();
@@ -327,7 +336,7 @@ fn new_thresholds_apply_from_the_next_frame() {
     assert!(
         mic.uplink
             .set_gate(GateConfig {
-                window_frames: 0,
+                window_ms: 0,
                 ..sensitive
             })
             .is_err()
@@ -338,7 +347,10 @@ fn new_thresholds_apply_from_the_next_frame() {
 #[test]
 fn an_uplink_refuses_an_invalid_gate() {
     let mut config = config();
-    config.gate.close_rms = 32_000;
+    config.gate.mode = GateMode::Fixed {
+        open_rms: 2_000,
+        close_rms: 32_000,
+    };
     assert!(Uplink::<1_280>::new(config).is_err());
 }
 
@@ -372,7 +384,7 @@ fn adpcm_payloads_decode_to_what_was_said() {
 fn lead_after(pre_roll_frames: u16, loud: i16, quiet_at: &[i16]) -> (Vec<i16>, i64) {
     let mut mic = Mic::new(UplinkConfig {
         pre_roll_frames,
-        gate: GateConfig::default_for(FrameDuration::Ms20),
+        gate: FIXED,
         ..config()
     });
     (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
@@ -407,7 +419,10 @@ fn a_talkspurt_takes_its_lead_back_by_leaving_out_quiet_frames() {
     // Three frames in all, one of four at most, and no more than these.
     let quiet: Vec<i16> = (13..=30).collect();
     let (marks, ahead) = lead_after(3, 20, &quiet);
-    assert_eq!(marks[5..], [13, 15, 16, 17, 18, 20, 21, 22, 23, 25, 26, 27]);
+    assert_eq!(
+        marks[5..],
+        [13, 15, 16, 17, 18, 20, 21, 22, 23, 25, 26, 27, 28]
+    );
     assert_eq!(ahead, 0);
     // Without a pre-roll nothing is left out.
     let (marks, ahead) = lead_after(0, 15, &quiet);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::audio::gate::GateConfig;
+use talkspurt_core::audio::gate::{GateConfig, GateMode};
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::{Duration, Instant};
@@ -42,12 +42,12 @@ proptest! {
     #[test]
     fn no_frame_is_sent_twice_or_out_of_order_and_every_talkspurt_ends(
         ops in ops(),
-        window_frames in 1..6u8,
-        hold_frames in 0..3u8,
+        window_ms in 1..120u16,
+        hold_ms in 0..60u16,
         pre_roll_frames in 0..10u16,
     ) {
         let frame = FrameDuration::Ms20;
-        let gate = GateConfig { window_frames, hold_frames, ..GateConfig::default_for(frame) };
+        let gate = GateConfig { mode: GateMode::ORIGINAL, window_ms, hold_ms };
         let config = UplinkConfig::default_for(CodecId::Pcm16.into(), wide_band(frame));
         let mut mic = Mic::new(UplinkConfig { gate, pre_roll_frames, ..config });
         let mut mark = 0;

@@ -15,6 +15,7 @@
 use heapless::CString;
 use semihosting::experimental::env::args;
 use talkspurt_core::audio::codec::CodecId;
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::time::Duration;
 use talkspurt_core::wire::{ParticipantName, RoomName};
@@ -84,7 +85,9 @@ pub fn read() -> Result<Setup, &'static str> {
         name.ok_or("name= is missing")?,
         &[CodecId::ImaAdpcm],
     ));
-    node.gate.enabled = gate;
+    if !gate {
+        node.gate.mode = GateMode::Off;
+    }
     Ok(Setup {
         node,
         microphone: FileMicrophone::open(microphone.as_deref())

@@ -213,6 +213,8 @@ fn file(argument: &Path) -> Option<&Path> {
 
 #[cfg(test)]
 mod tests {
+    use talkspurt_core::audio::gate::GateMode;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -236,6 +238,10 @@ mod tests {
             "-24dB",
         ]);
         let config = config(&cli.unwrap()).unwrap();
-        assert_eq!((config.gate.open_rms, config.gate.close_rms), (2_068, 500));
+        let expected = GateMode::Fixed {
+            open_rms: 2_068,
+            close_rms: 500,
+        };
+        assert_eq!(config.gate.mode, expected);
     }
 }

@@ -4,7 +4,7 @@ mod hardware;
 mod world;
 
 use talkspurt_core::audio::codec::CodecId;
-use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::audio::gate::{GateConfig, GateMode};
 use talkspurt_core::session::JoinRequest;
 use talkspurt_core::wire::{ParticipantName, Reason, RoomName};
 
@@ -490,12 +490,15 @@ fn a_configuration_that_cannot_work_is_refused() {
         ParticipantName::new("kettle").unwrap(),
     );
     let mut config = ClientConfig::new(JoinRequest::new(names.0, names.1, &[CodecId::ImaAdpcm]));
-    config.gate.close_rms = config.gate.open_rms + 1;
+    config.gate.mode = GateMode::Fixed {
+        open_rms: 500,
+        close_rms: 501,
+    };
     assert!(matches!(
         AdpcmNode::new(config.clone(), 1, Instant::ZERO),
         Err(ClientConfigError::Gate(_))
     ));
-    config.gate = GateSettings::default();
+    config.gate = GateConfig::DEFAULT;
     config.request.codecs = [CodecId::Pcm16.id()].into_iter().collect();
     assert_eq!(
         AdpcmNode::new(config.clone(), 1, Instant::ZERO).unwrap_err(),

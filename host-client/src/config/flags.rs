@@ -206,6 +206,7 @@ mod tests {
             panic!("not join")
         };
         let (open, close) = (flags.gate.gate_open, flags.gate.gate_close);
-        assert_eq!((open.rms, close.map(|close| close.rms)), (2_068, Some(519)));
+        let rms = [open, close].map(|level| level.map(|level| level.rms));
+        assert_eq!(rms, [Some(2_068), Some(519)]);
     }
 }

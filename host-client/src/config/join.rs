@@ -4,7 +4,10 @@ use super::flags::{EventsFlag, JoinFlags};
 use crate::{device::DeviceChoice, participant::PRE_ROLL_MS_MAX};
 use std::{path::PathBuf, time::Duration};
 use talkspurt_core::{
-    audio::{codec::CodecId, gate::GateSettings},
+    audio::{
+        codec::CodecId,
+        gate::{GateConfig, GateMode},
+    },
     wire::{ParticipantName, RoomName},
 };
 use talkspurt_host_kit::{
@@ -37,7 +40,7 @@ pub struct JoinConfig {
     /// How long received frames wait at first.
     pub playout_delay_ms: u16,
     /// The voice gate; disabled with push-to-talk.
-    pub gate: GateSettings,
+    pub gate: GateConfig,
     /// How much sound from before the gate opened is sent first, in milliseconds.
     pub pre_roll_ms: u16,
     /// Send nothing until a key is held.
@@ -93,7 +96,9 @@ impl TryFrom<JoinFlags> for JoinConfig {
     fn try_from(flags: JoinFlags) -> Result<Self, Problem> {
         let mut gate = flags.gate.settings(PRE_ROLL_MS_MAX)?;
         // Push-to-talk sends everything, however quiet.
-        gate.enabled &= !flags.ptt;
+        if flags.ptt {
+            gate.mode = GateMode::Off;
+        }
         let usual_playout_ms = match flags.output {
             Some(_) => PLAYOUT_FILE_MS,
             None => PLAYOUT_DEVICE_MS,

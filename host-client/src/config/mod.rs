@@ -7,4 +7,4 @@ pub mod flags;
 mod join;
 
 pub use join::{EventsFormat, JoinConfig, SoundChoice};
-pub use talkspurt_host_kit::gate::{Threshold, opening_at, rms_to_dbfs};
+pub use talkspurt_host_kit::gate::{Threshold, rms_to_dbfs, shifted};

@@ -14,7 +14,7 @@ pub use snapshot::Snapshot;
 
 use crate::{
     audio::{Captured, Sink, Source},
-    config::{JoinConfig, SoundChoice, Threshold, opening_at},
+    config::{JoinConfig, SoundChoice, Threshold, shifted},
     events::EventKind,
 };
 use quiet::QuietWatch;
@@ -25,7 +25,7 @@ use talkspurt_core::{
         codec::{CodecId, PAYLOAD_MAX},
         format::AudioFormat,
         frame::{FRAME_SAMPLES_MAX, Frame},
-        gate::{GateDecision, GateSettings},
+        gate::{GateConfig, GateDecision, GateMode},
         level::LevelMeter,
     },
     carrier::stream::TRANSMIT_MAX,
@@ -80,8 +80,8 @@ pub struct Participant {
     /// Events for the user, in order.
     told: VecDeque<EventKind>,
     /// The gate that the flags ask for, as changed by keys.
-    gate_of_flags: GateSettings,
-    gate: GateSettings,
+    gate_of_flags: GateConfig,
+    gate: GateConfig,
     /// Whether the push-to-talk key is held; `None` without push-to-talk.
     key_held: Option<bool>,
     deafened: bool,
@@ -359,10 +359,9 @@ impl Participant {
         self.quiet.switch(self.may_be_too_quiet());
     }
 
-    /// Moves the threshold that opens the gate.
+    /// Moves the threshold that opens the gate, or its margin above the noise.
     pub fn shift_gate(&mut self, db: f64) {
-        let open = Threshold::from_rms(self.gate.open_rms).shifted_db(db);
-        self.gate = opening_at(&self.gate_of_flags, open);
+        self.gate = shifted(&self.gate_of_flags, &self.gate, db);
         if let Err(error) = self.client.set_gate(self.gate) {
             tracing::warn!(%error, "the gate stays as it was");
         }
@@ -388,11 +387,13 @@ impl Participant {
     /// Reports that a voice is too quiet for the gate, and shows it for a while.
     fn judge_level(&mut self, now: Instant) {
         let (level_rms, is_sent) = (self.client.level_rms(), self.client.is_talking());
-        if let Some(found) = self.quiet.push(level_rms, is_sent) {
+        if let Some(found) = self.quiet.push(level_rms, is_sent)
+            && let Some(gate) = self.client.gate_levels()
+        {
             self.too_quiet_until = Some(now + TOO_QUIET_SHOWN);
             self.told.push_back(EventKind::InputQuiet {
                 level_dbfs: found.level_dbfs,
-                gate_open_dbfs: Threshold::from_rms(self.gate.open_rms).dbfs(),
+                gate_open_dbfs: Threshold::from_rms(gate.open_rms).dbfs(),
                 try_gate_open_dbfs: found.open_dbfs(),
             });
         }
@@ -405,7 +406,7 @@ impl Participant {
 
     /// Returns whether the gate may keep voice back because it is too quiet.
     fn may_be_too_quiet(&self) -> bool {
-        self.gate.enabled && !self.client.is_muted()
+        self.gate.mode != GateMode::Off && !self.client.is_muted()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::Participant;
 use crate::{
-    config::{Threshold, rms_to_dbfs},
+    config::rms_to_dbfs,
     events::{Counts, Levels, RosterLine},
 };
-use talkspurt_core::time::Instant;
+use talkspurt_core::{audio::gate::GateLevels, time::Instant};
 
 /// Everything that the live view shows, some milliseconds old at most.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +24,8 @@ pub struct Snapshot {
     pub input_rms: u16,
     /// RMS of the last played frame.
     pub output_rms: u16,
-    /// The gate's thresholds; `None` when it does not gate.
-    pub gate: Option<(Threshold, Threshold)>,
+    /// The noise floor and the gate's thresholds; `None` when it does not gate.
+    pub gate: Option<GateLevels>,
     /// Whether our gate is open.
     pub talking: bool,
     /// Whether our microphone is muted.
@@ -50,6 +50,9 @@ impl Snapshot {
         Levels {
             input_dbfs: rms_to_dbfs(self.input_rms),
             output_dbfs: rms_to_dbfs(self.output_rms),
+            noise_dbfs: self.gate.and_then(|gate| gate.noise_rms).map(rms_to_dbfs),
+            gate_open_dbfs: self.gate.map(|gate| rms_to_dbfs(gate.open_rms)),
+            gate_close_dbfs: self.gate.map(|gate| rms_to_dbfs(gate.close_rms)),
             round_trip_ms: self.round_trip_ms,
             playout_ms: self.playout_ms,
             packets_lost: self.counts.packets_lost,
@@ -61,14 +64,9 @@ impl Participant {
     /// Returns the current state.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let threshold = Threshold::from_rms;
-        let thresholds = (
-            threshold(self.gate.open_rms),
-            threshold(self.gate.close_rms),
-        );
         let mut snapshot = Snapshot {
             roster: self.roster.lines(),
-            gate: self.gate.enabled.then_some(thresholds),
+            gate: self.client.gate_levels(),
             muted: self.client.is_muted(),
             key_held: self.key_held,
             deafened: self.deafened,

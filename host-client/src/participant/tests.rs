@@ -133,12 +133,12 @@ impl Room {
 
 #[test]
 fn the_pre_roll_goes_first_and_silence_is_not_sent() {
-    let quiet = (0..20).map(|n| (Captured::Frame, n));
-    let said = Room::of("").run(quiet.chain([(Captured::Frame, 9_000)]));
-    assert_eq!(
-        said,
-        [(17, false), (18, false), (19, false), (9_000, false)]
-    );
+    // Between the thresholds.
+    let soft = (1_000..1_020).map(|level| (Captured::Frame, level));
+    let mut room = Room::of("--gate fixed --pre-roll 60");
+    let said = room.run(soft.chain([(Captured::Frame, 9_000)]));
+    let levels = [1_017, 1_018, 1_019, 9_000];
+    assert_eq!(said, levels.map(|level| (level, false)));
 }
 
 #[test]
@@ -284,8 +284,8 @@ fn the_push_to_talk_key_is_the_gate_and_is_not_announced() {
 
 #[test]
 fn the_gate_is_moved_and_comes_back() {
-    let mut room = Room::of("");
-    let closes = |room: &Room| room.participant.snapshot(room.now).gate.unwrap().1;
+    let mut room = Room::of("--gate fixed");
+    let closes = |room: &Room| room.participant.snapshot(room.now).gate.unwrap().close_rms;
     let before = closes(&room);
     room.participant.shift_gate(-14.0);
     assert_eq!(room.run([(Captured::Frame, 900)]), [(900, false)]);
@@ -379,9 +379,10 @@ fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
 
 #[test]
 fn the_flags_of_pre_roll_and_playout_delay_are_followed() {
-    let quiet = (0..20).map(|n| (Captured::Frame, n));
-    let said = Room::of("--pre-roll 20").run(quiet.chain([(Captured::Frame, 9_000)]));
-    assert_eq!(said, [(19, false), (9_000, false)]);
+    let soft = (1_000..1_020).map(|level| (Captured::Frame, level));
+    let mut room = Room::of("--gate fixed --pre-roll 20");
+    let said = room.run(soft.chain([(Captured::Frame, 9_000)]));
+    assert_eq!(said, [(1_019, false), (9_000, false)]);
     let silent_frames = |flags| {
         let (mut room, mut tape) = (Room::of(flags), Tape::default());
         for number in 0..20 {
@@ -454,7 +455,7 @@ fn a_talker_reconnects_after_three_seconds_without_an_answer() {
 
 #[test]
 fn a_voice_that_is_too_quiet_is_reported_and_shown_for_a_while() {
-    let mut room = Room::of("");
+    let mut room = Room::of("--gate fixed");
     // Four syllables a second, all below the gate.
     let level = |frame: i16| if frame % 12 < 6 { 900 } else { 5 };
     room.run((0..200).map(|frame| (Captured::Frame, level(frame))));
@@ -473,10 +474,10 @@ fn a_voice_that_is_too_quiet_is_reported_and_shown_for_a_while() {
     assert!(room.participant.snapshot(room.now).too_quiet);
     room.now += TOO_QUIET_SHOWN;
     assert!(!room.participant.snapshot(room.now).too_quiet);
-    let mut muted = Room::of("--muted");
+    let mut muted = Room::of("--gate fixed --muted");
     muted.run((0..200).map(|frame| (Captured::Frame, level(frame))));
     assert_eq!(muted.events(), []);
-    let mut muted = Room::of("");
+    let mut muted = Room::of("--gate fixed");
     muted.participant.set_muted(muted.now, true);
     muted.run((0..200).map(|frame| (Captured::Frame, level(frame))));
     assert_eq!(muted.events(), []);

@@ -1,11 +1,7 @@
 //! Draws the live view: a pure function of the snapshot and the last lines.
 
 use super::{meter::meter, screen::Stay};
-use crate::{
-    config::{Threshold, rms_to_dbfs},
-    events::RosterLine,
-    participant::Snapshot,
-};
+use crate::{config::rms_to_dbfs, events::RosterLine, participant::Snapshot};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -14,6 +10,7 @@ use ratatui::{
     widgets::{Block, Paragraph},
 };
 use std::collections::VecDeque;
+use talkspurt_core::audio::gate::GateLevels;
 use talkspurt_host_kit::words::clean;
 
 /// Everything to draw.
@@ -91,7 +88,7 @@ fn state_line(now: &Snapshot) -> Line<'static> {
 fn level_line(
     name: &'static str,
     rms: u16,
-    gate: Option<(Threshold, Threshold)>,
+    gate: Option<GateLevels>,
     bright: bool,
     width: usize,
 ) -> Line<'static> {
@@ -118,8 +115,11 @@ fn numbers_line(now: &Snapshot, width: usize) -> Line<'static> {
             format!("playout {} ms", now.playout_ms),
         ]);
     }
-    if let Some((open, close)) = now.gate {
-        parts.push(format!("gate {:.0}/{:.0} dB", open.dbfs(), close.dbfs()));
+    if let Some(gate) = now.gate {
+        let (open, close) = (rms_to_dbfs(gate.open_rms), rms_to_dbfs(gate.close_rms));
+        parts.push(format!("gate {open:.0}/{close:.0} dB"));
+        let noise = gate.noise_rms.map(rms_to_dbfs);
+        parts.extend(noise.map(|noise| format!("noise {noise:.0} dB")));
     }
     let counts = &now.counts;
     if now.frame_ms > 0 || counts.reconnects > 0 {

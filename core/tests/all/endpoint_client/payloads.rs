@@ -55,7 +55,8 @@ struct Twins {
 
 impl Twins {
     fn new() -> Self {
-        let config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
+        let mut config = UplinkConfig::default_for(CodecId::Pcm16.into(), AudioFormat::DEFAULT);
+        config.gate.mode = GateMode::ORIGINAL;
         Self {
             frames: End::joined(20),
             payloads: End::joined(20),

@@ -112,7 +112,7 @@ fn the_longest_packets_fit_the_buffers() {
         .resize(CREDENTIALS_BYTES_MAX, 0xff)
         .unwrap();
     let mut end = End::new();
-    end.client = Whole::new(ClientConfig::new(request)).unwrap();
+    end.client = Whole::new(fixed_gate(request)).unwrap();
     end.join(20);
     end.say(0..1);
     assert_eq!(end.sent(), frames(0..1));
@@ -129,7 +129,7 @@ fn a_transmit_buffer_that_is_too_small_panics() {
 
 #[test]
 fn a_client_with_little_memory_offers_only_what_it_can_hold() {
-    let mut small = Small::new(ClientConfig::new(request())).unwrap();
+    let mut small = Small::new(fixed_gate(request())).unwrap();
     assert_eq!(small.request().codecs[..], [CodecId::ImaAdpcm.id()]);
     let now = Instant::from_micros(1_000_000);
     small.join(now, PATIENCE, NONCE);
@@ -148,12 +148,12 @@ fn a_client_with_little_memory_offers_only_what_it_can_hold() {
 
     // One byte less than PCM16 needs.
     type Almost = Client<{ PAYLOAD_MAX - 1 }, TRANSMIT_MAX>;
-    let almost = Almost::new(ClientConfig::new(request())).unwrap();
+    let almost = Almost::new(fixed_gate(request())).unwrap();
     assert_eq!(almost.request().codecs[..], [CodecId::ImaAdpcm.id()]);
 
     let mut pcm16_only = request();
     pcm16_only.codecs.truncate(1);
-    let refused = Small::new(ClientConfig::new(pcm16_only)).err();
+    let refused = Small::new(fixed_gate(pcm16_only)).err();
     assert_eq!(refused, Some(ClientConfigError::NoCodecFits));
 }
 

@@ -135,7 +135,7 @@ fn a_client_configured_as_muted_joins_muted() {
     let mut request = request();
     request.muted = true;
     let mut end = End::new();
-    end.client = Whole::new(ClientConfig::new(request)).unwrap();
+    end.client = Whole::new(fixed_gate(request)).unwrap();
     assert!(end.client.is_muted());
     end.client.join(end.now, PATIENCE, NONCE);
     assert_eq!(end.sent(), [Sent::Hello { muted: true }]);
@@ -172,7 +172,7 @@ fn keeping_voice_back_tells_nobody() {
 
 #[test]
 fn a_margin_is_never_longer_than_half_the_buffer() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.playout_margin_ms = 60_000;
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();
@@ -213,8 +213,11 @@ fn a_frame_that_is_missed_ends_the_talkspurt() {
 
 #[test]
 fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
-    let mut config = ClientConfig::new(request());
-    config.gate.close_rms = config.gate.open_rms + 1;
+    let mut config = fixed_gate(request());
+    config.gate.mode = GateMode::Fixed {
+        open_rms: 500,
+        close_rms: 501,
+    };
     let wrong = GateConfigError::CloseAboveOpen;
     let bad = config.gate;
     assert_eq!(
@@ -227,9 +230,12 @@ fn a_gate_is_checked_at_the_start_and_when_it_is_changed() {
     assert_eq!(end.sent(), frames(0..1), "nothing has changed");
     assert_eq!(End::new().client.set_gate(bad), Err(wrong));
     // Nothing reaches full scale, so this gate never opens. It stays for the next session.
-    let deaf = GateSettings {
-        open_rms: 32_768,
-        ..GateSettings::default()
+    let deaf = GateConfig {
+        mode: GateMode::Fixed {
+            open_rms: 32_768,
+            close_rms: 500,
+        },
+        ..GateConfig::DEFAULT
     };
     end.client.end_talkspurt(end.now);
     end.sent();
@@ -247,19 +253,19 @@ fn a_gate_changed_in_a_session_keeps_its_hold_time() {
     let [unchanged, changed] = [false, true].map(|is_changed| {
         let mut end = End::joined(5);
         if is_changed {
-            end.client.set_gate(GateSettings::default()).unwrap();
+            end.client.set_gate(fixed_gate(request()).gate).unwrap();
         }
         end.client.push_frame(end.now, &word(0)[..80]);
         (1..100).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
         end.sent()
     });
-    assert_eq!(unchanged, frames(0..31), "100 ms and the window");
+    assert_eq!(unchanged, frames(0..60), "100 ms and the window");
     assert_eq!(changed, unchanged);
 }
 
 #[test]
 fn the_pre_roll_is_as_long_as_configured() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.pre_roll_ms = 20;
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();
@@ -271,7 +277,7 @@ fn the_pre_roll_is_as_long_as_configured() {
 
 #[test]
 fn the_pre_roll_is_200_ms_at_most() {
-    let mut config = ClientConfig::new(request());
+    let mut config = fixed_gate(request());
     config.pre_roll_ms = HISTORY_MS as u16;
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();

@@ -7,7 +7,7 @@ use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig};
 use talkspurt_core::audio::jitter::{JitterBuffer, JitterConfig};
-use talkspurt_core::audio::level::rms;
+use talkspurt_core::audio::level::{StepLevels, rms};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::write_to_stream;
@@ -35,14 +35,15 @@ pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
 }
 
 fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
-    let Ok(mut gate) = Gate::new(GateConfig::default_for(FORMAT.frame)) else {
+    let Ok(mut gate) = Gate::new(GateConfig::DEFAULT) else {
         unreachable!("the default is good")
     };
     // Open, with a full window: the longest path through the gate.
     for _ in 0..20 {
-        gate.push(3_000);
+        gate.push(&StepLevels::even(FORMAT.frame, 3_000));
     }
-    report("gate", counter.count(|| gate.push(black_box(700))));
+    let levels = StepLevels::even(FORMAT.frame, 700);
+    report("gate", counter.count(|| gate.push(black_box(&levels))));
 }
 
 fn codec(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i16]) {

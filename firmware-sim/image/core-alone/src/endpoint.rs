@@ -14,7 +14,7 @@ use core::hint::black_box;
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
-use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::audio::gate::GateConfig;
 use talkspurt_core::audio::level::{Dbfs, peak};
 use talkspurt_core::carrier::stream::encoded_len_max;
 use talkspurt_core::endpoint::{Client, ClientConfig};
@@ -80,7 +80,7 @@ fn talk(core: &mut Core) {
     black_box(core.client.push_frame(now, &frame));
     let level = (core.client.level_rms(), peak(&frame));
     black_box((Dbfs::from_rms(level.0), level.1, core.client.is_talking()));
-    black_box(core.client.set_gate(black_box(GateSettings::default()))).ok();
+    black_box(core.client.set_gate(black_box(GateConfig::DEFAULT))).ok();
     core.client.set_muted(now, black_box(true));
     core.client.end_talkspurt(now);
 }

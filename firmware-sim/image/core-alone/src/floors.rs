@@ -90,7 +90,7 @@ fn talk(core: &mut Core) {
     black_box((Dbfs::from_rms(level.0), level.1, core.uplink.is_talking()));
     black_box(
         core.uplink
-            .set_gate(black_box(GateConfig::default_for(FORMAT.frame))),
+            .set_gate(black_box(GateConfig::DEFAULT)),
     )
     .ok();
     core.uplink.set_muted(black_box(true));

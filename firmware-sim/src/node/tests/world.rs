@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, ImaAdpcm};
 use talkspurt_core::audio::format::AudioFormat;
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::ENCODED_MAX;
@@ -262,7 +263,10 @@ impl World {
             ParticipantName::new("kettle").unwrap(),
             &[CodecId::ImaAdpcm],
         ));
-        config.gate.enabled = gated;
+        config.gate.mode = match gated {
+            true => GateMode::ORIGINAL,
+            false => GateMode::Off,
+        };
         let cable = Cable {
             random: 0x5EED,
             ..Cable::default()

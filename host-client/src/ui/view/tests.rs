@@ -21,7 +21,11 @@ pub(in crate::ui) fn snapshot() -> Snapshot {
         ],
         input_rms: 3_000,
         output_rms: 0,
-        gate: Some((Threshold::from_rms(2_000), Threshold::from_rms(500))),
+        gate: Some(GateLevels {
+            noise_rms: Some(300),
+            open_rms: 2_000,
+            close_rms: 500,
+        }),
         talking: true,
         muted: false,
         key_held: None,
@@ -77,6 +81,7 @@ fn everything_asked_for_is_on_the_screen() {
         "playout 60 ms",
         "lost 4",
         "gate -24/-36 dB",
+        "noise -41 dB",
         "cat is talking",
         "m mute",
     ] {
