@@ -34,12 +34,16 @@ class Plan:
     mumble: bool = False
 
 
+class NotMeasured(Exception):
+    """The machine, or its cards, lets no delay be measured."""
+
+
 def measure(bin_dir: Path, speech: Speech, plan: Plan) -> dict[str, Any]:
     """The bare loop, then each system, less its delay."""
     bare = run(BareLoop(), Scenario(plan.seconds), speech)
     bare_ms = delays.median_ms(bare.parts)
     if bare_ms is None:
-        raise RuntimeError(f"nothing is heard through the bare loop: {bare.logs}")
+        raise NotMeasured(f"nothing is heard through the bare loop: {bare.logs}")
     results: dict[str, Any] = {"bare_ms": bare_ms, "rows": [], "stalls": [], "long": []}
 
     def add(kind: str, system: System, scenario: Scenario) -> None:
