@@ -62,8 +62,11 @@ def measure(bin_dir: Path, speech: Speech, plan: Plan) -> dict[str, Any]:
         for system in ours:
             add("rows", system, Scenario(plan.seconds, busy=_BUSY_PROGRAMS))
     if plan.stall:
+        # Without the gate the delay is the same all along, unless something stalls.
+        even = Talkspurt(bin_dir, FRAMES_MS[0], ("--no-gate",))
         for who in STALLS:
-            add("stalls", ours[0], Scenario(_STALL_SECONDS, _STALL_PAUSE_S, who))
+            add("stalls", even, Scenario(_STALL_SECONDS, _STALL_PAUSE_S, who))
+        add("stalls", ours[0], Scenario(_STALL_SECONDS, _STALL_PAUSE_S, STALLS[-1]))
     if plan.minutes is not None:
         add("long", ours[0], Scenario(60 * plan.minutes))
     return results
