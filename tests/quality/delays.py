@@ -146,12 +146,15 @@ def between(parts: Sequence[Part], start_ms: float, end_ms: float) -> list[Part]
 def recovered_after_ms(parts: Sequence[Part], stall_ms: tuple[float, float],
                        within_ms: float = 20) -> float | None:  # fmt: skip
     """How long after the end of a stall the delay is back, and stays: no more than `within_ms`
-    above what it was before. `None` if it never is."""
+    above the 90th percentile of what it was before, as talkspurts that begin are late by their
+    pre-roll. `None` if it never is."""
     start, end = stall_ms
-    before = median_ms([part for part in parts if part.at_ms < start - _PART_MS])
+    calm = [part.delay_ms for part in parts
+            if part.at_ms < start - _PART_MS and part.delay_ms is not None]  # fmt: skip
     after = [part for part in parts if part.at_ms >= end and part.delay_ms is not None]
-    if before is None or not after:
+    if not calm or not after:
         return None
+    before = float(np.percentile(calm, 90))
     late = [part for part in after if (part.delay_ms or 0.0) > before + within_ms]
     if not late:
         return 0.0

@@ -197,7 +197,7 @@ def _target_ms(row: Row) -> float | None:
 
 def draw_talkspurt(rows: Sequence[Row], path: Path) -> None:
     """How the delay goes on within a talkspurt."""
-    with _figure(path, 7.2, 3.8) as (_, (axes,)):
+    with _figure(path, 8.8, 3.8) as (figure, (axes,)):
         colours = iter((BLUE, ORANGE, GREEN, "#cc79a7", GREY, INK))
         for row in (row for row in rows if not row["busy"] and row["parts"]):
             found = [part for part in row["parts"] if part["delay_ms"] is not None]
@@ -210,22 +210,42 @@ def draw_talkspurt(rows: Sequence[Row], path: Path) -> None:
                       color=next(colours, INK))  # fmt: skip
         axes.set(xlabel="s since the talkspurt began", title="Delay within a talkspurt, ms")
         axes.set_ylim(bottom=0)
-        axes.set_xlim(left=0)
-        axes.legend(loc="lower right", fontsize=9)
+        axes.set_xlim(0, 2.2)
+        axes.set_xticks([0, 0.5, 1, 1.5, 2])
+        figure.legend(loc="outside right upper", fontsize=9)
 
 
 def draw_stalls(rows: Sequence[Row], path: Path) -> None:
     """How the delay of a stall goes away."""
     with _figure(path, 8.4, 3.8) as (_, (axes,)):
-        axes.axvspan(-1, 0, color="#eceff2", linewidth=0)
+        axes.axvspan(-1, 0, color="#e3e7eb", linewidth=0)
         axes.text(-0.5, 0.97, "stall", transform=axes.get_xaxis_transform(), ha="center", va="top",
                   fontsize=9, color="#57606a")  # fmt: skip
-        for row, colour in zip(rows, (BLUE, ORANGE, GREEN), strict=False):
-            end = row["stall_ms"][1]
-            found = [part for part in row["parts"] if part["delay_ms"] is not None]
-            axes.plot([(part["at_ms"] - end) / 1_000 for part in found],
-                      [part["delay_ms"] for part in found], marker=".", markersize=4,
-                      linewidth=1.2, color=colour, label=f"the {row['stall']}")  # fmt: skip
+        for row, colour in zip(rows, (BLUE, ORANGE, GREEN, GREY), strict=False):
+            x, y = _unbroken(row["parts"], row["stall_ms"][1])
+            name = f"the {row['stall']}" + ("" if "--no-gate" in row["name"] else ", with the gate")
+            axes.plot(x, y, marker=".", markersize=4, linewidth=1.2, color=colour, label=name)
         axes.set(title="Delay after a stall of 1 s, ms", xlabel="s since its end", xlim=(-4, 11))
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
+        # What waited through the stall is late by nature, and lies above.
+        axes.set_ylim(0, _STALL_MS_SHOWN)
+        axes.legend(loc="upper right", ncols=2)
+
+
+# The largest delay that the plot of stalls shows.
+_STALL_MS_SHOWN = 600
+
+
+def _unbroken(parts: Sequence[Row], end_ms: float) -> tuple[list[float], list[float]]:
+    """Times and delays for a line that does not cross a gap."""
+    x: list[float] = []
+    y: list[float] = []
+    for part in parts:
+        if part["delay_ms"] is None:
+            continue
+        at = (part["at_ms"] - end_ms) / 1_000
+        if x and at - x[-1] > 0.6:
+            x.append(at)
+            y.append(float("nan"))
+        x.append(at)
+        y.append(part["delay_ms"])
+    return x, y
