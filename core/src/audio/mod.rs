@@ -2,6 +2,8 @@
 //! packet.
 
 pub mod codec;
+pub mod conceal;
+pub(crate) mod fade;
 pub mod filter;
 pub mod format;
 pub mod frame;
@@ -9,3 +11,4 @@ pub mod gate;
 pub mod jitter;
 pub mod level;
 pub mod mixer;
+mod pitch;

@@ -2,6 +2,7 @@
 //! file.
 
 mod common;
+mod concealment;
 mod deframer_properties;
 mod downlink;
 mod downlink_delay;
