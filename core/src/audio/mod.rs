@@ -12,3 +12,4 @@ pub mod jitter;
 pub mod level;
 pub mod mixer;
 mod pitch;
+pub mod time_compression;

@@ -29,6 +29,7 @@ mod session_life;
 mod session_properties;
 mod session_roster;
 mod session_talking;
+mod time_compression;
 mod uplink;
 mod voice_properties;
 mod wire_properties;
