@@ -2,6 +2,8 @@
 //! packet.
 
 pub mod codec;
+pub mod conceal;
+pub(crate) mod fade;
 pub mod filter;
 pub mod format;
 pub mod frame;
@@ -10,3 +12,5 @@ pub mod jitter;
 pub mod level;
 pub mod mixer;
 mod noise;
+mod pitch;
+pub mod time_compression;

@@ -6,12 +6,14 @@
 use heapless::Vec;
 
 use crate::audio::codec::{AnyCodec, Codec, CodecError, PAYLOAD_MAX};
-use crate::audio::format::{AudioFormat, FrameDuration};
+use crate::audio::conceal::Concealment;
+use crate::audio::fade::{FULL_Q15, fade};
+use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
 use crate::time::Instant;
-use crate::voice::shorten::{FULL_Q15, Fade, QUIET_HALF_DB, QuietFrames};
+use crate::voice::shorten::{QUIET_HALF_DB, QuietFrames};
 use crate::wire::Voice;
 
 /// What [`Downlink::pop`] wrote.
@@ -69,8 +71,7 @@ pub struct Downlink<
     C = AnyCodec,
 > {
     jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
-    /// The last frame played, which concealment repeats.
-    last: Frame<FRAME>,
+    concealment: Concealment<FRAME>,
     state: State<C>,
 }
 
@@ -82,22 +83,17 @@ struct State<C> {
     format: AudioFormat,
     /// How loud the last frame played was, as its packet says.
     level: u8,
-    concealed_in_a_row: u16,
-    /// After so many frames of concealment there is nothing left to hear.
-    conceal_max_frames: u16,
     quiet_frames: QuietFrames,
     /// All that waited was dropped in mid-word: what was heard last is to fade.
     cut: bool,
 }
 
 impl<C> State<C> {
-    const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
+    const fn new(decoder: C, format: AudioFormat) -> Self {
         Self {
             decoder,
             format,
             level: SILENCE,
-            concealed_in_a_row: 0,
-            conceal_max_frames: jitter.conceal_max_frames,
             quiet_frames: QuietFrames::NEW,
             cut: false,
         }
@@ -111,10 +107,14 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// samples.
     #[inline]
     pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
+        assert!(
+            format.frame_samples() <= FRAME,
+            "frame longer than its buffer"
+        );
         Self {
             jitter: JitterBuffer::new(jitter),
-            last: Frame::silence(format.frame_samples()),
-            state: State::new(decoder, format, jitter),
+            concealment: Concealment::new(),
+            state: State::new(decoder, format),
         }
     }
 
@@ -123,9 +123,8 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     #[inline(never)]
     pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
         self.jitter.restart(jitter);
-        self.last.set_len(format.frame_samples());
-        self.last.silence_all();
-        self.state = State::new(decoder, format, jitter);
+        self.concealment.reset();
+        self.state = State::new(decoder, format);
     }
 
     /// Takes a voice packet that arrived at `now`.
@@ -153,15 +152,16 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     #[inline(never)]
     pub fn pop(&mut self, out: &mut Frame<FRAME>) -> Playout {
         out.set_len(self.frame_samples());
+        let rate = self.state.format.rate;
         let was_cut = core::mem::take(&mut self.state.cut);
         match self.jitter.pop() {
             Pop::Item(received, terminator) if self.decode(&received.payload, out) => {
                 if self.jitter.has_resumed() || was_cut {
-                    self.resume(out);
+                    self.concealment.resume(rate, out);
                 }
                 self.state.level = received.level;
                 self.shorten_delay(received.level, out);
-                self.played(out);
+                self.concealment.played(out);
                 if terminator {
                     // What comes next must not bring an old sound back.
                     self.fall_silent();
@@ -178,16 +178,10 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
                 Playout::Silence
             }
             Pop::Missing | Pop::Underrun => {
-                self.state.concealed_in_a_row = self.state.concealed_in_a_row.saturating_add(1);
-                let end_q15 = if self.state.concealed_in_a_row < self.state.conceal_max_frames {
-                    FULL_Q15 / 2
-                } else {
-                    0
-                };
                 if self.state.decoder.conceal(out) {
-                    self.last.copy_from_slice(out);
+                    self.concealment.played(out);
                 } else {
-                    self.conceal(end_q15, out);
+                    self.concealment.conceal(rate, out);
                 }
                 Playout::Concealed
             }
@@ -254,18 +248,12 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last
     /// fades in the next frame: to silence, or under the beginning of voice that follows at once.
     pub fn clear(&mut self) {
-        self.state.cut |= self.jitter.is_active() && self.is_audible();
+        self.state.cut |= self.jitter.is_active() && self.concealment.is_audible();
         self.jitter.clear();
     }
 
     fn decode(&mut self, payload: &[u8], out: &mut Frame<FRAME>) -> bool {
         !payload.is_empty() && self.state.decoder.decode(payload, out).is_ok()
-    }
-
-    fn played(&mut self, out: &Frame<FRAME>) {
-        self.state.concealed_in_a_row = 0;
-        self.last.set_len(self.frame_samples());
-        self.last.copy_from_slice(out);
     }
 
     /// Blends the next frame into this one when the jitter buffer asks for it, in a pause rather
@@ -280,64 +268,30 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         if !due {
             return;
         }
-        // What is remembered of the last frame gives way to `out` next: its place is free.
         let Some(Received { payload, level }) = self.jitter.skip_into() else {
             return;
         };
         self.state.level = self.state.level.min(level);
-        self.last.set_len(self.frame_samples());
-        if !payload.is_empty() && self.state.decoder.decode(&payload, &mut self.last).is_ok() {
-            fade(out, self.last.iter(), 0, FULL_Q15);
+        let next = self.concealment.oldest_mut(out.len());
+        if !payload.is_empty() && self.state.decoder.decode(&payload, next).is_ok() {
+            fade(out, next.iter(), 0, FULL_Q15);
         }
     }
 
-    /// Whether concealment would have something to repeat.
-    fn is_audible(&self) -> bool {
-        self.last.iter().any(|&sample| sample != 0)
-    }
-
     fn fade_out(&mut self, out: &mut Frame<FRAME>) -> Playout {
-        let playout = if self.is_audible() {
+        let playout = if self.concealment.is_audible() {
             Playout::Faded
         } else {
             Playout::Silence
         };
-        self.conceal(0, out);
+        self.concealment.fade_out(self.state.format.rate, out);
         self.fall_silent();
         playout
     }
 
     fn fall_silent(&mut self) {
-        self.state.concealed_in_a_row = 0;
         self.state.quiet_frames = QuietFrames::NEW;
-        self.last.silence_all();
+        self.concealment.reset();
         self.state.decoder.reset();
-    }
-
-    /// Plays the last frame backwards and fading: it begins where the last sample was, so there is
-    /// no click, and a sound that goes on for long would be a lie.
-    fn conceal(&mut self, end_q15: i32, out: &mut Frame<FRAME>) {
-        out.silence_all();
-        fade(out, self.last.iter().rev(), FULL_Q15, end_q15);
-        self.last.copy_from_slice(out);
-    }
-
-    /// Voice goes on after a gap: what stood in for it goes on for a moment, too, and fades as the
-    /// voice sets in.
-    fn resume(&self, out: &mut Frame<FRAME>) {
-        let beginning = &mut out[..self.state.format.rate.samples_in_ms(RESUME_MS)];
-        fade(beginning, self.last.iter().rev(), FULL_Q15, 0);
-    }
-}
-
-/// For so long voice sets in after a gap: 5 ms, a frame at least, and too short to lose a
-/// consonant.
-const RESUME_MS: usize = FrameDuration::Ms5 as usize;
-
-/// Blends `other` into `out`. Its weight goes from `from_q15` to `to_q15` in a straight line.
-fn fade<'a>(out: &mut [i16], other: impl Iterator<Item = &'a i16>, from_q15: i32, to_q15: i32) {
-    let mut fade = Fade::new(from_q15, to_q15, out.len());
-    for (out, &other) in out.iter_mut().zip(other) {
-        *out = fade.next(*out, other);
     }
 }

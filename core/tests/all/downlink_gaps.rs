@@ -3,21 +3,27 @@
 use crate::common::ear::{Ear, PLAYED, PLAYED_LAST, RESUME, largest_step, voice, voice_step};
 use talkspurt_core::audio::codec::CodecId;
 use talkspurt_core::audio::format::FrameDuration;
+use talkspurt_core::audio::level::rms;
 use talkspurt_core::voice::downlink::Playout;
 
-/// `before`, played backwards with a weight that falls from 1 to 0, crossfaded into `after`.
-fn resumed(before: &[i16], after: &[i16]) -> Vec<i16> {
-    let mut out = after.to_vec();
-    for (n, (out, before)) in out
-        .iter_mut()
-        .zip(before.iter().rev())
-        .take(RESUME)
-        .enumerate()
-    {
-        let weight = 1.0 - (n + 1) as f64 / RESUME as f64;
-        *out = (f64::from(*out) * (1.0 - weight) + f64::from(*before) * weight).floor() as i16;
-    }
-    out
+/// Asserts that a frame begins with a short cross-fade from another sound and is as sent from there.
+fn assert_fades_in(heard: &[i16], sent: &[i16]) {
+    assert_eq!(heard[RESUME..], sent[RESUME..]);
+    assert_ne!(heard[..RESUME / 4], sent[..RESUME / 4]);
+}
+
+/// Asserts that no step between two samples is much larger than those of the voice.
+fn assert_no_click(heard: &[i16]) {
+    let (step, own) = (largest_step(heard), voice_step());
+    assert!(
+        step <= own + own / 4,
+        "{step}, and the voice's own is {own}"
+    );
+}
+
+/// The RMS of one sound in percent of that of another.
+fn loudness_percent(heard: &[i16], beside: &[i16]) -> u32 {
+    u32::from(rms(heard)) * 100 / u32::from(rms(beside))
 }
 
 /// Asserts that two sounds differ by rounding only.
@@ -50,25 +56,10 @@ fn a_lost_frame_is_concealed_without_a_click() {
         }
         let (before, after) = ear.heard.split_at(usize::from(lost) * 320);
         let (concealed, after) = after.split_at(320);
-        // The substitute is the frame before it, backwards, fading to half.
-        let mut halved: Vec<i16> = before[before.len() - 320..].iter().rev().copied().collect();
-        for (n, sample) in halved.iter_mut().enumerate() {
-            *sample = (f64::from(*sample) * (1.0 - (n + 1) as f64 / 640.0)).floor() as i16;
-        }
-        assert_near(concealed, &halved);
-        // From there the next frame fades in. All but its beginning is bit for bit as sent.
-        let next = voice(lost + 1, 320);
-        assert_near(&after[..320], &resumed(concealed, &next));
-        assert_eq!(after[RESUME..320], next[RESUME..]);
-        let (joint, step) = (
-            &ear.heard[before.len() - 2..before.len() + 320 + RESUME],
-            voice_step(),
-        );
-        assert!(
-            largest_step(joint) <= step,
-            "{} of {step}, lost {lost}",
-            largest_step(joint)
-        );
+        let percent = loudness_percent(concealed, &before[before.len() - 320..]);
+        assert!((70..=95).contains(&percent), "{percent} %, lost {lost}");
+        assert_fades_in(&after[..320], &voice(lost + 1, 320));
+        assert_no_click(&ear.heard[before.len() - 2..before.len() + 320 + RESUME]);
         assert_eq!(ear.downlink.stats().concealed, 1);
     }
 }
@@ -82,7 +73,7 @@ fn late_frames_fade_in_without_a_click_and_the_rest_is_as_sent() {
         for _ in 0..late {
             assert_eq!(ear.play(), Playout::Concealed);
         }
-        let concealed = ear.out.to_vec();
+        let before = ear.out[319];
         (1..late).for_each(|number| _ = ear.receive(number, &voice(number, 320)));
         ear.heard.clear();
         for number in 1..20 {
@@ -90,10 +81,8 @@ fn late_frames_fade_in_without_a_click_and_the_rest_is_as_sent() {
             assert_eq!(ear.play(), PLAYED, "{late}");
         }
         let sent: Vec<i16> = (1..20).flat_map(|number| voice(number, 320)).collect();
-        assert_near(&ear.heard[..RESUME], &resumed(&concealed, &sent[..RESUME]));
-        assert_eq!(ear.heard[RESUME..], sent[RESUME..]);
-        let joined = [&concealed[319..], &ear.heard[..]].concat();
-        assert!(largest_step(&joined) <= voice_step(), "{late}");
+        assert_fades_in(&ear.heard, &sent);
+        assert_no_click(&[&[before], &ear.heard[..]].concat());
     }
 }
 
@@ -105,7 +94,11 @@ fn voice_that_resumes_after_breaking_off_fades_in_from_silence() {
     ear.receive(12, &voice(12, 320));
     ear.receive_packet(13, &voice(13, 320), true);
     assert_eq!(ear.play(), PLAYED);
-    assert_near(&ear.out, &resumed(&[0; 320], &voice(12, 320)));
+    let mut sent = voice(12, 320);
+    for (n, sample) in sent[..RESUME].iter_mut().enumerate() {
+        *sample = (f64::from(*sample) * (n + 1) as f64 / RESUME as f64) as i16;
+    }
+    assert_near(&ear.out, &sent);
     assert_eq!(ear.play(), PLAYED_LAST);
     assert_eq!(*ear.out, voice(13, 320));
     // After a regular end the next talkspurt is unchanged.
@@ -129,8 +122,8 @@ fn a_jump_over_a_gap_makes_no_click() {
         }
         let newest = numbers[numbers.len() - 1];
         assert_eq!(ear.play(), PLAYED);
-        assert_near(&ear.out, &resumed(&voice(0, 320), &voice(newest, 320)));
-        assert!(largest_step(&ear.heard) <= voice_step());
+        assert_fades_in(&ear.out, &voice(newest, 320));
+        assert_no_click(&ear.heard);
         ear.receive(newest + 1, &voice(newest + 1, 320));
         ear.play();
         assert_eq!(*ear.out, voice(newest + 1, 320));
@@ -157,7 +150,12 @@ fn a_talkspurt_that_breaks_off_fades_to_silence_without_a_click() {
             100,
             "100 ms are concealed at any frame duration"
         );
-        assert!(largest_step(&ear.heard) <= voice_step(), "{frame:?}");
+        assert_no_click(&ear.heard);
+        let audible = ear.heard.iter().rposition(|&s| s != 0).unwrap() + 1;
+        assert!(
+            (1_900..=1_920).contains(&audible),
+            "60 ms of 960 samples: {audible}"
+        );
         assert!(ear.out.iter().all(|&s| s == 0));
         assert!(!ear.downlink.is_active());
     }
@@ -190,14 +188,12 @@ fn a_word_that_is_cleared_fades_within_a_frame() {
         assert_eq!(ear.downlink.depth_frames(), 0);
         let before = ear.out.to_vec();
         assert_eq!(ear.play(), Playout::Faded);
-        let mut faded: Vec<i16> = before.iter().rev().copied().collect();
-        for (n, sample) in faded.iter_mut().enumerate() {
-            *sample = (f64::from(*sample) * (1.0 - (n + 1) as f64 / 320.0)).floor() as i16;
-        }
-        assert_near(&ear.out, &faded);
+        let percent = |part: &[i16]| loudness_percent(part, &before);
+        assert!((60..=95).contains(&percent(&ear.out[..80])));
+        assert!(percent(&ear.out[240..]) <= 20);
         assert!(!ear.downlink.is_active());
         assert_eq!(ear.play(), Playout::Silence);
-        assert!(largest_step(&ear.heard) <= voice_step());
+        assert_no_click(&ear.heard);
         // The next voice is unchanged.
         ear.receive_packet(20, &voice(20, 320), true);
         assert_eq!(ear.play(), PLAYED_LAST);
@@ -213,7 +209,8 @@ fn voice_right_after_a_clear_fades_in_without_a_click() {
     ear.downlink.clear();
     ear.receive(9, &voice(9, 320));
     assert_eq!(ear.play(), PLAYED);
-    assert_near(&ear.out, &resumed(&voice(0, 320), &voice(9, 320)));
+    assert_fades_in(&ear.out, &voice(9, 320));
+    assert_no_click(&ear.heard);
     ear.receive(10, &voice(10, 320));
     assert_eq!(ear.play(), PLAYED);
     assert_eq!(*ear.out, voice(10, 320));
@@ -288,7 +285,7 @@ fn the_end_of_the_range_is_concealed_without_overflow() {
 }
 
 #[test]
-fn concealment_ends_when_silence_follows_and_not_before() {
+fn concealment_fades_in_a_straight_line_for_60_ms() {
     let mut ear = Ear::plain();
     ear.receive(0, &[8_000; 320]);
     ear.play();
@@ -296,10 +293,7 @@ fn concealment_ends_when_silence_follows_and_not_before() {
         assert_eq!(ear.play(), Playout::Concealed);
         ear.out[319]
     });
-    // Played backwards each time, so that every second one ends where it began.
-    assert_near(&ends[..1], &[4_000]);
-    assert!((1_900..2_000).contains(&ends[3]), "{ends:?}");
-    assert_eq!(ends[4], 0);
+    assert_near(&ends, &[5_333, 2_667, 0, 0, 0]);
     assert_eq!(ear.play(), Playout::Silence);
 }
 
@@ -315,7 +309,7 @@ fn each_separate_loss_is_concealed_like_the_first() {
         let is_lost = number % 3 == 2;
         assert_eq!(ear.play() == Playout::Concealed, is_lost, "{number}");
         if is_lost {
-            assert_near(&ear.out[319..], &[4_000]);
+            assert_near(&ear.out[319..], &[5_333]);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! file.
 
 mod common;
+mod concealment;
 mod deframer_properties;
 mod downlink;
 mod downlink_delay;
@@ -28,6 +29,7 @@ mod session_life;
 mod session_properties;
 mod session_roster;
 mod session_talking;
+mod time_compression;
 mod uplink;
 mod voice_properties;
 mod wire_properties;

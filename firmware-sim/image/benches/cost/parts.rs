@@ -3,6 +3,7 @@
 use core::hint::black_box;
 
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, Codec, CodecId, ImaAdpcm};
+use talkspurt_core::audio::conceal::Concealment;
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{Gate, GateConfig};
@@ -32,6 +33,7 @@ pub fn measure(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
     packets(counter, report);
     jitter(counter, report);
     streams(counter, report, &frame);
+    conceal(counter, report);
 }
 
 fn gate(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
@@ -156,4 +158,29 @@ fn streams(counter: &mut Counter, report: &mut impl FnMut(&str, u32), frame: &[i
         black_box(downlink.pop(&mut out))
     });
     report("downlink", heard);
+}
+
+/// A gap of two frames, and the frame behind it: the largest cost of ten gaps each.
+fn conceal(counter: &mut Counter, report: &mut impl FnMut(&str, u32)) {
+    let mut concealment = Concealment::<320>::new();
+    let mut frame: Frame = Frame::silence(FORMAT.frame_samples());
+    let [mut first, mut next, mut resume] = [0; 3];
+    for number in 0..20 {
+        sound::voice(number, &mut frame);
+        if number % 2 == 0 {
+            concealment.played(&frame);
+            continue;
+        }
+        let mut conceal = || counter.count(|| concealment.conceal(FORMAT.rate, &mut frame));
+        first = conceal().max(first);
+        next = conceal().max(next);
+        let resumed = counter.count(|| {
+            concealment.resume(FORMAT.rate, &mut frame);
+            concealment.played(&frame);
+        });
+        resume = resumed.max(resume);
+    }
+    report("conceal_first", first);
+    report("conceal_next", next);
+    report("conceal_resume", resume);
 }
