@@ -65,6 +65,8 @@ class Delays(unittest.TestCase):
         parts = parts_of(self.said, heard)
         missing = [part.at_ms for part in parts if part.delay_ms is None]
         self.assertEqual(missing, [2_000.0])
+        for part in parts:
+            self.assertAlmostEqual(part.delay_ms or 100, 100, delta=0.05)
 
     def test_a_missing_part_is_counted(self):
         heard = later(self.said, 50)

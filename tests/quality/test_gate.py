@@ -99,6 +99,14 @@ class ActiveLevel(unittest.TestCase):
         # The hangover of 200 ms is part of the method.
         self.assertAlmostEqual(active_level_dbfs(padded), level, delta=0.4)
 
+    def test_pauses_within_a_word_count(self):
+        rng = np.random.default_rng(9)
+        speech = 2_000 * coloured_noise(4 * RATE_HZ, 0, rng)
+        level = active_level_dbfs(speech)
+        # 100 ms of each 200 are silent: half the power, and active all the time.
+        speech[np.arange(len(speech)) % (RATE_HZ // 5) < RATE_HZ // 10] = 0
+        self.assertAlmostEqual(active_level_dbfs(speech), level - 3, delta=0.2)
+
     def test_a_level_can_be_set(self):
         rng = np.random.default_rng(8)
         speech = np.concatenate([np.zeros(RATE_HZ), coloured_noise(RATE_HZ, 1, rng)])

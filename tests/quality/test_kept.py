@@ -69,7 +69,8 @@ class Document(unittest.TestCase):
             self.assertEqual(self.path.read_text(), expected)
 
     def test_a_document_without_the_place_is_an_error(self):
-        for text in ("nothing\n", self.mark, self.end + self.mark, 2 * (self.mark + self.end)):
+        for text in ("nothing\n", self.mark, self.end + self.mark, 2 * (self.mark + self.end),
+                     self.mark + 2 * self.end):  # fmt: skip
             self.path.write_text(text)
             with self.assertRaises(ValueError):
                 document.fill(self.path, "loss", "| new |")
