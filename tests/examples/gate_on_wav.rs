@@ -11,7 +11,7 @@ use key_values::{Arguments, set};
 use serde_json::json;
 use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
-use talkspurt_core::audio::gate::{GateDecision, GateSettings};
+use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
 use talkspurt_core::voice::uplink::{
     PRE_ROLL_DEFAULT_MS, PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples,
 };
@@ -24,7 +24,7 @@ const HISTORY: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MAX_MS as 
 struct Settings {
     frame_ms: u8,
     pre_roll_ms: u32,
-    gate: GateSettings,
+    gate: GateConfig,
 }
 
 impl Settings {
@@ -32,31 +32,48 @@ impl Settings {
         let mut read = Self {
             frame_ms: 20,
             pre_roll_ms: PRE_ROLL_DEFAULT_MS,
-            gate: GateSettings::default(),
+            gate: GateConfig::DEFAULT,
         };
         for (name, value) in settings {
             match name.as_str() {
                 "frame_ms" => set(&mut read.frame_ms, value)?,
                 "pre_roll_ms" => set(&mut read.pre_roll_ms, value)?,
-                "open_rms" => set(&mut read.gate.open_rms, value)?,
-                "close_rms" => set(&mut read.gate.close_rms, value)?,
-                "window_frames" => set(&mut read.gate.window_frames, value)?,
+                "window_ms" => set(&mut read.gate.window_ms, value)?,
                 "hold_ms" => set(&mut read.gate.hold_ms, value)?,
-                "enabled" => set(&mut read.gate.enabled, value)?,
-                _ => bail!("there is no setting {name}"),
+                "mode" => read.gate.mode = mode(value)?,
+                _ => read.set_threshold(name, value)?,
             }
         }
         Ok(read)
+    }
+
+    /// Sets a number of the mode that was chosen before.
+    fn set_threshold(&mut self, name: &str, value: &str) -> Result<()> {
+        match (&mut self.gate.mode, name) {
+            (GateMode::Auto { open_above_db }, "open_above_db") => set(open_above_db, value),
+            (GateMode::Fixed { open_rms, .. }, "open_rms") => set(open_rms, value),
+            (GateMode::Fixed { close_rms, .. }, "close_rms") => set(close_rms, value),
+            _ => bail!("there is no setting {name} in this mode"),
+        }
     }
 
     fn uplink(&self, format: AudioFormat) -> UplinkConfig<Pcm16> {
         UplinkConfig {
             codec: Pcm16,
             format,
-            gate: self.gate.for_frame(format.frame),
+            gate: self.gate,
             pre_roll_frames: format.frame.frames_in_ms(self.pre_roll_ms) as u16,
         }
     }
+}
+
+fn mode(name: &str) -> Result<GateMode> {
+    Ok(match name {
+        "auto" => GateMode::AUTO,
+        "fixed" => GateMode::ORIGINAL,
+        "off" => GateMode::Off,
+        _ => bail!("mode: auto, fixed or off"),
+    })
 }
 
 /// What was sent, as it goes on.
