@@ -29,5 +29,6 @@ mod session_properties;
 mod session_roster;
 mod session_talking;
 mod uplink;
+mod uplink_pre_roll;
 mod voice_properties;
 mod wire_properties;
