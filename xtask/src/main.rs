@@ -12,6 +12,7 @@ mod docker;
 mod firmware;
 mod fuzz;
 mod mutants;
+mod quality;
 mod report;
 mod run;
 mod setup;
@@ -50,6 +51,9 @@ enum Task {
     /// Whether the tests of the core and the server notice changes of the code, against the kept
     /// score; takes hours
     Mutants(mutants::Options),
+    /// How speech gets through: what the gate misses, what lost packets cost, and the delay from
+    /// mouth to ear; ends with tables
+    Quality(quality::Options),
     /// The node's image for microcontrollers, in QEMU
     #[command(subcommand)]
     Firmware(firmware::Task),
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Mutants(options) => mutants::run(&options),
+        Task::Quality(options) => quality::run(&options),
         Task::Firmware(task) => firmware::run(&task),
         Task::Docker => docker::run(),
         Task::Setup(options) => setup::run(&options),

@@ -86,11 +86,16 @@ impl Steps {
         });
     }
 
+    /// Whether one of them failed so far.
+    pub fn have_failed(&self) -> bool {
+        let mut outcomes = self.done.iter().map(|step| &step.outcome);
+        outcomes.any(|outcome| matches!(outcome, Outcome::Failed(_)))
+    }
+
     /// Prints the table of the steps; bad where one of them failed.
     pub fn finish(self) -> Verdict {
         println!("\n{}", self.table());
-        let mut outcomes = self.done.iter().map(|step| &step.outcome);
-        Verdict::from(!outcomes.any(|outcome| matches!(outcome, Outcome::Failed(_))))
+        Verdict::from(!self.have_failed())
     }
 
     fn table(&self) -> Table {

@@ -14,7 +14,7 @@ use crate::run::{cargo, command, find_program, output, shown};
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// What the machine is to be ready for [default: everything]
+    /// What the machine is to be ready for [default: everything but `mumble`]
     purposes: Vec<Purpose>,
 }
 
@@ -37,11 +37,15 @@ pub enum Purpose {
     Bench,
     /// The node's image on emulated boards
     Firmware,
+    /// PESQ, STOI, gate and delay figures
+    Quality,
+    /// Mumble's delay beside ours
+    Mumble,
 }
 
 /// Debian's packages: what each is for, its name, and the program or the shell command that tells
 /// whether it is there (on other systems under another name, perhaps).
-const SYSTEM_PACKAGES: [(Purpose, &str, &str); 14] = [
+const SYSTEM_PACKAGES: [(Purpose, &str, &str); 22] = [
     (Purpose::Build, "pkg-config", "pkg-config"),
     (Purpose::Build, "libasound2-dev", "pkg-config --exists alsa"),
     (Purpose::Speech, "espeak-ng", "espeak-ng"),
@@ -56,7 +60,23 @@ const SYSTEM_PACKAGES: [(Purpose, &str, &str); 14] = [
     (Purpose::Fuzz, "g++", "c++"),
     (Purpose::Bench, "valgrind", "valgrind"),
     (Purpose::Firmware, "qemu-system-arm", "qemu-system-arm"),
+    (Purpose::Quality, "alsa-utils", "arecord"),
+    (Purpose::Quality, "gcc", "cc"),
+    (Purpose::Quality, "python3-dev", PYTHON_HEADERS),
+    (
+        Purpose::Quality,
+        "python3-venv",
+        "python3 -m ensurepip --version",
+    ),
+    (Purpose::Mumble, "mumble", "mumble"),
+    (Purpose::Mumble, "mumble-server", "murmurd"),
+    (Purpose::Mumble, "xvfb", "Xvfb"),
+    (Purpose::Mumble, "openssl", "openssl"),
 ];
+
+/// What a Python package in C is compiled with.
+const PYTHON_HEADERS: &str =
+    "test -e \"$(python3 -c 'import sysconfig; print(sysconfig.get_path(\"include\"))')/Python.h\"";
 
 /// An ALSA plugin; its directory may depend on the architecture.
 const ALSA_PULSE: &str =
@@ -73,12 +93,13 @@ pub const BARE_METAL: [&str; 4] = [
 
 /// `cargo xtask setup`.
 pub fn run(options: &Options) -> Result<Verdict> {
-    let purposes = if options.purposes.is_empty() {
-        Purpose::value_variants()
-    } else {
-        &options.purposes
-    };
-    ensure_for(purposes)?;
+    let mut purposes = options.purposes.clone();
+    if purposes.is_empty() {
+        purposes.extend_from_slice(Purpose::value_variants());
+        // A comparison that no other command makes, and a desktop program.
+        purposes.retain(|purpose| *purpose != Purpose::Mumble);
+    }
+    ensure_for(&purposes)?;
     let names: Vec<String> = purposes
         .iter()
         .map(|p| format!("{p:?}").to_lowercase())

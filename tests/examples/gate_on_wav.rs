@@ -1,0 +1,142 @@
+//! What the gate makes of a recording: `gate_on_wav INPUT.wav OUTPUT.wav [NAME=VALUE ...]`.
+//!
+//! Runs the core's uplink over a 16 kHz file. Writes what a listener without a network hears, each
+//! frame at its timestamp, and prints JSON: the decision and the level of each frame, and the spans
+//! of the recording that were sent. `cargo xtask quality gate` computes figures from them.
+
+mod key_values;
+
+use anyhow::{Context, Result, bail};
+use key_values::{Arguments, set};
+use serde_json::json;
+use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
+use talkspurt_core::audio::gate::{GateDecision, GateSettings};
+use talkspurt_core::voice::uplink::{
+    PRE_ROLL_DEFAULT_MS, PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples,
+};
+use talkspurt_testkit::wav;
+
+/// Room for the longest pre-roll and the longest frame.
+const HISTORY: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MAX_MS as usize);
+
+/// All that can be set.
+struct Settings {
+    frame_ms: u8,
+    pre_roll_ms: u32,
+    gate: GateSettings,
+}
+
+impl Settings {
+    fn read(settings: &[(String, String)]) -> Result<Self> {
+        let mut read = Self {
+            frame_ms: 20,
+            pre_roll_ms: PRE_ROLL_DEFAULT_MS,
+            gate: GateSettings::default(),
+        };
+        for (name, value) in settings {
+            match name.as_str() {
+                "frame_ms" => set(&mut read.frame_ms, value)?,
+                "pre_roll_ms" => set(&mut read.pre_roll_ms, value)?,
+                "open_rms" => set(&mut read.gate.open_rms, value)?,
+                "close_rms" => set(&mut read.gate.close_rms, value)?,
+                "window_frames" => set(&mut read.gate.window_frames, value)?,
+                "hold_ms" => set(&mut read.gate.hold_ms, value)?,
+                "enabled" => set(&mut read.gate.enabled, value)?,
+                _ => bail!("there is no setting {name}"),
+            }
+        }
+        Ok(read)
+    }
+
+    fn uplink(&self, format: AudioFormat) -> UplinkConfig<Pcm16> {
+        UplinkConfig {
+            codec: Pcm16,
+            format,
+            gate: self.gate.for_frame(format.frame),
+            pre_roll_frames: format.frame.frames_in_ms(self.pre_roll_ms) as u16,
+        }
+    }
+}
+
+/// What was sent, as it goes on.
+#[derive(Default)]
+struct Sent {
+    /// What is heard, each frame at its timestamp.
+    heard: Vec<i16>,
+    /// First and last frame of each span of the recording that was sent, the last one exclusive.
+    spans: Vec<[usize; 2]>,
+}
+
+impl Sent {
+    /// Takes the frames sent after the `nth` frame was pushed.
+    fn take(&mut self, nth: usize, decision: GateDecision, frames: usize) {
+        match decision {
+            GateDecision::Closed => {}
+            // The pre-roll comes with the frame that opened the gate.
+            GateDecision::Opened => {
+                let first = (nth + 1).saturating_sub(frames);
+                self.spans.push([first, nth + 1]);
+            }
+            // A frame that waits for the one after it is sent with that.
+            _ => {
+                if let Some([_, end]) = self.spans.last_mut() {
+                    *end = nth + 1;
+                }
+            }
+        }
+    }
+
+    /// Places a frame at the sample where it is heard.
+    fn place(&mut self, at: usize, payload: &[u8]) {
+        let samples = payload.as_chunks().0.iter();
+        let end = at + payload.len() / 2;
+        self.heard.resize(self.heard.len().max(end), 0);
+        let place = self.heard[at..end].iter_mut();
+        place
+            .zip(samples)
+            .for_each(|(heard, bytes)| *heard = i16::from_le_bytes(*bytes));
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::read()?;
+    let settings = Settings::read(&arguments.settings)?;
+    let frame = FrameDuration::from_millis(settings.frame_ms).context("frame_ms: 5, 10 or 20")?;
+    let format = AudioFormat {
+        rate: SampleRate::Hz16000,
+        frame,
+    };
+    let said = wav::read(&arguments.input)?;
+    let mut uplink: Uplink<HISTORY, Pcm16> = Uplink::new(settings.uplink(format))?;
+    let mut sent = Sent::default();
+    let (mut decisions, mut levels) = (String::new(), Vec::new());
+    let mut buffer = [0; PAYLOAD_MAX];
+    for (nth, samples) in said.chunks_exact(format.frame_samples()).enumerate() {
+        let decision = uplink.push(samples);
+        decisions.push(match decision {
+            GateDecision::Closed => '.',
+            GateDecision::Opened => '<',
+            GateDecision::Open => '-',
+            GateDecision::Closing => '>',
+        });
+        levels.push(uplink.level_rms());
+        let mut frames = 0;
+        while let Some(voice) = uplink.poll_voice(&mut buffer) {
+            // The session's clock stands at one frame when the first frame starts.
+            let units = (voice.timestamp.0 - frame.units()) as usize;
+            sent.place(units * format.rate.samples_in_ms(5) / 2, voice.payload);
+            frames += 1;
+        }
+        sent.take(nth, decision, frames);
+    }
+    wav::write(&arguments.output, &sent.heard)?;
+    let report = json!({
+        "frame_ms": settings.frame_ms,
+        "decisions": decisions,
+        "level_rms": levels,
+        "sent_frames": sent.spans,
+    });
+    println!("{report}");
+    Ok(())
+}
