@@ -11,10 +11,8 @@ use key_values::{Arguments, set};
 use serde_json::json;
 use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
-use talkspurt_core::audio::gate::{GateDecision, GateSettings};
-use talkspurt_core::voice::uplink::{
-    PRE_ROLL_DEFAULT_MS, PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples,
-};
+use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
+use talkspurt_core::voice::uplink::{PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples};
 use talkspurt_testkit::wav;
 
 /// Room for the longest pre-roll and the longest frame.
@@ -24,27 +22,39 @@ const HISTORY: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MAX_MS as 
 struct Settings {
     frame_ms: u8,
     pre_roll_ms: u32,
-    gate: GateSettings,
+    gate: GateConfig,
+    /// With `gate=fixed`: the thresholds.
+    open_rms: u16,
+    close_rms: u16,
 }
 
 impl Settings {
     fn read(settings: &[(String, String)]) -> Result<Self> {
         let mut read = Self {
             frame_ms: 20,
-            pre_roll_ms: PRE_ROLL_DEFAULT_MS,
-            gate: GateSettings::default(),
+            pre_roll_ms: PRE_ROLL_MAX_MS.into(),
+            gate: GateConfig::DEFAULT,
+            open_rms: 2_000,
+            close_rms: 500,
         };
         for (name, value) in settings {
             match name.as_str() {
                 "frame_ms" => set(&mut read.frame_ms, value)?,
                 "pre_roll_ms" => set(&mut read.pre_roll_ms, value)?,
-                "open_rms" => set(&mut read.gate.open_rms, value)?,
-                "close_rms" => set(&mut read.gate.close_rms, value)?,
-                "window_frames" => set(&mut read.gate.window_frames, value)?,
+                "open_rms" => set(&mut read.open_rms, value)?,
+                "close_rms" => set(&mut read.close_rms, value)?,
+                "window_ms" => set(&mut read.gate.window_ms, value)?,
                 "hold_ms" => set(&mut read.gate.hold_ms, value)?,
-                "enabled" => set(&mut read.gate.enabled, value)?,
+                "gate" => read.gate.mode = mode(value)?,
                 _ => bail!("there is no setting {name}"),
             }
+        }
+        if let GateMode::Fixed {
+            open_rms,
+            close_rms,
+        } = &mut read.gate.mode
+        {
+            (*open_rms, *close_rms) = (read.open_rms, read.close_rms);
         }
         Ok(read)
     }
@@ -53,9 +63,18 @@ impl Settings {
         UplinkConfig {
             codec: Pcm16,
             format,
-            gate: self.gate.for_frame(format.frame),
+            gate: self.gate,
             pre_roll_frames: format.frame.frames_in_ms(self.pre_roll_ms) as u16,
         }
+    }
+}
+
+fn mode(name: &str) -> Result<GateMode> {
+    match name {
+        "auto" => Ok(GateMode::AUTO),
+        "fixed" => Ok(GateMode::ORIGINAL),
+        "off" => Ok(GateMode::Off),
+        _ => bail!("gate is auto, fixed or off, not {name}"),
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::json;
 use talkspurt_core::audio::codec::{AnyCodec, Codec, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::frame::Frame;
-use talkspurt_core::audio::gate::GateSettings;
+use talkspurt_core::audio::gate::{GateConfig, GateMode};
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::time::Instant;
@@ -87,14 +87,14 @@ impl Settings {
     }
 
     fn uplink(&self, format: AudioFormat) -> Result<UplinkConfig> {
-        let open_always = GateSettings {
-            enabled: false,
-            ..GateSettings::default()
+        let open_always = GateConfig {
+            mode: GateMode::Off,
+            ..GateConfig::DEFAULT
         };
         Ok(UplinkConfig {
             codec: self.codec(format)?,
             format,
-            gate: open_always.for_frame(format.frame),
+            gate: open_always,
             pre_roll_frames: 0,
         })
     }
