@@ -135,8 +135,11 @@ impl Rig {
     fn set_gate(&mut self, input: &mut Input<'_>) {
         let (open, close) = (input.number(), input.number());
         let (window, hold) = (input.number(), input.number());
-        let mode = match input.number() % 2 {
-            0 => GateMode::Fixed {
+        let mode = match input.number() % 3 {
+            0 => GateMode::Auto {
+                open_above_db: open,
+            },
+            1 => GateMode::Fixed {
                 open_rms: u16::from(open) * 257,
                 close_rms: u16::from(close) * 257,
             },

@@ -118,8 +118,8 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
     };
     if !heard.is_alive && !heard.levels_rms.is_empty() {
         return Err(Problem::Failed(
-            "the microphone gives nothing but zeros: it is muted, switched off, or not allowed to be \
-             heard. Look at its switch and at the system's sound settings"
+            "the microphone gives nothing but zeros: it is muted, switched off, or not allowed to \
+             be heard. Look at its switch and at the system's sound settings"
                 .into(),
         ));
     }
@@ -136,7 +136,8 @@ fn calibrate(flags: &CalibrateFlags) -> Result<(), Problem> {
     }
     let _ = write!(
         text,
-        "usual noise {:.0} dBFS, loud noise {:.0} dBFS\nfor fixed thresholds, try: --gate-open {} --gate-close {}   ({:.0} and {:.0} dBFS)\n",
+        "usual noise {:.0} dBFS, loud noise {:.0} dBFS\n\
+         for fixed thresholds, try: --gate-open {} --gate-close {}   ({:.0} and {:.0} dBFS)\n",
         db(found.usual_rms),
         db(found.loud_rms),
         found.open.rms,

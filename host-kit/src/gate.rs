@@ -6,12 +6,9 @@ pub use threshold::{Threshold, rms_to_dbfs};
 
 use crate::console::Problem;
 use clap::{Args, ValueEnum};
-use talkspurt_core::{
-    audio::gate::{
-        GATE_HOLD_MS_MAX, GATE_OPEN_ABOVE_DB, GATE_OPEN_ABOVE_DB_RANGE, GATE_WINDOW_MS_MAX,
-        GateConfig, GateMode,
-    },
-    voice::uplink::PRE_ROLL_DEFAULT_MS,
+use talkspurt_core::audio::gate::{
+    GATE_HOLD_MS_MAX, GATE_OPEN_ABOVE_DB, GATE_OPEN_ABOVE_DB_RANGE, GATE_WINDOW_MS_MAX, GateConfig,
+    GateMode,
 };
 
 const DEFAULT: GateConfig = GateConfig::DEFAULT;
@@ -37,7 +34,8 @@ pub struct GateFlags {
     /// What the gate's thresholds do. [default: auto, or fixed with --gate-open or --gate-close]
     #[arg(long, value_name = "MODE")]
     pub gate: Option<Thresholds>,
-    /// How far above the noise sound opens the gate in mode auto, in decibels: 2 to 40. [default: 5]
+    /// How far above the noise sound opens the gate in mode auto, in decibels: 2 to 40.
+    /// [default: 5]
     #[arg(long, value_name = "DB")]
     pub gate_margin: Option<u8>,
     /// Sound louder than this opens the gate in mode fixed: RMS 0..32767, or dBFS as in -24dB.
@@ -54,10 +52,11 @@ pub struct GateFlags {
     /// How long the gate stays open after that: at most 1275 ms.
     #[arg(long, value_name = "MS", default_value_t = DEFAULT.hold_ms)]
     pub gate_hold: u16,
-    /// How much sound from before the opening is sent first, so that no word loses its onset: at
-    /// most 200 ms, on a microcontroller 60.
-    #[arg(long, value_name = "MS", default_value_t = PRE_ROLL_DEFAULT_MS as u16)]
-    pub pre_roll: u16,
+    /// How much sound from before the opening is sent first at most, so that no word loses its
+    /// onset: what is quieter than the closing threshold is not. [default: 200 ms, which is the
+    /// most; on a microcontroller 60]
+    #[arg(long, value_name = "MS")]
+    pub pre_roll: Option<u16>,
     /// Send every frame, even silent ones.
     #[arg(long)]
     pub no_gate: bool,
@@ -73,7 +72,11 @@ impl GateFlags {
         for (flag, ms, allowed) in [
             ("--gate-window", self.gate_window, 1..=GATE_WINDOW_MS_MAX),
             ("--gate-hold", self.gate_hold, 0..=GATE_HOLD_MS_MAX),
-            ("--pre-roll", self.pre_roll, 0..=pre_roll_ms_max),
+            (
+                "--pre-roll",
+                self.pre_roll_ms(pre_roll_ms_max),
+                0..=pre_roll_ms_max,
+            ),
         ] {
             if !allowed.contains(&ms) {
                 let (least, most) = allowed.into_inner();
@@ -87,6 +90,12 @@ impl GateFlags {
             window_ms: self.gate_window,
             hold_ms: self.gate_hold,
         })
+    }
+
+    /// Returns the longest pre-roll. Unless a shorter one is wanted, it is what the program keeps.
+    #[must_use]
+    pub fn pre_roll_ms(&self, pre_roll_ms_max: u16) -> u16 {
+        self.pre_roll.unwrap_or(pre_roll_ms_max)
     }
 
     fn mode(&self) -> Result<GateMode, Problem> {
@@ -138,8 +147,8 @@ impl GateFlags {
     }
 }
 
-/// Returns the gate of the flags, with what opens it moved by `db` from where it is `now`: the margin
-/// above the noise in whole decibels, or the level.
+/// Returns the gate of the flags, with what opens it moved by `db` from where it is `now`: the
+/// margin above the noise in whole decibels, or the level.
 #[must_use]
 pub fn shifted(of_flags: &GateConfig, now: &GateConfig, db: f64) -> GateConfig {
     match now.mode {

@@ -12,9 +12,7 @@ use serde_json::json;
 use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
-use talkspurt_core::voice::uplink::{
-    PRE_ROLL_DEFAULT_MS, PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples,
-};
+use talkspurt_core::voice::uplink::{PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples};
 use talkspurt_testkit::wav;
 
 /// Room for the longest pre-roll and the longest frame.
@@ -25,36 +23,40 @@ struct Settings {
     frame_ms: u8,
     pre_roll_ms: u32,
     gate: GateConfig,
+    /// With `gate=fixed`: the thresholds.
+    open_rms: u16,
+    close_rms: u16,
 }
 
 impl Settings {
     fn read(settings: &[(String, String)]) -> Result<Self> {
         let mut read = Self {
             frame_ms: 20,
-            pre_roll_ms: PRE_ROLL_DEFAULT_MS,
+            pre_roll_ms: PRE_ROLL_MAX_MS.into(),
             gate: GateConfig::DEFAULT,
+            open_rms: 2_000,
+            close_rms: 500,
         };
         for (name, value) in settings {
             match name.as_str() {
                 "frame_ms" => set(&mut read.frame_ms, value)?,
                 "pre_roll_ms" => set(&mut read.pre_roll_ms, value)?,
+                "open_rms" => set(&mut read.open_rms, value)?,
+                "close_rms" => set(&mut read.close_rms, value)?,
                 "window_ms" => set(&mut read.gate.window_ms, value)?,
                 "hold_ms" => set(&mut read.gate.hold_ms, value)?,
-                "mode" => read.gate.mode = mode(value)?,
-                _ => read.set_threshold(name, value)?,
+                "gate" => read.gate.mode = mode(value)?,
+                _ => bail!("there is no setting {name}"),
             }
         }
-        Ok(read)
-    }
-
-    /// Sets a number of the mode that was chosen before.
-    fn set_threshold(&mut self, name: &str, value: &str) -> Result<()> {
-        match (&mut self.gate.mode, name) {
-            (GateMode::Auto { open_above_db }, "open_above_db") => set(open_above_db, value),
-            (GateMode::Fixed { open_rms, .. }, "open_rms") => set(open_rms, value),
-            (GateMode::Fixed { close_rms, .. }, "close_rms") => set(close_rms, value),
-            _ => bail!("there is no setting {name} in this mode"),
+        if let GateMode::Fixed {
+            open_rms,
+            close_rms,
+        } = &mut read.gate.mode
+        {
+            (*open_rms, *close_rms) = (read.open_rms, read.close_rms);
         }
+        Ok(read)
     }
 
     fn uplink(&self, format: AudioFormat) -> UplinkConfig<Pcm16> {
@@ -68,12 +70,12 @@ impl Settings {
 }
 
 fn mode(name: &str) -> Result<GateMode> {
-    Ok(match name {
-        "auto" => GateMode::AUTO,
-        "fixed" => GateMode::ORIGINAL,
-        "off" => GateMode::Off,
-        _ => bail!("mode: auto, fixed or off"),
-    })
+    match name {
+        "auto" => Ok(GateMode::AUTO),
+        "fixed" => Ok(GateMode::ORIGINAL),
+        "off" => Ok(GateMode::Off),
+        _ => bail!("gate is auto, fixed or off, not {name}"),
+    }
 }
 
 /// What was sent, as it goes on.

@@ -1,5 +1,6 @@
 //! Between frames of audio and voice packets.
 
+mod history;
 mod shorten;
 
 pub mod downlink;

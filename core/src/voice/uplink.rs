@@ -8,7 +8,8 @@ use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision, GateLe
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
 use crate::time::Duration;
-use crate::voice::shorten::{FULL_Q15, Fade, PAUSE_HALF_DB, QuietFrames};
+use crate::voice::history::History;
+use crate::voice::shorten::{PAUSE_HALF_DB, QuietFrames};
 use crate::wire::Voice;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
@@ -194,7 +195,8 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         match decision {
             GateDecision::Closed => {}
             GateDecision::Opened => {
-                let pre_roll = kept_before.min(state.pre_roll_frames);
+                let since_rise = state.frames_in_ms(state.gate.pre_roll_ms());
+                let pre_roll = kept_before.min(state.pre_roll_frames).min(since_rise);
                 state.begin_talkspurt(pre_roll.min(history.frames - 1));
             }
             GateDecision::Open => state.unsent_frames += 1,
@@ -379,6 +381,11 @@ impl<C> State<C> {
         }
     }
 
+    /// Frames that cover so many milliseconds. A unit of a timestamp is 2.5 ms.
+    fn frames_in_ms(&self, ms: u16) -> u16 {
+        (u32::from(ms) * 2).div_ceil(5 * self.frame_units) as u16
+    }
+
     /// The frame pushed last opened the gate: it is sent behind the pre-roll, which runs ahead of
     /// its time from here.
     fn begin_talkspurt(&mut self, pre_roll_frames: u16) {
@@ -446,84 +453,5 @@ impl<C> State<C> {
         self.unsent_frames -= frames;
         self.leaves_out &= frames == 0;
         self.stats.frames_overrun = self.stats.frames_overrun.wrapping_add(u32::from(frames));
-    }
-}
-
-/// The latest frames, in a ring of samples.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct History<const SAMPLES: usize> {
-    samples: [i16; SAMPLES],
-    frame_samples: usize,
-    /// Frames that the ring can hold.
-    capacity: usize,
-    /// Frames in it.
-    frames: u16,
-    /// The slot of the next frame.
-    write: usize,
-    clear_on_push: bool,
-}
-
-impl<const SAMPLES: usize> History<SAMPLES> {
-    #[inline(always)]
-    fn new(frame_samples: usize) -> Self {
-        Self {
-            samples: [0; SAMPLES],
-            frame_samples,
-            capacity: SAMPLES / frame_samples,
-            frames: 0,
-            write: 0,
-            clear_on_push: false,
-        }
-    }
-
-    /// Empty, and in slots of another length. What lies in the samples is written over before it is
-    /// read.
-    fn restart(&mut self, frame_samples: usize) {
-        self.frame_samples = frame_samples;
-        self.capacity = SAMPLES / frame_samples;
-        self.write = 0;
-        self.clear();
-    }
-
-    fn push(&mut self, frame: &[i16]) {
-        if core::mem::take(&mut self.clear_on_push) {
-            self.clear();
-        }
-        let start = self.write * self.frame_samples;
-        self.samples[start..start + self.frame_samples].copy_from_slice(frame);
-        self.write = (self.write + 1) % self.capacity;
-        self.frames = (self.frames + 1).min(self.capacity as u16);
-    }
-
-    /// The frame of `age` frames ago; 0 is the newest. There must be as many.
-    fn frame(&self, age: u16) -> &[i16] {
-        &self.samples[self.start(age)..][..self.frame_samples]
-    }
-
-    /// Blends the frame before that of `age` into it: it begins as the one, and ends as the other.
-    fn blend_into(&mut self, age: u16) {
-        let (older, newer) = (self.start(age + 1), self.start(age));
-        let mut fade = Fade::new(FULL_Q15, 0, self.frame_samples);
-        for n in 0..self.frame_samples {
-            self.samples[newer + n] = fade.next(self.samples[newer + n], self.samples[older + n]);
-        }
-    }
-
-    /// Where that frame starts.
-    #[inline(never)]
-    fn start(&self, age: u16) -> usize {
-        let slot = (self.write + self.capacity - 1 - usize::from(age)) % self.capacity;
-        slot * self.frame_samples
-    }
-
-    fn clear(&mut self) {
-        self.frames = 0;
-        self.clear_on_push = false;
-    }
-
-    /// What was sent with a talkspurt must not be sent again as the pre-roll of the next.
-    fn clear_after_next_read(&mut self) {
-        self.clear_on_push = true;
     }
 }

@@ -9,7 +9,7 @@ mod voice;
 
 use std::ops::Range;
 
-use crate::common::mic::{quiet, word};
+use crate::common::mic::{quiet, soft, word};
 use crate::common::session_pair::{NONCE, Pair, closed, pages, reject, rejected, say};
 use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId, PAYLOAD_MAX};
 use talkspurt_core::audio::format::AudioFormat;

@@ -31,5 +31,6 @@ mod session_roster;
 mod session_talking;
 mod time_compression;
 mod uplink;
+mod uplink_pre_roll;
 mod voice_properties;
 mod wire_properties;

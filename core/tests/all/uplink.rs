@@ -1,22 +1,21 @@
 //! The uplink: which frames it sends, in which packets, and none of them twice.
 
-use crate::common::mic::{Mic, Sent, quiet, word};
-use crate::common::wide_band;
+use crate::common::mic::{Mic, Sent, quiet, soft, word};
 use talkspurt_core::audio::codec::{Codec, CodecId, ImaAdpcm};
-use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
+use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
 use talkspurt_core::seq::Seq;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 
 /// The original's gate.
-const FIXED: GateConfig = GateConfig {
+pub const FIXED: GateConfig = GateConfig {
     mode: GateMode::ORIGINAL,
     ..GateConfig::DEFAULT
 };
 
 /// Closes in the third quiet frame: the word is part of the level for 15 ms, and leaves the window of
 /// 40 ms then. The pre-roll is three frames.
-fn config() -> UplinkConfig {
+pub fn config() -> UplinkConfig {
     UplinkConfig {
         gate: GateConfig {
             window_ms: 40,
@@ -28,7 +27,7 @@ fn config() -> UplinkConfig {
 }
 
 /// The marks of the frames in some packets, and whether each ends a talkspurt.
-fn marks(sent: &[Sent]) -> Vec<(Option<i16>, bool)> {
+pub fn marks(sent: &[Sent]) -> Vec<(Option<i16>, bool)> {
     sent.iter().map(|p| (p.mark, p.terminator)).collect()
 }
 
@@ -46,7 +45,7 @@ fn silence_sends_nothing() {
 fn a_word_is_sent_with_its_pre_roll() {
     let mut mic = Mic::new(config());
     for mark in 1..=10 {
-        assert_eq!(mic.capture(&quiet(mark)), []);
+        assert_eq!(mic.capture(&soft(mark)), []);
     }
     let opening = mic.capture(&word(11));
     assert_eq!(
@@ -60,7 +59,7 @@ fn a_word_is_sent_with_its_pre_roll() {
         [11, 12, 13, 14].map(|frame| 8 * frame)
     );
     let levels: Vec<u8> = opening.iter().map(|p| p.level).collect();
-    assert_eq!(levels, [101, 101, 101, 25], "RMS 100, and nearly 8,000");
+    assert_eq!(levels, [61, 61, 61, 25], "RMS 1,000, and nearly 8,000");
     assert_eq!(
         opening.iter().map(|p| p.seq).collect::<Vec<_>>(),
         [0, 1, 2, 3]
@@ -89,44 +88,6 @@ fn the_first_frame_ever_has_no_pre_roll() {
 }
 
 #[test]
-fn the_pre_roll_is_as_configured_but_no_longer_than_the_history() {
-    // The default history holds 60 ms and a frame.
-    for (pre_roll_frames, first) in [(0, 21), (2, 19), (1_000, 18)] {
-        let mut mic = Mic::new(UplinkConfig {
-            pre_roll_frames,
-            ..config()
-        });
-        for mark in 1..=20 {
-            mic.capture(&quiet(mark));
-        }
-        let opening: Vec<_> = (first..=21).map(|mark| (Some(mark), false)).collect();
-        assert_eq!(marks(&mic.capture(&word(21))), opening);
-        assert_eq!(
-            mic.uplink.stats().frames_overrun,
-            0,
-            "nothing came too late"
-        );
-    }
-}
-
-#[test]
-fn sixty_milliseconds_of_pre_roll_are_kept_at_every_frame_duration() {
-    for frame in [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20] {
-        let mut mic = Mic::new(UplinkConfig::default_for(
-            CodecId::Pcm16.into(),
-            wide_band(frame),
-        ));
-        for mark in 1..=100 {
-            mic.capture(&quiet(mark));
-        }
-        let opening = mic.capture(&word(101));
-        assert_eq!(opening.len(), 60 / usize::from(frame.ms()) + 1, "{frame:?}");
-        assert_eq!(opening.last().unwrap().mark, Some(101));
-        assert_eq!(opening[0].mark, Some(101 - 60 / i16::from(frame.ms())));
-    }
-}
-
-#[test]
 fn talkspurts_that_follow_closely_send_no_frame_twice() {
     for pause in 0..8 {
         let mut mic = Mic::new(config());
@@ -136,9 +97,10 @@ fn talkspurts_that_follow_closely_send_no_frame_twice() {
             mark += 1;
             sent.extend(mic.capture(&word(mark)));
             // Three quiet frames close the gate; then the pause.
-            for _ in 0..3 + pause {
+            for n in 0..3 + pause {
                 mark += 1;
-                sent.extend(mic.capture(&quiet(mark)));
+                let frame = if n < 3 { quiet(mark) } else { soft(mark) };
+                sent.extend(mic.capture(&frame));
             }
         }
         assert_eq!(mic.uplink.stats().talkspurts, 5);
@@ -169,7 +131,7 @@ fn talkspurts_that_follow_closely_send_no_frame_twice() {
 fn frames_that_are_polled_late_are_sent_in_order_and_once() {
     let mut mic = Mic::new(config());
     for mark in 1..=4 {
-        mic.capture(&quiet(mark));
+        mic.capture(&soft(mark));
     }
     mic.uplink.push(&word(5));
     mic.uplink.push(&word(6));
@@ -387,7 +349,7 @@ fn lead_after(pre_roll_frames: u16, loud: i16, quiet_at: &[i16]) -> (Vec<i16>, i
         gate: FIXED,
         ..config()
     });
-    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (1..=10).for_each(|mark| _ = mic.capture(&soft(mark)));
     let mut sent = Vec::new();
     for mark in 11..11 + loud {
         let is_quiet = quiet_at.contains(&mark);
@@ -432,7 +394,7 @@ fn a_talkspurt_takes_its_lead_back_by_leaving_out_quiet_frames() {
 #[test]
 fn a_frame_that_is_left_out_is_blended_into_the_next() {
     let mut mic = Mic::new(config());
-    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (1..=10).for_each(|mark| _ = mic.capture(&soft(mark)));
     mic.capture(&word(11));
     let ramp: Vec<i16> = (0..320).collect();
     assert_eq!(mic.capture(&ramp), []);
@@ -453,7 +415,7 @@ fn a_frame_that_is_left_out_is_blended_into_the_next() {
 #[test]
 fn a_lead_ends_with_its_talkspurt() {
     let mut mic = Mic::new(config());
-    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (1..=10).for_each(|mark| _ = mic.capture(&soft(mark)));
     (11..=20).for_each(|mark| _ = mic.capture(&word(mark)));
     mic.uplink.finish();
     assert_eq!(mic.poll_all()[0].timestamp, 8 * 24);
@@ -464,7 +426,7 @@ fn a_lead_ends_with_its_talkspurt() {
 #[test]
 fn a_frame_that_waits_when_the_microphone_is_muted_is_not_sent_later() {
     let mut mic = Mic::new(config());
-    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (1..=10).for_each(|mark| _ = mic.capture(&soft(mark)));
     mic.capture(&word(11));
     assert_eq!(mic.capture(&quiet(12)), []);
     mic.uplink.set_muted(true);
@@ -477,14 +439,14 @@ fn a_frame_that_waits_when_the_microphone_is_muted_is_not_sent_later() {
 #[test]
 fn how_loud_the_last_word_was_makes_nothing_quiet_in_the_next() {
     let mut mic = Mic::new(config());
-    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (1..=10).for_each(|mark| _ = mic.capture(&soft(mark)));
     let of = |amplitude: i16| [amplitude, -amplitude].repeat(160);
     (0..10).for_each(|_| _ = mic.capture(&of(30_000)));
     mic.uplink.finish();
     mic.poll_all();
     (21..=30).for_each(|mark| _ = mic.capture(&quiet(mark)));
     let soft = of(5_000);
-    assert_eq!(mic.capture(&soft).len(), 4, "with its pre-roll");
+    assert_eq!(mic.capture(&soft).len(), 2, "with its pre-roll");
     for n in 0..10 {
         assert_eq!(mic.capture(&soft).len(), 1, "{n}");
     }
@@ -493,7 +455,7 @@ fn how_loud_the_last_word_was_makes_nothing_quiet_in_the_next() {
 #[test]
 fn a_frame_that_was_to_be_left_out_and_is_lost_takes_no_other_with_it() {
     let mut mic = Mic::new(config());
-    (1..=10).for_each(|mark| _ = mic.capture(&quiet(mark)));
+    (1..=10).for_each(|mark| _ = mic.capture(&soft(mark)));
     mic.capture(&word(11));
     assert_eq!(mic.capture(&quiet(12)), [], "it waits to be left out");
     for mark in 13..=17 {

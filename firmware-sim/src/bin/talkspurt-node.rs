@@ -203,7 +203,7 @@ fn config(cli: &Cli) -> Result<ClientConfig, Problem> {
     let mut config = ClientConfig::new(request);
     config.request.muted = cli.muted;
     config.gate = cli.gate.settings(PRE_ROLL_DEFAULT_MS as u16)?;
-    config.pre_roll_ms = cli.gate.pre_roll;
+    config.pre_roll_ms = cli.gate.pre_roll_ms(PRE_ROLL_DEFAULT_MS as u16);
     Ok(config)
 }
 

@@ -159,7 +159,7 @@ fn the_first_sixty_ms_of_a_word_arrive_and_silence_sends_nothing() {
     let word_at_frame = 50;
     let mut samples = silence(word_at_frame);
     // Too quiet to open the gate, but part of the word.
-    samples.extend(tone(3, 900));
+    samples.extend(tone(3, 1_500));
     samples.extend(tone(25, 9_000));
     samples.extend(silence(50));
     let mut world = World::new(115_200, samples.clone(), true);

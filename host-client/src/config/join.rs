@@ -113,7 +113,7 @@ impl TryFrom<JoinFlags> for JoinConfig {
             codec: flags.codec,
             playout_delay_ms: flags.playout_delay.unwrap_or(usual_playout_ms),
             gate,
-            pre_roll_ms: flags.gate.pre_roll,
+            pre_roll_ms: flags.gate.pre_roll_ms(PRE_ROLL_MS_MAX),
             push_to_talk: flags.ptt,
             muted: flags.muted,
             linger: flags.linger,

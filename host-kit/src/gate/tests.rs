@@ -33,7 +33,7 @@ fn defaults_are_those_of_the_core() {
     let margin = settings("--gate auto --gate-margin 9").unwrap();
     assert_eq!(margin.mode, GateMode::Auto { open_above_db: 9 });
     let flags = Program::parse_from(["program"]).gate;
-    assert_eq!(flags.pre_roll, 60);
+    assert_eq!((flags.pre_roll_ms(200), flags.pre_roll_ms(60)), (200, 60));
     assert_eq!(settings("--no-gate").unwrap().mode, GateMode::Off);
 }
 

@@ -21,15 +21,17 @@ pub struct Options {
     no_stack: bool,
 }
 
-/// What a figure may be at most, by the end of its name: what a node is to leave for sealing, and
-/// the core alone with concealment.
+/// What a figure may be at most, by the end of its name. What sealed sessions will need (14.3 KB of
+/// flash, 20,500 instructions a frame) is left free; with them it is 56 KiB of flash, 18 KiB of RAM
+/// and stack, and 110,000 instructions (135,000 in the worst frame). The core alone has grown by its
+/// gate, which follows the noise, and by concealment.
 const TARGETS: [(&str, u64); 9] = [
     ("/image_flash_bytes", 43_000),
     ("/image_ram_and_stack_bytes", 16 * 1024),
-    ("thumbv6m-none-eabi/core_flash_bytes", 18 * 1024),
+    ("thumbv6m-none-eabi/core_flash_bytes", 20 * 1024),
     ("thumbv6m-none-eabi/core_ram_bytes", 9 * 1024),
-    ("/loop_talking_and_listening", 80_000),
-    ("/loop_talking_and_listening_worst", 80_000),
+    ("/loop_talking_and_listening", 89_500),
+    ("/loop_talking_and_listening_worst", 114_500),
     // 50 packets of 180 bytes, and a Ping of 12 bytes every 5 s, rounded up.
     ("/link_adpcm_talking_bytes_per_s", 9_003),
     ("/link_adpcm_silent_bytes_per_s", 40),

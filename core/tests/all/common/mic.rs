@@ -62,6 +62,12 @@ pub fn quiet(mark: i16) -> Vec<i16> {
     marked(mark, 100)
 }
 
+/// A frame between the thresholds (RMS 1,000) whose first sample is `mark`: it does not open the
+/// gate, and belongs to the word that does.
+pub fn soft(mark: i16) -> Vec<i16> {
+    marked(mark, 1_000)
+}
+
 /// A frame above the open threshold whose first sample is `mark`.
 pub fn word(mark: i16) -> Vec<i16> {
     marked(mark, 8_000)

@@ -284,7 +284,7 @@ fn the_pre_roll_is_200_ms_at_most() {
     for (frame_ms, pre_roll_frames) in [(20, 10), (10, 20), (5, 40)] {
         end.join(frame_ms);
         let samples = 16 * usize::from(frame_ms);
-        (0..80).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..samples]));
+        (0..80).for_each(|n| _ = end.client.push_frame(end.now, &soft(n)[..samples]));
         end.client.push_frame(end.now, &word(80)[..samples]);
         assert_eq!(
             end.sent(),

@@ -88,11 +88,7 @@ fn talk(core: &mut Core) {
     }
     let level = (core.uplink.level_rms(), peak(&frame));
     black_box((Dbfs::from_rms(level.0), level.1, core.uplink.is_talking()));
-    black_box(
-        core.uplink
-            .set_gate(black_box(GateConfig::DEFAULT)),
-    )
-    .ok();
+    black_box(core.uplink.set_gate(black_box(GateConfig::DEFAULT))).ok();
     core.uplink.set_muted(black_box(true));
     core.uplink.finish();
     black_box(core.uplink.stats());

@@ -22,7 +22,7 @@ fn defaults_are_those_of_the_manual() {
         }
     );
     assert_eq!(config.gate, GateConfig::DEFAULT);
-    assert_eq!(config.pre_roll_ms, 60);
+    assert_eq!(config.pre_roll_ms, 200);
     assert_eq!(
         (config.input, config.output),
         (
