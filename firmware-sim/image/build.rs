@@ -9,7 +9,7 @@ const BOARDS: [(&str, &str); 2] = [
 
 /// End of the RAM that the node gets, on every board: static data from below, stack from above. The
 /// linker refuses static data that does not fit; the stack's use is measured (`stack.rs`).
-const NODE_RAM_END: u32 = 0x2000_4000;
+const NODE_RAM_END: u32 = 0x2000_4800;
 
 fn main() {
     let target = env::var("TARGET").expect("cargo sets it");

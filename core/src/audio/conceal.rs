@@ -50,9 +50,12 @@ impl<const FRAME: usize> Default for Concealment<FRAME> {
 
 impl<const FRAME: usize> Concealment<FRAME> {
     /// Remembers silence.
+    // If it is not inlined, the compiler builds the history on the stack and moves it from there: a
+    // node has no room for that.
+    #[inline(always)]
     pub const fn new() -> Self {
         Self {
-            history: [[0; FRAME]; 2],
+            history: [const { [0; FRAME] }; 2],
             period_samples: 0,
             concealed_samples: 0,
         }

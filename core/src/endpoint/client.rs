@@ -95,7 +95,8 @@ impl<
     ///
     /// # Errors
     /// A configuration that cannot work.
-    #[inline]
+    // Not inlined, its parts are built on the stack and moved from there: a node has no room.
+    #[inline(always)]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
         let () = Self::ANY_CONTROL_PACKET_FITS;
         let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY), ENCODED)?;

@@ -105,7 +105,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 {
     /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME`
     /// samples.
-    #[inline]
+    #[inline(always)]
     pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
         assert!(
             format.frame_samples() <= FRAME,

@@ -13,7 +13,7 @@ fn talker(shifts_frames: bool) -> End {
     let mut request = request();
     request.shifts_frames = shifts_frames;
     let mut config = ClientConfig::new(request);
-    config.gate.enabled = false;
+    config.gate.mode = GateMode::Off;
     end.client = Whole::new(config).unwrap();
     end.join(20);
     say_three(&mut end);
