@@ -1,6 +1,7 @@
 //! When the server asks for frames that begin later.
 
 use proptest::prelude::*;
+use talkspurt_core::audio::gate::GateMode;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::wire::{FEATURE_TICK_HINT, TickHint};
 
