@@ -226,7 +226,11 @@ fn packet_decode(stream: Vec<u8>) -> Vec<u8> {
 fn talking(codec: CodecId) -> Box<Uplink> {
     let config = UplinkConfig::default_for(codec.into(), AudioFormat::DEFAULT);
     let mut uplink = Box::new(Uplink::new(config).unwrap());
-    uplink.push(&voice(0));
+    // The gate has to know the noise first.
+    for _ in 0..4 {
+        uplink.push(&voice(0));
+    }
+    assert!(uplink.is_talking());
     while uplink.poll_voice(&mut [0; PAYLOAD_MAX]).is_some() {}
     uplink
 }

@@ -132,6 +132,11 @@ impl DriftControl {
         self.smooth_s
     }
 
+    /// Says that the target is higher by so much now: the same fill is less of an excess.
+    pub fn target_rose(&mut self, by_s: f64) {
+        self.smooth_s -= by_s;
+    }
+
     /// Forgets the measured fill, because the ring was refilled or cut. Keeps the learned drift.
     pub fn forget_fill(&mut self) {
         self.smooth_s = 0.0;

@@ -62,6 +62,12 @@ impl OpenStream<Consumer<f32>> {
         (settled - target) / f64::from(shared.rate_hz)
     }
 
+    fn note_late(&mut self, now: Instant) {
+        let late_s = self.control.usual_excess_s() - self.excess_s(now);
+        let widened_s = self.pace.note_late(late_s);
+        self.control.target_rose(widened_s);
+    }
+
     fn is_ready(&mut self, now: Instant) -> bool {
         let needs = self.converter.needs();
         if !self.primed || self.link.ring.slots() >= needs {
@@ -71,8 +77,7 @@ impl OpenStream<Consumer<f32>> {
         if self.link.ring.slots() >= needs {
             return true;
         }
-        let late_s = self.control.usual_excess_s() - self.excess_s(now);
-        self.pace.note_late(late_s);
+        self.note_late(now);
         false
     }
 
@@ -85,9 +90,8 @@ impl OpenStream<Consumer<f32>> {
         }
         let mut excess_s = self.excess_s(now);
         if self.primed && self.settling.is_over() {
-            let late_s = self.control.usual_excess_s() - excess_s;
-            self.pace.note_late(late_s);
-            // Widening it moved the target.
+            self.note_late(now);
+            // That may have moved the target.
             excess_s = self.excess_s(now);
         }
         let is_unheard = mem::take(&mut self.is_unheard);
@@ -168,7 +172,9 @@ impl OpenStream<Consumer<f32>> {
 
     /// Narrows the margin to what is needed. Returns what waits beyond that, in seconds.
     fn surplus_s(&mut self) -> f64 {
-        let surplus_s = self.control.usual_excess_s() + self.pace.narrow();
+        let narrowed_s = self.pace.narrow();
+        self.control.target_rose(-narrowed_s);
+        let surplus_s = self.control.usual_excess_s();
         if surplus_s > SURPLUS_S {
             surplus_s
         } else {
@@ -225,7 +231,8 @@ mod tests {
             self.recorded = (now - self.start).as_secs_f64() * self.rate_hz;
             while self.delivered + self.callback_frames <= self.recorded as usize {
                 let phase = |n: usize| {
-                    0.5 * f64::from(u8::from(!is_silent)) * (std::f64::consts::TAU * 440.0 * n as f64 / self.rate_hz).sin()
+                    0.5 * f64::from(u8::from(!is_silent))
+                        * (std::f64::consts::TAU * 440.0 * n as f64 / self.rate_hz).sin()
                 };
                 let data: Vec<f32> = (self.delivered..self.delivered + self.callback_frames)
                     .map(|n| phase(n) as f32)
@@ -347,7 +354,10 @@ mod tests {
     fn what_is_not_needed_is_dropped_while_nobody_hears_it() {
         // A frame of 20 ms, a callback of 2.5, and the margin of 8 to start with.
         let heard = held_after(500, |_, _| ());
-        assert!((29.0..34.0).contains(&heard), "{heard} ms while all is heard");
+        assert!(
+            (29.0..34.0).contains(&heard),
+            "{heard} ms while all is heard"
+        );
         // Nothing was late, so the margin is the least: 2 ms.
         let unheard = held_after(500, |_, microphone| microphone.may_drop());
         assert!((23.0..26.0).contains(&unheard), "{unheard} ms");

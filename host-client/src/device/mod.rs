@@ -143,9 +143,8 @@ pub fn open_microphone(
     waker: Option<Waker>,
     notices: impl Fn(DeviceNotice) + Send + 'static,
 ) -> (Microphone, DeviceGuard) {
-    let open = move |choice: &_, period| {
-        stream::open_capture(choice, channel, period, waker.clone())
-    };
+    let open =
+        move |choice: &_, period| stream::open_capture(choice, channel, period, waker.clone());
     let (links, guard) = spawn(Direction::Input, choice, Arc::new(open), Box::new(notices));
     (Microphone::new(links), guard)
 }

@@ -56,7 +56,9 @@ impl Pace {
             self.largest = [0, self.largest[0]];
             self.needed_s = [f64::NEG_INFINITY, self.needed_s[0]];
         }
-        self.margin_s = self.needed_s().max(self.margin_s - NARROW_S_PER_S * frame_s);
+        self.margin_s = self
+            .needed_s()
+            .max(self.margin_s - NARROW_S_PER_S * frame_s);
         let short = shared.shortfalls() != self.shortfalls_seen;
         self.shortfalls_seen = shared.shortfalls();
         if short {
@@ -65,11 +67,14 @@ impl Pace {
         short
     }
 
-    /// Notes how much later than usual something came, in seconds.
-    pub(super) fn note_late(&mut self, late_s: f64) {
+    /// Notes how much later than usual something came, in seconds. Returns by how much the margin
+    /// has become wider.
+    pub(super) fn note_late(&mut self, late_s: f64) -> f64 {
+        let before_s = self.margin_s;
         let needed_s = (late_s + LEFT_S).min(MARGIN_MAX_S);
         self.needed_s[0] = self.needed_s[0].max(needed_s);
         self.margin_s = self.margin_s.max(self.needed_s[0]);
+        self.margin_s - before_s
     }
 
     /// Keeps more in reserve, because the ring ran short.

@@ -40,6 +40,8 @@ use std::{
 const PLAYBACK_PERIODS: Frames = 2;
 /// Periods in a microphone's buffer: it is kept empty, and loses nothing while the thread is late.
 const CAPTURE_PERIODS: Frames = 20;
+/// So many periods come at a time at most: sound servers may give more than one.
+const PART_PERIODS: usize = 4;
 /// How long a thread waits for its device before it checks whether it should stop. Milliseconds.
 const POLL_MS: i32 = 100;
 /// Pause after a needless wake-up or an error. A fraction of a period.
@@ -213,8 +215,12 @@ impl Plugin {
                 return Ok(0);
             }
             let frames = io.readi(&mut buffer[..room])?;
-            if frames > 0 {
-                callback.take(&buffer[..frames * channels], Instant::now());
+            // What has piled up while the thread was late is not how much comes at a time.
+            let now = Instant::now();
+            for part in
+                buffer[..frames * channels].chunks(PART_PERIODS * self.period_frames * channels)
+            {
+                callback.take(part, now);
             }
             Ok(frames)
         })

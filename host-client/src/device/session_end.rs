@@ -33,6 +33,10 @@ pub(super) struct OpenStream<R> {
     pub(super) dropped: Vec<f32>,
     /// Only for a speaker: what was converted, made shorter or longer.
     pub(super) spliced: Vec<f32>,
+    /// Only for a speaker: so much too much sound waits, in seconds; below 0, too little.
+    pub(super) owed_s: f64,
+    /// Only for a speaker: that is corrected at once, and not in a pause.
+    pub(super) owes_at_once: bool,
     /// Only for a speaker: silence that was written since the last sound, in frames of the device.
     pub(super) silent_samples: usize,
 }
@@ -90,6 +94,8 @@ impl<R> SessionEnd<R> {
             skipped_s: 0.0,
             dropped: Vec::new(),
             spliced: Vec::new(),
+            owed_s: 0.0,
+            owes_at_once: false,
             silent_samples: 0,
         })
     }

@@ -81,8 +81,9 @@ impl OpenStream<Producer<f32>> {
         if is_dry {
             self.pace.narrow();
         } else if self.settling.is_over() {
-            self.pace
-                .note_late(self.control.usual_excess_s() - self.excess_s(now));
+            let late_s = self.control.usual_excess_s() - self.excess_s(now);
+            let widened_s = self.pace.note_late(late_s);
+            self.control.target_rose(widened_s);
         }
         let excess_s = self.excess_s(now);
         let delay_ms = (self.held_s(now) * 1_000.0) as u32 + self.link.shared.hardware_delay_ms();
@@ -91,24 +92,27 @@ impl OpenStream<Producer<f32>> {
             self.control.forget_fill();
             return delay_ms;
         }
-        let mut surplus_s = 0.0;
+        let is_pause = is_quiet(frame);
         if is_dry {
             // Silence provides the reserve.
             self.link.shared.set_resting(false);
             self.push_silence((-excess_s * rate_hz).max(0.0) as usize);
             self.control.forget_fill();
+            (self.owed_s, self.owes_at_once) = (0.0, false);
             if self.link.shared.age(now).as_secs_f64() < SETTLED_S {
                 self.settling.restart();
             } else {
                 self.settling.skip();
             }
         } else if !self.settling.is_over() {
-            surplus_s = self.settling.observe(excess_s, frame_s).unwrap_or(0.0);
+            if let Some(excess_s) = self.settling.observe(excess_s, frame_s) {
+                (self.owed_s, self.owes_at_once) = (excess_s, true);
+            }
         } else {
             let correction = self.control.update(excess_s, frame_s);
             self.converter.set_correction(correction);
-            if is_quiet(frame) {
-                surplus_s = self.surplus_s();
+            if is_pause && !self.owes_at_once {
+                self.owed_s = self.surplus_s();
             }
         }
         self.silent_samples = 0;
@@ -120,7 +124,7 @@ impl OpenStream<Producer<f32>> {
                 *sample *= n as f32 / fade as f32;
             }
         }
-        self.push_input(surplus_s);
+        self.push_input(is_pause || self.owes_at_once);
         delay_ms
     }
 
@@ -137,16 +141,22 @@ impl OpenStream<Producer<f32>> {
         }
         self.input.clear();
         self.input.extend(frame.iter().copied().map(to_f32));
-        self.silent_samples += self.push_input(0.0);
+        self.silent_samples += self.push_input(false);
     }
 
-    /// Converts and pushes the input, shorter by so much. Returns how many samples it made.
-    fn push_input(&mut self, surplus_s: f64) -> usize {
+    /// Converts and pushes the input, shorter by what is owed if it `pays`, as far as it can.
+    /// Returns how many samples it made.
+    fn push_input(&mut self, pays: bool) -> usize {
         let rate_hz = self.link.shared.rate_hz;
-        let surplus = (surplus_s * f64::from(rate_hz)) as isize;
+        let owed_s = if pays { self.owed_s } else { 0.0 };
+        let surplus = (owed_s * f64::from(rate_hz)) as isize;
         let output = self.converter.convert(&self.input);
-        if splice(output, surplus, rate_hz, &mut self.spliced) != 0 {
-            self.control.forget_fill();
+        let shorter = splice(output, surplus, rate_hz, &mut self.spliced);
+        let paid_s = shorter as f64 / f64::from(rate_hz);
+        self.owed_s -= paid_s;
+        self.control.target_rose(paid_s);
+        if shorter == surplus {
+            self.owes_at_once = false;
         }
         for &sample in &self.spliced {
             // A full ring means that the device takes nothing, which the supervisor notices.
@@ -158,7 +168,9 @@ impl OpenStream<Producer<f32>> {
     /// Narrows the margin to what is needed. Returns by how much the ring is then too full, or too
     /// empty, of late, in seconds.
     fn surplus_s(&mut self) -> f64 {
-        let surplus_s = self.control.usual_excess_s() + self.pace.narrow();
+        let narrowed_s = self.pace.narrow();
+        self.control.target_rose(-narrowed_s);
+        let surplus_s = self.control.usual_excess_s();
         if surplus_s.abs() > SURPLUS_S {
             surplus_s
         } else {
@@ -367,7 +379,10 @@ mod tests {
         }
         let open = speaker.end.open.as_ref().unwrap();
         let held_ms = open.held_s(device.start + Duration::from_millis(12_000)) * 1_000.0;
-        assert!((20.0..28.0).contains(&held_ms), "{held_ms} ms with the last frame");
+        assert!(
+            (20.0..28.0).contains(&held_ms),
+            "{held_ms} ms with the last frame"
+        );
         assert_eq!(device.callback.shared.shortfalls(), 0);
     }
 

@@ -57,8 +57,14 @@ mod tests {
             assert_eq!(shorter, surplus.clamp(-384, 384));
             assert_eq!((out[0], out[out.len() - 1]), (0.0, 959.0));
             // The blend spreads the difference over 96 samples.
-            let step = out.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
-            assert!(step < 1.0 + 384.0 / 96.0 + 0.1, "{surplus}: a step of {step}");
+            let step = out
+                .windows(2)
+                .map(|w| (w[1] - w[0]).abs())
+                .fold(0.0, f32::max);
+            assert!(
+                step < 1.0 + 384.0 / 96.0 + 0.1,
+                "{surplus}: a step of {step}"
+            );
         }
     }
 

@@ -43,7 +43,9 @@ pub(super) fn open_capture(
     channel
         .check(channels)
         .map_err(|problem| format!("`{}` cannot be used: {problem}", chosen.name))?;
-    chosen.open(period, || callback::capture(rate_hz, channels, channel, waker.clone(), Instant::now()))
+    chosen.open(period, || {
+        callback::capture(rate_hz, channels, channel, waker.clone(), Instant::now())
+    })
 }
 
 /// Opens a speaker.
@@ -53,7 +55,9 @@ pub(super) fn open_playback(
 ) -> Result<(Opened, PlaybackLink), String> {
     let chosen = Chosen::find(Direction::Output, choice)?;
     let (rate_hz, channels) = (chosen.config.sample_rate(), chosen.config.channels());
-    chosen.open(period, || callback::playback(rate_hz, channels, Instant::now()))
+    chosen.open(period, || {
+        callback::playback(rate_hz, channels, Instant::now())
+    })
 }
 
 /// What a stream calls for its samples: it records or plays.

@@ -105,7 +105,7 @@ impl<L: Send + 'static> Supervisor<L> {
                 }
                 // Reported once: another failure every few seconds is not news.
                 Err(problem) if !told_absent => {
-                    told_absent = true;
+                    (told_absent, is_news) = (true, true);
                     self.tell(DeviceState::Absent, problem);
                 }
                 Err(problem) => {

@@ -135,7 +135,11 @@ mod tests {
         runtime.unwrap().block_on(async {
             let (waker, wake) = pipe().unwrap();
             drop(waker);
-            assert!(timeout(Duration::from_millis(10), wake.woken()).await.is_err());
+            assert!(
+                timeout(Duration::from_millis(10), wake.woken())
+                    .await
+                    .is_err()
+            );
         });
     }
 }

@@ -8,7 +8,7 @@
 use super::{
     audio_io::AudioIo,
     event_channel::Teller,
-    playout_clock::{Hearing, PlayoutClock},
+    playout_clock::{Hearing, Played, PlayoutClock},
 };
 use crate::{audio::Captured, clock::FrameClock, events::EventKind, participant::Participant};
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ use talkspurt_core::{session::SessionParams, time::Instant as CoreInstant};
 
 /// A frame that is due is waited for so long. Then the microphone counts as dry.
 const LATE_MAX: Duration = Duration::from_millis(40);
+
+/// How often a frame that is not whole is looked for where nothing wakes the session.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Opened source and sink, and the clocks that drive them.
 pub(super) struct AudioClock {
@@ -26,8 +29,8 @@ pub(super) struct AudioClock {
     frame_ms: u8,
     frame_samples: usize,
     input_ended: bool,
-    /// Voice packets that have come.
-    received: u32,
+    /// Frames that waited to be played when the clock ran last.
+    waiting_frames: u16,
     /// When to look again for what is due.
     wake_at: Instant,
 }
@@ -55,7 +58,7 @@ impl AudioClock {
             frame_ms,
             frame_samples: params.format.frame_samples(),
             input_ended: false,
-            received: 0,
+            waiting_frames: 0,
             wake_at: now,
         }
     }
@@ -104,7 +107,10 @@ impl AudioClock {
             }
             let given_up_at = due + LATE_MAX;
             if now < given_up_at && !self.io.source.is_ready(self.frame_samples) {
-                break given_up_at;
+                break match self.io.has_wake() {
+                    true => given_up_at,
+                    false => now + LOOK_EVERY,
+                };
             }
             self.capture.take_due(now);
             let source = &mut *self.io.source;
@@ -115,9 +121,8 @@ impl AudioClock {
         };
         let playout_at = match &mut self.playout {
             Playout::Device(clock) => {
-                let received = participant.frames_received();
-                clock.arrived(now, received.wrapping_sub(self.received));
-                self.received = received;
+                let waiting = participant.waiting_frames();
+                clock.arrived(now, waiting.saturating_sub(self.waiting_frames).into());
                 for _ in 0..clock.take_missed(now) {
                     participant.skip_playout();
                 }
@@ -126,17 +131,19 @@ impl AudioClock {
                         is_active: participant.is_hearing(),
                         is_next_here: participant.is_next_here(),
                         slack: self.io.sink.slack().unwrap_or_default(),
+                        waiting_frames: participant.waiting_frames(),
                     };
                     let due = clock.next_due(now, hearing);
                     if now < due || is_over(due) {
                         break due;
                     }
-                    participant.play(&mut *self.io.sink);
-                    clock.played(
-                        hearing.is_next_here,
-                        participant.waiting_frames(),
-                        participant.plays_pause(),
-                    );
+                    let is_received = participant.play(&mut *self.io.sink);
+                    clock.played(Played {
+                        is_received,
+                        is_pause: participant.plays_pause(),
+                        waiting_frames: participant.waiting_frames(),
+                        margin_frames: participant.margin_frames(),
+                    });
                 }
             }
             Playout::File(clock) => loop {
@@ -148,6 +155,7 @@ impl AudioClock {
                 participant.play(&mut *self.io.sink);
             },
         };
+        self.waiting_frames = participant.waiting_frames();
         self.wake_at = capture_at.min(playout_at);
         ended_at
     }

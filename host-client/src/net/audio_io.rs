@@ -105,6 +105,11 @@ impl AudioIo {
         }
     }
 
+    /// Returns whether a microphone wakes the session.
+    pub(super) fn has_wake(&self) -> bool {
+        self.wake.is_some()
+    }
+
     /// Waits until the microphone wakes the session.
     pub(super) async fn woken(&self) {
         match &self.wake {

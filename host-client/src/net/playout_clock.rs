@@ -19,7 +19,7 @@ const LEFT: Duration = Duration::from_micros(500);
 /// The phase is judged over such windows.
 const WINDOW_MS: u32 = 1_000;
 /// While voice is heard, the clock is set back by so much a window at most: a pitch that is 0.02 %
-/// higher. In a pause it is set back at once.
+/// higher. In a pause it is set back by a quarter of each frame.
 const STEP_MAX: Duration = Duration::from_micros(200);
 /// So many packets are remembered: more never wait for long.
 const ARRIVALS_MAX: usize = 32;
@@ -63,6 +63,14 @@ impl Window {
         self.most_us = self.most_us.max(early_us);
     }
 
+    /// The clock was set back by so much: what came before it counts as less early.
+    fn set_back(&mut self, step: Duration) {
+        if self.frames > 0 {
+            self.least_us -= step.as_micros() as i64;
+            self.most_us -= step.as_micros() as i64;
+        }
+    }
+
     fn spread(&self) -> Duration {
         match self.frames {
             0 => Duration::ZERO,
@@ -78,8 +86,23 @@ pub(super) struct Hearing {
     pub(super) is_active: bool,
     /// Its next frame has come.
     pub(super) is_next_here: bool,
-    /// For how long the device still has sound.
+    /// For how long from now the device still has sound.
     pub(super) slack: Duration,
+    /// So many of its frames wait.
+    pub(super) waiting_frames: u16,
+}
+
+/// What was played in a frame period.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Played {
+    /// A frame that had come in a packet.
+    pub(super) is_received: bool,
+    /// Nobody talks in it.
+    pub(super) is_pause: bool,
+    /// So many frames wait behind it.
+    pub(super) waiting_frames: u16,
+    /// So many are to wait, as frames have been late.
+    pub(super) margin_frames: u16,
 }
 
 impl PlayoutClock {
@@ -129,25 +152,29 @@ impl PlayoutClock {
         self.is_hearing = hearing.is_active;
         if begins {
             // The first one may have come earlier than others will.
-            let spread = self.window.spread().max(self.spread_before);
-            self.due = now + spread.min(self.frame) + LEFT;
-            self.spare = Duration::ZERO;
             self.end_window();
+            self.due = now + self.spread_before + LEFT;
+            self.spread_before = self.spread_before * 3 / 4;
+            self.spare = Duration::ZERO;
+            self.arrivals.truncate(hearing.waiting_frames.into());
         }
         if self.is_hearing && !hearing.is_next_here {
-            self.due + hearing.slack
+            // A clock that waits is not one that was stopped.
+            self.due.max(now + hearing.slack.min(STALL / 2))
         } else {
             self.due
         }
     }
 
-    /// A frame was played at `now`. `waiting_frames` wait behind it; `was_here` says that it came
-    /// from a packet, `is_pause` that nobody talks in it.
-    pub(super) fn played(&mut self, was_here: bool, waiting_frames: u16, is_pause: bool) {
+    /// The frame that was due has been played.
+    pub(super) fn played(&mut self, played: Played) {
         let due = self.due;
         self.due += self.frame;
-        let came_at = self.arrivals.get(usize::from(waiting_frames)).copied();
-        let Some(came_at) = came_at.filter(|_| self.is_hearing && was_here) else {
+        let came_at = self
+            .arrivals
+            .get(usize::from(played.waiting_frames))
+            .copied();
+        let Some(came_at) = came_at.filter(|_| self.is_hearing && played.is_received) else {
             return;
         };
         let late = came_at.saturating_duration_since(due);
@@ -160,19 +187,21 @@ impl PlayoutClock {
             self.end_window();
         } else if self.window.frames >= WINDOW_MS / self.frame.as_millis() as u32 {
             let least = Duration::from_micros(self.window.least_us.unsigned_abs());
-            self.spare = least.saturating_sub(LEFT);
+            let margin = self.frame * u32::from(played.margin_frames);
+            self.spare = least.saturating_sub(LEFT + margin);
             self.spread_before = Duration::ZERO;
             self.end_window();
             self.set_back(STEP_MAX);
         }
-        if is_pause {
-            self.set_back(Duration::MAX);
+        if played.is_pause {
+            self.set_back(self.frame / 4);
         }
     }
 
     /// Keeps of a window how much its frames differed.
     fn end_window(&mut self) {
-        self.spread_before = self.spread_before.max(self.window.spread());
+        let spread = self.spread_before.max(self.window.spread());
+        self.spread_before = spread.min(self.frame);
         self.window = Window::EMPTY;
     }
 
@@ -180,6 +209,7 @@ impl PlayoutClock {
         let step = self.spare.min(step_max);
         self.due -= step;
         self.spare -= step;
+        self.window.set_back(step);
     }
 }
 

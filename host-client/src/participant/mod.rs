@@ -283,11 +283,15 @@ impl Participant {
 
     /// Gives the sink the frame that is due. Outside a room, or when deafened, the sink gets
     /// silence; a deafened participant's frames are skipped.
-    pub fn play(&mut self, sink: &mut dyn Sink) {
+    ///
+    /// Returns whether it had come in a packet.
+    pub fn play(&mut self, sink: &mut dyn Sink) -> bool {
         let mut frame = Frame::silence(self.format.frame_samples());
-        let mut is_silent = true;
+        let (mut is_silent, mut is_received) = (true, false);
         if self.is_in_room() {
-            is_silent = self.client.pop_frame(&mut frame) == Playout::Silence;
+            let playout = self.client.pop_frame(&mut frame);
+            is_silent = playout == Playout::Silence;
+            is_received = matches!(playout, Playout::Frame { .. });
             let heard_rms = self.output_meter.rms(&frame);
             self.output_rms = if is_silent { 0 } else { heard_rms };
         }
@@ -300,6 +304,7 @@ impl Participant {
         } else {
             sink.write(&frame);
         }
+        is_received
     }
 
     /// Passes over the frame that was due while the session was held up: it is not heard late.
@@ -328,10 +333,10 @@ impl Participant {
         self.client.is_next_here()
     }
 
-    /// Returns how many frames of voice have come; it wraps.
+    /// Returns how many frames of that voice are to wait, as some have been late.
     #[must_use]
-    pub fn frames_received(&self) -> u32 {
-        self.client.stats().frames_received
+    pub fn margin_frames(&self) -> u16 {
+        self.client.playout_frames().1
     }
 
     /// Returns whether the frame that was played last is a pause between words.

@@ -187,7 +187,9 @@ fn a_listener_sends_no_voice_even_without_a_gate() {
 fn only_received_voice_is_played_and_bit_for_bit() {
     let (mut talker, mut listener) = (Room::of("--no-gate"), Room::of(""));
     let mut tape = Tape::default();
-    let mut play = |listener: &mut Room| listener.participant.play(&mut tape);
+    let mut play = |listener: &mut Room| {
+        listener.participant.play(&mut tape);
+    };
     let said = (1..=30).map(|n| (Captured::Frame, n * 100));
     let mut script = Script::of(said.chain([(Captured::End, 0)]));
     while script.left() > 0 {
@@ -335,7 +337,9 @@ fn no_state_of_a_connection_is_left_to_the_next() {
         ..said(0)
     };
     room.receive(&stream_of(&ServerPacket::Voice(voice)));
-    (0..4).for_each(|_| room.participant.play(&mut Tape::default()));
+    (0..4).for_each(|_| {
+        room.participant.play(&mut Tape::default());
+    });
     assert!(room.participant.params().is_some());
     room.receive(&[5, 5, 5]);
     room.participant.disconnected();
@@ -404,7 +408,9 @@ fn counts_go_on_over_sessions() {
         for number in [0, 2, 4, 6, 8, 10] {
             room.receive(&stream_of(&ServerPacket::Voice(said(number))));
         }
-        (0..40).for_each(|_| room.participant.play(&mut Tape::default()));
+        (0..40).for_each(|_| {
+            room.participant.play(&mut Tape::default());
+        });
         room.run([(Captured::Frame, 7)]);
         let counts = room.participant.counts();
         assert_eq!(counts.packets_lost, 5 * session);

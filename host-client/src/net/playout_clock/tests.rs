@@ -4,7 +4,7 @@ const SLACK: Duration = Duration::from_millis(3);
 
 /// What became of a talkspurt's frames.
 #[derive(Debug, Default)]
-struct Played {
+struct Outcome {
     /// How long each waited from its coming to its playing.
     waits: Vec<Duration>,
     /// Frame periods in which the next frame had not come in time.
@@ -17,8 +17,8 @@ fn ms(ms: f64) -> Duration {
 
 /// Plays a talkspurt whose packets come at these times, on a device that has sound for `SLACK` when
 /// a frame is due. Pauses last for every tenth frame.
-fn play(clock: &mut PlayoutClock, arrivals: &[Instant]) -> Played {
-    let mut played = Played::default();
+fn play(clock: &mut PlayoutClock, arrivals: &[Instant]) -> Outcome {
+    let mut played = Outcome::default();
     let (mut came, mut taken) = (0, 0);
     // Everything happens in steps of 0.1 ms, from the frame before the talkspurt on.
     let mut now = arrivals[0] - clock.frame;
@@ -31,7 +31,9 @@ fn play(clock: &mut PlayoutClock, arrivals: &[Instant]) -> Played {
         let hearing = Hearing {
             is_active: came > 0,
             is_next_here: came > taken,
-            slack: SLACK,
+            // The device has sound for so long after a frame is due.
+            slack: (clock.due + SLACK).saturating_duration_since(now),
+            waiting_frames: (came - taken) as u16,
         };
         if now >= clock.next_due(now, hearing) {
             let is_here = came > taken;
@@ -42,7 +44,12 @@ fn play(clock: &mut PlayoutClock, arrivals: &[Instant]) -> Played {
                 played.missing += u32::from(came > 0);
             }
             let waiting = (came - taken) as u16;
-            clock.played(is_here, waiting, taken.is_multiple_of(10));
+            clock.played(Played {
+                is_received: is_here,
+                is_pause: taken.is_multiple_of(10),
+                waiting_frames: waiting,
+                margin_frames: 0,
+            });
         }
         now += Duration::from_micros(100);
     }
@@ -51,6 +58,7 @@ fn play(clock: &mut PlayoutClock, arrivals: &[Instant]) -> Played {
         is_active: false,
         is_next_here: false,
         slack: Duration::ZERO,
+        waiting_frames: 0,
     };
     clock.next_due(now, silent);
     played
@@ -72,10 +80,16 @@ fn frames_that_come_evenly_wait_for_no_phase() {
             let played = play(&mut clock, &arrivals(begins, frame_ms.into(), |_| 0.0));
             assert_eq!(played.missing, 0);
             let longest = played.waits.iter().max().unwrap();
-            assert!(*longest <= ms(2.2), "{frame_ms} ms at {phase_ms}: {longest:?}");
+            assert!(
+                *longest <= ms(2.2),
+                "{frame_ms} ms at {phase_ms}: {longest:?}"
+            );
             // Nothing comes late, so little is waited for in the end.
             let last = played.waits[played.waits.len() - 1];
-            assert!(last <= ms(0.7), "{frame_ms} ms at {phase_ms}: {last:?} in the end");
+            assert!(
+                last <= ms(0.7),
+                "{frame_ms} ms at {phase_ms}: {last:?} in the end"
+            );
         }
     }
 }
@@ -118,6 +132,7 @@ fn what_was_missed_in_a_stall_is_not_played_later() {
         is_active: false,
         is_next_here: false,
         slack: Duration::ZERO,
+        waiting_frames: 0,
     };
     let due = clock.next_due(start + ms(1_010.0), silent);
     assert_eq!(due, start + ms(1_000.0), "the frame of this period");
@@ -131,10 +146,16 @@ fn silence_is_played_evenly() {
         is_active: false,
         is_next_here: false,
         slack: SLACK,
+        waiting_frames: 0,
     };
     for n in 0..100 {
         let due = start + Duration::from_millis(10 * n);
         assert_eq!(clock.next_due(due, silent), due);
-        clock.played(false, 0, true);
+        clock.played(Played {
+            is_received: false,
+            is_pause: true,
+            waiting_frames: 0,
+            margin_frames: 0,
+        });
     }
 }
