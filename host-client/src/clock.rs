@@ -1,10 +1,10 @@
 //! When the frames of a microphone or of a file are due.
 //!
 //! Frame `n` is due `n` frame durations after the start, whatever happened meanwhile. A thread that
-//! was not scheduled for a while finds several frames due at once and processes them all, so nothing
-//! drifts and a WAV file has no gap. Sleeping one frame duration per frame would lose the time of
-//! the work and of every late wake-up. What a speaker plays is due when the packets come, as
-//! `net::playout_clock` has it.
+//! was not scheduled for a while finds several frames due at once and processes them all, so
+//! nothing drifts and a WAV file has no gap. Sleeping one frame duration per frame would lose the
+//! time of the work and of every late wake-up. What a speaker plays is due when the packets come,
+//! as `net::playout_clock` has it.
 
 use std::time::{Duration, Instant};
 

@@ -3,9 +3,9 @@
 //! A frame that is sent 20 ms late is heard as a gap. On a busy machine an ordinary thread may wait
 //! that long.
 //!
-//! - The session's thread gets real-time priority, and so do our own threads that carry sound to and
-//!   from ALSA's plugins. They work for tens of microseconds per frame, so they take nothing from
-//!   other programs, and nap where a device makes them spin.
+//! - The session's thread gets real-time priority, and so do our own threads that carry sound to
+//!   and from ALSA's plugins. They work for tens of microseconds per frame, so they take nothing
+//!   from other programs, and nap where a device makes them spin.
 //! - The sound library's threads must not have it. cpal's ALSA worker spins through errors at the
 //!   start, after an xrun and when a sound server dies; it would block the library's other thread,
 //!   the sound server and us (measured: with real-time priority 37 gaps in 22 s on a busy machine,

@@ -27,7 +27,8 @@ pub struct Person {
     pub name: String,
     /// The codec to ask for.
     pub codec: CodecId,
-    /// Whether there is a gate, with fixed thresholds. Without it every frame of `says` is sent, and nothing after them.
+    /// Whether there is a gate, with fixed thresholds. Without it every frame of `says` is sent,
+    /// and nothing after them.
     pub gate: bool,
     /// What the microphone hears from the moment of joining, followed by silence.
     pub says: Vec<i16>,

@@ -6,7 +6,8 @@ use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::level::rms;
 use talkspurt_core::voice::downlink::Playout;
 
-/// Asserts that a frame begins with a short cross-fade from another sound and is as sent from there.
+/// Asserts that a frame begins with a short cross-fade from another sound and is as sent from
+/// there.
 fn assert_fades_in(heard: &[i16], sent: &[i16]) {
     assert_eq!(heard[RESUME..], sent[RESUME..]);
     assert_ne!(heard[..RESUME / 4], sent[..RESUME / 4]);

@@ -13,8 +13,8 @@ pub const FIXED: GateConfig = GateConfig {
     ..GateConfig::DEFAULT
 };
 
-/// Closes in the third quiet frame: the word is part of the level for 15 ms, and leaves the window of
-/// 40 ms then. The pre-roll is three frames.
+/// Closes in the third quiet frame: the word is part of the level for 15 ms, and leaves the window
+/// of 40 ms then. The pre-roll is three frames.
 pub fn config() -> UplinkConfig {
     UplinkConfig {
         gate: GateConfig {

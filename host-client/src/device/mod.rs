@@ -10,9 +10,9 @@
 //! The session is clocked by the room, the device by its own crystal. [`Microphone`] and
 //! [`Speaker`] watch how full their rings are and bend the conversion ratio by up to 0.5 %, so that
 //! the rings neither run dry nor build up delay. How full they should be follows what was late of
-//! late (`pace`), and how often a device calls follows its gaps (`period`). An excess or lack from a
-//! stream's start is cut or added once (`settling`), and a later one in the next pause (`splice`):
-//! only drift is bent away.
+//! late (`pace`), and how often a device calls follows its gaps (`period`). An excess or lack from
+//! a stream's start is cut or added once (`settling`), and a later one in the next pause
+//! (`splice`): only drift is bent away.
 
 mod callback;
 mod choice;

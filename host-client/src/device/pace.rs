@@ -1,8 +1,8 @@
 //! How full a ring should be: enough for the callbacks and for what comes late, and no fuller.
 //!
-//! Whenever the session takes or adds a frame, it notes by how much the ring is emptier (a speaker's)
-//! or less full (a microphone's) than usual: by so much something came late. The most of some
-//! seconds is the margin.
+//! Whenever the session takes or adds a frame, it notes by how much the ring is emptier (a
+//! speaker's) or less full (a microphone's) than usual: by so much something came late. The most of
+//! some seconds is the margin.
 
 use super::shared::Shared;
 

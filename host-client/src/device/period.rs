@@ -1,6 +1,6 @@
 //! How often a device calls: as often as the machine can keep up with.
 //!
-//! A short period is little delay: a device's buffer holds two of them. A machine that is late by
+//! A short period is little delay: a speaker's buffer holds two of them. A machine that is late by
 //! more than the buffer holds leaves a gap. So a stream starts with the shortest period, and is
 //! opened anew with a longer one when there are gaps again and again.
 

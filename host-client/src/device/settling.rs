@@ -20,7 +20,7 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Takes, once per frame, how much more than its target the ring holds, in samples (negative:
+    /// Takes, once per frame, how much more than its target the ring holds, in seconds (negative:
     /// less). Returns the mean once: the amount to cut or add now.
     pub(super) fn observe(&mut self, excess: f64, frame_s: f64) -> Option<f64> {
         if self.over {

@@ -255,7 +255,7 @@ pub(super) fn describe(config: &SupportedStreamConfig) -> String {
     )
 }
 
-/// Returns the callback size to ask for. A device's buffer is two of them.
+/// Returns the callback size to ask for. A speaker's buffer is two of them.
 fn wanted_frames(config: &SupportedStreamConfig, period: Duration) -> FrameCount {
     let wanted = (f64::from(config.sample_rate()) * period.as_secs_f64()) as FrameCount;
     match *config.buffer_size() {

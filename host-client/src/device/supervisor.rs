@@ -94,7 +94,7 @@ impl<L: Send + 'static> Supervisor<L> {
                         End::Lost(reason) => self.tell(DeviceState::Lost, reason),
                         End::TooTight => {
                             let (direction, period) = (self.direction, period.get());
-                            tracing::debug!(%direction, ?period, "gaps: opened with a longer period");
+                            tracing::debug!(%direction, ?period, "opened anew: there were gaps");
                             is_news = false;
                             continue;
                         }

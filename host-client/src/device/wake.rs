@@ -1,8 +1,8 @@
 //! Wakes the session's thread from an audio callback.
 //!
-//! A callback must not lock or allocate, so it writes one byte to a pipe, and only while the session
-//! waits for it ([`Shared::wake_at`](super::shared::Shared::wake_at)). Where there are no pipes the
-//! session wakes by its own clock.
+//! A callback must not lock or allocate, so it writes one byte to a pipe, and only while the
+//! session waits for it ([`Shared::wake_at`](super::shared::Shared::wake_at)). Where there are no
+//! pipes the session wakes by its own clock.
 
 #[cfg(unix)]
 pub use unix::{Wake, Waker, pipe};

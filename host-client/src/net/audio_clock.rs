@@ -1,9 +1,9 @@
 //! The sound of a stay: frames on time, from the first joining to leaving, whatever the connection
 //! does. While the server is away frames are silent: a file has no gap.
 //!
-//! A microphone and a speaker have clocks of their own here. The microphone's frames are due evenly,
-//! and sent as soon as they are whole. The speaker's follow the packets ([`PlayoutClock`]). A file
-//! is given its frames evenly instead.
+//! A microphone and a speaker have clocks of their own here. The microphone's frames are due
+//! evenly, and sent as soon as they are whole. The speaker's follow the packets ([`PlayoutClock`]).
+//! A file is given its frames evenly instead.
 
 use super::{
     audio_io::AudioIo,

@@ -35,8 +35,8 @@ const ARRIVALS_MIN: u16 = 10;
 const WINDOW_MS: u32 = 1_000;
 
 /// A talkspurt that begins outside what is known by more than this, or after such a pause, begins
-/// with nothing known: something has moved its frames, or the clocks have drifted (25 ppm are 1.5 ms
-/// in a minute).
+/// with nothing known: something has moved its frames, or the clocks have drifted (25 ppm are 1.5
+/// ms in a minute).
 const STRAY_MICROS: i32 = 1_500;
 const TRUSTED: Duration = Duration::from_secs(60);
 

@@ -23,8 +23,8 @@ pub struct Options {
 
 /// What a figure may be at most, by the end of its name. What sealed sessions will need (14.3 KB of
 /// flash, 20,500 instructions a frame) is left free; with them it is 56 KiB of flash, 18 KiB of RAM
-/// and stack, and 110,000 instructions (135,000 in the worst frame). The core alone has grown by its
-/// gate, which follows the noise, and by concealment.
+/// and stack, and 110,000 instructions (135,000 in the worst frame). The core alone has grown by
+/// its gate, which follows the noise, and by concealment.
 const TARGETS: [(&str, u64); 9] = [
     ("/image_flash_bytes", 43_000),
     ("/image_ram_and_stack_bytes", 17_700),
