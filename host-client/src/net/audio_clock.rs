@@ -101,6 +101,7 @@ impl AudioClock {
                 break due;
             }
             if let Some(later) = participant.take_tick_shift() {
+                let later = Duration::from_micros(later.as_micros());
                 self.capture.shift(later);
                 self.io.source.skip(later);
                 continue;

@@ -316,9 +316,8 @@ impl Participant {
     }
 
     /// Takes by how much the next frame of the microphone should begin later, as the server asks.
-    pub fn take_tick_shift(&mut self) -> Option<std::time::Duration> {
-        let later = self.client.take_tick_shift()?;
-        Some(std::time::Duration::from_micros(later.as_micros()))
+    pub fn take_tick_shift(&mut self) -> Option<Duration> {
+        self.client.take_tick_shift()
     }
 
     /// Returns whether voice of others is being played, or waits for that.
