@@ -174,6 +174,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.keep and not options.short:
         parser.error("--keep goes with --short: only its values are kept")
+    if options.keep and (options.parts or options.gate or options.held_out):
+        parser.error("--keep needs the whole short form at default settings")
     if options.update and (options.short or options.held_out or options.gate):
         parser.error("--update needs the whole measurement at default settings")
     return options

@@ -36,14 +36,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    /// For a stream that has run short so often before.
+    pub(super) fn new(shortfalls_seen: u32) -> Self {
         Self {
             margin_s: MARGIN_START_S,
             window_s: 0.0,
             largest: [0; 2],
             // Nothing is known yet: for two windows the margin does not narrow.
             needed_s: [MARGIN_START_S; 2],
-            shortfalls_seen: 0,
+            shortfalls_seen,
         }
     }
 
@@ -104,5 +105,83 @@ impl Pace {
     /// margin.
     pub(super) fn target(&self, rate_hz: u32) -> f64 {
         self.callback() + self.margin_s * f64::from(rate_hz)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    const RATE_HZ: u32 = 48_000;
+
+    fn shared() -> Shared {
+        Shared::new(RATE_HZ, Instant::now(), None)
+    }
+
+    /// Runs so many frames of 20 ms in which nothing is late.
+    fn calm(pace: &mut Pace, shared: &Shared, frames: u32) {
+        for _ in 0..frames {
+            shared.note_callback(120, Instant::now());
+            assert!(!pace.observe(shared, 0.02));
+            pace.note_late(0.0);
+        }
+    }
+
+    fn margin_ms(pace: &Pace) -> f64 {
+        (pace.target(RATE_HZ) - pace.callback()) / 48.0
+    }
+
+    #[test]
+    fn what_nobody_needs_goes_slowly_while_sound_flows_and_at_once_in_a_pause() {
+        let (shared, mut pace) = (shared(), Pace::new(0));
+        calm(&mut pace, &shared, 200);
+        assert_eq!(margin_ms(&pace), 8.0, "nothing is known for two windows");
+        calm(&mut pace, &shared, 300);
+        assert!((6.0..8.0).contains(&margin_ms(&pace)));
+        let narrowed_ms = pace.narrow() * 1_000.0;
+        assert!((margin_ms(&pace) - 2.0).abs() < 0.01, "the least");
+        assert!((4.0..6.0).contains(&narrowed_ms), "{narrowed_ms}");
+    }
+
+    #[test]
+    fn lateness_is_kept_for_two_windows() {
+        let (shared, mut pace) = (shared(), Pace::new(0));
+        calm(&mut pace, &shared, 500);
+        pace.narrow();
+        let widened_ms = pace.note_late(0.012) * 1_000.0;
+        assert!((margin_ms(&pace) - 13.0).abs() < 0.01, "and 1 ms is left");
+        assert!((widened_ms - 11.0).abs() < 0.01, "{widened_ms}");
+        calm(&mut pace, &shared, 100);
+        pace.narrow();
+        assert!((margin_ms(&pace) - 13.0).abs() < 0.01);
+        calm(&mut pace, &shared, 200);
+        pace.narrow();
+        assert!((margin_ms(&pace) - 2.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn shortfalls_widen_it_within_bounds_and_earlier_ones_do_not_count() {
+        let shared = shared();
+        shared.note_shortfall();
+        let mut pace = Pace::new(shared.shortfalls());
+        assert!(!pace.observe(&shared, 0.02));
+        shared.note_shortfall();
+        assert!(pace.observe(&shared, 0.02));
+        assert!((margin_ms(&pace) - 14.0).abs() < 0.1);
+        (0..100).for_each(|_| pace.widen());
+        assert_eq!(margin_ms(&pace), 100.0);
+        pace.note_late(10.0);
+        assert_eq!(margin_ms(&pace), 100.0);
+    }
+
+    #[test]
+    fn one_giant_callback_is_forgotten() {
+        let (shared, mut pace) = (shared(), Pace::new(0));
+        shared.note_callback(48_000, Instant::now());
+        pace.observe(&shared, 0.02);
+        assert_eq!(pace.callback(), 48_000.0);
+        calm(&mut pace, &shared, 260);
+        assert_eq!(pace.callback(), 120.0);
     }
 }

@@ -83,11 +83,11 @@ impl<R> SessionEnd<R> {
             )
             .ok()?;
         Some(OpenStream {
+            pace: Pace::new(link.shared.shortfalls()),
             link,
             converter,
             input: Vec::new(),
             control: DriftControl::default(),
-            pace: Pace::new(),
             settling: Settling::default(),
             primed: false,
             is_unheard: false,
