@@ -159,3 +159,62 @@ fn silence_is_played_evenly() {
         });
     }
 }
+
+/// A talkspurt whose next frame has come, and of which so many wait.
+fn waiting(waiting_frames: u16) -> Hearing {
+    Hearing {
+        is_active: true,
+        is_next_here: true,
+        slack: SLACK,
+        waiting_frames,
+    }
+}
+
+#[test]
+fn what_waits_on_purpose_is_no_surplus() {
+    let start = Instant::now();
+    let mut clock = PlayoutClock::new(start, 20);
+    clock.arrived(start, 2);
+    for n in 0..200 {
+        let now = start + Duration::from_millis(20 * n);
+        clock.arrived(now, 1);
+        let due = clock.next_due(now, waiting(3));
+        assert!(due >= now, "frame {n} is due {:?} too early", now - due);
+        clock.played(Played {
+            is_received: true,
+            is_pause: true,
+            waiting_frames: 2,
+            margin_frames: 2,
+        });
+    }
+}
+
+#[test]
+fn packets_of_the_talkspurt_before_say_nothing_of_this_one() {
+    let start = Instant::now();
+    let mut clock = PlayoutClock::new(start, 20);
+    let silent = Hearing {
+        is_active: false,
+        ..waiting(0)
+    };
+    for begins_s in [0, 5, 10] {
+        let now = start + Duration::from_secs(begins_s);
+        clock.arrived(now, 1);
+        let due = clock.next_due(now, waiting(1));
+        assert!(
+            due - now < ms(3.0),
+            "{:?} in the talkspurt at {begins_s} s",
+            due - now
+        );
+        // More wait than have come in this one, and then as many.
+        for waiting_frames in [1, 0] {
+            clock.played(Played {
+                is_received: true,
+                is_pause: false,
+                waiting_frames,
+                margin_frames: 0,
+            });
+        }
+        clock.next_due(now, silent);
+    }
+}
