@@ -79,6 +79,33 @@ fn half_missing_is_a_fault_wherever_it_is_missing() {
 }
 
 #[test]
+fn sound_that_a_resampler_shifted_by_half_a_sample_was_heard() {
+    // A hiss around 2 kHz, at twice the rate: of the odd samples, all are half a sample later.
+    let noise = noise(1, 2 * samples(1_500) + 64);
+    let hiss: Vec<i16> = noise
+        .windows(64)
+        .map(|sound| {
+            let tone = |n: usize| (std::f64::consts::TAU * n as f64 / 16.0).cos();
+            let window = |n: usize| (std::f64::consts::PI * n as f64 / 64.0).sin().powi(2);
+            let sum = sound
+                .iter()
+                .enumerate()
+                .map(|(n, &s)| f64::from(s) * tone(n) * window(n));
+            (sum.sum::<f64>() / 8.0) as i16
+        })
+        .collect();
+    let of_phase =
+        |phase: usize| -> Vec<i16> { hiss[phase..].iter().step_by(2).copied().collect() };
+    let [spoken, shifted] = [0, 1].map(of_phase);
+    let recording = recording(&shifted, samples(100));
+    let hearing = hear(&spoken, &Recording::new(&recording), DUE as i64, LATEST).unwrap();
+    assert!(
+        hearing.share == 1.0 && hearing.similarity > 0.99,
+        "{hearing}"
+    );
+}
+
+#[test]
 fn a_lost_word_is_a_gap() {
     let mut gapped = spoken();
     gapped[samples(600)..samples(700)].fill(0);
