@@ -12,11 +12,16 @@ use serde_json::json;
 use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
-use talkspurt_core::voice::uplink::{PRE_ROLL_MAX_MS, Uplink, UplinkConfig, history_samples};
+use talkspurt_core::voice::uplink::{
+    PRE_ROLL_MAX_MS, Uplink, UplinkConfig, catch_up_samples, history_samples,
+};
 use talkspurt_testkit::wav;
 
 /// Room for the longest pre-roll and the longest frame.
 const HISTORY: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MAX_MS as usize);
+
+/// As the desktop client has it.
+const CATCH_UP: usize = catch_up_samples(AudioFormat::DEFAULT);
 
 /// All that can be set.
 struct Settings {
@@ -88,16 +93,15 @@ struct Sent {
 }
 
 impl Sent {
-    /// Takes the frames sent after the `nth` frame was pushed.
-    fn take(&mut self, nth: usize, decision: GateDecision, frames: usize) {
+    /// Takes what is sent of the `nth` frame, with so many before it if it opened the gate.
+    fn take(&mut self, nth: usize, decision: GateDecision, pre_roll_frames: u32) {
         match decision {
             GateDecision::Closed => {}
-            // The pre-roll comes with the frame that opened the gate.
             GateDecision::Opened => {
-                let first = (nth + 1).saturating_sub(frames);
+                let first = nth.saturating_sub(pre_roll_frames as usize);
                 self.spans.push([first, nth + 1]);
             }
-            // A frame that waits for the one after it is sent with that.
+            // What waits for the frame after it is sent with that.
             _ => {
                 if let Some([_, end]) = self.spans.last_mut() {
                     *end = nth + 1;
@@ -127,11 +131,12 @@ fn main() -> Result<()> {
         frame,
     };
     let said = wav::read(&arguments.input)?;
-    let mut uplink: Uplink<HISTORY, Pcm16> = Uplink::new(settings.uplink(format))?;
+    let mut uplink: Uplink<HISTORY, Pcm16, CATCH_UP> = Uplink::new(settings.uplink(format))?;
     let mut sent = Sent::default();
     let (mut decisions, mut levels) = (String::new(), Vec::new());
     let mut buffer = [0; PAYLOAD_MAX];
     for (nth, samples) in said.chunks_exact(format.frame_samples()).enumerate() {
+        let pre_roll_before = uplink.stats().frames_pre_roll;
         let decision = uplink.push(samples);
         decisions.push(match decision {
             GateDecision::Closed => '.',
@@ -140,14 +145,13 @@ fn main() -> Result<()> {
             GateDecision::Closing => '>',
         });
         levels.push(uplink.level_rms());
-        let mut frames = 0;
         while let Some(voice) = uplink.poll_voice(&mut buffer) {
             // The session's clock stands at one frame when the first frame starts.
             let units = (voice.timestamp.0 - frame.units()) as usize;
             sent.place(units * format.rate.samples_in_ms(5) / 2, voice.payload);
-            frames += 1;
         }
-        sent.take(nth, decision, frames);
+        let pre_roll = uplink.stats().frames_pre_roll - pre_roll_before;
+        sent.take(nth, decision, pre_roll);
     }
     wav::write(&arguments.output, &sent.heard)?;
     let report = json!({

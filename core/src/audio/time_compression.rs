@@ -39,9 +39,6 @@ pub fn take_out_period(sound: &mut [i16], rate: SampleRate, most: usize) -> usiz
 
 /// Time compression of a stream, which makes it at most 1.35 times as fast.
 ///
-/// Hand it all of the stream in blocks, in order: also those of which nothing is to be taken out.
-/// Blocks of 20 ms or more are best.
-///
 /// ```
 /// use talkspurt_core::audio::format::SampleRate;
 /// use talkspurt_core::audio::time_compression::TimeCompressor;
@@ -51,6 +48,7 @@ pub fn take_out_period(sound: &mut [i16], rate: SampleRate, most: usize) -> usiz
 /// let mut sent = 0;
 /// for _ in 0..30 {
 ///     let mut block = [0; 320];
+///     compressor.advance(block.len());
 ///     let left = compressor.compress(&mut block, surplus);
 ///     surplus -= block.len() - left;
 ///     sent += left;
@@ -75,15 +73,26 @@ impl TimeCompressor {
         }
     }
 
-    /// Takes up to `most` samples out of the next block, by [`take_out_period`] once: nothing, or
-    /// 5 to 15 ms. Returns how many samples are left at its beginning.
+    /// The stream's rate.
+    pub const fn rate(&self) -> SampleRate {
+        self.rate
+    }
+
+    /// Says that so much more of the stream is there: all of it counts, also that of which nothing
+    /// is to be taken out.
+    pub fn advance(&mut self, samples: usize) {
+        let longest = self.rate.samples_in_ms(pitch::PERIOD_MAX_MS);
+        let budget_parts = self.budget_parts + samples * REMOVED_PARTS;
+        self.budget_parts = budget_parts.min(2 * longest * ALL_PARTS);
+    }
+
+    /// Takes up to `most` samples out of a block, by [`take_out_period`] once: nothing, or 5 to
+    /// 15 ms. Returns how many samples are left at its beginning. Blocks of 30 ms are best.
     ///
     /// Nothing is taken out before a stretch of any length could be: a voice's own period is worth
     /// waiting for.
     pub fn compress(&mut self, block: &mut [i16], most: usize) -> usize {
         let longest = self.rate.samples_in_ms(pitch::PERIOD_MAX_MS);
-        let budget_parts = self.budget_parts + block.len() * REMOVED_PARTS;
-        self.budget_parts = budget_parts.min(2 * longest * ALL_PARTS);
         if self.budget_parts < longest.min(most) * ALL_PARTS {
             return block.len();
         }

@@ -40,7 +40,9 @@ pub struct Transmit {
 /// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
 /// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
 /// `HISTORY` how many samples the uplink keeps (the pre-roll and one frame), and `FRAME` how many
-/// samples a frame has at most. `C` is every codec that it has.
+/// samples a frame has at most. `C` is every codec that it has, and `CATCH_UP` is how many samples
+/// the uplink needs to take back its pre-roll's delay in the midst of speech
+/// ([`catch_up_samples`](crate::voice::uplink::catch_up_samples); none by default).
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -51,12 +53,13 @@ pub struct Client<
     const HISTORY: usize,
     const FRAME: usize = FRAME_SAMPLES_MAX,
     C = AnyCodec,
+    const CATCH_UP: usize = 0,
 > {
     session: ClientSession,
     deframer: Deframer<ENCODED>,
     /// How much damage is tolerated.
     garbage: TokenBucket,
-    uplink: Uplink<HISTORY, C>,
+    uplink: Uplink<HISTORY, C, CATCH_UP>,
     downlink: Downlink<SLOTS, PAYLOAD, FRAME, C>,
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
@@ -82,7 +85,8 @@ impl<
     const HISTORY: usize,
     const FRAME: usize,
     C: Codec,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C>
+    const CATCH_UP: usize,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, CATCH_UP>
 {
     const ANY_CONTROL_PACKET_FITS: () = assert!(
         ENCODED > encoded_len_max(PACKET_BYTES_LEAST),

@@ -1,5 +1,6 @@
 //! Between frames of audio and voice packets.
 
+mod catch_up;
 mod history;
 mod shorten;
 

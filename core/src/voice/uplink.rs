@@ -8,9 +8,12 @@ use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision, GateLe
 use crate::audio::level::{LevelMeter, SILENCE, half_db};
 use crate::seq::{Seq, Timestamp};
 use crate::time::Duration;
+use crate::voice::catch_up::CatchUp;
 use crate::voice::history::History;
 use crate::voice::shorten::{PAUSE_HALF_DB, QuietFrames};
 use crate::wire::Voice;
+
+pub use crate::voice::catch_up::catch_up_samples;
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
@@ -79,6 +82,9 @@ pub struct UplinkStats {
     pub frames_captured: u32,
     /// Frames sent, pre-roll among them.
     pub frames_sent: u32,
+    /// Frames of pre-roll: each puts off what comes after it by its length, until that is taken
+    /// back.
+    pub frames_pre_roll: u32,
     /// Talkspurts begun.
     pub talkspurts: u32,
     /// Frames that were to be sent but not polled in time.
@@ -87,11 +93,20 @@ pub struct UplinkStats {
 
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one
 /// frame.
+///
+/// A pre-roll puts off all that comes after it. Its delay is taken back where it is quiet, frame by
+/// frame, and with `CATCH_UP` ([`catch_up_samples`]; none by default) also in the midst of speech:
+/// by time compression, so that it is gone after four times its length.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec> {
+pub struct Uplink<
+    const HISTORY: usize = HISTORY_SAMPLES_DEFAULT,
+    C = AnyCodec,
+    const CATCH_UP: usize = 0,
+> {
     state: State<C>,
     history: History<HISTORY>,
+    catch_up: CatchUp<CATCH_UP>,
 }
 
 /// The length of a unit of a timestamp.
@@ -132,7 +147,7 @@ struct State<C> {
     stats: UplinkStats,
 }
 
-impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
+impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, CATCH_UP> {
     /// An uplink whose gate is closed.
     ///
     /// # Errors
@@ -153,6 +168,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     fn checked(config: UplinkConfig<C>) -> Self {
         Self {
             history: History::new(config.format.frame_samples()),
+            catch_up: CatchUp::new(config.format.rate),
             state: State::new(config),
         }
     }
@@ -165,13 +181,18 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     pub fn restart(&mut self, config: UplinkConfig<C>) -> Result<(), GateConfigError> {
         config.gate.check()?;
         self.history.restart(config.format.frame_samples());
+        self.catch_up.restart(config.format.rate);
         self.state = State::new(config);
         Ok(())
     }
 
     /// Takes the next frame. Panics if it has not the session's length.
     pub fn push(&mut self, frame: &[i16]) -> GateDecision {
-        let Self { state, history } = self;
+        let Self {
+            state,
+            history,
+            catch_up,
+        } = self;
         state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
         let levels = state.meter.measure(frame);
         state.level_rms = levels.rms();
@@ -188,6 +209,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
             state.end_without_frame();
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             history.clear();
+            catch_up.clear();
         }
         let decision = state.gate.push(&levels);
         let kept_before = history.frames;
@@ -195,6 +217,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         match decision {
             GateDecision::Closed => {}
             GateDecision::Opened => {
+                catch_up.begin();
                 let since_rise = state.frames_in_ms(state.gate.pre_roll_ms());
                 let pre_roll = kept_before.min(state.pre_roll_frames).min(since_rise);
                 state.begin_talkspurt(pre_roll.min(history.frames - 1));
@@ -213,7 +236,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// pre-roll has a say. Returns its voice packet; `None` while muted. Poll what was pushed as
     /// samples first.
     pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
-        let Self { state, history } = self;
+        let Self { state, history, .. } = self;
         state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
         state.timestamp = frame.timestamp.plus(state.frame_units);
         if state.muted {
@@ -244,41 +267,77 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     /// As long as a talkspurt runs ahead of its time because of its pre-roll, a frame that is quiet
     /// waits for the one after it, and the two are blended into one.
     pub fn poll_voice<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
-        let Self { state, history } = self;
-        if let Some(timestamp) = state.empty_terminator_due.take() {
-            return Some(state.voice(timestamp, SILENCE, true, &[]));
+        if let Some(timestamp) = self.state.empty_terminator_due.take() {
+            return Some(self.state.voice(timestamp, SILENCE, true, &[]));
         }
-        let mut age_frames = state.unsent_frames.checked_sub(1)?;
-        let leaves_out = state.leaves_out(age_frames);
-        if leaves_out {
-            age_frames = age_frames.checked_sub(1)?;
-            history.blend_into(age_frames);
-            state.leaves_out = false;
+        if CATCH_UP > 0 {
+            self.poll_shortened(buffer)
+        } else {
+            self.poll_frame(buffer)
         }
-        state.unsent_frames = age_frames;
+    }
+
+    /// The oldest unsent frame, as it is.
+    fn poll_frame<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
+        let Self { state, history, .. } = self;
+        let delay_samples = state.delay_samples(0, history.frame_samples);
+        let (age_frames, is_blended) = state.take_unsent(history, delay_samples)?;
         let terminator = state.closing && age_frames == 0;
         if terminator {
             state.closing = false;
             history.clear_after_next_read();
         }
-        state.stats.frames_sent = state.stats.frames_sent.wrapping_add(1);
         let frame = history.frame(age_frames);
-        let len = state.encoder.encode(frame, buffer).unwrap_or(0);
-        let level_rms = if leaves_out || age_frames > 0 {
-            state.meter.clone().rms(frame)
-        } else {
-            state.level_rms
-        };
-        let timestamp = state.next_timestamp();
-        let payload = &buffer[..len];
-        Some(state.voice(timestamp, half_db(level_rms), terminator, payload))
+        let is_newest = age_frames == 0 && !is_blended;
+        Some(state.emit(frame, is_newest, terminator, buffer))
+    }
+
+    /// The next frame of what all unsent frames are made into.
+    fn poll_shortened<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
+        let Self {
+            state,
+            history,
+            catch_up,
+        } = self;
+        let frame_samples = history.frame_samples;
+        loop {
+            let delay_samples = match state.closing {
+                true => 0,
+                false => state.delay_samples(catch_up.len(), frame_samples),
+            };
+            let enough = frame_samples + catch_up.kept_back(delay_samples, frame_samples);
+            if catch_up.len() >= enough {
+                break;
+            }
+            let (age_frames, _) = state.take_unsent(history, delay_samples)?;
+            catch_up.push(history.frame(age_frames));
+            if catch_up.len() >= enough {
+                catch_up.shorten(delay_samples);
+            }
+        }
+        let is_last = state.unsent_frames == 0 && catch_up.len() < 2 * frame_samples;
+        let terminator = state.closing && is_last;
+        let is_newest = is_last && catch_up.len() == frame_samples;
+        let voice = state.emit(catch_up.first(frame_samples), is_newest, terminator, buffer);
+        catch_up.pop(frame_samples);
+        if terminator {
+            // What is left of a delay is less than a frame, in the silence that closed the gate.
+            catch_up.clear();
+            state.closing = false;
+            history.clear_after_next_read();
+        }
+        Some(voice)
     }
 
     /// Ends a running talkspurt (an empty terminator follows) and forgets what was said: as before
     /// leaving.
     #[inline(never)]
     pub fn finish(&mut self) {
-        let Self { state, history } = self;
+        let Self {
+            state,
+            history,
+            catch_up,
+        } = self;
         if state.gate.is_open() || state.closing {
             state.end_without_frame();
         }
@@ -287,6 +346,7 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
         state.leaves_out = false;
         state.unsent_frames = 0;
         history.clear();
+        catch_up.clear();
     }
 
     /// Says that a frame period brought no frame, as the microphone is gone or has lost samples: a
@@ -357,6 +417,26 @@ impl<const HISTORY: usize, C: Codec> Uplink<HISTORY, C> {
     }
 }
 
+impl<C: Codec> State<C> {
+    /// The packet of a frame. The level of the one that was pushed last is known.
+    fn emit<'a>(
+        &mut self,
+        frame: &[i16],
+        is_newest: bool,
+        terminator: bool,
+        buffer: &'a mut [u8],
+    ) -> Voice<'a> {
+        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
+        let len = self.encoder.encode(frame, buffer).unwrap_or(0);
+        let level_rms = match is_newest {
+            true => self.level_rms,
+            false => self.meter.clone().rms(frame),
+        };
+        let timestamp = self.next_timestamp();
+        self.voice(timestamp, half_db(level_rms), terminator, &buffer[..len])
+    }
+}
+
 impl<C> State<C> {
     #[inline]
     fn new(config: UplinkConfig<C>) -> Self {
@@ -394,15 +474,46 @@ impl<C> State<C> {
             self.timestamp = self.clock;
         }
         self.unsent_frames = pre_roll_frames + 1;
+        let pre_roll = u32::from(pre_roll_frames);
+        self.stats.frames_pre_roll = self.stats.frames_pre_roll.wrapping_add(pre_roll);
         self.quiet_frames = QuietFrames::NEW;
         self.kept_frames = KEPT_FRAMES_LEAST;
     }
 
+    /// By how much the sound that is pushed now is to be heard later than without any pre-roll, if
+    /// that many samples wait beside the unsent frames.
+    fn delay_samples(&self, waiting_samples: usize, frame_samples: usize) -> usize {
+        let unit_samples = frame_samples / self.frame_units as usize;
+        let ahead_units = self.timestamp.distance(self.clock) - self.frame_units as i32;
+        let unsent_samples = usize::from(self.unsent_frames) * frame_samples;
+        let ahead_samples = ahead_units as isize * unit_samples as isize;
+        let delay_samples = ahead_samples + (waiting_samples + unsent_samples) as isize;
+        delay_samples.max(0) as usize
+    }
+
+    /// Takes the next unsent frame: how old it is, and whether a quiet one was blended into it.
+    /// `None` if the only one left is to be blended into the one after it.
+    fn take_unsent<const HISTORY: usize>(
+        &mut self,
+        history: &mut History<HISTORY>,
+        delay_samples: usize,
+    ) -> Option<(u16, bool)> {
+        let mut age_frames = self.unsent_frames.checked_sub(1)?;
+        let is_blended = self.leaves_out(age_frames, delay_samples >= history.frame_samples);
+        if is_blended {
+            age_frames = age_frames.checked_sub(1)?;
+            history.blend_into(age_frames);
+            self.leaves_out = false;
+        }
+        self.unsent_frames = age_frames;
+        Some((age_frames, is_blended))
+    }
+
     /// Whether the oldest unsent frame is left out. Each frame is judged when it is the newest:
     /// what lies before the one that opened the gate never is.
-    fn leaves_out(&mut self, age_frames: u16) -> bool {
+    fn leaves_out(&mut self, age_frames: u16, is_late: bool) -> bool {
         if age_frames == 0 && !self.leaves_out {
-            self.leaves_out = self.timestamp.distance(self.clock) > 0
+            self.leaves_out = is_late
                 && self
                     .quiet_frames
                     .is_quiet(half_db(self.level_rms), PAUSE_HALF_DB)

@@ -22,7 +22,7 @@ use roster::Roster;
 use std::collections::VecDeque;
 use talkspurt_core::{
     audio::{
-        codec::{CodecId, PAYLOAD_MAX},
+        codec::{AnyCodec, CodecId, PAYLOAD_MAX},
         format::AudioFormat,
         frame::{FRAME_SAMPLES_MAX, Frame},
         gate::{GateConfig, GateDecision, GateMode},
@@ -32,7 +32,10 @@ use talkspurt_core::{
     endpoint::{self, ClientConfig},
     session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams},
     time::{Duration, Instant},
-    voice::{downlink::Playout, uplink::history_samples},
+    voice::{
+        downlink::Playout,
+        uplink::{catch_up_samples, history_samples},
+    },
     wire::{Nonce, Reason},
 };
 
@@ -43,6 +46,8 @@ pub const PRE_ROLL_MS_MAX: u16 = 200;
 pub const TRANSMIT_BYTES_MAX: usize = TRANSMIT_MAX;
 /// Samples that the uplink keeps: the pre-roll and the frame being sent.
 const HISTORY_SAMPLES: usize = history_samples(AudioFormat::DEFAULT, PRE_ROLL_MS_MAX as usize);
+/// Samples in which the uplink takes back its pre-roll's delay.
+const CATCH_UP_SAMPLES: usize = catch_up_samples(AudioFormat::DEFAULT);
 /// Packets that may wait to be played: 2.5 s at 20 ms, 640 ms at 5 ms. A stalled machine catches up
 /// from here.
 const SLOTS: usize = 128;
@@ -57,7 +62,16 @@ const PAUSE_RMS_MAX: u16 = 64;
 /// How long the live view shows that a voice is too quiet, unless it is heard earlier.
 const TOO_QUIET_SHOWN: Duration = Duration::from_secs(15);
 
-type Client = endpoint::Client<PAYLOAD_MAX, TRANSMIT_MAX, SLOTS, QUEUE_BYTES, HISTORY_SAMPLES>;
+type Client = endpoint::Client<
+    PAYLOAD_MAX,
+    TRANSMIT_MAX,
+    SLOTS,
+    QUEUE_BYTES,
+    HISTORY_SAMPLES,
+    FRAME_SAMPLES_MAX,
+    AnyCodec,
+    CATCH_UP_SAMPLES,
+>;
 
 /// What happened, for the driver of the participant.
 #[derive(Debug, Clone, PartialEq)]

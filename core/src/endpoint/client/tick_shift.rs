@@ -12,7 +12,8 @@ impl<
     const HISTORY: usize,
     const FRAME: usize,
     C: Codec,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C>
+    const CATCH_UP: usize,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, CATCH_UP>
 {
     /// Takes by how much the next frame, and with it all that follow, should begin later, so that
     /// they wait less for the room's tick: less than a frame. Call it when a frame is due, and

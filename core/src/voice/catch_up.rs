@@ -1,0 +1,85 @@
+//! Where a host's voice waits for its frame and is made shorter: the delay of a pre-roll is gone
+//! soon, and no word is cut.
+
+use crate::audio::format::{AudioFormat, SampleRate};
+use crate::audio::time_compression::TimeCompressor;
+
+/// A stretch is taken out of this much sound: the longest pitch period is looked for in 21 ms, and
+/// its cross-fade takes as long as it. As long as there is a delay, that much is kept back.
+const BLOCK_MS: usize = 30;
+
+/// Samples that an uplink needs to make voice shorter that it sends in this format: a block that is
+/// not whole yet, and the frame that makes it so.
+pub const fn catch_up_samples(format: AudioFormat) -> usize {
+    format.rate.samples_in_ms(BLOCK_MS) + format.frame_samples()
+}
+
+/// Sound on its way to the encoder, in one piece. Without room for any, voice is not made shorter.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(super) struct CatchUp<const SAMPLES: usize> {
+    samples: [i16; SAMPLES],
+    len: usize,
+    compressor: TimeCompressor,
+}
+
+impl<const SAMPLES: usize> CatchUp<SAMPLES> {
+    #[inline(always)]
+    pub(super) const fn new(rate: SampleRate) -> Self {
+        Self {
+            samples: [0; SAMPLES],
+            len: 0,
+            compressor: TimeCompressor::new(rate),
+        }
+    }
+
+    /// Empty, for another session.
+    pub(super) const fn restart(&mut self, rate: SampleRate) {
+        self.len = 0;
+        self.compressor = TimeCompressor::new(rate);
+    }
+
+    /// Empty, for a talkspurt that begins.
+    pub(super) const fn begin(&mut self) {
+        self.restart(self.compressor.rate());
+    }
+
+    pub(super) const fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How much sound is kept back while there is so much delay: it comes no later for that.
+    pub(super) fn kept_back(&self, delay_samples: usize, frame_samples: usize) -> usize {
+        let block = self.compressor.rate().samples_in_ms(BLOCK_MS);
+        delay_samples.min(block.saturating_sub(frame_samples))
+    }
+
+    /// Takes the next frame.
+    pub(super) fn push(&mut self, frame: &[i16]) {
+        self.samples[self.len..self.len + frame.len()].copy_from_slice(frame);
+        self.len += frame.len();
+        self.compressor.advance(frame.len());
+    }
+
+    /// Makes what waits shorter by up to so many samples, if it is time.
+    pub(super) fn shorten(&mut self, most: usize) {
+        self.len = self
+            .compressor
+            .compress(&mut self.samples[..self.len], most);
+    }
+
+    /// The frame that is first in turn. There must be one.
+    pub(super) fn first(&self, frame_samples: usize) -> &[i16] {
+        &self.samples[..frame_samples]
+    }
+
+    /// Forgets that frame.
+    pub(super) fn pop(&mut self, frame_samples: usize) {
+        self.samples.copy_within(frame_samples..self.len, 0);
+        self.len -= frame_samples;
+    }
+}
