@@ -20,6 +20,8 @@ pub const fn catch_up_samples(format: AudioFormat) -> usize {
 pub(super) struct CatchUp<const SAMPLES: usize> {
     samples: [i16; SAMPLES],
     len: usize,
+    /// Samples of the next frame that are left out: they lie before the voice.
+    skipped: usize,
     compressor: TimeCompressor,
 }
 
@@ -29,27 +31,37 @@ impl<const SAMPLES: usize> CatchUp<SAMPLES> {
         Self {
             samples: [0; SAMPLES],
             len: 0,
+            skipped: 0,
             compressor: TimeCompressor::new(rate),
         }
     }
 
     /// Empty, for another session.
     pub(super) const fn restart(&mut self, rate: SampleRate) {
-        self.len = 0;
+        self.clear();
         self.compressor = TimeCompressor::new(rate);
     }
 
-    /// Empty, for a talkspurt that begins.
-    pub(super) const fn begin(&mut self) {
-        self.restart(self.compressor.rate());
+    /// Empty, for a talkspurt that begins with so much sound from before the frame that opened the
+    /// gate. What is not voice of that is left out.
+    pub(super) const fn begin(&mut self, pre_roll_samples: usize, voice_ms: u16) {
+        let rate = self.compressor.rate();
+        self.restart(rate);
+        self.skipped = pre_roll_samples.saturating_sub(rate.samples_in_ms(voice_ms as usize));
     }
 
     pub(super) const fn clear(&mut self) {
         self.len = 0;
+        self.skipped = 0;
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// By how many samples more waits here than the frames to come will bring.
+    pub(super) const fn waiting(&self) -> isize {
+        self.len as isize - self.skipped as isize
     }
 
     /// How much sound is kept back while there is so much delay: it comes no later for that.
@@ -60,6 +72,7 @@ impl<const SAMPLES: usize> CatchUp<SAMPLES> {
 
     /// Takes the next frame.
     pub(super) fn push(&mut self, frame: &[i16]) {
+        let frame = &frame[core::mem::take(&mut self.skipped)..];
         self.samples[self.len..self.len + frame.len()].copy_from_slice(frame);
         self.len += frame.len();
         self.compressor.advance(frame.len());

@@ -31,6 +31,7 @@ mod session_roster;
 mod session_talking;
 mod time_compression;
 mod uplink;
+mod uplink_catch_up;
 mod uplink_pre_roll;
 mod voice_properties;
 mod wire_properties;

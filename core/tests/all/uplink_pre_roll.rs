@@ -30,9 +30,9 @@ fn the_pre_roll_is_as_configured_but_no_longer_than_the_history() {
 
 #[test]
 fn what_lies_before_the_rise_of_the_level_is_not_sent() {
-    // At 5 ms frames: a murmur of 30 ms, and the 20 ms before it, over which its first level was
-    // taken. A dip below the close threshold begins anew.
-    for (dip, first) in [(0, 25), (5, 36)] {
+    // At 5 ms frames: a murmur of 30 ms, and the 5 ms before it. A dip below the close threshold
+    // begins anew.
+    for (dip, first) in [(0, 28), (5, 39)] {
         let config =
             UplinkConfig::default_for(CodecId::Pcm16.into(), wide_band(FrameDuration::Ms5));
         let mut mic = Mic::new(UplinkConfig {

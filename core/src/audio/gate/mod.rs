@@ -36,10 +36,6 @@ const FLOOR_RMS_MIN: u32 = 9;
 /// A floor counts as this RMS at most (-24 dBFS): in louder noise it is better to send too much.
 const FLOOR_RMS_MAX: u32 = 2_000;
 
-/// What is sent from before the level rose through the close threshold: the 20 ms over which the
-/// first such level was taken, and a step, because an onset is soft before it is loud.
-const ONSET_STEPS: u16 = LEVEL_STEPS as u16 + 1;
-
 /// As far back as a rise is remembered: longer than any pre-roll.
 const RISE_STEPS_MAX: u16 = 100;
 
@@ -178,8 +174,8 @@ impl Gate {
     }
 
     /// Returns how much of what was heard before the frame that opened the gate belongs to the
-    /// voice, in milliseconds: since the level last rose through the close threshold, with the 20
-    /// ms over which it was taken then, and 5 ms before those.
+    /// voice, in milliseconds: since the level last rose through the close threshold. Of the 20 ms
+    /// over which it was taken then, all from the first 5 that were as loud, and 5 ms before them.
     pub const fn pre_roll_ms(&self) -> u16 {
         self.pre_roll_steps * STEP_MS
     }
@@ -279,9 +275,10 @@ impl Gate {
             return;
         };
         if !self.is_step_open {
-            self.rise_steps = match level < close {
-                true => ONSET_STEPS - 1,
-                false => (self.rise_steps + 1).min(RISE_STEPS_MAX),
+            self.rise_steps = match self.rise_steps {
+                _ if level < close => 0,
+                0 => self.onset_steps(close),
+                steps => (steps + 1).min(RISE_STEPS_MAX),
             };
             if self.may_open() && level > open {
                 self.is_step_open = true;
@@ -299,6 +296,17 @@ impl Gate {
         }
     }
 
+    /// How long ago the voice began that has just lifted the level: with the first step, of those that
+    /// make up the level, that is as loud by itself, and one step before it, because an onset is soft
+    /// before it is loud.
+    fn onset_steps(&self, close: u32) -> u16 {
+        let step = |age: u16| usize::from(self.oldest.wrapping_sub(age as u8)) % LEVEL_STEPS;
+        let loud = (1..=LEVEL_STEPS as u16)
+            .rev()
+            .find(|&age| self.recent[step(age)] >= close);
+        loud.unwrap_or(0) + 1
+    }
+
     /// Whether the level means something, and what is compared with it.
     fn may_open(&self) -> bool {
         let is_known = match self.config.mode {
@@ -312,7 +320,7 @@ impl Gate {
         self.window.clear();
         self.window_sum = 0;
         self.held_steps = 0;
-        self.rise_steps = ONSET_STEPS - 1;
+        self.rise_steps = 0;
         self.is_step_open = false;
     }
 

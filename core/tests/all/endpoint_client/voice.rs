@@ -270,7 +270,7 @@ fn the_pre_roll_is_as_long_as_configured() {
     let mut end = End::new();
     end.client = Whole::new(config).unwrap();
     end.join(5);
-    (0..30).for_each(|n| _ = end.client.push_frame(end.now, &quiet(n)[..80]));
+    (0..30).for_each(|n| _ = end.client.push_frame(end.now, &soft(n)[..80]));
     end.client.push_frame(end.now, &word(30)[..80]);
     assert_eq!(end.sent(), frames(26..31));
 }

@@ -2,18 +2,22 @@
 //!
 //! Call [`Uplink::push`] with each frame, then [`Uplink::poll_voice`] until it returns `None`.
 
+mod config;
+mod state;
+
 use crate::audio::codec::{AnyCodec, Codec, CodecError};
 use crate::audio::format::AudioFormat;
-use crate::audio::gate::{Gate, GateConfig, GateConfigError, GateDecision, GateLevels};
-use crate::audio::level::{LevelMeter, SILENCE, half_db};
-use crate::seq::{Seq, Timestamp};
+use crate::audio::gate::{GateConfig, GateConfigError, GateDecision, GateLevels};
+use crate::audio::level::SILENCE;
+use crate::seq::Seq;
 use crate::time::Duration;
 use crate::voice::catch_up::CatchUp;
 use crate::voice::history::History;
-use crate::voice::shorten::{PAUSE_HALF_DB, QuietFrames};
 use crate::wire::Voice;
+use state::State;
 
 pub use crate::voice::catch_up::catch_up_samples;
+pub use config::{EncodedFrame, UplinkConfig, UplinkStats};
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
 pub const PRE_ROLL_DEFAULT_MS: u32 = 60;
@@ -29,66 +33,6 @@ pub const HISTORY_SAMPLES_DEFAULT: usize =
 /// Samples that an uplink keeps for a pre-roll of so many milliseconds and the frame being sent.
 pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
     format.rate.samples_in_ms(pre_roll_ms) + format.frame_samples()
-}
-
-/// How voice is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct UplinkConfig<C = AnyCodec> {
-    /// The session's codec, which has heard nothing yet.
-    pub codec: C,
-    /// The session's format. The history must hold a frame of it.
-    pub format: AudioFormat,
-    /// When voice is sent.
-    pub gate: GateConfig,
-    /// Frames from before the gate opened that are sent first. What exceeds the history is not
-    /// kept.
-    pub pre_roll_frames: u16,
-}
-
-impl<C> UplinkConfig<C> {
-    /// The default gate and pre-roll.
-    pub const fn default_for(codec: C, format: AudioFormat) -> Self {
-        Self {
-            codec,
-            format,
-            gate: GateConfig::DEFAULT,
-            pre_roll_frames: format.frame.frames_in_ms(PRE_ROLL_DEFAULT_MS) as u16,
-        }
-    }
-}
-
-/// A frame that a codec outside the uplink has encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct EncodedFrame<'a> {
-    /// When the frame starts on the session's clock: a frame after the one before it in the same
-    /// talkspurt, and later than all before it. By it the other side tells pauses.
-    pub timestamp: Timestamp,
-    /// How loud it is, as [`half_db`] has it.
-    pub level: u8,
-    /// The frame in the session's codec.
-    pub payload: &'a [u8],
-    /// Whether it is the last of its talkspurt.
-    pub terminator: bool,
-}
-
-/// What an uplink has done. All counts wrap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct UplinkStats {
-    /// Frames pushed.
-    pub frames_captured: u32,
-    /// Frames sent, pre-roll among them.
-    pub frames_sent: u32,
-    /// Frames of pre-roll: each puts off what comes after it by its length, until that is taken
-    /// back.
-    pub frames_pre_roll: u32,
-    /// Talkspurts begun.
-    pub talkspurts: u32,
-    /// Frames that were to be sent but not polled in time.
-    pub frames_overrun: u32,
 }
 
 /// One microphone's way to the wire. `HISTORY` is how many samples it keeps: the pre-roll and one
@@ -111,41 +55,6 @@ pub struct Uplink<
 
 /// The length of a unit of a timestamp.
 const UNIT_MICROS: u64 = 2_500;
-
-/// Of four frames one is left out at most: a pause between two words, or before a plosive, remains
-/// one.
-const KEPT_FRAMES_LEAST: u8 = 3;
-
-/// All but the sound, which is too large to be made in one place and moved to another.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct State<C> {
-    pre_roll_frames: u16,
-    /// How long a frame is, in units of a timestamp.
-    frame_units: u32,
-    gate: Gate,
-    encoder: C,
-    /// Frames at the new end of the history that are to be sent.
-    unsent_frames: u16,
-    /// The newest of them ends the talkspurt.
-    closing: bool,
-    /// The oldest of them is quiet, and is left out to take back the pre-roll's delay.
-    leaves_out: bool,
-    /// Frames since one was left out.
-    kept_frames: u8,
-    quiet_frames: QuietFrames,
-    /// The talkspurt before the unsent frames ends with an empty packet of this time.
-    empty_terminator_due: Option<Timestamp>,
-    last_seq: Option<Seq>,
-    /// That of the next packet.
-    timestamp: Timestamp,
-    /// When the frame that was pushed last started; the first starts a frame after the session.
-    clock: Timestamp,
-    muted: bool,
-    meter: LevelMeter,
-    level_rms: u16,
-    stats: UplinkStats,
-}
 
 impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, CATCH_UP> {
     /// An uplink whose gate is closed.
@@ -217,10 +126,14 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
         match decision {
             GateDecision::Closed => {}
             GateDecision::Opened => {
-                catch_up.begin();
                 let since_rise = state.frames_in_ms(state.gate.pre_roll_ms());
                 let pre_roll = kept_before.min(state.pre_roll_frames).min(since_rise);
-                state.begin_talkspurt(pre_roll.min(history.frames - 1));
+                let pre_roll = pre_roll.min(history.frames - 1);
+                state.begin_talkspurt(pre_roll);
+                if CATCH_UP > 0 {
+                    let pre_roll_samples = usize::from(pre_roll) * history.frame_samples;
+                    catch_up.begin(pre_roll_samples, state.gate.pre_roll_ms());
+                }
             }
             GateDecision::Open => state.unsent_frames += 1,
             GateDecision::Closing => {
@@ -303,7 +216,7 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
         loop {
             let delay_samples = match state.closing {
                 true => 0,
-                false => state.delay_samples(catch_up.len(), frame_samples),
+                false => state.delay_samples(catch_up.waiting(), frame_samples),
             };
             let enough = frame_samples + catch_up.kept_back(delay_samples, frame_samples);
             if catch_up.len() >= enough {
@@ -414,155 +327,5 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
     /// What it has done so far.
     pub const fn stats(&self) -> &UplinkStats {
         &self.state.stats
-    }
-}
-
-impl<C: Codec> State<C> {
-    /// The packet of a frame. The level of the one that was pushed last is known.
-    fn emit<'a>(
-        &mut self,
-        frame: &[i16],
-        is_newest: bool,
-        terminator: bool,
-        buffer: &'a mut [u8],
-    ) -> Voice<'a> {
-        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
-        let len = self.encoder.encode(frame, buffer).unwrap_or(0);
-        let level_rms = match is_newest {
-            true => self.level_rms,
-            false => self.meter.clone().rms(frame),
-        };
-        let timestamp = self.next_timestamp();
-        self.voice(timestamp, half_db(level_rms), terminator, &buffer[..len])
-    }
-}
-
-impl<C> State<C> {
-    #[inline]
-    fn new(config: UplinkConfig<C>) -> Self {
-        Self {
-            pre_roll_frames: config.pre_roll_frames,
-            frame_units: config.format.frame.units(),
-            gate: Gate::checked(config.gate),
-            encoder: config.codec,
-            unsent_frames: 0,
-            closing: false,
-            leaves_out: false,
-            kept_frames: 0,
-            quiet_frames: QuietFrames::NEW,
-            empty_terminator_due: None,
-            last_seq: None,
-            timestamp: Timestamp(0),
-            clock: Timestamp(0),
-            muted: false,
-            meter: LevelMeter::new(config.format.rate),
-            level_rms: 0,
-            stats: UplinkStats::default(),
-        }
-    }
-
-    /// Frames that cover so many milliseconds. A unit of a timestamp is 2.5 ms.
-    fn frames_in_ms(&self, ms: u16) -> u16 {
-        (u32::from(ms) * 2).div_ceil(5 * self.frame_units) as u16
-    }
-
-    /// The frame pushed last opened the gate: it is sent behind the pre-roll, which runs ahead of
-    /// its time from here.
-    fn begin_talkspurt(&mut self, pre_roll_frames: u16) {
-        self.stats.talkspurts = self.stats.talkspurts.wrapping_add(1);
-        if self.clock.distance(self.timestamp) > 0 {
-            self.timestamp = self.clock;
-        }
-        self.unsent_frames = pre_roll_frames + 1;
-        let pre_roll = u32::from(pre_roll_frames);
-        self.stats.frames_pre_roll = self.stats.frames_pre_roll.wrapping_add(pre_roll);
-        self.quiet_frames = QuietFrames::NEW;
-        self.kept_frames = KEPT_FRAMES_LEAST;
-    }
-
-    /// By how much the sound that is pushed now is to be heard later than without any pre-roll, if
-    /// that many samples wait beside the unsent frames.
-    fn delay_samples(&self, waiting_samples: usize, frame_samples: usize) -> usize {
-        let unit_samples = frame_samples / self.frame_units as usize;
-        let ahead_units = self.timestamp.distance(self.clock) - self.frame_units as i32;
-        let unsent_samples = usize::from(self.unsent_frames) * frame_samples;
-        let ahead_samples = ahead_units as isize * unit_samples as isize;
-        let delay_samples = ahead_samples + (waiting_samples + unsent_samples) as isize;
-        delay_samples.max(0) as usize
-    }
-
-    /// Takes the next unsent frame: how old it is, and whether a quiet one was blended into it.
-    /// `None` if the only one left is to be blended into the one after it.
-    fn take_unsent<const HISTORY: usize>(
-        &mut self,
-        history: &mut History<HISTORY>,
-        delay_samples: usize,
-    ) -> Option<(u16, bool)> {
-        let mut age_frames = self.unsent_frames.checked_sub(1)?;
-        let is_blended = self.leaves_out(age_frames, delay_samples >= history.frame_samples);
-        if is_blended {
-            age_frames = age_frames.checked_sub(1)?;
-            history.blend_into(age_frames);
-            self.leaves_out = false;
-        }
-        self.unsent_frames = age_frames;
-        Some((age_frames, is_blended))
-    }
-
-    /// Whether the oldest unsent frame is left out. Each frame is judged when it is the newest:
-    /// what lies before the one that opened the gate never is.
-    fn leaves_out(&mut self, age_frames: u16, is_late: bool) -> bool {
-        if age_frames == 0 && !self.leaves_out {
-            self.leaves_out = is_late
-                && self
-                    .quiet_frames
-                    .is_quiet(half_db(self.level_rms), PAUSE_HALF_DB)
-                && self.kept_frames >= KEPT_FRAMES_LEAST
-                && !self.closing;
-            self.kept_frames = match self.leaves_out {
-                true => 0,
-                false => self.kept_frames.saturating_add(1),
-            };
-        }
-        self.leaves_out
-    }
-
-    /// Ends the talkspurt with an empty packet. If one is due already, no other went after it.
-    fn end_without_frame(&mut self) {
-        if self.empty_terminator_due.is_none() {
-            self.empty_terminator_due = Some(self.next_timestamp());
-        }
-    }
-
-    /// Returns the time of the next packet; the one after it is a frame later.
-    fn next_timestamp(&mut self) -> Timestamp {
-        let timestamp = self.timestamp;
-        self.timestamp = timestamp.plus(self.frame_units);
-        timestamp
-    }
-
-    fn voice<'a>(
-        &mut self,
-        timestamp: Timestamp,
-        level: u8,
-        terminator: bool,
-        payload: &'a [u8],
-    ) -> Voice<'a> {
-        let seq = self.last_seq.map_or(Seq(0), Seq::next);
-        self.last_seq = Some(seq);
-        Voice {
-            seq,
-            timestamp,
-            level,
-            stream: 0,
-            terminator,
-            payload,
-        }
-    }
-
-    fn lose_unsent(&mut self, frames: u16) {
-        self.unsent_frames -= frames;
-        self.leaves_out &= frames == 0;
-        self.stats.frames_overrun = self.stats.frames_overrun.wrapping_add(u32::from(frames));
     }
 }
