@@ -27,6 +27,10 @@ const LEVEL_STEPS: usize = 4;
 /// The close threshold's square, relative to the floor's, in 16ths: 2 dB.
 const CLOSE_ABOVE_Q4: u32 = 25;
 
+/// The same of the level from which on a voice has begun that opens the gate later: 1 dB. Soft onsets
+/// are that much louder than noise, and its own level seldom is.
+const RISE_ABOVE_Q4: u32 = 20;
+
 /// A floor counts as this RMS at least (-71 dBFS): that of a frame that
 /// [counts as silent](crate::audio::level::SILENT_FROM). So the lowest open threshold is 15
 /// (-67 dBFS), and a microphone of a dead quiet room, or one that sends zeros between words, opens
@@ -83,7 +87,7 @@ pub struct Gate {
     window: Deque<u16, WINDOW_STEPS_MAX>,
     window_sum: u32,
     held_steps: u16,
-    /// While closed: steps since the level rose through the close threshold.
+    /// While closed: steps since the level rose for good, and a voice may have begun.
     rise_steps: u16,
     /// While open: how long before the frame that opened it the voice began.
     pre_roll_steps: u16,
@@ -174,8 +178,9 @@ impl Gate {
     }
 
     /// Returns how much of what was heard before the frame that opened the gate belongs to the
-    /// voice, in milliseconds: since the level last rose through the close threshold. Of the 20 ms
-    /// over which it was taken then, all from the first 5 that were as loud, and 5 ms before them.
+    /// voice, in milliseconds: since the level last rose through the close threshold, or through 1 dB
+    /// above the noise floor if it follows that. Of the 20 ms over which it was taken then, all from
+    /// the first 5 that were as loud, and 5 ms before them.
     pub const fn pre_roll_ms(&self) -> u16 {
         self.pre_roll_steps * STEP_MS
     }
@@ -275,9 +280,10 @@ impl Gate {
             return;
         };
         if !self.is_step_open {
+            let rise = self.rise_from(close);
             self.rise_steps = match self.rise_steps {
-                _ if level < close => 0,
-                0 => self.onset_steps(close),
+                _ if level < rise => 0,
+                0 => self.onset_steps(rise),
                 steps => (steps + 1).min(RISE_STEPS_MAX),
             };
             if self.may_open() && level > open {
@@ -296,14 +302,22 @@ impl Gate {
         }
     }
 
+    /// The least level that belongs to a voice which opens the gate.
+    const fn rise_from(&self, close: u32) -> u32 {
+        match self.config.mode {
+            GateMode::Auto { .. } => close / CLOSE_ABOVE_Q4 * RISE_ABOVE_Q4,
+            _ => close,
+        }
+    }
+
     /// How long ago the voice began that has just lifted the level: with the first step, of those that
     /// make up the level, that is as loud by itself, and one step before it, because an onset is soft
     /// before it is loud.
-    fn onset_steps(&self, close: u32) -> u16 {
+    fn onset_steps(&self, rise: u32) -> u16 {
         let step = |age: u16| usize::from(self.oldest.wrapping_sub(age as u8)) % LEVEL_STEPS;
         let loud = (1..=LEVEL_STEPS as u16)
             .rev()
-            .find(|&age| self.recent[step(age)] >= close);
+            .find(|&age| self.recent[step(age)] >= rise);
         loud.unwrap_or(0) + 1
     }
 

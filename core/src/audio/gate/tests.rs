@@ -159,6 +159,18 @@ fn a_word_that_begins_with_the_session_is_heard() {
 }
 
 #[test]
+fn a_soft_onset_in_noise_is_part_of_the_voice_and_the_noise_is_not() {
+    // The floor of noise of 100 is 118, and 1 dB above it 132.
+    for (onset_rms, onset_ms, pre_roll_ms) in [(140, 80, 85), (125, 80, 5), (190, 40, 45)] {
+        let mut gate = auto();
+        hear(&mut gate, 100, 2_500);
+        assert_eq!(hear(&mut gate, onset_rms, onset_ms), GateDecision::Closed);
+        assert_eq!(push(&mut gate, 4_000), GateDecision::Opened);
+        assert_eq!(gate.pre_roll_ms(), pre_roll_ms, "an onset of {onset_rms}");
+    }
+}
+
+#[test]
 fn auto_thresholds_have_bounds() {
     let mut silent = auto();
     hear(&mut silent, 0, 3_000);
