@@ -92,7 +92,7 @@ impl Ear {
         }
     }
 
-    /// By how much what was said from `from` on is heard later: where it is most like what is heard.
+    /// By how much what was said from `from` on is heard later: where that is most like it.
     fn delay_ms(&self, sound: &[i16], from: usize) -> f64 {
         let window = self.samples(20);
         let said = &sound[from..from + window];

@@ -27,8 +27,8 @@ const LEVEL_STEPS: usize = 4;
 /// The close threshold's square, relative to the floor's, in 16ths: 2 dB.
 const CLOSE_ABOVE_Q4: u32 = 25;
 
-/// The same of the level from which on a voice has begun that opens the gate later: 1 dB. Soft onsets
-/// are that much louder than noise, and its own level seldom is.
+/// The same of the level at which a voice has begun that opens the gate later: 1 dB. A soft onset is
+/// that much louder than noise, whose own level seldom is.
 const RISE_ABOVE_Q4: u32 = 20;
 
 /// A floor counts as this RMS at least (-71 dBFS): that of a frame that
@@ -178,9 +178,9 @@ impl Gate {
     }
 
     /// Returns how much of what was heard before the frame that opened the gate belongs to the
-    /// voice, in milliseconds: since the level last rose through the close threshold, or through 1 dB
-    /// above the noise floor if it follows that. Of the 20 ms over which it was taken then, all from
-    /// the first 5 that were as loud, and 5 ms before them.
+    /// voice, in milliseconds: since the level last rose through the close threshold, or through
+    /// 1 dB above the noise floor if it follows that. Of the 20 ms over which the level was taken
+    /// then, all from the first 5 that were as loud, and 5 ms before them.
     pub const fn pre_roll_ms(&self) -> u16 {
         self.pre_roll_steps * STEP_MS
     }
@@ -310,9 +310,9 @@ impl Gate {
         }
     }
 
-    /// How long ago the voice began that has just lifted the level: with the first step, of those that
-    /// make up the level, that is as loud by itself, and one step before it, because an onset is soft
-    /// before it is loud.
+    /// How long ago the voice began that has just lifted the level: with the first step, of those
+    /// that make up the level, that is as loud by itself, and one step before it, because an onset
+    /// is soft before it is loud.
     fn onset_steps(&self, rise: u32) -> u16 {
         let step = |age: u16| usize::from(self.oldest.wrapping_sub(age as u8)) % LEVEL_STEPS;
         let loud = (1..=LEVEL_STEPS as u16)
