@@ -13,7 +13,7 @@ use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
 use talkspurt_core::voice::uplink::{
-    PRE_ROLL_MAX_MS, Uplink, UplinkConfig, catch_up_samples, history_samples,
+    Compress, PRE_ROLL_MAX_MS, Uplink, UplinkConfig, catch_up_samples, history_samples,
 };
 use talkspurt_testkit::wav;
 
@@ -131,7 +131,8 @@ fn main() -> Result<()> {
         frame,
     };
     let said = wav::read(&arguments.input)?;
-    let mut uplink: Uplink<HISTORY, Pcm16, CATCH_UP> = Uplink::new(settings.uplink(format))?;
+    let mut uplink: Uplink<HISTORY, Pcm16, Compress<CATCH_UP>> =
+        Uplink::new(settings.uplink(format))?;
     let mut sent = Sent::default();
     let (mut decisions, mut levels) = (String::new(), Vec::new());
     let mut buffer = [0; PAYLOAD_MAX];

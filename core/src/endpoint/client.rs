@@ -14,7 +14,7 @@ use crate::session::{ClientEvent, ClientSession, JoinRequest, SessionParams, tol
 use crate::time::{Duration, Instant, earlier};
 use crate::token_bucket::TokenBucket;
 use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
-use crate::voice::uplink::{EncodedFrame, Uplink};
+use crate::voice::uplink::{CatchUp, EncodedFrame, LeaveOut, Uplink};
 use crate::wire::{Nonce, PACKET_BYTES_LEAST, Reason, encode, parse};
 
 mod tick_shift;
@@ -40,9 +40,8 @@ pub struct Transmit {
 /// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
 /// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
 /// `HISTORY` how many samples the uplink keeps (the pre-roll and one frame), and `FRAME` how many
-/// samples a frame has at most. `C` is every codec that it has, and `CATCH_UP` is how many samples
-/// the uplink needs to take back its pre-roll's delay in the midst of speech
-/// ([`catch_up_samples`](crate::voice::uplink::catch_up_samples); none by default).
+/// samples a frame has at most. `C` is every codec that it has, and `K` how the uplink takes back
+/// its pre-roll's delay.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -53,13 +52,13 @@ pub struct Client<
     const HISTORY: usize,
     const FRAME: usize = FRAME_SAMPLES_MAX,
     C = AnyCodec,
-    const CATCH_UP: usize = 0,
+    K = LeaveOut,
 > {
     session: ClientSession,
     deframer: Deframer<ENCODED>,
     /// How much damage is tolerated.
     garbage: TokenBucket,
-    uplink: Uplink<HISTORY, C, CATCH_UP>,
+    uplink: Uplink<HISTORY, C, K>,
     downlink: Downlink<SLOTS, PAYLOAD, FRAME, C>,
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
@@ -85,8 +84,8 @@ impl<
     const HISTORY: usize,
     const FRAME: usize,
     C: Codec,
-    const CATCH_UP: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, CATCH_UP>
+    K: CatchUp,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, K>
 {
     const ANY_CONTROL_PACKET_FITS: () = assert!(
         ENCODED > encoded_len_max(PACKET_BYTES_LEAST),

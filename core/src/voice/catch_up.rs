@@ -1,5 +1,5 @@
-//! Where a host's voice waits for its frame and is made shorter: the delay of a pre-roll is gone
-//! soon, and no word is cut.
+//! How the delay of a pre-roll is taken back. A host's voice waits for its frame and is made
+//! shorter, so that the delay is gone soon and no word is cut.
 
 use crate::audio::format::{AudioFormat, SampleRate};
 use crate::audio::time_compression::TimeCompressor;
@@ -14,28 +14,63 @@ pub const fn catch_up_samples(format: AudioFormat) -> usize {
     format.rate.samples_in_ms(BLOCK_MS) + format.frame_samples()
 }
 
-/// Sound on its way to the encoder, in one piece. Without room for any, voice is not made shorter.
+/// How an uplink takes back the delay of its pre-roll.
+pub trait CatchUp {
+    /// Before anything was said.
+    fn new(rate: SampleRate) -> Self;
+
+    /// Where sound waits to be made shorter; `None` if only quiet frames are left out.
+    fn waiting(&mut self) -> Option<&mut Waiting>;
+}
+
+/// By leaving out quiet frames alone, which takes no memory: what a node has.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct LeaveOut;
+
+impl CatchUp for LeaveOut {
+    #[inline(always)]
+    fn new(_: SampleRate) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    fn waiting(&mut self) -> Option<&mut Waiting> {
+        None
+    }
+}
+
+/// Also by time compression in the midst of speech, in so many samples ([`catch_up_samples`]): what
+/// a host has.
+pub type Compress<const SAMPLES: usize> = Waiting<[i16; SAMPLES]>;
+
+impl<const SAMPLES: usize> CatchUp for Compress<SAMPLES> {
+    fn new(rate: SampleRate) -> Self {
+        Self {
+            len: 0,
+            skipped: 0,
+            compressor: TimeCompressor::new(rate),
+            samples: [0; SAMPLES],
+        }
+    }
+
+    fn waiting(&mut self) -> Option<&mut Waiting> {
+        Some(self)
+    }
+}
+
+/// Sound on its way to the encoder, in one piece.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(super) struct CatchUp<const SAMPLES: usize> {
-    samples: [i16; SAMPLES],
+pub struct Waiting<S: ?Sized = [i16]> {
     len: usize,
     /// Samples of the next frame that are left out: they lie before the voice.
     skipped: usize,
     compressor: TimeCompressor,
+    samples: S,
 }
 
-impl<const SAMPLES: usize> CatchUp<SAMPLES> {
-    #[inline(always)]
-    pub(super) const fn new(rate: SampleRate) -> Self {
-        Self {
-            samples: [0; SAMPLES],
-            len: 0,
-            skipped: 0,
-            compressor: TimeCompressor::new(rate),
-        }
-    }
-
+impl Waiting {
     /// Empty, for another session.
     pub(super) const fn restart(&mut self, rate: SampleRate) {
         self.clear();
@@ -60,7 +95,7 @@ impl<const SAMPLES: usize> CatchUp<SAMPLES> {
     }
 
     /// By how many samples more waits here than the frames to come will bring.
-    pub(super) const fn waiting(&self) -> isize {
+    pub(super) const fn ahead(&self) -> isize {
         self.len as isize - self.skipped as isize
     }
 

@@ -9,13 +9,15 @@ use proptest::sample::select;
 use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
-use talkspurt_core::voice::uplink::{Uplink, UplinkConfig, catch_up_samples, history_samples};
+use talkspurt_core::voice::uplink::{
+    Compress, Uplink, UplinkConfig, catch_up_samples, history_samples,
+};
 
 const FRAMES: [FrameDuration; 3] = [FrameDuration::Ms5, FrameDuration::Ms10, FrameDuration::Ms20];
 /// At which PCM16 has frames of 20 ms.
 const RATES: [SampleRate; 2] = [SampleRate::Hz8000, SampleRate::Hz16000];
 const HISTORY: usize = history_samples(AudioFormat::DEFAULT, 200);
-type Host = Uplink<HISTORY, Pcm16, { catch_up_samples(AudioFormat::DEFAULT) }>;
+type Host = Uplink<HISTORY, Pcm16, Compress<{ catch_up_samples(AudioFormat::DEFAULT) }>>;
 
 /// A host's microphone, and what a listener hears of it without a network: each frame at its time.
 struct Ear {

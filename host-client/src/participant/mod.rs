@@ -34,7 +34,7 @@ use talkspurt_core::{
     time::{Duration, Instant},
     voice::{
         downlink::Playout,
-        uplink::{catch_up_samples, history_samples},
+        uplink::{Compress, catch_up_samples, history_samples},
     },
     wire::{Nonce, Reason},
 };
@@ -70,7 +70,7 @@ type Client = endpoint::Client<
     HISTORY_SAMPLES,
     FRAME_SAMPLES_MAX,
     AnyCodec,
-    CATCH_UP_SAMPLES,
+    Compress<CATCH_UP_SAMPLES>,
 >;
 
 /// What happened, for the driver of the participant.

@@ -3,6 +3,7 @@
 use super::Client;
 use crate::audio::codec::Codec;
 use crate::time::Duration;
+use crate::voice::uplink::CatchUp;
 
 impl<
     const PAYLOAD: usize,
@@ -12,8 +13,8 @@ impl<
     const HISTORY: usize,
     const FRAME: usize,
     C: Codec,
-    const CATCH_UP: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, CATCH_UP>
+    K: CatchUp,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, K>
 {
     /// Takes by how much the next frame, and with it all that follow, should begin later, so that
     /// they wait less for the room's tick: less than a frame. Call it when a frame is due, and

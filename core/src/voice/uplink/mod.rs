@@ -11,12 +11,12 @@ use crate::audio::gate::{GateConfig, GateConfigError, GateDecision, GateLevels};
 use crate::audio::level::SILENCE;
 use crate::seq::Seq;
 use crate::time::Duration;
-use crate::voice::catch_up::CatchUp;
+use crate::voice::catch_up::Waiting;
 use crate::voice::history::History;
 use crate::wire::Voice;
 use state::State;
 
-pub use crate::voice::catch_up::catch_up_samples;
+pub use crate::voice::catch_up::{CatchUp, Compress, LeaveOut, catch_up_samples};
 pub use config::{EncodedFrame, UplinkConfig, UplinkStats};
 
 /// The pre-roll by default, in milliseconds: a plosive and the start of its vowel.
@@ -39,24 +39,20 @@ pub const fn history_samples(format: AudioFormat, pre_roll_ms: usize) -> usize {
 /// frame.
 ///
 /// A pre-roll puts off all that comes after it. Its delay is taken back where it is quiet, frame by
-/// frame, and with `CATCH_UP` ([`catch_up_samples`]; none by default) also in the midst of speech:
-/// by time compression, so that it is gone after four times its length.
+/// frame ([`LeaveOut`], the default), or also in the midst of speech ([`Compress`]), so that it is
+/// gone after four times its length.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Uplink<
-    const HISTORY: usize = HISTORY_SAMPLES_DEFAULT,
-    C = AnyCodec,
-    const CATCH_UP: usize = 0,
-> {
+pub struct Uplink<const HISTORY: usize = HISTORY_SAMPLES_DEFAULT, C = AnyCodec, K = LeaveOut> {
     state: State<C>,
     history: History<HISTORY>,
-    catch_up: CatchUp<CATCH_UP>,
+    catch_up: K,
 }
 
 /// The length of a unit of a timestamp.
 const UNIT_MICROS: u64 = 2_500;
 
-impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, CATCH_UP> {
+impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
     /// An uplink whose gate is closed.
     ///
     /// # Errors
@@ -77,7 +73,7 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
     fn checked(config: UplinkConfig<C>) -> Self {
         Self {
             history: History::new(config.format.frame_samples()),
-            catch_up: CatchUp::new(config.format.rate),
+            catch_up: K::new(config.format.rate),
             state: State::new(config),
         }
     }
@@ -90,7 +86,9 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
     pub fn restart(&mut self, config: UplinkConfig<C>) -> Result<(), GateConfigError> {
         config.gate.check()?;
         self.history.restart(config.format.frame_samples());
-        self.catch_up.restart(config.format.rate);
+        if let Some(waiting) = self.catch_up.waiting() {
+            waiting.restart(config.format.rate);
+        }
         self.state = State::new(config);
         Ok(())
     }
@@ -118,7 +116,9 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
             state.end_without_frame();
             // Most of what is kept has been sent: it must not be sent again as pre-roll.
             history.clear();
-            catch_up.clear();
+            if let Some(waiting) = catch_up.waiting() {
+                waiting.clear();
+            }
         }
         let decision = state.gate.push(&levels);
         let kept_before = history.frames;
@@ -130,9 +130,9 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
                 let pre_roll = kept_before.min(state.pre_roll_frames).min(since_rise);
                 let pre_roll = pre_roll.min(history.frames - 1);
                 state.begin_talkspurt(pre_roll);
-                if CATCH_UP > 0 {
+                if let Some(waiting) = catch_up.waiting() {
                     let pre_roll_samples = usize::from(pre_roll) * history.frame_samples;
-                    catch_up.begin(pre_roll_samples, state.gate.pre_roll_ms());
+                    waiting.begin(pre_roll_samples, state.gate.pre_roll_ms());
                 }
             }
             GateDecision::Open => state.unsent_frames += 1,
@@ -183,16 +183,23 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
         if let Some(timestamp) = self.state.empty_terminator_due.take() {
             return Some(self.state.voice(timestamp, SILENCE, true, &[]));
         }
-        if CATCH_UP > 0 {
-            self.poll_shortened(buffer)
-        } else {
-            self.poll_frame(buffer)
+        let Self {
+            state,
+            history,
+            catch_up,
+        } = self;
+        match catch_up.waiting() {
+            None => Self::poll_frame(state, history, buffer),
+            Some(waiting) => Self::poll_shortened(state, history, waiting, buffer),
         }
     }
 
     /// The oldest unsent frame, as it is.
-    fn poll_frame<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
-        let Self { state, history, .. } = self;
+    fn poll_frame<'a>(
+        state: &mut State<C>,
+        history: &mut History<HISTORY>,
+        buffer: &'a mut [u8],
+    ) -> Option<Voice<'a>> {
         let delay_samples = state.delay_samples(0, history.frame_samples);
         let (age_frames, is_blended) = state.take_unsent(history, delay_samples)?;
         let terminator = state.closing && age_frames == 0;
@@ -206,36 +213,36 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
     }
 
     /// The next frame of what all unsent frames are made into.
-    fn poll_shortened<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Voice<'a>> {
-        let Self {
-            state,
-            history,
-            catch_up,
-        } = self;
+    fn poll_shortened<'a>(
+        state: &mut State<C>,
+        history: &mut History<HISTORY>,
+        waiting: &mut Waiting,
+        buffer: &'a mut [u8],
+    ) -> Option<Voice<'a>> {
         let frame_samples = history.frame_samples;
         loop {
             let delay_samples = match state.closing {
                 true => 0,
-                false => state.delay_samples(catch_up.waiting(), frame_samples),
+                false => state.delay_samples(waiting.ahead(), frame_samples),
             };
-            let enough = frame_samples + catch_up.kept_back(delay_samples, frame_samples);
-            if catch_up.len() >= enough {
+            let enough = frame_samples + waiting.kept_back(delay_samples, frame_samples);
+            if waiting.len() >= enough {
                 break;
             }
             let (age_frames, _) = state.take_unsent(history, delay_samples)?;
-            catch_up.push(history.frame(age_frames));
-            if catch_up.len() >= enough {
-                catch_up.shorten(delay_samples);
+            waiting.push(history.frame(age_frames));
+            if waiting.len() >= enough {
+                waiting.shorten(delay_samples);
             }
         }
-        let is_last = state.unsent_frames == 0 && catch_up.len() < 2 * frame_samples;
+        let is_last = state.unsent_frames == 0 && waiting.len() < 2 * frame_samples;
         let terminator = state.closing && is_last;
-        let is_newest = is_last && catch_up.len() == frame_samples;
-        let voice = state.emit(catch_up.first(frame_samples), is_newest, terminator, buffer);
-        catch_up.pop(frame_samples);
+        let is_newest = is_last && waiting.len() == frame_samples;
+        let voice = state.emit(waiting.first(frame_samples), is_newest, terminator, buffer);
+        waiting.pop(frame_samples);
         if terminator {
             // What is left of a delay is less than a frame, in the silence that closed the gate.
-            catch_up.clear();
+            waiting.clear();
             state.closing = false;
             history.clear_after_next_read();
         }
@@ -259,7 +266,9 @@ impl<const HISTORY: usize, C: Codec, const CATCH_UP: usize> Uplink<HISTORY, C, C
         state.leaves_out = false;
         state.unsent_frames = 0;
         history.clear();
-        catch_up.clear();
+        if let Some(waiting) = catch_up.waiting() {
+            waiting.clear();
+        }
     }
 
     /// Says that a frame period brought no frame, as the microphone is gone or has lost samples: a
