@@ -169,6 +169,7 @@ enum Sent {
     Pong(u32),
     Bye(Reason),
     RosterRequest,
+    DelayReport(u16),
 }
 
 impl Sent {
@@ -196,6 +197,7 @@ impl Sent {
             ClientPacket::Ping(_) => Self::Ping,
             ClientPacket::Pong(number) => Self::Pong(number),
             ClientPacket::Bye(bye) => Self::Bye(bye.reason),
+            ClientPacket::DelayReport(report) => Self::DelayReport(report.delay_ms),
             ClientPacket::RosterRequest => Self::RosterRequest,
         }
     }

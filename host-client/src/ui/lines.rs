@@ -88,8 +88,12 @@ fn line(event: &Event, own_id: &mut Option<u32>) -> Option<String> {
 }
 
 fn left_line(reason: &str, counts: &Counts) -> String {
+    let delay = match counts.delay_ms {
+        Some(ms) => format!(", delay {ms} ms"),
+        None => String::new(),
+    };
     format!(
-        "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}",
+        "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}{delay}",
         counts.stayed_ms as f64 / 1_000.0,
         clean(reason),
         counts.frames_sent,

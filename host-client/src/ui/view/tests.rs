@@ -31,6 +31,7 @@ pub(in crate::ui) fn snapshot() -> Snapshot {
         key_held: None,
         too_quiet: false,
         deafened: false,
+        delay_ms: Some(62),
         round_trip_ms: Some(1.25),
         playout_ms: 60,
         counts: Counts {
