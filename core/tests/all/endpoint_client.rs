@@ -1,6 +1,7 @@
 //! A client's endpoint on virtual time: what it sends and when, and how it handles what it
 //! receives.
 
+mod delays;
 mod life;
 mod payloads;
 mod stream;

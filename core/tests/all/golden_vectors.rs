@@ -266,7 +266,7 @@ fn the_examples_of_the_specification_are_what_the_core_reads_and_writes() {
         .iter()
         .filter(|vector| vector.fields.contains_key("value"));
     let seen: BTreeSet<String> = packets.map(check_packet).collect();
-    assert_eq!(seen.len(), 7 + 12, "every packet has an example: {seen:?}");
+    assert_eq!(seen.len(), 8 + 13, "every packet has an example: {seen:?}");
 }
 
 #[test]

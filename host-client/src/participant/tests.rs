@@ -11,6 +11,8 @@ use talkspurt_core::{
     wire::{ClientPacket, ParticipantFlags, ServerPacket, SetMuted, Voice, parse},
 };
 
+mod delay;
+
 const FRAME: Duration = Duration::from_millis(20);
 
 /// A source that gives the frames of a list, then ends.

@@ -194,6 +194,13 @@ mod tests {
                     ..Counts::default()
                 },
             },
+            EventKind::Left {
+                reason: "left".into(),
+                counts: Counts {
+                    delay_ms: Some(62),
+                    ..Counts::default()
+                },
+            },
         ];
         let mut own_id = None;
         let told: Vec<_> = story
@@ -212,6 +219,8 @@ mod tests {
                 "cat left",
                 "not in the room (gone); trying again in 0.2 s (try 1)",
                 "left after 1.5 s (left): sent 0 of 0 frames, heard 0, concealed 0, lost 0",
+                "left after 0.0 s (left): sent 0 of 0 frames, heard 0, concealed 0, lost 0, \
+                 delay 62 ms",
             ]
         );
     }

@@ -3,7 +3,7 @@
 use slotmap::DenseSlotMap;
 use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::{DelayReport, ServerPacket};
+use talkspurt_core::wire::{DelayReport, FEATURE_DELAY_REPORT, ServerPacket};
 
 use crate::deadlines::Deadlines;
 use crate::encodings::encode;
@@ -51,7 +51,9 @@ impl Members {
 
     /// Takes what the client of one says of how long its voice takes.
     pub fn delay_reported(&mut self, id: MemberId, report: DelayReport) {
-        if let Some(participant) = self.participant_mut(id) {
+        if let Some(participant) = self.participant_mut(id)
+            && participant.features & FEATURE_DELAY_REPORT > 0
+        {
             participant.delay.report(report);
         }
     }

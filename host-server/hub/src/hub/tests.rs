@@ -18,6 +18,7 @@ use crate::outbox::PACKET_OVERHEAD_BYTES;
 
 mod admission;
 mod books;
+mod delay_reports;
 mod handshakes;
 mod limits;
 mod mix;
