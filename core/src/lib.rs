@@ -14,6 +14,7 @@ extern crate std;
 pub mod audio;
 pub mod backoff;
 pub mod carrier;
+pub mod delay;
 pub mod endpoint;
 pub mod seq;
 pub mod session;

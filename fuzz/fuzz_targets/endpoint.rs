@@ -39,6 +39,7 @@ fuzz_target!(|data: &[u8]| {
 struct Rig {
     now: Instant,
     client: Box<Node>,
+    delay: DelayMeter,
     server: Deframer<TRANSMIT_MAX>,
     is_over: bool,
 }
@@ -48,9 +49,11 @@ impl Rig {
         let (room, name) = ("r".parse().unwrap(), "n".parse().unwrap());
         let mut request = JoinRequest::new(room, name, &CodecId::ALL);
         request.shifts_frames = true;
+        request.reports_delay = true;
         Self {
             now: Instant::ZERO,
             client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),
+            delay: DelayMeter::new(FrameDuration::Ms20),
             server: Deframer::new(),
             is_over: true,
         }
@@ -101,6 +104,7 @@ impl Rig {
             let rest = self.client.handle_stream(self.now, bytes);
             assert!(rest.len() < bytes.len(), "no progress");
             bytes = rest;
+            self.client.measure_received(self.now, &mut self.delay);
             self.take_events();
         }
     }
@@ -120,11 +124,18 @@ impl Rig {
             assert!(shift > Duration::ZERO && Some(shift) < duration);
         }
         self.client.push_frame(self.now, &frame[..samples]);
+        let waiting = Duration::from_millis(sample.unsigned_abs().into());
+        self.client
+            .measure_captured(self.now, waiting, &mut self.delay);
     }
 
     fn hear(&mut self) {
         let mut frame = Frame::silence(0);
         self.client.pop_frame(&mut frame);
+        self.client
+            .measure_played(self.now, Duration::ZERO, &mut self.delay);
+        let delay = self.client.mouth_to_ear(&self.delay).unwrap_or_default();
+        assert!(delay <= DELAY_MAX * 3);
         let expected = self
             .client
             .params()

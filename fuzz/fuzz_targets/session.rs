@@ -169,7 +169,9 @@ impl Rig {
                     self.server_is_in = true;
                 }
                 ServerEvent::Muted(_) => assert!(self.server_is_in),
-                ServerEvent::Repeated | ServerEvent::RosterRequested => {
+                ServerEvent::Repeated
+                | ServerEvent::RosterRequested
+                | ServerEvent::DelayReported(_) => {
                     assert!(self.server_is_in);
                 }
                 ServerEvent::Left(reason, _) => {

@@ -185,6 +185,9 @@ pub struct Levels {
     pub gate_open_dbfs: Option<f64>,
     /// The level below which the gate closes, in dBFS; null without a gate.
     pub gate_close_dbfs: Option<f64>,
+    /// How long the voice heard last took from mouth to ear, in milliseconds; null if that is not
+    /// known, as of a node's voice.
+    pub delay_ms: Option<u32>,
     /// Round trip to the server, in milliseconds; null before the first measurement.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.
@@ -226,6 +229,9 @@ pub struct Counts {
     pub bytes_sent: u64,
     /// Bytes received, all packets together.
     pub bytes_received: u64,
+    /// How long the voice heard last took from mouth to ear, in milliseconds; null if that is not
+    /// known, as of a node's voice.
+    pub delay_ms: Option<u32>,
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ const SINC_LEN: usize = 128;
 pub struct Converter {
     resampler: Async<f32>,
     output: Vec<f32>,
+    output_hz: f64,
 }
 
 impl Converter {
@@ -36,7 +37,8 @@ impl Converter {
         frame_samples: usize,
     ) -> Result<Self, ResamplerConstructionError> {
         let ratio = f64::from(ROOM_RATE_HZ) / f64::from(device_hz);
-        Self::new(ratio, frame_samples, FixedAsync::Output)
+        let output_hz = f64::from(ROOM_RATE_HZ);
+        Self::new(ratio, output_hz, frame_samples, FixedAsync::Output)
     }
 
     /// Creates a converter from the room's frames of `frame_samples` to samples at `device_hz`.
@@ -46,11 +48,13 @@ impl Converter {
         frame_samples: usize,
     ) -> Result<Self, ResamplerConstructionError> {
         let ratio = f64::from(device_hz) / f64::from(ROOM_RATE_HZ);
-        Self::new(ratio, frame_samples, FixedAsync::Input)
+        let output_hz = f64::from(device_hz);
+        Self::new(ratio, output_hz, frame_samples, FixedAsync::Input)
     }
 
     fn new(
         ratio: f64,
+        output_hz: f64,
         chunk: usize,
         fixed: FixedAsync,
     ) -> Result<Self, ResamplerConstructionError> {
@@ -68,7 +72,11 @@ impl Converter {
             fixed,
         )?;
         let output = vec![0.0; resampler.output_frames_max()];
-        Ok(Self { resampler, output })
+        Ok(Self {
+            resampler,
+            output,
+            output_hz,
+        })
     }
 
     /// Bends the ratio from the next frame on. Above 0, device samples are used up faster, or fewer
@@ -84,6 +92,12 @@ impl Converter {
     #[must_use]
     pub fn needs(&self) -> usize {
         self.resampler.input_frames_next()
+    }
+
+    /// Returns by how much what comes out lies behind what goes in, in seconds.
+    #[must_use]
+    pub fn delay_s(&self) -> f64 {
+        self.resampler.output_delay() as f64 / self.output_hz
     }
 
     /// Converts exactly [`needs`](Self::needs) samples.

@@ -40,6 +40,12 @@ pub trait Source: Send {
     /// hears the splice.
     fn skip(&mut self, _span: Duration) {}
 
+    /// Returns how long ago the frame that was read last ended: so much sound from behind it waits
+    /// in a device and its buffers.
+    fn age(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Takes the reason why the source ended, if that was not the end of a file.
     fn take_problem(&mut self) -> Option<String> {
         None

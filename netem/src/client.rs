@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::carrier::stream::TRANSMIT_MAX;
-use talkspurt_core::endpoint::ClientStats;
+use talkspurt_core::endpoint::{ClientStats, DelayMeter};
 use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT};
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Playout;
@@ -44,6 +45,8 @@ pub struct Client {
     pub rejected: Option<Reason>,
     /// Session, voice and the packets waiting for the stream.
     endpoint: Box<Endpoint>,
+    /// How long voice takes; used if the person wants to know.
+    delay: DelayMeter,
     /// When the next frame of the microphone ends, and when that of the speaker begins.
     next_said_at: Option<Instant>,
     next_heard_at: Option<Instant>,
@@ -59,6 +62,7 @@ impl Client {
     pub fn new(person: Person, now: Instant) -> Self {
         let mut client = Self {
             endpoint: person.endpoint(),
+            delay: DelayMeter::new(FrameDuration::Ms20),
             person,
             roster: BTreeMap::new(),
             listing: BTreeMap::new(),
@@ -109,6 +113,11 @@ impl Client {
         self.endpoint.playout_frames()
     }
 
+    /// Returns how long the voice heard last took from mouth to ear, as the client knows it.
+    pub fn mouth_to_ear(&self) -> Option<Duration> {
+        self.endpoint.mouth_to_ear(&self.delay)
+    }
+
     /// Replaces what the microphone hears.
     pub fn say(&mut self, samples: Vec<i16>) {
         self.person.says = samples;
@@ -135,7 +144,10 @@ impl Client {
 
     fn handle_event(&mut self, now: Instant, event: ClientEvent) {
         match event {
-            ClientEvent::Joined(..) => self.enter(now),
+            ClientEvent::Joined(params, _) => {
+                self.delay = DelayMeter::new(params.format.frame);
+                self.enter(now);
+            }
             ClientEvent::Listed {
                 participant,
                 is_first,
@@ -229,7 +241,12 @@ impl Client {
         };
         self.next_heard_at = Some(due + params.format.frame.duration());
         let mut out = Frame::silence(params.format.frame_samples());
-        self.playouts.push(self.endpoint.pop_frame(&mut out));
+        let playout = self.endpoint.pop_frame(&mut out);
+        self.playouts.push(playout);
+        if playout != Playout::Silence {
+            self.endpoint
+                .measure_played(due, Duration::ZERO, &mut self.delay);
+        }
         self.heard.extend(&*out);
     }
 
@@ -255,6 +272,8 @@ impl Client {
             let mut frame = said.to_vec();
             frame.resize(samples, 0);
             self.endpoint.push_frame(now, &frame);
+            self.endpoint
+                .measure_captured(now, Duration::ZERO, &mut self.delay);
         }
     }
 }
@@ -264,6 +283,7 @@ impl Participant for Client {
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = self.endpoint.handle_stream(now, rest);
+            self.endpoint.measure_received(now, &mut self.delay);
             self.take_events(now);
         }
     }

@@ -65,6 +65,7 @@ fn about(packet: &[u8]) -> Vec<ParticipantId> {
         | ServerPacket::Welcome(_)
         | ServerPacket::Count(_)
         | ServerPacket::TickHint(_)
+        | ServerPacket::DelayReport(_)
         | ServerPacket::Voice(_)
         | ServerPacket::Ping(_)
         | ServerPacket::Pong(_)

@@ -36,6 +36,8 @@ pub struct Person {
     pub phase: Duration,
     /// Whether they are shifted as the server asks for.
     pub shifts_frames: bool,
+    /// Whether its client tells how long its voice takes, and is told of others'.
+    pub reports_delay: bool,
     /// How much sound waits initially before it is played, in milliseconds.
     pub margin_ms: u16,
     /// Whether to join again after a session that the client did not end itself.
@@ -53,6 +55,7 @@ impl Person {
             says: Vec::new(),
             phase: Duration::ZERO,
             shifts_frames: true,
+            reports_delay: false,
             margin_ms: 20,
             persistent: false,
         }
@@ -68,6 +71,7 @@ impl Person {
         let name = ParticipantName::new(&self.name).expect("tests name people well");
         let mut request = JoinRequest::new(room, name, &[self.codec]);
         request.shifts_frames = self.shifts_frames;
+        request.reports_delay = self.reports_delay;
         let mut config = ClientConfig::new(request);
         config.gate.mode = match self.gate {
             true => GateMode::ORIGINAL,

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max-packet", type=int, default=wire.MAX_PACKET_HOST)
     add("--no-roster", dest="roster", action="store_false", help="only the number")
     add("--muted", action="store_true", help="join muted")
+    add("--delay-ms", type=int, help="tell that voice takes so long, and be told of others'")
     add("--tick-hints", action="store_true", help="shift frames as the server asks for")
     add("--lossy", action="store_true", help="repeat the Hello after each second")
     add("--attempts", type=int, default=3, help="failures in a row before it gives up")

@@ -33,6 +33,7 @@ roster_request         why: gap, incomplete, broken, asked
 change                 packet, revision, id, name, flags, reason, applied
 count                  participants
 set_muted              muted, after, again (a Pong differed)
+delay                  delay_ms: how old the voice is that is heard; 0 if that is not known
 tick_hint              seq, shift_us, why it is ignored (or null)
 shifted                shift_us: the frames begin later from now on
 said                   spurts: seq, timestamp, frames, crc32 (of the samples as they decode), level

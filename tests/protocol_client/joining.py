@@ -10,6 +10,13 @@ from packets import Packet
 
 MUTED = 2
 TICK_HINTS = 1 << 5
+DELAY_REPORTS = 1 << 6
+
+
+def features_of(options: argparse.Namespace) -> int:
+    """What the Hello offers."""
+    features = TICK_HINTS if options.tick_hints else 0
+    return features | (DELAY_REPORTS if options.delay_ms is not None else 0)
 
 
 def hello_of(options: argparse.Namespace, nonce: bytes, token: bytes, muted: bool) -> Packet:
@@ -19,7 +26,7 @@ def hello_of(options: argparse.Namespace, nonce: bytes, token: bytes, muted: boo
         "version": wire.VERSION,
         "nonce": nonce.hex(" "),
         "max_packet": options.max_packet,
-        "features": TICK_HINTS if options.tick_hints else 0,
+        "features": features_of(options),
         "resume": token.hex(" "),
         "room": options.room,
         "name": options.name,

@@ -357,6 +357,7 @@ LEFT = Fields(("revision", U32), ("id", U32), ("reason", U8))
 STATE = Fields(("revision", U32), ("id", U32), ("flags", U32))
 COUNT = Fields(("participants", U32))
 TICK_HINT = Fields(("seq", SEQ), ("shift_us", Fixed(2)))
+DELAY_REPORT = Fields(("delay_ms", Fixed(2)))
 
 # By sender and number: the name, and the fields.
 PACKETS = {
@@ -368,6 +369,7 @@ PACKETS = {
         0x06: ("Pong", CLIENT_PONG),
         0x07: ("Bye", BYE),
         0x08: ("RosterRequest", Fields()),
+        0x48: ("DelayReport", DELAY_REPORT),
     },
     SERVER: {
         0x01: ("Reject", REJECT),
@@ -382,6 +384,7 @@ PACKETS = {
         0x0C: ("State", STATE),
         0x0D: ("Count", COUNT),
         0x47: ("TickHint", TICK_HINT),
+        0x48: ("DelayReport", DELAY_REPORT),
     },
 }
 

@@ -33,8 +33,8 @@ class Client:
     """A participant. Call `poll` often; the methods below say what to do.
 
     Options are attributes of any object, see `options`: host, port, room, name, codecs_up,
-    codecs_down, rates, max_packet, roster, muted, tick_hints, lossy, attempts, seed, record_s,
-    pre_roll, terminator."""
+    codecs_down, rates, max_packet, roster, muted, tick_hints, delay_ms, lossy, attempts, seed,
+    record_s, pre_roll, terminator."""
 
     def __init__(
         self,

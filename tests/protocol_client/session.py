@@ -14,6 +14,8 @@ from roster import Roster
 from talker import Talker
 
 QUIET_PING_S, QUIET_BREAK_S = 1.0, 3.0
+# A delay that is longer counts as this long.
+DELAY_MS_MOST = 5000
 # How often voice is looked at while some of it is heard.
 LISTEN_S = 0.01
 
@@ -50,7 +52,7 @@ class Session:
         self.heard_at, self.quiet_at = self.clock(), None
 
     def handle(self, value: Packet) -> None:
-        """Takes voice, a hint, a page or a change of the roster, or a count."""
+        """Takes voice, a hint, a delay, a page or a change of the roster, or a count."""
         kind, now = value["packet"], self.clock()
         if kind == "Voice":
             self.listener.packet(value, now)
@@ -59,6 +61,8 @@ class Session:
             self.emit("count", participants=self.participants)
         elif kind == "TickHint":
             self.talker.hint(value["seq"], value["shift_us"])
+        elif kind == "DelayReport":
+            self.emit("delay", delay_ms=min(value["delay_ms"], DELAY_MS_MOST))
         elif kind == "Roster":
             self.roster.page(value, now)
         else:

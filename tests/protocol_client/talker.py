@@ -12,6 +12,7 @@ from typing import Any
 
 import voice
 from events import ClientError, Clock, Emit
+from joining import DELAY_REPORTS
 from packets import Packet
 from sound import TALK_MOST_S, bytes_of, talkspurts
 
@@ -47,6 +48,9 @@ class Talker:
         # were shifted.
         self.shift_us = 0
         self.shifted_after: int | None = None
+        # What the server is to be told of how long the voice takes to it.
+        reports = welcome["features"] & DELAY_REPORTS
+        self.delay_ms: int | None = options.delay_ms if reports else None
 
     def say(self, samples: Sequence[int]) -> None:
         """Queues samples as talkspurts. Call `speak` until `queue` is empty."""
@@ -121,6 +125,9 @@ class Talker:
         else:
             payload = heard = bytes_of(samples)
         self.clock_frame = at
+        if self.delay_ms is not None:
+            self.send("DelayReport", delay_ms=self.delay_ms)
+            self.delay_ms = None
         if not self.talking:
             self.talking = True
             self.said.append({"seq": self.seq, "timestamp": self._time(at), "frames": 0,

@@ -17,6 +17,7 @@ from typing import Any
 import cards
 import delays
 import numpy as np
+import shown
 from delays import Part
 from samples import RATE_HZ, Samples, read_wav, write_wav
 from scipy.signal import resample_poly
@@ -55,6 +56,8 @@ class Run:
     # From when to when the programs were frozen, in the time of the parts.
     stall_ms: tuple[float, float] | None = None
     logs: dict[str, str] = field(default_factory=dict)
+    # When the recording began, in the time of the programs.
+    recorded_from_ms: float = 0.0
 
     def row(self, bare_ms: float) -> dict[str, Any]:
         """The figures of the run, less the bare loop's delay."""
@@ -63,6 +66,10 @@ class Run:
         row["early"] = delays.figures(delays.early(self.parts), bare_ms)
         row["settled"] = delays.figures(delays.settled(self.parts), bare_ms)
         row["pesq"] = self.pesq
+        # All of it, as the listener's client says it: its cards' delay is in it.
+        said = shown.shown(self.logs.get(f"{cards.LISTENER}.log", ""))
+        row["shown"] = shown.compared(
+            self.parts, [(at_ms - self.recorded_from_ms, ms) for at_ms, ms in said])  # fmt: skip
         if self.stall_ms is not None:
             begin, end = self.stall_ms
             row["stall_ms"] = self.stall_ms
@@ -110,6 +117,7 @@ def run(system: System, scenario: Scenario, made: Speech) -> Run:
         with system.start(sound, folder) as programs, _Busy(scenario.busy):
             time.sleep(system.warm_up_s)
             recorder = sound.record(folder / "heard.wav")
+            recorded_from_ms = (time.monotonic() - programs.started_at) * 1_000
             time.sleep(0.5)
             player = sound.play(folder / "said.wav")
             if scenario.stall is not None:
@@ -120,7 +128,9 @@ def run(system: System, scenario: Scenario, made: Speech) -> Run:
             end([recorder])
         channels = read_wav(folder / "heard.wav")
         logs = {path.name: path.read_text(errors="replace") for path in folder.glob("*.log")}
-    return _judged(system.name, scenario, channels, len(said), logs)
+    judged = _judged(system.name, scenario, channels, len(said), logs)
+    judged.recorded_from_ms = recorded_from_ms
+    return judged
 
 
 def _judged(name: str, scenario: Scenario, channels: Samples, said_count: int,

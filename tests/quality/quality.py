@@ -95,6 +95,9 @@ def texts(results: Results) -> dict[str, str]:
         out["gate by noise"] = tables.gate_conditions_table(results["gate"]["conditions"])
         out["gate by level"] = tables.gate_levels_table(results["gate"]["levels"],
                                                         results["gate"]["scores"])  # fmt: skip
+    rows = results.get("delay", {}).get("rows", [])
+    if any(row["shown"]["count"] for row in rows):
+        out["shown"] = tables.shown_table(rows)
     for kind, table in (("rows", tables.delay_table), ("stalls", tables.stall_table),
                         ("long", tables.long_table)):  # fmt: skip
         rows = results.get("delay", {}).get(kind)

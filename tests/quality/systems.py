@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ class Running:
     talker: subprocess.Popen[bytes]
     listener: subprocess.Popen[bytes]
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started_at: float = field(default_factory=time.monotonic)
 
     def __enter__(self) -> Running:
         return self
@@ -98,7 +100,7 @@ class Talkspurt:
         )  # fmt: skip
         address = _address(server, folder / "server.log")
         join = [str(self.bin_dir / "talkspurt"), "join", "--room", "measure", "--events", "json",
-                *self.flags, address]  # fmt: skip
+                "--levels", *self.flags, address]  # fmt: skip
         clients = {}
         for person in (LISTENER, TALKER):
             with open(folder / f"{person}.log", "wb") as log:

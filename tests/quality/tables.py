@@ -125,6 +125,17 @@ def delay_table(rows: Sequence[Row]) -> str:
         for row in rows))  # fmt: skip
 
 
+def shown_table(rows: Sequence[Row]) -> str:
+    """What the listener's client shows of that, with all that the cards add."""
+    titles = ["ms, with the cards", "shown", "measured", "shown less measured, median", "worst",
+              "figures"]  # fmt: skip
+    return markdown(titles, (
+        [label(row), *(number(row["shown"][name]) for name in
+                       ("shown_ms", "measured_ms", "error_ms", "worst_ms")),
+         str(row["shown"]["count"])]
+        for row in rows if row["shown"]["count"]))  # fmt: skip
+
+
 def label(row: Row) -> str:
     """The system, and what befell it."""
     more = []

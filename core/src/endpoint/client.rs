@@ -17,6 +17,7 @@ use crate::voice::downlink::{Downlink, PayloadPlayout, Playout};
 use crate::voice::uplink::{CatchUp, EncodedFrame, LeaveOut, Uplink};
 use crate::wire::{Nonce, PACKET_BYTES_LEAST, Reason, encode, parse};
 
+mod delay;
 mod tick_shift;
 
 /// How long leaving may take: what was said last goes first, unless the carrier does not take it.

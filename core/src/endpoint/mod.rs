@@ -2,10 +2,12 @@
 
 pub use client::{Client, Transmit};
 pub use config::{ClientConfig, ClientConfigError};
+pub use delay_meter::DelayMeter;
 pub use stats::ClientStats;
 
 mod client;
 mod config;
+mod delay_meter;
 mod stats;
 mod voice_queue;
 

@@ -7,8 +7,8 @@ use super::ServerSession;
 use crate::audio::codec::CodecId;
 use crate::carrier::stream::PACKET_MAX;
 use crate::wire::{
-    AROUND_PAYLOAD_BYTES, CREDENTIALS_BYTES_MAX, FEATURE_TICK_HINT, Hello, Nonce,
-    PACKET_BYTES_LEAST, ParticipantFlags, ParticipantName, Reason, RoomName, Token,
+    AROUND_PAYLOAD_BYTES, CREDENTIALS_BYTES_MAX, FEATURE_DELAY_REPORT, FEATURE_TICK_HINT, Hello,
+    Nonce, PACKET_BYTES_LEAST, ParticipantFlags, ParticipantName, Reason, RoomName, Token,
 };
 
 /// A Hello whose offers are good. Room, credentials and name are the caller's to judge, in this
@@ -80,7 +80,7 @@ impl ServerSession {
             codec_down,
             muted: hello.flags.has(ParticipantFlags::MUTED),
             roster: hello.roster > 0,
-            features: hello.features & FEATURE_TICK_HINT,
+            features: hello.features & (FEATURE_TICK_HINT | FEATURE_DELAY_REPORT),
             credentials: Vec::from_slice(hello.credentials).ok(),
         })
     }

@@ -3,11 +3,12 @@
 use heapless::Vec;
 
 use crate::audio::codec::CodecId;
-use crate::audio::format::{AudioFormat, SampleRate};
+use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use crate::time::Duration;
 use crate::wire::{
-    CREDENTIALS_BYTES_MAX, OFFERS_MAX, PACKET_BYTES_LEAST, ParticipantFlags, ParticipantId,
-    ParticipantName, Reason, RoomName,
+    AROUND_PAYLOAD_BYTES, CREDENTIALS_BYTES_MAX, FEATURE_DELAY_REPORT, FEATURE_TICK_HINT,
+    OFFERS_MAX, PACKET_BYTES_LEAST, ParticipantFlags, ParticipantId, ParticipantName, Reason,
+    RoomName, Welcome,
 };
 
 /// Who wants to join which room, and what they can send and receive.
@@ -32,13 +33,16 @@ pub struct JoinRequest {
     /// Whether the client can shift its frames
     /// ([`Client::take_tick_shift`](crate::endpoint::Client::take_tick_shift)).
     pub shifts_frames: bool,
+    /// Whether the client tells how long its voice takes, and is told how long that of others does
+    /// ([`Client::mouth_to_ear`](crate::endpoint::Client::mouth_to_ear)).
+    pub reports_delay: bool,
     /// Proof that one may join; empty where none is asked for.
     pub credentials: Vec<u8, CREDENTIALS_BYTES_MAX, u8>,
 }
 
 impl JoinRequest {
     /// Creates a request at the default rate, without credentials, unmuted, for the roster, of a
-    /// client that does not shift its frames.
+    /// client that does not shift its frames and tells nothing of delays.
     pub fn new(room: RoomName, name: ParticipantName, codecs: &[CodecId]) -> Self {
         let codecs = codecs
             .iter()
@@ -54,10 +58,59 @@ impl JoinRequest {
             muted: false,
             roster: true,
             shifts_frames: false,
+            reports_delay: false,
             credentials: Vec::new(),
         }
     }
+
+    /// The features that a Hello offers, as bits.
+    pub(super) const fn features(&self) -> u32 {
+        let tick_hint = if self.shifts_frames {
+            FEATURE_TICK_HINT
+        } else {
+            0
+        };
+        let delay_report = if self.reports_delay {
+            FEATURE_DELAY_REPORT
+        } else {
+            0
+        };
+        tick_hint | delay_report
+    }
+
+    /// Returns what a server decided; `None` if that is not what was asked for, or makes no sense.
+    pub(super) fn params(&self, welcome: &Welcome) -> Option<SessionParams> {
+        let params = SessionParams {
+            id: welcome.id,
+            codec_up: CodecId::from_id(welcome.codec_up)?,
+            codec_down: CodecId::from_id(welcome.codec_down)?,
+            format: AudioFormat {
+                rate: SampleRate::from_hz(welcome.rate_hz)?,
+                frame: FrameDuration::from_millis(welcome.frame_ms)?,
+            },
+            idle_timeout: Duration::from_millis(u64::from(welcome.idle_timeout_ms)),
+        };
+        let fits = |codec: CodecId, max_packet: u16| {
+            let payload = codec.payload_len(params.format.frame_samples());
+            self.codecs.contains(&codec.id())
+                && payload + AROUND_PAYLOAD_BYTES <= usize::from(max_packet)
+        };
+        let is_good = self.rates.contains(&params.format.rate)
+            && fits(params.codec_up, welcome.max_packet)
+            && fits(params.codec_down, self.max_packet)
+            && usize::from(welcome.max_packet) >= PACKET_BYTES_LEAST
+            && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN
+            && welcome.id.0 > 0
+            && welcome.revision > 0
+            && welcome.participants > 0;
+        is_good.then_some(params)
+    }
 }
+
+/// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the
+/// server's `--idle-timeout` does. It pings three times in one: at 1 ms that would be all that it
+/// did.
+const IDLE_TIMEOUT_MS_MIN: u32 = 500;
 
 /// What the server decided for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

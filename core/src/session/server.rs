@@ -10,8 +10,9 @@ use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::token_bucket::TokenBucket;
 use crate::wire::{
-    Bye, ClientPacket, Hello, NO_NONCE, Nonce, PROTOCOL_VERSION, ParseError, ParticipantFlags,
-    Reason, Reject, ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, Voice,
+    Bye, ClientPacket, DelayReport, Hello, NO_NONCE, Nonce, PROTOCOL_VERSION, ParseError,
+    ParticipantFlags, Reason, Reject, ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text,
+    Voice,
 };
 
 /// How patient a server is with one connection.
@@ -54,6 +55,9 @@ pub enum ServerEvent {
     RosterRequested,
     /// The microphone was muted (or unmuted).
     Muted(SetMuted),
+    /// The client's voice takes so long to the server; unchecked, and unasked for if the session
+    /// has not the feature.
+    DelayReported(DelayReport),
     /// The participant is no longer in the room. What came up to the voice packet that is named, if
     /// one is, is still to be heard. Unless the reason is [`Reason::REJOINED`], the session is
     /// over.
@@ -199,6 +203,9 @@ impl ServerSession {
             (ClientPacket::SetMuted(muted), State::Joined) => {
                 self.is_muted = muted.muted;
                 self.event(ServerEvent::Muted(muted));
+            }
+            (ClientPacket::DelayReport(report), State::Joined) => {
+                self.event(ServerEvent::DelayReported(report));
             }
             (ClientPacket::RosterRequest, State::Joined) => {
                 if self.rosters.take(1, now) {

@@ -9,8 +9,8 @@ pub use crate::wire::names::{
     Text, is_hidden,
 };
 pub use crate::wire::packets::{
-    Bye, ClientPacket, Hello, Joined, Left, Reject, Roster, RosterEntry, RosterPage, ServerPacket,
-    ServerPong, SetMuted, State, TickHint, Voice, Welcome,
+    Bye, ClientPacket, DelayReport, Hello, Joined, Left, Reject, Roster, RosterEntry, RosterPage,
+    ServerPacket, ServerPong, SetMuted, State, TickHint, Voice, Welcome,
 };
 pub use crate::wire::reasons::Reason;
 
@@ -38,6 +38,9 @@ pub const CREDENTIALS_BYTES_MAX: usize = 64;
 
 /// The bit of the feature that a client can shift its frames, as [`TickHint`] asks for.
 pub const FEATURE_TICK_HINT: u32 = 1 << 5;
+
+/// The bit of the feature that a client tells, and is told, how long voice takes: [`DelayReport`].
+pub const FEATURE_DELAY_REPORT: u32 = 1 << 6;
 
 /// A packet with a payload has at most so many bytes around it.
 pub const AROUND_PAYLOAD_BYTES: usize = 11;

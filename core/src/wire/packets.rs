@@ -235,6 +235,27 @@ impl<'a> Field<'a> for TickHint {
     }
 }
 
+/// Tells how long voice has taken so far: a talker the server how long its voice takes from the
+/// microphone to it, the server a listener how old the voice is that it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DelayReport {
+    /// So many milliseconds; 0 if that is not known.
+    pub delay_ms: u16,
+}
+
+impl<'a> Field<'a> for DelayReport {
+    fn read(from: &mut Reader<'a>) -> Self {
+        Self {
+            delay_ms: u16::from_le_bytes(Field::read(from)),
+        }
+    }
+
+    fn write(&self, to: &mut Writer<'_>) {
+        to.put(&self.delay_ms.to_le_bytes());
+    }
+}
+
 /// In the byte of a stream's number.
 const TERMINATOR: u8 = 0x80;
 const STREAM: u8 = 0x0f;
@@ -427,6 +448,8 @@ packets! {
         /// Asks for the whole roster again.
         0x08 = RosterRequest,
     } skippable {
+        /// How long the client's voice takes to the server.
+        0x48 = DelayReport(DelayReport),
     }
 }
 
@@ -462,5 +485,7 @@ packets! {
     } skippable {
         /// By how much the client's frames should begin later.
         0x47 = TickHint(TickHint),
+        /// How long the voice that the client hears takes until the server sends it.
+        0x48 = DelayReport(DelayReport),
     }
 }

@@ -84,10 +84,10 @@ fn numbers_have_classes() {
             0x40..=0x7e => ParseError::Skippable,
             0x7f.. => ParseError::Malformed,
         };
-        if !matches!(number, 0 | 3..=8) {
+        if !matches!(number, 0 | 3..=8 | 0x48) {
             assert_eq!(client(&[number, 2]).err(), Some(class));
         }
-        if !matches!(number, 1..=7 | 9..=0x0d | 0x47) || number == 4 {
+        if !matches!(number, 1..=7 | 9..=0x0d | 0x47 | 0x48) || number == 4 {
             assert_eq!(server(&[number, 2]).err(), Some(class));
         }
     }

@@ -1,6 +1,7 @@
 //! A client's endpoint on virtual time: what it sends and when, and how it handles what it
 //! receives.
 
+mod delays;
 mod life;
 mod payloads;
 mod stream;
@@ -169,6 +170,7 @@ enum Sent {
     Pong(u32),
     Bye(Reason),
     RosterRequest,
+    DelayReport(u16),
 }
 
 impl Sent {
@@ -196,6 +198,7 @@ impl Sent {
             ClientPacket::Ping(_) => Self::Ping,
             ClientPacket::Pong(number) => Self::Pong(number),
             ClientPacket::Bye(bye) => Self::Bye(bye.reason),
+            ClientPacket::DelayReport(report) => Self::DelayReport(report.delay_ms),
             ClientPacket::RosterRequest => Self::RosterRequest,
         }
     }

@@ -148,6 +148,9 @@ fn client_value(packet: &ClientPacket<'_>) -> Value {
             "packet": "Bye", "reason": bye.reason.0, "after": seq(bye.after),
             "retry_ms": bye.retry_ms, "text": text(&bye.text),
         }),
+        ClientPacket::DelayReport(report) => {
+            json!({"packet": "DelayReport", "delay_ms": report.delay_ms})
+        }
         ClientPacket::RosterRequest => json!({"packet": "RosterRequest"}),
     }
 }
@@ -193,6 +196,9 @@ fn server_value(packet: &ServerPacket<'_>) -> Value {
         }),
         ServerPacket::Count(participants) => {
             json!({"packet": "Count", "participants": participants})
+        }
+        ServerPacket::DelayReport(report) => {
+            json!({"packet": "DelayReport", "delay_ms": report.delay_ms})
         }
         ServerPacket::TickHint(hint) => {
             json!({"packet": "TickHint", "seq": hint.seq.0, "shift_us": hint.shift_us})
@@ -260,7 +266,7 @@ fn the_examples_of_the_specification_are_what_the_core_reads_and_writes() {
         .iter()
         .filter(|vector| vector.fields.contains_key("value"));
     let seen: BTreeSet<String> = packets.map(check_packet).collect();
-    assert_eq!(seen.len(), 7 + 12, "every packet has an example: {seen:?}");
+    assert_eq!(seen.len(), 8 + 13, "every packet has an example: {seen:?}");
 }
 
 #[test]

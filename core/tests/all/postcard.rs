@@ -49,6 +49,7 @@ fn client(packet: &ClientPacket<'_>) -> Written {
         ClientPacket::Ping(number) => to_allocvec(&(5u8, number)),
         ClientPacket::Pong(number) => to_allocvec(&(6u8, number)),
         ClientPacket::Bye(packet) => bye(packet),
+        ClientPacket::DelayReport(report) => to_allocvec(&(0x48u8, report.delay_ms.to_le_bytes())),
         ClientPacket::RosterRequest => to_allocvec(&8u8),
     }
 }
@@ -81,6 +82,7 @@ fn server(packet: &ServerPacket<'_>) -> Written {
             to_allocvec(&(12u8, state.revision, state.id.0, state.flags.0))
         }
         ServerPacket::Count(participants) => to_allocvec(&(13u8, participants)),
+        ServerPacket::DelayReport(report) => to_allocvec(&(0x48u8, report.delay_ms.to_le_bytes())),
         ServerPacket::TickHint(hint) => {
             let (seq, shift_us) = (hint.seq.0.to_le_bytes(), hint.shift_us.to_le_bytes());
             to_allocvec(&(0x47u8, seq, shift_us))

@@ -52,7 +52,10 @@ impl Told {
         assert!(!self.is_over, "{event:?} after the end");
         match event {
             ServerEvent::Hello(_) => assert!(!self.is_in, "a Hello of one who is in"),
-            ServerEvent::Muted(_) | ServerEvent::Repeated | ServerEvent::RosterRequested => {
+            ServerEvent::Muted(_)
+            | ServerEvent::DelayReported(_)
+            | ServerEvent::Repeated
+            | ServerEvent::RosterRequested => {
                 assert!(self.is_in)
             }
             ServerEvent::Left(reason, _) => {

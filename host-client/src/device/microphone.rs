@@ -23,12 +23,15 @@ const SURPLUS_S: f64 = 0.001;
 /// supervisor has reopened one.
 pub struct Microphone {
     end: SessionEnd<Consumer<f32>>,
+    /// How long ago the last frame ended.
+    age: Duration,
 }
 
 impl Microphone {
     pub(super) fn new(links: Receiver<CaptureLink>) -> Self {
         Self {
             end: SessionEnd::new(Direction::Input, links),
+            age: Duration::ZERO,
         }
     }
 
@@ -42,13 +45,13 @@ impl Microphone {
     }
 
     fn read_at(&mut self, frame: &mut [i16], now: Instant) -> Captured {
-        match self.current(frame.len()) {
-            Some(open) => open.read(frame, now),
-            None => {
-                frame.fill(0);
-                Captured::Missing
-            }
-        }
+        let Some(open) = self.current(frame.len()) else {
+            frame.fill(0);
+            return Captured::Missing;
+        };
+        let captured = open.read(frame, now);
+        self.age = Duration::from_secs_f64(open.age_s(now));
+        captured
     }
 }
 
@@ -60,6 +63,14 @@ impl OpenStream<Consumer<f32>> {
         let target = self.converter.needs() as f64 + self.pace.target(shared.rate_hz);
         let settled = self.link.ring.slots() as f64 + shared.since_callback(now);
         (settled - target) / f64::from(shared.rate_hz)
+    }
+
+    /// Returns how long ago the frame ended that was taken last, in seconds: what came after it is
+    /// in the ring, the device or the converter.
+    fn age_s(&self, now: Instant) -> f64 {
+        let shared = &self.link.shared;
+        let held = self.link.ring.slots() as f64 + shared.since_callback(now);
+        held / f64::from(shared.rate_hz) + self.converter.delay_s() + shared.hardware_delay_s()
     }
 
     fn note_late(&mut self, now: Instant) {
@@ -190,6 +201,10 @@ impl Source for Microphone {
 
     fn is_ready(&mut self, frame_samples: usize) -> bool {
         self.is_ready_at(frame_samples, Instant::now())
+    }
+
+    fn age(&self) -> Duration {
+        self.age
     }
 
     fn may_drop(&mut self) {

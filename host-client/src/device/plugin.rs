@@ -206,6 +206,7 @@ impl Plugin {
         let shared = callback.shared.clone();
         let mut buffer = vec![T::EQUILIBRIUM; self.buffer_frames * channels];
         let io = pcm.io_checked::<T>()?;
+        let rate_hz = f64::from(self.config.sample_rate());
         // If `start` fails, the first `avail` reports it.
         let _ = pcm.start();
         self.drive(&shared, || {
@@ -215,6 +216,10 @@ impl Plugin {
                 return Ok(0);
             }
             let frames = io.readi(&mut buffer[..room])?;
+            if let Ok(frames) = pcm.delay() {
+                let delay_s = frames.max(0) as f64 / rate_hz;
+                shared.note_hardware_delay(Duration::from_secs_f64(delay_s));
+            }
             // What has piled up while the thread was late is not how much comes at a time.
             let now = Instant::now();
             for part in

@@ -105,7 +105,8 @@ impl Shared {
         now.saturating_duration_since(self.epoch)
     }
 
-    /// Notes how long a sample takes between this callback and the air.
+    /// Notes how long a sample takes between this callback and the air, beside what the callback
+    /// moves.
     pub(super) fn note_hardware_delay(&self, delay: Duration) {
         self.hardware_delay_us.store(
             u32::try_from(delay.as_micros()).unwrap_or(u32::MAX),
@@ -129,8 +130,8 @@ impl Shared {
         self.fatal.load(Relaxed)
     }
 
-    pub(super) fn hardware_delay_ms(&self) -> u32 {
-        self.hardware_delay_us.load(Relaxed) / 1_000
+    pub(super) fn hardware_delay_s(&self) -> f64 {
+        f64::from(self.hardware_delay_us.load(Relaxed)) / 1e6
     }
 
     /// Takes the size of the largest callback since the last call, in sample frames.

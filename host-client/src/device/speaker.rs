@@ -69,7 +69,7 @@ impl Speaker {
 }
 
 impl OpenStream<Producer<f32>> {
-    /// Returns how long the samples wait now before they are heard, in milliseconds.
+    /// Returns how long the frame waits before it is heard, in milliseconds.
     fn write(&mut self, frame: &[i16], now: Instant) -> u32 {
         let rate_hz = f64::from(self.link.shared.rate_hz);
         let frame_s = frame.len() as f64 / f64::from(ROOM_RATE_HZ);
@@ -86,11 +86,10 @@ impl OpenStream<Producer<f32>> {
             self.control.target_rose(widened_s);
         }
         let excess_s = self.excess_s(now);
-        let delay_ms = (self.held_s(now) * 1_000.0) as u32 + self.link.shared.hardware_delay_ms();
         if excess_s > EXCESS_MAX_S {
             tracing::debug!("dropped a frame: the speaker is too far behind");
             self.control.forget_fill();
-            return delay_ms;
+            return self.delay_ms(now);
         }
         let is_pause = is_quiet(frame);
         if is_dry {
@@ -115,6 +114,7 @@ impl OpenStream<Producer<f32>> {
                 self.owed_s = self.surplus_s();
             }
         }
+        let delay_ms = self.delay_ms(now);
         self.silent_samples = 0;
         self.input.clear();
         self.input.extend(frame.iter().copied().map(to_f32));
@@ -176,6 +176,13 @@ impl OpenStream<Producer<f32>> {
         } else {
             0.0
         }
+    }
+
+    /// Returns how long a frame that is added now waits before it is heard, in milliseconds.
+    fn delay_ms(&self, now: Instant) -> u32 {
+        let shared = &self.link.shared;
+        let delay_s = self.held_s(now) + self.converter.delay_s() + shared.hardware_delay_s();
+        (delay_s * 1_000.0).round() as u32
     }
 
     /// Sound in the ring and in the callback that runs, in seconds.

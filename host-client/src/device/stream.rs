@@ -115,7 +115,16 @@ impl Callback for CaptureCallback {
         let shared = self.shared.clone();
         device.build_input_stream::<T, _, _>(
             config,
-            move |data, _| self.take(data, Instant::now()),
+            move |data, info| {
+                let time = info.timestamp();
+                let since_first = time.callback.saturating_duration_since(time.capture);
+                let channels = usize::from(config.channels.max(1));
+                let taken_s = (data.len() / channels) as f64 / f64::from(config.sample_rate);
+                let taken = Duration::from_secs_f64(taken_s);
+                self.shared
+                    .note_hardware_delay(since_first.saturating_sub(taken));
+                self.take(data, Instant::now());
+            },
             move |error| shared.note_error(is_fatal(error.kind())),
             None,
         )

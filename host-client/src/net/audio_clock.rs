@@ -138,7 +138,7 @@ impl AudioClock {
                     if now < due || is_over(due) {
                         break due;
                     }
-                    let is_received = participant.play(&mut *self.io.sink);
+                    let is_received = participant.play(core_now, &mut *self.io.sink);
                     clock.played(Played {
                         is_received,
                         is_pause: participant.plays_pause(),
@@ -153,7 +153,7 @@ impl AudioClock {
                     break due;
                 }
                 clock.take_due(now);
-                participant.play(&mut *self.io.sink);
+                participant.play(core_now, &mut *self.io.sink);
             },
         };
         self.waiting_frames = participant.waiting_frames();

@@ -29,7 +29,7 @@ use talkspurt_core::{
         level::LevelMeter,
     },
     carrier::stream::TRANSMIT_MAX,
-    endpoint::{self, ClientConfig},
+    endpoint::{self, ClientConfig, DelayMeter},
     session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT, JoinRequest, SessionParams},
     time::{Duration, Instant},
     voice::{
@@ -90,6 +90,8 @@ pub enum ParticipantEvent {
 /// A participant, over all sessions of a stay.
 pub struct Participant {
     client: Box<Client>,
+    /// How long voice takes, in the latest session.
+    delay: DelayMeter,
     roster: Roster,
     /// Events for the user, in order.
     told: VecDeque<EventKind>,
@@ -124,6 +126,7 @@ impl Participant {
         request.muted = config.muted;
         // A file's frames begin where they begin.
         request.shifts_frames = matches!(config.input, SoundChoice::Device(_));
+        request.reports_delay = true;
         let mut client = ClientConfig::new(request);
         client.gate = config.gate;
         client.pre_roll_ms = config.pre_roll_ms;
@@ -133,6 +136,7 @@ impl Participant {
         let format = AudioFormat::DEFAULT;
         let mut participant = Self {
             client: Box::new(client),
+            delay: DelayMeter::new(format.frame),
             roster: Roster::default(),
             told: VecDeque::new(),
             gate_of_flags: config.gate,
@@ -180,7 +184,9 @@ impl Participant {
     /// Takes bytes of the stream up to the end of one packet. Returns the rest: take the events,
     /// then pass the rest in.
     pub fn handle_stream<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
-        self.client.handle_stream(now, bytes)
+        let rest = self.client.handle_stream(now, bytes);
+        self.client.measure_received(now, &mut self.delay);
+        rest
     }
 
     /// Handles the passing of time.
@@ -227,6 +233,7 @@ impl Participant {
         self.is_listed = false;
         self.roster.clear();
         self.format = params.format;
+        self.delay = DelayMeter::new(params.format.frame);
         self.dry_frames = 0;
         self.output_meter = LevelMeter::new(params.format.rate);
         self.output_rms = 0;
@@ -279,6 +286,8 @@ impl Participant {
             Captured::Frame => {
                 self.dry_frames = 0;
                 self.push(now, frame);
+                self.client
+                    .measure_captured(now, source.age().into(), &mut self.delay);
                 self.judge_level(now);
             }
             Captured::Missing if self.client.is_talking() => {
@@ -299,12 +308,13 @@ impl Participant {
     /// silence; a deafened participant's frames are skipped.
     ///
     /// Returns whether it had come in a packet.
-    pub fn play(&mut self, sink: &mut dyn Sink) -> bool {
+    pub fn play(&mut self, now: Instant, sink: &mut dyn Sink) -> bool {
         let mut frame = Frame::silence(self.format.frame_samples());
-        let (mut is_silent, mut is_received) = (true, false);
+        let (mut is_silent, mut is_received, mut is_heard) = (true, false, false);
         if self.is_in_room() {
             let playout = self.client.pop_frame(&mut frame);
             is_silent = playout == Playout::Silence;
+            is_heard = !is_silent;
             is_received = matches!(playout, Playout::Frame { .. });
             let heard_rms = self.output_meter.rms(&frame);
             self.output_rms = if is_silent { 0 } else { heard_rms };
@@ -317,6 +327,10 @@ impl Participant {
             sink.write_silence(&frame);
         } else {
             sink.write(&frame);
+        }
+        if is_heard {
+            let more = Duration::from_millis(sink.delay_ms().into());
+            self.client.measure_played(now, more, &mut self.delay);
         }
         is_received
     }

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub too_quiet: bool,
     /// Whether we are deafened.
     pub deafened: bool,
+    /// From mouth to ear, of the voice heard last, in milliseconds.
+    pub delay_ms: Option<u32>,
     /// Round trip to the server, in milliseconds.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.
@@ -53,6 +55,7 @@ impl Snapshot {
             noise_dbfs: self.gate.and_then(|gate| gate.noise_rms).map(rms_to_dbfs),
             gate_open_dbfs: self.gate.map(|gate| rms_to_dbfs(gate.open_rms)),
             gate_close_dbfs: self.gate.map(|gate| rms_to_dbfs(gate.close_rms)),
+            delay_ms: self.delay_ms,
             round_trip_ms: self.round_trip_ms,
             playout_ms: self.playout_ms,
             packets_lost: self.counts.packets_lost,
@@ -85,10 +88,16 @@ impl Participant {
             snapshot.talking = self.client.is_talking();
             snapshot.too_quiet =
                 !snapshot.talking && self.too_quiet_until.is_some_and(|until| now < until);
+            snapshot.delay_ms = self.delay_ms();
             snapshot.round_trip_ms = round_trip.map(|span| span.as_micros() as f64 / 1_000.0);
             snapshot.playout_ms = u32::from(waiting_frames) * u32::from(params.format.frame.ms());
         }
         snapshot
+    }
+
+    fn delay_ms(&self) -> Option<u32> {
+        let delay = self.client.mouth_to_ear(&self.delay)?;
+        u32::try_from(delay.as_millis()).ok()
     }
 
     /// Returns the counts of the stay so far, except those that only the driver knows.
@@ -108,6 +117,7 @@ impl Participant {
             frames_dropped: stats.voice_dropped.into(),
             packets_lost: jitter.lost.into(),
             bytes_bad: stats.dropped_bytes,
+            delay_ms: self.delay_ms(),
             ..Counts::default()
         }
     }

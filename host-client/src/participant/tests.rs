@@ -11,6 +11,8 @@ use talkspurt_core::{
     wire::{ClientPacket, ParticipantFlags, ServerPacket, SetMuted, Voice, parse},
 };
 
+mod delay;
+
 const FRAME: Duration = Duration::from_millis(20);
 
 /// A source that gives the frames of a list, then ends.
@@ -188,7 +190,7 @@ fn only_received_voice_is_played_and_bit_for_bit() {
     let (mut talker, mut listener) = (Room::of("--no-gate"), Room::of(""));
     let mut tape = Tape::default();
     let mut play = |listener: &mut Room| {
-        listener.participant.play(&mut tape);
+        listener.participant.play(listener.now, &mut tape);
     };
     let said = (1..=30).map(|n| (Captured::Frame, n * 100));
     let mut script = Script::of(said.chain([(Captured::End, 0)]));
@@ -254,10 +256,10 @@ fn the_deafened_and_those_outside_a_room_hear_silence_in_frames_of_the_session()
     assert_eq!(room.events(), [], "the second call changes nothing");
     for _ in 0..3 {
         room.receive(&stream_of(&ServerPacket::Voice(voice)));
-        room.participant.play(&mut tape);
+        room.participant.play(room.now, &mut tape);
     }
     room.participant.disconnected();
-    room.participant.play(&mut tape);
+    room.participant.play(room.now, &mut tape);
     assert_eq!(tape.0, [0; 4 * 320]);
 }
 
@@ -338,7 +340,7 @@ fn no_state_of_a_connection_is_left_to_the_next() {
     };
     room.receive(&stream_of(&ServerPacket::Voice(voice)));
     (0..4).for_each(|_| {
-        room.participant.play(&mut Tape::default());
+        room.participant.play(room.now, &mut Tape::default());
     });
     assert!(room.participant.params().is_some());
     room.receive(&[5, 5, 5]);
@@ -391,7 +393,7 @@ fn the_flags_of_pre_roll_and_playout_delay_are_followed() {
         let (mut room, mut tape) = (Room::of(flags), Tape::default());
         for number in 0..20 {
             room.receive(&stream_of(&ServerPacket::Voice(self::said(number))));
-            room.participant.play(&mut tape);
+            room.participant.play(room.now, &mut tape);
         }
         let frames = tape.0.chunks(320);
         frames.take_while(|frame| frame[0] == 0).count()
@@ -409,7 +411,7 @@ fn counts_go_on_over_sessions() {
             room.receive(&stream_of(&ServerPacket::Voice(said(number))));
         }
         (0..40).for_each(|_| {
-            room.participant.play(&mut Tape::default());
+            room.participant.play(room.now, &mut Tape::default());
         });
         room.run([(Captured::Frame, 7)]);
         let counts = room.participant.counts();

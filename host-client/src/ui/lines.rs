@@ -88,8 +88,12 @@ fn line(event: &Event, own_id: &mut Option<u32>) -> Option<String> {
 }
 
 fn left_line(reason: &str, counts: &Counts) -> String {
+    let delay = match counts.delay_ms {
+        Some(ms) => format!(", delay {ms} ms"),
+        None => String::new(),
+    };
     format!(
-        "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}",
+        "left after {:.1} s ({}): sent {} of {} frames, heard {}, concealed {}, lost {}{delay}",
         counts.stayed_ms as f64 / 1_000.0,
         clean(reason),
         counts.frames_sent,
@@ -190,6 +194,13 @@ mod tests {
                     ..Counts::default()
                 },
             },
+            EventKind::Left {
+                reason: "left".into(),
+                counts: Counts {
+                    delay_ms: Some(62),
+                    ..Counts::default()
+                },
+            },
         ];
         let mut own_id = None;
         let told: Vec<_> = story
@@ -208,6 +219,8 @@ mod tests {
                 "cat left",
                 "not in the room (gone); trying again in 0.2 s (try 1)",
                 "left after 1.5 s (left): sent 0 of 0 frames, heard 0, concealed 0, lost 0",
+                "left after 0.0 s (left): sent 0 of 0 frames, heard 0, concealed 0, lost 0, \
+                 delay 62 ms",
             ]
         );
     }

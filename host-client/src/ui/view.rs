@@ -109,8 +109,9 @@ fn numbers_line(now: &Snapshot, width: usize) -> Line<'static> {
         let round_trip = now
             .round_trip_ms
             .map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+        parts.push(format!("{} {} ms", now.codec, now.frame_ms));
+        parts.extend(now.delay_ms.map(|ms| format!("delay {ms} ms")));
         parts.extend([
-            format!("{} {} ms", now.codec, now.frame_ms),
             format!("round trip {round_trip} ms"),
             format!("playout {} ms", now.playout_ms),
         ]);

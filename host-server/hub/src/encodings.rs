@@ -25,6 +25,16 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Returns what numbers the tick at `clock`, and goes on by a frame. Where ticks follow one
+    /// another both numbers advance together; after a pause the time has gone on.
+    pub fn take(&mut self, clock: Timestamp, frame: FrameDuration) -> Self {
+        if clock.distance(self.timestamp) > 0 {
+            self.timestamp = clock;
+        }
+        let next = self.plus(1, frame);
+        std::mem::replace(self, next)
+    }
+
     /// Returns what numbers the tick so many frames later.
     pub fn plus(self, frames: u64, frame: FrameDuration) -> Self {
         Self {

@@ -23,6 +23,7 @@
 //! | `room` | members and their timers |
 //! | `member`, `participant` | one of them: link, voice in, what they hear |
 //! | `framing` | when a talker's frames come, and when they should |
+//! | `delay` | how long voice has taken that a room sends |
 //! | `roster` | what a room tells of its members, and when |
 //! | `mixdown`, `encodings` | one tick's mixing and encoding, shared where possible |
 //! | `link`, `outbox` | one peer's session, and what waits for it |
@@ -37,6 +38,7 @@ mod admission;
 mod config;
 pub mod counters;
 mod deadlines;
+mod delay;
 mod encodings;
 mod event;
 mod framing;

@@ -3,7 +3,7 @@
 use slotmap::DenseSlotMap;
 use talkspurt_core::session::ServerEvent;
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::wire::ServerPacket;
+use talkspurt_core::wire::{DelayReport, FEATURE_DELAY_REPORT, ServerPacket};
 
 use crate::deadlines::Deadlines;
 use crate::encodings::encode;
@@ -47,6 +47,15 @@ impl Members {
     /// Returns what the room knows of one of them, if they are still there.
     pub fn participant_mut(&mut self, id: MemberId) -> Option<&mut Participant> {
         self.map.get_mut(id).map(|member| &mut member.participant)
+    }
+
+    /// Takes what the client of one says of how long its voice takes.
+    pub fn delay_reported(&mut self, id: MemberId, report: DelayReport) {
+        if let Some(participant) = self.participant_mut(id)
+            && participant.features & FEATURE_DELAY_REPORT > 0
+        {
+            participant.delay.report(report);
+        }
     }
 
     /// Removes one.

@@ -4,15 +4,17 @@ use talkspurt_core::audio::codec::{CodecError, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
 use talkspurt_core::audio::mixer::TalkerState;
+use talkspurt_core::delay::Reports;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::HelloRequest;
 use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::wire::{
-    FEATURE_TICK_HINT, Nonce, ParticipantFlags, ParticipantId, ParticipantName, RosterEntry,
-    TickHint, Voice,
+    FEATURE_DELAY_REPORT, FEATURE_TICK_HINT, Nonce, ParticipantFlags, ParticipantId,
+    ParticipantName, RosterEntry, TickHint, Voice,
 };
 
+use crate::delay::{FRAMES_MAX, TalkerDelay};
 use crate::framing::Framing;
 use crate::mixdown::{Listener, Mixdown, Own};
 use crate::names::look;
@@ -30,6 +32,8 @@ const _: () = assert!(
     size_of::<Downlink<SLOTS>>() <= 43 * 1024,
     "docs/PERFORMANCE.md states what a talker's buffer takes"
 );
+
+const _: () = assert!(FRAMES_MAX >= SLOTS, "whatever waits is measured");
 
 /// Frames that a talker's buffer starts with: the first is due at the next tick, and a frame waits
 /// for a tick anyhow.
@@ -87,6 +91,10 @@ pub struct Participant {
     heard_from: Instant,
     /// When their frames come.
     framing: Framing,
+    /// How long what they say takes.
+    pub delay: TalkerDelay,
+    /// What they were told of how long takes what they hear.
+    delay_reports: Reports,
     /// Whether this talker counts in the mix.
     talker: TalkerState,
     /// Who they were before they rejoined the room in the midst of a word, which fades: their own,
@@ -133,6 +141,8 @@ impl Participant {
             voice: None,
             heard_from: Instant::ZERO,
             framing: Framing::new(format.frame),
+            delay: TalkerDelay::default(),
+            delay_reports: Reports::new(),
             talker: TalkerState::new(format.frame),
             earlier: None,
         }
@@ -213,6 +223,9 @@ impl Participant {
             outcome,
             PushOutcome::Queued | PushOutcome::QueuedAfterDropping(_)
         );
+        if taken {
+            self.delay.arrived(now, self.format.frame);
+        }
         // What follows at once on a word that was cut off takes that word's place in time: a pause
         // would be a click.
         if taken && !was_active {
@@ -240,6 +253,21 @@ impl Participant {
         let (seq, ends) = (voice.seq, voice.terminator);
         let shift_us = self.framing.shift(tick, ends)?;
         Some(TickHint { seq, shift_us })
+    }
+
+    /// Returns how long their frame had taken that was mixed in this tick, if there is one and that
+    /// is known. Call it in every tick.
+    pub fn delay_of_mixed(&mut self, now: Instant) -> Option<Duration> {
+        let waiting_frames = self.depth_frames();
+        let delay = self.delay.mixed(now, waiting_frames);
+        self.own.and(delay)
+    }
+
+    /// Returns what to tell their client of how long the voice has taken that it hears, if it is
+    /// the time for that.
+    pub fn delay_report(&mut self, now: Instant, heard: Option<Duration>) -> Option<u16> {
+        let is_told = self.features & FEATURE_DELAY_REPORT > 0;
+        is_told.then(|| self.delay_reports.due(now, heard))?
     }
 
     /// Mutes (when what was said up to the packet `after` has been heard) or unmutes. True if that

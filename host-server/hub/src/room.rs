@@ -8,6 +8,7 @@ use talkspurt_core::time::Instant;
 use talkspurt_core::wire::{Joined, Left, ParticipantId, Reason, RoomName, ServerPacket, SetMuted};
 
 use crate::config::HubConfig;
+use crate::delay::TickDelays;
 use crate::encodings::{SharedEncoders, Stamp, encode};
 use crate::event::{Event, Presence, Work};
 use crate::ids::{LinkId, MemberId};
@@ -322,6 +323,7 @@ impl Room {
                         }
                     }
                 }
+                ServerEvent::DelayReported(report) => self.members.delay_reported(id, report),
                 ServerEvent::Repeated => self.welcome(id, out),
                 ServerEvent::RosterRequested => self.send_roster(id, out),
                 ServerEvent::Left(reason, after) => self.let_go(id, reason, after, out),
@@ -442,26 +444,19 @@ impl Room {
         Work::Other
     }
 
-    /// Returns what numbers the tick that is due then. Where ticks follow one another both numbers
-    /// advance together; after a pause the time has gone on.
-    fn next_stamp(&mut self, due: Instant) -> Stamp {
-        let units = due.duration_since(self.began).as_micros() / 2_500;
-        let clock = Timestamp(units as u32);
-        if clock.distance(self.stamp.timestamp) > 0 {
-            self.stamp.timestamp = clock;
-        }
-        let next = self.stamp.plus(1, self.config.format.frame);
-        std::mem::replace(&mut self.stamp, next)
-    }
-
     /// Mixes one frame for everyone.
     fn tick(&mut self, due: Instant, mixdown: &mut Mixdown, out: &mut Outbound) {
-        let stamp = self.next_stamp(due);
+        let frame = self.config.format.frame;
+        let units = due.duration_since(self.began).as_micros() / 2_500;
+        let stamp = self.stamp.take(Timestamp(units as u32), frame);
         mixdown.begin();
-        let mut ended = Vec::new();
+        let (mut ended, mut delays) = (Vec::new(), TickDelays::default());
         for (id, Member { participant, .. }) in &mut self.members.map {
             if participant.speak(due, mixdown) {
                 ended.push(id);
+            }
+            if let Some(delay) = participant.delay_of_mixed(out.now) {
+                delays.add(id, delay);
             }
         }
         for Parting { participant, .. } in &mut self.parting {
@@ -475,17 +470,22 @@ impl Room {
             self.forget(&gone, out);
         }
         let mut goes_on = !self.parting.is_empty();
-        for Member { link, participant } in self.members.map.values_mut() {
+        for (id, Member { link, participant }) in &mut self.members.map {
             let own = participant.own;
             let listener = &mut participant.listener;
             if let Some(packet) = mixdown.packet_for(listener, own, &mut self.encoders, stamp) {
                 out.counters.slow_consumer_drops += link.push_voice(packet, &mut out.ready);
+                let report = participant.delay_report(out.now, delays.heard_by(id));
+                if let Some(packet) = report.map(|delay_ms| delays.packet(delay_ms))
+                    && link.push_control(packet, &mut out.ready).is_err()
+                {
+                    self.members.overflowed.push(id);
+                }
             }
             goes_on |= participant.needs_tick();
         }
         // Late ticks are made up for at once, so that the frames that wait for them do not wait for
         // ever; but not without bound. Those that are given up keep their numbers.
-        let frame = self.config.format.frame;
         let next = due + frame.duration();
         let missed = out.now.duration_since(next).as_micros() / frame.duration().as_micros();
         let is_too_late = goes_on && missed > TICKS_MADE_UP_MAX;

@@ -172,6 +172,33 @@ fn share(who: &str, spoken: &[i16], heard: &[i16]) -> Result<()> {
 }
 
 #[test]
+fn listeners_who_ask_are_told_how_long_voice_takes() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let server = &stage.server.address;
+    let told = ["--delay-ms", "400"];
+    let listeners = [("bea", &told[..]), ("cem", &[])];
+    let listeners =
+        listeners.map(|(name, flags)| Client::join(server, name, flags, "join; wait 4; leave"));
+    let ada = Client::join(server, "ada", &told, "join; wait 0.5; tone 440 1500; leave")?;
+    let [bea, cem] = listeners;
+    let events = bea?.finish()?;
+    ensure!(events.one("joined")?["features"] == 64, "{events}");
+    // What ada says, and what her frames wait for the tick.
+    let delay_ms = events
+        .all("delay")
+        .first()
+        .and_then(|it| it["delay_ms"].as_u64());
+    ensure!(
+        delay_ms.is_some_and(|ms| (400..1_000).contains(&ms)),
+        "{events}"
+    );
+    for other in [ada.finish()?, cem?.finish()?] {
+        ensure!(other.all("delay").is_empty(), "{other}");
+    }
+    Ok(())
+}
+
+#[test]
 fn talkers_are_told_to_shift_their_frames_and_do() -> Result<()> {
     repeat_if_spoilt(shifts)
 }

@@ -14,7 +14,7 @@ use crate::packets;
 
 /// For each stretch, when it was heard and how long after it was spoken, in microseconds of the
 /// world's time.
-fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
+pub fn delays(talker: &Client, listener: &Client) -> Vec<(Instant, Duration)> {
     let since = |client: &Client| client.heard_since.expect("the client has joined");
     let after = |start: Instant, samples: usize| {
         start + Duration::from_micros(samples as u64 * 1_000_000 / u64::from(RATE_HZ))

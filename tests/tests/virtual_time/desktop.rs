@@ -155,7 +155,7 @@ impl Participant for Desktop {
             if self.joins > 0 {
                 self.participant.capture(now, &mut self.microphone);
             }
-            self.participant.play(&mut self.speaker);
+            self.participant.play(now, &mut self.speaker);
             self.take_events(now);
         }
     }

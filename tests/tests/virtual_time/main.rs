@@ -5,6 +5,7 @@ mod delay;
 mod desktop;
 mod hostile;
 mod idle;
+mod mouth_to_ear;
 mod packets;
 mod repair;
 mod rosters;

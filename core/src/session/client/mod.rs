@@ -2,30 +2,25 @@
 
 use heapless::{Deque, String};
 
+use self::delay::DelayReports;
 use self::roster::{RosterWatch, owned};
 use super::PINGS_PER_TIMEOUT;
 use super::join::{ClientEvent, JoinRequest, SessionParams};
-use crate::audio::codec::CodecId;
-use crate::audio::format::{AudioFormat, FrameDuration, SampleRate};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    AROUND_PAYLOAD_BYTES, Bye, ClientPacket, FEATURE_TICK_HINT, Hello, NO_NONCE, Nonce, OFFERS_MAX,
-    PACKET_BYTES_LEAST, PROTOCOL_VERSION, ParseError, ParticipantFlags, ROSTER_PAGE, Reason,
-    ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX, Text, TickHint, Token, Voice, Welcome,
+    Bye, ClientPacket, Hello, NO_NONCE, Nonce, OFFERS_MAX, PROTOCOL_VERSION, ParseError,
+    ParticipantFlags, ROSTER_PAGE, Reason, ServerPacket, ServerPong, SetMuted, TEXT_BYTES_MAX,
+    Text, TickHint, Token, Voice, Welcome,
 };
 
+mod delay;
 mod roster;
 mod talking;
 mod tick_hint;
 
 /// The most events of one input: a full page of a roster, and its end.
 const EVENTS_MAX: usize = ROSTER_PAGE + 1;
-
-/// The shortest idle timeout that a client agrees to, as docs/PROTOCOL.md bounds it and the
-/// server's `--idle-timeout` does. It pings three times in one: at 1 ms that would be all that it
-/// did.
-const IDLE_TIMEOUT_MS_MIN: u32 = 500;
 
 /// A Hello that has no answer goes again after this long: a serial line may have lost it.
 const HELLO_EVERY: Duration = Duration::from_secs(1);
@@ -82,6 +77,8 @@ struct Run {
     tick_hint: Option<TickHint>,
     /// The last voice packet before the client shifted its frames.
     shifted_after: Option<Seq>,
+    /// What both sides say of how long voice takes.
+    delays: DelayReports,
     hello_due: bool,
     ping_due: bool,
     pong_due: Option<u32>,
@@ -168,6 +165,10 @@ impl ClientSession {
                 self.run.tick_hint = Some(hint);
                 None
             }
+            ServerPacket::DelayReport(report) => {
+                self.run.delays.heard(report);
+                None
+            }
             packet => {
                 self.handle_control(now, packet);
                 None
@@ -236,6 +237,9 @@ impl ClientSession {
             }
             if self.run.roster.take_request() {
                 return Some(ClientPacket::RosterRequest);
+            }
+            if let Some(report) = self.run.delays.take_due() {
+                return Some(ClientPacket::DelayReport(report));
             }
         }
         if core::mem::take(&mut self.run.ping_due) {
@@ -309,7 +313,7 @@ impl ClientSession {
             version: PROTOCOL_VERSION,
             nonce: self.nonce,
             max_packet: self.request.max_packet,
-            features: u32::from(self.request.shifts_frames) * FEATURE_TICK_HINT,
+            features: self.request.features(),
             resume: self.resume,
             room: &self.request.room,
             name: &self.request.name,
@@ -407,7 +411,7 @@ impl ClientSession {
     }
 
     fn handle_welcome(&mut self, now: Instant, welcome: &Welcome) {
-        let Some(params) = self.check_welcome(welcome) else {
+        let Some(params) = self.request.params(welcome) else {
             return self.end(Reason::UNEXPECTED);
         };
         if self.request.roster {
@@ -416,6 +420,9 @@ impl ClientSession {
         if self.params().is_none() {
             self.state = State::Joined(params);
             self.resume = welcome.resume;
+            self.run
+                .delays
+                .agree(self.request.features() & welcome.features);
             self.run.hello_due = false;
             self.run.next_ping_at = now;
             self.event(ClientEvent::Joined(params, welcome.participants));
@@ -423,33 +430,6 @@ impl ClientSession {
             // The answer to a Hello that was repeated.
             self.event(ClientEvent::Count(welcome.participants));
         }
-    }
-
-    fn check_welcome(&self, welcome: &Welcome) -> Option<SessionParams> {
-        let params = SessionParams {
-            id: welcome.id,
-            codec_up: CodecId::from_id(welcome.codec_up)?,
-            codec_down: CodecId::from_id(welcome.codec_down)?,
-            format: AudioFormat {
-                rate: SampleRate::from_hz(welcome.rate_hz)?,
-                frame: FrameDuration::from_millis(welcome.frame_ms)?,
-            },
-            idle_timeout: Duration::from_millis(u64::from(welcome.idle_timeout_ms)),
-        };
-        let fits = |codec: CodecId, max_packet: u16| {
-            let payload = codec.payload_len(params.format.frame_samples());
-            self.request.codecs.contains(&codec.id())
-                && payload + AROUND_PAYLOAD_BYTES <= usize::from(max_packet)
-        };
-        let is_good = self.request.rates.contains(&params.format.rate)
-            && fits(params.codec_up, welcome.max_packet)
-            && fits(params.codec_down, self.request.max_packet)
-            && usize::from(welcome.max_packet) >= PACKET_BYTES_LEAST
-            && welcome.idle_timeout_ms >= IDLE_TIMEOUT_MS_MIN
-            && welcome.id.0 > 0
-            && welcome.revision > 0
-            && welcome.participants > 0;
-        is_good.then_some(params)
     }
 
     /// The server has ended the session, or does not begin one.

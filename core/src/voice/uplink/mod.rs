@@ -317,6 +317,16 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
         self.state.gate.is_open()
     }
 
+    /// How much sound was pushed that is to be sent and waits here for more of it.
+    pub fn held_back(&self) -> Duration {
+        let frame_samples = self.history.frame_samples;
+        let unsent_samples = usize::from(self.state.unsent_frames) * frame_samples;
+        let held_samples = unsent_samples as isize + self.catch_up.waiting();
+        let frame_micros = u64::from(self.state.frame_units) * UNIT_MICROS;
+        let micros = held_samples.max(0) as u64 * frame_micros / frame_samples as u64;
+        Duration::from_micros(micros)
+    }
+
     /// Checks whether `payload` is a frame of this session.
     pub(crate) fn check(&self, payload: &[u8]) -> Result<(), CodecError> {
         let encoder = &self.state.encoder;

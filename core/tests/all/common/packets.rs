@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use talkspurt_core::carrier::stream::PACKET_MAX;
 use talkspurt_core::seq::{Seq, Timestamp};
 use talkspurt_core::wire::{
-    Bye, ClientPacket, Encode, Hello, Joined, Left, NO_NONCE, Nonce, PROTOCOL_VERSION,
+    Bye, ClientPacket, DelayReport, Encode, Hello, Joined, Left, NO_NONCE, Nonce, PROTOCOL_VERSION,
     ParticipantFlags, ParticipantId, Reason, Reject, Roster, RosterEntry, ServerPacket, ServerPong,
     SetMuted, State, Text, TickHint, Token, Voice, Welcome, encode, parse,
 };
@@ -69,6 +69,9 @@ pub fn client_packet() -> impl Strategy<Value = OwnedClientPacket> {
             }))
         ),
         1 => Just(OwnedClientPacket::new(ClientPacket::RosterRequest)),
+        1 => any::<u16>().prop_map(|delay_ms| OwnedClientPacket::new(ClientPacket::DelayReport(
+            DelayReport { delay_ms }
+        ))),
     ]
 }
 
@@ -131,6 +134,9 @@ pub fn server_packet() -> impl Strategy<Value = OwnedServerPacket> {
         1 => any::<u32>().prop_map(move |participants| server(ServerPacket::Count(participants))),
         1 => any::<(u16, u16)>().prop_map(move |(seq, shift_us)| server(ServerPacket::TickHint(
             TickHint { seq: Seq(seq), shift_us }
+        ))),
+        1 => any::<u16>().prop_map(move |delay_ms| server(ServerPacket::DelayReport(
+            DelayReport { delay_ms }
         ))),
     ]
 }

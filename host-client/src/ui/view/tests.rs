@@ -31,6 +31,7 @@ pub(in crate::ui) fn snapshot() -> Snapshot {
         key_held: None,
         too_quiet: false,
         deafened: false,
+        delay_ms: Some(62),
         round_trip_ms: Some(1.25),
         playout_ms: 60,
         counts: Counts {
@@ -77,6 +78,7 @@ fn everything_asked_for_is_on_the_screen() {
         "○ bob (you)",
         "┃",
         "│",
+        "delay 62 ms",
         "round trip 1.2 ms",
         "playout 60 ms",
         "lost 4",
@@ -90,6 +92,20 @@ fn everything_asked_for_is_on_the_screen() {
     let cat = rows.iter().position(|row| row.contains("● cat")).unwrap();
     let ann = rows.iter().position(|row| row.contains("✕ ann")).unwrap();
     assert!(cat < ann, "talkers come first");
+}
+
+#[test]
+fn the_delay_is_shown_in_small_terminals_too_unless_it_is_not_known() {
+    for (width, height) in [(40, 12), (80, 24), (120, 30)] {
+        let all = drawn(width, height, &snapshot()).join("\n");
+        assert!(all.contains("delay 62 ms"), "{all}");
+    }
+    let unknown = Snapshot {
+        delay_ms: None,
+        ..snapshot()
+    };
+    let all = drawn(80, 24, &unknown).join("\n");
+    assert!(!all.contains("delay"), "{all}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::outbox::PACKET_OVERHEAD_BYTES;
 
 mod admission;
 mod books;
+mod delay_reports;
 mod handshakes;
 mod limits;
 mod mix;
@@ -90,6 +91,7 @@ enum Received {
     State(u32, ParticipantFlags),
     Count(u32),
     TickHint(TickHint),
+    DelayReport(u16),
     Voice {
         seq: u16,
         timestamp: u32,
@@ -436,6 +438,7 @@ impl Received {
             ServerPacket::State(state) => Self::State(state.id.0, state.flags),
             ServerPacket::Count(participants) => Self::Count(participants),
             ServerPacket::TickHint(hint) => Self::TickHint(hint),
+            ServerPacket::DelayReport(report) => Self::DelayReport(report.delay_ms),
             ServerPacket::Voice(voice) => {
                 let codec = if voice.payload.len() == 163 {
                     CodecId::ImaAdpcm

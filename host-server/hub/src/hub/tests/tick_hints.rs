@@ -6,7 +6,7 @@ use super::*;
 
 impl Bench {
     /// Someone in the kitchen whose client has these features.
-    fn join_having(&mut self, name: &str, features: u32) -> usize {
+    pub(super) fn join_having(&mut self, name: &str, features: u32) -> usize {
         let peer = self.connect();
         self.hellos += 1;
         let nonce = (0xff00 + self.hellos).to_le_bytes();

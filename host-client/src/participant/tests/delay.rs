@@ -1,0 +1,75 @@
+//! The delay from mouth to ear.
+
+use super::*;
+use talkspurt_core::wire::{DelayReport, FEATURE_DELAY_REPORT, ServerPong};
+
+/// What is written is heard 7 ms later.
+struct Late;
+
+impl Sink for Late {
+    fn write(&mut self, _frame: &[i16]) {}
+
+    fn delay_ms(&self) -> u32 {
+        7
+    }
+}
+
+/// What is read ended 5 ms ago.
+struct Old;
+
+impl Source for Old {
+    fn read(&mut self, frame: &mut [i16]) -> Captured {
+        frame.fill(1_000);
+        Captured::Frame
+    }
+
+    fn age(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(5)
+    }
+}
+
+#[test]
+fn it_is_told_and_shown_with_what_waits_in_the_devices() {
+    let mut room = Room::of("--no-gate --playout-delay 0");
+    room.participant.join(room.now, NONCE);
+    room.packets();
+    let mut welcome = welcome_packet(1, 1);
+    welcome.features = FEATURE_DELAY_REPORT;
+    room.receive(&stream_of(&ServerPacket::Welcome(welcome)));
+    room.participant.handle_timeout(room.now);
+    let packets = room.packets();
+    let ping = packets.iter().find_map(|packet| match parse(packet) {
+        Ok(ClientPacket::Ping(number)) => Some(number),
+        _ => None,
+    });
+    room.now += Duration::from_millis(30);
+    room.receive(&stream_of(&ServerPacket::Pong(ServerPong {
+        number: ping.expect("a Ping"),
+        revision: 1,
+        flags: ParticipantFlags::default(),
+    })));
+
+    room.participant.capture(room.now, &mut Old);
+    let packets = room.packets();
+    let told = packets.iter().find_map(|packet| match parse(packet) {
+        Ok(ClientPacket::DelayReport(report)) => Some(report.delay_ms),
+        _ => None,
+    });
+    // A frame, what has waited, and half of the round trip.
+    assert_eq!(told, Some(20 + 5 + 15));
+
+    assert_eq!(room.participant.snapshot(room.now).delay_ms, None);
+    let delay_ms = 40;
+    room.receive(&stream_of(&ServerPacket::DelayReport(DelayReport {
+        delay_ms,
+    })));
+    room.receive(&stream_of(&ServerPacket::Voice(said(0))));
+    room.now += Duration::from_millis(2);
+    room.participant.play(room.now, &mut Late);
+    let shown = Some(40 + 15 + 2 + 7);
+    let snapshot = room.participant.snapshot(room.now);
+    assert_eq!(snapshot.delay_ms, shown);
+    assert_eq!(snapshot.levels().delay_ms, shown);
+    room.participant.disconnected();
+    assert_eq!(room.participant.counts().delay_ms, shown);
+}
