@@ -21,6 +21,9 @@ pub trait CatchUp {
 
     /// Where sound waits to be made shorter; `None` if only quiet frames are left out.
     fn waiting(&mut self) -> Option<&mut Waiting>;
+
+    /// By how many samples more waits there than the frames to come will bring.
+    fn held_samples(&self) -> isize;
 }
 
 /// By leaving out quiet frames alone, which takes no memory: what a node has.
@@ -37,6 +40,11 @@ impl CatchUp for LeaveOut {
     #[inline(always)]
     fn waiting(&mut self) -> Option<&mut Waiting> {
         None
+    }
+
+    #[inline(always)]
+    fn held_samples(&self) -> isize {
+        0
     }
 }
 
@@ -57,6 +65,10 @@ impl<const SAMPLES: usize> CatchUp for Compress<SAMPLES> {
     fn waiting(&mut self) -> Option<&mut Waiting> {
         Some(self)
     }
+
+    fn held_samples(&self) -> isize {
+        self.ahead()
+    }
 }
 
 /// Sound on its way to the encoder, in one piece.
@@ -68,6 +80,13 @@ pub struct Waiting<S: ?Sized = [i16]> {
     skipped: usize,
     compressor: TimeCompressor,
     samples: S,
+}
+
+impl<S: ?Sized> Waiting<S> {
+    /// By how many samples more waits here than the frames to come will bring.
+    pub(super) const fn ahead(&self) -> isize {
+        self.len as isize - self.skipped as isize
+    }
 }
 
 impl Waiting {
@@ -92,11 +111,6 @@ impl Waiting {
 
     pub(super) const fn len(&self) -> usize {
         self.len
-    }
-
-    /// By how many samples more waits here than the frames to come will bring.
-    pub(super) const fn ahead(&self) -> isize {
-        self.len as isize - self.skipped as isize
     }
 
     /// How much sound is kept back while there is so much delay: it comes no later for that.

@@ -4,6 +4,7 @@ use super::Client;
 use crate::audio::codec::Codec;
 use crate::endpoint::DelayMeter;
 use crate::time::{Duration, Instant};
+use crate::voice::uplink::CatchUp;
 
 impl<
     const PAYLOAD: usize,
@@ -13,8 +14,8 @@ impl<
     const HISTORY: usize,
     const FRAME: usize,
     C: Codec,
-    const CATCH_UP: usize,
-> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, CATCH_UP>
+    K: CatchUp,
+> Client<PAYLOAD, ENCODED, SLOTS, QUEUE, HISTORY, FRAME, C, K>
 {
     /// Measures how long the client's own voice takes to the server, and tells it. Call it after
     /// [`Client::push_frame`], with the `meter` of this session; `waiting` is how much sound from

@@ -321,7 +321,7 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
     pub fn held_back(&self) -> Duration {
         let frame_samples = self.history.frame_samples;
         let unsent_samples = usize::from(self.state.unsent_frames) * frame_samples;
-        let held_samples = unsent_samples as isize + self.catch_up.waiting();
+        let held_samples = unsent_samples as isize + self.catch_up.held_samples();
         let frame_micros = u64::from(self.state.frame_units) * UNIT_MICROS;
         let micros = held_samples.max(0) as u64 * frame_micros / frame_samples as u64;
         Duration::from_micros(micros)
