@@ -63,11 +63,19 @@ impl MeanDelay {
 /// How long frames wait between their arrival and their turn. `FRAMES` arrivals are remembered: as
 /// many as frames may wait.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Waits<const FRAMES: usize> {
     /// When the frames came that wait, the oldest first.
     arrivals: Deque<Instant, FRAMES>,
     mean: MeanDelay,
+}
+
+/// How it stands, without each of the arrivals.
+#[cfg(feature = "defmt")]
+impl<const FRAMES: usize> defmt::Format for Waits<FRAMES> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let waiting = self.arrivals.len();
+        defmt::write!(f, "Waits {{ waiting: {}, mean: {} }}", waiting, self.mean)
+    }
 }
 
 impl<const FRAMES: usize> Waits<FRAMES> {
