@@ -78,7 +78,7 @@ fn modules() -> Vec<String> {
         Some(cells.next()?.trim_matches('`').to_owned())
     });
     let modules: Vec<_> = rows.collect();
-    assert_eq!(modules.len(), 22, "the map's modules: {modules:?}");
+    assert_eq!(modules.len(), 23, "the map's modules: {modules:?}");
     modules
 }
 
@@ -197,7 +197,7 @@ fn every_public_type_of_the_core_can_be_logged() {
                     .split(|c: char| !c.is_alphanumeric())
                     .next()
                     .unwrap_or_default();
-                let by_hand = source.contains(&format!("impl defmt::Format for {name}"));
+                let by_hand = source.contains(&format!(" defmt::Format for {name}"));
                 assert!(derived || by_hand, "{file}: {name} has no defmt::Format");
             }
             // Attributes apply to the item that follows them.
