@@ -1,5 +1,6 @@
 //! Helpers of this crate's unit tests.
 
+use crate::audio::{Captured, Sink, Source};
 use crate::config::{
     JoinConfig,
     flags::{Cli, Command},
@@ -8,6 +9,7 @@ use clap::Parser as _;
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 use talkspurt_core::{
     carrier::stream::ENCODED_MAX,
@@ -156,4 +158,29 @@ mod counting {
 
     #[global_allocator]
     static HEAP: Counting = Counting;
+}
+
+/// What is written is heard 7 ms later.
+pub(crate) struct Late;
+
+impl Sink for Late {
+    fn write(&mut self, _frame: &[i16]) {}
+
+    fn delay_ms(&self) -> u32 {
+        7
+    }
+}
+
+/// What is read ended 5 ms ago.
+pub(crate) struct Old;
+
+impl Source for Old {
+    fn read(&mut self, frame: &mut [i16]) -> Captured {
+        frame.fill(1_000);
+        Captured::Frame
+    }
+
+    fn age(&self) -> Duration {
+        Duration::from_millis(5)
+    }
 }

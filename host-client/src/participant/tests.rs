@@ -12,6 +12,7 @@ use talkspurt_core::{
 };
 
 mod delay;
+mod pre_roll;
 
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -131,16 +132,6 @@ impl Room {
         }
         said
     }
-}
-
-#[test]
-fn the_pre_roll_goes_first_and_silence_is_not_sent() {
-    // Between the thresholds.
-    let soft = (1_000..1_020).map(|level| (Captured::Frame, level));
-    let mut room = Room::of("--gate fixed --pre-roll 60");
-    let said = room.run(soft.chain([(Captured::Frame, 9_000)]));
-    let levels = [1_017, 1_018, 1_019, 9_000];
-    assert_eq!(said, levels.map(|level| (level, false)));
 }
 
 #[test]
@@ -381,25 +372,6 @@ fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
     };
     room.receive(&stream_of(&ServerPacket::Voice(voice)));
     assert_eq!(room.participant.snapshot(room.now).playout_ms, 5);
-}
-
-#[test]
-fn the_flags_of_pre_roll_and_playout_delay_are_followed() {
-    let soft = (1_000..1_020).map(|level| (Captured::Frame, level));
-    let mut room = Room::of("--gate fixed --pre-roll 20");
-    let said = room.run(soft.chain([(Captured::Frame, 9_000)]));
-    assert_eq!(said, [(1_019, false), (9_000, false)]);
-    let silent_frames = |flags| {
-        let (mut room, mut tape) = (Room::of(flags), Tape::default());
-        for number in 0..20 {
-            room.receive(&stream_of(&ServerPacket::Voice(self::said(number))));
-            room.participant.play(room.now, &mut tape);
-        }
-        let frames = tape.0.chunks(320);
-        frames.take_while(|frame| frame[0] == 0).count()
-    };
-    let [short, long] = ["--playout-delay 20", "--playout-delay 100"].map(silent_frames);
-    assert_eq!(long - short, 4);
 }
 
 #[test]

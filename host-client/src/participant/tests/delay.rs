@@ -1,32 +1,8 @@
 //! The delay from mouth to ear.
 
 use super::*;
+use crate::testing::{Late, Old};
 use talkspurt_core::wire::{DelayReport, FEATURE_DELAY_REPORT, ServerPong};
-
-/// What is written is heard 7 ms later.
-struct Late;
-
-impl Sink for Late {
-    fn write(&mut self, _frame: &[i16]) {}
-
-    fn delay_ms(&self) -> u32 {
-        7
-    }
-}
-
-/// What is read ended 5 ms ago.
-struct Old;
-
-impl Source for Old {
-    fn read(&mut self, frame: &mut [i16]) -> Captured {
-        frame.fill(1_000);
-        Captured::Frame
-    }
-
-    fn age(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(5)
-    }
-}
 
 #[test]
 fn it_is_told_and_shown_with_what_waits_in_the_devices() {
