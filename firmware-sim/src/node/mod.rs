@@ -49,12 +49,12 @@ pub type Pcm16Node =
     Node<PAYLOAD_MAX, { encoded_len_max(PAYLOAD_MAX + AROUND_PAYLOAD_BYTES) + 1 }, 16, 4096>;
 
 /// Upper bound of an [`AdpcmNode`]'s static RAM in bytes: all the memory of the loop except its
-/// stack. On a 32-bit microcontroller it is 10,704 bytes: 4,288 downlink (16 packets, and 40 ms of
+/// stack. On a 32-bit microcontroller it is 10,752 bytes: 4,288 downlink (16 packets, and 40 ms of
 /// sound to conceal a loss with), 2,892 uplink (80 ms of samples), 1,460 voice waiting for the
-/// port, 968 session, 392 and 372 packets being read and written, the rest configuration and
+/// port, 1,016 session, 392 and 372 packets being read and written, the rest configuration and
 /// counts.
 pub const ADPCM_NODE_RAM_BYTES: usize = if size_of::<usize>() == 4 {
-    10_704
+    10_752
 } else {
     11_008
 };
