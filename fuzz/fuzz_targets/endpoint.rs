@@ -9,23 +9,35 @@
 mod input;
 
 use libfuzzer_sys::fuzz_target;
-use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, CodecId};
+use talkspurt_core::audio::codec::{ADPCM_PAYLOAD_MAX, AnyCodec, CodecId};
+use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::audio::frame::Frame;
 use talkspurt_core::audio::gate::{GateConfig, GateMode};
 use talkspurt_core::carrier::deframer::{Deframer, Feed};
 use talkspurt_core::carrier::stream::{TRANSMIT_MAX, enclose, encoded_len_max};
-use talkspurt_core::endpoint::{Client, ClientConfig};
+use talkspurt_core::delay::DELAY_MAX;
+use talkspurt_core::endpoint::{Client, ClientConfig, DelayMeter};
 use talkspurt_core::session::{ClientEvent, JoinRequest};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_core::voice::uplink::HISTORY_SAMPLES_DEFAULT;
+use talkspurt_core::voice::uplink::{Compress, HISTORY_SAMPLES_DEFAULT, catch_up_samples};
 use talkspurt_core::wire::{ClientPacket, Reason, parse};
 
 use input::Input;
 
 const ENCODED: usize = encoded_len_max(352) + 1;
 
-type Node = Client<ADPCM_PAYLOAD_MAX, ENCODED, 16, 1448, HISTORY_SAMPLES_DEFAULT>;
+/// As small as a node's, with all that a host adds.
+type Host = Client<
+    ADPCM_PAYLOAD_MAX,
+    ENCODED,
+    16,
+    1448,
+    HISTORY_SAMPLES_DEFAULT,
+    FRAME_SAMPLES_MAX,
+    AnyCodec,
+    Compress<{ catch_up_samples(AudioFormat::DEFAULT) }>,
+>;
 
 fuzz_target!(|data: &[u8]| {
     let mut rig = Rig::new();
@@ -38,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
 /// A client, and its server's deframer.
 struct Rig {
     now: Instant,
-    client: Box<Node>,
+    client: Box<Host>,
     delay: DelayMeter,
     server: Deframer<TRANSMIT_MAX>,
     is_over: bool,
@@ -52,7 +64,7 @@ impl Rig {
         request.reports_delay = true;
         Self {
             now: Instant::ZERO,
-            client: Box::new(Node::new(ClientConfig::new(request)).unwrap()),
+            client: Box::new(Host::new(ClientConfig::new(request)).unwrap()),
             delay: DelayMeter::new(FrameDuration::Ms20),
             server: Deframer::new(),
             is_over: true,
@@ -119,7 +131,10 @@ impl Rig {
             .iter_mut()
             .step_by(2)
             .for_each(|sample| *sample = -*sample);
-        let duration = self.client.params().map(|params| params.format.frame.duration());
+        let duration = self
+            .client
+            .params()
+            .map(|params| params.format.frame.duration());
         if let Some(shift) = self.client.take_tick_shift() {
             assert!(shift > Duration::ZERO && Some(shift) < duration);
         }
