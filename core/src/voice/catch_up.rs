@@ -116,7 +116,11 @@ impl Waiting {
     /// How much sound is kept back while there is so much delay: it comes no later for that.
     pub(super) fn kept_back(&self, delay_samples: usize, frame_samples: usize) -> usize {
         let block = self.compressor.rate().samples_in_ms(BLOCK_MS);
-        delay_samples.min(block.saturating_sub(frame_samples))
+        // A frame comes on top of less than a frame and what is kept back.
+        let room = self.samples.len().saturating_sub(2 * frame_samples);
+        delay_samples
+            .min(block.saturating_sub(frame_samples))
+            .min(room)
     }
 
     /// Takes the next frame.
