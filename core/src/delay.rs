@@ -95,6 +95,13 @@ impl<const FRAMES: usize> Waits<FRAMES> {
         let _ = self.arrivals.push_back(now);
     }
 
+    /// Takes note that no more than so many wait: what was before them was passed over.
+    pub fn passed(&mut self, waiting: usize) {
+        while self.arrivals.len() > waiting {
+            self.arrivals.pop_front();
+        }
+    }
+
     /// Takes note that it was a frame's turn, and that so many wait behind it. What follows on its
     /// turn takes `more`.
     ///
@@ -245,6 +252,16 @@ mod tests {
         // More than can be remembered.
         (0..9).for_each(|n| waits.arrived(at(300 + n)));
         waits.taken(at(320), 8, Duration::ZERO);
+        assert_eq!(waits.mean(), Some(MS(10)));
+    }
+
+    #[test]
+    fn what_was_passed_over_says_nothing_of_what_comes_later() {
+        let mut waits = Waits::<8>::new(FrameDuration::Ms20);
+        (0..3).for_each(|n| waits.arrived(at(20 * n)));
+        waits.passed(0);
+        waits.arrived(at(5_000));
+        waits.taken(at(5_010), 0, Duration::ZERO);
         assert_eq!(waits.mean(), Some(MS(10)));
     }
 

@@ -87,7 +87,8 @@ impl TimeCompressor {
     }
 
     /// Takes up to `most` samples out of a block, by [`take_out_period`] once: nothing, or 5 to
-    /// 15 ms. Returns how many samples are left at its beginning. Blocks of 30 ms are best.
+    /// 15 ms. Returns how many samples are left at its beginning. Blocks of 30 ms are best. Call
+    /// [`TimeCompressor::advance`] first: a stream that has not advanced is not compressed.
     ///
     /// Nothing is taken out before a stretch of any length could be: a voice's own period is worth
     /// waiting for.

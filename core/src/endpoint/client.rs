@@ -103,7 +103,11 @@ impl<
     #[inline(always)]
     pub fn new(config: ClientConfig) -> Result<Self, ClientConfigError> {
         let () = Self::ANY_CONTROL_PACKET_FITS;
-        let config = config.checked::<C>(PAYLOAD, FRAME.min(HISTORY), ENCODED)?;
+        let config = config.checked::<C>(
+            PAYLOAD,
+            FRAME.min(HISTORY).min(K::FRAME_SAMPLES_MAX),
+            ENCODED,
+        )?;
         let voice = config.voice();
         // Both restart with the codec and the format of each session.
         let format = AudioFormat {

@@ -68,6 +68,12 @@ impl DelayMeter {
         self.waiting_frames = waiting_frames;
     }
 
+    /// Frames were passed over, and so many wait behind them.
+    pub(super) fn passed(&mut self, waiting_frames: u16) {
+        self.played.passed(waiting_frames.into());
+        self.waiting_frames = waiting_frames;
+    }
+
     /// A frame was played, which takes `more` until it is heard, and so many wait behind it.
     pub(super) fn played(
         &mut self,

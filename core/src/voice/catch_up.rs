@@ -15,7 +15,10 @@ pub const fn catch_up_samples(format: AudioFormat) -> usize {
 }
 
 /// How an uplink takes back the delay of its pre-roll.
-pub trait CatchUp {
+pub trait CatchUp: sealed::Sealed {
+    /// The longest frame that it takes, in samples.
+    const FRAME_SAMPLES_MAX: usize;
+
     /// Before anything was said.
     fn new(rate: SampleRate) -> Self;
 
@@ -32,6 +35,8 @@ pub trait CatchUp {
 pub struct LeaveOut;
 
 impl CatchUp for LeaveOut {
+    const FRAME_SAMPLES_MAX: usize = usize::MAX;
+
     #[inline(always)]
     fn new(_: SampleRate) -> Self {
         Self
@@ -53,6 +58,9 @@ impl CatchUp for LeaveOut {
 pub type Compress<const SAMPLES: usize> = Waiting<[i16; SAMPLES]>;
 
 impl<const SAMPLES: usize> CatchUp for Compress<SAMPLES> {
+    // A frame comes on top of less than a frame.
+    const FRAME_SAMPLES_MAX: usize = SAMPLES / 2;
+
     fn new(rate: SampleRate) -> Self {
         Self {
             len: 0,
@@ -69,6 +77,15 @@ impl<const SAMPLES: usize> CatchUp for Compress<SAMPLES> {
     fn held_samples(&self) -> isize {
         self.ahead()
     }
+}
+
+mod sealed {
+    /// Nobody takes delay back in another way.
+    pub trait Sealed {}
+
+    impl Sealed for super::LeaveOut {}
+
+    impl<const SAMPLES: usize> Sealed for super::Compress<SAMPLES> {}
 }
 
 /// Sound on its way to the encoder, in one piece.
@@ -131,11 +148,16 @@ impl Waiting {
         self.compressor.advance(frame.len());
     }
 
-    /// Makes what waits shorter by up to so many samples, if it is time.
-    pub(super) fn shorten(&mut self, most: usize) {
-        self.len = self
-            .compressor
-            .compress(&mut self.samples[..self.len], most);
+    /// Takes all of the next frame, which is not the one that the voice begins in.
+    pub(super) const fn skip_nothing(&mut self) {
+        self.skipped = 0;
+    }
+
+    /// Makes what waits shorter by up to so many samples, if it is time. Returns whether it did.
+    pub(super) fn shorten(&mut self, most: usize) -> bool {
+        let waiting = &mut self.samples[..self.len];
+        let left = self.compressor.compress(waiting, most);
+        core::mem::replace(&mut self.len, left) > left
     }
 
     /// The frame that is first in turn. There must be one.

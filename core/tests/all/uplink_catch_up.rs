@@ -92,6 +92,15 @@ impl Ear {
             // What is heard now was said before.
             assert!(end <= self.pushed + self.samples(200));
         }
+        if self.is_talking && self.uplink.stats().frames_overrun == 0 {
+            let held = self.uplink.held_back().as_micros() as usize * self.samples(1) / 1_000;
+            assert!(
+                self.heard.len() + held >= self.pushed,
+                "sound has its turn before it was said: {} and {held} of {}",
+                self.heard.len(),
+                self.pushed
+            );
+        }
     }
 
     /// By how much what was said from `from` on is heard later: where that is most like it.
@@ -215,15 +224,11 @@ fn the_end_of_a_talkspurt_comes_with_its_terminator_and_the_next_begins_anew() {
         assert!(!ear.is_talking);
         ear.hear(&silence);
         ear.uplink.set_muted(false);
-        ear.hear(&silence);
-        ear.hear(&sound);
-        let [first, _] = ear.talkspurts[4];
-        let begins = sound.len() - ear.samples(300) + first - first;
-        let said = ear.pushed - sound.len() + begins;
-        assert!(
-            first <= said && first + ear.samples(60) > said,
-            "{first} {said}"
-        );
+        let word = noise(ear.samples(100), 6_000, 3);
+        ear.hear(&word);
+        let [first, last] = ear.talkspurts[4];
+        assert_eq!(first, ear.pushed - word.len());
+        assert!(ear.heard[first..last] == word[..last - first]);
     }
 }
 
@@ -246,6 +251,22 @@ fn a_voice_is_heard_at_its_pitch_without_a_click() {
             heard <= largest + largest / 10,
             "{frame:?}: {heard}, {largest}"
         );
+    }
+}
+
+#[test]
+fn a_pause_in_a_word_takes_no_more_back_than_there_is() {
+    for frame in FRAMES {
+        for pause_at_ms in (20..=200).step_by(10) {
+            for pre_roll_ms in [40, 60, 100] {
+                let mut ear = Ear::new(format(SampleRate::Hz16000, frame), FIXED);
+                let mut sound = murmur_and_word(&ear, pre_roll_ms, 900);
+                let word = ear.samples(400 + pre_roll_ms);
+                let pause = ear.samples(pause_at_ms)..ear.samples(pause_at_ms + 60);
+                sound[word..][pause].fill(0);
+                ear.hear(&sound);
+            }
+        }
     }
 }
 

@@ -340,6 +340,7 @@ impl Participant {
         if self.is_in_room() {
             let mut frame = Frame::silence(self.format.frame_samples());
             self.client.pop_frame(&mut frame);
+            self.client.measure_passed(&mut self.delay);
         }
     }
 

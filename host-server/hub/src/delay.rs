@@ -27,6 +27,9 @@ impl TalkerDelay {
     pub fn report(&mut self, report: DelayReport) {
         let delay_ms = report.delay_ms.min(DELAY_MS_MAX);
         self.reported = (delay_ms > 0).then(|| Duration::from_millis(delay_ms.into()));
+        if self.reported.is_none() {
+            self.waits = None;
+        }
     }
 
     /// Takes note that a frame of this talker has come.

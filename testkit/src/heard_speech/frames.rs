@@ -296,8 +296,8 @@ fn find(
         .max_by(|a, b| a.1.similarity().total_cmp(&b.1.similarity()))
 }
 
-/// A sound half a sample later: a resampler shifts by parts of a sample, which a hiss at 2 kHz does
-/// not bear.
+/// A sound half a sample later: a resampler shifts by parts of a sample, which makes a hiss at
+/// 2 kHz unlike itself.
 fn between_samples(sound: &[i16]) -> Vec<i16> {
     let pairs = sound.windows(2);
     pairs.map(|pair| pair[0].midpoint(pair[1])).collect()

@@ -47,6 +47,11 @@ impl<
         meter.played(now, waiting_frames, more, &mut self.session);
     }
 
+    /// Notes that what [`Client::pop_frame`] gave is not played.
+    pub fn measure_passed(&self, meter: &mut DelayMeter) {
+        meter.passed(self.downlink.depth_frames());
+    }
+
     /// How long the voice that was heard last took from mouth to ear: that of the talker who takes
     /// longest, if several talk. `None` if that is not known: nobody was heard yet, or only talkers
     /// whose clients, as those of nodes, do not tell how long their voice takes.

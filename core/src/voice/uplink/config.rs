@@ -12,7 +12,7 @@ use crate::seq::Timestamp;
 pub struct UplinkConfig<C = AnyCodec> {
     /// The session's codec, which has heard nothing yet.
     pub codec: C,
-    /// The session's format. The history must hold a frame of it.
+    /// The session's format. The history must hold a frame of it, and what takes delay back two.
     pub format: AudioFormat,
     /// When voice is sent.
     pub gate: GateConfig,
@@ -57,8 +57,8 @@ pub struct UplinkStats {
     pub frames_captured: u32,
     /// Frames sent, pre-roll among them.
     pub frames_sent: u32,
-    /// Frames of pre-roll: each puts off what comes after it by its length, until that is taken
-    /// back.
+    /// Frames of pre-roll, the first of which may be voice in part. They put off what comes after
+    /// them, until their delay is taken back.
     pub frames_pre_roll: u32,
     /// Talkspurts begun.
     pub talkspurts: u32,

@@ -141,7 +141,13 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
                 state.closing = true;
             }
         }
-        state.lose_unsent(state.unsent_frames.saturating_sub(history.frames));
+        let lost_frames = state.unsent_frames.saturating_sub(history.frames);
+        state.lose_unsent(lost_frames);
+        if lost_frames > 0
+            && let Some(waiting) = catch_up.waiting()
+        {
+            waiting.skip_nothing();
+        }
         decision
     }
 
@@ -149,7 +155,11 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
     /// pre-roll has a say. Returns its voice packet; `None` while muted. Poll what was pushed as
     /// samples first.
     pub fn push_encoded<'a>(&mut self, frame: EncodedFrame<'a>) -> Option<Voice<'a>> {
-        let Self { state, history, .. } = self;
+        let Self {
+            state,
+            history,
+            catch_up,
+        } = self;
         state.stats.frames_captured = state.stats.frames_captured.wrapping_add(1);
         state.timestamp = frame.timestamp.plus(state.frame_units);
         if state.muted {
@@ -157,6 +167,11 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
         }
         // What was kept before it is no pre-roll of what comes after it.
         history.clear();
+        if let Some(waiting) = catch_up.waiting() {
+            waiting.clear();
+            state.unsent_frames = 0;
+            state.leaves_out = false;
+        }
         let is_first = !state.gate.is_open();
         state.stats.talkspurts = state.stats.talkspurts.wrapping_add(u32::from(is_first));
         state.stats.frames_sent = state.stats.frames_sent.wrapping_add(1);
@@ -220,6 +235,7 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
         buffer: &'a mut [u8],
     ) -> Option<Voice<'a>> {
         let frame_samples = history.frame_samples;
+        let mut is_newest = false;
         loop {
             let delay_samples = match state.closing {
                 true => 0,
@@ -229,15 +245,17 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
             if waiting.len() >= enough {
                 break;
             }
-            let (age_frames, _) = state.take_unsent(history, delay_samples)?;
+            let (age_frames, is_blended) = state.take_unsent(history, delay_samples)?;
             waiting.push(history.frame(age_frames));
+            is_newest = age_frames == 0 && !is_blended && waiting.len() == frame_samples;
+            // The quiet frame that is blended into this one has taken back its length already.
+            let blended_samples = usize::from(is_blended) * frame_samples;
             if waiting.len() >= enough {
-                waiting.shorten(delay_samples);
+                is_newest &= !waiting.shorten(delay_samples.saturating_sub(blended_samples));
             }
         }
         let is_last = state.unsent_frames == 0 && waiting.len() < 2 * frame_samples;
         let terminator = state.closing && is_last;
-        let is_newest = is_last && waiting.len() == frame_samples;
         let voice = state.emit(waiting.first(frame_samples), is_newest, terminator, buffer);
         waiting.pop(frame_samples);
         if terminator {

@@ -113,8 +113,9 @@ impl<C> State<C> {
         let unit_samples = frame_samples / self.frame_units as usize;
         let ahead_units = self.timestamp.distance(self.clock) - self.frame_units as i32;
         let unsent_samples = usize::from(self.unsent_frames) * frame_samples;
-        let ahead_samples = ahead_units as isize * unit_samples as isize;
-        let delay_samples = ahead_samples + waiting_samples + unsent_samples as isize;
+        let ahead_samples = (ahead_units as isize).saturating_mul(unit_samples as isize);
+        let here_samples = waiting_samples + unsent_samples as isize;
+        let delay_samples = ahead_samples.saturating_add(here_samples);
         delay_samples.max(0) as usize
     }
 

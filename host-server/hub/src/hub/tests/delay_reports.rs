@@ -121,3 +121,16 @@ fn nothing_is_told_while_nobody_talks() {
     assert!(peers.iter().all(|peer| bench.delays(*peer).is_empty()));
     assert_eq!(bench.hub.counters().ticks, 0);
 }
+
+#[test]
+fn whoever_is_silent_is_not_heard_and_its_delay_is_nobodys() {
+    let (mut bench, [ada, bob, cem]) = of_three(FEATURE_DELAY_REPORT);
+    bench.report(ada, 40);
+    bench.report(bob, 5_000);
+    for _ in 0..50 {
+        bench.speak(ada, 300, false);
+        bench.speak(bob, 0, false);
+        bench.pass(FRAME);
+    }
+    assert_eq!(bench.delays(cem), [40 + WAIT_MS]);
+}
