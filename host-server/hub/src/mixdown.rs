@@ -44,6 +44,13 @@ pub struct Own {
     frame: Option<HeardFrame>,
 }
 
+impl Own {
+    /// Whether it is part of the mean that others hear.
+    pub const fn counts(&self) -> bool {
+        matches!(self.part, Part::Staying | Part::Starting | Part::Ending)
+    }
+}
+
 /// A talker's frame in this tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HeardFrame {

@@ -3,7 +3,7 @@
 use talkspurt_core::audio::codec::{CodecError, CodecId};
 use talkspurt_core::audio::format::AudioFormat;
 use talkspurt_core::audio::jitter::{JitterConfig, JitterStats, PushOutcome};
-use talkspurt_core::audio::mixer::{Part, TalkerState};
+use talkspurt_core::audio::mixer::TalkerState;
 use talkspurt_core::delay::Reports;
 use talkspurt_core::seq::Seq;
 use talkspurt_core::session::HelloRequest;
@@ -260,8 +260,7 @@ impl Participant {
     pub fn delay_of_mixed(&mut self, now: Instant) -> Option<Duration> {
         let waiting_frames = self.depth_frames();
         let delay = self.delay.mixed(now, waiting_frames);
-        let counts = |part| matches!(part, Part::Staying | Part::Starting | Part::Ending);
-        self.own.filter(|own| counts(own.part)).and(delay)
+        self.own.filter(Own::counts).and(delay)
     }
 
     /// Returns what to tell their client of how long the voice has taken that it hears, if it is
