@@ -6,9 +6,13 @@ use crate::common::ear::largest_step;
 use crate::uplink::FIXED;
 use proptest::prelude::*;
 use proptest::sample::select;
-use talkspurt_core::audio::codec::{PAYLOAD_MAX, Pcm16};
+use talkspurt_core::audio::codec::{AnyCodec, CodecId, PAYLOAD_MAX, Pcm16};
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration, SampleRate};
+use talkspurt_core::audio::frame::FRAME_SAMPLES_MAX;
 use talkspurt_core::audio::gate::{GateConfig, GateDecision, GateMode};
+use talkspurt_core::carrier::stream::TRANSMIT_MAX;
+use talkspurt_core::endpoint::{Client, ClientConfig};
+use talkspurt_core::session::JoinRequest;
 use talkspurt_core::voice::uplink::{
     Compress, Uplink, UplinkConfig, catch_up_samples, history_samples,
 };
@@ -274,6 +278,20 @@ fn a_pause_in_a_word_takes_no_more_back_than_there_is() {
             }
         }
     }
+}
+
+/// Whether a client is made that has so many samples to make 20 ms frames shorter in.
+fn fits<const SAMPLES: usize>() -> bool {
+    type Desk<K> =
+        Client<PAYLOAD_MAX, TRANSMIT_MAX, 16, 8_192, HISTORY, FRAME_SAMPLES_MAX, AnyCodec, K>;
+    let (room, name) = ("r".parse().unwrap(), "n".parse().unwrap());
+    let request = JoinRequest::new(room, name, &CodecId::ALL);
+    Desk::<Compress<SAMPLES>>::new(ClientConfig::new(request)).is_ok()
+}
+
+#[test]
+fn without_room_for_two_frames_there_is_no_client() {
+    assert!(fits::<640>() && !fits::<639>());
 }
 
 proptest! {
