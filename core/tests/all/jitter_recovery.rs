@@ -80,16 +80,15 @@ fn after_five_seconds_without_network_old_voice_is_dropped_at_once() {
         stream.talk(50);
         assert_eq!(stream.is_late(), Some(target.into()), "before");
         stream.stall(250);
-        // The late item has widened the margin by one.
         assert_eq!(
             stream.is_late(),
-            Some(u32::from(target) + 1),
+            Some(target.into()),
             "in the first period after it"
         );
         stream.talk(250);
         assert_eq!(
             stream.is_late(),
-            Some(u32::from(target) + 1),
+            Some(target.into()),
             "5 s later in the same talkspurt"
         );
         stream.pause(25);
@@ -124,7 +123,7 @@ fn a_listener_that_was_suspended_is_not_late_afterwards() {
 
 #[test]
 fn a_stall_of_up_to_300_ms_is_played_late_and_a_longer_one_is_not() {
-    for (stalled, late, skipped) in [(14, 14, 0), (15, 1, 14), (16, 1, 15)] {
+    for (stalled, late, skipped) in [(14, 14, 0), (15, 0, 15), (16, 0, 16)] {
         let mut stream = Stream::new(0);
         stream.talk(50);
         stream.stall(stalled);
@@ -150,7 +149,7 @@ fn the_backlog_of_a_stall_is_dropped_even_if_it_arrives_gradually() {
         stream.pass(1, |_| from..to);
     }
     stream.talk(5);
-    assert_eq!(stream.is_late(), Some(1));
+    assert_eq!(stream.is_late(), Some(0));
 }
 
 #[test]
@@ -184,8 +183,8 @@ fn a_margin_that_stalls_widened_is_gone_after_the_next_calm_pause() {
     stream.pause(30);
     stream.talk(30);
     assert_eq!(stream.is_late(), Some(10), "right after the storm");
-    // 160 ms more than before. After five seconds of calm the talker pauses.
-    stream.talk(230);
+    // 160 ms more than before. After 1.5 seconds of calm the talker pauses.
+    stream.talk(45);
     stream.pause(30);
     stream.talk(15);
     assert_eq!(stream.is_late(), Some(2));
@@ -220,20 +219,20 @@ fn the_margin_that_the_network_needs_stays_through_pauses() {
 }
 
 #[test]
-fn a_margin_needed_every_three_seconds_stays_through_the_pauses_between() {
+fn a_margin_needed_every_second_stays_through_the_pauses_between() {
     let mut stream = Stream::new(0);
     stream.talk(50);
-    let three_seconds = |stream: &mut Stream| {
+    let one_second = |stream: &mut Stream| {
         stream.stall(3);
         for _ in 0..2 {
-            stream.talk(62);
-            stream.pause(10);
+            stream.talk(15);
+            stream.pause(7);
             stream.talk(1);
         }
     };
-    (0..6).for_each(|_| three_seconds(&mut stream));
+    (0..6).for_each(|_| one_second(&mut stream));
     let concealed = stream.line.buffer.stats().concealed;
-    (0..20).for_each(|_| three_seconds(&mut stream));
+    (0..20).for_each(|_| one_second(&mut stream));
     assert_eq!(
         (
             stream.line.buffer.stats().concealed - concealed,
@@ -250,25 +249,19 @@ fn a_surplus_after_a_short_pause_is_dropped_down_to_a_pre_roll() {
     stream.talk(50);
     stream.stall(10);
     assert_eq!(stream.is_late(), Some(10));
+    // The window has forgotten the stall.
+    stream.talk(75);
     // A pause of 40 ms in between.
     stream.line.push_last(stream.period);
     stream.pop();
     stream.pass(2, |_| 0..0);
     stream.talk(20);
-    assert_eq!(stream.is_late(), Some(4), "60 ms and the margin");
-    assert_eq!(stream.skipped(), 4);
+    assert_eq!(stream.is_late(), Some(3), "60 ms");
+    assert_eq!(stream.skipped(), 5);
     stream.talk(40);
     stream.pause(10);
     stream.talk(5);
-    assert_eq!(
-        stream.is_late(),
-        Some(1),
-        "after the next pause: the margin"
-    );
-    stream.talk(250);
-    stream.pause(10);
-    stream.talk(5);
-    assert_eq!(stream.is_late(), Some(0), "after five seconds of calm");
+    assert_eq!(stream.is_late(), Some(0), "after the next pause");
 }
 
 /// A stream whose talkspurts may begin with pre-roll, after a word and a pause of 2 s. The gate

@@ -15,7 +15,6 @@ pub fn run(out: &mut Out<'_>) {
         let config = JitterConfig {
             // Windows short enough for the delay to shrink and the margin to decay within the run.
             shrink_window_frames: 20,
-            decay_window_frames: 60,
             ..JitterConfig::default_for(FrameDuration::Ms20, target_frames)
         };
         let mut buffer = JitterBuffer::<u16, 16>::new(config);

@@ -1,52 +1,81 @@
 //! How many items should wait behind the one that is played, and whether more do.
+//!
+//! What is measured is when items come, in frames before their turn: by how many items wait behind
+//! the one that is taken. The least and the most of the last 1.5 s are remembered in parts. What
+//! lies between them is the jitter, and the margin; what lies below the least was not needed by any
+//! item, and is surplus.
 
 use super::report::{JitterConfig, Shrink};
 
-/// Windows in which a surplus frame waits for a quiet moment before it is dropped regardless.
-const OVERDUE_WINDOWS: u8 = 3;
+/// The window has so many parts; one more is remembered, as the newest is not whole.
+const PARTS: u16 = 4;
 
-/// A pause takes back what was not needed of the margin if nothing came late for this part of
-/// the time in which it decays: 5 s by default. A Wi-Fi that stalls every few seconds needs it
-/// again.
-const CALM_PARTS: u16 = 2;
+/// A surplus frame is taken out in so many frames: time compression makes voice at most 1.35 times
+/// as fast, and leaving out every fourth frame is no faster.
+const POPS_PER_SURPLUS: u16 = 4;
+
+/// A single surplus frame waits for a quiet moment through so many windows.
+const QUIET_WINDOWS: u16 = 3;
 
 /// For so many pops a talkspurt is young: 400 ms in frames of 20 ms. A pre-roll of 200 ms has come
 /// by then, even on a line that carries little more than voice.
 const YOUNG_POPS: u8 = 20;
 
-/// The margin now aimed at. Late items widen it, a long time without them takes it back; items that
-/// wait beyond it through a whole window are surplus.
+/// How many items waited in a part of the window. A negative number waited for an item: it came
+/// later than its turn by so much.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Part {
+    least: i16,
+    most: i16,
+}
+
+impl Part {
+    const EMPTY: Self = Self {
+        least: i16::MAX,
+        most: i16::MIN,
+    };
+}
+
+/// The margin now aimed at, and the surplus.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Margin {
     target_frames: u16,
+    shrink: Shrink,
     /// Items that wait because they came before their time: what is left of the pre-roll.
     early_frames: u16,
-    pops_since_late: u16,
-    /// The fewest items that waited since the last late one, or since the last pause that changed
-    /// the margin.
-    calm_least_waiting: u16,
-    window_pops: u16,
-    window_least_waiting: u16,
     /// By so much an item that came in the window was early at most.
     window_most_early: u16,
-    windows_overdue: u8,
     /// Pops in which items may still show that the talkspurt is early.
     young_pops: u8,
+    /// Parts of the window over whose items `window_most_early` is.
+    window_parts: u8,
+    /// Of the part that runs; the least of its items was not touched for so long.
+    part_pops: u16,
+    /// Of this talkspurt, the newest first.
+    parts: [Part; PARTS as usize + 1],
+    /// The jitter of those before it, and how long ago it was.
+    past_jitter_frames: u16,
+    past_pops: u16,
+    /// For so long a quiet moment was waited for.
+    quiet_due_pops: u16,
 }
 
 impl Margin {
     pub(super) const fn new(config: &JitterConfig) -> Self {
         Self {
             target_frames: config.target_frames,
+            shrink: Shrink::No,
             early_frames: 0,
-            pops_since_late: 0,
-            calm_least_waiting: u16::MAX,
-            window_pops: 0,
-            window_least_waiting: u16::MAX,
             window_most_early: 0,
-            windows_overdue: 0,
             young_pops: 0,
+            window_parts: 0,
+            part_pops: 0,
+            parts: [Part::EMPTY; PARTS as usize + 1],
+            past_jitter_frames: 0,
+            past_pops: 0,
+            quiet_due_pops: 0,
         }
     }
 
@@ -56,6 +85,11 @@ impl Margin {
 
     pub(super) const fn early_frames(&self) -> u16 {
         self.early_frames
+    }
+
+    /// Whether an item is to be dropped.
+    pub(super) const fn shrink_due(&self) -> Shrink {
+        self.shrink
     }
 
     /// A talkspurt begins, so many of whose items are early: they delay nothing, and are no margin,
@@ -74,91 +108,141 @@ impl Margin {
         }
     }
 
-    /// Whether an item is to be dropped.
-    pub(super) const fn shrink_due(&self) -> Shrink {
-        match self.windows_overdue {
-            0 => Shrink::No,
-            n if n < OVERDUE_WINDOWS => Shrink::WhenQuiet,
-            _ => Shrink::Now,
-        }
-    }
-
-    /// Begins to watch for a surplus anew.
+    /// An item came so much later than its turn; after 0, it is missed in its turn. What waits is no
+    /// surplus now.
     #[inline(never)]
-    pub(super) const fn restart_window(&mut self) {
-        self.window_pops = 0;
-        self.window_least_waiting = u16::MAX;
-        self.windows_overdue = 0;
+    pub(super) fn late(&mut self, frames: u16, config: &JitterConfig) {
+        self.note(0i16.saturating_sub_unsigned(frames));
+        self.judge(config);
     }
 
-    /// An item came later than the margin allows for.
-    pub(super) fn widen(&mut self, config: &JitterConfig, slots: u16) {
-        let most = config.target_max_frames.min(slots / 2);
-        self.target_frames = (self.target_frames + 1).min(most.max(config.target_frames));
-        self.restart_calm();
-    }
-
-    /// A talkspurt has ended. If the network was calm of late, what it did not touch of the margin
-    /// is not needed.
-    pub(super) fn pause(&mut self, config: &JitterConfig) {
-        if self.is_calm(config) {
-            self.target_frames = self.target_after_pause(config);
-            self.restart_calm();
-        }
-    }
-
-    /// The margin that the next pause leaves.
-    pub(super) fn target_after_pause(&self, config: &JitterConfig) -> u16 {
-        if self.is_calm(config) {
-            self.lowered_by(self.calm_least_waiting, config)
-        } else {
-            self.target_frames
-        }
-    }
-
-    const fn is_calm(&self, config: &JitterConfig) -> bool {
-        self.pops_since_late >= config.decay_window_frames / CALM_PARTS
+    /// An item that was waited for has come: what is played is later by so much from now on, and
+    /// this item comes just in time.
+    pub(super) fn waited(&mut self, frames: u16, config: &JitterConfig) {
+        self.shift(0i16.saturating_sub_unsigned(frames));
+        self.late(0, config);
     }
 
     /// An item was taken in its turn, and so many wait behind it.
     pub(super) fn taken(&mut self, all_waiting_frames: u16, config: &JitterConfig) {
         let waiting_frames = all_waiting_frames.saturating_sub(self.early_frames);
-        self.pops_since_late = self.pops_since_late.wrapping_add(1);
-        self.calm_least_waiting = self.calm_least_waiting.min(waiting_frames);
-        if self.pops_since_late.checked_rem(config.decay_window_frames) == Some(0) {
-            self.target_frames = self.lowered_by(1, config);
-        }
         self.young_pops = self.young_pops.saturating_sub(1);
-        self.window_pops += 1;
-        self.window_least_waiting = self.window_least_waiting.min(waiting_frames);
-        self.judge_window(config);
-    }
-
-    const fn restart_calm(&mut self) {
-        self.pops_since_late = 0;
-        self.calm_least_waiting = u16::MAX;
-    }
-
-    /// The margin less so many frames, but no less than it began with.
-    fn lowered_by(&self, frames: u16, config: &JitterConfig) -> u16 {
-        let lowered = self.target_frames.saturating_sub(frames);
-        lowered.max(config.target_frames)
-    }
-
-    /// The more surplus frames there are, the shorter is the window.
-    fn judge_window(&mut self, config: &JitterConfig) {
-        let surplus_frames = self.window_least_waiting.saturating_sub(self.target_frames);
-        if self.window_pops < config.shrink_window_frames / surplus_frames.max(1) {
-            return;
+        if self.part_pops >= part_frames(config) {
+            self.end_part();
         }
-        self.windows_overdue = if surplus_frames == 0 {
-            0
-        } else {
-            self.windows_overdue.saturating_add(1)
+        self.note(waiting_frames.cast_signed());
+        self.part_pops += 1;
+        self.past_pops = self.past_pops.saturating_add(1);
+        self.judge(config);
+        self.quiet_due_pops = match self.shrink {
+            Shrink::WhenQuiet => self.quiet_due_pops.saturating_add(1),
+            _ => 0,
         };
-        self.early_frames = self.early_frames.min(self.window_most_early);
-        self.window_most_early = 0;
-        self.window_pops = 0;
-        self.window_least_waiting = u16::MAX;
+        if self.quiet_due_pops / QUIET_WINDOWS > config.shrink_window_frames {
+            self.shrink = Shrink::Now;
+        }
     }
+
+    /// One item more was taken: fewer wait from now on.
+    #[inline(never)]
+    pub(super) fn skipped(&mut self, config: &JitterConfig) {
+        self.shift(1);
+        self.judge(config);
+    }
+
+    /// What comes is the backlog of an outage, which is no jitter: begins to measure anew.
+    pub(super) fn forget(&mut self, config: &JitterConfig) {
+        self.parts = [Part::EMPTY; PARTS as usize + 1];
+        self.part_pops = 0;
+        self.past_jitter_frames = 0;
+        self.judge(config);
+    }
+
+    /// A talkspurt begins or ends. Each waits for the margin anew, so what waited in one says
+    /// nothing of what is to wait in the next; but their jitter is the same network's.
+    #[inline(never)]
+    pub(super) fn settle(&mut self, config: &JitterConfig) {
+        let (jitter_frames, pops) = self.judge(config);
+        if jitter_frames >= self.past_jitter_frames {
+            (self.past_jitter_frames, self.past_pops) = (jitter_frames, pops);
+        }
+        self.parts = [Part::EMPTY; PARTS as usize + 1];
+        self.part_pops = 0;
+        self.judge(config);
+    }
+
+    /// A talkspurt comes so many frames after what was said before it.
+    pub(super) fn pause(&mut self, frames: u16, config: &JitterConfig) {
+        self.past_pops = self.past_pops.saturating_add(frames);
+        self.judge(config);
+    }
+
+    fn shift(&mut self, frames: i16) {
+        for part in self.parts.iter_mut().filter(|it| it.least != i16::MAX) {
+            part.least = part.least.saturating_sub(frames);
+            part.most = part.most.saturating_sub(frames);
+        }
+    }
+
+    fn note(&mut self, waiting_frames: i16) {
+        let part = &mut self.parts[0];
+        part.most = part.most.max(waiting_frames);
+        if waiting_frames < part.least {
+            part.least = waiting_frames;
+            self.part_pops = 0;
+        }
+    }
+
+    fn end_part(&mut self) {
+        self.parts.rotate_right(1);
+        self.parts[0] = Part::EMPTY;
+        self.part_pops = 0;
+        self.window_parts += 1;
+        if u16::from(self.window_parts) >= PARTS {
+            self.early_frames = self.early_frames.min(self.window_most_early);
+            self.window_most_early = 0;
+            self.window_parts = 0;
+        }
+    }
+
+    /// The more surplus frames there are, the longer it takes to take them out, and the sooner that
+    /// begins. A single one waits longer for a quiet moment, as the next item may come close before
+    /// its turn. Returns the jitter of this talkspurt, and how long ago it was.
+    fn judge(&mut self, config: &JitterConfig) -> (u16, u16) {
+        let (mut least, mut most, mut pops) = (i16::MAX, i16::MIN, self.part_pops);
+        let mut jitter = (0, 0);
+        self.shrink = Shrink::No;
+        for part in self.parts.iter().filter(|it| it.least != i16::MAX) {
+            least = least.min(part.least);
+            most = most.max(part.most);
+            let jitter_frames = most.saturating_sub(least).cast_unsigned();
+            if jitter_frames > jitter.0 {
+                jitter = (jitter_frames, pops);
+            }
+            let surplus = least.saturating_sub_unsigned(config.target_frames).max(0);
+            let surplus = surplus.cast_unsigned();
+            let sooner = surplus.saturating_mul(POPS_PER_SURPLUS);
+            let due = config.shrink_window_frames.saturating_sub(sooner);
+            let due = due.max(part_frames(config));
+            if surplus > 1 && pops >= due {
+                self.shrink = Shrink::Now;
+            } else if surplus > 0 && pops >= due - due / 4 && self.shrink == Shrink::No {
+                self.shrink = Shrink::WhenQuiet;
+            }
+            pops = pops.saturating_add(part_frames(config));
+        }
+        if self.past_pops >= config.shrink_window_frames {
+            self.past_jitter_frames = 0;
+        }
+        let jitter_frames = self
+            .past_jitter_frames
+            .max(jitter.0)
+            .min(config.target_max_frames);
+        self.target_frames = jitter_frames.max(config.target_frames);
+        jitter
+    }
+}
+
+fn part_frames(config: &JitterConfig) -> u16 {
+    (config.shrink_window_frames / PARTS).max(1)
 }

@@ -36,52 +36,15 @@
 use crate::seq::{Seq, Timestamp};
 use crate::time::Instant;
 
-use crate::audio::jitter::margin::Margin;
-use crate::audio::jitter::pace::Pace;
+use crate::audio::jitter::state::{Coming, Newest, Phase, Slot, State};
+
 pub use crate::audio::jitter::report::{JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 
 mod margin;
 mod pace;
 mod report;
 mod skip;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum Phase {
-    /// Between talkspurts.
-    Idle,
-    /// The first items are there; pops so far in which they waited.
-    Filling(u16),
-    /// Pops give items.
-    Playing,
-}
-
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct Slot<T> {
-    timestamp: Timestamp,
-    terminator: bool,
-    item: T,
-}
-
-/// The newest item of all.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct Newest {
-    seq: Seq,
-    timestamp: Timestamp,
-    terminator: bool,
-}
-
-/// A talkspurt of which nothing was played yet.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct Coming {
-    /// The item that came first.
-    first: Seq,
-    /// By so much the newest of its items is early now.
-    early_frames: u16,
-}
+mod state;
 
 /// A longer gap within a talkspurt, in units of a timestamp (1 s), is a pause between two.
 const GAP_MAX_UNITS: i32 = 400;
@@ -92,62 +55,6 @@ const GAP_MAX_UNITS: i32 = 400;
 pub struct JitterBuffer<T, const SLOTS: usize> {
     slots: [Option<Slot<T>>; SLOTS],
     state: State,
-}
-
-/// All but the items, which are too large to be made in one place and moved to another.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct State {
-    config: JitterConfig,
-    queued: u16,
-    /// Terminators among the queued items.
-    terminators: u16,
-    /// More queued items than this are the backlog of a stall.
-    backlog_over: u16,
-    phase: Phase,
-    /// The item that is due next.
-    next: Seq,
-    /// The timestamp of the last item that was popped or dropped. Whatever is not later is over.
-    played: Option<Timestamp>,
-    newest: Option<Newest>,
-    pace: Pace,
-    /// The talkspurt of the newest item, unless that is the rest of one that was played already.
-    coming: Option<Coming>,
-    margin: Margin,
-    underruns_in_a_row: u16,
-    /// The last item that an underrun concealed, and that a later one overtook: lost or late.
-    given_up: Option<Seq>,
-    /// Something between the last item that was popped and the next one is not played.
-    gap: bool,
-    /// There was such a gap before the item that was popped last.
-    resumed: bool,
-    stats: JitterStats,
-}
-
-impl State {
-    // If it is not inlined, the compiler builds the slots on the stack and moves them from there: a
-    // node has no room for that.
-    #[inline(always)]
-    const fn new(config: JitterConfig) -> Self {
-        Self {
-            config,
-            queued: 0,
-            terminators: 0,
-            backlog_over: 0,
-            phase: Phase::Idle,
-            next: Seq(0),
-            played: None,
-            newest: None,
-            pace: Pace::NEW,
-            coming: None,
-            margin: Margin::new(&config),
-            underruns_in_a_row: 0,
-            given_up: None,
-            gap: false,
-            resumed: false,
-            stats: JitterStats::NONE,
-        }
-    }
 }
 
 impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
@@ -162,7 +69,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         let () = Self::POWER_OF_TWO;
         Self {
             slots: [const { None }; SLOTS],
-            state: State::new(config),
+            state: State::new(Self::fitting(config)),
         }
     }
 
@@ -171,7 +78,15 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     #[inline(never)]
     pub fn restart(&mut self, config: JitterConfig) {
         self.slots.fill_with(|| None);
-        self.state = State::new(config);
+        self.state = State::new(Self::fitting(config));
+    }
+
+    /// A margin of more than half of the slots would leave no room for what comes early.
+    const fn fitting(mut config: JitterConfig) -> JitterConfig {
+        if config.target_max_frames > SLOTS as u16 / 2 {
+            config.target_max_frames = SLOTS as u16 / 2;
+        }
+        config
     }
 
     /// Takes an item that arrived at `now`: its sequence number, its time on the sender's clock,
@@ -188,7 +103,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         if !self.is_due(now, seq, timestamp) {
             self.state.stats.late = self.state.stats.late.wrapping_add(1);
             if self.state.given_up.take_if(|it| *it == seq).is_some() {
-                self.widen();
+                let late = self.state.next.distance(seq).max(0).cast_unsigned();
+                self.state.margin.late(late, &self.state.config);
             }
             return PushOutcome::Late;
         }
@@ -243,6 +159,11 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             }
             begins =
                 later_units > 0 && !(fits && !newest.terminator && later_units <= GAP_MAX_UNITS);
+            if begins {
+                let pause_frames = later_units / i32::from(state.config.frame_units.max(1));
+                let pause_frames = pause_frames.min(u16::MAX.into()) as u16;
+                state.margin.pause(pause_frames, &state.config);
+            }
         }
         if begins {
             state.coming = Some(Coming {
@@ -254,10 +175,12 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             }
         }
         if state.phase == Phase::Idle || (state.queued == 0 && begins) {
-            if !begins && seq == state.next {
-                self.came_after_underrun();
-            }
+            let resumes = !begins && seq == state.next;
             self.start_talkspurt(seq);
+            if resumes {
+                // It was late by more than concealment lasts.
+                self.state.margin.late(0, &self.state.config);
+            }
         }
         if matches!(self.state.phase, Phase::Filling(_))
             && seq.distance(self.state.next) < 0
@@ -318,6 +241,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         let is_ending = self.state.terminators > 0;
         match self.take_next() {
             Some(slot) => {
+                self.came_after_underrun();
                 if !is_ending {
                     self.state
                         .margin
@@ -356,7 +280,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         }
         let slot = self.take_next()?;
         self.state.stats.skipped = self.state.stats.skipped.wrapping_add(1);
-        self.state.margin.restart_window();
+        self.state.margin.skipped(&self.state.config);
         match self.played(slot) {
             Pop::Item(item, _) => Some(item),
             _ => None,
@@ -422,13 +346,13 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         self.state.phase = Phase::Filling(0);
         self.state.next = seq;
         self.state.underruns_in_a_row = 0;
-        self.state.margin.restart_window();
+        self.state.margin.settle(&self.state.config);
     }
 
     #[inline(never)]
     fn end_talkspurt(&mut self) {
         self.state.phase = Phase::Idle;
-        self.state.margin.restart_window();
+        self.state.margin.settle(&self.state.config);
     }
 
     /// While filling: whether the span from `seq` to the newest item still fits the buffer: nothing
@@ -457,7 +381,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     fn played(&mut self, slot: Slot<T>) -> Pop<T> {
-        self.came_after_underrun();
         self.state.resumed = core::mem::take(&mut self.state.gap);
         if slot.terminator {
             self.end_after_terminator();
@@ -469,7 +392,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     #[inline(never)]
     fn end_after_terminator(&mut self) {
         self.end_talkspurt();
-        self.state.margin.pause(&self.state.config);
         // The next words must not lose their beginning to a little delay; and words with nothing
         // behind them delay nothing.
         if self.goes_on() {
@@ -482,14 +404,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
 
     /// The item that is due next has come. If there were underruns, it was late.
     fn came_after_underrun(&mut self) {
-        if core::mem::take(&mut self.state.underruns_in_a_row) > 0 {
-            self.widen();
+        let late_frames = core::mem::take(&mut self.state.underruns_in_a_row);
+        if late_frames > 0 {
+            self.state.margin.waited(late_frames, &self.state.config);
         }
-    }
-
-    #[inline(never)]
-    fn widen(&mut self) {
-        self.state.margin.widen(&self.state.config, SLOTS as u16);
     }
 
     fn underrun(&mut self) -> Pop<T> {
@@ -499,7 +417,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             self.end_talkspurt();
             return Pop::Silence;
         }
-        self.state.margin.restart_window();
+        self.state.margin.late(0, &self.state.config);
         self.state.stats.concealed = self.state.stats.concealed.wrapping_add(1);
         Pop::Underrun
     }

@@ -10,13 +10,11 @@ pub struct JitterConfig {
     pub frame_units: u16,
     /// The margin to start with, and to come back to: frames that wait behind the one being popped.
     pub target_frames: u16,
-    /// The margin that late items can drive it to.
+    /// The margin that jitter can drive it to; never more than half of the buffer.
     pub target_max_frames: u16,
-    /// For how long one surplus frame must lie there before it is dropped; n surplus frames wait an
-    /// n-th of this.
+    /// The jitter of so many of the latest items makes the margin; what none of them needed is
+    /// surplus. Four frames less for each surplus frame, as it takes that long to take one out.
     pub shrink_window_frames: u16,
-    /// For how long nothing must come late before the margin goes down by one.
-    pub decay_window_frames: u16,
     /// Underruns in a row after which a talkspurt without a terminator counts as ended. Of items
     /// lost in a row as many are concealed one by one; a longer gap is jumped.
     pub conceal_max_frames: u16,
@@ -31,8 +29,8 @@ pub struct JitterConfig {
 impl JitterConfig {
     /// Sensible times at this frame duration, with a starting margin of `target_frames`.
     ///
-    /// 2 s to shrink and 10 s to decay are longer than a burst of a busy Wi-Fi; 100 ms of
-    /// concealment is about a syllable, after which repeating what was heard misleads more than
+    /// A window of 1.5 s leaves time to be back at the usual delay 2 s after a disturbance, and
+    /// remembers what comes late once a second; 100 ms of concealment is about a syllable, after which repeating what was heard misleads more than
     /// silence; 200 ms of margin is where talking over each other begins (ITU-T G.114 advises at
     /// most 150 ms one way for all of a path); voice that is 300 ms old only delays what is new.
     pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
@@ -42,8 +40,7 @@ impl JitterConfig {
             frame_units: frame.units() as u16,
             target_frames,
             target_max_frames: 2 * in_100_ms,
-            shrink_window_frames: 20 * in_100_ms,
-            decay_window_frames: 100 * in_100_ms,
+            shrink_window_frames: 15 * in_100_ms,
             conceal_max_frames: in_100_ms,
             stall_max_frames: 3 * in_100_ms,
             pre_roll_max_frames: 2 * in_100_ms,
@@ -130,6 +127,6 @@ pub enum Shrink {
     No,
     /// At the next quiet moment.
     WhenQuiet,
-    /// Now: no quiet moment came for three windows.
+    /// Now: no quiet moment came in time.
     Now,
 }

@@ -48,6 +48,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Drops what a long stall has brought at once, and what the rest of it brings.
     pub(super) fn drop_backlog(&mut self) {
         if self.state.queued > self.state.backlog_over {
+            self.state.margin.forget(&self.state.config);
             // The end of what is here whole is worth hearing: it delays nothing that is to come.
             let tolerated = if self.goes_on() {
                 1
@@ -81,7 +82,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Whether the beginning of another word would be dropped where this one ends, as
     /// [`Self::end_after_terminator`] does.
     pub(super) fn next_word_would_lose(&self) -> bool {
-        let kept_frames = self.state.margin.target_after_pause(&self.state.config);
+        let kept_frames = self.state.margin.target_frames();
         // One comes for each that is popped: what waits now will wait then.
         self.state.terminators > 0
             && self.state.queued > kept_frames.saturating_add(self.kept_in_pause_frames())
