@@ -41,8 +41,8 @@ pub struct Transmit {
 /// the zero that may go before it ([`stream::TRANSMIT_MAX`] for any), `SLOTS` how many packets (a
 /// power of two) the jitter buffer holds, `QUEUE` how many bytes of voice may wait for the carrier,
 /// `HISTORY` how many samples the uplink keeps (the pre-roll and one frame), and `FRAME` how many
-/// samples a frame has at most. `C` is every codec that it has, and `K` how the uplink takes back
-/// its pre-roll's delay.
+/// samples a frame has at most. `C` is every codec that it has, and `K` how uplink and downlink
+/// take delay back.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<
@@ -60,7 +60,7 @@ pub struct Client<
     /// How much damage is tolerated.
     garbage: TokenBucket,
     uplink: Uplink<HISTORY, C, K>,
-    downlink: Downlink<SLOTS, PAYLOAD, FRAME, C>,
+    downlink: Downlink<SLOTS, PAYLOAD, FRAME, C, K>,
     config: VoiceConfig,
     queue: VoiceQueue<QUEUE>,
     separator: Separator,

@@ -1,5 +1,5 @@
-//! How the delay of a pre-roll is taken back. A host's voice waits for its frame and is made
-//! shorter, so that the delay is gone soon and no word is cut.
+//! How delay is taken back: that of a pre-roll, or of a stall of the network. A host's voice waits
+//! for its frame and is made shorter, so that the delay is gone soon and no word is cut.
 
 use crate::audio::format::{AudioFormat, SampleRate};
 use crate::audio::time_compression::TimeCompressor;
@@ -8,13 +8,13 @@ use crate::audio::time_compression::TimeCompressor;
 /// its cross-fade takes as long as it. As long as there is a delay, that much is kept back.
 const BLOCK_MS: usize = 30;
 
-/// Samples that an uplink needs to make voice shorter that it sends in this format: a block that is
+/// Samples that an uplink or a downlink needs to make voice in this format shorter: a block that is
 /// not whole yet, and the frame that makes it so.
 pub const fn catch_up_samples(format: AudioFormat) -> usize {
     format.rate.samples_in_ms(BLOCK_MS) + format.frame_samples()
 }
 
-/// How an uplink takes back the delay of its pre-roll.
+/// How an uplink or a downlink takes delay back.
 pub trait CatchUp: sealed::Sealed {
     /// The longest frame that it takes, in samples.
     const FRAME_SAMPLES_MAX: usize;
@@ -88,7 +88,7 @@ mod sealed {
     impl<const SAMPLES: usize> Sealed for super::Compress<SAMPLES> {}
 }
 
-/// Sound on its way to the encoder, in one piece.
+/// Sound on its way to the encoder or to the ear, in one piece.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Waiting<S: ?Sized = [i16]> {
@@ -151,6 +151,16 @@ impl Waiting {
     /// Takes all of the next frame, which is not the one that the voice begins in.
     pub(super) const fn skip_nothing(&mut self) {
         self.skipped = 0;
+    }
+
+    /// Says that so much sound was played that did not wait here.
+    pub(super) fn pass(&mut self, samples: usize) {
+        self.compressor.advance(samples);
+    }
+
+    /// Whether there is less than a stretch is best taken out of.
+    pub(super) const fn is_short(&self) -> bool {
+        self.len < self.compressor.rate().samples_in_ms(BLOCK_MS)
     }
 
     /// Makes what waits shorter by up to so many samples, if it is time. Returns whether it did.

@@ -13,6 +13,7 @@ use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
 use crate::time::Instant;
+use crate::voice::catch_up::{CatchUp, LeaveOut};
 use crate::voice::shorten::{QUIET_HALF_DB, QuietFrames};
 use crate::wire::Voice;
 
@@ -62,6 +63,10 @@ struct Received<const PAYLOAD: usize> {
 
 /// One stream's way from the wire. `SLOTS` packets (a power of two) of `PAYLOAD` bytes wait at
 /// most; a frame has `FRAME` samples at most.
+///
+/// Surplus delay is taken out of quiet frames, and where there is none out of speech: by blending
+/// frames into one ([`LeaveOut`], the default), or by time compression
+/// ([`Compress`](crate::voice::catch_up::Compress)).
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Downlink<
@@ -69,9 +74,11 @@ pub struct Downlink<
     const PAYLOAD: usize = PAYLOAD_MAX,
     const FRAME: usize = FRAME_SAMPLES_MAX,
     C = AnyCodec,
+    K = LeaveOut,
 > {
     jitter: JitterBuffer<Received<PAYLOAD>, SLOTS>,
     concealment: Concealment<FRAME>,
+    catch_up: K,
     state: State<C>,
 }
 
@@ -100,8 +107,8 @@ impl<C> State<C> {
     }
 }
 
-impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
-    Downlink<SLOTS, PAYLOAD, FRAME, C>
+impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec, K: CatchUp>
+    Downlink<SLOTS, PAYLOAD, FRAME, C, K>
 {
     /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME`
     /// samples.
@@ -114,6 +121,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         Self {
             jitter: JitterBuffer::new(jitter),
             concealment: Concealment::new(),
+            catch_up: K::new(format.rate),
             state: State::new(decoder, format),
         }
     }
@@ -124,6 +132,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
     pub fn restart(&mut self, decoder: C, format: AudioFormat, jitter: JitterConfig) {
         self.jitter.restart(jitter);
         self.concealment.reset();
+        if let Some(waiting) = self.catch_up.waiting() {
+            waiting.restart(format.rate);
+        }
         self.state = State::new(decoder, format);
     }
 
@@ -149,8 +160,69 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     /// Writes the frame that is due now into `out`, which takes the session's frame length. Call it
     /// once a frame period.
-    #[inline(never)]
     pub fn pop(&mut self, out: &mut Frame<FRAME>) -> Playout {
+        match self.pop_shortened(out) {
+            Some(playout) => playout,
+            None => self.pop_frame(out),
+        }
+    }
+
+    /// The next frame of what is made shorter, if anything is. `None` without a place for that.
+    #[inline(always)]
+    fn pop_shortened(&mut self, out: &mut Frame<FRAME>) -> Option<Playout> {
+        let len = self.catch_up.waiting()?.len();
+        let frame_samples = self.frame_samples();
+        let mut playout = Playout::Frame { terminator: false };
+        if len < frame_samples || self.jitter.is_next_here() {
+            playout = self.pop_frame(out);
+            let is_late = self.jitter.shrink_due() == Shrink::Now;
+            let waiting = self.catch_up.waiting()?;
+            if len == 0 && !is_late {
+                waiting.pass(frame_samples);
+                return Some(playout);
+            }
+            waiting.push(out);
+            if playout == Playout::Silence {
+                // Behind the end of a talkspurt.
+                out.copy_from_slice(waiting.first(frame_samples));
+                waiting.clear();
+                return Some(Playout::Frame { terminator: true });
+            }
+            self.take_surplus(out);
+        }
+        let waiting = self.catch_up.waiting()?;
+        waiting.shorten(waiting.len() - frame_samples);
+        out.set_len(frame_samples);
+        out.copy_from_slice(waiting.first(frame_samples));
+        waiting.pop(frame_samples);
+        Some(match playout {
+            Playout::Frame { .. } if waiting.len() > 0 => Playout::Frame { terminator: false },
+            playout => playout,
+        })
+    }
+
+    /// Takes frames that are surplus, as many as a stretch is taken out of.
+    fn take_surplus(&mut self, out: &mut Frame<FRAME>) {
+        while let Some(waiting) = self.catch_up.waiting()
+            && waiting.is_short()
+            && self.jitter.shrink_due() != Shrink::No
+        {
+            let Some(Received { payload, level }) = self.jitter.skip_into() else {
+                return;
+            };
+            self.state.level = self.state.level.min(level);
+            if self.decode(&payload, out) {
+                self.concealment.played(out);
+                if let Some(waiting) = self.catch_up.waiting() {
+                    waiting.push(out);
+                }
+            }
+        }
+    }
+
+    /// The next frame, or what stands in for it.
+    #[inline(never)]
+    fn pop_frame(&mut self, out: &mut Frame<FRAME>) -> Playout {
         out.set_len(self.frame_samples());
         let rate = self.state.format.rate;
         let was_cut = core::mem::take(&mut self.state.cut);
@@ -211,12 +283,12 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
 
     /// Whether a talkspurt is in progress, or has still to fade.
     pub fn is_active(&self) -> bool {
-        self.state.cut || self.jitter.is_active()
+        self.state.cut || self.jitter.is_active() || self.catch_up.held_samples() > 0
     }
 
     /// Whether [`Downlink::pop`] now would not have to stand in for a frame that is still to come.
     pub fn is_next_here(&self) -> bool {
-        self.jitter.is_next_here()
+        self.jitter.is_next_here() || self.catch_up.held_samples() >= self.frame_samples() as isize
     }
 
     /// The level on the wire of the last frame that was played: also that of what conceals the next
@@ -263,7 +335,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec>
         let due = match self.jitter.shrink_due() {
             Shrink::No => false,
             Shrink::WhenQuiet => quiet,
-            Shrink::Now => true,
+            Shrink::Now => quiet || self.catch_up.waiting().is_none(),
         };
         if !due {
             return;

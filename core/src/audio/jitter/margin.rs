@@ -14,6 +14,9 @@ const PARTS: u16 = 4;
 /// as fast, and leaving out every fourth frame is no faster.
 const POPS_PER_SURPLUS: u16 = 4;
 
+/// More that wait are not told apart.
+const FRAMES_MAX: u16 = 126;
+
 /// A single surplus frame waits for a quiet moment through so many windows.
 const QUIET_WINDOWS: u16 = 3;
 
@@ -21,19 +24,19 @@ const QUIET_WINDOWS: u16 = 3;
 /// by then, even on a line that carries little more than voice.
 const YOUNG_POPS: u8 = 20;
 
-/// How many items waited in a part of the window. A negative number waited for an item: it came
-/// later than its turn by so much.
+/// How many items waited in a part of the window; 126 stand for more. A negative number waited for
+/// an item: it came later than its turn by so much.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Part {
-    least: i16,
-    most: i16,
+    least: i8,
+    most: i8,
 }
 
 impl Part {
     const EMPTY: Self = Self {
-        least: i16::MAX,
-        most: i16::MIN,
+        least: i8::MAX,
+        most: i8::MIN,
     };
 }
 
@@ -112,14 +115,14 @@ impl Margin {
     /// surplus now.
     #[inline(never)]
     pub(super) fn late(&mut self, frames: u16, config: &JitterConfig) {
-        self.note(0i16.saturating_sub_unsigned(frames));
+        self.note(0i8.saturating_sub_unsigned(frames.min(u8::MAX.into()) as u8));
         self.judge(config);
     }
 
     /// An item that was waited for has come: what is played is later by so much from now on, and
     /// this item comes just in time.
     pub(super) fn waited(&mut self, frames: u16, config: &JitterConfig) {
-        self.shift(0i16.saturating_sub_unsigned(frames));
+        self.shift(0i8.saturating_sub_unsigned(frames.min(u8::MAX.into()) as u8));
         self.late(0, config);
     }
 
@@ -130,7 +133,7 @@ impl Margin {
         if self.part_pops >= part_frames(config) {
             self.end_part();
         }
-        self.note(waiting_frames.cast_signed());
+        self.note(waiting_frames.min(FRAMES_MAX) as i8);
         self.part_pops += 1;
         self.past_pops = self.past_pops.saturating_add(1);
         self.judge(config);
@@ -177,14 +180,14 @@ impl Margin {
         self.judge(config);
     }
 
-    fn shift(&mut self, frames: i16) {
-        for part in self.parts.iter_mut().filter(|it| it.least != i16::MAX) {
-            part.least = part.least.saturating_sub(frames);
+    fn shift(&mut self, frames: i8) {
+        for part in self.parts.iter_mut().filter(|it| it.least != i8::MAX) {
+            part.least = part.least.saturating_sub(frames).min(FRAMES_MAX as i8);
             part.most = part.most.saturating_sub(frames);
         }
     }
 
-    fn note(&mut self, waiting_frames: i16) {
+    fn note(&mut self, waiting_frames: i8) {
         let part = &mut self.parts[0];
         part.most = part.most.max(waiting_frames);
         if waiting_frames < part.least {
@@ -209,18 +212,18 @@ impl Margin {
     /// begins. A single one waits longer for a quiet moment, as the next item may come close before
     /// its turn. Returns the jitter of this talkspurt, and how long ago it was.
     fn judge(&mut self, config: &JitterConfig) -> (u16, u16) {
-        let (mut least, mut most, mut pops) = (i16::MAX, i16::MIN, self.part_pops);
+        let (mut least, mut most, mut pops) = (i8::MAX, i8::MIN, self.part_pops);
         let mut jitter = (0, 0);
         self.shrink = Shrink::No;
-        for part in self.parts.iter().filter(|it| it.least != i16::MAX) {
+        for part in self.parts.iter().filter(|it| it.least != i8::MAX) {
             least = least.min(part.least);
             most = most.max(part.most);
-            let jitter_frames = most.saturating_sub(least).cast_unsigned();
+            let jitter_frames = i16::from(most).abs_diff(least.into());
             if jitter_frames > jitter.0 {
                 jitter = (jitter_frames, pops);
             }
-            let surplus = least.saturating_sub_unsigned(config.target_frames).max(0);
-            let surplus = surplus.cast_unsigned();
+            let surplus = u16::from(least.max(0).cast_unsigned());
+            let surplus = surplus.saturating_sub(config.target_frames);
             let sooner = surplus.saturating_mul(POPS_PER_SURPLUS);
             let due = config.shrink_window_frames.saturating_sub(sooner);
             let due = due.max(part_frames(config));
