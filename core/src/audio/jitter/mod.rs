@@ -13,19 +13,17 @@
 //! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses
 //!   nothing, and so moves the playout one frame later. If a later item comes instead, the playout
 //!   moves back, as the missing one was concealed already.
-//! - The margin grows by one frame when the item that an underrun concealed comes after all, in
-//!   either case. If it never comes it was lost, and no margin would have helped. Of a stall that
-//!   lasts longer than the concealment, only the first item tells that it was late and not lost.
+//! - The margin is the jitter of the last 1.5 s: how far apart arrivals were, counted in frames
+//!   before their turn, from the least to the most. If an item that an underrun concealed never
+//!   comes, it was lost, and no margin would have helped.
 //! - Items that are early by their timestamps, as a pre-roll is, are no delay: the sender takes its
 //!   lead back.
-//! - When more items lie waiting than the margin asks for, through a whole window, one is to be
-//!   dropped ([`JitterBuffer::shrink_due`]): the more there are, the shorter the window. Delay
-//!   never only grows.
-//! - A long time without late items takes the margin back, frame by frame. Where a talkspurt ends,
-//!   the part of the margin that a network which was calm for 5 s did not touch goes at once, and
-//!   so does every item beyond the margin and a short pre-roll, unless what waits ends as well.
-//!   Before that, items go out of the quiet end of the talkspurt, so that the next one keeps its
-//!   beginning.
+//! - What none of these arrivals needed is surplus, and is to be dropped
+//!   ([`JitterBuffer::shrink_due`]): where it is quiet after three quarters of the window, or else
+//!   one item in four, begun when that is just enough to take everything back in 1.5 s.
+//! - A pause counts as time, too. Where a talkspurt ends, every item beyond the margin and a short
+//!   pre-roll goes, unless what waits ends as well. Before that, items go out of the quiet end of
+//!   the talkspurt, so that the next one keeps its beginning.
 //! - A stall of more than `stall_max_frames` is not played late: when its items come, all but the
 //!   newest are dropped. If these are the end of a talkspurt, as many are kept as such a stall may
 //!   have.
