@@ -111,8 +111,8 @@ impl Margin {
         }
     }
 
-    /// An item came so much later than its turn; after 0, it is missed in its turn. What waits is no
-    /// surplus now.
+    /// An item came so much later than its turn; after 0, it is missed in its turn. What waits is
+    /// no surplus now.
     #[inline(never)]
     pub(super) fn late(&mut self, frames: u16, config: &JitterConfig) {
         self.note(0i8.saturating_sub_unsigned(frames.min(u8::MAX.into()) as u8));

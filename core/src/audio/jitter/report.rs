@@ -30,9 +30,10 @@ impl JitterConfig {
     /// Sensible times at this frame duration, with a starting margin of `target_frames`.
     ///
     /// A window of 1.5 s leaves time to be back at the usual delay 2 s after a disturbance, and
-    /// remembers what comes late once a second; 100 ms of concealment is about a syllable, after which repeating what was heard misleads more than
-    /// silence; 200 ms of margin is where talking over each other begins (ITU-T G.114 advises at
-    /// most 150 ms one way for all of a path); voice that is 300 ms old only delays what is new.
+    /// remembers what comes late once a second; 100 ms of concealment is about a syllable, after
+    /// which repeating what was heard misleads more than silence; 200 ms of margin is where talking
+    /// over each other begins (ITU-T G.114 advises at most 150 ms one way for all of a path); voice
+    /// that is 300 ms old only delays what is new.
     pub const fn default_for(frame: FrameDuration, target_frames: u16) -> Self {
         // Whole in frames of any duration.
         let in_100_ms = frame.frames_in_ms(100) as u16;
