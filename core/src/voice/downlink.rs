@@ -113,7 +113,7 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec, K: 
     /// A stream that has brought nothing yet. Panics if a frame of `format` exceeds `FRAME`
     /// samples.
     #[inline(always)]
-    pub const fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
+    pub fn new(decoder: C, format: AudioFormat, jitter: JitterConfig) -> Self {
         assert!(
             format.frame_samples() <= FRAME,
             "frame longer than its buffer"
