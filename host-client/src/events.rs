@@ -3,6 +3,7 @@
 use crate::device::DeviceNotice;
 use serde::Serialize;
 use std::mem;
+use talkspurt_core::{endpoint, time::Duration};
 use talkspurt_host_kit::{events, words::without_numbers};
 
 /// One event of a session.
@@ -188,12 +189,42 @@ pub struct Levels {
     /// How long the voice heard last took from mouth to ear, in milliseconds; null if that is not
     /// known, as of a node's voice.
     pub delay_ms: Option<u32>,
+    /// What of such delays this client adds.
+    pub delay_parts: DelayParts,
     /// Round trip to the server, in milliseconds; null before the first measurement.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.
     pub playout_ms: u32,
     /// Frames that never came, so far.
     pub packets_lost: u64,
+}
+
+/// Where delay lies in milliseconds, as means of late; null where nothing was said or heard yet.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct DelayParts {
+    /// The own voice in the microphone's device and buffers, without the frame itself.
+    pub microphone_ms: Option<f64>,
+    /// What is left of the pre-roll's delay.
+    pub pre_roll_ms: Option<f64>,
+    /// To the server, or from it: half of the round trip.
+    pub one_way_ms: Option<f64>,
+    /// Others' voice in the jitter buffer.
+    pub jitter_buffer_ms: Option<f64>,
+    /// Others' voice in the speaker's device and buffers.
+    pub speaker_ms: Option<f64>,
+}
+
+impl From<endpoint::DelayParts> for DelayParts {
+    fn from(parts: endpoint::DelayParts) -> Self {
+        let ms = |part: Option<Duration>| part.map(|it| it.as_micros() as f64 / 1_000.0);
+        Self {
+            microphone_ms: ms(parts.microphone),
+            pre_roll_ms: ms(parts.held_back),
+            one_way_ms: ms(parts.one_way),
+            jitter_buffer_ms: ms(parts.jitter_buffer),
+            speaker_ms: ms(parts.speaker),
+        }
+    }
 }
 
 /// Counts of a stay, summed over all its sessions.

@@ -10,7 +10,8 @@ const LINGERING: usize = 256;
 const HTTP: usize = 128;
 /// The fewest of these: a page being made, a new connection, the health check, and one more.
 const HTTP_MIN: usize = 4;
-/// The program's own descriptors. Standard streams, listeners, epoll and signals are 11. `/metrics`
+/// The program's own descriptors. Standard streams, listeners, epoll, signals and a
+/// timer are 12. `/metrics`
 /// opens one for each request being answered, and connections that make room keep theirs a moment
 /// longer.
 const OWN: usize = 24;

@@ -48,7 +48,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) {
     let serving = async {
-        let server = Rc::new(Server::new(&config));
+        let server = Rc::new(Server::new(&config, Ticker::precise()));
         let (pages, page_requests) = mpsc::channel(PAGES_WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(http::serve(http, pages, config.capacity.http));
@@ -123,7 +123,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, ticker: Ticker) -> Self {
         let hub = Hub::new(HubConfig {
             max_participants: config.capacity.participants,
             max_handshakes: config.capacity.handshakes,
@@ -133,7 +133,7 @@ impl Server {
             hub: RefCell::new(hub),
             frame: config.hub.format.frame.duration(),
             sockets: RefCell::default(),
-            ticker: Ticker::default(),
+            ticker,
             armed: Cell::new(None),
             turns: RefCell::default(),
             unsent: Notify::new(),

@@ -20,6 +20,31 @@ const PING_SOON: Duration = Duration::from_millis(500);
 /// Round trips that differ by less are taken for the same.
 const SAME_MICROS: u32 = 10_000;
 
+/// Where the delay lies that a client adds, as means of late. `None` where nothing was measured in
+/// this session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DelayParts {
+    /// What lies in the microphone's device and buffers. The frame itself comes on top of it.
+    pub microphone: Option<Duration>,
+    /// What is left of the pre-roll's delay.
+    pub held_back: Option<Duration>,
+    /// Half of the round trip to the server.
+    pub one_way: Option<Duration>,
+    /// From the arrival of a frame to its turn.
+    pub jitter_buffer: Option<Duration>,
+    /// What lies in the speaker's device and buffers.
+    pub speaker: Option<Duration>,
+}
+
+/// How long a frame has taken that was sent: its own length, what waits behind it in the microphone,
+/// and what is left of the pre-roll's delay.
+pub(super) struct Captured {
+    pub(super) frame: Duration,
+    pub(super) waiting: Duration,
+    pub(super) held_back: Duration,
+}
+
 /// Measures how long voice takes. A [`Client`](super::Client) that shows it, or tells it, keeps one
 /// beside it: the memory that this takes is for those who want it.
 #[derive(Clone, Debug)]
@@ -28,6 +53,10 @@ pub struct DelayMeter {
     round_trip: RoundTrip,
     /// From the microphone to the carrier.
     captured: MeanDelay,
+    /// Parts of that, and of `played`.
+    microphone: MeanDelay,
+    held_back: MeanDelay,
+    speaker: MeanDelay,
     reports: Reports,
     /// From the carrier to the ear.
     played: Waits<FRAMES_MAX>,
@@ -41,21 +70,43 @@ impl DelayMeter {
         Self {
             round_trip: RoundTrip::NEW,
             captured: MeanDelay::new(frame),
+            microphone: MeanDelay::new(frame),
+            held_back: MeanDelay::new(frame),
+            speaker: MeanDelay::new(frame),
             reports: Reports::new(),
             played: Waits::new(frame),
             waiting_frames: 0,
         }
     }
 
-    /// A frame was sent: its voice has taken so long to here. Returns what to tell the server.
+    /// Returns what of the delay lies where, of late.
+    pub fn parts(&self) -> DelayParts {
+        let (played, speaker) = (self.played.mean(), self.speaker.get());
+        DelayParts {
+            microphone: self.microphone.get(),
+            held_back: self.held_back.get(),
+            one_way: self.one_way(),
+            jitter_buffer: played.map(|it| it - speaker.unwrap_or_default()),
+            speaker,
+        }
+    }
+
+    /// A frame was sent. Returns what to tell the server.
     pub(super) fn captured(
         &mut self,
         now: Instant,
-        taken: Duration,
+        captured: Captured,
         session: &mut ClientSession,
     ) -> Option<u16> {
+        let Captured {
+            frame,
+            waiting,
+            held_back,
+        } = captured;
         self.round_trip.measure(now, session);
-        self.captured.add(taken);
+        self.microphone.add(waiting);
+        self.held_back.add(held_back);
+        self.captured.add(frame + waiting + held_back);
         let to_server = self.captured.get()? + self.one_way()?;
         self.reports.due(now, Some(to_server))
     }
@@ -83,6 +134,7 @@ impl DelayMeter {
         session: &mut ClientSession,
     ) {
         self.round_trip.measure(now, session);
+        self.speaker.add(more);
         self.played.taken(now, waiting_frames.into(), more);
         self.waiting_frames = waiting_frames;
     }

@@ -2,7 +2,7 @@
 
 pub use client::{Client, Transmit};
 pub use config::{ClientConfig, ClientConfigError};
-pub use delay_meter::DelayMeter;
+pub use delay_meter::{DelayMeter, DelayParts};
 pub use stats::ClientStats;
 
 mod client;

@@ -16,8 +16,6 @@ use std::{
 /// More than this above the target is delay (the session caught up after a stall): frames are
 /// dropped. Seconds.
 const EXCESS_MAX_S: f64 = 0.020;
-/// Silence that pushes the end of what was said through the converter: twice its delay. Seconds.
-const TAIL_S: f64 = 0.008;
 /// In pauses, an excess or a lack above this is cut or added. Seconds.
 const SURPLUS_S: f64 = 0.001;
 /// Sound that begins after nothing is faded in over this, so that it does not click. Seconds.
@@ -131,7 +129,8 @@ impl OpenStream<Producer<f32>> {
     /// Feeds silence until all that was said is out of the converter, then nothing.
     fn write_silence(&mut self, frame: &[i16], now: Instant) {
         let shared = &self.link.shared;
-        let tail = (TAIL_S * f64::from(shared.rate_hz)) as usize;
+        // Twice the delay of the converter: nothing of what was said is left in it then.
+        let tail = (2.0 * self.converter.delay_s() * f64::from(shared.rate_hz)) as usize;
         if shared.is_resting() {
             return;
         }

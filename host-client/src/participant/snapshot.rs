@@ -3,7 +3,7 @@
 use super::Participant;
 use crate::{
     config::rms_to_dbfs,
-    events::{Counts, Levels, RosterLine},
+    events::{Counts, DelayParts, Levels, RosterLine},
 };
 use talkspurt_core::{audio::gate::GateLevels, time::Instant};
 
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub deafened: bool,
     /// From mouth to ear, of the voice heard last, in milliseconds.
     pub delay_ms: Option<u32>,
+    /// What of such delays lies where on our side.
+    pub delay_parts: DelayParts,
     /// Round trip to the server, in milliseconds.
     pub round_trip_ms: Option<f64>,
     /// How long a received frame waits until it is heard, in milliseconds.
@@ -56,6 +58,7 @@ impl Snapshot {
             gate_open_dbfs: self.gate.map(|gate| rms_to_dbfs(gate.open_rms)),
             gate_close_dbfs: self.gate.map(|gate| rms_to_dbfs(gate.close_rms)),
             delay_ms: self.delay_ms,
+            delay_parts: self.delay_parts,
             round_trip_ms: self.round_trip_ms,
             playout_ms: self.playout_ms,
             packets_lost: self.counts.packets_lost,
@@ -89,6 +92,7 @@ impl Participant {
             snapshot.too_quiet =
                 !snapshot.talking && self.too_quiet_until.is_some_and(|until| now < until);
             snapshot.delay_ms = self.delay_ms();
+            snapshot.delay_parts = self.delay.parts().into();
             snapshot.round_trip_ms = round_trip.map(|span| span.as_micros() as f64 / 1_000.0);
             snapshot.playout_ms = u32::from(waiting_frames) * u32::from(params.format.frame.ms());
         }

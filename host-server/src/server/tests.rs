@@ -68,7 +68,7 @@ fn voice(number: u16) -> Vec<u8> {
 
 /// Makes a server without its driver and its sender, and a connection with its client's end.
 async fn server_and_connection() -> (Server, TcpStream, LinkId, Rc<Socket>, OwnedReadHalf) {
-    let server = Server::new(&config());
+    let server = Server::new(&config(), Ticker::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap());
     let (client, accepted) = tokio::join!(client, listener.accept());
@@ -131,7 +131,7 @@ async fn control_packets_wait_until_all_input_is_read_and_leave_together() {
 
 #[tokio::test(start_paused = true)]
 async fn without_descriptors_at_most_eight_connections_are_closing() {
-    let server = Server::new(&config());
+    let server = Server::new(&config(), Ticker::default());
     for _ in 0..20 {
         server
             .hub

@@ -3,6 +3,7 @@
 use super::Client;
 use crate::audio::codec::Codec;
 use crate::endpoint::DelayMeter;
+use crate::endpoint::delay_meter::Captured;
 use crate::time::{Duration, Instant};
 use crate::voice::uplink::CatchUp;
 
@@ -28,8 +29,12 @@ impl<
             return;
         }
         // A frame begins as long ago as it is long.
-        let taken = params.format.frame.duration() + self.uplink.held_back() + waiting;
-        if let Some(delay_ms) = meter.captured(now, taken, &mut self.session) {
+        let captured = Captured {
+            frame: params.format.frame.duration(),
+            waiting,
+            held_back: self.uplink.held_back(),
+        };
+        if let Some(delay_ms) = meter.captured(now, captured, &mut self.session) {
             self.session.report_delay(delay_ms);
         }
     }

@@ -1,6 +1,7 @@
 //! The delay from mouth to ear.
 
 use super::*;
+use crate::events::DelayParts;
 use crate::testing::{Late, Old};
 use talkspurt_core::wire::{DelayReport, FEATURE_DELAY_REPORT, ServerPong};
 
@@ -46,6 +47,14 @@ fn it_is_told_and_shown_with_what_waits_in_the_devices() {
     let snapshot = room.participant.snapshot(room.now);
     assert_eq!(snapshot.delay_ms, shown);
     assert_eq!(snapshot.levels().delay_ms, shown);
+    let parts = DelayParts {
+        microphone_ms: Some(5.0),
+        pre_roll_ms: Some(0.0),
+        one_way_ms: Some(15.0),
+        jitter_buffer_ms: Some(2.0),
+        speaker_ms: Some(7.0),
+    };
+    assert_eq!(snapshot.levels().delay_parts, parts);
     room.participant.disconnected();
     assert_eq!(room.participant.counts().delay_ms, shown);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::events::Counts;
+use crate::events::{Counts, DelayParts};
 use ratatui::{Terminal, backend::TestBackend};
 
 pub(in crate::ui) fn snapshot() -> Snapshot {
@@ -32,6 +32,7 @@ pub(in crate::ui) fn snapshot() -> Snapshot {
         too_quiet: false,
         deafened: false,
         delay_ms: Some(62),
+        delay_parts: DelayParts::default(),
         round_trip_ms: Some(1.25),
         playout_ms: 60,
         counts: Counts {

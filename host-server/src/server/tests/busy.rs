@@ -17,7 +17,7 @@ struct Bench {
 
 impl Bench {
     async fn new(prices: Prices) -> Self {
-        let server = Rc::new(Server::new(&config()));
+        let server = Rc::new(Server::new(&config(), Ticker::default()));
         server.trial.prices.set(prices);
         let listener = crate::net::bind("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
         let address = listener.local_addr().unwrap();
