@@ -115,14 +115,14 @@ impl Margin {
     /// no surplus now.
     #[inline(never)]
     pub(super) fn late(&mut self, frames: u16, config: &JitterConfig) {
-        self.note(0i8.saturating_sub_unsigned(frames.min(u8::MAX.into()) as u8));
+        self.note(-few(frames));
         self.judge(config);
     }
 
     /// An item that was waited for has come: what is played is later by so much from now on, and
     /// this item comes just in time.
     pub(super) fn waited(&mut self, frames: u16, config: &JitterConfig) {
-        self.shift(0i8.saturating_sub_unsigned(frames.min(u8::MAX.into()) as u8));
+        self.shift(-few(frames));
         self.late(0, config);
     }
 
@@ -133,7 +133,7 @@ impl Margin {
         if self.part_pops >= part_frames(config) {
             self.end_part();
         }
-        self.note(waiting_frames.min(FRAMES_MAX) as i8);
+        self.note(few(waiting_frames));
         self.part_pops += 1;
         self.past_pops = self.past_pops.saturating_add(1);
         self.judge(config);
@@ -141,7 +141,7 @@ impl Margin {
             Shrink::WhenQuiet => self.quiet_due_pops.saturating_add(1),
             _ => 0,
         };
-        if self.quiet_due_pops / QUIET_WINDOWS > config.shrink_window_frames {
+        if self.quiet_due_pops > config.shrink_window_frames.saturating_mul(QUIET_WINDOWS) {
             self.shrink = Shrink::Now;
         }
     }
@@ -180,6 +180,7 @@ impl Margin {
         self.judge(config);
     }
 
+    #[inline(never)]
     fn shift(&mut self, frames: i8) {
         for part in self.parts.iter_mut().filter(|it| it.least != i8::MAX) {
             part.least = part.least.saturating_sub(frames).min(FRAMES_MAX as i8);
@@ -187,6 +188,7 @@ impl Margin {
         }
     }
 
+    #[inline(never)]
     fn note(&mut self, waiting_frames: i8) {
         let part = &mut self.parts[0];
         part.most = part.most.max(waiting_frames);
@@ -213,7 +215,7 @@ impl Margin {
     /// its turn. Returns the jitter of this talkspurt, and how long ago it was.
     fn judge(&mut self, config: &JitterConfig) -> (u16, u16) {
         let (mut least, mut most, mut pops) = (i8::MAX, i8::MIN, self.part_pops);
-        let mut jitter = (0, 0);
+        let (mut jitter, part_frames) = ((0, 0), part_frames(config));
         self.shrink = Shrink::No;
         for part in self.parts.iter().filter(|it| it.least != i8::MAX) {
             least = least.min(part.least);
@@ -226,13 +228,13 @@ impl Margin {
             let surplus = surplus.saturating_sub(config.target_frames);
             let sooner = surplus.saturating_mul(POPS_PER_SURPLUS);
             let due = config.shrink_window_frames.saturating_sub(sooner);
-            let due = due.max(part_frames(config));
+            let due = due.max(part_frames);
             if surplus > 1 && pops >= due {
                 self.shrink = Shrink::Now;
             } else if surplus > 0 && pops >= due - due / 4 && self.shrink == Shrink::No {
                 self.shrink = Shrink::WhenQuiet;
             }
-            pops = pops.saturating_add(part_frames(config));
+            pops = pops.saturating_add(part_frames);
         }
         if self.past_pops >= config.shrink_window_frames {
             self.past_jitter_frames = 0;
@@ -244,6 +246,11 @@ impl Margin {
         self.target_frames = jitter_frames.max(config.target_frames);
         jitter
     }
+}
+
+/// As a part counts them.
+fn few(frames: u16) -> i8 {
+    frames.min(FRAMES_MAX) as i8
 }
 
 fn part_frames(config: &JitterConfig) -> u16 {
