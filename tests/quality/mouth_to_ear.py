@@ -18,6 +18,7 @@ import cards
 import delays
 import numpy as np
 import shown
+import stages
 from delays import Part
 from samples import RATE_HZ, Samples, read_wav, write_wav
 from scipy.signal import resample_poly
@@ -67,7 +68,10 @@ class Run:
         row["settled"] = delays.figures(delays.settled(self.parts), bare_ms)
         row["pesq"] = self.pesq
         # All of it, as the listener's client says it: its cards' delay is in it.
-        said = shown.shown(self.logs.get(f"{cards.LISTENER}.log", ""))
+        talker_log, listener_log = (self.logs.get(f"{who}.log", "")
+                                    for who in (cards.TALKER, cards.LISTENER))  # fmt: skip
+        row["stages"] = stages.stages(talker_log, listener_log)
+        said = shown.shown(listener_log)
         row["shown"] = shown.compared(
             self.parts, [(at_ms - self.recorded_from_ms, ms) for at_ms, ms in said])  # fmt: skip
         if self.stall_ms is not None:

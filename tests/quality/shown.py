@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from delays import Part
+from stages import levels
 
 # What is shown is a mean of about so much, and follows a change after as long.
 _MEAN_MS = 600.0
@@ -20,17 +20,8 @@ _SETTLED_MS = 1_500.0
 
 def shown(log: str) -> list[tuple[float, float]]:
     """When a client said what, both in milliseconds; the time is the client's own."""
-    found = []
-    for line in log.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and event.get("event") == "level":
-            delay_ms = event.get("delay_ms")
-            if delay_ms is not None:
-                found.append((float(event["t_ms"]), float(delay_ms)))
-    return found
+    return [(float(event["t_ms"]), float(event["delay_ms"])) for event in levels(log)
+            if event.get("delay_ms") is not None]  # fmt: skip
 
 
 def compared(parts: Sequence[Part], said: Sequence[tuple[float, float]]) -> dict[str, Any]:

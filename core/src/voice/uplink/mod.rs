@@ -245,7 +245,14 @@ impl<const HISTORY: usize, C: Codec, K: CatchUp> Uplink<HISTORY, C, K> {
             if waiting.len() >= enough {
                 break;
             }
-            let (age_frames, is_blended) = state.take_unsent(history, delay_samples)?;
+            let Some((age_frames, is_blended)) = state.take_unsent(history, delay_samples) else {
+                // A quiet frame waits for the one after it. What is kept back is sent meanwhile,
+                // unless packets run ahead: the listener must not miss one.
+                if state.is_due() && waiting.len() >= frame_samples {
+                    break;
+                }
+                return None;
+            };
             waiting.push(history.frame(age_frames));
             is_newest = age_frames == 0 && !is_blended && waiting.len() == frame_samples;
             // The quiet frame that is blended into this one has taken back its length already.

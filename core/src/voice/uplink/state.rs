@@ -119,6 +119,11 @@ impl<C> State<C> {
         delay_samples.max(0) as usize
     }
 
+    /// Whether the next packet would be late if it were sent with the frame that is pushed next.
+    pub(super) fn is_due(&self) -> bool {
+        self.timestamp.distance(self.clock) <= 0
+    }
+
     /// Takes the next unsent frame: how old it is, and whether a quiet one was blended into it.
     /// `None` if the only one left is to be blended into the one after it.
     pub(super) fn take_unsent<const HISTORY: usize>(
