@@ -21,6 +21,19 @@ Row = dict[str, Any]
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 INK, FAINT = "#24292f", "#d8dee4"
 _OF_FRAME = {5: GREEN, 10: BLUE, 20: ORANGE}
+# The talker's warm, the network grey, the listener's cold.
+_OF_STAGE = {
+    "microphone": "#a63603",
+    "frame": ORANGE,
+    "pre-roll": "#f0a35e",
+    "to the server": "#b8bec6",
+    "server": GREY,
+    "from the server": "#b8bec6",
+    "jitter buffer": "#56b4e9",
+    "speaker": BLUE,
+}
+# A stage that is shorter has no room for its figure.
+_STAGE_MS_NAMED = 1.8
 
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "talkspurt",
@@ -65,6 +78,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     if delay.get("rows"):
         draw_delay(delay["rows"], folder / "delay.svg")
         draw_talkspurt(delay["rows"], folder / "delay-in-talkspurt.svg")
+        draw_stages(delay["rows"], folder / "delay-stages.svg")
     if delay.get("stalls"):
         draw_stalls(delay["stalls"], folder / "delay-after-stall.svg")
 
@@ -186,6 +200,32 @@ def draw_delay(rows: Sequence[Row], path: Path) -> None:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("dot: median · bar: least to most · line: target for the median",
                         fontsize=9, color="#57606a")  # fmt: skip
+
+
+def draw_stages(rows: Sequence[Row], path: Path) -> None:
+    """Where each millisecond goes."""
+    rows = tables.staged(rows)
+    if not rows:
+        return
+    with _figure(path, 8.8, 1.7 + 0.5 * len(rows)) as (figure, (axes,)):
+        ends = [0.0] * len(rows)
+        for stage, colour in _OF_STAGE.items():
+            widths = [row["stages"][stage] for row in rows]
+            axes.barh(range(len(rows)), widths, left=ends, height=0.56, color=colour,
+                      edgecolor="white", linewidth=1, label=stage)  # fmt: skip
+            for place, (end, width) in enumerate(zip(ends, widths, strict=True)):
+                if width >= _STAGE_MS_NAMED:
+                    axes.annotate(f"{width:.0f}", (end + width / 2, place), ha="center",
+                                  va="center", fontsize=9, color="white")  # fmt: skip
+            ends = [end + width for end, width in zip(ends, widths, strict=True)]
+        for place, end in enumerate(ends):
+            axes.annotate(f"{end:.0f} ms", (end, place), (6, 0), textcoords="offset points",
+                          va="center", fontsize=9.5)  # fmt: skip
+        axes.set_yticks(range(len(rows)), [tables.label(row) for row in rows])
+        axes.set(title="Where each millisecond goes, from mouth to ear, cards included",
+                 ylim=(len(rows) - 0.5, -0.5), xlim=(0, max(ends) * 1.1), xlabel="ms")  # fmt: skip
+        axes.grid(axis="y", visible=False)
+        figure.legend(loc="outside lower center", ncols=4, fontsize=9)
 
 
 def _target_ms(row: Row) -> float | None:

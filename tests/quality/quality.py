@@ -98,6 +98,8 @@ def texts(results: Results) -> dict[str, str]:
     rows = results.get("delay", {}).get("rows", [])
     if any(row["shown"]["count"] for row in rows):
         out["shown"] = tables.shown_table(rows)
+    if tables.staged(rows):
+        out["stages"] = tables.stages_table(rows)
     for kind, table in (("rows", tables.delay_table), ("stalls", tables.stall_table),
                         ("long", tables.long_table)):  # fmt: skip
         rows = results.get("delay", {}).get(kind)

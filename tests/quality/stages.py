@@ -30,24 +30,23 @@ def levels(log: str) -> Iterator[dict[str, Any]]:
 
 
 def stages(talker_log: str, listener_log: str) -> dict[str, float]:
-    """The median of each stage in milliseconds; empty if any is not known."""
+    """The mean of each stage in milliseconds; empty if any is not known."""
     talker, listener = list(levels(talker_log)), list(levels(listener_log))
-    found = {stage: _median(talker, name) for stage, name in _OF_TALKER.items()}
-    found |= {stage: _median(listener, name) for stage, name in _OF_LISTENER.items()}
+    found = {stage: _mean(talker, name) for stage, name in _OF_TALKER.items()}
+    found |= {stage: _mean(listener, name) for stage, name in _OF_LISTENER.items()}
     found["frame"] = _frame_ms(talker_log)
     heard = [event["delay_ms"] for event in listener if event.get("delay_ms") is not None]
     known = [ms for ms in found.values() if ms is not None]
     if not heard or len(known) < len(found):
         return {}
-    # The whole is a mean of late, too, and rounded.
-    found["server"] = max(0.0, float(np.median(heard)) - sum(known))
+    found["server"] = max(0.0, float(np.mean(heard)) - sum(known))
     return {stage: ms for stage in STAGES if (ms := found[stage]) is not None}
 
 
-def _median(events: list[dict[str, Any]], part: str) -> float | None:
-    values = [event["delay_parts"][part] for event in events if "delay_parts" in event]
+def _mean(events: list[dict[str, Any]], part: str) -> float | None:
+    values = [event.get("delay_parts", {}).get(part) for event in events]
     known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
+    return float(np.mean(known)) if known else None
 
 
 def _frame_ms(log: str) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import loss
+from stages import STAGES
 
 Row = dict[str, Any]
 
@@ -134,6 +135,20 @@ def shown_table(rows: Sequence[Row]) -> str:
                        ("shown_ms", "measured_ms", "error_ms", "worst_ms")),
          str(row["shown"]["count"])]
         for row in rows if row["shown"]["count"]))  # fmt: skip
+
+
+def stages_table(rows: Sequence[Row]) -> str:
+    """Where the delay lies, as the clients say."""
+    titles = ["ms", *STAGES, "all"]
+    return markdown(titles, (
+        [label(row), *(number(row["stages"][stage], 1) for stage in STAGES),
+         number(sum(row["stages"].values()), 1)]
+        for row in staged(rows)))  # fmt: skip
+
+
+def staged(rows: Sequence[Row]) -> list[Row]:
+    """Those of which it is known."""
+    return [row for row in rows if row.get("stages") and not row["busy"]]
 
 
 def label(row: Row) -> str:

@@ -89,6 +89,59 @@ fn the_delay_grows_under_jitter_and_shrinks_back() {
     });
 }
 
+/// Noise that is as loud as speech, and has a softer moment as often as speech has syllables.
+fn syllables(seed: u64, ms: u64) -> Vec<i16> {
+    let mut said = noise(seed, samples(ms));
+    for syllable in said.chunks_mut(samples(300)) {
+        syllable
+            .iter_mut()
+            .take(samples(60))
+            .for_each(|it| *it /= 16);
+    }
+    said
+}
+
+/// Each write that follows waits behind the one that is late, as in TCP.
+#[test]
+fn two_seconds_after_a_stall_on_either_side_the_delay_is_what_it_was() {
+    for_each_seed(8, |seed| {
+        let stall_ms = 100 + seed % 1_400;
+        for is_talker in [true, false] {
+            let mut world = World::new(hub_config(FrameDuration::Ms20), seed);
+            let lis = world.join(Person::new("r", "lis"), Weather::CALM);
+            let ann = Person::new("r", "ann").saying(syllables(seed, 20_000));
+            let ann = world.join(Person { gate: false, ..ann }, Weather::CALM);
+            world.run_for(Duration::from_secs(8));
+            let who = if is_talker { ann } else { lis };
+            let late = Duration::from_millis(stall_ms);
+            world.set_weather(
+                who,
+                Weather {
+                    delay: late,
+                    ..Weather::CALM
+                },
+            );
+            let begins = world.now();
+            world.run_for(Duration::from_millis(25));
+            world.set_weather(who, Weather::CALM);
+            world.run_for(Duration::from_secs(9));
+            let delays = delays(world.client(ann), world.client(lis));
+            // A stretch that is heard bit for bit begins at a disturbance, and lasts until the next.
+            let last_before = |at: Instant| {
+                let before = delays.iter().take_while(|(from, _)| *from < at);
+                before.last().expect("something was heard").1.as_millis()
+            };
+            let before = last_before(begins);
+            let after = last_before(begins + late + Duration::from_millis(2_100));
+            assert!(
+                after <= before + 20,
+                "a stall of {stall_ms} ms, of the talker: {is_talker}; {before} ms before it, {after} \
+                 ms 2 s after it"
+            );
+        }
+    });
+}
+
 #[test]
 fn a_stalled_listener_loses_old_voice_and_others_lose_nothing() {
     for_each_seed(4, |seed| {
