@@ -273,7 +273,8 @@ impl Client {
         let said = &left[..left.len().min(samples)];
         self.said_samples += said.len();
         if said.is_empty() && !self.person.gate {
-            self.endpoint.end_talkspurt(now);
+            // As of a host whose input has ended: the pause has its length.
+            self.endpoint.miss_frame(now);
         } else {
             let mut frame = said.to_vec();
             frame.resize(samples, 0);
