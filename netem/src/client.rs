@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use talkspurt_core::audio::format::FrameDuration;
 use talkspurt_core::audio::frame::Frame;
+use talkspurt_core::audio::jitter::JitterStats;
 use talkspurt_core::carrier::stream::TRANSMIT_MAX;
 use talkspurt_core::endpoint::{ClientStats, DelayMeter};
 use talkspurt_core::session::{ClientEvent, HANDSHAKE_TIMEOUT_DEFAULT};
@@ -106,6 +107,11 @@ impl Client {
     /// Returns what its endpoint counts.
     pub fn stats(&self) -> ClientStats {
         self.endpoint.stats()
+    }
+
+    /// Returns what its jitter buffer counts since the last join.
+    pub fn jitter_stats(&self) -> JitterStats {
+        self.endpoint.jitter_stats()
     }
 
     /// Returns how many frames wait to be played, and how many are kept in reserve.
@@ -267,7 +273,8 @@ impl Client {
         let said = &left[..left.len().min(samples)];
         self.said_samples += said.len();
         if said.is_empty() && !self.person.gate {
-            self.endpoint.end_talkspurt(now);
+            // As of a host whose input has ended: the pause has its length.
+            self.endpoint.miss_frame(now);
         } else {
             let mut frame = said.to_vec();
             frame.resize(samples, 0);

@@ -1,5 +1,6 @@
 //! A hostile network from a seed: the real server's hub and clients of the real core, joined by
-//! byte streams with [`Weather`] on them.
+//! byte streams with [`Weather`] on them. The protocol has no datagrams yet, but the network can
+//! carry voice as [`Datagrams`] beside the stream already.
 //!
 //! Nothing here sleeps or looks at a clock: minutes of a room pass in milliseconds, and one seed
 //! always gives the same run.
@@ -25,15 +26,20 @@
 #![deny(missing_docs)]
 
 mod client;
+mod datagrams;
+mod loss;
 mod lost_packets;
 mod participant;
 mod person;
 mod pipe;
+mod schedule;
 mod stream;
 mod weather;
 mod world;
 
 pub use client::Client;
+pub use datagrams::{DatagramCounts, Datagrams};
+pub use loss::PacketLoss;
 pub use participant::Participant;
 pub use person::Person;
 pub use weather::Weather;

@@ -1,5 +1,6 @@
 //! A stream between the hub and a client or a test.
 
+use talkspurt_core::time::Instant;
 use talkspurt_hub::LinkId;
 
 use crate::lost_packets::Losses;
@@ -21,6 +22,8 @@ pub struct Stream {
     pub weather: Weather,
     /// The hub was told to wait with output.
     pub blocked: bool,
+    /// So was the client.
+    pub client_blocked: bool,
     /// The far end reads nothing.
     pub stalled: bool,
     /// Neither end hears from the other any more, nor learns that the stream ended.
@@ -43,11 +46,22 @@ impl Stream {
             losses: Losses::default(),
             weather,
             blocked: false,
+            client_blocked: false,
             stalled: false,
             vanished: false,
             told_closed: false,
             client: None,
             received: Vec::new(),
         }
+    }
+    /// Returns when the far end is to be looked at next: when bytes arrive, or at once if the stream
+    /// has ended and the client does not know yet.
+    pub fn next_down(&self, now: Instant) -> Option<Instant> {
+        if self.stalled {
+            return None;
+        }
+        let tells = self.link.is_none() && !self.vanished && !self.told_closed;
+        let ends = (tells && self.client.is_some()).then_some(now);
+        self.down.next_arrival().or(ends)
     }
 }

@@ -1,15 +1,20 @@
-//! What a stream does to its bytes: it delays, stalls, slows or damages them.
+//! What a network does to what is sent over it: it delays, stalls, slows, damages or loses it.
 
 use talkspurt_core::time::Duration;
 
-/// The delay, stalls, rate and damage of a stream.
+use crate::datagrams::Datagrams;
+
+/// The delay, stalls, rate and damage of a stream, and of voice beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
     /// How long every byte takes.
     pub delay: Duration,
-    /// The maximum by which a write may take longer, evenly distributed. Later writes never
-    /// overtake it, as in TCP.
+    /// The maximum by which a write may take longer, evenly distributed. Later writes to the stream
+    /// never overtake it, as in TCP; datagrams do.
     pub jitter: Duration,
+    /// What happens to voice, if it goes in datagrams beside the stream. Stalls and damage are the
+    /// stream's alone. A datagram for which the buffer has no room is lost.
+    pub datagrams: Option<Datagrams>,
     /// How many in a thousand writes are stalled, as by a lost segment of TCP. Everything after a
     /// stalled write waits behind it and arrives in a burst.
     pub stalls_per_mille: u32,
@@ -28,6 +33,7 @@ impl Weather {
     pub const CALM: Self = Self {
         delay: Duration::from_millis(1),
         jitter: Duration::ZERO,
+        datagrams: None,
         stalls_per_mille: 0,
         stall_max: Duration::ZERO,
         bytes_per_second: None,
@@ -44,6 +50,14 @@ impl Weather {
         stall_max: Duration::from_millis(120),
         ..Self::CALM
     };
+
+    /// The same with voice in datagrams.
+    pub const fn with_datagrams(self, datagrams: Datagrams) -> Self {
+        Self {
+            datagrams: Some(datagrams),
+            ..self
+        }
+    }
 
     /// A serial line of `baud` bits per second (8N1: ten bits a byte) behind a bridge.
     pub const fn serial(baud: u64) -> Self {

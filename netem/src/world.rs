@@ -3,16 +3,19 @@
 //! Drives the hub by its own contract, as `host-server/src/server.rs` does over sockets.
 
 use std::any::Any;
+use std::collections::HashMap;
 
 use fastrand::Rng;
 use talkspurt_core::audio::format::{AudioFormat, FrameDuration};
 use talkspurt_core::time::{Duration, Instant};
-use talkspurt_hub::{Hub, HubConfig, Outbox, Room};
+use talkspurt_hub::{Hub, HubConfig, LinkId, Outbox, Room};
 
 use crate::client::Client;
+use crate::datagrams::DatagramCounts;
 use crate::participant::Participant;
 use crate::person::Person;
 use crate::pipe::Arrived;
+use crate::schedule::Schedule;
 use crate::stream::Stream;
 use crate::weather::Weather;
 
@@ -43,6 +46,13 @@ pub struct World {
     rng: Rng,
     streams: Vec<Stream>,
     clients: Vec<(Box<dyn Participant>, StreamId)>,
+    /// The streams by the hub's names for them.
+    by_link: HashMap<LinkId, usize>,
+    /// When bytes of which stream reach the hub, and when its far end; and when which client does
+    /// something. Of thousands, few are due at a time.
+    ups: Schedule,
+    downs: Schedule,
+    client_times: Schedule,
     wakeups: u64,
 }
 
@@ -58,6 +68,10 @@ impl World {
             rng: Rng::with_seed(seed),
             streams: Vec::new(),
             clients: Vec::new(),
+            by_link: HashMap::new(),
+            ups: Schedule::default(),
+            downs: Schedule::default(),
+            client_times: Schedule::default(),
             wakeups: 0,
         }
     }
@@ -84,6 +98,7 @@ impl World {
         self.streams[stream.0].client = Some(id);
         self.clients.push((Box::new(participant), stream));
         self.send_outbox(id);
+        self.look_at_stream(stream.0);
         id
     }
 
@@ -91,11 +106,13 @@ impl World {
     pub fn connect(&mut self, weather: Weather) -> StreamId {
         let (up_seed, down_seed) = (self.rng.u64(..), self.rng.u64(..));
         let link = self.hub.connect(self.now);
+        let index = self.streams.len();
+        self.by_link.extend(link.map(|link| (link, index)));
         self.streams
             .push(Stream::new(link, weather, up_seed, down_seed));
         // The hub may have closed another connection to make room.
         self.flush();
-        StreamId(self.streams.len() - 1)
+        StreamId(index)
     }
 
     /// Returns a client.
@@ -140,7 +157,9 @@ impl World {
 
     /// Writes by hand, and returns how many bytes were taken.
     pub fn write(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
-        self.streams[stream.0].up.write(self.now, bytes)
+        let taken = self.streams[stream.0].up.write(self.now, bytes);
+        self.look_at_stream(stream.0);
+        taken
     }
 
     /// Returns everything received on a stream without a client.
@@ -152,6 +171,13 @@ impl World {
     pub fn damaged_bytes(&self, stream: StreamId) -> (u64, u64) {
         let Stream { up, down, .. } = &self.streams[stream.0];
         (up.damaged_bytes(), down.damaged_bytes())
+    }
+
+    /// Returns what became of a client's datagrams on the present stream: to the server, and from
+    /// it.
+    pub fn datagrams(&self, id: ClientId) -> (DatagramCounts, DatagramCounts) {
+        let Stream { up, down, .. } = &self.streams[self.stream(id).0];
+        (up.datagram_counts(), down.datagram_counts())
     }
 
     /// Returns whether the hub still has the connection.
@@ -168,12 +194,23 @@ impl World {
         stream.down.set_weather(weather);
     }
 
+    /// Breaks a client's network in both directions for `span`, as when a laptop changes to another
+    /// access point: datagrams are lost, and the stream's bytes arrive after it.
+    pub fn outage(&mut self, id: ClientId, span: Duration) {
+        let index = self.stream(id).0;
+        let (stream, end) = (&mut self.streams[index], self.now + span);
+        stream.up.break_until(end);
+        stream.down.break_until(end);
+        self.look_at_stream(index);
+    }
+
     /// Adds noise to a client's line in both directions: bytes that nobody sent.
     pub fn noise(&mut self, id: ClientId, bytes: &[u8]) {
-        let stream = self.stream(id);
-        let stream = &mut self.streams[stream.0];
+        let index = self.stream(id).0;
+        let stream = &mut self.streams[index];
         stream.up.write(self.now, bytes);
         stream.down.write(self.now, bytes);
+        self.look_at_stream(index);
     }
 
     /// Closes the stream as if a process were killed: each end is told.
@@ -183,17 +220,21 @@ impl World {
         // Bytes on their way are lost.
         cut.vanished = true;
         if let Some(link) = link {
+            self.by_link.remove(&link);
             self.hub.handle_closed(link, self.now);
             self.flush();
         }
         if let Some(ClientId(client)) = client {
             self.clients[client].0.handle_closed(self.now);
+            self.look_at_client(client);
         }
+        self.look_at_stream(stream.0);
     }
 
     /// Silences the stream as if a cable were pulled: neither end is told.
     pub fn vanish(&mut self, stream: StreamId) {
         self.streams[stream.0].vanished = true;
+        self.look_at_stream(stream.0);
     }
 
     /// Makes the far end stop reading (`true`) or resume.
@@ -224,22 +265,16 @@ impl World {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let streams = self.streams.iter().flat_map(|stream| {
-            let down = stream.down.next_arrival().filter(|_| !stream.stalled);
-            [stream.up.next_arrival(), down]
-        });
-        let clients = self.clients.iter().map(|(client, _)| client.poll_timeout());
-        streams
-            .chain(clients)
-            .chain([self.hub.poll_timeout()])
-            .flatten()
-            .min()
+        let (streams, clients) = ([&self.ups, &self.downs], [&self.client_times]);
+        let next = streams.into_iter().chain(clients).map(Schedule::next);
+        next.chain([self.hub.poll_timeout()]).flatten().min()
     }
 
     fn step(&mut self) {
-        for index in 0..self.streams.len() {
+        for index in self.ups.take_due(self.now) {
             self.deliver_up(index);
         }
+        self.flush();
         let mut work = 0;
         while self.hub.poll_timeout().is_some_and(|due| due <= self.now) {
             self.hub.handle_timeout(self.now);
@@ -252,16 +287,28 @@ impl World {
                 self.now
             );
         }
-        for index in 0..self.streams.len() {
+        for index in self.downs.take_due(self.now) {
             self.deliver_down(index);
         }
-        for index in 0..self.clients.len() {
+        for index in self.client_times.take_due(self.now) {
             self.clients[index].0.handle_time(self.now);
             if self.clients[index].0.wants_session(self.now) {
                 self.start_again(ClientId(index));
             }
             self.send_outbox(ClientId(index));
         }
+    }
+
+    /// Looks again at when something happens on a stream, after anything has changed on it.
+    fn look_at_stream(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        self.ups.set(index, stream.up.next_arrival());
+        self.downs.set(index, stream.next_down(self.now));
+    }
+
+    /// Has a client look at the time, and at what it has to send.
+    fn look_at_client(&mut self, index: usize) {
+        self.client_times.set(index, Some(self.now));
     }
 
     /// Joins on the same stream if it is still open and the participant cannot tell (a node behind
@@ -286,9 +333,13 @@ impl World {
     fn deliver_up(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         let arrived = stream.up.read(self.now).bytes;
-        let Some(link) = stream.link.filter(|_| !stream.vanished) else {
-            return;
-        };
+        let waiting = stream.client.filter(|_| stream.client_blocked);
+        let link = stream.link.filter(|_| !stream.vanished);
+        self.look_at_stream(index);
+        if let Some(ClientId(client)) = waiting {
+            self.look_at_client(client);
+        }
+        let Some(link) = link else { return };
         let mut rest = &arrived[..];
         while !rest.is_empty() {
             let (piece, more) = rest.split_at(self.rng.usize(1..=rest.len()));
@@ -301,6 +352,11 @@ impl World {
     }
 
     fn deliver_down(&mut self, index: usize) {
+        self.read_down(index);
+        self.look_at_stream(index);
+    }
+
+    fn read_down(&mut self, index: usize) {
         let stream = &mut self.streams[index];
         if stream.stalled {
             return;
@@ -330,6 +386,7 @@ impl World {
             && !std::mem::replace(&mut self.streams[index].told_closed, true)
         {
             self.clients[client].0.handle_closed(self.now);
+            self.look_at_client(client);
         }
     }
 
@@ -339,6 +396,7 @@ impl World {
             stream.received.extend(&arrived.bytes);
             return;
         };
+        self.client_times.set(client, Some(self.now));
         let (client, now) = (&mut self.clients[client].0, self.now);
         let mut at = 0;
         while at < arrived.bytes.len() {
@@ -353,23 +411,26 @@ impl World {
     }
 
     fn send_outbox(&mut self, id: ClientId) {
-        let (client, stream) = &mut self.clients[id.0];
-        let stream = &mut self.streams[stream.0];
-        let is_open = stream.link.is_some();
+        let (client, StreamId(index)) = &mut self.clients[id.0];
+        let (index, stream) = (*index, &mut self.streams[*index]);
+        let (is_open, mut is_blocked) = (stream.link.is_some(), false);
         client.transmit(self.now, &mut |bytes| match is_open {
-            true => stream.up.write(self.now, bytes),
+            true => {
+                let taken = stream.up.write(self.now, bytes);
+                is_blocked = taken < bytes.len();
+                taken
+            }
             // Nobody reads this stream any more.
             false => bytes.len(),
         });
+        stream.client_blocked = is_blocked;
+        self.client_times.set(id.0, client.poll_timeout());
+        self.look_at_stream(index);
     }
 
     fn flush(&mut self) {
         while let Some(link) = self.hub.poll_output() {
-            let index = self
-                .streams
-                .iter()
-                .position(|stream| stream.link == Some(link));
-            if let Some(index) = index {
+            if let Some(&index) = self.by_link.get(&link) {
                 self.write_output(index);
             }
         }
@@ -396,7 +457,9 @@ impl World {
         // A blocked stream is still asked whether its link has ended.
         if self.hub.write(link, now, write).is_some() {
             stream.link = None;
+            self.by_link.remove(&link);
         }
+        self.look_at_stream(index);
     }
 }
 

@@ -24,6 +24,7 @@ use talkspurt_core::time::Instant;
 use talkspurt_core::voice::downlink::Downlink;
 use talkspurt_core::voice::uplink::{Uplink, UplinkConfig};
 use talkspurt_core::wire::Voice;
+use talkspurt_netem::PacketLoss;
 use talkspurt_testkit::wav;
 
 /// Packets that a desktop's buffer holds.
@@ -103,39 +104,29 @@ impl Settings {
 /// A network that loses and delays packets.
 struct Network {
     rng: Rng,
+    pattern: PacketLoss,
     loss: f64,
-    /// How likely the packet after a lost one is lost: two states, as in Gilbert's model.
-    loss_goes_on: f64,
+    burst_packets: f64,
     jitter_us: f64,
-    was_lost: bool,
 }
 
 impl Network {
     fn new(settings: &Settings) -> Self {
-        let loss = settings.loss_percent / 100.0;
         Self {
             rng: Rng::with_seed(settings.seed),
-            loss,
-            loss_goes_on: match settings.burst_packets {
-                burst if burst > 1.0 => 1.0 - 1.0 / burst,
-                _ => loss,
-            },
+            pattern: PacketLoss::default(),
+            loss: settings.loss_percent / 100.0,
+            burst_packets: settings.burst_packets,
             jitter_us: settings.jitter_ms * 1_000.0,
-            was_lost: false,
         }
     }
 
     /// How long the next packet is on its way, in microseconds; `None` if it is lost.
     fn carry(&mut self) -> Option<u64> {
-        let begins = self.loss * (1.0 - self.loss_goes_on) / (1.0 - self.loss).max(f64::EPSILON);
-        let likely = if self.was_lost {
-            self.loss_goes_on
-        } else {
-            begins
-        };
-        let (lost, late) = (self.rng.f64(), self.rng.f64());
-        self.was_lost = lost < likely;
-        (!self.was_lost).then_some((late * self.jitter_us) as u64)
+        let (share, burst_packets) = (self.loss, self.burst_packets);
+        let is_lost = self.pattern.next(&mut self.rng, share, burst_packets);
+        let late = self.rng.f64();
+        (!is_lost).then_some((late * self.jitter_us) as u64)
     }
 }
 

@@ -15,6 +15,11 @@ FILE = Path(__file__).with_name("kept.json")
 _TOLERANCES: dict[str, tuple[float, str]] = {
     "pesq": (0.05, "higher"),
     "stoi": (0.005, "higher"),
+    "similarity": (0.01, "higher"),
+    "late_percent": (0.5, "lower"),
+    "concealed_percent": (0.5, "lower"),
+    "delay_p50_ms": (5.0, "lower"),
+    "delay_p99_ms": (20.0, "lower"),
     "missed_percent": (0.5, "lower"),
     "onset_mean_ms": (2.0, "lower"),
     "onset_worst_ms": (10.0, "lower"),
@@ -37,11 +42,17 @@ class Verdict:
 
 
 def figures_of(results: Mapping[str, Any]) -> dict[str, float]:
-    """The figures that are kept, of what the short form computes. None of them is a time."""
+    """The figures that are kept, of what the short form computes. None of them is measured in
+    real time."""
     out: dict[str, float] = {}
     for row in results.get("loss", ()):
         place = f"loss/{row['codec']}/{row['loss_percent']}"
         out |= {f"{place}/{name}": row[name] for name in ("pesq", "stoi")}
+    for row in results.get("network", ()):
+        place = f"network/{row['loss_percent']}-{row['jitter_ms']}ms"
+        out |= {f"{place}/{name}": row[name] for name in
+                ("late_percent", "concealed_percent", "delay_p50_ms", "delay_p99_ms",
+                 "similarity", "pesq")}  # fmt: skip
     gate = results.get("gate", {})
     for row in gate.get("conditions", ()):
         snr = "" if row["snr_db"] is None else f"-{row['snr_db']}"

@@ -70,6 +70,8 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if "loss" in results:
         draw_loss(results["loss"], folder / "loss.svg")
+    if "network" in results:
+        draw_network(results["network"], folder / "network.svg")
     if "gate" in results:
         draw_gate_by_noise(results["gate"]["conditions"], folder / "gate-by-noise.svg")
         draw_gate_by_level(results["gate"]["levels"], results["gate"]["scores"],
@@ -84,13 +86,13 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float, columns: int = 1,
+def _figure(path: Path, width: float, height: float, columns: int = 1, rows: int = 1,
             **options: Any) -> Iterator[tuple[Figure, list[Axes]]]:  # fmt: skip
     with pyplot.rc_context(_STYLE):
-        figure, axes = pyplot.subplots(1, columns, figsize=(width, height), squeeze=False,
+        figure, axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False,
                                        layout="constrained", **options)  # fmt: skip
         try:
-            yield figure, list(axes[0])
+            yield figure, list(axes.flat)
             figure.savefig(path, metadata={"Date": None, "Creator": None})
         finally:
             pyplot.close(figure)
@@ -117,6 +119,45 @@ def draw_loss(rows: Sequence[Row], path: Path) -> None:
                  title="Speech after lost packets")  # fmt: skip
         axes.set_xticks([0, 1, 5, 10, 20])
         axes.legend(loc="upper right")
+
+
+# From no jitter to the most, each with the width of its line: those below show beside the others.
+_OF_JITTER = (("#b5dcf2", 5.2), ("#5aabd9", 3.4), (BLUE, 2.1), ("#00263d", 1.4))
+
+
+def draw_network(rows: Sequence[Row], path: Path) -> None:
+    """What is concealed and late, the delay, the similarity and PESQ, by loss and jitter."""
+    jitters = sorted({row["jitter_ms"] for row in rows})
+    losses = sorted({row["loss_percent"] for row in rows})
+    panels = (("concealed_percent", "late_percent", "Concealed (dashed: late), % of packets"),
+              ("delay_p50_ms", "delay_p99_ms", "Playout delay (dashed: p99), ms"),
+              ("similarity", None, "Similarity to the ideal mix"),
+              ("pesq", None, "PESQ-WB"))  # fmt: skip
+    with _figure(path, 8.8, 6.6, 2, 2) as (figure, all_axes):
+        figure.get_layout_engine().set(wspace=0.06, hspace=0.06)
+        for axes, (name, dashed, title) in zip(all_axes, panels, strict=True):
+            for jitter_ms, (colour, wide) in zip(jitters, _OF_JITTER, strict=False):
+                those = sorted((row for row in rows if row["jitter_ms"] == jitter_ms),
+                               key=lambda row: row["loss_percent"])  # fmt: skip
+                x = [row["loss_percent"] for row in those]
+                axes.plot(x, [row[name] for row in those], marker="o", markersize=wide + 2.5,
+                          linewidth=wide, color=colour, label=f"{jitter_ms} ms", clip_on=False,
+                          zorder=3)  # fmt: skip
+                if dashed:
+                    axes.plot(x, [row[dashed] for row in those], color=colour, linewidth=1.4,
+                              linestyle=(0, (4, 2)), clip_on=False, zorder=2)  # fmt: skip
+            axes.set_title(title)
+            axes.set_xlim(0, max(losses) * 1.03)
+            axes.set_xticks(losses)
+            axes.tick_params(pad=6)
+            axes.set_ylim(bottom=0)
+        for axes in all_axes[2:]:
+            axes.set_xlabel("packets lost, %")
+        all_axes[2].set_ylim(0.8, 1.0)
+        all_axes[2].set_yticks([0.8, 0.85, 0.9, 0.95, 1.0])
+        all_axes[3].set_ylim(1, 4.8)
+        figure.legend(*all_axes[0].get_legend_handles_labels(), title="jitter of up to",
+                      loc="outside lower center", ncols=len(jitters))  # fmt: skip
 
 
 def draw_gate_by_noise(rows: Sequence[Row], path: Path) -> None:

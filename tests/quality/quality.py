@@ -1,5 +1,5 @@
-"""Measures how speech gets through: what the gate misses, what lost packets cost, and the delay
-from mouth to ear.
+"""Measures how speech gets through: what the gate misses, what lost packets and a jittery network
+cost, and the delay from mouth to ear.
 
 `cargo xtask quality` makes the environment that this needs, builds the programs, and calls it.
 """
@@ -19,6 +19,7 @@ import document
 import gate_cases
 import kept
 import loss
+import network
 import plots
 import tables
 from examples import Examples
@@ -39,6 +40,17 @@ def measure_loss(options: argparse.Namespace, speech: Speech) -> Any:
     else:
         plan = loss.Plan(HELD_OUT if options.held_out else VOICES, seeds=3)
     return loss.measure(examples, speech, plan)
+
+
+def measure_network(options: argparse.Namespace, speech: Speech) -> Any:
+    """Networks that lose and delay packets."""
+    examples = Examples(options.bin_dir / "examples")
+    if options.short:
+        cells = (network.Cell(0, 50), network.Cell(5, 20))
+        plan = network.Plan(_short_voices(), seeds=1, cells=cells)
+    else:
+        plan = network.Plan(HELD_OUT if options.held_out else VOICES, seeds=3)
+    return network.measure(examples, speech, plan)
 
 
 def measure_gate(options: argparse.Namespace, speech: Speech) -> Any:
@@ -91,6 +103,8 @@ def texts(results: Results) -> dict[str, str]:
     out = {}
     if "loss" in results:
         out["loss"] = tables.loss_table(results["loss"])
+    if "network" in results:
+        out["network"] = tables.network_table(results["network"])
     if "gate" in results:
         out["gate by noise"] = tables.gate_conditions_table(results["gate"]["conditions"])
         out["gate by level"] = tables.gate_levels_table(results["gate"]["levels"],
@@ -111,6 +125,7 @@ def texts(results: Results) -> dict[str, str]:
 
 MEASURES: dict[str, Callable[[argparse.Namespace, Speech], Any]] = {
     "loss": measure_loss,
+    "network": measure_network,
     "gate": measure_gate,
     "delay": measure_delay,
 }

@@ -62,6 +62,18 @@ def loss_table(rows: Sequence[Row]) -> str:
     return markdown(titles, out)
 
 
+def network_table(rows: Sequence[Row]) -> str:
+    """What is lost, late and concealed, and how it sounds, by loss and jitter."""
+    titles = ["network", "lost, %", "late, %", "concealed, %", "playout delay, ms: p50", "p99",
+              "similarity", "PESQ"]  # fmt: skip
+    return markdown(titles, (
+        [f"{row['loss_percent']} %, {row['jitter_ms']} ms", number(row["lost_percent"], 1),
+         number(row["late_percent"], 1), number(row["concealed_percent"], 1),
+         number(row["delay_p50_ms"]),
+         number(row["delay_p99_ms"]), number(row["similarity"], 3), number(row["pesq"], 2)]
+        for row in rows))  # fmt: skip
+
+
 def conditions(rows: Sequence[Row]) -> list[tuple[str, int | None]]:
     """Noises and their ratios: clean, then from soft to loud, babble last."""
     found = {(row["noise"], row["snr_db"]) for row in rows}

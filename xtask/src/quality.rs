@@ -1,6 +1,6 @@
 //! `cargo xtask quality`: how speech gets through, measured by `tests/quality` (Python) in an
-//! environment of its own: what the gate misses, what lost packets cost, and the delay from mouth
-//! to ear.
+//! environment of its own: what the gate misses, what lost packets and a jittery network cost, and
+//! the delay from mouth to ear.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,8 +44,8 @@ pub struct Options {
     /// Also Mumble's delay; its packages are installed
     #[arg(long)]
     mumble: bool,
-    /// What is measured: delay, gate, loss [default: all]
-    #[arg(value_parser = ["delay", "gate", "loss"])]
+    /// What is measured: delay, gate, loss, network [default: all]
+    #[arg(value_parser = ["delay", "gate", "loss", "network"])]
     parts: Vec<String>,
 }
 
