@@ -126,6 +126,12 @@ impl Margin {
         self.late(0, config);
     }
 
+    /// Whether an item of the window came later than its turn as it is now: so late that one like it
+    /// would be missed.
+    pub(super) fn is_short(&self) -> bool {
+        self.parts.iter().any(|it| it.least < 0)
+    }
+
     /// An item was taken in its turn, and so many wait behind it.
     pub(super) fn taken(&mut self, all_waiting_frames: u16, config: &JitterConfig) {
         let waiting_frames = all_waiting_frames.saturating_sub(self.early_frames);

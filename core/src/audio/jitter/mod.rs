@@ -237,6 +237,10 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         // Behind a terminator nothing more has to come: what waits then says nothing of the
         // network.
         let is_ending = self.state.terminators > 0;
+        if !is_ending && self.waits_longer() {
+            return self.underrun();
+        }
+        let due = self.state.next;
         match self.take_next() {
             Some(slot) => {
                 self.came_after_underrun();
@@ -248,6 +252,8 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
                 self.played(slot)
             }
             None => {
+                self.came_after_underrun();
+                self.state.given_up = Some(due);
                 self.state.gap = true;
                 self.count_lost(1);
                 self.state.stats.concealed = self.state.stats.concealed.wrapping_add(1);

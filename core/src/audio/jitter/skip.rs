@@ -99,15 +99,24 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     }
 
     /// Moves on over items that underruns have concealed and that prove to be lost, as later ones
-    /// are there.
+    /// are there. Of an item that is to be waited for a frame longer, one underrun is kept.
     pub(super) fn jump_what_was_concealed(&mut self) {
-        while self.state.underruns_in_a_row > 0
+        let kept = u16::from(self.state.margin.is_short());
+        while self.state.underruns_in_a_row > kept
             && self.slots[Self::index(self.state.next)].is_none()
         {
             self.state.underruns_in_a_row -= 1;
             self.state.given_up = Some(self.state.next);
             self.jump(1);
         }
+    }
+
+    /// Whether the item that is due is not there and is to be waited for, as others came late: the
+    /// delay is one frame longer from then on, whether this one comes or not.
+    pub(super) fn waits_longer(&self) -> bool {
+        self.state.underruns_in_a_row == 0
+            && self.slots[Self::index(self.state.next)].is_none()
+            && self.state.margin.is_short()
     }
 
     /// Moves on to the earliest item if more are missing before it than are worth concealing.

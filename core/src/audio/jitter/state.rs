@@ -64,7 +64,7 @@ pub(super) struct State {
     pub(super) coming: Option<Coming>,
     pub(super) margin: Margin,
     pub(super) underruns_in_a_row: u16,
-    /// The last item that an underrun concealed, and that a later one overtook: lost or late.
+    /// The last item that was concealed, and that a later one overtook: lost or late.
     pub(super) given_up: Option<Seq>,
     /// Something between the last item that was popped and the next one is not played.
     pub(super) gap: bool,
