@@ -420,3 +420,39 @@ fn a_wide_margin_does_not_count_as_backlog() {
     }
     assert_eq!((played, line.buffer.stats().skipped), (500 - 29, 0));
 }
+
+#[test]
+fn the_delay_grows_for_packets_that_are_overtaken_until_none_is_missed() {
+    for late in 1..=5 {
+        let mut stream = Stream::new(0);
+        let mut missed = Vec::new();
+        for now in 0..300 {
+            // Those that come on time, and behind them those that are late.
+            for number in (0..=now).filter(|it| it + if it % 3 == 0 { late } else { 0 } == now) {
+                stream.line.push(number);
+            }
+            stream.pop();
+            if stream.late.last() == Some(&None) {
+                missed.push(now);
+            }
+        }
+        // The first one is missed until it is known to be late, and then each frame that the delay
+        // grows by is concealed once.
+        let most = 2 * late as usize + 4;
+        assert!(missed.len() <= most, "{late}: {missed:?}");
+        assert!(missed.iter().all(|now| *now < 60), "{late}: {missed:?}");
+        assert!(stream.is_late() == Some(late), "{late}: no later than it must be");
+    }
+}
+
+#[test]
+fn lost_packets_make_no_delay() {
+    let mut stream = Stream::new(0);
+    for now in 0..300 {
+        if now % 7 > 1 {
+            stream.line.push(now);
+        }
+        stream.pop();
+    }
+    assert_eq!(stream.is_late(), Some(0));
+}

@@ -126,10 +126,10 @@ impl Margin {
         self.late(0, config);
     }
 
-    /// Whether an item of the window came later than its turn as it is now: so late that one like it
-    /// would be missed.
-    pub(super) fn is_short(&self) -> bool {
-        self.parts.iter().any(|it| it.least < 0)
+    /// Whether an item of the window came later than its turn as it is now, so that one like it
+    /// would be missed, and the delay may still grow.
+    pub(super) fn is_short(&self, config: &JitterConfig) -> bool {
+        self.target_frames < config.target_max_frames && self.parts.iter().any(|it| it.least < 0)
     }
 
     /// An item was taken in its turn, and so many wait behind it.

@@ -100,8 +100,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     ) -> PushOutcome {
         if !self.is_due(now, seq, timestamp) {
             self.state.stats.late = self.state.stats.late.wrapping_add(1);
-            if self.state.given_up.take_if(|it| *it == seq).is_some() {
-                let late = self.state.next.distance(seq).max(0).cast_unsigned();
+            if let Some(late) = self.state.take_given_up(seq) {
                 self.state.margin.late(late, &self.state.config);
             }
             return PushOutcome::Late;
@@ -240,7 +239,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
         if !is_ending && self.waits_longer() {
             return self.underrun();
         }
-        let due = self.state.next;
         match self.take_next() {
             Some(slot) => {
                 self.came_after_underrun();
@@ -253,7 +251,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
             }
             None => {
                 self.came_after_underrun();
-                self.state.given_up = Some(due);
+                self.state.given_up |= 1;
                 self.state.gap = true;
                 self.count_lost(1);
                 self.state.stats.concealed = self.state.stats.concealed.wrapping_add(1);
@@ -349,6 +347,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     fn start_talkspurt(&mut self, seq: Seq) {
         self.state.phase = Phase::Filling(0);
         self.state.next = seq;
+        self.state.given_up = 0;
         self.state.underruns_in_a_row = 0;
         self.state.margin.settle(&self.state.config);
     }
@@ -376,7 +375,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     #[inline(never)]
     fn take_next(&mut self) -> Option<Slot<T>> {
         let slot = self.slots[Self::index(self.state.next)].take();
-        self.state.next = self.state.next.next();
+        self.state.advance(1);
         let slot = slot?;
         self.state.queued -= 1;
         self.state.terminators -= u16::from(slot.terminator);

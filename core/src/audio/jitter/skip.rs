@@ -101,13 +101,13 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     /// Moves on over items that underruns have concealed and that prove to be lost, as later ones
     /// are there. Of an item that is to be waited for a frame longer, one underrun is kept.
     pub(super) fn jump_what_was_concealed(&mut self) {
-        let kept = u16::from(self.state.margin.is_short());
+        let kept = u16::from(self.state.margin.is_short(&self.state.config));
         while self.state.underruns_in_a_row > kept
             && self.slots[Self::index(self.state.next)].is_none()
         {
             self.state.underruns_in_a_row -= 1;
-            self.state.given_up = Some(self.state.next);
             self.jump(1);
+            self.state.given_up |= 1;
         }
     }
 
@@ -116,7 +116,7 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     pub(super) fn waits_longer(&self) -> bool {
         self.state.underruns_in_a_row == 0
             && self.slots[Self::index(self.state.next)].is_none()
-            && self.state.margin.is_short()
+            && self.state.margin.is_short(&self.state.config)
     }
 
     /// Moves on to the earliest item if more are missing before it than are worth concealing.
@@ -131,6 +131,6 @@ impl<T, const SLOTS: usize> JitterBuffer<T, SLOTS> {
     fn jump(&mut self, items: u16) {
         self.state.gap = true;
         self.count_lost(items);
-        self.state.next = self.state.next.plus(items);
+        self.state.advance(items);
     }
 }

@@ -64,8 +64,9 @@ pub(super) struct State {
     pub(super) coming: Option<Coming>,
     pub(super) margin: Margin,
     pub(super) underruns_in_a_row: u16,
-    /// The last item that was concealed, and that a later one overtook: lost or late.
-    pub(super) given_up: Option<Seq>,
+    /// Which of the 32 items before `next` were concealed, as later ones had overtaken them: lost or
+    /// late. The lowest bit is the one right before it.
+    pub(super) given_up: u32,
     /// Something between the last item that was popped and the next one is not played.
     pub(super) gap: bool,
     /// There was such a gap before the item that was popped last.
@@ -74,6 +75,21 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Moves on by so many items.
+    pub(super) fn advance(&mut self, items: u16) {
+        self.next = self.next.plus(items);
+        self.given_up = self.given_up.checked_shl(items.into()).unwrap_or(0);
+    }
+
+    /// How late an item is that was given up, in items; `None` if it was not.
+    pub(super) fn take_given_up(&mut self, seq: Seq) -> Option<u16> {
+        let late = self.next.distance(seq).max(0).cast_unsigned();
+        let bit = 1u32.checked_shl(u32::from(late).checked_sub(1)?)?;
+        let was_given_up = self.given_up & bit != 0;
+        self.given_up &= !bit;
+        was_given_up.then_some(late)
+    }
+
     // If it is not inlined, the compiler builds the slots on the stack and moves them from there: a
     // node has no room for that.
     #[inline(always)]
@@ -91,7 +107,7 @@ impl State {
             coming: None,
             margin: Margin::new(&config),
             underruns_in_a_row: 0,
-            given_up: None,
+            given_up: 0,
             gap: false,
             resumed: false,
             stats: JitterStats::NONE,
