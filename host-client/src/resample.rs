@@ -23,8 +23,8 @@ pub const CORRECTION_MAX: f64 = 0.005;
 /// the length, and so the delay, for a band that is no wider.
 const SINC_LEN: usize = 32;
 const WINDOW: WindowFunction = WindowFunction::Blackman;
-/// Where the filter is at -6 dB, as a part of the lower one of both bands. What lies in the last 4 %
-/// folds into what is above 7 kHz at most.
+/// Where the filter is at -6 dB, as a part of the lower one of both bands. What lies in the last 4
+/// % folds into what is above 7 kHz at most.
 const CUTOFF: f32 = 0.96;
 
 /// Converts between the rates of a device and the room.

@@ -10,10 +10,9 @@ const LINGERING: usize = 256;
 const HTTP: usize = 128;
 /// The fewest of these: a page being made, a new connection, the health check, and one more.
 const HTTP_MIN: usize = 4;
-/// The program's own descriptors. Standard streams, listeners, epoll, signals and a
-/// timer are 12. `/metrics`
-/// opens one for each request being answered, and connections that make room keep theirs a moment
-/// longer.
+/// The program's own descriptors. Standard streams, listeners, epoll, signals and a timer are 12.
+/// `/metrics` opens one for each request being answered, and connections that make room keep theirs
+/// a moment longer.
 const OWN: usize = 24;
 /// Where descriptors are short, one in this many is kept for connections other than participants',
 /// so that a refusal can be sent and the health check answered.

@@ -64,7 +64,7 @@ impl Pipe {
 
     /// Lets nothing through before `end`: datagrams are lost, and the stream's bytes are late.
     pub fn break_until(&mut self, end: Instant) {
-        self.outage_ends_at = end;
+        self.outage_ends_at = self.outage_ends_at.max(end);
         self.last_arrival = self.last_arrival.max(end);
         for (at, _) in &mut self.on_the_way {
             *at = end.max(*at);

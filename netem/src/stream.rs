@@ -54,8 +54,9 @@ impl Stream {
             received: Vec::new(),
         }
     }
-    /// Returns when the far end is to be looked at next: when bytes arrive, or at once if the stream
-    /// has ended and the client does not know yet.
+
+    /// Returns when the far end is to be looked at next: when bytes arrive, or at once if the
+    /// stream has ended and the client does not know yet.
     pub fn next_down(&self, now: Instant) -> Option<Instant> {
         if self.stalled {
             return None;

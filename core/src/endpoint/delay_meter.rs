@@ -31,18 +31,26 @@ pub struct DelayParts {
     pub held_back: Option<Duration>,
     /// Half of the round trip to the server.
     pub one_way: Option<Duration>,
-    /// From the arrival of a frame to its turn.
+    /// From the arrival of a frame to its turn, and what is being compressed behind it.
     pub jitter_buffer: Option<Duration>,
     /// What lies in the speaker's device and buffers.
     pub speaker: Option<Duration>,
 }
 
-/// How long a frame has taken that was sent: its own length, what waits behind it in the microphone,
-/// and what is left of the pre-roll's delay.
+/// How long a frame has taken that was sent: its own length, what waits behind it in the
+/// microphone, and what is left of the pre-roll's delay.
 pub(super) struct Captured {
     pub(super) frame: Duration,
     pub(super) waiting: Duration,
     pub(super) held_back: Duration,
+}
+
+/// How many frames wait behind one that was played, how much decoded sound does, as it is being
+/// compressed, and how long the speaker takes.
+pub(super) struct Played {
+    pub(super) waiting_frames: u16,
+    pub(super) held_back: Duration,
+    pub(super) speaker: Duration,
 }
 
 /// Measures how long voice takes. A [`Client`](super::Client) that shows it, or tells it, keeps one
@@ -125,16 +133,16 @@ impl DelayMeter {
         self.waiting_frames = waiting_frames;
     }
 
-    /// A frame was played, which takes `more` until it is heard, and so many wait behind it.
-    pub(super) fn played(
-        &mut self,
-        now: Instant,
-        waiting_frames: u16,
-        more: Duration,
-        session: &mut ClientSession,
-    ) {
+    /// A frame was played.
+    pub(super) fn played(&mut self, now: Instant, played: Played, session: &mut ClientSession) {
+        let Played {
+            waiting_frames,
+            held_back,
+            speaker,
+        } = played;
         self.round_trip.measure(now, session);
-        self.speaker.add(more);
+        self.speaker.add(speaker);
+        let more = held_back + speaker;
         self.played.taken(now, waiting_frames.into(), more);
         self.waiting_frames = waiting_frames;
     }

@@ -58,8 +58,8 @@ impl CatchUp for LeaveOut {
 pub type Compress<const SAMPLES: usize> = Waiting<[i16; SAMPLES]>;
 
 impl<const SAMPLES: usize> CatchUp for Compress<SAMPLES> {
-    // A frame comes on top of less than a frame.
-    const FRAME_SAMPLES_MAX: usize = SAMPLES / 2;
+    // A block of 30 ms, and a frame of at most 20 ms on top of it.
+    const FRAME_SAMPLES_MAX: usize = SAMPLES * 2 / 5;
 
     fn new(rate: SampleRate) -> Self {
         Self {

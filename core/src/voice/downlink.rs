@@ -12,7 +12,7 @@ use crate::audio::format::AudioFormat;
 use crate::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use crate::audio::jitter::{JitterBuffer, JitterConfig, JitterStats, Pop, PushOutcome, Shrink};
 use crate::audio::level::SILENCE;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::voice::catch_up::{CatchUp, LeaveOut};
 use crate::voice::shorten::{QUIET_HALF_DB, QuietFrames};
 use crate::wire::Voice;
@@ -22,9 +22,11 @@ use crate::wire::Voice;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Playout {
     /// A frame that was received, bit for bit as it was decoded; blended with what stood in for it
-    /// where voice resumes, or with the next one to shorten the delay.
+    /// where voice resumes, or with the next one to shorten the delay. While the delay is being
+    /// made shorter by time compression, a frame of what that gives.
     Frame {
-        /// It was the last of its talkspurt.
+        /// It was the last of its talkspurt. If the next one follows at once on a compressed end,
+        /// nobody says so.
         terminator: bool,
     },
     /// What stands in for a frame that is not there.
@@ -175,11 +177,18 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec, K: 
         let mut playout = Playout::Frame { terminator: false };
         if len < frame_samples || self.jitter.is_next_here() {
             playout = self.pop_frame(out);
-            let is_late = self.jitter.shrink_due() == Shrink::Now;
+            // What follows on a concealed frame has to be blended into it first.
+            let is_received = matches!(playout, Playout::Frame { .. });
+            let is_late = is_received && self.jitter.shrink_due() == Shrink::Now;
             let waiting = self.catch_up.waiting()?;
             if len == 0 && !is_late {
                 waiting.pass(frame_samples);
                 return Some(playout);
+            }
+            if playout == Playout::Silence && len > frame_samples {
+                out.copy_from_slice(waiting.first(frame_samples));
+                waiting.pop(frame_samples);
+                return Some(Playout::Frame { terminator: false });
             }
             waiting.push(out);
             if playout == Playout::Silence {
@@ -188,15 +197,20 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec, K: 
                 waiting.clear();
                 return Some(Playout::Frame { terminator: true });
             }
-            self.take_surplus(out);
+            if is_received {
+                self.take_surplus(out);
+            }
         }
         let waiting = self.catch_up.waiting()?;
         waiting.shorten(waiting.len() - frame_samples);
         out.set_len(frame_samples);
         out.copy_from_slice(waiting.first(frame_samples));
         waiting.pop(frame_samples);
+        let is_last = waiting.len() == 0 && !self.jitter.is_active();
         Some(match playout {
-            Playout::Frame { .. } if waiting.len() > 0 => Playout::Frame { terminator: false },
+            Playout::Frame { .. } => Playout::Frame {
+                terminator: is_last,
+            },
             playout => playout,
         })
     }
@@ -281,6 +295,12 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec, K: 
         }
     }
 
+    /// How much decoded sound waits to be played, as it is being compressed.
+    pub fn held_back(&self) -> Duration {
+        let held_samples = self.catch_up.held_samples().max(0) as u64;
+        Duration::from_micros(held_samples * 1_000_000 / u64::from(self.state.format.rate.hz()))
+    }
+
     /// Whether a talkspurt is in progress, or has still to fade.
     pub fn is_active(&self) -> bool {
         self.state.cut || self.jitter.is_active() || self.catch_up.held_samples() > 0
@@ -317,8 +337,9 @@ impl<const SLOTS: usize, const PAYLOAD: usize, const FRAME: usize, C: Codec, K: 
         self.state.format.frame_samples()
     }
 
-    /// Drops all that waits, as when the talker is muted or leaves. In mid-word what was heard last
-    /// fades in the next frame: to silence, or under the beginning of voice that follows at once.
+    /// Drops all that waits, as when the talker is muted or leaves; but not what is being
+    /// compressed, which is heard first: less than 30 ms. In mid-word what was heard last fades in
+    /// the next frame: to silence, or under the beginning of voice that follows at once.
     pub fn clear(&mut self) {
         self.state.cut |= self.jitter.is_active() && self.concealment.is_audible();
         self.jitter.clear();

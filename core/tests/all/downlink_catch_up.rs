@@ -30,9 +30,13 @@ struct Listener {
 
 impl Listener {
     fn new(frame: FrameDuration) -> Self {
+        Self::with_margin(frame, 0)
+    }
+
+    fn with_margin(frame: FrameDuration, target_frames: u16) -> Self {
         let config = JitterConfig {
             pre_roll_max_frames: 0,
-            ..JitterConfig::default_for(frame, 0)
+            ..JitterConfig::default_for(frame, target_frames)
         };
         let format = wide_band(frame);
         Self {
@@ -46,7 +50,10 @@ impl Listener {
     }
 
     fn receive(&mut self, terminator: bool) {
-        let sound = voice(self.next, self.samples);
+        self.receive_sound(voice(self.next, self.samples), terminator);
+    }
+
+    fn receive_sound(&mut self, sound: Vec<i16>, terminator: bool) {
         let payload: Vec<u8> = sound.iter().flat_map(|it| it.to_le_bytes()).collect();
         let units = (self.samples / 40) as u32;
         let packet = Voice {
@@ -59,6 +66,12 @@ impl Listener {
         };
         self.host.push(Instant::ZERO, &packet).unwrap();
         self.said.extend(sound);
+        self.next += 1;
+    }
+
+    /// A packet is lost.
+    fn lose(&mut self) {
+        self.said.extend(voice(self.next, self.samples));
         self.next += 1;
     }
 
@@ -102,12 +115,63 @@ proptest! {
         prop_assert!(step <= voice_step() + voice_step() / 4, "a step of {}", step);
         // What is left of the talkspurt is heard to its last sample.
         listener.receive(true);
-        while listener.host.is_active() {
+        for _ in 0..200 {
             listener.play();
         }
+        prop_assert!(!listener.host.is_active());
         let end = &listener.said[listener.said.len() - 80..];
         prop_assert!(listener.heard.windows(80).any(|it| it == end), "the end is missing");
     }
+}
+
+#[test]
+fn a_talkspurt_ends_once_and_with_its_last_frame() {
+    for (frame, burst) in [
+        (FrameDuration::Ms5, 40),
+        (FrameDuration::Ms10, 20),
+        (FrameDuration::Ms20, 10),
+    ] {
+        for later in 0..30 {
+            let mut listener = Listener::new(frame);
+            (1..burst).for_each(|_| listener.receive(false));
+            while listener.host.stats().skipped < later {
+                listener.receive(false);
+                listener.play();
+                if listener.playouts.len() > 600 {
+                    break;
+                }
+            }
+            listener.receive(true);
+            for _ in 0..3 * burst {
+                listener.play();
+            }
+            let ends = |it: &Playout| *it == Playout::Frame { terminator: true };
+            let is_silent = |it: &Playout| *it == Playout::Silence;
+            let silent = listener.playouts.iter().position(is_silent).unwrap();
+            assert!(ends(&listener.playouts[silent - 1]), "{frame:?}, {later}");
+            let all = listener.playouts.iter().filter(|it| ends(it)).count();
+            assert_eq!(all, 1, "{frame:?}, {later}");
+            assert!(!listener.host.is_active());
+        }
+    }
+}
+
+#[test]
+fn one_surplus_frame_waits_long_for_a_quiet_moment() {
+    let mut listener = Listener::new(FrameDuration::Ms20);
+    listener.receive(false);
+    // Three quarters of the window, and then three windows.
+    for _ in 0..54 + 3 * 75 - 4 {
+        assert!(listener.heard == listener.said[..listener.heard.len()]);
+        assert_eq!(listener.host.stats().skipped, 0);
+        listener.receive(false);
+        listener.play();
+    }
+    for _ in 0..8 {
+        listener.receive(false);
+        listener.play();
+    }
+    assert_eq!(listener.host.stats().skipped, 1);
 }
 
 #[test]
@@ -144,4 +208,59 @@ fn what_waits_to_be_made_shorter_is_played_when_nothing_else_is_there() {
     assert!(largest_step(&listener.heard) <= voice_step() + voice_step() / 4);
     listener.play();
     assert_eq!(listener.playouts.last(), Some(&Playout::Concealed));
+}
+
+#[test]
+fn a_word_is_heard_to_its_end_though_the_next_one_waits_behind_it() {
+    for (frame, burst) in [
+        (FrameDuration::Ms5, 40),
+        (FrameDuration::Ms10, 20),
+        (FrameDuration::Ms20, 10),
+    ] {
+        // The end may come in any state of the compression.
+        for later in 0..30 {
+            let mut listener = Listener::with_margin(frame, 2);
+            (1..burst).for_each(|_| listener.receive(false));
+            while listener.host.stats().skipped == 0 {
+                listener.receive(false);
+                listener.play();
+            }
+            for _ in 0..later {
+                listener.receive(false);
+                listener.play();
+            }
+            // Nothing is as loud as its very end.
+            let mut end = voice(listener.next, listener.samples);
+            *end.last_mut().unwrap() = 20_000;
+            listener.receive_sound(end, true);
+            // It waits for the margin.
+            listener.receive(false);
+            for _ in 0..3 * burst {
+                listener.play();
+            }
+            let is_heard = listener.heard.contains(&20_000);
+            assert!(is_heard, "{frame:?}, {later} frames later");
+        }
+    }
+}
+
+#[test]
+fn a_surplus_behind_lost_frames_is_taken_out_without_a_click() {
+    let mut skipped = 0;
+    for seed in 0..40 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut listener = Listener::new(FrameDuration::Ms20);
+        (1..10).for_each(|_| listener.receive(false));
+        for _ in 0..100 {
+            match rng.u8(0..5) {
+                0 => listener.lose(),
+                _ => listener.receive(false),
+            }
+            listener.play();
+        }
+        skipped += listener.host.stats().skipped;
+        let (step, most) = (largest_step(&listener.heard), voice_step() * 5 / 4);
+        assert!(step <= most, "seed {seed}: a step of {step}, not {most}");
+    }
+    assert!(skipped > 40, "there was a surplus: {skipped}");
 }

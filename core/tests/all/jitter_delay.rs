@@ -136,8 +136,8 @@ fn a_surplus_is_dropped_after_most_of_its_window_when_quiet_and_then_regardless(
         due.push(line.buffer.shrink_due());
     }
     let first = |shrink| due.iter().position(|&d| d == shrink).unwrap();
-    // 1.5 s less the eight frames that it takes; the running part of the window, a quarter, has seen
-    // the time without a surplus, so it has to pass first.
+    // 1.5 s less the eight frames that it takes; the running part of the window, a quarter, has
+    // seen the time without a surplus, so it has to pass first.
     let due = 75 - 8;
     let not_yet = 75 / 4 - 10 - 1;
     assert_eq!(first(Shrink::WhenQuiet), not_yet + due - due / 4);

@@ -441,7 +441,10 @@ fn the_delay_grows_for_packets_that_are_overtaken_until_none_is_missed() {
         let most = 2 * late as usize + 4;
         assert!(missed.len() <= most, "{late}: {missed:?}");
         assert!(missed.iter().all(|now| *now < 60), "{late}: {missed:?}");
-        assert!(stream.is_late() == Some(late), "{late}: no later than it must be");
+        assert!(
+            stream.is_late() == Some(late),
+            "{late}: no later than it must be"
+        );
     }
 }
 
@@ -455,4 +458,34 @@ fn lost_packets_make_no_delay() {
         stream.pop();
     }
     assert_eq!(stream.is_late(), Some(0));
+}
+
+#[test]
+fn a_packet_that_comes_twice_is_late_once() {
+    let mut stream = Stream::new(0);
+    stream.talk(30);
+    let number = stream.period;
+    // Overtaken by two, and its copy by eight.
+    stream.pass(2, |now| if now == number { 0..0 } else { now..now + 1 });
+    stream.pass(1, |now| number..number + 1 + u32::from(now < number));
+    let target = stream.line.buffer.target_frames();
+    assert!(target > 0);
+    stream.pass(5, |now| now - 1..now + 1);
+    stream.line.push(number);
+    assert_eq!(stream.line.buffer.target_frames(), target);
+}
+
+#[test]
+fn the_end_of_a_talkspurt_is_not_put_off_for_a_packet_that_is_lost() {
+    let mut stream = Stream::new(0);
+    stream.talk(30);
+    let number = stream.period;
+    stream.pass(1, |_| 0..0);
+    stream.pass(1, |now| now..now + 1);
+    // It was overtaken, so the delay may grow from here on.
+    stream.line.push(number);
+    stream.line.push(number + 3);
+    stream.line.push_last(number + 4);
+    let pops: Vec<_> = (0..3).map(|_| stream.line.pop()).collect();
+    assert_eq!(pops, [Pop::Missing, item(number + 3), last(number + 4)]);
 }

@@ -289,8 +289,8 @@ fn fits<const SAMPLES: usize>() -> bool {
 }
 
 #[test]
-fn without_room_for_two_frames_there_is_no_client() {
-    assert!(fits::<640>() && !fits::<639>());
+fn without_room_for_a_block_and_a_frame_there_is_no_client() {
+    assert!(fits::<800>() && !fits::<799>());
 }
 
 proptest! {

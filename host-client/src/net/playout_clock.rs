@@ -101,7 +101,7 @@ pub(super) struct Played {
     pub(super) is_pause: bool,
     /// So many frames wait behind it.
     pub(super) waiting_frames: u16,
-    /// So many are to wait, as frames have been late.
+    /// So many are to wait in any network.
     pub(super) margin_frames: u16,
 }
 

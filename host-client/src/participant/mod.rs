@@ -101,6 +101,8 @@ pub struct Participant {
     /// Whether the push-to-talk key is held; `None` without push-to-talk.
     key_held: Option<bool>,
     deafened: bool,
+    /// How much sound is to wait in any network.
+    playout_delay_ms: u16,
     /// The format of the latest session. Outside a session silent frames have it, too.
     format: AudioFormat,
     /// Whether the list of the session was complete once.
@@ -143,6 +145,7 @@ impl Participant {
             gate: config.gate,
             key_held: config.push_to_talk.then_some(false),
             deafened: false,
+            playout_delay_ms: config.playout_delay_ms,
             format,
             is_listed: false,
             dry_frames: 0,
@@ -312,10 +315,13 @@ impl Participant {
         let mut frame = Frame::silence(self.format.frame_samples());
         let (mut is_silent, mut is_received, mut is_heard) = (true, false, false);
         if self.is_in_room() {
+            let waiting_before = self.waiting_frames();
             let playout = self.client.pop_frame(&mut frame);
             is_silent = playout == Playout::Silence;
             is_heard = !is_silent;
-            is_received = matches!(playout, Playout::Frame { .. });
+            // Of what is being compressed, a frame may be played while none is taken.
+            let takes_one = self.waiting_frames() < waiting_before;
+            is_received = takes_one && matches!(playout, Playout::Frame { .. });
             let heard_rms = self.output_meter.rms(&frame);
             self.output_rms = if is_silent { 0 } else { heard_rms };
         }
@@ -361,10 +367,10 @@ impl Participant {
         self.client.is_next_here()
     }
 
-    /// Returns how many frames of that voice are to wait, as some have been late.
+    /// Returns how many frames of that voice are to wait in any network, as was asked for.
     #[must_use]
     pub fn margin_frames(&self) -> u16 {
-        self.client.playout_frames().1
+        self.playout_delay_ms / u16::from(self.format.frame.ms())
     }
 
     /// Returns whether the frame that was played last is a pause between words.

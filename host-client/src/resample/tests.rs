@@ -73,8 +73,8 @@ fn to_device(hz: f64, device_hz: u32) -> Vec<f32> {
 /// The band of speech.
 const TOP_HZ: f64 = 7_000.0;
 
-/// Tones with whole periods in 400 and in 500 ms, up to the top of the band of speech or of the band
-/// that both rates have.
+/// Tones with whole periods in 400 and in 500 ms, up to the top of the band of speech or of the
+/// band that both rates have.
 fn tones_hz(device_hz: u32) -> impl Iterator<Item = f64> {
     let top_hz = (0.43 * f64::from(device_hz)).min(TOP_HZ);
     (1..=10).map(move |step| (top_hz * f64::from(step) / 10.0 / 20.0).floor() * 20.0)

@@ -39,12 +39,15 @@ mod linux {
         pub fn new() -> Option<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let fd = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
-            Some(Self {
-                fd: AsyncFd::new(fd).ok()?,
-            })
+            #[expect(
+                deprecated,
+                reason = "unsound for types that lend any descriptor; this one owns its own"
+            )]
+            let fd = AsyncFd::new(fd).ok()?;
+            Some(Self { fd })
         }
 
-        /// Returns after `span`. A sleep that is dropped before its end leaves nothing behind.
+        /// Returns after `span`. A sleep that is dropped before its end does not end the next one.
         pub async fn sleep(&self, span: Duration) -> io::Result<()> {
             let span = span.max(SHORTEST);
             let once = Itimerspec {

@@ -126,7 +126,8 @@ fn two_seconds_after_a_stall_on_either_side_the_delay_is_what_it_was() {
             world.set_weather(who, Weather::CALM);
             world.run_for(Duration::from_secs(9));
             let delays = delays(world.client(ann), world.client(lis));
-            // A stretch that is heard bit for bit begins at a disturbance, and lasts until the next.
+            // A stretch that is heard bit for bit begins at a disturbance, and lasts until the
+            // next.
             let last_before = |at: Instant| {
                 let before = delays.iter().take_while(|(from, _)| *from < at);
                 before.last().expect("something was heard").1.as_millis()

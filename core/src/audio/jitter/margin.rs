@@ -127,7 +127,7 @@ impl Margin {
     }
 
     /// Whether an item of the window came later than its turn as it is now, so that one like it
-    /// would be missed, and the delay may still grow.
+    /// would be missed, and the delay may still grow: it does not for what no margin would help.
     pub(super) fn is_short(&self, config: &JitterConfig) -> bool {
         self.target_frames < config.target_max_frames && self.parts.iter().any(|it| it.least < 0)
     }
@@ -172,7 +172,9 @@ impl Margin {
     #[inline(never)]
     pub(super) fn settle(&mut self, config: &JitterConfig) {
         let (jitter_frames, pops) = self.judge(config);
-        if jitter_frames >= self.past_jitter_frames {
+        // The older jitter is forgotten soon, and would take this one with it.
+        let is_old = self.past_pops > config.shrink_window_frames / 2;
+        if jitter_frames > 0 && is_old || jitter_frames >= self.past_jitter_frames {
             (self.past_jitter_frames, self.past_pops) = (jitter_frames, pops);
         }
         self.parts = [Part::EMPTY; PARTS as usize + 1];

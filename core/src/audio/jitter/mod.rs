@@ -13,6 +13,8 @@
 //! - An underrun (nothing there in the midst of a talkspurt) makes one pop of concealment, loses
 //!   nothing, and so moves the playout one frame later. If a later item comes instead, the playout
 //!   moves back, as the missing one was concealed already.
+//! - If others of the last 1.5 s missed their turn, an item that is not there is waited for a frame
+//!   longer, even if later ones have overtaken it: packets may come out of order.
 //! - The margin is the jitter of the last 1.5 s: how far apart arrivals were, counted in frames
 //!   before their turn, from the least to the most. If an item that an underrun concealed never
 //!   comes, it was lost, and no margin would have helped.

@@ -64,8 +64,8 @@ pub(super) struct State {
     pub(super) coming: Option<Coming>,
     pub(super) margin: Margin,
     pub(super) underruns_in_a_row: u16,
-    /// Which of the 32 items before `next` were concealed, as later ones had overtaken them: lost or
-    /// late. The lowest bit is the one right before it.
+    /// Which of the 32 items before `next` were concealed, as later ones had overtaken them: lost
+    /// or late. The lowest bit is the one right before it.
     pub(super) given_up: u32,
     /// Something between the last item that was popped and the next one is not played.
     pub(super) gap: bool,

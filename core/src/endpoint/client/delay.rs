@@ -3,7 +3,7 @@
 use super::Client;
 use crate::audio::codec::Codec;
 use crate::endpoint::DelayMeter;
-use crate::endpoint::delay_meter::Captured;
+use crate::endpoint::delay_meter::{Captured, Played};
 use crate::time::{Duration, Instant};
 use crate::voice::uplink::CatchUp;
 
@@ -49,7 +49,12 @@ impl<
     /// speaker's device and buffers until it is heard.
     pub fn measure_played(&mut self, now: Instant, more: Duration, meter: &mut DelayMeter) {
         let waiting_frames = self.downlink.depth_frames();
-        meter.played(now, waiting_frames, more, &mut self.session);
+        let played = Played {
+            waiting_frames,
+            held_back: self.downlink.held_back(),
+            speaker: more,
+        };
+        meter.played(now, played, &mut self.session);
     }
 
     /// Notes that what [`Client::pop_frame`] gave is not played.
