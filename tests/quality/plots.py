@@ -237,7 +237,8 @@ def draw_delay(rows: Sequence[Row], path: Path) -> None:
                 axes.plot(target, place, marker="|", markersize=18, markeredgewidth=2, color=INK)
         axes.set_yticks(range(len(rows)), [tables.label(row) for row in rows])
         axes.set(title="From mouth to ear, ms less the bare loop", ylim=(len(rows) - 0.5, -0.5))
-        axes.set_xlim(0, max(row["most_ms"] or 0 for row in rows) * 1.1)
+        ends = [max(row["most_ms"] or 0, _target_ms(row) or 0) for row in rows]
+        axes.set_xlim(0, max(ends) * 1.1)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("dot: median · bar: least to most · line: target for the median",
                         fontsize=9, color="#57606a")  # fmt: skip
@@ -313,7 +314,7 @@ def draw_stalls(rows: Sequence[Row], path: Path) -> None:
 
 
 # The largest delay that the plot of stalls shows.
-_STALL_MS_SHOWN = 600
+_STALL_MS_SHOWN = 300
 
 
 def _unbroken(parts: Sequence[Row], end_ms: float) -> tuple[list[float], list[float]]:
