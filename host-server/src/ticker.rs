@@ -26,8 +26,19 @@ impl Default for Ticker {
     }
 }
 
+/// Deadlines within so much are one. With 200 rooms in which people talk, a server that is woken
+/// for each by itself takes half as much CPU again (measured); with this it is a sixth.
+const GRAIN_MICROS: u64 = 500;
+
+/// The first moment from there on at which the ticker wakes.
+fn whole(deadline: Instant) -> Instant {
+    let micros = deadline.as_micros().checked_next_multiple_of(GRAIN_MICROS);
+    Instant::from_micros(micros.unwrap_or(u64::MAX))
+}
+
 impl Ticker {
-    /// Starts a clock at zero that wakes to the microsecond where the system has a timer for that.
+    /// Starts a clock at zero that wakes within half a millisecond where the system has a
+    /// timer for that.
     pub fn precise() -> Self {
         Self {
             timer: KernelTimer::new(),
@@ -56,7 +67,7 @@ impl Ticker {
     /// Timers of the runtime count whole milliseconds and round up. Each frame of voice would wait
     /// for that.
     async fn pass(&self, deadline: Instant) {
-        let left = deadline.duration_since(self.now());
+        let left = whole(deadline).duration_since(self.now());
         if let Some(timer) = &self.timer
             && timer.sleep(left.into()).await.is_ok()
         {
