@@ -41,7 +41,7 @@ struct Settings {
     burst_packets: f64,
     /// Each packet is up to so much later than the one that arrives at once.
     jitter_ms: f64,
-    /// What waits in front of the speaker at first: a desktop's default.
+    /// What waits in front of the speaker at first: an endpoint's default.
     margin_ms: u32,
     seed: u64,
 }

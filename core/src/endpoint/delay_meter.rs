@@ -218,3 +218,42 @@ impl RoundTrip {
         Some(Duration::from_micros(micros.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::codec::CodecId;
+    use crate::session::JoinRequest;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn each_part_of_the_delay_is_known_by_itself() {
+        let (room, name) = ("r".parse().unwrap(), "n".parse().unwrap());
+        let mut session = ClientSession::new(JoinRequest::new(room, name, &CodecId::ALL));
+        let mut meter = DelayMeter::new(FrameDuration::Ms20);
+        assert_eq!(meter.parts(), DelayParts::default());
+        let now = Instant::ZERO + MS(1_000);
+        let captured = Captured {
+            frame: MS(20),
+            waiting: MS(5),
+            held_back: MS(9),
+        };
+        meter.captured(now, captured, &mut session);
+        meter.received(now, 1);
+        let played = Played {
+            waiting_frames: 0,
+            held_back: MS(2),
+            speaker: MS(7),
+        };
+        meter.played(now + MS(3), played, &mut session);
+        let parts = DelayParts {
+            microphone: Some(MS(5)),
+            held_back: Some(MS(9)),
+            one_way: None,
+            jitter_buffer: Some(MS(3 + 2)),
+            speaker: Some(MS(7)),
+        };
+        assert_eq!(meter.parts(), parts);
+    }
+}

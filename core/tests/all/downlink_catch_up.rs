@@ -10,7 +10,7 @@ use talkspurt_core::audio::frame::{FRAME_SAMPLES_MAX, Frame};
 use talkspurt_core::audio::jitter::JitterConfig;
 use talkspurt_core::audio::level::{half_db, rms};
 use talkspurt_core::seq::{Seq, Timestamp};
-use talkspurt_core::time::Instant;
+use talkspurt_core::time::{Duration, Instant};
 use talkspurt_core::voice::downlink::{Downlink, Playout};
 use talkspurt_core::voice::uplink::{Compress, catch_up_samples};
 use talkspurt_core::wire::Voice;
@@ -263,4 +263,20 @@ fn a_surplus_behind_lost_frames_is_taken_out_without_a_click() {
         assert!(step <= most, "seed {seed}: a step of {step}, not {most}");
     }
     assert!(skipped > 40, "there was a surplus: {skipped}");
+}
+
+#[test]
+fn after_a_restart_nothing_is_left_of_what_was_being_compressed() {
+    let mut listener = Listener::new(FrameDuration::Ms5);
+    (1..40).for_each(|_| listener.receive(false));
+    while listener.host.held_back() == Duration::ZERO {
+        listener.receive(false);
+        listener.play();
+    }
+    let config = JitterConfig::default_for(FrameDuration::Ms5, 0);
+    let format = wide_band(FrameDuration::Ms5);
+    listener.host.restart(CodecId::Pcm16.into(), format, config);
+    assert!(!listener.host.is_active());
+    listener.play();
+    assert_eq!(listener.playouts.last(), Some(&Playout::Silence));
 }

@@ -489,3 +489,42 @@ fn the_end_of_a_talkspurt_is_not_put_off_for_a_packet_that_is_lost() {
     let pops: Vec<_> = (0..3).map(|_| stream.line.pop()).collect();
     assert_eq!(pops, [Pop::Missing, item(number + 3), last(number + 4)]);
 }
+
+#[test]
+fn after_an_outage_the_jitter_of_the_word_before_is_forgotten() {
+    let mut stream = Stream::new(0);
+    stream.talk(30);
+    stream.stall(4);
+    assert!(stream.line.buffer.target_frames() >= 4);
+    stream.pause(5);
+    stream.talk(10);
+    stream.stall(25);
+    assert_eq!(stream.line.buffer.target_frames(), 0);
+    assert!(stream.is_late() <= Some(1), "{:?}", stream.is_late());
+}
+
+#[test]
+fn even_a_large_surplus_is_watched_for_a_part_of_the_window() {
+    let mut line = Line::with(JitterConfig {
+        stall_max_frames: 40,
+        pre_roll_max_frames: 0,
+        ..JitterConfig::default_for(Ms20, 0)
+    });
+    line.run(0..30);
+    (30..60).for_each(|number| {
+        line.push(number);
+    });
+    // A quarter of 75 frames.
+    for number in 60..78 {
+        line.push(number);
+        line.pop();
+        assert_eq!(line.buffer.shrink_due(), Shrink::No, "{number}");
+    }
+    let is_due = |number| {
+        line.push(number);
+        line.pop();
+        line.buffer.shrink_due() == Shrink::Now
+    };
+    // The part in which it came was half over.
+    assert!((78..78 + 18).any(is_due));
+}
