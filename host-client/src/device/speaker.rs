@@ -450,6 +450,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_last_comes_out_of_the_converter() {
+        for rate_hz in [8_000, 16_000, 44_100, 48_000] {
+            let (mut device, mut speaker, _sender) = connect(rate_hz, 0.0, 120);
+            let mut frame = [0; 320];
+            // Half a millisecond.
+            frame[312..].fill(20_000);
+            for n in 0..10 {
+                let now = device.start + Duration::from_millis(20 * n);
+                device.run_until(now);
+                match n {
+                    0 => speaker.write_at(&frame, now),
+                    _ => speaker.write_silence_at(&[0; 320], now),
+                }
+            }
+            let heard: f64 = device.heard.iter().map(|it| f64::from(*it)).sum();
+            let said = 8.0 * 20_000.0 / 32_768.0 * f64::from(rate_hz) / 16_000.0;
+            assert!(
+                (heard / said - 1.0).abs() < 0.05,
+                "{rate_hz} Hz: {heard} of {said}"
+            );
+        }
+    }
+
+    #[test]
     fn a_lost_device_swallows_frames_until_the_next_one_comes() {
         let (device, mut speaker, sender) = connect(48_000, 0.0, 480);
         let start = device.start;

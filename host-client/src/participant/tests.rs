@@ -375,6 +375,25 @@ fn a_microphone_has_as_long_to_come_back_in_shorter_frames() {
 }
 
 #[test]
+fn jitter_asks_for_no_reserve_of_the_desktop_s_clock() {
+    for (playout_delay_ms, frames) in [(0, 0), (40, 2)] {
+        let mut room = Room::of(&format!("--no-gate --playout-delay {playout_delay_ms}"));
+        for number in 0..40 {
+            // Each third one comes two frames late.
+            if number % 3 != 0 || number == 0 {
+                room.receive(&stream_of(&ServerPacket::Voice(said(number))));
+            }
+            room.participant.play(room.now, &mut Tape::default());
+            if number > 2 && (number - 2) % 3 == 0 {
+                room.receive(&stream_of(&ServerPacket::Voice(said(number - 2))));
+            }
+        }
+        assert!(room.participant.client.playout_frames().1 > frames);
+        assert_eq!(room.participant.margin_frames(), frames);
+    }
+}
+
+#[test]
 fn counts_go_on_over_sessions() {
     let mut room = Room::of("--no-gate");
     for session in 1..=2u64 {

@@ -10,7 +10,8 @@ use talkspurt_testkit::wav::samples;
 const LEAD: usize = samples(1_500);
 /// Silence between two sentences: longer than the gate's hold, and than the differences between the
 /// moments of joining.
-const PAUSE: usize = samples(900);
+pub const PAUSE_MS: u64 = 900;
+const PAUSE: usize = samples(PAUSE_MS);
 /// Silence after the last word: it is heard everywhere by then.
 const TAIL: usize = samples(800);
 

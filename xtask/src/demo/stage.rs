@@ -4,13 +4,18 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use talkspurt_testkit::programs::Server;
 use talkspurt_testkit::wav;
 
 use super::cast::{Actor, Experience, spoken_path};
-use super::plan::Plan;
+use super::plan::{PAUSE_MS, Plan};
+
+/// What is left between two sentences is longer than the gate's hold.
+const APART_MAX: Duration = Duration::from_millis(PAUSE_MS - 300);
+/// How often everyone is started before the machine counts as too busy.
+const GATHERINGS_MAX: u32 = 4;
 
 /// What is shown beside who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +31,7 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
     for (index, participant) in plan.participants.iter().enumerate() {
         wav::write(&spoken_path(directory, participant), &plan.spoken_by(index))?;
     }
-    let mut server = Server::start(&[])?;
-    eprintln!(
-        "    server on {}, pages on http://{}/rooms",
-        server.address, server.http
-    );
-    let mut actors: Vec<Actor> = plan
-        .participants
-        .iter()
-        .map(|participant| Actor::start(participant, directory, &server))
-        .collect::<Result<_>>()?;
-    // The plan begins when all are in.
-    for actor in &actors {
-        actor.joined_at()?;
-    }
+    let (mut server, mut actors) = gather(plan, directory)?;
     watch(plan, &mut actors, shown)?;
     let finished = actors.iter_mut().map(Actor::finish);
     let experiences = finished.collect::<Result<_>>()?;
@@ -49,6 +41,39 @@ pub fn perform(plan: &Plan, directory: &Path, shown: Shown) -> Result<Vec<Experi
     server.process.terminate()?;
     server.process.wait_for_success(Duration::from_secs(5))?;
     Ok(experiences)
+}
+
+/// Starts the server and all participants. Each speaks by the moment at which it has joined: if
+/// these lie too far apart, as on a machine that is busy just then, two would speak at once.
+fn gather(plan: &Plan, directory: &Path) -> Result<(Server, Vec<Actor>)> {
+    let mut apart = Duration::ZERO;
+    for _ in 0..GATHERINGS_MAX {
+        let server = Server::start(&[])?;
+        eprintln!(
+            "    server on {}, pages on http://{}/rooms",
+            server.address, server.http
+        );
+        let start = |participant| Actor::start(participant, directory, &server);
+        let actors: Vec<Actor> = plan.participants.iter().map(start).collect::<Result<_>>()?;
+        // The plan begins when all are in.
+        let joined: Vec<Instant> = actors.iter().map(Actor::joined_at).collect::<Result<_>>()?;
+        let (first, last) = (joined.iter().min(), joined.iter().max());
+        apart = last
+            .zip(first)
+            .map_or(apart, |(last, first)| *last - *first);
+        if apart <= APART_MAX {
+            return Ok((server, actors));
+        }
+        eprintln!(
+            "    they joined {:.1} s apart, and would speak at once: once more",
+            apart.as_secs_f64()
+        );
+    }
+    bail!(
+        "This machine is too busy for live sound: the participants joined {:.1} s apart, \
+         {GATHERINGS_MAX} times. End what else runs here, and try again.",
+        apart.as_secs_f64()
+    )
 }
 
 fn show_logs(actor: &mut Actor, shown: Shown, show: impl Fn(String)) {
