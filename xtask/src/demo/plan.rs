@@ -9,8 +9,8 @@ use talkspurt_testkit::wav::samples;
 /// Silence before the first word: everyone has joined by then.
 const LEAD: usize = samples(1_500);
 /// Silence between two sentences: longer than the gate's hold, and than the differences between the
-/// moments of joining.
-pub const PAUSE_MS: u64 = 900;
+/// moments of joining. A node whose first Hello finds no bridge yet says it again after a second.
+pub const PAUSE_MS: u64 = 1_700;
 const PAUSE: usize = samples(PAUSE_MS);
 /// Silence after the last word: it is heard everywhere by then.
 const TAIL: usize = samples(800);
